@@ -1,0 +1,1 @@
+//! Call a function in a child process as if it were here.
