@@ -1,0 +1,302 @@
+//! The parent's end of the byte stream.
+
+use super::carrier::Carrier;
+use super::poll::{Interest, Ready, poll, ready_for};
+use nix::errno::Errno;
+use nix::fcntl::{FcntlArg, OFlag, fcntl};
+use nix::poll::{PollFd, PollFlags};
+use nix::sys::eventfd::{EfdFlags, EventFd};
+use nix::sys::socket::{
+    AddressFamily, MsgFlags, Shutdown, SockFlag, SockType, shutdown, socketpair,
+};
+use std::io::{self, IoSlice};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::sync::atomic::{AtomicBool, Ordering};
+
+/// The byte stream between parent and child: one socket for both directions, or a pair of descriptors.
+///
+/// Every method takes `&self`, and any thread may call any of them at any time. A socket stays in blocking mode, which a
+/// peer might share: what must not block says so in the call. A pair is set to non-blocking mode, and sleeps in `poll`.
+#[derive(Debug)]
+pub(crate) struct Link {
+    carrier: Carrier,
+    /// Wakes the readers of a pair; the kernel does it for a socket.
+    wake: Option<EventFd>,
+    /// Set by `shutdown_read`: what would block is the end of input.
+    read_ended: AtomicBool,
+    /// Set by `shutdown_write`: every write fails.
+    write_ended: AtomicBool,
+}
+
+impl Link {
+    /// A new link, and the other end of it, for the child.
+    pub(crate) fn pair() -> io::Result<(Self, OwnedFd)> {
+        let flags = SockFlag::SOCK_CLOEXEC;
+        let (ours, theirs) = socketpair(AddressFamily::Unix, SockType::Stream, None, flags)?;
+        Ok((
+            Self::over(
+                Carrier::Socket {
+                    fd: ours,
+                    unix: true,
+                },
+                None,
+            ),
+            theirs,
+        ))
+    }
+
+    /// Over a connected stream socket.
+    pub(crate) fn from_socket(fd: OwnedFd) -> io::Result<Self> {
+        Ok(Self::over(Carrier::socket(fd)?, None))
+    }
+
+    /// Over two descriptors, which are set to non-blocking mode.
+    pub(crate) fn from_pair(read: OwnedFd, write: OwnedFd) -> io::Result<Self> {
+        set_nonblocking(&read)?;
+        set_nonblocking(&write)?;
+        let wake = EventFd::from_flags(EfdFlags::EFD_CLOEXEC | EfdFlags::EFD_NONBLOCK)?;
+        Ok(Self::over(Carrier::pair(read, write)?, Some(wake)))
+    }
+
+    /// A link with both directions open.
+    fn over(carrier: Carrier, wake: Option<EventFd>) -> Self {
+        Self {
+            carrier,
+            wake,
+            read_ended: AtomicBool::new(false),
+            write_ended: AtomicBool::new(false),
+        }
+    }
+
+    /// Whether this is a socket: then `read_fd` and `write_fd` are the same.
+    pub(crate) fn is_socket(&self) -> bool {
+        self.carrier.is_socket()
+    }
+
+    /// Whether descriptors can travel along: over a socket of the Unix domain.
+    pub(crate) fn carries_descriptors(&self) -> bool {
+        self.carrier.carries_descriptors()
+    }
+
+    /// The descriptor that is read from.
+    pub(crate) fn read_fd(&self) -> BorrowedFd<'_> {
+        self.carrier.read_fd()
+    }
+
+    /// The descriptor that is written to.
+    pub(crate) fn write_fd(&self) -> BorrowedFd<'_> {
+        self.carrier.write_fd()
+    }
+
+    /// Writes what there is room for, without blocking; `None` means that there is no room.
+    ///
+    /// A peer that is gone is an error ([`BrokenPipe`](io::ErrorKind::BrokenPipe) or
+    /// [`ConnectionReset`](io::ErrorKind::ConnectionReset)), never a signal.
+    pub(crate) fn try_send(&self, parts: &[IoSlice<'_>]) -> io::Result<Option<usize>> {
+        self.sending(|| self.carrier.send(parts, MsgFlags::MSG_DONTWAIT))
+    }
+
+    /// The same with descriptors, at most [`MAX_DESCRIPTORS`](super::octets::MAX_DESCRIPTORS); once one octet is
+    /// written, all of them are.
+    pub(crate) fn try_send_with(
+        &self,
+        parts: &[IoSlice<'_>],
+        descriptors: &[BorrowedFd<'_>],
+    ) -> io::Result<Option<usize>> {
+        self.sending(|| {
+            self.carrier
+                .send_with(parts, descriptors, MsgFlags::MSG_DONTWAIT)
+        })
+    }
+
+    /// A write that fails in one way after `shutdown_write`, whatever the descriptor has become since it began.
+    fn sending(
+        &self,
+        send: impl FnOnce() -> io::Result<Option<usize>>,
+    ) -> io::Result<Option<usize>> {
+        let ended = || self.write_ended.load(Ordering::Acquire);
+        if ended() {
+            return Err(Errno::EPIPE.into());
+        }
+        send().map_err(|error| if ended() { Errno::EPIPE.into() } else { error })
+    }
+
+    /// Appends at most `room` octets, and waits for the first; nought is the end of input.
+    ///
+    /// # Blocking
+    /// Until there is an octet, the peer has ended its output, or [`shutdown_read`](Self::shutdown_read) is called. On
+    /// a socket this is one system call.
+    pub(crate) fn recv(&self, buffer: &mut Vec<u8>, room: usize) -> io::Result<usize> {
+        self.receiving(|| self.carrier.recv(buffer, room, MsgFlags::empty()))
+    }
+
+    /// The same, with the descriptors that came along (none over a link that cannot carry them).
+    ///
+    /// Octets that were sent before those that carried the descriptors may come in the same piece. Descriptors that
+    /// find no room are an error; those that did arrive are then closed.
+    ///
+    /// # Blocking
+    /// As [`recv`](Self::recv).
+    pub(crate) fn recv_with(
+        &self,
+        buffer: &mut Vec<u8>,
+        room: usize,
+        descriptors: &mut Vec<OwnedFd>,
+    ) -> io::Result<usize> {
+        self.receiving(|| {
+            self.carrier
+                .recv_with(buffer, room, descriptors, MsgFlags::empty())
+        })
+    }
+
+    /// Reads, and sleeps if there is nothing to read yet.
+    fn receiving(&self, mut recv: impl FnMut() -> io::Result<Option<usize>>) -> io::Result<usize> {
+        loop {
+            if let Some(count) = self.unless_ended(&mut recv)? {
+                return Ok(count);
+            }
+            self.wait(Interest::READ, None)?;
+        }
+    }
+
+    /// Appends at most `room` octets without blocking: `None` if there are none yet, nought at the end of input.
+    pub(crate) fn try_recv(&self, buffer: &mut Vec<u8>, room: usize) -> io::Result<Option<usize>> {
+        self.unless_ended(|| self.carrier.recv(buffer, room, MsgFlags::MSG_DONTWAIT))
+    }
+
+    /// The same, with the descriptors that came along; see [`recv_with`](Self::recv_with).
+    pub(crate) fn try_recv_with(
+        &self,
+        buffer: &mut Vec<u8>,
+        room: usize,
+        descriptors: &mut Vec<OwnedFd>,
+    ) -> io::Result<Option<usize>> {
+        self.unless_ended(|| {
+            self.carrier
+                .recv_with(buffer, room, descriptors, MsgFlags::MSG_DONTWAIT)
+        })
+    }
+
+    /// After `shutdown_read`, nothing to read means the end. The flag is looked at *before* reading: what was written
+    /// before it was set is then seen by the read.
+    fn unless_ended(
+        &self,
+        recv: impl FnOnce() -> io::Result<Option<usize>>,
+    ) -> io::Result<Option<usize>> {
+        let ended = self.read_ended.load(Ordering::Acquire);
+        let count = recv()?;
+        Ok(if ended { count.or(Some(0)) } else { count })
+    }
+
+    /// Sleeps until what was asked for would not block, or the deadline has come.
+    ///
+    /// The end of a direction, a hang-up and an error count as ready. If nothing is asked for, only time can pass.
+    pub(crate) fn wait(
+        &self,
+        interest: Interest,
+        deadline: Option<std::time::Instant>,
+    ) -> io::Result<Ready> {
+        if interest.write && self.write_ended.load(Ordering::Acquire) {
+            return Ok(Ready {
+                write: true,
+                read: false,
+            });
+        }
+        match &self.wake {
+            None => self.wait_socket(interest, deadline),
+            Some(wake) => self.wait_pair(wake.as_fd(), interest, deadline),
+        }
+    }
+
+    /// Both directions are one descriptor.
+    fn wait_socket(
+        &self,
+        interest: Interest,
+        deadline: Option<std::time::Instant>,
+    ) -> io::Result<Ready> {
+        let mut socket = [PollFd::new(self.read_fd(), interest.flags())];
+        let asked = if interest == Interest::NONE { 0 } else { 1 };
+        poll(&mut socket[..asked], deadline)?;
+        Ok(Ready {
+            read: asked > 0 && ready_for(&socket[0], PollFlags::POLLIN),
+            write: asked > 0 && ready_for(&socket[0], PollFlags::POLLOUT),
+        })
+    }
+
+    /// Three descriptors, of which only those that matter are looked at, since a hang-up cannot be left out.
+    fn wait_pair(
+        &self,
+        wake: BorrowedFd<'_>,
+        interest: Interest,
+        deadline: Option<std::time::Instant>,
+    ) -> io::Result<Ready> {
+        let mut all = [
+            PollFd::new(wake, PollFlags::POLLIN),
+            PollFd::new(self.read_fd(), PollFlags::POLLIN),
+            PollFd::new(self.write_fd(), PollFlags::POLLOUT),
+        ];
+        let asked = match (interest.read, interest.write) {
+            (false, false) => 0..0,
+            (true, false) => 0..2,
+            (false, true) => 2..3,
+            (true, true) => 0..3,
+        };
+        poll(&mut all[asked.clone()], deadline)?;
+        let ready = |index, flag| asked.contains(&index) && ready_for(&all[index], flag);
+        Ok(Ready {
+            read: ready(0, PollFlags::POLLIN) || ready(1, PollFlags::POLLIN),
+            write: ready(2, PollFlags::POLLOUT),
+        })
+    }
+
+    /// Lets the peer see the end of input; writing fails from now on.
+    ///
+    /// The write descriptor of a pair is closed, yet its number stays taken, so that a [`write_fd`](Self::write_fd)
+    /// which somebody holds never becomes a stranger's: a copy of the read descriptor replaces it in one step. A thread
+    /// that sleeps in [`wait`](Self::wait) for room to write keeps the closed end open until it wakes.
+    pub(crate) fn shutdown_write(&self) -> io::Result<()> {
+        if self.write_ended.swap(true, Ordering::AcqRel) {
+            return Ok(());
+        }
+        let shut = shut(self.write_fd(), Shutdown::Write);
+        match &self.carrier {
+            Carrier::Socket { .. } => shut,
+            Carrier::Pair { read, write } => replace(write, read),
+        }
+    }
+
+    /// Ends the input: a thread blocked in [`recv`](Self::recv) wakes, reads what is buffered, then sees the end.
+    ///
+    /// On a socket the peer can write no more.
+    pub(crate) fn shutdown_read(&self) {
+        self.read_ended.store(true, Ordering::Release);
+        match &self.wake {
+            Some(wake) => drop(wake.write(1)),
+            None => drop(shut(self.read_fd(), Shutdown::Read)),
+        }
+    }
+}
+
+/// Sets `O_NONBLOCK`.
+fn set_nonblocking(fd: &OwnedFd) -> io::Result<()> {
+    let flags = OFlag::from_bits_retain(fcntl(fd, FcntlArg::F_GETFL)?);
+    fcntl(fd, FcntlArg::F_SETFL(flags | OFlag::O_NONBLOCK))?;
+    Ok(())
+}
+
+/// Shuts a direction down; a peer that is gone already is no error.
+fn shut(fd: BorrowedFd<'_>, how: Shutdown) -> io::Result<()> {
+    match shutdown(fd.as_raw_fd(), how) {
+        Err(Errno::ENOTCONN) => Ok(()),
+        result => Ok(result?),
+    }
+}
+
+/// Closes what `old` is open to, and makes `old` a copy of `new`.
+fn replace(old: &OwnedFd, new: &OwnedFd) -> io::Result<()> {
+    // SAFETY: both descriptors are open and stay open, and ours: `old` is borrowed, so it cannot be closed meanwhile,
+    // and its number goes from one open file to another in one step.
+    let call = || unsafe { libc::dup3(new.as_raw_fd(), old.as_raw_fd(), libc::O_CLOEXEC) };
+    super::retry(|| Errno::result(call()))?;
+    Ok(())
+}

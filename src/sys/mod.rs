@@ -1,0 +1,61 @@
+//! What only the operating system can do: the one place with `unsafe` and with conditions on the target.
+//!
+//! Every call here goes through `nix`, or through `libc` where `nix` lacks it. Three rules hold throughout: a call that
+//! a signal interrupts is made again, a descriptor is close-on-exec from birth, and nothing raises `SIGPIPE`.
+//!
+//! The promises need Linux 5.4 or newer (waiting through a pidfd).
+
+#[cfg(not(target_os = "linux"))]
+compile_error!(
+    "offspring works on Linux only: it rests on pidfds, epoll, eventfds and sealed memory files"
+);
+
+mod carrier;
+mod descriptors;
+mod link;
+mod octets;
+mod page;
+mod poll;
+mod poller;
+mod port;
+mod reap;
+mod registry;
+mod sigpipe;
+mod spawn;
+mod streams;
+#[cfg(test)]
+mod tests;
+
+pub(crate) use link::Link;
+pub(crate) use octets::MAX_DESCRIPTORS;
+pub(crate) use page::Page;
+pub(crate) use poll::{Interest, Ready};
+pub(crate) use poller::{PollEvent, Poller};
+pub(crate) use port::Port;
+pub(crate) use reap::{Process, Status};
+pub(crate) use registry::registrations;
+pub use registry::{Registered, Registration};
+pub(crate) use spawn::{own_program, spawn};
+pub(crate) use streams::{parent_id, put_stdin, set_thread_name, take_stdin, take_stdin_stdout};
+
+use nix::errno::Errno;
+use std::io;
+
+/// Makes a call again for as long as signals interrupt it.
+fn retry<T>(mut call: impl FnMut() -> nix::Result<T>) -> nix::Result<T> {
+    loop {
+        match call() {
+            Err(Errno::EINTR) => {}
+            result => return result,
+        }
+    }
+}
+
+/// Tells a call that would have blocked from one that failed.
+fn unless_blocked<T>(result: nix::Result<T>) -> io::Result<Option<T>> {
+    match result {
+        Ok(value) => Ok(Some(value)),
+        Err(Errno::EAGAIN) => Ok(None),
+        Err(errno) => Err(errno.into()),
+    }
+}

@@ -1,0 +1,141 @@
+//! Waiting for many descriptors and for a word from another thread.
+
+use super::poll::{Interest, poll};
+use super::retry;
+use nix::errno::Errno;
+use nix::poll::{PollFd, PollFlags};
+use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout};
+use nix::sys::eventfd::{EfdFlags, EventFd};
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd};
+use std::time::Instant;
+
+/// The token of the poller's own eventfd.
+const WAKE: u64 = u64::MAX;
+/// How many events one look may bring; the others come with the next.
+const BATCH: usize = 64;
+
+/// A set of descriptors with what to wait for, level-triggered.
+///
+/// A descriptor with no interest is taken out of the set, so that its hang-up, which epoll reports unasked, is silent.
+/// One thread waits; the other methods are for any thread at any time.
+#[derive(Debug)]
+pub(crate) struct Poller {
+    epoll: Epoll,
+    wake: EventFd,
+}
+
+/// A descriptor that is ready.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct PollEvent {
+    /// What the descriptor was added with.
+    pub(crate) token: u64,
+    /// A read will not block.
+    pub(crate) readable: bool,
+    /// A write will not block.
+    pub(crate) writable: bool,
+}
+
+impl Poller {
+    /// An empty set.
+    pub(crate) fn new() -> io::Result<Self> {
+        let epoll = Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC)?;
+        let wake = EventFd::from_flags(EfdFlags::EFD_CLOEXEC | EfdFlags::EFD_NONBLOCK)?;
+        epoll.add(&wake, EpollEvent::new(EpollFlags::EPOLLIN, WAKE))?;
+        Ok(Self { epoll, wake })
+    }
+
+    /// Puts a descriptor into the set. The token [`u64::MAX`] is taken.
+    pub(crate) fn add(&self, fd: BorrowedFd<'_>, token: u64, interest: Interest) -> io::Result<()> {
+        debug_assert_ne!(token, WAKE);
+        self.modify(fd, token, interest)
+    }
+
+    /// Changes what to wait for; with no interest the descriptor is silent until the next change.
+    pub(crate) fn modify(
+        &self,
+        fd: BorrowedFd<'_>,
+        token: u64,
+        interest: Interest,
+    ) -> io::Result<()> {
+        if interest == Interest::NONE {
+            return self.delete(fd);
+        }
+        let mut event = EpollEvent::new(flags(interest), token);
+        match self.epoll.modify(fd, &mut event) {
+            Err(Errno::ENOENT) => Ok(self.epoll.add(fd, event)?),
+            result => Ok(result?),
+        }
+    }
+
+    /// Takes a descriptor out of the set; it need not be in it.
+    pub(crate) fn delete(&self, fd: BorrowedFd<'_>) -> io::Result<()> {
+        match self.epoll.delete(fd) {
+            Err(Errno::ENOENT) => Ok(()),
+            result => Ok(result?),
+        }
+    }
+
+    /// Wakes the thread that waits, or the next that will; many words before it wakes are one.
+    pub(crate) fn notify(&self) -> io::Result<()> {
+        match retry(|| self.wake.write(1)) {
+            Ok(_) | Err(Errno::EAGAIN) => Ok(()),
+            Err(errno) => Err(errno.into()),
+        }
+    }
+
+    /// Sleeps until a descriptor is ready, the poller is notified, or the deadline has come; replaces `events`.
+    ///
+    /// # Blocking
+    /// Until then. A deadline is kept to the nanosecond and never early: the epoll is itself a descriptor that `ppoll`
+    /// can sleep on, which no kernel lacks. Without one there is a single system call.
+    pub(crate) fn wait(
+        &self,
+        events: &mut Vec<PollEvent>,
+        deadline: Option<Instant>,
+    ) -> io::Result<()> {
+        events.clear();
+        let Some(_) = deadline else {
+            return self.collect(events, EpollTimeout::NONE);
+        };
+        poll(
+            &mut [PollFd::new(self.epoll.0.as_fd(), PollFlags::POLLIN)],
+            deadline,
+        )?;
+        self.collect(events, EpollTimeout::ZERO)
+    }
+
+    /// One look at the set.
+    fn collect(&self, events: &mut Vec<PollEvent>, timeout: EpollTimeout) -> io::Result<()> {
+        let mut found = [EpollEvent::empty(); BATCH];
+        let count = retry(|| self.epoll.wait(&mut found, timeout))?;
+        for event in &found[..count] {
+            match event.data() {
+                WAKE => drop(self.wake.read()),
+                _ => events.push(PollEvent::from(event)),
+            }
+        }
+        Ok(())
+    }
+}
+
+impl From<&EpollEvent> for PollEvent {
+    /// A hang-up or an error stops both directions from blocking.
+    fn from(event: &EpollEvent) -> Self {
+        let flags = event.events();
+        let over = EpollFlags::EPOLLHUP | EpollFlags::EPOLLERR;
+        Self {
+            token: event.data(),
+            readable: flags.intersects(EpollFlags::EPOLLIN | over),
+            writable: flags.intersects(EpollFlags::EPOLLOUT | over),
+        }
+    }
+}
+
+/// The same for epoll.
+fn flags(interest: Interest) -> EpollFlags {
+    let mut flags = EpollFlags::empty();
+    flags.set(EpollFlags::EPOLLIN, interest.read);
+    flags.set(EpollFlags::EPOLLOUT, interest.write);
+    flags
+}

@@ -1,0 +1,146 @@
+//! The child's end of the byte stream.
+
+use super::carrier::Carrier;
+use super::poll::poll;
+use nix::poll::{PollFd, PollFlags};
+use nix::sys::socket::MsgFlags;
+use std::io::{self, IoSlice};
+use std::os::fd::{BorrowedFd, OwnedFd};
+
+/// The child's end of the link. Every operation blocks, whatever mode somebody has put the descriptors into.
+#[derive(Debug)]
+pub(crate) struct Port {
+    carrier: Carrier,
+}
+
+impl Port {
+    /// Over a connected stream socket.
+    pub(crate) fn from_socket(fd: OwnedFd) -> io::Result<Self> {
+        Ok(Self {
+            carrier: Carrier::socket(fd)?,
+        })
+    }
+
+    /// Over two descriptors.
+    pub(crate) fn from_pair(read: OwnedFd, write: OwnedFd) -> io::Result<Self> {
+        Ok(Self {
+            carrier: Carrier::pair(read, write)?,
+        })
+    }
+
+    /// Whether descriptors can travel along: over a socket of the Unix domain.
+    pub(crate) fn carries_descriptors(&self) -> bool {
+        self.carrier.carries_descriptors()
+    }
+
+    /// The descriptor that is read from.
+    pub(crate) fn read_fd(&self) -> BorrowedFd<'_> {
+        self.carrier.read_fd()
+    }
+
+    /// The descriptor that is written to.
+    pub(crate) fn write_fd(&self) -> BorrowedFd<'_> {
+        self.carrier.write_fd()
+    }
+
+    /// Appends at most `room` octets, and waits for the first; nought is the end of input.
+    ///
+    /// # Blocking
+    /// Until there is an octet or the parent has ended its output.
+    pub(crate) fn recv(&self, buffer: &mut Vec<u8>, room: usize) -> io::Result<usize> {
+        self.reading(|| self.carrier.recv(buffer, room, MsgFlags::empty()))
+    }
+
+    /// The same, with the descriptors that came along; see [`Link::recv_with`](super::Link::recv_with).
+    pub(crate) fn recv_with(
+        &self,
+        buffer: &mut Vec<u8>,
+        room: usize,
+        descriptors: &mut Vec<OwnedFd>,
+    ) -> io::Result<usize> {
+        self.reading(|| {
+            self.carrier
+                .recv_with(buffer, room, descriptors, MsgFlags::empty())
+        })
+    }
+
+    /// Appends at most `room` octets without blocking: `None` if there are none yet, nought at the end of input.
+    pub(crate) fn try_recv(&self, buffer: &mut Vec<u8>, room: usize) -> io::Result<Option<usize>> {
+        if !self.carrier.is_socket() && !self.is_readable()? {
+            return Ok(None);
+        }
+        self.carrier.recv(buffer, room, MsgFlags::MSG_DONTWAIT)
+    }
+
+    /// Whether a read would not block.
+    fn is_readable(&self) -> io::Result<bool> {
+        let now = Some(std::time::Instant::now());
+        poll(&mut [PollFd::new(self.read_fd(), PollFlags::POLLIN)], now)
+    }
+
+    /// Reads, and sleeps where that would not do it by itself.
+    fn reading(&self, mut recv: impl FnMut() -> io::Result<Option<usize>>) -> io::Result<usize> {
+        loop {
+            match recv()? {
+                Some(count) => return Ok(count),
+                None => sleep_until(self.read_fd(), PollFlags::POLLIN)?,
+            }
+        }
+    }
+
+    /// Writes everything.
+    ///
+    /// # Blocking
+    /// Until the parent has made room for the last octet.
+    pub(crate) fn send_all(&self, octets: &[u8]) -> io::Result<()> {
+        let mut left = octets;
+        while !left.is_empty() {
+            let count =
+                self.writing(|| self.carrier.send(&[IoSlice::new(left)], MsgFlags::empty()))?;
+            left = &left[count..];
+        }
+        Ok(())
+    }
+
+    /// The same, with descriptors, which go with the first of the octets.
+    pub(crate) fn send_all_with(
+        &self,
+        octets: &[u8],
+        descriptors: &[BorrowedFd<'_>],
+    ) -> io::Result<()> {
+        let send = || {
+            self.carrier
+                .send_with(&[IoSlice::new(octets)], descriptors, MsgFlags::empty())
+        };
+        let count = self.writing(send)?;
+        self.send_all(&octets[count..])
+    }
+
+    /// Writes, and sleeps where that would not do it by itself.
+    fn writing(&self, mut send: impl FnMut() -> io::Result<Option<usize>>) -> io::Result<usize> {
+        loop {
+            match send()? {
+                Some(0) => return Err(io::ErrorKind::WriteZero.into()),
+                Some(count) => return Ok(count),
+                None => sleep_until(self.write_fd(), PollFlags::POLLOUT)?,
+            }
+        }
+    }
+
+    /// Sleeps until the parent is gone altogether; that it has ended its output is not enough.
+    ///
+    /// Of a pair only the write descriptor can tell. A peer over TCP is known to be gone only when it refuses what is
+    /// sent to it.
+    ///
+    /// # Blocking
+    /// Until then.
+    pub(crate) fn wait_hang_up(&self) -> io::Result<()> {
+        sleep_until(self.write_fd(), PollFlags::empty())
+    }
+}
+
+/// Sleeps until a descriptor is ready, or its other end is gone.
+fn sleep_until(fd: BorrowedFd<'_>, flags: PollFlags) -> io::Result<()> {
+    poll(&mut [PollFd::new(fd, flags)], None)?;
+    Ok(())
+}

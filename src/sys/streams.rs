@@ -1,0 +1,53 @@
+//! The standard streams of a child, and what else a child is told by the system.
+
+use nix::sys::prctl;
+use nix::unistd::{dup2_stdin, dup2_stdout};
+use std::ffi::CString;
+use std::fs::File;
+use std::io;
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+
+/// Moves descriptor 0 to one above 2; descriptor 0 then reads as empty.
+///
+/// What somebody has already read into the buffer of [`io::stdin`] is lost.
+pub(crate) fn take_stdin() -> io::Result<OwnedFd> {
+    let taken = io::stdin().as_fd().try_clone_to_owned()?;
+    dup2_stdin(File::open("/dev/null")?)?;
+    Ok(taken)
+}
+
+/// Moves descriptors 0 and 1 away; 0 then reads as empty, and what is written to 1 goes to standard error.
+///
+/// What waits in the buffer of [`io::stdout`] goes to standard error too.
+pub(crate) fn take_stdin_stdout() -> io::Result<(OwnedFd, OwnedFd)> {
+    let output = io::stdout().as_fd().try_clone_to_owned()?;
+    let input = take_stdin()?;
+    dup2_stdout(io::stderr())?;
+    Ok((input, output))
+}
+
+/// Makes a descriptor the standard input.
+pub(crate) fn put_stdin(fd: OwnedFd) -> io::Result<()> {
+    debug_assert!(
+        fd.as_raw_fd() > 2,
+        "an owned descriptor is no standard stream"
+    );
+    dup2_stdin(fd)?;
+    Ok(())
+}
+
+/// Names this thread, as `ps` and debuggers show it: the first 15 octets, up to a zero.
+pub(crate) fn set_thread_name(name: &str) -> io::Result<()> {
+    let octets: Vec<u8> = name
+        .bytes()
+        .take(15)
+        .take_while(|&octet| octet != 0)
+        .collect();
+    prctl::set_name(&CString::new(octets)?)?;
+    Ok(())
+}
+
+/// The number of the parent; that of somebody else once the parent is gone.
+pub(crate) fn parent_id() -> u32 {
+    std::os::unix::process::parent_id()
+}

@@ -1,0 +1,1 @@
+//! Tests of what needs more than one file, or a process of its own.
