@@ -1,0 +1,92 @@
+use std::fmt;
+
+type Source = Box<dyn std::error::Error + Send + Sync + 'static>;
+
+/// Why a value could not be written, or octets could not be read.
+///
+/// What it says is meant for people. There are no kinds to tell apart: whoever sent the octets
+/// has to change them, or whoever wrote the value has to.
+///
+/// ```
+/// use offspring_serialisers::Error;
+///
+/// let error = Error::new("the third field is missing");
+/// assert_eq!(error.to_string(), "the third field is missing");
+/// ```
+pub struct Error(Repr);
+
+enum Repr {
+    Message(String),
+    Other(Source),
+}
+
+impl Error {
+    /// An error that says `message`.
+    ///
+    /// ```
+    /// # use offspring_serialisers::Error;
+    /// assert_eq!(Error::new("no octets").to_string(), "no octets");
+    /// ```
+    pub fn new(message: impl Into<String>) -> Self {
+        Self(Repr::Message(message.into()))
+    }
+
+    /// An error that says what `error` says, and has the source that `error` has.
+    ///
+    /// ```
+    /// # use offspring_serialisers::Error;
+    /// let error = "many".parse::<u8>().map_err(Error::other).unwrap_err();
+    /// assert_eq!(error.to_string(), "invalid digit found in string");
+    /// ```
+    pub fn other(error: impl std::error::Error + Send + Sync + 'static) -> Self {
+        Self(Repr::Other(Box::new(error)))
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.0 {
+            Repr::Message(message) => f.write_str(message),
+            Repr::Other(error) => error.fmt(f),
+        }
+    }
+}
+
+impl fmt::Debug for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.0 {
+            Repr::Message(message) => f.debug_tuple("Error").field(message).finish(),
+            Repr::Other(error) => f.debug_tuple("Error").field(error).finish(),
+        }
+    }
+}
+
+impl std::error::Error for Error {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match &self.0 {
+            Repr::Message(_) => None,
+            Repr::Other(error) => error.source(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Error;
+    use std::error::Error as _;
+
+    fn travels<T: Send + Sync + 'static>() {}
+
+    #[test]
+    fn goes_between_threads() {
+        travels::<Error>();
+    }
+
+    #[test]
+    fn does_not_repeat_its_source() {
+        let inner = std::io::Error::other("inner");
+        let error = Error::other(inner);
+        assert_eq!(error.to_string(), "inner");
+        assert!(error.source().is_none());
+    }
+}

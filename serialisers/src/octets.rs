@@ -1,0 +1,291 @@
+//! Lists of octet strings: no dependency, and what a program of any language can write.
+//!
+//! Each string is its length as a BER compressed integer (base 128, most significant group
+//! first, the high bit set on all octets but the last), then its octets. A list is their
+//! concatenation.
+
+use crate::{Error, Format, Input, Output, Serialiser};
+
+mod list;
+mod string;
+
+pub use list::{AsOctetStrings, FromOctetStrings};
+pub use string::{AsOctets, FromOctets};
+
+/// The format of octet strings, and of lists of them.
+///
+/// An octet string is a `Vec<u8>`, [`Bytes`](crate::Bytes), `String`, `PathBuf`, `OsString`,
+/// `[u8; N]`, or one of their borrowed forms; [`AsOctets`] and [`FromOctets`] make one of a type
+/// of your own. A list is `()`, a tuple of strings, a `Vec`, a slice or an array of strings; a
+/// string by itself is a list of one.
+///
+/// ```
+/// use offspring_serialisers::{Input, Octets, Output, Serialiser};
+///
+/// let mut octets = Vec::new();
+/// let mut output = Output::new(&mut octets);
+/// <Octets as Serialiser<(String, String)>>::encode(&("rm".into(), "/a".into()), &mut output)?;
+/// assert_eq!(octets, b"\x02rm\x02/a");
+///
+/// let list: Vec<String> = <Octets as Serialiser<_>>::decode(&mut Input::new(&octets))?;
+/// assert_eq!(list, ["rm", "/a"]);
+/// # Ok::<(), offspring_serialisers::Error>(())
+/// ```
+///
+/// Anything else does not compile:
+///
+/// ```compile_fail
+/// use offspring_serialisers::{Octets, Output, Serialiser};
+///
+/// let mut octets = Vec::new();
+/// <Octets as Serialiser<(u32,)>>::encode(&(7,), &mut Output::new(&mut octets));
+/// ```
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Octets;
+
+impl Format for Octets {
+    const NAME: &'static str = "octets";
+}
+
+impl<T, Sent> Serialiser<T, Sent> for Octets
+where
+    T: FromOctetStrings,
+    Sent: AsOctetStrings + ?Sized,
+{
+    fn encode(value: &Sent, output: &mut Output<'_>) -> Result<(), Error> {
+        let octets = output.octets();
+        value.write_strings(&mut ListWriter { octets });
+        Ok(())
+    }
+
+    fn decode(input: &mut Input<'_>) -> Result<T, Error> {
+        let mut list = ListReader::new(input.octets());
+        let value = T::read_strings(&mut list)?;
+        list.finish()?;
+        Ok(value)
+    }
+}
+
+/// Writes octet strings one after the other.
+///
+/// ```
+/// use offspring_serialisers::{AsOctetStrings, ListWriter};
+///
+/// struct Pair(String, u32);
+///
+/// impl AsOctetStrings for Pair {
+///     fn write_strings(&self, list: &mut ListWriter<'_>) {
+///         list.push(self.0.as_bytes());
+///         list.push(self.1.to_string().as_bytes());
+///     }
+/// }
+/// ```
+#[derive(Debug)]
+pub struct ListWriter<'a> {
+    octets: &'a mut Vec<u8>,
+}
+
+impl ListWriter<'_> {
+    /// Appends one string.
+    ///
+    /// ```
+    /// # use offspring_serialisers::{AsOctetStrings, ListWriter};
+    /// # struct One;
+    /// # impl AsOctetStrings for One {
+    /// fn write_strings(&self, list: &mut ListWriter<'_>) {
+    ///     list.push(b"1");
+    /// }
+    /// # }
+    /// ```
+    pub fn push(&mut self, string: &[u8]) {
+        self.octets.reserve(string.len() + 2);
+        push_length(string.len(), self.octets);
+        self.octets.extend_from_slice(string);
+    }
+}
+
+fn push_length(length: usize, octets: &mut Vec<u8>) {
+    let groups = (usize::BITS - length.leading_zeros()).div_ceil(7).max(1);
+    for group in (1..groups).rev() {
+        octets.push(0x80 | (length >> (7 * group)) as u8);
+    }
+    octets.push(length as u8 & 0x7f);
+}
+
+/// Reads octet strings one after the other, out of the octets themselves: nothing is copied.
+///
+/// A length may begin with superfluous octets `0x80`, as Perl's `unpack "w"` takes them; a
+/// [`ListWriter`] never writes them.
+///
+/// ```
+/// use offspring_serialisers::ListReader;
+///
+/// let list = ListReader::new(b"\x02rm\x01/");
+/// let strings = list.collect::<Result<Vec<_>, _>>()?;
+/// assert_eq!(strings, [&b"rm"[..], b"/"]);
+/// # Ok::<(), offspring_serialisers::Error>(())
+/// ```
+#[derive(Clone, Debug)]
+pub struct ListReader<'a> {
+    rest: &'a [u8],
+    seen: usize,
+}
+
+impl<'a> ListReader<'a> {
+    /// A reader of the list that `octets` are.
+    ///
+    /// ```
+    /// # use offspring_serialisers::ListReader;
+    /// assert!(ListReader::new(&[]).next().is_none());
+    /// ```
+    pub fn new(octets: &'a [u8]) -> Self {
+        Self {
+            rest: octets,
+            seen: 0,
+        }
+    }
+
+    /// The next string, as `T`; its absence is an error that says `wanted` were to come.
+    ///
+    /// ```
+    /// # use offspring_serialisers::ListReader;
+    /// let mut list = ListReader::new(b"\x02rm");
+    /// assert_eq!(list.take_as::<String>(2)?, "rm");
+    /// let error = list.take_as::<String>(2).unwrap_err();
+    /// assert_eq!(error.to_string(), "octets: wanted 2 strings, got 1");
+    /// # Ok::<(), offspring_serialisers::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// There is no string left, it is cut off, or it is not a `T`.
+    pub fn take_as<T: FromOctets>(&mut self, wanted: usize) -> Result<T, Error> {
+        let Some(string) = self.next() else {
+            return Err(wrong_number(wanted, self.seen));
+        };
+        T::from_octets(string?)
+    }
+
+    /// All have been taken; otherwise an error that says how many there were.
+    fn finish(mut self) -> Result<(), Error> {
+        let wanted = self.seen;
+        for string in &mut self {
+            string?;
+        }
+        if self.seen == wanted {
+            Ok(())
+        } else {
+            Err(wrong_number(wanted, self.seen))
+        }
+    }
+
+    fn string(&mut self) -> Result<&'a [u8], Error> {
+        let length = self.length()?;
+        let Some((string, rest)) = self.rest.split_at_checked(length) else {
+            let left = self.rest.len();
+            return Err(cut_off(format_args!(
+                "{length} octets announced, {left} there"
+            )));
+        };
+        self.rest = rest;
+        Ok(string)
+    }
+
+    fn length(&mut self) -> Result<usize, Error> {
+        let mut length = 0usize;
+        while let Some((&octet, rest)) = self.rest.split_first() {
+            self.rest = rest;
+            length = length
+                .checked_mul(128)
+                .ok_or_else(|| cut_off(format_args!("its length is beyond any memory")))?
+                | usize::from(octet & 0x7f);
+            if octet < 0x80 {
+                return Ok(length);
+            }
+        }
+        Err(cut_off(format_args!("its length has no end")))
+    }
+}
+
+impl<'a> Iterator for ListReader<'a> {
+    type Item = Result<&'a [u8], Error>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        if self.rest.is_empty() {
+            return None;
+        }
+        let string = self.string();
+        if string.is_err() {
+            self.rest = &[];
+        }
+        self.seen += 1;
+        Some(string)
+    }
+}
+
+fn wrong_number(wanted: usize, got: usize) -> Error {
+    let plural = if wanted == 1 { "" } else { "s" };
+    Error::new(format!("octets: wanted {wanted} string{plural}, got {got}"))
+}
+
+fn cut_off(why: std::fmt::Arguments<'_>) -> Error {
+    Error::new(format!("octets: a string is cut off: {why}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{ListReader, push_length};
+
+    #[test]
+    fn lengths_at_the_edges_of_their_groups() {
+        for length in [
+            0,
+            1,
+            127,
+            128,
+            16_383,
+            16_384,
+            2_097_151,
+            2_097_152,
+            u32::MAX as usize,
+        ] {
+            let mut octets = Vec::new();
+            push_length(length, &mut octets);
+            assert!(octets[0] != 0x80, "{length}: overlong");
+            assert_eq!(ListReader::new(&octets).length().unwrap(), length);
+        }
+    }
+
+    #[test]
+    fn superfluous_groups_are_read() {
+        let mut list = ListReader::new(&[0x80, 0x80, 0x01, b'a']);
+        assert_eq!(list.next().unwrap().unwrap(), b"a");
+        assert!(list.next().is_none());
+    }
+
+    #[test]
+    fn lengths_beyond_reason_are_errors() {
+        for octets in [
+            &[0xff; 9][..],
+            &[0xff; 40],
+            &[0x80],
+            &[0xff, 0x80],
+            &[0x02, b'a'],
+        ] {
+            assert!(
+                ListReader::new(octets).next().unwrap().is_err(),
+                "{octets:x?}"
+            );
+        }
+        let mut most = vec![0xff; 20];
+        most.push(0x7f);
+        let error = ListReader::new(&most).next().unwrap().unwrap_err();
+        assert!(error.to_string().contains("beyond any memory"), "{error}");
+    }
+
+    #[test]
+    fn an_error_ends_the_list() {
+        let mut list = ListReader::new(&[0x05, b'a']);
+        assert!(list.next().unwrap().is_err());
+        assert!(list.next().is_none());
+    }
+}

@@ -1,0 +1,236 @@
+use crate::Error;
+use std::{fmt, io};
+
+/// A format: its name, as both sides say it when they meet.
+///
+/// ```
+/// use offspring_serialisers::{Format, Octets};
+///
+/// assert_eq!(Octets::NAME, "octets");
+/// ```
+pub trait Format: 'static {
+    /// The name, in lower-case letters: `"octets"`, `"cbor"`, `"json"`.
+    const NAME: &'static str;
+}
+
+/// Writes values as octets and reads them back: `T` comes out, `Sent` goes in.
+///
+/// The two differ so that a caller may lend what the other side shall own: a `&str` is sent, a
+/// `String` comes out.
+///
+/// The arguments of a call are always a tuple, also when there is one (`(A,)`) or none (`()`).
+/// A result or an event is written as it is. Whatever is read must be read to its end: octets
+/// left over are an error.
+///
+/// # A format of your own, over serde
+///
+/// ```
+/// use offspring_serialisers::{Error, Format, Input, Output, Serialiser};
+/// use serde::{Serialize, de::DeserializeOwned};
+///
+/// struct PrettyJson;
+///
+/// impl Format for PrettyJson {
+///     const NAME: &'static str = "pretty-json";
+/// }
+///
+/// impl<T: DeserializeOwned, Sent: Serialize + ?Sized> Serialiser<T, Sent> for PrettyJson {
+///     fn encode(value: &Sent, output: &mut Output<'_>) -> Result<(), Error> {
+///         serde_json::to_writer_pretty(output, value).map_err(Error::other)
+///     }
+///     fn decode(input: &mut Input<'_>) -> Result<T, Error> {
+///         serde_json::from_slice(input.octets()).map_err(Error::other)
+///     }
+/// }
+///
+/// let mut octets = Vec::new();
+/// <PrettyJson as Serialiser<(String,), (&str,)>>::encode(&("x",), &mut Output::new(&mut octets))?;
+/// assert_eq!(octets, b"[\n  \"x\"\n]");
+/// # Ok::<(), Error>(())
+/// ```
+///
+/// # A format of your own, without serde
+///
+/// Everything that can be printed and parsed again travels as its text. `Plain` is there to say
+/// that a tuple is no such thing, which the compiler would not know of `FromStr`.
+///
+/// ```
+/// use offspring_serialisers::{Error, Format, Input, Output, Serialiser};
+/// use std::{fmt::Display, io::Write, str::FromStr};
+///
+/// struct Text;
+/// trait Plain: FromStr {}
+/// impl Plain for i64 {}
+/// impl Plain for std::net::IpAddr {}
+///
+/// impl Format for Text {
+///     const NAME: &'static str = "text";
+/// }
+///
+/// impl<T: Plain, Sent: Display> Serialiser<T, Sent> for Text {
+///     fn encode(value: &Sent, output: &mut Output<'_>) -> Result<(), Error> {
+///         write!(output, "{value}").map_err(Error::other)
+///     }
+///     fn decode(input: &mut Input<'_>) -> Result<T, Error> {
+///         let text = str::from_utf8(input.octets()).map_err(Error::other)?;
+///         text.parse().map_err(|_| Error::new(format!("not the text that was wanted: {text}")))
+///     }
+/// }
+///
+/// impl<T: Plain, Sent: Display> Serialiser<(T,), (Sent,)> for Text {
+///     fn encode((value,): &(Sent,), output: &mut Output<'_>) -> Result<(), Error> {
+///         <Self as Serialiser<T, Sent>>::encode(value, output)
+///     }
+///     fn decode(input: &mut Input<'_>) -> Result<(T,), Error> {
+///         <Self as Serialiser<T, Sent>>::decode(input).map(|value| (value,))
+///     }
+/// }
+///
+/// let mut octets = Vec::new();
+/// <Text as Serialiser<(i64,), (i64,)>>::encode(&(-7,), &mut Output::new(&mut octets))?;
+/// assert_eq!(octets, b"-7");
+/// let number: i64 = <Text as Serialiser<i64>>::decode(&mut Input::new(&octets))?;
+/// assert_eq!(number, -7);
+/// # Ok::<(), Error>(())
+/// ```
+#[diagnostic::on_unimplemented(
+    message = "the format `{Self}` cannot write `{Sent}` and read it as `{T}`",
+    label = "not a value of this format"
+)]
+pub trait Serialiser<T, Sent: ?Sized = T>: Format {
+    /// Appends `value` to the output.
+    ///
+    /// ```
+    /// # use offspring_serialisers::{Octets, Output, Serialiser};
+    /// let mut octets = Vec::new();
+    /// <Octets as Serialiser<(String,), (&str,)>>::encode(&("a",), &mut Output::new(&mut octets))?;
+    /// assert_eq!(octets, b"\x01a");
+    /// # Ok::<(), offspring_serialisers::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// The value has no form in this format. The output may then hold half of it.
+    fn encode(value: &Sent, output: &mut Output<'_>) -> Result<(), Error>;
+
+    /// Reads the one value that the input holds.
+    ///
+    /// ```
+    /// # use offspring_serialisers::{Input, Octets, Serialiser};
+    /// let text: String = <Octets as Serialiser<String>>::decode(&mut Input::new(b"\x01a"))?;
+    /// assert_eq!(text, "a");
+    /// # Ok::<(), offspring_serialisers::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// The octets are no such value, or more than one.
+    fn decode(input: &mut Input<'_>) -> Result<T, Error>;
+}
+
+/// Where one value is written.
+///
+/// Passed instead of a bare `Vec<u8>` so that it can later hold what travels beside the octets
+/// without any format having to change.
+///
+/// ```
+/// use offspring_serialisers::Output;
+/// use std::io::Write;
+///
+/// let mut octets = Vec::new();
+/// let mut output = Output::new(&mut octets);
+/// output.octets().push(b'4');
+/// write!(output, "{}", 2)?;
+/// assert_eq!(octets, b"42");
+/// # Ok::<(), std::io::Error>(())
+/// ```
+pub struct Output<'a> {
+    octets: &'a mut Vec<u8>,
+}
+
+impl<'a> Output<'a> {
+    /// An output that appends to `octets`.
+    ///
+    /// ```
+    /// # use offspring_serialisers::Output;
+    /// let mut octets = vec![1];
+    /// Output::new(&mut octets).octets().push(2);
+    /// assert_eq!(octets, [1, 2]);
+    /// ```
+    pub fn new(octets: &'a mut Vec<u8>) -> Self {
+        Self { octets }
+    }
+
+    /// The octets so far; a format appends and leaves alone what is there.
+    ///
+    /// ```
+    /// # use offspring_serialisers::Output;
+    /// let mut octets = Vec::new();
+    /// Output::new(&mut octets).octets().extend(b"abc");
+    /// assert_eq!(octets, b"abc");
+    /// ```
+    pub fn octets(&mut self) -> &mut Vec<u8> {
+        self.octets
+    }
+}
+
+impl io::Write for Output<'_> {
+    fn write(&mut self, octets: &[u8]) -> io::Result<usize> {
+        self.octets.extend_from_slice(octets);
+        Ok(octets.len())
+    }
+
+    fn write_all(&mut self, octets: &[u8]) -> io::Result<()> {
+        self.octets.extend_from_slice(octets);
+        Ok(())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl fmt::Debug for Output<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let length = self.octets.len();
+        f.debug_struct("Output").field("length", &length).finish()
+    }
+}
+
+/// What one value is read from.
+///
+/// ```
+/// use offspring_serialisers::Input;
+///
+/// assert_eq!(Input::new(b"42").octets(), b"42");
+/// ```
+pub struct Input<'a> {
+    octets: &'a [u8],
+}
+
+impl<'a> Input<'a> {
+    /// An input that holds `octets`, all of them one value.
+    ///
+    /// ```
+    /// # use offspring_serialisers::Input;
+    /// assert!(Input::new(&[]).octets().is_empty());
+    /// ```
+    pub fn new(octets: &'a [u8]) -> Self {
+        Self { octets }
+    }
+
+    /// The octets of the value.
+    ///
+    /// ```
+    /// # use offspring_serialisers::Input;
+    /// assert_eq!(Input::new(&[7]).octets(), [7]);
+    /// ```
+    pub fn octets(&self) -> &'a [u8] {
+        self.octets
+    }
+}
+
+impl fmt::Debug for Input<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let length = self.octets.len();
+        f.debug_struct("Input").field("length", &length).finish()
+    }
+}
