@@ -1,0 +1,506 @@
+//! What can go wrong between the two processes.
+//!
+//! [`Error`] is the machinery's; what a worker's function returns as its own
+//! `Err` is part of its result and never becomes one of these.
+
+use std::fmt;
+use std::sync::Arc;
+
+use crate::protocol::{Failure, FailureCode, Started as Begun};
+
+/// Whether a call that failed had started in the child.
+///
+/// [`No`](Self::No) is a promise: the function did not run, so the call may be
+/// repeated elsewhere.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Started {
+    /// The child had started it.
+    Yes,
+    /// It did not run.
+    No,
+    /// Nobody can tell: the plain form and links without descriptors say too
+    /// little.
+    Unknown,
+}
+
+/// How a child ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum ExitStatus {
+    /// It exited with this code.
+    Code(i32),
+    /// A signal ended it.
+    Signal {
+        /// Its number, as in `signal(7)`.
+        number: i32,
+        /// It left a core file.
+        core_dumped: bool,
+    },
+    /// There is no process of ours at the other end, or somebody else reaped
+    /// it (`SIGCHLD` is ignored, say).
+    Unknown,
+}
+
+impl ExitStatus {
+    /// It exited with code 0.
+    #[must_use]
+    pub fn success(self) -> bool {
+        self == Self::Code(0)
+    }
+
+    /// The exit code, unless a signal ended it.
+    #[must_use]
+    pub fn code(self) -> Option<i32> {
+        match self {
+            Self::Code(code) => Some(code),
+            _ => None,
+        }
+    }
+
+    /// The signal that ended it.
+    #[must_use]
+    pub fn signal(self) -> Option<i32> {
+        match self {
+            Self::Signal { number, .. } => Some(number),
+            _ => None,
+        }
+    }
+}
+
+impl fmt::Display for ExitStatus {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Code(code) => write!(f, "exited with code {code}"),
+            Self::Signal { number, core_dumped } => {
+                let core = if *core_dumped { ", core dumped" } else { "" };
+                write!(f, "was ended by signal {number} ({}){core}", crate::sys::signal_name(*number))
+            }
+            Self::Unknown => f.write_str("ended, nobody knows how"),
+        }
+    }
+}
+
+/// A panic of the worker's function, caught in the child, which lives on.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Panic {
+    failure: Failure,
+}
+
+impl Panic {
+    /// What it said.
+    #[must_use]
+    pub fn message(&self) -> &str {
+        &self.failure.message
+    }
+
+    /// Where it was, as `file:line:column`; empty if the child did not say.
+    #[must_use]
+    pub fn place(&self) -> &str {
+        &self.failure.place
+    }
+
+    /// The stack at that place, as [`std::backtrace::Backtrace`] prints it.
+    #[must_use]
+    pub fn backtrace(&self) -> &str {
+        &self.failure.backtrace
+    }
+}
+
+/// What is known of the end of a child.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Crash {
+    pub(crate) worker: String,
+    pub(crate) pid: Option<u32>,
+    pub(crate) status: ExitStatus,
+    /// Why the parent ended it, if it did.
+    pub(crate) reason: Option<String>,
+    pub(crate) stderr: Vec<u8>,
+}
+
+impl Crash {
+    /// The name of the worker it ran.
+    #[must_use]
+    pub fn worker(&self) -> &str {
+        &self.worker
+    }
+
+    /// Its process id, if it was a process of ours.
+    #[must_use]
+    pub fn pid(&self) -> Option<u32> {
+        self.pid
+    }
+
+    /// How it ended.
+    #[must_use]
+    pub fn status(&self) -> ExitStatus {
+        self.status
+    }
+
+    /// The last octets it wrote to its standard error; empty unless
+    /// [`capture_stderr`](crate::Builder::capture_stderr) was asked for.
+    #[must_use]
+    pub fn stderr_tail(&self) -> &[u8] {
+        &self.stderr
+    }
+}
+
+impl fmt::Display for Crash {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "the child of `{}`", self.worker)?;
+        if let Some(pid) = self.pid {
+            write!(f, " (process {pid})")?;
+        }
+        write!(f, " {}", self.status)?;
+        if let Some(reason) = &self.reason {
+            write!(f, ": {reason}")?;
+        }
+        let tail = String::from_utf8_lossy(&self.stderr);
+        match tail.trim_end() {
+            "" => Ok(()),
+            tail => write!(f, "; the end of its stderr:\n{tail}"),
+        }
+    }
+}
+
+#[derive(Debug, Clone)]
+enum Kind {
+    /// The child could not be started.
+    Start(String),
+    /// The other side is not the worker that was meant.
+    Handshake(String),
+    /// The worker's `init` failed.
+    Init(String),
+    /// The function panicked.
+    Panic(Panic),
+    /// The child could not decode the arguments.
+    DecodeArguments(String),
+    /// The child could not encode the result.
+    EncodeResult(String),
+    /// The parent could not encode the arguments (or the child an event).
+    Encode(String),
+    /// The parent could not decode a result or an event.
+    Decode(String),
+    TooLong(String),
+    Cancelled(String),
+    Refused(String),
+    /// The child is gone.
+    Dead(Arc<Crash>, Started),
+    TimedOut,
+    /// The handle was closed.
+    Closed,
+    /// The other side broke the protocol.
+    Protocol(String),
+    /// An event came and nobody handles events.
+    Unhandled,
+    /// There is no room for what cannot wait.
+    Full(String),
+    /// A callback of the user panicked.
+    Callback(String),
+}
+
+/// Why a call, or the child, failed.
+///
+/// It is cheap to clone, and each call has its own. The predicates tell the
+/// kinds apart; [`started`](Self::started) says whether the function ran.
+///
+/// ```
+/// # use offspring::Error;
+/// fn may_be_repeated(error: &Error) -> bool {
+///     error.started() == offspring::Started::No
+/// }
+/// ```
+#[derive(Clone)]
+pub struct Error(Arc<Kind>);
+
+impl Error {
+    fn new(kind: Kind) -> Self {
+        Self(Arc::new(kind))
+    }
+
+    pub(crate) fn start(text: impl Into<String>) -> Self {
+        Self::new(Kind::Start(text.into()))
+    }
+    pub(crate) fn handshake(text: impl Into<String>) -> Self {
+        Self::new(Kind::Handshake(text.into()))
+    }
+    pub(crate) fn init(text: impl Into<String>) -> Self {
+        Self::new(Kind::Init(text.into()))
+    }
+    pub(crate) fn encode(error: &offspring_serialisers::Error) -> Self {
+        Self::new(Kind::Encode(error.to_string()))
+    }
+    pub(crate) fn decode(error: &offspring_serialisers::Error) -> Self {
+        Self::new(Kind::Decode(error.to_string()))
+    }
+    pub(crate) fn decode_panicked(message: String) -> Self {
+        Self::new(Kind::Decode(message))
+    }
+    pub(crate) fn too_long(text: impl Into<String>) -> Self {
+        Self::new(Kind::TooLong(text.into()))
+    }
+    pub(crate) fn dead(crash: Arc<Crash>, started: Begun) -> Self {
+        Self::new(Kind::Dead(crash, started.into()))
+    }
+    pub(crate) fn timed_out() -> Self {
+        Self::new(Kind::TimedOut)
+    }
+    pub(crate) fn closed() -> Self {
+        Self::new(Kind::Closed)
+    }
+    pub(crate) fn protocol(text: impl Into<String>) -> Self {
+        Self::new(Kind::Protocol(text.into()))
+    }
+    pub(crate) fn unhandled() -> Self {
+        Self::new(Kind::Unhandled)
+    }
+    pub(crate) fn full(text: impl Into<String>) -> Self {
+        Self::new(Kind::Full(text.into()))
+    }
+    pub(crate) fn callback(text: impl Into<String>) -> Self {
+        Self::new(Kind::Callback(text.into()))
+    }
+
+    /// The function panicked; the child caught it and lives.
+    #[must_use]
+    pub fn is_panic(&self) -> bool {
+        matches!(*self.0, Kind::Panic(_))
+    }
+
+    /// The child ended before it answered: see [`crash`](Self::crash).
+    #[must_use]
+    pub fn is_child_dead(&self) -> bool {
+        matches!(*self.0, Kind::Dead(..))
+    }
+
+    /// The time is up. The call goes on, and may be waited for again.
+    #[must_use]
+    pub fn is_timeout(&self) -> bool {
+        matches!(*self.0, Kind::TimedOut)
+    }
+
+    /// The child could not be started at all.
+    #[must_use]
+    pub fn is_start(&self) -> bool {
+        matches!(*self.0, Kind::Start(_))
+    }
+
+    /// What was started is not the worker that was meant: it said no hello, or
+    /// a hello of another worker, serialiser or version.
+    #[must_use]
+    pub fn is_handshake(&self) -> bool {
+        matches!(*self.0, Kind::Handshake(_))
+    }
+
+    /// The worker's `init` failed or panicked.
+    #[must_use]
+    pub fn is_init(&self) -> bool {
+        matches!(*self.0, Kind::Init(_))
+    }
+
+    /// Octets could not be turned into a value: arguments in the child, or a
+    /// result or an event in the parent.
+    #[must_use]
+    pub fn is_decode(&self) -> bool {
+        matches!(*self.0, Kind::Decode(_) | Kind::DecodeArguments(_))
+    }
+
+    /// A value could not be turned into octets: arguments in the parent, or a
+    /// result or an event in the child.
+    #[must_use]
+    pub fn is_encode(&self) -> bool {
+        matches!(*self.0, Kind::Encode(_) | Kind::EncodeResult(_))
+    }
+
+    /// The request or the result is longer than
+    /// [`max_message`](crate::Builder::max_message).
+    #[must_use]
+    pub fn is_too_long(&self) -> bool {
+        matches!(*self.0, Kind::TooLong(_))
+    }
+
+    /// The call was cancelled.
+    #[must_use]
+    pub fn is_cancelled(&self) -> bool {
+        matches!(*self.0, Kind::Cancelled(_))
+    }
+
+    /// The handle was closed before the call was made.
+    #[must_use]
+    pub fn is_closed(&self) -> bool {
+        matches!(*self.0, Kind::Closed)
+    }
+
+    /// The other side broke the protocol.
+    #[must_use]
+    pub fn is_protocol(&self) -> bool {
+        matches!(*self.0, Kind::Protocol(_))
+    }
+
+    /// An event came, and there is neither a handler nor a stream for events.
+    #[must_use]
+    pub fn is_unhandled_event(&self) -> bool {
+        matches!(*self.0, Kind::Unhandled)
+    }
+
+    /// There is no room for what cannot wait for room.
+    #[must_use]
+    pub fn is_full(&self) -> bool {
+        matches!(*self.0, Kind::Full(_))
+    }
+
+    /// A callback of the user's own panicked.
+    #[must_use]
+    pub fn is_callback_panic(&self) -> bool {
+        matches!(*self.0, Kind::Callback(_))
+    }
+
+    /// The panic of the function, if that is what it was.
+    #[must_use]
+    pub fn panic(&self) -> Option<&Panic> {
+        match &*self.0 {
+            Kind::Panic(panic) => Some(panic),
+            _ => None,
+        }
+    }
+
+    /// How the child ended, if that is what it was.
+    #[must_use]
+    pub fn crash(&self) -> Option<&Crash> {
+        match &*self.0 {
+            Kind::Dead(crash, _) => Some(crash),
+            _ => None,
+        }
+    }
+
+    /// Whether the function had started.
+    #[must_use]
+    pub fn started(&self) -> Started {
+        match &*self.0 {
+            Kind::Panic(_) | Kind::EncodeResult(_) | Kind::Decode(_) => Started::Yes,
+            Kind::Dead(_, started) => *started,
+            Kind::TimedOut | Kind::TooLong(_) | Kind::Refused(_) | Kind::Protocol(_) => Started::Unknown,
+            _ => Started::No,
+        }
+    }
+}
+
+impl From<Failure> for Error {
+    fn from(failure: Failure) -> Self {
+        let kind = match failure.code {
+            FailureCode::Panic => Kind::Panic(Panic { failure }),
+            FailureCode::Decode => Kind::DecodeArguments(failure.message),
+            FailureCode::Encode => Kind::EncodeResult(failure.message),
+            FailureCode::TooLong => Kind::TooLong(failure.message),
+            FailureCode::Cancelled => Kind::Cancelled(failure.message),
+            FailureCode::Refused => Kind::Refused(failure.message),
+        };
+        Self::new(kind)
+    }
+}
+
+impl From<Begun> for Started {
+    fn from(started: Begun) -> Self {
+        match started {
+            Begun::Yes => Self::Yes,
+            Begun::No => Self::No,
+            Begun::Unknown => Self::Unknown,
+        }
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &*self.0 {
+            Kind::Start(text) => write!(f, "the child could not be started: {text}"),
+            Kind::Handshake(text) => write!(f, "the handshake with the child failed: {text}"),
+            Kind::Init(text) => write!(f, "the worker's init failed: {text}"),
+            Kind::Panic(panic) if panic.place().is_empty() => write!(f, "the worker panicked: {}", panic.message()),
+            Kind::Panic(panic) => write!(f, "the worker panicked at {}: {}", panic.place(), panic.message()),
+            Kind::DecodeArguments(text) => write!(f, "the child could not decode the arguments: {text}"),
+            Kind::EncodeResult(text) => write!(f, "the child could not encode the result: {text}"),
+            Kind::Encode(text) => write!(f, "the value could not be encoded: {text}"),
+            Kind::Decode(text) => write!(f, "what the child sent could not be decoded: {text}"),
+            Kind::TooLong(text) | Kind::Cancelled(text) | Kind::Refused(text) | Kind::Full(text) => f.write_str(text),
+            Kind::Dead(crash, started) => {
+                let started = match started {
+                    Started::Yes => "while it ran this call",
+                    Started::No => "before it started this call",
+                    Started::Unknown => "it may have started this call",
+                };
+                write!(f, "{crash} ({started})")
+            }
+            Kind::TimedOut => f.write_str("the time is up, the call has not been answered yet"),
+            Kind::Closed => f.write_str("the handle was closed, no more calls are taken"),
+            Kind::Protocol(text) => write!(f, "the other side broke the protocol: {text}"),
+            Kind::Unhandled => f.write_str("an event came, but there is no on_event and no stream of events"),
+            Kind::Callback(text) => write!(f, "a callback panicked: {text}"),
+        }
+    }
+}
+
+impl fmt::Debug for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Debug::fmt(&self.0, f)
+    }
+}
+
+impl std::error::Error for Error {}
+
+/// The error of a call whose worker can fail by itself, folded into one.
+///
+/// ```
+/// # use offspring::{Error, Fold, Folded};
+/// fn report(outcome: Result<Result<u32, String>, Error>) -> Result<u32, Folded<String>> {
+///     outcome.fold()
+/// }
+/// assert_eq!(report(Ok(Ok(1))).unwrap(), 1);
+/// assert!(matches!(report(Ok(Err("no".into()))), Err(Folded::Worker(text)) if text == "no"));
+/// ```
+#[derive(Debug, Clone)]
+pub enum Folded<E> {
+    /// The worker's own error.
+    Worker(E),
+    /// The machinery's.
+    Call(Error),
+}
+
+impl<E: fmt::Display> fmt::Display for Folded<E> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Worker(error) => error.fmt(f),
+            Self::Call(error) => error.fmt(f),
+        }
+    }
+}
+
+impl<E: fmt::Debug + fmt::Display> std::error::Error for Folded<E> {}
+
+/// Folds the two results of a call into one; see [`Folded`].
+pub trait Fold<T, E> {
+    /// The value, or whichever error there was.
+    ///
+    /// # Errors
+    ///
+    /// The worker's or the machinery's.
+    fn fold(self) -> Result<T, Folded<E>>;
+}
+
+impl<T, E> Fold<T, E> for Result<Result<T, E>, Error> {
+    fn fold(self) -> Result<T, Folded<E>> {
+        self.map_err(Folded::Call)?.map_err(Folded::Worker)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn errors_cross_threads_and_name_no_source_twice() {
+        fn check<T: Send + Sync + Clone + std::error::Error + 'static>(_: &T) {}
+        let error = Error::start("no such file");
+        check(&error);
+        assert!(std::error::Error::source(&error).is_none());
+        assert_eq!(error.to_string(), "the child could not be started: no such file");
+    }
+}

@@ -1,0 +1,243 @@
+//! One child as the helper sees it: the link, the process, its stderr.
+
+use std::io::{self, IoSlice, Read};
+use std::os::fd::AsFd;
+use std::process::ChildStderr;
+use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
+use std::time::Instant;
+
+use super::delivery::Courier;
+use super::driver::Driver;
+use super::helper::{Helper, Source, Tended};
+use super::wire::Wire;
+use crate::error::ExitStatus;
+use crate::sys::{Interest, Link, PollEvent, Process, Ready, Status};
+
+const NONE: Interest = Interest { read: false, write: false };
+const READ: Interest = Interest { read: true, write: false };
+
+/// The end of what a child writes to its stderr.
+#[derive(Debug)]
+pub(crate) struct Capture {
+    pipe: Option<ChildStderr>,
+    tail: Vec<u8>,
+    keep: usize,
+}
+
+impl Capture {
+    pub(crate) fn new(pipe: ChildStderr, keep: usize) -> io::Result<Self> {
+        crate::sys::set_nonblocking(pipe.as_fd())?;
+        Ok(Self { pipe: Some(pipe), tail: Vec::new(), keep })
+    }
+
+    /// Reads what is there; true once it has ended.
+    fn drain(&mut self) -> bool {
+        let Some(pipe) = &mut self.pipe else { return true };
+        let mut piece = [0; 4096];
+        loop {
+            match pipe.read(&mut piece) {
+                Ok(0) => return true,
+                Ok(count) => {
+                    self.tail.extend_from_slice(&piece[..count]);
+                    let over = self.tail.len().saturating_sub(self.keep);
+                    self.tail.drain(..over);
+                }
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return error.kind() != io::ErrorKind::WouldBlock,
+            }
+        }
+    }
+}
+
+/// The link to one child, and the helper's part in it.
+#[derive(Debug)]
+pub(crate) struct Connection {
+    link: Link,
+    process: Option<Process>,
+    capture: Mutex<Option<Capture>>,
+    helper: Arc<Helper>,
+    key: u64,
+    watching: Mutex<Interest>,
+    courier: Courier,
+    driver: OnceLock<Weak<Driver<Self>>>,
+}
+
+impl Connection {
+    pub(crate) fn new(
+        helper: &Arc<Helper>,
+        key: u64,
+        link: Link,
+        process: Option<Process>,
+        capture: Option<Capture>,
+        courier: Courier,
+    ) -> io::Result<Self> {
+        helper.add(key, Source::Link, link.read_fd(), NONE)?;
+        if !link.is_socket() {
+            helper.add(key, Source::LinkWrite, link.write_fd(), NONE)?;
+        }
+        if let Some(process) = &process {
+            helper.add(key, Source::Exit, process.pidfd(), READ)?;
+        }
+        if let Some(pipe) = capture.as_ref().and_then(|capture| capture.pipe.as_ref()) {
+            helper.add(key, Source::Stderr, pipe.as_fd(), READ)?;
+        }
+        Ok(Self {
+            link,
+            process,
+            capture: Mutex::new(capture),
+            helper: Arc::clone(helper),
+            key,
+            watching: Mutex::new(NONE),
+            courier,
+            driver: OnceLock::new(),
+        })
+    }
+
+    /// Must be called once, before anything else.
+    pub(crate) fn set_driver(&self, driver: &Arc<Driver<Self>>) {
+        let _ = self.driver.set(Arc::downgrade(driver));
+    }
+
+    fn driver(&self) -> Option<Arc<Driver<Self>>> {
+        self.driver.get()?.upgrade()
+    }
+
+    fn watch(&self, change: impl FnOnce(&mut Interest)) {
+        let mut watching = self.watching.lock().unwrap_or_else(PoisonError::into_inner);
+        let old = *watching;
+        change(&mut watching);
+        if self.link.is_socket() {
+            self.modify(Source::Link, *watching);
+        } else if old.read != watching.read {
+            self.modify(Source::Link, Interest { read: watching.read, write: false });
+        } else {
+            self.modify(Source::LinkWrite, Interest { read: false, write: watching.write });
+        }
+    }
+
+    fn modify(&self, source: Source, interest: Interest) {
+        let fd = if source == Source::LinkWrite { self.link.write_fd() } else { self.link.read_fd() };
+        // It fails only once the helper has forgotten this child.
+        let _ = self.helper.modify(self.key, source, fd, interest);
+    }
+
+    /// The process has exited, if it really has: takes its status, and makes
+    /// the stream end even if somebody else still holds the other end.
+    fn exited(&self, driver: &Driver<Self>) {
+        let Some(process) = &self.process else { return };
+        let status = match process.try_reap() {
+            Ok(None) => return,
+            Ok(Some(status)) => status,
+            Err(_) => Status::Unknown,
+        };
+        self.helper.delete(process.pidfd());
+        let stderr = self.take_stderr();
+        driver.change(|core| core.exited(status.into(), stderr));
+        self.link.shutdown_read();
+    }
+
+    fn take_stderr(&self) -> Vec<u8> {
+        let mut capture = self.capture.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some(capture) = &mut *capture else { return Vec::new() };
+        capture.drain();
+        capture.tail.clone()
+    }
+
+    fn drain_stderr(&self) {
+        let mut capture = self.capture.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some(capture) = &mut *capture else { return };
+        if capture.drain() && let Some(pipe) = capture.pipe.take() {
+            self.helper.delete(pipe.as_fd());
+        }
+    }
+}
+
+impl Wire for Connection {
+    fn try_send(&self, parts: &[IoSlice<'_>]) -> io::Result<Option<usize>> {
+        self.link.try_send(parts)
+    }
+    fn recv(&self, buffer: &mut Vec<u8>, room: usize) -> io::Result<usize> {
+        self.link.recv(buffer, room)
+    }
+    fn try_recv(&self, buffer: &mut Vec<u8>, room: usize) -> io::Result<Option<usize>> {
+        self.link.try_recv(buffer, room)
+    }
+    fn wait(&self, interest: Interest, deadline: Option<Instant>) -> io::Result<Ready> {
+        self.link.wait(interest, deadline)
+    }
+    fn shutdown_write(&self) {
+        // It fails only where the other side is gone already.
+        let _ = self.link.shutdown_write();
+    }
+    fn watch_read(&self, on: bool) {
+        self.watch(|interest| interest.read = on);
+    }
+    fn watch_write(&self, on: bool) {
+        self.watch(|interest| interest.write = on);
+    }
+    fn tick_at(&self, at: Instant) {
+        self.helper.tick_at(self.key, at);
+    }
+    fn signal(&self, signal: i32) {
+        match &self.process {
+            // It fails only where the process is gone, which is what was meant.
+            Some(process) => drop(process.signal(signal)),
+            None => self.link.shutdown_read(),
+        }
+    }
+    fn deliver(&self) -> bool {
+        self.driver().is_none_or(|driver| self.courier.call(&driver))
+    }
+}
+
+/// What the helper is given.
+#[derive(Debug)]
+pub(crate) struct Charge(pub(crate) Arc<Driver<Connection>>);
+
+impl Tended for Charge {
+    fn ready(&self, source: Source, event: PollEvent) {
+        let driver = &*self.0;
+        match source {
+            Source::Exit => driver.wire.exited(driver),
+            Source::Stderr => driver.wire.drain_stderr(),
+            Source::Link | Source::LinkWrite => {
+                if event.writable {
+                    driver.writable();
+                }
+                if event.readable {
+                    driver.readable();
+                }
+            }
+        }
+    }
+
+    fn tick(&self) {
+        self.0.tick();
+    }
+
+    fn is_over(&self) -> bool {
+        self.0.lock().life.is_over()
+    }
+
+    fn forget(&self, helper: &Helper) {
+        let wire = &self.0.wire;
+        helper.delete(wire.link.read_fd());
+        if !wire.link.is_socket() {
+            helper.delete(wire.link.write_fd());
+        }
+        let capture = wire.capture.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(pipe) = capture.and_then(|capture| capture.pipe) {
+            helper.delete(pipe.as_fd());
+        }
+    }
+}
+
+impl From<Status> for ExitStatus {
+    fn from(status: Status) -> Self {
+        match status {
+            Status::Exited(code) => Self::Code(code),
+            Status::Signalled { signal, core } => Self::Signal { number: signal, core_dumped: core },
+            Status::Unknown => Self::Unknown,
+        }
+    }
+}

@@ -1,0 +1,547 @@
+//! What the driver's lock guards: the conversation, the roles, who waits, and
+//! how far the child is in its life.
+//!
+//! ```text
+//!            hello        ready          end of input, and exit
+//!  Greeting ───────▶ Init ───────▶ Open ───────────────────────▶ Over
+//!      └───────────────┴──── also from each of these ──────────────▲
+//! ```
+//!
+//! A child is over once its stream has ended *and* its exit is known, whichever
+//! comes first; then every call that is left is lost, and says how it ended.
+//! The two are watched independently:
+//!
+//! * It exits, but the stream does not end, because a grandchild holds it: the
+//!   helper shuts the socket, and readers find the end behind what was written.
+//! * The stream ends, but it does not exit: it is killed after [`GRACE`].
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::task::Waker;
+use std::thread::ThreadId;
+use std::time::{Duration, Instant};
+
+use super::delivery::{Delivery, Item};
+use super::driver::Want;
+use super::life::{Ending, Life};
+use super::roles::{Needs, Orders, Roles, Ticket};
+use crate::error::{Error, ExitStatus};
+use crate::protocol::{Caller, Failure, Hello, Notice, Outbox, Outcome, Payload, Reader};
+use crate::sync::Thread;
+
+/// How long a child may take to exit after it closed the link.
+pub(super) const GRACE: Duration = Duration::from_millis(250);
+
+/// Somebody to wake.
+#[derive(Debug)]
+pub(crate) enum Waking {
+    Thread(Thread),
+    Task(Waker),
+}
+
+impl Waking {
+    pub(crate) fn wake(self) {
+        match self {
+            Self::Thread(thread) => thread.unpark(),
+            Self::Task(waker) => waker.wake(),
+        }
+    }
+
+    fn is_task(&self) -> bool {
+        matches!(self, Self::Task(_))
+    }
+
+    fn is_same(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Thread(one), Self::Thread(two)) => one.id() == two.id(),
+            (Self::Task(one), Self::Task(two)) => one.will_wake(two),
+            _ => false,
+        }
+    }
+}
+
+/// What is called with the outcome of a call.
+pub(crate) type Callback = Box<dyn FnOnce(Result<Payload, Error>) + Send>;
+
+/// What becomes of the outcome of a call.
+#[derive(Default)]
+enum Then {
+    /// Its handle collects it.
+    #[default]
+    Collect,
+    /// It is handed to this callback.
+    Call(Callback),
+    /// Nobody wants it.
+    Forget,
+}
+
+/// What is kept for each call.
+#[derive(Default)]
+pub(crate) struct Waiter {
+    waking: Option<Waking>,
+    /// It waits inside a callback, and so does not wait for callbacks.
+    nested: bool,
+    /// So many deliveries come before its outcome.
+    after: u64,
+    then: Then,
+}
+
+/// Who takes events.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum EventSink {
+    /// Nobody: each is an error.
+    Nobody,
+    /// `on_event`.
+    Handler,
+    /// A stream of events.
+    Stream,
+}
+
+/// See the module.
+pub(crate) struct Core {
+    pub(crate) caller: Caller<Waiter>,
+    pub(crate) roles: Roles,
+    pub(crate) life: Life,
+    pub(crate) delivery: Delivery,
+    /// `None` while somebody reads.
+    reader: Option<Reader>,
+    notices: Vec<Notice>,
+    woken: Vec<Waking>,
+    /// Who waits for anything but a call.
+    changes: Vec<Waking>,
+    parked: Vec<(Ticket, Thread)>,
+    tickets: Ticket,
+    /// How many tasks wait, and how many callbacks.
+    tasks: usize,
+    callbacks: usize,
+    /// The helper will flush.
+    flush_due: bool,
+    signals: Vec<i32>,
+    alarm: Option<Instant>,
+}
+
+impl Core {
+    pub(crate) fn new(caller: Caller<Waiter>, reader: Reader, life: Life, delivery: Delivery) -> Self {
+        Self {
+            caller,
+            roles: Roles::new(),
+            alarm: life.next_alarm(),
+            life,
+            delivery,
+            reader: Some(reader),
+            notices: Vec::new(),
+            woken: Vec::new(),
+            changes: Vec::new(),
+            parked: Vec::new(),
+            tickets: 0,
+            tasks: 0,
+            callbacks: 0,
+            flush_due: false,
+            signals: Vec::new(),
+        }
+    }
+
+    // --- roles ---
+
+    /// The calling thread becomes the leader, if reading is free and possible.
+    pub(super) fn lead(&mut self) -> Option<Reader> {
+        (self.may_read() && self.roles.lead()).then(|| self.take_reader())
+    }
+
+    /// The helper becomes the reader, if reading is free and possible.
+    pub(super) fn help(&mut self) -> Option<Reader> {
+        (self.may_read() && self.roles.help()).then(|| self.take_reader())
+    }
+
+    fn take_reader(&mut self) -> Reader {
+        self.reader.take().expect("whoever has the role has the reader")
+    }
+
+    /// There may be something to read, and there is room for it.
+    fn may_read(&self) -> bool {
+        !self.life.stream_ended() && !self.delivery.is_full()
+    }
+
+    pub(super) fn settle(&mut self) -> Orders {
+        let orders = self.roles.settle(Needs {
+            readable: self.may_read(),
+            urgent: self.tasks > 0 || self.callbacks > 0 || self.delivery.wants_events() || self.life.is_urgent(),
+            unwritten: self.has_unwritten(),
+        });
+        if let Some(heir) = orders.wake {
+            let thread = self.parked.iter().find(|(ticket, _)| *ticket == heir);
+            self.woken.extend(thread.map(|(_, thread)| Waking::Thread(thread.clone())));
+        }
+        orders
+    }
+
+    pub(super) fn park(&mut self, thread: Thread) -> Ticket {
+        self.tickets += 1;
+        self.parked.push((self.tickets, thread));
+        self.roles.park(self.tickets);
+        self.tickets
+    }
+
+    pub(super) fn unpark(&mut self, ticket: Ticket) {
+        self.parked.retain(|(parked, _)| *parked != ticket);
+        self.roles.unpark(ticket);
+    }
+
+    // --- who is woken ---
+
+    pub(super) fn take_woken(&mut self) -> Vec<Waking> {
+        std::mem::take(&mut self.woken)
+    }
+
+    /// This one is to be woken when what it wants may have come.
+    pub(super) fn enlist(&mut self, want: Want, waking: Waking) {
+        let nested = self.delivery.is_running_here();
+        self.tasks += usize::from(waking.is_task());
+        let old = match want {
+            Want::Call(id) => match self.caller.waiter(id) {
+                Some(waiter) => {
+                    waiter.nested = nested;
+                    waiter.waking.replace(waking)
+                }
+                None => Some(waking),
+            },
+            Want::Change => {
+                let same = self.changes.iter().position(|known| known.is_same(&waking));
+                let old = same.map(|index| self.changes.swap_remove(index));
+                self.changes.push(waking);
+                old
+            }
+        };
+        self.discount(old.as_ref());
+    }
+
+    fn discount(&mut self, waking: Option<&Waking>) {
+        self.tasks -= usize::from(waking.is_some_and(Waking::is_task));
+    }
+
+    /// Wakes whoever waits for anything but a call.
+    pub(super) fn wake_changes(&mut self) {
+        let changes = std::mem::take(&mut self.changes);
+        self.tasks -= changes.iter().filter(|waking| waking.is_task()).count();
+        self.woken.extend(changes);
+    }
+
+    fn wake_call(&mut self, id: u32) {
+        let waking = self.caller.waiter(id).and_then(|waiter| waiter.waking.take());
+        self.discount(waking.as_ref());
+        self.woken.extend(waking);
+    }
+
+    // --- calls ---
+
+    /// Takes a call: room for a header, then its arguments.
+    pub(crate) fn call(&mut self, frame: &mut Vec<u8>) -> Result<u32, Error> {
+        if let Some(error) = self.life.refusal() {
+            return Err(error);
+        }
+        Ok(self.caller.call(frame, Waiter::default()))
+    }
+
+    /// The outcome of this call, if its turn has come.
+    pub(crate) fn collect(&mut self, id: u32) -> Option<Result<Payload, Error>> {
+        let after = self.caller.waiter(id)?.after;
+        if !self.caller.is_done(id) || !self.delivery.is_before(after) {
+            return None;
+        }
+        let (outcome, waiter) = self.caller.collect(id)?;
+        self.discount(waiter.waking.as_ref());
+        Some(self.judge(outcome))
+    }
+
+    /// Nobody wants the outcome of this call any more.
+    pub(crate) fn cancel(&mut self, id: u32) {
+        let waiter = self.caller.waiter(id).map(std::mem::take);
+        self.discount(waiter.and_then(|waiter| waiter.waking).as_ref());
+        self.caller.cancel(id);
+    }
+
+    /// The outcome of this call goes to a callback.
+    pub(crate) fn then_call(&mut self, id: u32, callback: Callback) {
+        if let Some(waiter) = self.caller.waiter(id) {
+            waiter.then = Then::Call(callback);
+            self.callbacks += 1;
+            self.finish_if_done(id);
+        }
+    }
+
+    /// This call shall be done, but nobody wants the outcome.
+    pub(crate) fn then_forget(&mut self, id: u32) {
+        if let Some(waiter) = self.caller.waiter(id) {
+            waiter.then = Then::Forget;
+            self.finish_if_done(id);
+        }
+    }
+
+    fn finish_if_done(&mut self, id: u32) {
+        if self.caller.is_done(id) {
+            self.completed(id);
+        }
+    }
+
+    fn completed(&mut self, id: u32) {
+        let after = self.delivery.enqueued();
+        let passed = self.delivery.is_passed(after);
+        let Some(waiter) = self.caller.waiter(id) else { return };
+        waiter.after = after;
+        match std::mem::take(&mut waiter.then) {
+            Then::Collect if passed || waiter.nested => self.wake_call(id),
+            Then::Collect => self.delivery.bar(id),
+            Then::Forget => drop(self.caller.collect(id)),
+            Then::Call(callback) => {
+                self.callbacks -= 1;
+                let Some((outcome, _)) = self.caller.collect(id) else { return };
+                let outcome = self.judge(outcome);
+                self.delivery.push(Item::Done(callback, outcome));
+            }
+        }
+    }
+
+    fn judge(&self, outcome: Outcome) -> Result<Payload, Error> {
+        match outcome {
+            Outcome::Result(payload) => Ok(payload),
+            Outcome::Failed(failure) => Err(failure.into()),
+            Outcome::Lost(started) => Err(self.life.lost(started)),
+        }
+    }
+
+    // --- reading ---
+
+    /// The reader is put down; octets have come.
+    pub(super) fn came(&mut self, mut reader: Reader) {
+        let mut notices = std::mem::take(&mut self.notices);
+        let absorbed = self.caller.absorb(&mut reader, &mut notices);
+        for notice in notices.drain(..) {
+            self.notice(notice);
+        }
+        self.notices = notices;
+        self.stop_reading(reader);
+        if let Err(violation) = absorbed {
+            self.break_off(if self.life.is_greeted() {
+                Ending::Violation(violation.0)
+            } else {
+                Ending::Handshake(violation.0)
+            });
+        }
+    }
+
+    /// The reader is put down.
+    pub(super) fn stop_reading(&mut self, reader: Reader) {
+        self.reader = Some(reader);
+        self.roles.leave();
+    }
+
+    fn notice(&mut self, notice: Notice) {
+        match notice {
+            Notice::Completed(id) => self.completed(id),
+            Notice::Event(payload) => self.event(payload),
+            Notice::Hello(hello) => self.greet(&hello),
+            Notice::Ready => self.ready(),
+            Notice::Unfit(failure) => self.unfit(&failure),
+        }
+    }
+
+    fn event(&mut self, payload: Payload) {
+        match self.delivery.sink() {
+            EventSink::Handler => self.delivery.push(Item::Event(payload)),
+            EventSink::Nobody => self.delivery.push(Item::Report(Error::unhandled())),
+            EventSink::Stream => {
+                self.delivery.push_stream(payload);
+                self.wake_changes();
+            }
+        }
+    }
+
+    fn greet(&mut self, hello: &Hello) {
+        if let Err(text) = self.life.greet(hello) {
+            return self.break_off(Ending::Handshake(text));
+        }
+        if let Some(limit) = hello.number("max-message") {
+            self.caller.limit_frames(limit);
+        }
+    }
+
+    fn ready(&mut self) {
+        self.life.ready();
+        self.wake_changes();
+    }
+
+    fn unfit(&mut self, failure: &Failure) {
+        let place = if failure.place.is_empty() { String::new() } else { format!(" (panicked at {})", failure.place) };
+        self.life.doom(Ending::Init(format!("{}{place}", failure.message)));
+    }
+
+    /// The reader is put down; nothing will come any more.
+    pub(super) fn end_of_input(&mut self, reader: Reader) {
+        if !self.life.is_greeted() {
+            let came = crate::protocol::show(reader.rest());
+            let came = if reader.rest().is_empty() { String::new() } else { format!(" after {came}") };
+            self.life.doom(Ending::NoHello(came));
+        }
+        self.stop_reading(reader);
+        self.life.stream_ends(Instant::now() + GRACE);
+        self.proceed();
+    }
+
+    /// Nothing more is read, and the child is ended.
+    fn break_off(&mut self, ending: Ending) {
+        self.life.doom(ending);
+        self.life.stream_ends(Instant::now() + GRACE);
+        self.signals.push(libc::SIGKILL);
+        self.proceed();
+    }
+
+    // --- the end ---
+
+    /// The child has exited.
+    pub(crate) fn exited(&mut self, status: ExitStatus, stderr: Vec<u8>) {
+        self.life.exits(status, stderr);
+        self.proceed();
+    }
+
+    /// The child is ended for this reason; no error of its own.
+    pub(crate) fn kill(&mut self, ending: Ending) {
+        self.life.doom(ending);
+        self.signals.push(libc::SIGKILL);
+    }
+
+    /// No more calls are taken; the child ends when all are done.
+    pub(crate) fn close(&mut self) {
+        self.life.close();
+    }
+
+    /// After this long the child is told to end, and then killed.
+    pub(crate) fn close_within(&mut self, at: Instant) {
+        self.life.limit(at);
+        self.alarm = self.life.next_alarm();
+    }
+
+    fn proceed(&mut self) {
+        self.alarm = self.life.next_alarm();
+        let Some(known) = self.life.finish() else { return };
+        for id in self.caller.fail_all(known) {
+            self.life.lost_one();
+            self.completed(id);
+        }
+        if let Some(error) = self.life.report() {
+            self.delivery.push(Item::Report(error));
+        }
+        self.delivery.finish();
+        // So that the helper looks once more, and forgets the child.
+        self.alarm = Some(Instant::now());
+        self.wake_changes();
+        let parked = self.parked.iter().map(|(_, thread)| Waking::Thread(thread.clone()));
+        self.woken.extend(parked);
+    }
+
+    /// The child's input may be ended now.
+    pub(super) fn may_shut_down(&mut self) -> bool {
+        self.life.is_closing() && self.caller.is_flushed() && self.life.shut_down()
+    }
+
+    // --- writing ---
+
+    pub(super) fn has_unwritten(&mut self) -> bool {
+        !self.caller.outbox().is_empty()
+    }
+
+    /// The reader must watch for room too: nobody else writes.
+    pub(super) fn must_write(&mut self) -> bool {
+        self.roles.is_blocked() && self.has_unwritten()
+    }
+
+    /// The writer is back with what it could not write.
+    pub(super) fn wrote(&mut self, count: usize, unwritten: Outbox, last: &std::io::Result<Option<usize>>) {
+        self.caller.wrote(count);
+        self.caller.outbox().put_back(unwritten);
+        self.roles.wrote(matches!(last, Ok(None)));
+        if last.is_err() {
+            // Nobody reads any more. How the child ended comes from elsewhere.
+            self.caller.outbox().clear();
+            self.life.shut_down();
+        }
+    }
+
+    /// Octets may lie for a while: true if the helper must be told.
+    pub(super) fn delay_flush(&mut self) -> bool {
+        !std::mem::replace(&mut self.flush_due, true)
+    }
+
+    // --- time ---
+
+    pub(super) fn ticked(&mut self, now: Instant) {
+        self.flush_due = false;
+        self.roles.ticked();
+        if let Some(signal) = self.life.alarm(now) {
+            self.signals.push(signal);
+        }
+        self.alarm = self.life.next_alarm();
+    }
+
+    pub(super) fn take_signals(&mut self) -> Vec<i32> {
+        std::mem::take(&mut self.signals)
+    }
+
+    pub(super) fn take_alarm(&mut self) -> Option<Instant> {
+        self.alarm.take()
+    }
+
+    // --- deliveries ---
+
+    pub(super) fn take_delivery_due(&mut self) -> bool {
+        self.delivery.take_due()
+    }
+
+    /// No thread can make deliveries: whoever waits for them goes on.
+    pub(super) fn give_up_deliveries(&mut self) {
+        log::error!("no thread for callbacks could be started; callbacks are lost");
+        self.delivery.give_up();
+        self.delivered();
+    }
+
+    /// A delivery was made: whoever had to wait for it goes on.
+    pub(crate) fn delivered(&mut self) {
+        while let Some(id) = self.next_freed() {
+            self.wake_call(id);
+        }
+        self.wake_changes();
+    }
+
+    fn next_freed(&mut self) -> Option<u32> {
+        let id = *self.delivery.barred().front()?;
+        let after = self.caller.waiter(id).map_or(0, |waiter| waiter.after);
+        if !self.delivery.is_passed(after) {
+            return None;
+        }
+        self.delivery.barred().pop_front()
+    }
+
+    /// An event of the stream.
+    pub(crate) fn next_event(&mut self) -> Option<Option<Payload>> {
+        match self.delivery.pop_stream() {
+            Some(payload) => Some(Some(payload)),
+            None if self.life.is_over() => Some(None),
+            None => None,
+        }
+    }
+}
+
+impl std::fmt::Debug for Core {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Core").field("roles", &self.roles).finish_non_exhaustive()
+    }
+}
+
+/// The thread that runs callbacks, if it is this one.
+pub(super) fn is_this(thread: Option<ThreadId>) -> bool {
+    thread == Some(std::thread::current().id())
+}
+
+/// Calls that are done but wait for deliveries before them.
+pub(super) type Barred = VecDeque<u32>;
+/// What the parent keeps of the page it shares with the child.
+pub(super) type Count = Arc<dyn Fn() -> u64 + Send + Sync>;

@@ -1,0 +1,299 @@
+//! What is delivered to callbacks: events and outcomes, in the stream's order,
+//! one after the other, on a thread of the child's own.
+//!
+//! Every delivery has a number. An outcome that somebody waits for is not
+//! delivered here, but may be seen only after the deliveries that came before
+//! it in the stream: it remembers how many those are, and is **barred** until
+//! then. The exception is a wait inside a callback, which would wait for
+//! itself.
+//!
+//! The queue is bounded: over the limit nothing more is read, until the
+//! callback (or the reader of the stream) has caught up.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::thread::ThreadId;
+
+use super::core::{Barred, Callback, EventSink, is_this};
+use super::driver::Driver;
+use super::wire::Wire;
+use crate::error::Error;
+use crate::protocol::Payload;
+
+
+/// How many events, and octets of events, wait for a slow receiver.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct EventLimits {
+    pub(crate) events: usize,
+    pub(crate) bytes: usize,
+}
+
+/// One delivery.
+pub(crate) enum Item {
+    /// For `on_event`.
+    Event(Payload),
+    /// For the callback of a call.
+    Done(Callback, Result<Payload, Error>),
+    /// For `on_error`, or the log.
+    Report(Error),
+}
+
+impl Item {
+    fn bytes(&self) -> usize {
+        match self {
+            Self::Event(payload) | Self::Done(_, Ok(payload)) => payload.len(),
+            _ => 0,
+        }
+    }
+}
+
+/// The queue of deliveries.
+pub(crate) struct Delivery {
+    sink: EventSink,
+    limits: EventLimits,
+    queue: VecDeque<Item>,
+    stream: VecDeque<Payload>,
+    bytes: usize,
+    enqueued: u64,
+    done: u64,
+    barred: Barred,
+    runs_on: Option<ThreadId>,
+    /// There is news for the thread.
+    due: bool,
+    /// `on_destroy` is there, and due at the end.
+    last: bool,
+    over: bool,
+}
+
+impl Delivery {
+    pub(crate) fn new(sink: EventSink, limits: EventLimits, last: bool) -> Self {
+        Self {
+            sink,
+            limits,
+            queue: VecDeque::new(),
+            stream: VecDeque::new(),
+            bytes: 0,
+            enqueued: 0,
+            done: 0,
+            barred: VecDeque::new(),
+            runs_on: None,
+            due: false,
+            last,
+            over: false,
+        }
+    }
+
+    pub(super) fn sink(&self) -> EventSink {
+        self.sink
+    }
+
+    /// The stream of events is gone: from now on events are nobody's affair.
+    pub(crate) fn drop_stream(&mut self) {
+        self.stream.clear();
+        self.bytes = self.queue.iter().map(Item::bytes).sum();
+        self.sink = EventSink::Nobody;
+    }
+
+    /// Events must be read although nobody waits.
+    pub(super) fn wants_events(&self) -> bool {
+        self.sink != EventSink::Nobody && !self.over
+    }
+
+    pub(super) fn is_full(&self) -> bool {
+        self.queue.len() + self.stream.len() >= self.limits.events || self.bytes >= self.limits.bytes
+    }
+
+    pub(super) fn push(&mut self, item: Item) {
+        self.bytes += item.bytes();
+        self.enqueued += 1;
+        self.queue.push_back(item);
+        self.due = true;
+    }
+
+    pub(super) fn push_stream(&mut self, payload: Payload) {
+        self.bytes += payload.len();
+        self.stream.push_back(payload);
+    }
+
+    pub(super) fn pop_stream(&mut self) -> Option<Payload> {
+        let payload = self.stream.pop_front()?;
+        self.bytes -= payload.len();
+        Some(payload)
+    }
+
+    /// Nothing more will be pushed.
+    pub(super) fn finish(&mut self) {
+        self.over = true;
+        self.due |= self.last || self.runs_on.is_some();
+    }
+
+    pub(super) fn take_due(&mut self) -> bool {
+        std::mem::take(&mut self.due)
+    }
+
+    pub(super) fn enqueued(&self) -> u64 {
+        self.enqueued
+    }
+
+    /// So many deliveries were made.
+    pub(super) fn is_passed(&self, count: u64) -> bool {
+        self.done >= count
+    }
+
+    /// Who asks may see what comes after so many deliveries.
+    pub(super) fn is_before(&self, count: u64) -> bool {
+        self.is_passed(count) || self.is_running_here()
+    }
+
+    /// This is the thread that runs callbacks.
+    pub(crate) fn is_running_here(&self) -> bool {
+        self.runs_on.is_some() && is_this(self.runs_on)
+    }
+
+    /// A callback would wait for what cannot be read before it returns.
+    pub(crate) fn is_stuck_here(&self) -> bool {
+        self.is_full() && self.is_running_here()
+    }
+
+    pub(super) fn bar(&mut self, id: u32) {
+        self.barred.push_back(id);
+    }
+
+    pub(super) fn barred(&mut self) -> &mut Barred {
+        &mut self.barred
+    }
+
+    /// The delivery that was taken last is made.
+    fn delivered(&mut self) {
+        self.done += 1;
+    }
+
+    /// Nothing will be delivered.
+    pub(super) fn give_up(&mut self) {
+        self.queue.clear();
+        self.done = self.enqueued;
+        self.last = false;
+    }
+
+    /// All deliveries were made, and the last callback has returned.
+    pub(crate) fn is_over(&self) -> bool {
+        self.over && self.queue.is_empty() && self.done == self.enqueued && !self.last
+    }
+
+    fn next(&mut self) -> Next {
+        match self.queue.pop_front() {
+            Some(item) => {
+                self.bytes -= item.bytes();
+                Next::Item(item)
+            }
+            None if self.over => Next::Over,
+            None => Next::Nothing,
+        }
+    }
+}
+
+enum Next {
+    Item(Item),
+    Nothing,
+    Over,
+}
+
+/// The user's callbacks.
+pub(crate) struct Handlers {
+    pub(crate) on_event: Box<dyn FnMut(&Payload) -> Result<(), Error> + Send>,
+    pub(crate) on_error: Box<dyn FnMut(Error) + Send>,
+    pub(crate) on_destroy: Option<Box<dyn FnOnce() + Send>>,
+}
+
+/// The thread that makes deliveries: started for the first, gone with the last.
+pub(crate) struct Courier(std::sync::Mutex<State>);
+
+enum State {
+    Waiting(Box<Handlers>),
+    Running(std::thread::Thread),
+    Gone,
+}
+
+impl std::fmt::Debug for Courier {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Courier")
+    }
+}
+
+impl Courier {
+    pub(crate) fn new(handlers: Handlers) -> Self {
+        Self(State::Waiting(Box::new(handlers)).into())
+    }
+
+    /// There is something to deliver. Called with the driver's lock held, so it
+    /// only starts the thread, or wakes it; false if none can be started.
+    pub(crate) fn call<W: Wire>(&self, driver: &Arc<Driver<W>>) -> bool {
+        let mut state = self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        *state = match std::mem::replace(&mut *state, State::Gone) {
+            State::Waiting(handlers) => start(*handlers, Arc::clone(driver)),
+            State::Running(thread) => {
+                thread.unpark();
+                State::Running(thread)
+            }
+            State::Gone => State::Gone,
+        };
+        !matches!(*state, State::Gone)
+    }
+}
+
+fn start<W: Wire>(mut handlers: Handlers, driver: Arc<Driver<W>>) -> State {
+    let run = move || {
+        driver.change(|core| core.delivery.runs_on = Some(std::thread::current().id()));
+        run(&mut handlers, &driver);
+        if let Some(on_destroy) = handlers.on_destroy.take() {
+            let _ = shielded(on_destroy);
+        }
+        drop(handlers);
+        driver.change(|core| {
+            core.delivery.last = false;
+            core.wake_changes();
+        });
+    };
+    let thread = std::thread::Builder::new().name("offspring-callbacks".into()).spawn(run);
+    match thread {
+        Ok(thread) => State::Running(thread.thread().clone()),
+        Err(_) => State::Gone,
+    }
+}
+
+fn run<W: Wire>(handlers: &mut Handlers, driver: &Driver<W>) {
+    loop {
+        let next = driver.change(|core| core.delivery.next());
+        match next {
+            Next::Over => return,
+            Next::Nothing => std::thread::park(),
+            Next::Item(item) => {
+                if let Err(panic) = shielded(|| deliver(handlers, item)) {
+                    let _ = shielded(|| (handlers.on_error)(Error::callback(panic)));
+                }
+                driver.change(|core| {
+                    core.delivery.delivered();
+                    core.delivered();
+                });
+            }
+        }
+    }
+}
+
+fn deliver(handlers: &mut Handlers, item: Item) {
+    match item {
+        Item::Event(payload) => {
+            if let Err(error) = (handlers.on_event)(&payload) {
+                (handlers.on_error)(error);
+            }
+        }
+        Item::Done(callback, outcome) => callback(outcome),
+        Item::Report(error) => (handlers.on_error)(error),
+    }
+}
+
+/// Runs the user's code; a panic goes no further, and says what it said.
+fn shielded(run: impl FnOnce()) -> Result<(), String> {
+    let run = std::panic::AssertUnwindSafe(run);
+    std::panic::catch_unwind(run).map_err(|panic| crate::panic_text(&*panic))
+}

@@ -1,0 +1,321 @@
+//! The driver: moves octets between callers and one child.
+//!
+//! There is no thread of its own. Whoever waits does the work ([`Roles`] says
+//! who): a thread in [`Driver::wait`] flushes, reads, and hands out all that it
+//! read. What nobody waits for is done by the **helper** (`helper.rs`), which
+//! calls [`Driver::readable`], [`Driver::writable`], [`Driver::tick`] and
+//! [`Driver::exited`]. Callbacks run on a thread of the child's own
+//! (`delivery.rs`), never in here.
+//!
+//! Invariants:
+//!
+//! * The lock is never held over a system call that may block, nor while
+//!   foreign code runs: wakers, callbacks, decoders. What is to be woken is
+//!   collected and woken after the lock was let go.
+//! * Whoever holds the reader, or the outbox, holds the role for it.
+//! * Every way out of the lock that may have changed a role goes through
+//!   [`Driver::settle`].
+//! * Flushing: with nothing else under way a call is written at once; else when
+//!   somebody waits, from [`BATCH`] octets on, or after [`NAGLE`].
+
+use std::io::IoSlice;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::{Duration, Instant};
+
+use super::core::{Core, Waking};
+use super::roles::{TICK, Ticket};
+use super::wire::Wire;
+use crate::protocol::Reader;
+use crate::sync::{Guard, Mutex, current, park_until};
+use crate::sys::Interest;
+
+/// So many octets are written without waiting for more.
+const BATCH: usize = 16 << 10;
+/// How long octets may lie while other calls are under way.
+const NAGLE: Duration = Duration::from_micros(100);
+/// How many pieces go into one `writev`.
+const PIECES: usize = 16;
+/// How often the helper reads one link before it looks at the others.
+const ROUNDS: usize = 16;
+
+/// What somebody waits for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Want {
+    /// This call.
+    Call(u32),
+    /// Anything else: readiness, events, the end.
+    Change,
+}
+
+/// The machinery between the callers and one child.
+pub(crate) struct Driver<W> {
+    core: Mutex<Core>,
+    pub(crate) wire: W,
+}
+
+impl<W> std::fmt::Debug for Driver<W> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Driver").finish_non_exhaustive()
+    }
+}
+
+/// What one attempt to read brought.
+enum Got {
+    /// Octets, in the reader.
+    Octets,
+    /// Nothing will come any more.
+    End,
+    /// Nothing now.
+    Nothing,
+}
+
+impl<W: Wire> Driver<W> {
+    pub(crate) fn new(core: Core, wire: W) -> Arc<Self> {
+        Arc::new(Self { core: Mutex::new(core), wire })
+    }
+
+    /// The lock. To be let go with [`release`](Self::release), unless nothing
+    /// but a look was taken.
+    pub(crate) fn lock(&self) -> Guard<'_, Core> {
+        self.core.lock()
+    }
+
+    /// Lets the lock go: applies the rules, then wakes whom it woke.
+    pub(crate) fn release(&self, mut core: Guard<'_, Core>) {
+        self.settle(&mut core);
+        let woken = core.take_woken();
+        drop(core);
+        woken.into_iter().for_each(Waking::wake);
+    }
+
+    fn settle(&self, core: &mut Core) {
+        let orders = core.settle();
+        if let Some(on) = orders.watch_read {
+            self.wire.watch_read(on);
+        }
+        if let Some(on) = orders.watch_write {
+            self.wire.watch_write(on);
+        }
+        if orders.tick {
+            self.wire.tick_at(Instant::now() + TICK);
+        }
+        if core.may_shut_down() {
+            self.wire.shutdown_write();
+        }
+    }
+
+    /// Takes a call, and writes it if it should go at once.
+    pub(crate) fn call(&self, enter: impl FnOnce(&mut Core) -> u32) -> u32 {
+        let mut core = self.lock();
+        let id = enter(&mut core);
+        let waiting = core.caller.outbox().len();
+        if core.caller.open() <= 1 || waiting >= BATCH {
+            core = self.flush(core);
+        } else if waiting > 0 && core.delay_flush() {
+            self.wire.tick_at(Instant::now() + NAGLE);
+        }
+        self.release(core);
+        id
+    }
+
+    /// Waits, on this thread, until `take` finds what it looks for; `None` once
+    /// the deadline is over.
+    pub(crate) fn wait<T>(
+        &self,
+        want: Want,
+        deadline: Option<Instant>,
+        mut take: impl FnMut(&mut Core) -> Option<T>,
+    ) -> Option<T> {
+        let mut core = self.lock();
+        loop {
+            if core.has_unwritten() {
+                core = self.flush(core);
+            }
+            if let Some(found) = take(&mut core) {
+                self.release(core);
+                return Some(found);
+            }
+            if deadline.is_some_and(|deadline| Instant::now() >= deadline) {
+                self.release(core);
+                return None;
+            }
+            core = match core.lead() {
+                Some(reader) => self.lead(core, reader, deadline),
+                None => self.follow(core, want, deadline),
+            };
+        }
+    }
+
+    /// Like [`wait`](Self::wait), for a task: it is woken when it is to be
+    /// polled again.
+    pub(crate) fn poll<T>(
+        &self,
+        want: Want,
+        context: &mut Context<'_>,
+        mut take: impl FnMut(&mut Core) -> Option<T>,
+    ) -> Poll<T> {
+        let waker = context.waker().clone();
+        let mut core = self.lock();
+        if core.has_unwritten() {
+            core = self.flush(core);
+        }
+        let found = take(&mut core);
+        if found.is_none() {
+            core.enlist(want, Waking::Task(waker));
+        }
+        self.release(core);
+        found.map_or(Poll::Pending, Poll::Ready)
+    }
+
+    /// Reads once, as the leader, blocking.
+    fn lead<'a>(&'a self, mut core: Guard<'a, Core>, mut reader: Reader, deadline: Option<Instant>) -> Guard<'a, Core> {
+        let writes = core.must_write();
+        self.settle(&mut core);
+        drop(core);
+        let (got, writable) = self.receive(&mut reader, writes, deadline);
+        let mut core = self.lock();
+        if writable {
+            core.roles.unblock();
+        }
+        self.put_down(&mut core, reader, &got);
+        self.wake_others(core)
+    }
+
+    fn put_down(&self, core: &mut Core, reader: Reader, got: &Got) {
+        match got {
+            Got::Octets => core.came(reader),
+            Got::End => core.end_of_input(reader),
+            Got::Nothing => core.stop_reading(reader),
+        }
+        self.attend(core);
+    }
+
+    /// Does what the core cannot do by itself: signals, timers, callbacks.
+    fn attend(&self, core: &mut Core) {
+        for signal in core.take_signals() {
+            self.wire.signal(signal);
+        }
+        if let Some(at) = core.take_alarm() {
+            self.wire.tick_at(at);
+        }
+        if core.take_delivery_due() && !self.wire.deliver() {
+            core.give_up_deliveries();
+        }
+    }
+
+    fn wake_others<'a>(&'a self, mut core: Guard<'a, Core>) -> Guard<'a, Core> {
+        let woken = core.take_woken();
+        if woken.is_empty() {
+            return core;
+        }
+        drop(core);
+        woken.into_iter().for_each(Waking::wake);
+        self.lock()
+    }
+
+    fn receive(&self, reader: &mut Reader, writes: bool, deadline: Option<Instant>) -> (Got, bool) {
+        let room = reader.room();
+        if !writes && deadline.is_none() {
+            let count = self.wire.recv(reader.buffer(), room);
+            return (Got::from(count.map(Some)), false);
+        }
+        let interest = Interest { read: true, write: writes };
+        match self.wire.wait(interest, deadline) {
+            Err(_) => (Got::End, false),
+            Ok(ready) if ready.read => (Got::from(self.wire.try_recv(reader.buffer(), room)), ready.write),
+            Ok(ready) => (Got::Nothing, ready.write),
+        }
+    }
+
+    /// Sleeps until woken.
+    fn follow<'a>(&'a self, mut core: Guard<'a, Core>, want: Want, deadline: Option<Instant>) -> Guard<'a, Core> {
+        let ticket: Ticket = core.park(current());
+        core.enlist(want, Waking::Thread(current()));
+        self.release(core);
+        park_until(deadline);
+        let mut core = self.lock();
+        core.unpark(ticket);
+        core
+    }
+
+    /// Writes until nothing is left or the socket is full. Does nothing if
+    /// somebody else is at it: the writer looks again before it stops.
+    pub(crate) fn flush<'a>(&'a self, mut core: Guard<'a, Core>) -> Guard<'a, Core> {
+        while core.has_unwritten() && core.roles.write() {
+            let mut batch = std::mem::take(core.caller.outbox());
+            drop(core);
+            let mut written = 0;
+            let mut left = Ok(Some(0));
+            while !batch.is_empty() {
+                let mut slices = [IoSlice::new(&[]); PIECES];
+                let count = batch.slices(&mut slices);
+                left = self.wire.try_send(&slices[..count]);
+                let Ok(Some(sent)) = left else { break };
+                batch.consume(sent);
+                written += sent;
+            }
+            core = self.lock();
+            core.wrote(written, batch, &left);
+        }
+        core
+    }
+
+    /// For the helper: there is something to read.
+    pub(crate) fn readable(&self) {
+        for _ in 0..ROUNDS {
+            let mut core = self.lock();
+            let Some(mut reader) = core.help() else {
+                return self.release(core);
+            };
+            drop(core);
+            let room = reader.room();
+            let got = Got::from(self.wire.try_recv(reader.buffer(), room));
+            core = self.lock();
+            self.put_down(&mut core, reader, &got);
+            self.release(core);
+            if !matches!(got, Got::Octets) {
+                return;
+            }
+        }
+    }
+
+    /// For the helper: the socket has room.
+    pub(crate) fn writable(&self) {
+        let mut core = self.lock();
+        core.roles.unblock();
+        core = self.flush(core);
+        self.release(core);
+    }
+
+    /// For the helper: the time has come that was asked for.
+    pub(crate) fn tick(&self) {
+        let mut core = self.lock();
+        core.ticked(Instant::now());
+        self.attend(&mut core);
+        core = self.flush(core);
+        self.release(core);
+    }
+
+    /// Changes the core, and does what follows from it.
+    pub(crate) fn change<T>(&self, change: impl FnOnce(&mut Core) -> T) -> T {
+        let mut core = self.lock();
+        let value = change(&mut core);
+        self.attend(&mut core);
+        core = self.flush(core);
+        self.release(core);
+        value
+    }
+}
+
+impl From<std::io::Result<Option<usize>>> for Got {
+    /// An error ends the stream like its end does: how the child ended says
+    /// more than the error.
+    fn from(count: std::io::Result<Option<usize>>) -> Self {
+        match count {
+            Ok(Some(0)) | Err(_) => Self::End,
+            Ok(Some(_)) => Self::Octets,
+            Ok(None) => Self::Nothing,
+        }
+    }
+}

@@ -1,0 +1,198 @@
+//! The helper: one thread for all children of the process, which sleeps in
+//! `epoll` and does what nobody waits for. It reads links with no leader,
+//! writes what a full socket left behind, keeps the time, notices that a child
+//! has exited, and keeps the tail of captured stderr.
+//!
+//! It is started with the first child and gone with the last. It runs no code
+//! of the user's except wakers.
+
+use std::collections::{BTreeSet, HashMap};
+use std::io;
+use std::os::fd::BorrowedFd;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
+
+use crate::sys::{Interest, PollEvent, Poller};
+
+/// What an event of a child is about; the low bits of its token.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Source {
+    Link = 0,
+    LinkWrite = 1,
+    Exit = 2,
+    Stderr = 3,
+}
+
+const SOURCES: [Source; 4] = [Source::Link, Source::LinkWrite, Source::Exit, Source::Stderr];
+
+/// What the helper looks after.
+pub(crate) trait Tended: Send + Sync {
+    /// One of its descriptors is ready.
+    fn ready(&self, source: Source, event: PollEvent);
+    /// A time it asked for has come.
+    fn tick(&self);
+    /// The helper may forget it.
+    fn is_over(&self) -> bool;
+    /// The helper forgets it: its descriptors are to be taken out.
+    fn forget(&self, helper: &Helper);
+}
+
+/// See the module.
+pub(crate) struct Helper {
+    poller: Poller,
+    state: Mutex<State>,
+}
+
+#[derive(Default)]
+struct State {
+    tended: HashMap<u64, Arc<dyn Tended>>,
+    timers: BTreeSet<(Instant, u64)>,
+    /// Until when the thread sleeps; `None`: it is awake.
+    sleeps: Option<Option<Instant>>,
+    keys: u64,
+}
+
+/// The one that runs, if one does.
+static RUNNING: Mutex<Option<Arc<Helper>>> = Mutex::new(None);
+
+fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl std::fmt::Debug for Helper {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Helper")
+    }
+}
+
+impl Helper {
+    /// Gives a new child to the helper, which is started if none runs. `make`
+    /// gets the key that stands for the child.
+    pub(crate) fn attach<T: Tended + 'static>(
+        make: impl FnOnce(&Arc<Self>, u64) -> io::Result<Arc<T>>,
+    ) -> io::Result<Arc<T>> {
+        let mut running = locked(&RUNNING);
+        let helper = match &*running {
+            Some(helper) => Arc::clone(helper),
+            None => Self::start()?,
+        };
+        let key = {
+            let mut state = locked(&helper.state);
+            state.keys += 1;
+            state.keys
+        };
+        *running = Some(Arc::clone(&helper));
+        let made = make(&helper, key);
+        if let Ok(tended) = &made {
+            let tended: Arc<dyn Tended> = tended.clone();
+            locked(&helper.state).tended.insert(key, tended);
+        }
+        // It may be over already, or the helper idle: let it look.
+        helper.tick_at(key, Instant::now());
+        made
+    }
+
+    fn start() -> io::Result<Arc<Self>> {
+        let helper = Arc::new(Self { poller: Poller::new()?, state: Mutex::default() });
+        let own = Arc::clone(&helper);
+        std::thread::Builder::new().name("offspring-helper".into()).spawn(move || own.run())?;
+        Ok(helper)
+    }
+
+    fn token(key: u64, source: Source) -> u64 {
+        key << 2 | source as u64
+    }
+
+    /// Watches a descriptor of this child.
+    pub(crate) fn add(&self, key: u64, source: Source, fd: BorrowedFd<'_>, interest: Interest) -> io::Result<()> {
+        self.poller.add(fd, Self::token(key, source), interest)
+    }
+
+    /// Watches it for something else.
+    pub(crate) fn modify(&self, key: u64, source: Source, fd: BorrowedFd<'_>, interest: Interest) -> io::Result<()> {
+        self.poller.modify(fd, Self::token(key, source), interest)
+    }
+
+    /// Stops watching it.
+    pub(crate) fn delete(&self, fd: BorrowedFd<'_>) {
+        // It may have been taken out before.
+        let _ = self.poller.delete(fd);
+    }
+
+    /// This child is to be looked at then.
+    pub(crate) fn tick_at(&self, key: u64, at: Instant) {
+        let mut state = locked(&self.state);
+        state.timers.insert((at, key));
+        let oversleeps = state.sleeps.is_some_and(|until| until.is_none_or(|until| at < until));
+        if oversleeps {
+            state.sleeps = None;
+            drop(state);
+            // Only a full counter can fail, and then it is awake.
+            let _ = self.poller.notify();
+        }
+    }
+
+    fn run(&self) {
+        let mut events = Vec::new();
+        loop {
+            let until = self.fall_asleep();
+            // What can fail here is memory for the kernel; then look around.
+            let _ = self.poller.wait(&mut events, until);
+            locked(&self.state).sleeps = None;
+            self.fire();
+            for event in events.drain(..) {
+                self.pass_on(event);
+            }
+            if self.stop() {
+                return;
+            }
+        }
+    }
+
+    fn fall_asleep(&self) -> Option<Instant> {
+        let mut state = locked(&self.state);
+        let until = state.timers.first().map(|(at, _)| *at);
+        state.sleeps = Some(until);
+        until
+    }
+
+    fn fire(&self) {
+        let now = Instant::now();
+        while let Some(key) = self.next_due(now) {
+            self.with(key, |tended| tended.tick());
+        }
+    }
+
+    fn next_due(&self, now: Instant) -> Option<u64> {
+        let mut state = locked(&self.state);
+        let (at, _) = *state.timers.first()?;
+        if at > now {
+            return None;
+        }
+        state.timers.pop_first().map(|(_, key)| key)
+    }
+
+    fn pass_on(&self, event: PollEvent) {
+        let source = SOURCES[(event.token & 3) as usize];
+        self.with(event.token >> 2, |tended| tended.ready(source, event));
+    }
+
+    fn with(&self, key: u64, act: impl FnOnce(&dyn Tended)) {
+        let Some(tended) = locked(&self.state).tended.get(&key).cloned() else { return };
+        act(&*tended);
+        if tended.is_over() {
+            tended.forget(self);
+            locked(&self.state).tended.remove(&key);
+        }
+    }
+
+    /// Nobody is left: the thread ends. Under the lock that hands children out.
+    fn stop(&self) -> bool {
+        let mut running = locked(&RUNNING);
+        let idle = locked(&self.state).tended.is_empty();
+        if idle {
+            *running = None;
+        }
+        idle
+    }
+}

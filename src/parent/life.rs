@@ -1,0 +1,285 @@
+//! How far a child is in its life, and what is known of its end.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use super::core::Count;
+use crate::error::{Crash, Error, ExitStatus};
+use crate::protocol::{Hello, Role, Started, VERSION};
+
+/// What is expected of a child's hello.
+#[derive(Debug, Clone)]
+pub(crate) struct Expected {
+    pub(crate) worker: String,
+    pub(crate) serialiser: &'static str,
+}
+
+/// Why the parent gave a child up.
+#[derive(Debug, Clone)]
+pub(crate) enum Ending {
+    /// It is not the worker that was meant.
+    Handshake(String),
+    /// It ended without a hello; what came instead.
+    NoHello(String),
+    /// Its `init` failed.
+    Init(String),
+    /// It broke the protocol.
+    Violation(String),
+    /// The parent ended it, and says why.
+    Killed(String),
+}
+
+/// See the head of `core.rs` for the states.
+pub(crate) struct Life {
+    expected: Expected,
+    pid: Option<u32>,
+    hello_by: Option<Instant>,
+    hello_time: Duration,
+    greeted: bool,
+    ready: bool,
+    /// Calls run one after the other in this child.
+    one_by_one: bool,
+    count: Option<Count>,
+    closing: bool,
+    shut: bool,
+    /// When the child is told to end, and then killed.
+    term_at: Option<Instant>,
+    kill_at: Option<Instant>,
+    stream_ended: bool,
+    exit: Option<ExitStatus>,
+    stderr: Vec<u8>,
+    ending: Option<Ending>,
+    /// Set at the end: how it ended.
+    crash: Option<Arc<Crash>>,
+    lost: usize,
+}
+
+impl Life {
+    /// A child that was just started; without a time for hello it is plain.
+    pub(crate) fn new(expected: Expected, pid: Option<u32>, hello: Option<Duration>, count: Option<Count>) -> Self {
+        Self {
+            expected,
+            pid,
+            hello_by: hello.map(|time| Instant::now() + time),
+            hello_time: hello.unwrap_or_default(),
+            greeted: hello.is_none(),
+            ready: hello.is_none(),
+            one_by_one: false,
+            count,
+            closing: false,
+            shut: false,
+            term_at: None,
+            kill_at: None,
+            stream_ended: false,
+            exit: pid.is_none().then_some(ExitStatus::Unknown),
+            stderr: Vec::new(),
+            ending: None,
+            crash: None,
+            lost: 0,
+        }
+    }
+
+    /// Checks what the child says of itself.
+    pub(super) fn greet(&mut self, hello: &Hello) -> Result<(), String> {
+        self.check(hello)?;
+        self.greeted = true;
+        self.hello_by = None;
+        self.one_by_one = hello.field("backend") == Some(b"blocking");
+        Ok(())
+    }
+
+    fn check(&self, hello: &Hello) -> Result<(), String> {
+        if hello.role == Role::Parent {
+            return Err("the program sends back what it is sent (is it `cat`?)".into());
+        }
+        if hello.version != VERSION {
+            return Err(format!("it speaks version {} of the protocol, this side {VERSION}", hello.version));
+        }
+        if hello.field("error").is_some() {
+            return Err(hello.text("error"));
+        }
+        same("worker", &self.expected.worker, &hello.text("worker"))?;
+        same("serialiser", self.expected.serialiser, &hello.text("serialiser"))
+    }
+
+    pub(super) fn ready(&mut self) {
+        self.ready = true;
+    }
+
+    pub(super) fn is_greeted(&self) -> bool {
+        self.greeted
+    }
+
+    /// The worker's `init` is done, or why it never will be.
+    pub(crate) fn readiness(&self) -> Option<Result<(), Error>> {
+        match &self.crash {
+            _ if self.ready => Some(Ok(())),
+            Some(_) => Some(Err(self.lost(Started::No))),
+            None => None,
+        }
+    }
+
+    pub(super) fn close(&mut self) {
+        self.closing = true;
+    }
+
+    pub(super) fn is_closing(&self) -> bool {
+        self.closing
+    }
+
+    /// The input is ended now, for the first time?
+    pub(super) fn shut_down(&mut self) -> bool {
+        !std::mem::replace(&mut self.shut, true)
+    }
+
+    /// Why no call is taken any more.
+    pub(super) fn refusal(&self) -> Option<Error> {
+        match self.crash {
+            Some(_) => Some(self.lost(Started::No)),
+            None => self.closing.then(Error::closed),
+        }
+    }
+
+    /// Nobody may be waiting, but what comes must be read.
+    pub(super) fn is_urgent(&self) -> bool {
+        !self.stream_ended && (self.closing || self.exit.is_some() && self.pid.is_some())
+    }
+
+    pub(super) fn stream_ended(&self) -> bool {
+        self.stream_ended
+    }
+
+    pub(crate) fn is_over(&self) -> bool {
+        self.crash.is_some()
+    }
+
+    /// The parent gives the child up; the first reason stays.
+    pub(super) fn doom(&mut self, ending: Ending) {
+        self.ending.get_or_insert(ending);
+    }
+
+    /// Nothing will come any more; the child has until then to exit.
+    pub(super) fn stream_ends(&mut self, grace: Instant) {
+        self.stream_ended = true;
+        self.hello_by = None;
+        if self.exit.is_none() {
+            self.kill_at = Some(self.kill_at.map_or(grace, |at| at.min(grace)));
+        }
+    }
+
+    pub(super) fn exits(&mut self, status: ExitStatus, stderr: Vec<u8>) {
+        self.exit = Some(status);
+        self.stderr = stderr;
+        (self.term_at, self.kill_at, self.hello_by) = (None, None, None);
+    }
+
+    /// From then on the child is told to end, and a while later killed.
+    pub(super) fn limit(&mut self, at: Instant) {
+        if self.exit.is_none() {
+            self.term_at = Some(at);
+            self.kill_at = Some(at + super::core::GRACE * 4);
+        }
+    }
+
+    /// The next time at which [`alarm`](Self::alarm) has something to say.
+    pub(super) fn next_alarm(&self) -> Option<Instant> {
+        [self.hello_by, self.term_at, self.kill_at].into_iter().flatten().min()
+    }
+
+    /// The signal that is due now.
+    pub(super) fn alarm(&mut self, now: Instant) -> Option<i32> {
+        let due = |at: &mut Option<Instant>| at.take_if(|at| *at <= now).is_some();
+        if due(&mut self.hello_by) {
+            let time = self.hello_time;
+            self.doom(Ending::Handshake(format!(
+                "no hello came within {time:?}; does the program call `offspring::init()` first in `main`, or `serve`?"
+            )));
+            return Some(libc::SIGKILL);
+        }
+        if due(&mut self.kill_at) {
+            let text = if self.stream_ended { "it closed the link but did not exit, and was killed" } else { "it did not end in time, and was killed" };
+            self.doom(Ending::Killed(text.into()));
+            self.term_at = None;
+            return Some(libc::SIGKILL);
+        }
+        if due(&mut self.term_at) {
+            self.doom(Ending::Killed("it did not end in time, and was told to".into()));
+            return Some(libc::SIGTERM);
+        }
+        None
+    }
+
+    /// Once the stream has ended and the exit is known: what is known of the
+    /// calls it had started.
+    pub(super) fn finish(&mut self) -> Option<crate::protocol::Known> {
+        let status = self.exit.filter(|_| self.stream_ended && self.crash.is_none())?;
+        self.crash = Some(Arc::new(Crash {
+            worker: self.expected.worker.clone(),
+            pid: self.pid,
+            status,
+            reason: match &self.ending {
+                Some(Ending::Killed(text)) => Some(text.clone()),
+                _ => None,
+            },
+            stderr: std::mem::take(&mut self.stderr),
+        }));
+        Some(self.known())
+    }
+
+    fn known(&self) -> crate::protocol::Known {
+        use crate::protocol::Known;
+        let never_ran = !self.greeted || matches!(self.ending, Some(Ending::Init(_)));
+        match &self.count {
+            _ if never_ran => Known::Count(0),
+            Some(count) => Known::Count(count()),
+            None if self.one_by_one => Known::OneByOne,
+            None => Known::Nothing,
+        }
+    }
+
+    pub(super) fn lost_one(&mut self) {
+        self.lost += 1;
+    }
+
+    /// The error of a call that was lost with the child.
+    pub(super) fn lost(&self, started: Started) -> Error {
+        let crash = || self.crash.clone().expect("a call is lost only once the child is over");
+        match &self.ending {
+            Some(Ending::Handshake(text)) => Error::handshake(text.as_str()),
+            Some(Ending::NoHello(came)) => {
+                let crash = crash();
+                Error::handshake(format!(
+                    "{crash}{came} without a hello; does the program call `offspring::init()` first in `main`, or `serve`?"
+                ))
+            }
+            Some(Ending::Init(text)) => Error::init(text.as_str()),
+            Some(Ending::Violation(text)) => Error::protocol(text.as_str()),
+            Some(Ending::Killed(_)) | None => Error::dead(crash(), started),
+        }
+    }
+
+    /// What `on_error` is told at the end: nothing where all went as asked.
+    pub(super) fn report(&self) -> Option<Error> {
+        let crash = self.crash.as_ref()?;
+        let asked = self.closing && (crash.status.success() || crash.status == ExitStatus::Unknown);
+        let killed = matches!(self.ending, Some(Ending::Killed(_)));
+        let quiet = self.lost == 0 && (asked && self.ending.is_none() || killed);
+        (!quiet).then(|| self.lost(Started::Unknown))
+    }
+
+    /// How the child ended, once it has, unless it never was what was meant.
+    pub(crate) fn outcome(&self) -> Option<Result<ExitStatus, Error>> {
+        let crash = self.crash.as_ref()?;
+        Some(match self.ending {
+            None | Some(Ending::Killed(_)) => Ok(crash.status),
+            Some(_) => Err(self.lost(Started::Unknown)),
+        })
+    }
+}
+
+fn same(what: &str, want: &str, have: &str) -> Result<(), String> {
+    if want == have {
+        return Ok(());
+    }
+    Err(format!("it serves the {what} `{have}`, not `{want}`"))
+}

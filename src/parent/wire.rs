@@ -1,0 +1,32 @@
+//! What the driver needs of the operating system, so that it can be explored
+//! with none.
+
+use std::io::{self, IoSlice};
+use std::time::Instant;
+
+use crate::sys::{Interest, Ready};
+
+/// One link and the helper that watches it.
+pub(crate) trait Wire: Send + Sync + 'static {
+    /// Writes without blocking; `None`: the socket is full.
+    fn try_send(&self, parts: &[IoSlice<'_>]) -> io::Result<Option<usize>>;
+    /// Reads, blocking, at most `room` octets; 0 at the end.
+    fn recv(&self, buffer: &mut Vec<u8>, room: usize) -> io::Result<usize>;
+    /// Reads without blocking.
+    fn try_recv(&self, buffer: &mut Vec<u8>, room: usize) -> io::Result<Option<usize>>;
+    /// Waits until reading or writing would not block.
+    fn wait(&self, interest: Interest, deadline: Option<Instant>) -> io::Result<Ready>;
+    /// The child sees the end of its input.
+    fn shutdown_write(&self);
+    /// The helper shall call `readable`, or stop.
+    fn watch_read(&self, on: bool);
+    /// The helper shall call `writable`, or stop.
+    fn watch_write(&self, on: bool);
+    /// The helper shall call `tick` then.
+    fn tick_at(&self, at: Instant);
+    /// Sends the child a signal.
+    fn signal(&self, signal: i32);
+    /// There is something for the thread that runs callbacks; false if there
+    /// can be no such thread.
+    fn deliver(&self) -> bool;
+}

@@ -1,0 +1,428 @@
+//! The parent's half: ids, open calls, room, order, close.
+//!
+//! A call is in one of these states, and leaves them only downwards:
+//!
+//! ```text
+//! Queued     over the limits; its octets wait here, first come, first served
+//! Sent       in the outbox, or written; its answer may come
+//! Abandoned  cancelled after it was sent; its answer is dropped when it comes
+//! Done       its outcome waits to be collected, once
+//! ```
+//!
+//! The id is given back when a Queued call is cancelled, when the answer of an
+//! Abandoned one comes, and when a Done one is collected or dropped: so no late
+//! answer can reach another call.
+
+use std::collections::VecDeque;
+
+use super::frame::{Step, largest_id};
+use super::hello::MAGIC;
+use super::table::Table;
+use super::{Failure, FailureCode, Form, Frame, HEADER, Hello, Kind, Outbox, Payload, Reader, Violation};
+
+/// How much may be under way.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Limits {
+    /// Calls sent and unanswered.
+    pub(crate) calls: usize,
+    /// Octets of requests sent and unanswered. A call that is longer than all
+    /// of it is sent when it is alone.
+    pub(crate) bytes: usize,
+    /// The longest request; the child's own limit joins it at hello.
+    pub(crate) frame: u32,
+}
+
+/// Whether the child had started a call that it did not answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Started {
+    /// It had.
+    Yes,
+    /// It had not; running it elsewhere is safe.
+    No,
+    /// Nobody can tell.
+    Unknown,
+}
+
+/// How a call ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Outcome {
+    /// The octets of the result.
+    Result(Payload),
+    /// It failed by itself; the child lives.
+    Failed(Failure),
+    /// The answer cannot come any more.
+    Lost(Started),
+}
+
+/// What [`Caller::absorb`] found, in the order of the stream.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Notice {
+    /// The child said hello.
+    Hello(Hello),
+    /// The child's `init` is done.
+    Ready,
+    /// The child cannot work at all, and ends.
+    Unfit(Failure),
+    /// This call is done.
+    Completed(u32),
+    /// An event of the child.
+    Event(Payload),
+}
+
+/// What is known of the calls that a child had started when it went.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Known {
+    /// It had started the first so many that were sent.
+    Count(u64),
+    /// It runs them one after the other and writes an answer before it starts
+    /// the next, so only the first unanswered one is in doubt.
+    OneByOne,
+    /// Nothing.
+    Nothing,
+}
+
+#[derive(Debug)]
+enum State {
+    Queued(Vec<u8>),
+    Sent(Sent),
+    Abandoned(Sent),
+    Done(Outcome),
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Sent {
+    /// It is the so-manieth call that was sent, from 1.
+    ordinal: u64,
+    /// Where its frame ends in the stream.
+    end: u64,
+    bytes: usize,
+}
+
+#[derive(Debug)]
+struct Slot<W> {
+    state: State,
+    waiter: W,
+}
+
+/// The parent's half of a conversation; `W` is what the owner keeps per call.
+#[derive(Debug)]
+pub(crate) struct Caller<W> {
+    form: Form,
+    limits: Limits,
+    /// Hello was sent and has not been answered.
+    awaits_hello: bool,
+    table: Table<Slot<W>>,
+    queue: VecDeque<u32>,
+    outbox: Outbox,
+    /// Calls sent and unanswered, and their octets.
+    open: usize,
+    open_bytes: usize,
+    /// Calls and octets sent, and octets written, since the beginning.
+    ordinal: u64,
+    pushed: u64,
+    written: u64,
+}
+
+impl<W> Caller<W> {
+    /// Opens a conversation; with a hello in the full form, else plain.
+    pub(crate) fn new(hello: Option<&Hello>, limits: Limits) -> Self {
+        let form = if hello.is_some() { Form::Full } else { Form::Plain };
+        let mut caller = Self {
+            form,
+            limits,
+            awaits_hello: hello.is_some(),
+            table: Table::new(largest_id(form)),
+            queue: VecDeque::new(),
+            outbox: Outbox::default(),
+            open: 0,
+            open_bytes: 0,
+            ordinal: 0,
+            pushed: 0,
+            written: 0,
+        };
+        if let Some(hello) = hello {
+            let octets = hello.to_octets();
+            let head = Frame::of(Kind::Hello, MAGIC & 0x0fff_ffff, octets.len());
+            caller.outbox.push_parts(head, &octets);
+            caller.pushed += (HEADER + octets.len()) as u64;
+        }
+        caller
+    }
+
+    /// The form that is spoken.
+    pub(crate) fn form(&self) -> Form {
+        self.form
+    }
+
+    /// Requests longer than this are refused from now on.
+    pub(crate) fn limit_frames(&mut self, longest: u32) {
+        self.limits.frame = self.limits.frame.min(longest);
+    }
+
+    /// Takes a call: `frame` is room for a header, then the arguments. It is
+    /// sent if there is room, else it waits. The buffer is left for further
+    /// use, or taken.
+    pub(crate) fn call(&mut self, frame: &mut Vec<u8>, waiter: W) -> u32 {
+        let length = frame.len() - HEADER;
+        if length > self.limits.frame as usize {
+            let state = State::Done(Outcome::Failed(self.too_long("the request", length)));
+            return self.table.insert(Slot { state, waiter });
+        }
+        if self.has_room(frame.len()) && self.queue.is_empty() {
+            let placeholder = Sent { ordinal: 0, end: 0, bytes: 0 };
+            let id = self.table.insert(Slot { state: State::Sent(placeholder), waiter });
+            self.send(id, frame);
+            return id;
+        }
+        let id = self.table.insert(Slot { state: State::Queued(std::mem::take(frame)), waiter });
+        self.queue.push_back(id);
+        id
+    }
+
+    /// A call of so many octets (header included) would be sent at once.
+    pub(crate) fn takes(&self, bytes: usize) -> bool {
+        self.queue.is_empty() && self.has_room(bytes)
+    }
+
+    fn has_room(&self, bytes: usize) -> bool {
+        let fits = self.open_bytes.saturating_add(bytes) <= self.limits.bytes;
+        self.open < self.limits.calls && (self.open == 0 || fits)
+    }
+
+    fn send(&mut self, id: u32, frame: &mut Vec<u8>) {
+        let bytes = frame.len();
+        frame[..HEADER].copy_from_slice(&Frame::message(id, bytes - HEADER).to_octets());
+        self.outbox.push(frame);
+        self.open += 1;
+        self.open_bytes += bytes;
+        self.ordinal += 1;
+        self.pushed += bytes as u64;
+        let sent = Sent { ordinal: self.ordinal, end: self.pushed, bytes };
+        self.table.get_mut(id).expect("the id was just given").state = State::Sent(sent);
+    }
+
+    /// Sends what has waited for room and now has it.
+    fn refill(&mut self) {
+        while let Some(&id) = self.queue.front() {
+            let Some(Slot { state: State::Queued(frame), .. }) = self.table.get_mut(id) else {
+                self.queue.pop_front();
+                continue;
+            };
+            let mut frame = std::mem::take(frame);
+            if !self.has_room(frame.len()) {
+                self.table.get_mut(id).expect("it was there").state = State::Queued(frame);
+                return;
+            }
+            self.queue.pop_front();
+            self.send(id, &mut frame);
+        }
+    }
+
+    /// What the owner keeps for this call.
+    pub(crate) fn waiter(&mut self, id: u32) -> Option<&mut W> {
+        self.table.get_mut(id).map(|slot| &mut slot.waiter)
+    }
+
+    /// The call is done, or was never known.
+    pub(crate) fn is_done(&self, id: u32) -> bool {
+        self.table.get(id).is_none_or(|slot| matches!(slot.state, State::Done(_)))
+    }
+
+    /// Takes the outcome of a call that is done; its id is free then.
+    pub(crate) fn collect(&mut self, id: u32) -> Option<(Outcome, W)> {
+        if !matches!(self.table.get(id)?.state, State::Done(_)) {
+            return None;
+        }
+        match self.table.remove(id)? {
+            Slot { state: State::Done(outcome), waiter } => Some((outcome, waiter)),
+            _ => unreachable!("it was just seen to be done"),
+        }
+    }
+
+    /// Nobody wants the answer of this call any more. One that was not sent is
+    /// withdrawn; else the child is told, and the answer dropped when it comes.
+    pub(crate) fn cancel(&mut self, id: u32) {
+        let Some(slot) = self.table.get_mut(id) else { return };
+        match slot.state {
+            State::Sent(sent) => {
+                slot.state = State::Abandoned(sent);
+                if self.form == Form::Full {
+                    self.outbox.push_parts(Frame::of(Kind::Cancel, id, 0), &[]);
+                    self.pushed += HEADER as u64;
+                }
+            }
+            State::Abandoned(_) => {}
+            State::Queued(_) | State::Done(_) => {
+                self.table.remove(id);
+                self.refill();
+            }
+        }
+    }
+
+    /// Reads all frames that have come. Stops early when `full` says so.
+    pub(crate) fn absorb(&mut self, reader: &mut Reader, notices: &mut Vec<Notice>) -> Result<(), Violation> {
+        if self.awaits_hello && !starts_with_hello(reader.rest()) {
+            return Err(Violation(format!("instead of a hello came {}", show(reader.rest()))));
+        }
+        loop {
+            match reader.advance() {
+                Step::Short => break,
+                Step::Whole(frame) => self.frame(frame, reader, notices)?,
+                Step::TooLong(frame) => self.too_long_answer(frame, notices)?,
+            }
+        }
+        self.refill();
+        Ok(())
+    }
+
+    fn frame(&mut self, frame: Frame, reader: &mut Reader, notices: &mut Vec<Notice>) -> Result<(), Violation> {
+        match frame.kind {
+            Some(Kind::Message) if self.awaits_hello => Err(Violation("a message before hello".into())),
+            Some(Kind::Message) if frame.id == 0 => {
+                notices.push(Notice::Event(reader.take()));
+                Ok(())
+            }
+            Some(Kind::Message) => {
+                let outcome = Outcome::Result(reader.take());
+                self.complete(frame.id, outcome, notices)
+            }
+            Some(Kind::Failed) => {
+                let failure = Failure::parse(reader.octets())?;
+                if frame.id == 0 {
+                    notices.push(Notice::Unfit(failure));
+                    return Ok(());
+                }
+                self.complete(frame.id, Outcome::Failed(failure), notices)
+            }
+            Some(Kind::Ready) => {
+                notices.push(Notice::Ready);
+                Ok(())
+            }
+            Some(Kind::Hello) if self.awaits_hello => {
+                self.awaits_hello = false;
+                notices.push(Notice::Hello(Hello::parse(reader.octets())?));
+                Ok(())
+            }
+            Some(kind) => Err(Violation(format!("a frame of kind {kind:?}, which a child does not send here"))),
+            None => Err(Violation("a frame of a kind that this version does not know".into())),
+        }
+    }
+
+    fn too_long_answer(&mut self, frame: Frame, notices: &mut Vec<Notice>) -> Result<(), Violation> {
+        if frame.id == 0 || frame.kind != Some(Kind::Message) {
+            let text = "a frame of {} octets that is no answer is over the limit of {}";
+            return Err(Violation(text.replacen("{}", &frame.length.to_string(), 1).replacen("{}", &self.limits.frame.to_string(), 1)));
+        }
+        let failure = self.too_long("the result", frame.length as usize);
+        self.complete(frame.id, Outcome::Failed(failure), notices)
+    }
+
+    fn too_long(&self, what: &str, length: usize) -> Failure {
+        let limit = self.limits.frame;
+        Failure::new(FailureCode::TooLong, format!("{what} has {length} octets, the limit is {limit}; raise `max_message`"))
+    }
+
+    fn complete(&mut self, id: u32, outcome: Outcome, notices: &mut Vec<Notice>) -> Result<(), Violation> {
+        let unasked = || Violation(format!("an answer to the call {id}, which is not open"));
+        let slot = self.table.get_mut(id).ok_or_else(unasked)?;
+        match slot.state {
+            State::Sent(sent) => {
+                slot.state = State::Done(outcome);
+                self.close_call(sent);
+                notices.push(Notice::Completed(id));
+            }
+            State::Abandoned(sent) => {
+                self.table.remove(id);
+                self.close_call(sent);
+            }
+            State::Queued(_) | State::Done(_) => return Err(unasked()),
+        }
+        Ok(())
+    }
+
+    fn close_call(&mut self, sent: Sent) {
+        self.open -= 1;
+        self.open_bytes -= sent.bytes;
+    }
+
+    /// No answer will come any more: every open call is lost. Whether it had
+    /// started follows from `known` and from what was written at all.
+    pub(crate) fn fail_all(&mut self, known: Known) -> Vec<u32> {
+        let first = self.first_unanswered();
+        let mut lost = Vec::new();
+        for id in self.table.ids() {
+            let slot = self.table.get_mut(id).expect("the table listed it");
+            let started = match slot.state {
+                State::Done(_) => continue,
+                State::Abandoned(_) => {
+                    self.table.remove(id);
+                    continue;
+                }
+                State::Queued(_) => Started::No,
+                State::Sent(sent) => had_started(sent, known, self.written, first),
+            };
+            slot.state = State::Done(Outcome::Lost(started));
+            lost.push(id);
+        }
+        lost.sort_unstable();
+        self.queue.clear();
+        self.outbox.clear();
+        (self.open, self.open_bytes) = (0, 0);
+        lost
+    }
+
+    fn first_unanswered(&self) -> u64 {
+        let ordinals = self.table.ids().into_iter().filter_map(|id| match self.table.get(id)?.state {
+            State::Sent(sent) | State::Abandoned(sent) => Some(sent.ordinal),
+            _ => None,
+        });
+        ordinals.min().unwrap_or(u64::MAX)
+    }
+
+    /// Calls sent and unanswered.
+    pub(crate) fn open(&self) -> usize {
+        self.open
+    }
+
+    /// Calls that were not collected yet, in whatever state.
+    #[cfg(test)]
+    pub(crate) fn entries(&self) -> usize {
+        self.table.len()
+    }
+
+    /// All that was asked for is on its way: nothing queued, nothing unwritten.
+    pub(crate) fn is_flushed(&self) -> bool {
+        self.queue.iter().all(|id| self.is_done(*id)) && self.pushed == self.written
+    }
+
+    /// What is to be written.
+    pub(crate) fn outbox(&mut self) -> &mut Outbox {
+        &mut self.outbox
+    }
+
+    /// So many octets reached the other side's socket.
+    pub(crate) fn wrote(&mut self, count: usize) {
+        self.written += count as u64;
+    }
+}
+
+fn had_started(sent: Sent, known: Known, written: u64, first: u64) -> Started {
+    match known {
+        _ if sent.end > written => Started::No,
+        Known::Count(count) if sent.ordinal <= count => Started::Yes,
+        Known::Count(_) => Started::No,
+        Known::OneByOne if sent.ordinal > first => Started::No,
+        Known::OneByOne | Known::Nothing => Started::Unknown,
+    }
+}
+
+fn starts_with_hello(octets: &[u8]) -> bool {
+    octets.iter().zip(MAGIC.to_be_bytes()).all(|(have, want)| *have == want)
+}
+
+/// Octets as a person reads them: text where it is text, and not too much.
+pub(crate) fn show(octets: &[u8]) -> String {
+    let some = &octets[..octets.len().min(200)];
+    let more = if octets.len() > some.len() { " …" } else { "" };
+    format!("{} octets: \"{}\"{more}", octets.len(), some.escape_ascii())
+}

@@ -1,0 +1,175 @@
+//! The child's half: requests in, replies out.
+//!
+//! The two are apart because they are used apart: one loop reads requests, but
+//! replies and events are written from wherever they are made.
+//!
+//! A child decides on the first four octets which form is spoken. It answers
+//! every request exactly once, with a result or a failure; in the plain form,
+//! which has no frame for a failure, it writes what is finished and ends.
+
+use std::collections::HashSet;
+
+use super::frame::Step;
+use super::hello::MAGIC;
+use super::{Failure, FailureCode, Form, Frame, HEADER, Hello, Kind, Reader, Violation};
+
+/// What the parent asks.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Request {
+    /// The parent opens the full form.
+    Hello(Hello),
+    /// Run this call; its arguments are [`Reader::octets`].
+    Call(u32),
+    /// This call cannot run, for this reason: answer so.
+    Refuse(u32, Failure),
+    /// Stop this call if it is running; its answer is still due.
+    Cancel(u32),
+}
+
+/// The reading half.
+#[derive(Debug, Default)]
+pub(crate) struct Requests {
+    /// The first four octets were seen.
+    begun: bool,
+    /// A hello came.
+    greeted: bool,
+    /// Calls whose cancel was read before they were started.
+    cancelled: HashSet<u32>,
+    /// Calls handed out or refused, ever.
+    started: u64,
+}
+
+impl Requests {
+    /// To be called after octets have come: notes which of the calls that
+    /// are still to start were cancelled.
+    pub(crate) fn look_ahead(&mut self, reader: &mut Reader) {
+        if self.begun && reader.form() == Form::Full {
+            reader.scan(|frame| {
+                if frame.kind == Some(Kind::Cancel) {
+                    self.cancelled.insert(frame.id);
+                }
+            });
+        }
+    }
+
+    /// The next thing to do, or `None` if more octets are needed.
+    pub(crate) fn next(&mut self, reader: &mut Reader) -> Result<Option<Request>, Violation> {
+        if !self.begin(reader) {
+            return Ok(None);
+        }
+        let frame = match reader.advance() {
+            Step::Short => return Ok(None),
+            Step::Whole(frame) => frame,
+            Step::TooLong(frame) => return self.too_long(frame).map(Some),
+        };
+        self.request(frame, reader).map(Some)
+    }
+
+    /// How many calls have been started or passed over, ever.
+    pub(crate) fn started(&self) -> u64 {
+        self.started
+    }
+
+    fn begin(&mut self, reader: &mut Reader) -> bool {
+        if self.begun {
+            return true;
+        }
+        let Some(first) = reader.rest().first_chunk::<4>() else { return false };
+        self.begun = true;
+        if u32::from_be_bytes(*first) == MAGIC {
+            reader.set_form(Form::Full);
+            self.look_ahead(reader);
+        }
+        true
+    }
+
+    fn request(&mut self, frame: Frame, reader: &Reader) -> Result<Request, Violation> {
+        match frame.kind {
+            Some(Kind::Message) if frame.id == 0 => Err(Violation("a call with the id 0".into())),
+            Some(Kind::Message) if reader.form() == Form::Full && !self.greeted => Err(Violation("a call before hello".into())),
+            Some(Kind::Message) => Ok(self.call(frame.id)),
+            Some(Kind::Cancel) => {
+                self.cancelled.remove(&frame.id);
+                Ok(Request::Cancel(frame.id))
+            }
+            Some(Kind::Hello) if !self.greeted => {
+                self.greeted = true;
+                Hello::parse(reader.octets()).map(Request::Hello)
+            }
+            Some(kind) => Err(Violation(format!("a frame of kind {kind:?}, which a parent does not send here"))),
+            None => Err(Violation("a frame of a kind that this version does not know".into())),
+        }
+    }
+
+    fn call(&mut self, id: u32) -> Request {
+        self.started += 1;
+        if self.cancelled.contains(&id) {
+            return Request::Refuse(id, Failure::new(FailureCode::Cancelled, "cancelled before it ran"));
+        }
+        Request::Call(id)
+    }
+
+    fn too_long(&mut self, frame: Frame) -> Result<Request, Violation> {
+        if frame.kind != Some(Kind::Message) || frame.id == 0 {
+            return Err(Violation(format!("a frame of {} octets that is no call", frame.length)));
+        }
+        self.started += 1;
+        let text = format!("the request has {} octets, more than the child takes", frame.length);
+        Ok(Request::Refuse(frame.id, Failure::new(FailureCode::TooLong, text)))
+    }
+}
+
+/// The writing half: it makes frames; their owner writes them, whole and in
+/// order.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Replies {
+    limit: u32,
+}
+
+impl Replies {
+    /// Frames may have at most so many octets.
+    pub(crate) fn new(limit: u32) -> Self {
+        Self { limit }
+    }
+
+    /// From now on frames may have at most so many octets.
+    pub(crate) fn limit_frames(&mut self, limit: u32) {
+        self.limit = self.limit.min(limit);
+    }
+
+    /// Makes a result, or (id 0) an event, of room for a header and octets.
+    /// Says how many octets are the most if these are more.
+    pub(crate) fn message(self, id: u32, frame: &mut [u8]) -> Result<(), u32> {
+        let length = frame.len() - HEADER;
+        if length > self.limit as usize {
+            return Err(self.limit);
+        }
+        frame[..HEADER].copy_from_slice(&Frame::message(id, length).to_octets());
+        Ok(())
+    }
+
+    /// Makes the frame that says that a call failed (full form only).
+    pub(crate) fn failed(self, id: u32, failure: &Failure) -> Vec<u8> {
+        let mut octets = failure.to_octets();
+        if octets.len() > self.limit as usize {
+            octets = Failure::new(failure.code, "the reason is longer than a frame may be").to_octets();
+        }
+        frame(Kind::Failed, id, &octets)
+    }
+
+    /// Makes the answer to a hello.
+    pub(crate) fn hello(hello: &Hello) -> Vec<u8> {
+        frame(Kind::Hello, MAGIC & 0x0fff_ffff, &hello.to_octets())
+    }
+}
+
+/// The frame that says that `init` is done.
+pub(crate) fn ready() -> Vec<u8> {
+    frame(Kind::Ready, 0, &[])
+}
+
+fn frame(kind: Kind, id: u32, octets: &[u8]) -> Vec<u8> {
+    let mut frame = Frame::of(kind, id, octets.len()).to_octets().to_vec();
+    frame.extend_from_slice(octets);
+    frame
+}

@@ -1,0 +1,60 @@
+//! What a declaration says of a worker's function: arguments and result.
+
+use std::marker::PhantomData;
+
+/// Calls a macro with the type parameters of each number of arguments.
+macro_rules! each_arity {
+    ($macro:ident) => {
+        $macro!();
+        $macro!(A1);
+        $macro!(A1, A2);
+        $macro!(A1, A2, A3);
+        $macro!(A1, A2, A3, A4);
+        $macro!(A1, A2, A3, A4, A5);
+        $macro!(A1, A2, A3, A4, A5, A6);
+        $macro!(A1, A2, A3, A4, A5, A6, A7);
+        $macro!(A1, A2, A3, A4, A5, A6, A7, A8);
+    };
+}
+pub(crate) use each_arity;
+
+/// The signature of a worker: `fn(A, B) -> R` with up to eight arguments, or
+/// [`Whole<fn(A) -> R>`](Whole). It is a type only; no such function exists.
+pub trait Signature: sealed::Sealed + 'static {
+    /// What travels: a tuple with an element for each argument, or the whole.
+    type Arguments: 'static;
+    /// What comes back.
+    type Output: 'static;
+}
+
+/// The signature of a worker that takes the array of arguments whole, any
+/// number of them, as the functions of `AnyEvent::Fork::RPC` do. In a
+/// declaration it is written `fn(..Vec<String>) -> R`.
+pub struct Whole<F>(PhantomData<F>);
+
+impl<F> std::fmt::Debug for Whole<F> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Whole")
+    }
+}
+
+mod sealed {
+    pub trait Sealed {}
+}
+
+impl<A: 'static, R: 'static> sealed::Sealed for Whole<fn(A) -> R> {}
+impl<A: 'static, R: 'static> Signature for Whole<fn(A) -> R> {
+    type Arguments = A;
+    type Output = R;
+}
+
+macro_rules! signatures {
+    ($($name:ident),*) => {
+        impl<R: 'static, $($name: 'static),*> sealed::Sealed for fn($($name),*) -> R {}
+        impl<R: 'static, $($name: 'static),*> Signature for fn($($name),*) -> R {
+            type Arguments = ($($name,)*);
+            type Output = R;
+        }
+    };
+}
+each_arity!(signatures);
