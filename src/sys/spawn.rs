@@ -21,7 +21,7 @@ use std::time::Duration;
 /// Those of [`Command::spawn`]; and that the system has no pidfds, or no descriptor left for one: then the child is
 /// killed and reaped.
 pub(crate) fn spawn(command: &mut Command) -> io::Result<(Process, Option<ChildStderr>)> {
-    let mut child = spawn_patiently(command)?;
+    let mut child = patiently(|| command.spawn())?;
     match Process::open(child.id()) {
         Ok(process) => Ok((process, child.stderr.take())),
         Err(error) => {
@@ -31,17 +31,17 @@ pub(crate) fn spawn(command: &mut Command) -> io::Result<(Process, Option<ChildS
     }
 }
 
-/// Spawns, and tries again while the program's file is busy: 1, 2, 4, 8, 16 and 32 ms later.
-fn spawn_patiently(command: &mut Command) -> io::Result<Child> {
+/// Tries again while the program's file is busy: 1, 2, 4, 8, 16 and 32 ms later.
+fn patiently<T>(mut attempt: impl FnMut() -> io::Result<T>) -> io::Result<T> {
     for exponent in 0..6 {
-        match command.spawn() {
+        match attempt() {
             Err(error) if error.kind() == io::ErrorKind::ExecutableFileBusy => {
                 thread::sleep(Duration::from_millis(1 << exponent));
             }
             result => return result,
         }
     }
-    command.spawn()
+    attempt()
 }
 
 /// Ends a child that cannot be kept. Nobody here has waited for it, so its number is its own.
@@ -59,4 +59,38 @@ pub(crate) fn own_program() -> Command {
             .unwrap_or_else(|| OsString::from("offspring")),
     );
     command
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// X23.
+    #[test]
+    fn a_busy_program_is_tried_again() {
+        let mut busy = 3;
+        let attempt = || {
+            busy -= 1;
+            if busy < 0 {
+                Ok(busy)
+            } else {
+                Err(io::ErrorKind::ExecutableFileBusy.into())
+            }
+        };
+        assert_eq!(patiently(attempt).unwrap(), -1);
+    }
+
+    #[test]
+    fn another_error_is_final() {
+        let mut attempts = 0;
+        let attempt = || -> io::Result<()> {
+            attempts += 1;
+            Err(io::ErrorKind::NotFound.into())
+        };
+        assert_eq!(
+            patiently(attempt).unwrap_err().kind(),
+            io::ErrorKind::NotFound
+        );
+        assert_eq!(attempts, 1);
+    }
 }

@@ -1,0 +1,254 @@
+//! The parent's end.
+
+use super::{alone, both_kinds, inheritable, over_pipes, over_socket, pipe, soon};
+use crate::sys::{Interest, Link, Page, Poller, Port, Process, Ready};
+use std::io::{ErrorKind, IoSlice};
+use std::net::{TcpListener, TcpStream};
+use std::os::fd::AsFd;
+use std::process::Command;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+/// X20.
+#[test]
+fn everything_is_close_on_exec() {
+    alone("link::everything_is_close_on_exec", || {
+        let before = inheritable();
+        let (socket, pipes) = (over_socket(), over_pipes());
+        pipes.0.shutdown_write().unwrap();
+        let page = Page::create().unwrap();
+        let poller = Poller::new().unwrap();
+        let mut command = Command::new("true");
+        let process: Process = crate::sys::spawn(&mut command).unwrap().0;
+        let gone = Process::open(std::os::unix::process::parent_id()).unwrap();
+        let mut arrived = Vec::new();
+        socket.1.send_all_with(b"x", &[page.1.as_fd()]).unwrap();
+        socket
+            .0
+            .recv_with(&mut Vec::new(), 1, &mut arrived)
+            .unwrap();
+        assert_eq!((arrived.len(), inheritable()), (1, before));
+        drop((process, gone, poller));
+    });
+}
+
+/// X20: a descriptor made by somebody else is closed to inheritance too.
+#[test]
+fn an_adopted_descriptor_becomes_close_on_exec() {
+    alone("link::an_adopted_descriptor_becomes_close_on_exec", || {
+        let before = inheritable();
+        let (read, write) = nix::unistd::pipe().unwrap();
+        assert_ne!(inheritable(), before);
+        let link = Link::from_pair(read, write).unwrap();
+        assert_eq!(inheritable(), before);
+        drop(link);
+    });
+}
+
+#[test]
+fn octets_go_both_ways() {
+    for (link, port) in both_kinds() {
+        let mut buffer = b"kept ".to_vec();
+        assert_eq!(
+            link.try_send(&[IoSlice::new(b"pi"), IoSlice::new(b"ng")])
+                .unwrap(),
+            Some(4)
+        );
+        assert_eq!(port.recv(&mut buffer, 100).unwrap(), 4);
+        port.send_all(b"pong").unwrap();
+        assert_eq!(link.recv(&mut buffer, 3).unwrap(), 3);
+        assert_eq!(link.try_recv(&mut buffer, 3).unwrap(), Some(1));
+        assert_eq!(link.try_recv(&mut buffer, 3).unwrap(), None);
+        assert_eq!(port.try_recv(&mut buffer, 3).unwrap(), None);
+        assert_eq!(buffer, b"kept pingpong");
+    }
+}
+
+#[test]
+fn tcp_is_a_stream_without_descriptors() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let ours = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+    let link = Link::from_socket(ours.into()).unwrap();
+    let port = Port::from_socket(listener.accept().unwrap().0.into()).unwrap();
+    assert!(link.is_socket() && !link.carries_descriptors() && !port.carries_descriptors());
+    port.send_all(b"x").unwrap();
+    assert_eq!(
+        link.recv_with(&mut Vec::new(), 9, &mut Vec::new()).unwrap(),
+        1
+    );
+    let refused = link
+        .try_send_with(&[IoSlice::new(b"x")], &[link.read_fd()])
+        .unwrap_err();
+    assert_eq!(refused.kind(), ErrorKind::InvalidInput);
+}
+
+#[test]
+fn only_a_stream_socket_is_taken_for_one() {
+    let datagrams = std::os::unix::net::UnixDatagram::pair().unwrap().0;
+    assert_eq!(
+        Link::from_socket(datagrams.into()).unwrap_err().kind(),
+        ErrorKind::InvalidInput
+    );
+    assert!(Link::from_socket(pipe().0).is_err());
+}
+
+#[test]
+fn a_full_link_does_not_block() {
+    soon(|| {
+        for (link, port) in both_kinds() {
+            let chunk = [0; 65536];
+            let mut sent = 0;
+            while let Some(count) = link.try_send(&[IoSlice::new(&chunk)]).unwrap() {
+                sent += count;
+            }
+            assert!(sent > 0);
+            let now = Some(Instant::now());
+            assert_eq!(link.wait(Interest::BOTH, now).unwrap(), Ready::default());
+            let mut buffer = Vec::new();
+            while buffer.len() < sent {
+                port.recv(&mut buffer, 1 << 20).unwrap();
+            }
+            assert!(link.wait(Interest::BOTH, None).unwrap().write);
+        }
+    });
+}
+
+#[test]
+fn after_the_peer_has_ended_what_is_buffered_is_read_first() {
+    for (link, port) in both_kinds() {
+        port.send_all(b"last").unwrap();
+        drop(port);
+        assert_eq!(link.recv(&mut Vec::new(), 3).unwrap(), 3);
+        assert_eq!(
+            link.wait(Interest::READ, None).unwrap(),
+            Ready {
+                read: true,
+                write: false
+            }
+        );
+        assert_eq!(link.recv(&mut Vec::new(), 3).unwrap(), 1);
+        assert_eq!(link.recv(&mut Vec::new(), 3).unwrap(), 0);
+        assert_eq!(link.try_recv(&mut Vec::new(), 3).unwrap(), Some(0));
+        assert!(link.wait(Interest::WRITE, None).unwrap().write);
+        assert!(link.try_send(&[IoSlice::new(b"x")]).is_err());
+    }
+}
+
+/// A peer that leaves octets unread resets the connection.
+#[test]
+fn a_reset_is_an_end_of_input() {
+    let (link, port) = over_socket();
+    link.try_send(&[IoSlice::new(b"unread")]).unwrap();
+    port.send_all(b"x").unwrap();
+    drop(port);
+    assert_eq!(link.recv(&mut Vec::new(), 3).unwrap(), 1);
+    assert_eq!(link.try_recv(&mut Vec::new(), 3).unwrap(), Some(0));
+    let (link, port) = over_socket();
+    link.try_send(&[IoSlice::new(b"unread")]).unwrap();
+    drop(port);
+    assert_eq!(
+        link.recv_with(&mut Vec::new(), 3, &mut Vec::new()).unwrap(),
+        0
+    );
+}
+
+#[test]
+fn shutdown_write_is_the_peers_end_of_input() {
+    for (link, port) in both_kinds() {
+        link.try_send(&[IoSlice::new(b"x")]).unwrap();
+        link.shutdown_write().unwrap();
+        link.shutdown_write().unwrap();
+        let refused = link.try_send(&[IoSlice::new(b"y")]).unwrap_err();
+        assert_eq!(refused.kind(), ErrorKind::BrokenPipe);
+        assert_eq!(port.recv(&mut Vec::new(), 9).unwrap(), 1);
+        assert_eq!(port.recv(&mut Vec::new(), 9).unwrap(), 0);
+        port.send_all(b"reply").unwrap();
+        assert_eq!(link.recv(&mut Vec::new(), 9).unwrap(), 5);
+    }
+}
+
+#[test]
+fn shutdown_read_lets_the_buffered_octets_through() {
+    for (link, port) in both_kinds() {
+        port.send_all(b"abc").unwrap();
+        link.shutdown_read();
+        assert!(link.wait(Interest::READ, None).unwrap().read);
+        assert_eq!(link.recv(&mut Vec::new(), 2).unwrap(), 2);
+        assert_eq!(link.try_recv(&mut Vec::new(), 9).unwrap(), Some(1));
+        assert_eq!(link.try_recv(&mut Vec::new(), 9).unwrap(), Some(0));
+        assert_eq!(link.recv(&mut Vec::new(), 9).unwrap(), 0);
+    }
+}
+
+#[test]
+fn shutdown_read_wakes_a_blocked_reader() {
+    soon(|| {
+        for (link, port) in (0..200).flat_map(|_| both_kinds()) {
+            std::thread::scope(|scope| {
+                let reader = scope.spawn(|| {
+                    assert_eq!(link.recv(&mut Vec::new(), 9).unwrap(), 1);
+                    link.recv(&mut Vec::new(), 9).unwrap()
+                });
+                port.send_all(b"x").unwrap();
+                while link
+                    .wait(Interest::READ, Some(Instant::now()))
+                    .unwrap()
+                    .read
+                {}
+                link.shutdown_read();
+                assert_eq!(reader.join().unwrap(), 0);
+            });
+        }
+    });
+}
+
+/// X4: what was written before `shutdown_read` is never taken for nothing.
+#[test]
+fn shutdown_read_does_not_overtake_octets() {
+    soon(|| {
+        for (link, port) in (0..2000).flat_map(|_| both_kinds()) {
+            let reading = AtomicBool::new(false);
+            let mut found = Vec::new();
+            std::thread::scope(|scope| {
+                scope.spawn(|| {
+                    while !reading.load(Ordering::Relaxed) {
+                        std::hint::spin_loop();
+                    }
+                    port.send_all(b"x").unwrap();
+                    link.shutdown_read();
+                });
+                reading.store(true, Ordering::Relaxed);
+                while link.try_recv(&mut found, 9).unwrap() != Some(0) {}
+            });
+            assert_eq!(found, b"x");
+        }
+    });
+}
+
+#[test]
+fn a_wait_is_never_short() {
+    for (link, _port) in both_kinds() {
+        for interest in [Interest::READ, Interest::NONE] {
+            let deadline = Instant::now() + Duration::from_nanos(1_234_567);
+            assert_eq!(
+                link.wait(interest, Some(deadline)).unwrap(),
+                Ready::default()
+            );
+            assert!(Instant::now() >= deadline);
+        }
+    }
+}
+
+/// Nothing asked for is nothing reported, not even a hang-up: only time can pass.
+#[test]
+fn a_wait_for_nothing_ignores_a_hang_up() {
+    for (link, port) in both_kinds() {
+        drop(port);
+        let deadline = Instant::now() + Duration::from_millis(5);
+        assert_eq!(
+            link.wait(Interest::NONE, Some(deadline)).unwrap(),
+            Ready::default()
+        );
+        assert!(Instant::now() >= deadline);
+    }
+}

@@ -1,0 +1,52 @@
+//! The shared page.
+
+use super::pipe;
+use crate::sys::Page;
+use nix::fcntl::{FcntlArg, SealFlag, fcntl};
+use nix::sys::memfd::{MFdFlags, memfd_create};
+use nix::unistd::ftruncate;
+use std::os::fd::OwnedFd;
+use std::sync::atomic::Ordering;
+
+fn file(size: i64, seals: SealFlag) -> OwnedFd {
+    let fd = memfd_create("test", MFdFlags::MFD_CLOEXEC | MFdFlags::MFD_ALLOW_SEALING).unwrap();
+    ftruncate(&fd, size).unwrap();
+    fcntl(&fd, FcntlArg::F_ADD_SEALS(seals)).unwrap();
+    fd
+}
+
+#[test]
+fn both_sides_see_the_same_page() {
+    let (ours, fd) = Page::create().unwrap();
+    let theirs = Page::open(fd).unwrap();
+    theirs.started().store(7, Ordering::Release);
+    assert_eq!(ours.started().load(Ordering::Acquire), 7);
+    drop(ours);
+    assert_eq!(theirs.started().load(Ordering::Acquire), 7);
+}
+
+#[test]
+fn the_page_cannot_change_its_size() {
+    let (_page, fd) = Page::create().unwrap();
+    assert!(ftruncate(&fd, 0).is_err() && ftruncate(&fd, 8192).is_err());
+    assert!(fcntl(&fd, FcntlArg::F_ADD_SEALS(SealFlag::F_SEAL_WRITE)).is_err());
+}
+
+#[test]
+fn what_could_shrink_is_refused() {
+    let both = SealFlag::F_SEAL_GROW | SealFlag::F_SEAL_SHRINK;
+    let refused = |fd, complaint| {
+        let error = Page::open(fd).unwrap_err().to_string();
+        assert!(error.contains(complaint), "{error}");
+    };
+    refused(file(4096, SealFlag::empty()), "not sealed");
+    refused(file(4096, SealFlag::F_SEAL_GROW), "not sealed");
+    refused(file(0, both), "wrong size");
+    refused(file(100, both), "wrong size");
+    refused(pipe().0, "no sealed memory file");
+    refused(
+        std::fs::File::open("/proc/self/exe").unwrap().into(),
+        "sealed",
+    );
+    assert!(Page::open(file(4096, both)).is_ok());
+}

@@ -1,0 +1,245 @@
+//! Children, and how they end.
+
+use super::{alone, limit_descriptors, open_descriptors, text};
+use crate::sys::{Process, Status, own_program, parent_id, spawn};
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::sys::signal::{SigHandler, Signal, signal};
+use nix::sys::wait::waitpid;
+use nix::unistd::Pid;
+use std::io::{ErrorKind, Read};
+use std::os::unix::fs::OpenOptionsExt;
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+fn shell(script: &str) -> Process {
+    spawn(Command::new("sh").args(["-c", script]).stdin(Stdio::null()))
+        .unwrap()
+        .0
+}
+
+/// Sleeps until the pidfd says that the child has ended.
+fn end_of(process: &Process) {
+    let ready = poll(
+        &mut [PollFd::new(process.pidfd(), PollFlags::POLLIN)],
+        PollTimeout::from(20_000u16),
+    );
+    assert_eq!(ready, Ok(1), "the child ends");
+}
+
+fn status_of(process: &Process) -> Status {
+    end_of(process);
+    assert!(process.is_over().unwrap());
+    process.try_reap().unwrap().expect("it has ended")
+}
+
+#[test]
+fn the_status_tells_how_it_ended() {
+    assert_eq!(status_of(&shell("exit 7")), Status::Exited(7));
+    assert_eq!(status_of(&shell("exit 0")), Status::Exited(0));
+    assert_eq!(
+        status_of(&shell("ulimit -c 0; kill -11 $$")),
+        Status::Signalled {
+            signal: 11,
+            core: false
+        }
+    );
+    let real_time = status_of(&shell("kill -40 $$"));
+    assert_eq!(
+        real_time,
+        Status::Signalled {
+            signal: 40,
+            core: false
+        }
+    );
+}
+
+#[test]
+fn a_status_stays_and_no_zombie_does() {
+    let process = shell("exit 3");
+    assert_eq!(status_of(&process), Status::Exited(3));
+    assert_eq!(process.try_reap().unwrap(), Some(Status::Exited(3)));
+    process.signal(libc::SIGKILL).unwrap();
+    let number = Pid::from_raw(process.pid() as i32);
+    assert_eq!(waitpid(number, None), Err(nix::errno::Errno::ECHILD));
+}
+
+#[test]
+fn a_running_child_is_not_over_until_it_is_killed() {
+    let process = spawn(Command::new("sleep").arg("1000")).unwrap().0;
+    assert_eq!(
+        (process.try_reap().unwrap(), process.is_over().unwrap()),
+        (None, false)
+    );
+    process.signal(libc::SIGKILL).unwrap();
+    end_of(&process);
+    process.signal(libc::SIGKILL).unwrap();
+    assert_eq!(
+        process.try_reap().unwrap(),
+        Some(Status::Signalled {
+            signal: libc::SIGKILL,
+            core: false
+        })
+    );
+}
+
+/// X26.
+#[test]
+fn with_sigchld_ignored_the_status_is_unknown() {
+    alone(
+        "process::with_sigchld_ignored_the_status_is_unknown",
+        || {
+            // SAFETY: no handler runs, and this process is this test's own.
+            unsafe { signal(Signal::SIGCHLD, SigHandler::SigIgn) }.unwrap();
+            let process = spawn(Command::new("cat").stdin(Stdio::null())).unwrap().0;
+            assert_eq!(status_of(&process), Status::Unknown);
+            let process = spawn(Command::new("sleep").arg("1000")).unwrap().0;
+            assert_eq!(process.try_reap().unwrap(), None);
+            process.signal(libc::SIGKILL).unwrap();
+            assert_eq!(status_of(&process), Status::Unknown);
+            process.signal(libc::SIGKILL).unwrap();
+        },
+    );
+}
+
+/// X27.
+#[test]
+fn somebody_else_may_reap() {
+    let process = shell("exit 3");
+    waitpid(Pid::from_raw(process.pid() as i32), None).unwrap();
+    assert_eq!(status_of(&process), Status::Unknown);
+    process.signal(libc::SIGKILL).unwrap();
+}
+
+/// X27, before there is a pidfd.
+#[test]
+fn a_child_that_has_vanished_has_an_unknown_status() {
+    let mut child = Command::new("true").spawn().unwrap();
+    child.wait().unwrap();
+    assert_eq!(
+        status_of(&Process::open(child.id()).unwrap()),
+        Status::Unknown
+    );
+}
+
+/// X28: the number has gone to somebody else; here to the parent, who notices that it lives.
+#[test]
+fn a_stranger_is_never_touched() {
+    alone("process::a_stranger_is_never_touched", || {
+        let stranger = Process::open(parent_id()).unwrap();
+        assert_eq!(status_of(&stranger), Status::Unknown);
+        stranger.signal(libc::SIGKILL).unwrap();
+    });
+}
+
+#[test]
+fn standard_error_comes_along() {
+    let (process, stderr) = spawn(
+        Command::new("sh")
+            .args(["-c", "echo oops >&2"])
+            .stderr(Stdio::piped()),
+    )
+    .unwrap();
+    let mut said = String::new();
+    stderr.expect("a pipe").read_to_string(&mut said).unwrap();
+    assert_eq!(
+        (said.as_str(), status_of(&process)),
+        ("oops\n", Status::Exited(0))
+    );
+}
+
+/// X19.
+#[test]
+fn a_missing_program_is_an_error_and_leaves_nothing() {
+    alone(
+        "process::a_missing_program_is_an_error_and_leaves_nothing",
+        || {
+            let before = open_descriptors();
+            let error = spawn(&mut Command::new("/nonexistent")).unwrap_err();
+            assert_eq!(
+                (error.kind(), open_descriptors()),
+                (ErrorKind::NotFound, before)
+            );
+        },
+    );
+}
+
+/// X32: no descriptor is left for the pidfd.
+#[test]
+fn a_child_without_a_pidfd_is_killed_and_reaped() {
+    alone(
+        "process::a_child_without_a_pidfd_is_killed_and_reaped",
+        || {
+            let mut files = Vec::new();
+            limit_descriptors(64);
+            while let Ok(file) = std::fs::File::open("/dev/null") {
+                files.push(file);
+            }
+            assert!(spawn(Command::new("sleep").arg("1000").stdin(Stdio::inherit())).is_err());
+            assert_eq!(nix::sys::wait::wait(), Err(nix::errno::Errno::ECHILD));
+        },
+    );
+}
+
+/// X23: as long as the file stays busy, a bounded time.
+#[test]
+fn a_busy_program_is_given_up_in_the_end() {
+    let path = std::env::temp_dir().join(format!("offspring-busy-{}", std::process::id()));
+    std::fs::copy("/proc/self/exe", &path).unwrap();
+    let writer = std::fs::OpenOptions::new()
+        .write(true)
+        .mode(0o755)
+        .open(&path)
+        .unwrap();
+    let start = Instant::now();
+    let error = spawn(&mut Command::new(&path)).unwrap_err();
+    drop(writer);
+    let run = spawn(
+        Command::new(&path)
+            .args(["--exact", "no such test"])
+            .stdout(Stdio::null()),
+    );
+    std::fs::remove_file(&path).unwrap();
+    assert_eq!(error.kind(), ErrorKind::ExecutableFileBusy);
+    assert!(start.elapsed() >= Duration::from_millis(63));
+    assert_eq!(status_of(&run.unwrap().0), Status::Exited(0));
+}
+
+/// X20: while other threads make descriptors and start children, a child gets what is its own.
+#[test]
+fn a_child_inherits_no_descriptor() {
+    alone("process::a_child_inherits_no_descriptor", || {
+        let list = || {
+            let script = "ls /proc/self/fd | tr '\\n' ' ' >&2";
+            let (process, stderr) = spawn(
+                Command::new("sh")
+                    .args(["-c", script])
+                    .stderr(Stdio::piped()),
+            )
+            .unwrap();
+            let (_link, mut found) = (super::both_kinds(), Vec::new());
+            stderr.unwrap().read_to_end(&mut found).unwrap();
+            status_of(&process);
+            text(&found)
+        };
+        let alone = list();
+        std::thread::scope(|scope| {
+            for _ in 0..8 {
+                scope.spawn(|| (0..10).for_each(|_| assert_eq!(list(), alone)));
+            }
+        });
+    });
+}
+
+/// X25.
+#[test]
+fn this_program_can_be_started_again() {
+    let mut command = own_program();
+    let process = spawn(
+        command
+            .args(["--exact", "no such test"])
+            .stdout(Stdio::null()),
+    )
+    .unwrap()
+    .0;
+    assert_eq!(status_of(&process), Status::Exited(0));
+}

@@ -1,0 +1,39 @@
+//! Registrations of this very binary.
+
+use crate::sys::{Registered, registrations};
+use std::sync::atomic::{AtomicU32, Ordering};
+
+#[derive(Debug)]
+#[expect(dead_code, reason = "only shown")]
+struct Sample(&'static str);
+impl Registered for Sample {}
+
+static FIRST: Sample = Sample("first");
+static SECOND: Sample = Sample("second");
+crate::__register!(FIRST);
+crate::__register!(SECOND);
+
+static EARLY: AtomicU32 = AtomicU32::new(0);
+crate::__before_main!(|| EARLY.store(std::env::args().count() as u32, Ordering::Relaxed));
+
+#[test]
+fn every_registration_is_found() {
+    let found: Vec<String> = registrations()
+        .map(|worker| format!("{worker:?}"))
+        .collect();
+    for sample in [&FIRST, &SECOND] {
+        let same = found
+            .iter()
+            .filter(|worker| **worker == format!("{sample:?}"))
+            .count();
+        assert_eq!(same, 1, "{found:?}");
+    }
+}
+
+#[test]
+fn the_hook_ran_before_main_and_saw_the_arguments() {
+    assert_eq!(
+        EARLY.load(Ordering::Relaxed) as usize,
+        std::env::args().count()
+    );
+}
