@@ -1,10 +1,69 @@
-//! Call a function in a child process as if it were here.
+#![doc = include_str!("../README.md")]
+#![cfg_attr(docsrs, feature(doc_cfg))]
 
-#[allow(dead_code, unused_imports)] // until the driver uses it
+mod child;
+mod error;
+mod parent;
+mod protocol;
+mod registry;
+mod signature;
+mod startup;
+mod sync;
 mod sys;
+mod worker;
 
-/// What the macros of this crate expand to.
+pub use child::{Child, Events, Function, NoEvents};
+pub use error::{Crash, Error, ExitStatus, Fold, Folded, Panic, Started};
+pub use offspring_serialisers::*;
+pub use parent::{Builder, Call, EventIter, EventStream, Join, Ready, Rpc};
+pub use signature::{Signature, Whole};
+pub use worker::Worker;
+
+/// What the macros need.
 #[doc(hidden)]
 pub mod __private {
-    pub use crate::sys::{Registered, Registration};
+    pub use crate::sys::Registration;
+}
+
+/// Goes to work, if this process was started to be a child; else does nothing.
+///
+/// To be called first in `main`: in a child it never returns. A program that
+/// does not call it cannot start itself as a child; its calls fail with an error
+/// that says so.
+pub fn init() {
+    init_with(&[]);
+}
+
+/// Like [`init`], with workers that the linker may not have found: those of a
+/// library that is loaded late, say. Usually there are none.
+#[doc(hidden)]
+pub fn init_with(workers: &[&'static dyn registry::Registered]) {
+    match startup::role() {
+        startup::Role::Program => {}
+        startup::Role::Child => {
+            startup::go_to_work();
+            work(workers)
+        }
+        startup::Role::Stray => {
+            eprintln!("offspring: this process was started as a worker, but not by its parent; nothing to do");
+            std::process::exit(1)
+        }
+    }
+}
+
+fn work(workers: &[&'static dyn registry::Registered]) -> ! {
+    match child::Session::of_init() {
+        Ok(session) => session.dispatch(sys::registrations().chain(workers.iter().copied())),
+        Err(error) => {
+            eprintln!("offspring: the link to the parent does not work: {error}");
+            std::process::exit(1)
+        }
+    }
+}
+
+/// What a panic said.
+fn panic_text(panic: &(dyn std::any::Any + Send)) -> String {
+    let text = panic.downcast_ref::<&str>().copied();
+    let text = text.or_else(|| panic.downcast_ref::<String>().map(String::as_str));
+    text.unwrap_or("a panic that said nothing in words").to_owned()
 }

@@ -25,7 +25,17 @@ pub trait Signature: sealed::Sealed + 'static {
     type Arguments: 'static;
     /// What comes back.
     type Output: 'static;
+    /// The arguments as the function takes them.
+    #[doc(hidden)]
+    type Call;
+    #[doc(hidden)]
+    fn enter(arguments: Self::Arguments) -> Self::Call;
 }
+
+/// Arguments that are one value, and not a tuple with an element for each.
+#[doc(hidden)]
+#[derive(Debug)]
+pub struct Entire<A>(pub A);
 
 /// The signature of a worker that takes the array of arguments whole, any
 /// number of them, as the functions of `AnyEvent::Fork::RPC` do. In a
@@ -46,6 +56,10 @@ impl<A: 'static, R: 'static> sealed::Sealed for Whole<fn(A) -> R> {}
 impl<A: 'static, R: 'static> Signature for Whole<fn(A) -> R> {
     type Arguments = A;
     type Output = R;
+    type Call = Entire<A>;
+    fn enter(arguments: A) -> Entire<A> {
+        Entire(arguments)
+    }
 }
 
 macro_rules! signatures {
@@ -54,6 +68,10 @@ macro_rules! signatures {
         impl<R: 'static, $($name: 'static),*> Signature for fn($($name),*) -> R {
             type Arguments = ($($name,)*);
             type Output = R;
+            type Call = Self::Arguments;
+            fn enter(arguments: Self::Arguments) -> Self::Arguments {
+                arguments
+            }
         }
     };
 }

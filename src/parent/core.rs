@@ -163,11 +163,13 @@ impl Core {
     }
 
     pub(super) fn settle(&mut self) -> Orders {
-        let orders = self.roles.settle(Needs {
+        let nobody_reads = self.tasks > 0 || self.callbacks > 0 || self.delivery.wants_events();
+        let needs = Needs {
             readable: self.may_read(),
-            urgent: self.tasks > 0 || self.callbacks > 0 || self.delivery.wants_events() || self.life.is_urgent(),
+            urgent: nobody_reads || self.life.is_urgent(),
             unwritten: self.has_unwritten(),
-        });
+        };
+        let orders = self.roles.settle(needs);
         if let Some(heir) = orders.wake {
             let thread = self.parked.iter().find(|(ticket, _)| *ticket == heir);
             self.woken.extend(thread.map(|(_, thread)| Waking::Thread(thread.clone())));

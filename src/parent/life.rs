@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use super::core::Count;
 use crate::error::{Crash, Error, ExitStatus};
-use crate::protocol::{Hello, Role, Started, VERSION};
+use crate::protocol::{Hello, Known, Role, Started, VERSION};
 
 /// What is expected of a child's hello.
 #[derive(Debug, Clone)]
@@ -211,7 +211,7 @@ impl Life {
 
     /// Once the stream has ended and the exit is known: what is known of the
     /// calls it had started.
-    pub(super) fn finish(&mut self) -> Option<crate::protocol::Known> {
+    pub(super) fn finish(&mut self) -> Option<Known> {
         let status = self.exit.filter(|_| self.stream_ended && self.crash.is_none())?;
         self.crash = Some(Arc::new(Crash {
             worker: self.expected.worker.clone(),
@@ -226,8 +226,7 @@ impl Life {
         Some(self.known())
     }
 
-    fn known(&self) -> crate::protocol::Known {
-        use crate::protocol::Known;
+    fn known(&self) -> Known {
         let never_ran = !self.greeted || matches!(self.ending, Some(Ending::Init(_)));
         match &self.count {
             _ if never_ran => Known::Count(0),

@@ -305,7 +305,19 @@ waits!(Join, ended, ExitStatus);
 /// in the end answers do not come through either.
 pub struct EventStream<E> {
     driver: Arc<Driver<Connection>>,
-    decode: Decode<E>,
+    decode: DecodeEvent<E>,
+}
+
+/// How the octets of an event become one.
+pub(crate) type DecodeEvent<E> = fn(&mut Input<'_>) -> Result<E, offspring_serialisers::Error>;
+
+/// Turns the octets of an event into one. A decoder that panics is an error.
+pub(crate) fn decode_event<E>(decode: DecodeEvent<E>, octets: &[u8]) -> Result<E, Error> {
+    let decoded = catch_unwind(AssertUnwindSafe(|| decode(&mut Input::new(octets))));
+    match decoded {
+        Ok(event) => event.map_err(|error| Error::decode(&error)),
+        Err(panic) => Err(Error::decode_panicked(crate::panic_text(&*panic))),
+    }
 }
 
 impl<E> std::fmt::Debug for EventStream<E> {
@@ -315,7 +327,7 @@ impl<E> std::fmt::Debug for EventStream<E> {
 }
 
 impl<E> EventStream<E> {
-    pub(crate) fn new(driver: Arc<Driver<Connection>>, decode: Decode<E>) -> Self {
+    pub(crate) fn new(driver: Arc<Driver<Connection>>, decode: DecodeEvent<E>) -> Self {
         Self { driver, decode }
     }
 }
@@ -331,7 +343,7 @@ impl<E> Stream for EventStream<E> {
 
     fn poll_next(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
         let polled = self.driver.poll(Want::Change, context, Core::next_event);
-        polled.map(|event| event.map(|payload| (self.decode)(&payload)))
+        polled.map(|event| event.map(|payload| decode_event(self.decode, &payload)))
     }
 }
 
@@ -354,6 +366,6 @@ impl<E> Iterator for EventIter<E> {
     /// Blocks until an event comes, or until the child is gone.
     fn next(&mut self) -> Option<Self::Item> {
         let event = self.0.driver.wait(Want::Change, None, Core::next_event);
-        event.flatten().map(|payload| (self.0.decode)(&payload))
+        event.flatten().map(|payload| decode_event(self.0.decode, &payload))
     }
 }

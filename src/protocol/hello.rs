@@ -146,7 +146,7 @@ impl Failure {
 }
 
 fn write_strings(strings: &[Vec<u8>], octets: &mut Vec<u8>) {
-    Octets::encode(strings, &mut Output::new(octets)).expect("octet strings in memory can be written");
+    <Octets as Serialiser<Vec<Vec<u8>>, _>>::encode(strings, &mut Output::new(octets)).expect("octet strings in memory can be written");
 }
 
 fn read_strings(octets: &[u8]) -> Result<Vec<Vec<u8>>, Violation> {

@@ -34,7 +34,7 @@ mod table;
 #[cfg(test)]
 mod tests;
 
-pub(crate) use caller::{Caller, Limits, Notice, Outcome, Started};
+pub(crate) use caller::{Caller, Known, Limits, Notice, Outcome, Started, show};
 pub(crate) use frame::{Form, Frame, HEADER, Kind, Outbox, Payload, Reader};
 pub(crate) use hello::{Failure, FailureCode, Hello, Role, VERSION};
 pub(crate) use server::{Replies, Request, Requests};

@@ -54,7 +54,7 @@ impl Requests {
 
     /// The next thing to do, or `None` if more octets are needed.
     pub(crate) fn next(&mut self, reader: &mut Reader) -> Result<Option<Request>, Violation> {
-        if !self.begin(reader) {
+        if !self.has_begun(reader) {
             return Ok(None);
         }
         let frame = match reader.advance() {
@@ -70,7 +70,8 @@ impl Requests {
         self.started
     }
 
-    fn begin(&mut self, reader: &mut Reader) -> bool {
+    /// Enough has come to know which form is spoken: [`Reader::form`].
+    pub(crate) fn has_begun(&mut self, reader: &mut Reader) -> bool {
         if self.begun {
             return true;
         }
@@ -157,15 +158,15 @@ impl Replies {
         frame(Kind::Failed, id, &octets)
     }
 
+    /// Makes the frame that says that `init` is done.
+    pub(crate) fn ready() -> Vec<u8> {
+        frame(Kind::Ready, 0, &[])
+    }
+
     /// Makes the answer to a hello.
     pub(crate) fn hello(hello: &Hello) -> Vec<u8> {
         frame(Kind::Hello, MAGIC & 0x0fff_ffff, &hello.to_octets())
     }
-}
-
-/// The frame that says that `init` is done.
-pub(crate) fn ready() -> Vec<u8> {
-    frame(Kind::Ready, 0, &[])
 }
 
 fn frame(kind: Kind, id: u32, octets: &[u8]) -> Vec<u8> {

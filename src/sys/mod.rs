@@ -26,17 +26,17 @@ mod streams;
 #[cfg(test)]
 mod tests;
 
-pub(crate) use link::Link;
+pub(crate) use link::{Link, set_nonblocking};
 pub(crate) use octets::MAX_DESCRIPTORS;
 pub(crate) use page::Page;
 pub(crate) use poll::{Interest, Ready};
 pub(crate) use poller::{PollEvent, Poller};
 pub(crate) use port::Port;
-pub(crate) use reap::{Process, Status};
+pub(crate) use reap::{Process, Status, signal_name};
 pub(crate) use registry::registrations;
-pub use registry::{Registered, Registration};
+pub use registry::Registration;
 pub(crate) use spawn::{own_program, spawn};
-pub(crate) use streams::{parent_id, put_stdin, set_thread_name, take_stdin, take_stdin_stdout};
+pub(crate) use streams::{exit_now, parent_id, put_stdin, set_thread_name, take_stdin, take_stdout};
 
 use nix::errno::Errno;
 use std::io;

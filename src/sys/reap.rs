@@ -188,3 +188,8 @@ fn send_signal(pidfd: BorrowedFd<'_>, signal: i32) -> nix::Result<()> {
     };
     Errno::result(result).map(drop)
 }
+
+/// The name of a signal, `SIGSEGV` say, or `real-time` where it has none.
+pub(crate) fn signal_name(signal: i32) -> &'static str {
+    nix::sys::signal::Signal::try_from(signal).map_or("real-time", nix::sys::signal::Signal::as_str)
+}

@@ -8,10 +8,7 @@
 //! lies in it. What makes it sound is that the macro fixes the static's type, and that the section's name is taken by
 //! nothing else. A crate that forbids unsafe code accepts the expansion, since the attribute's text is ours.
 
-use std::fmt;
-
-/// What a worker shows of itself to `init`.
-pub trait Registered: Sync + fmt::Debug {}
+use crate::registry::Registered;
 
 /// What a declared worker leaves for `init` to find.
 #[derive(Debug)]

@@ -1,0 +1,100 @@
+//! The blocking server: one call at a time, in the order they came.
+//!
+//! It reads as much as there is, runs what it has read call by call, and writes
+//! each answer before the next call starts. At the end of input it is done.
+
+use std::sync::atomic::Ordering;
+
+use super::outgoing::{Unsent, start};
+use super::session::{Conversation, FAILED};
+use crate::protocol::{Failure, FailureCode, Form, Request};
+
+/// What the parent is told of how calls run here: one after the other.
+pub(super) const NAME: &str = "blocking";
+
+/// Runs one call: octets of arguments in, octets of the result appended.
+pub(super) type Work<'a> = dyn FnMut(&[u8], &mut Vec<u8>) -> Result<(), Failure> + 'a;
+
+/// A frame above this is not kept for the next answer.
+const KEEP: usize = 64 << 10;
+
+/// Serves until the parent is done, or gone. Gives the code to exit with.
+pub(super) fn serve(mut conversation: Conversation, work: &mut Work<'_>) -> i32 {
+    let mut frame = Vec::new();
+    if conversation.outgoing.form() == Form::Full && conversation.outgoing.ready().is_err() {
+        return 0;
+    }
+    loop {
+        match conversation.requests.next(&mut conversation.reader) {
+            Ok(Some(Request::Call(id))) => {
+                if let Err(code) = answer(&conversation, id, work, &mut frame) {
+                    return code;
+                }
+            }
+            Ok(Some(Request::Refuse(id, failure))) => {
+                if let Err(code) = fail(&conversation, id, &failure) {
+                    return code;
+                }
+            }
+            // It has been answered, or passed over.
+            Ok(Some(Request::Cancel(_))) => {}
+            Ok(Some(Request::Hello(_))) => return broken("a second hello"),
+            Err(violation) => return broken(&violation.0),
+            Ok(None) => {
+                if !more(&mut conversation) {
+                    return end(&conversation);
+                }
+            }
+        }
+    }
+}
+
+fn more(conversation: &mut Conversation) -> bool {
+    let room = conversation.reader.room();
+    let count = conversation.outgoing.recv(conversation.reader.buffer(), room);
+    conversation.requests.look_ahead(&mut conversation.reader);
+    count > 0
+}
+
+fn end(conversation: &Conversation) -> i32 {
+    if conversation.reader.is_empty() {
+        return 0;
+    }
+    broken("the input ended in the middle of a frame")
+}
+
+fn broken(text: &str) -> i32 {
+    eprintln!("offspring: the parent broke the protocol: {text}");
+    FAILED
+}
+
+fn answer(conversation: &Conversation, id: u32, work: &mut Work<'_>, frame: &mut Vec<u8>) -> Result<(), i32> {
+    if let Some(page) = &conversation.page {
+        page.started().store(conversation.requests.started(), Ordering::Release);
+    }
+    start(frame);
+    let done = work(conversation.reader.octets(), frame);
+    let sent = done.map(|()| conversation.outgoing.message(id, frame));
+    if frame.capacity() > KEEP {
+        *frame = Vec::new();
+    }
+    match sent {
+        Ok(Ok(())) => Ok(()),
+        Ok(Err(Unsent::Gone)) => Err(0),
+        Ok(Err(Unsent::TooLong(limit))) => {
+            let text = format!("the result is longer than {limit} octets, which is the limit; raise `max_message`");
+            fail(conversation, id, &Failure::new(FailureCode::TooLong, text))
+        }
+        Err(failure) => fail(conversation, id, &failure),
+    }
+}
+
+/// Answers that a call failed. The plain form has no words for it: the message
+/// goes to stderr, and the process ends.
+fn fail(conversation: &Conversation, id: u32, failure: &Failure) -> Result<(), i32> {
+    if conversation.outgoing.form() == Form::Plain {
+        eprintln!("offspring: a call failed: {}", failure.message);
+        return Err(FAILED);
+    }
+    conversation.outgoing.failed(id, failure).map_err(|_| 0)
+}

@@ -1,0 +1,23 @@
+//! The child's side: how a process becomes a worker, and what its function is
+//! given.
+//!
+//! ```text
+//!  stdin ──▶ hello? ──▶ find the worker ──▶ hello back ──▶ init ──▶ ready ──▶ serve
+//! ```
+//!
+//! The link arrives as descriptor 0. A parent of ours says in its hello that it
+//! is a socket for both directions; else answers go to descriptor 1. Either way
+//! the link is moved away before any of the worker's code runs, so nothing the
+//! worker prints or reads can touch it.
+
+#[cfg(feature = "blocking")]
+mod blocking;
+mod events;
+mod function;
+mod outgoing;
+mod panic;
+mod session;
+
+pub use events::{Events, NoEvents};
+pub use function::{Child, Function};
+pub use session::Session;

@@ -1,0 +1,193 @@
+//! The conversation until the worker's own code runs.
+
+use std::io::{self, IsTerminal};
+use std::os::fd::OwnedFd;
+use std::process::exit;
+use std::sync::Arc;
+
+use super::outgoing::Outgoing;
+use crate::protocol::{Form, Hello, Reader, Replies, Request, Requests, Role, VERSION};
+use crate::registry::Registered;
+use crate::sys::{self, Page, Port};
+
+/// The longest message unless the parent says otherwise.
+const MAX_MESSAGE: u32 = 1 << 30;
+
+/// How a child ends that could not do its work.
+pub(super) const FAILED: i32 = 101;
+
+/// A link on which a parent may have said hello.
+#[derive(Debug)]
+pub struct Session {
+    port: Port,
+    pub(super) reader: Reader,
+    pub(super) requests: Requests,
+    hello: Option<Hello>,
+    descriptors: Vec<OwnedFd>,
+}
+
+/// A session that is under way.
+pub(super) struct Conversation {
+    pub(super) outgoing: Arc<Outgoing>,
+    pub(super) reader: Reader,
+    pub(super) requests: Requests,
+    /// The arguments of `init`.
+    pub(super) init: Vec<u8>,
+    /// Where the parent sees how many calls were started.
+    pub(super) page: Option<Page>,
+}
+
+impl Session {
+    /// For a program that was started again: the link is a socket on stdin.
+    pub(crate) fn of_init() -> io::Result<Self> {
+        Self::begin(Port::from_socket(sys::take_stdin()?)?)
+    }
+
+    /// For a program of its own: stdin and stdout, or a socket on stdin.
+    pub(crate) fn of_program() -> io::Result<Self> {
+        if io::stdin().is_terminal() {
+            let text = "this program is a worker: it is to be started by another program, which talks to it over stdin and stdout";
+            return Err(io::Error::other(text));
+        }
+        let (input, output) = (sys::take_stdin()?, io::stdout());
+        let Ok(socket) = Port::from_socket(input.try_clone()?) else {
+            drop(output);
+            return Self::begin(Port::from_pair(input, sys::take_stdout()?)?);
+        };
+        let mut session = Self::begin(socket)?;
+        let both_ways = session.hello.as_ref().is_some_and(|hello| hello.field("link") == Some(b"socket"));
+        if !both_ways {
+            session.port = Port::from_pair(input, sys::take_stdout()?)?;
+        }
+        Ok(session)
+    }
+
+    /// Reads until it is known which form is spoken.
+    fn begin(port: Port) -> io::Result<Self> {
+        let reader = Reader::new(Form::Plain, MAX_MESSAGE);
+        let mut session = Self { port, reader, requests: Requests::default(), hello: None, descriptors: Vec::new() };
+        while !session.requests.has_begun(&mut session.reader) {
+            if !session.read()? {
+                exit(0);
+            }
+        }
+        if session.reader.form() == Form::Full {
+            session.hello = Some(session.read_hello()?);
+        }
+        Ok(session)
+    }
+
+    fn read(&mut self) -> io::Result<bool> {
+        let room = self.reader.room();
+        Ok(self.port.recv_with(self.reader.buffer(), room, &mut self.descriptors)? > 0)
+    }
+
+    fn read_hello(&mut self) -> io::Result<Hello> {
+        loop {
+            match self.requests.next(&mut self.reader) {
+                Ok(Some(Request::Hello(hello))) => return Ok(hello),
+                Ok(Some(other)) => return Err(io::Error::other(format!("{other:?} came before hello"))),
+                Err(violation) => return Err(io::Error::other(violation.0)),
+                Ok(None) => {}
+            }
+            if !self.read()? {
+                return Err(io::Error::other("the input ended in the middle of hello"));
+            }
+        }
+    }
+
+    /// Finds the worker that the parent asks for, and serves.
+    pub(crate) fn dispatch(self, workers: impl Iterator<Item = &'static dyn Registered>) -> ! {
+        let Some(hello) = &self.hello else {
+            self.refuse("the parent speaks the plain form, which cannot say which worker it wants");
+        };
+        match crate::registry::find(workers, &hello.text("worker"), &hello.text("origin")) {
+            Ok(worker) => worker.run(self),
+            Err(text) => self.refuse(&text),
+        }
+    }
+
+    /// Says why this cannot be, and ends.
+    fn refuse(&self, text: &str) -> ! {
+        if self.hello.is_some() {
+            let hello = Hello::new(Role::Child).with("error", text);
+            // If the parent is gone there is nobody to tell.
+            let _ = self.port.send_all(&Replies::hello(&hello));
+        }
+        eprintln!("offspring: {text}");
+        exit(FAILED)
+    }
+
+    /// Checks the parent's hello against this worker, and answers it.
+    pub(super) fn greet(self, worker: &str, serialiser: &str, backend: &str) -> Conversation {
+        if let Err(text) = self.check(worker, serialiser) {
+            self.refuse(&text);
+        }
+        // A name is for people; a thread that cannot have one works as well.
+        let _ = sys::set_thread_name(worker.rsplit("::").next().unwrap_or(worker));
+        let hello = self.hello.as_ref();
+        let limit = hello.and_then(|hello| hello.number("max-message")).unwrap_or(MAX_MESSAGE);
+        if hello.is_some() {
+            let own = Hello::new(Role::Child)
+                .with("worker", worker)
+                .with("serialiser", serialiser)
+                .with("backend", backend)
+                .with("max-message", MAX_MESSAGE.to_string())
+                .with("pid", std::process::id().to_string());
+            if self.port.send_all(&Replies::hello(&own)).is_err() {
+                exit(0);
+            }
+        }
+        let init = hello.and_then(|hello| hello.field("init")).unwrap_or_default().to_vec();
+        let names = hello.map(|hello| hello.text("descriptors")).unwrap_or_default();
+        let at_once = hello.is_some_and(|hello| hello.field("parent-death") == Some(b"exit"));
+        let outgoing = Arc::new(Outgoing::new(self.port, self.reader.form(), limit));
+        if at_once {
+            go_with_parent(Arc::clone(&outgoing));
+        }
+        let page = place(&names, self.descriptors);
+        Conversation { outgoing, reader: self.reader, requests: self.requests, init, page }
+    }
+
+    fn check(&self, worker: &str, serialiser: &str) -> Result<(), String> {
+        let Some(hello) = &self.hello else { return Ok(()) };
+        if hello.role == Role::Child {
+            return Err("the other side is a child, too".into());
+        }
+        if hello.version != VERSION {
+            return Err(format!("the parent speaks version {} of the protocol, this worker {VERSION}", hello.version));
+        }
+        let want = |name, have: &str| {
+            let want = hello.text(name);
+            if want == have { Ok(()) } else { Err(format!("this program serves the {name} `{have}`, not `{want}`")) }
+        };
+        want("worker", worker)?;
+        want("serialiser", serialiser)
+    }
+}
+
+/// Puts the descriptors that came with hello where they belong.
+fn place(names: &str, descriptors: Vec<OwnedFd>) -> Option<Page> {
+    let mut page = None;
+    for (name, descriptor) in names.split(',').zip(descriptors) {
+        match name {
+            "started" => page = Page::open(descriptor).ok(),
+            "stdin" => drop(sys::put_stdin(descriptor)),
+            _ => {}
+        }
+    }
+    page
+}
+
+/// Ends this process as soon as the parent is gone, whatever it is doing.
+fn go_with_parent(outgoing: Arc<Outgoing>) {
+    let watch = move || {
+        if outgoing.wait_hang_up().is_ok() {
+            sys::exit_now(FAILED);
+        }
+    };
+    if let Err(error) = std::thread::Builder::new().name("offspring-parent".into()).spawn(watch) {
+        eprintln!("offspring: nobody can watch the parent: {error}");
+        exit(FAILED);
+    }
+}

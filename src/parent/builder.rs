@@ -1,0 +1,289 @@
+//! How a child is to be started, and what becomes of its events.
+
+use std::ffi::OsStr;
+use std::marker::PhantomData;
+use std::os::fd::OwnedFd;
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::connection::Connection;
+use super::core::EventSink;
+use super::delivery::{EventLimits, Handlers};
+use super::driver::Driver;
+use super::rpc::{DecodeEvent, EventStream, Rpc, decode_event};
+use super::start::{Launch, Plan, Settings};
+use crate::error::Error;
+use crate::protocol::Payload;
+
+/// What a declaration tells the parent.
+pub(crate) struct Declared<E> {
+    pub(crate) name: &'static str,
+    pub(crate) origin: String,
+    pub(crate) serialiser: &'static str,
+    pub(crate) decode_event: DecodeEvent<E>,
+}
+
+/// How a child is to be started, and what becomes of its events; from
+/// [`Worker::builder`](crate::Worker::builder).
+///
+/// Without more the child is this program once more, with the environment and
+/// the directory of this process, its stdin empty, its stdout and stderr those
+/// of this process.
+///
+/// ```
+/// # offspring::worker!(ECHO: fn(String) -> String = |text: String| text);
+/// # fn main() -> Result<(), offspring::Error> {
+/// # offspring::init();
+/// let rpc = ECHO
+///     .builder()
+///     .env("LANG", "C")
+///     .on_error(|error| eprintln!("the child: {error}"))
+///     .spawn()?;
+/// assert_eq!(rpc.call("so").wait()?, "so");
+/// # rpc.join().wait()?; Ok(()) }
+/// ```
+#[must_use = "nothing is started before `spawn`"]
+pub struct Builder<F, S, E = crate::NoEvents> {
+    declared: Declared<E>,
+    plan: Plan,
+    on_event: Option<Box<dyn FnMut(E) + Send>>,
+    on_error: Option<Box<dyn FnMut(Error) + Send>>,
+    on_destroy: Option<Box<dyn FnOnce() + Send>>,
+    types: PhantomData<fn() -> (F, S)>,
+}
+
+impl<F, S, E> std::fmt::Debug for Builder<F, S, E> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Builder").field("worker", &self.declared.name).field("plan", &self.plan).finish_non_exhaustive()
+    }
+}
+
+impl<F, S, E: Send + 'static> Builder<F, S, E> {
+    pub(crate) fn new(declared: Declared<E>, init: Result<Vec<u8>, Error>) -> Self {
+        let plan = Plan::new(declared.name, declared.origin.clone(), declared.serialiser, init);
+        Self { declared, plan, on_event: None, on_error: None, on_destroy: None, types: PhantomData }
+    }
+
+    fn settings(&mut self) -> &mut Settings {
+        &mut self.plan.settings
+    }
+
+    /// Starts another program instead of this one. It calls
+    /// [`Worker::serve`](crate::Worker::serve) on a worker with the same name,
+    /// types and serialiser, and is given a socket as its stdin; what it prints
+    /// goes to its stdout as usual. Arguments, environment, directory, stdout
+    /// and stderr are the command's.
+    pub fn program(mut self, command: Command) -> Self {
+        self.plan.launch = Launch::Program(command);
+        self
+    }
+
+    /// Starts a command whose stdin and stdout lead to a worker: `ssh`,
+    /// `docker run -i`, a program in another language. Both belong to the
+    /// protocol then; what the worker prints goes to its stderr.
+    pub fn command(mut self, command: Command) -> Self {
+        self.plan.launch = Launch::Command(command);
+        self
+    }
+
+    /// Starts nothing: a worker listens at the other end of this connected
+    /// stream socket.
+    pub fn socket(mut self, socket: impl Into<OwnedFd>) -> Self {
+        self.plan.launch = Launch::Socket(socket.into());
+        self
+    }
+
+    /// Starts nothing: a worker's stdout can be read from the first descriptor,
+    /// and its stdin be written to the second.
+    ///
+    /// Both are made non-blocking.
+    pub fn descriptors(mut self, read: impl Into<OwnedFd>, write: impl Into<OwnedFd>) -> Self {
+        self.plan.launch = Launch::Pair(read.into(), write.into());
+        self
+    }
+
+    /// Speaks the plain form of the protocol, that of `AnyEvent::Fork::RPC`:
+    /// no hello, no `init` arguments, and a call that fails ends the child.
+    pub fn plain(mut self) -> Self {
+        self.settings().plain = true;
+        self
+    }
+
+    /// Sets a variable of the child's environment.
+    pub fn env(mut self, name: impl AsRef<OsStr>, value: impl AsRef<OsStr>) -> Self {
+        let (name, value) = (name.as_ref().to_owned(), value.as_ref().to_owned());
+        self.plan.adjust(move |command| { command.env(name, value); });
+        self
+    }
+
+    /// Removes a variable from the child's environment.
+    pub fn env_remove(mut self, name: impl AsRef<OsStr>) -> Self {
+        let name = name.as_ref().to_owned();
+        self.plan.adjust(move |command| { command.env_remove(name); });
+        self
+    }
+
+    /// Empties the child's environment, but for what is set later.
+    pub fn env_clear(mut self) -> Self {
+        self.plan.adjust(|command| { command.env_clear(); });
+        self
+    }
+
+    /// The child's working directory.
+    pub fn current_dir(mut self, directory: impl AsRef<Path>) -> Self {
+        let directory = directory.as_ref().to_owned();
+        self.plan.adjust(move |command| { command.current_dir(directory); });
+        self
+    }
+
+    /// What the worker reads as its stdin; empty if nothing is said. Not for
+    /// [`command`](Self::command)s, whose stdin is the link.
+    pub fn stdin(mut self, stdin: impl Into<OwnedFd>) -> Self {
+        self.settings().stdin = Some(stdin.into());
+        self
+    }
+
+    /// Where the child's stdout goes; that of this process if nothing is said.
+    /// Not for [`command`](Self::command)s, whose stdout is the link.
+    pub fn stdout(mut self, stdout: impl Into<Stdio>) -> Self {
+        let stdout = stdout.into();
+        self.plan.adjust(move |command| { command.stdout(stdout); });
+        self
+    }
+
+    /// Where the child's stderr goes; that of this process if nothing is said.
+    pub fn stderr(mut self, stderr: impl Into<Stdio>) -> Self {
+        let stderr = stderr.into();
+        self.plan.adjust(move |command| { command.stderr(stderr); });
+        self
+    }
+
+    /// Keeps the last `octets` of what the child writes to its stderr for the
+    /// report of its end, [`Crash::stderr_tail`](crate::Crash::stderr_tail),
+    /// instead of passing them on. The child is never held up by it.
+    pub fn capture_stderr(mut self, octets: usize) -> Self {
+        self.settings().capture = Some(octets);
+        self
+    }
+
+    /// How long the child may take to say hello; 10 s if nothing is said. The
+    /// worker's `init` may take longer.
+    pub fn hello_timeout(mut self, time: Duration) -> Self {
+        self.settings().hello_timeout = time;
+        self
+    }
+
+    /// The longest request and result, in octets; 1 GiB if nothing is said. A
+    /// longer one fails its call, and nothing else.
+    pub fn max_message(mut self, octets: u32) -> Self {
+        self.settings().limits.frame = octets;
+        self
+    }
+
+    /// How many calls, and octets of their arguments, may be sent and not yet
+    /// answered; 65,536 and 16 MiB if nothing is said. Calls over it wait in
+    /// their handles, first come, first served.
+    pub fn max_outstanding(mut self, calls: usize, octets: usize) -> Self {
+        let limits = &mut self.settings().limits;
+        (limits.calls, limits.bytes) = (calls.max(1), octets);
+        self
+    }
+
+    /// How many events, and octets of events, wait for a slow handler or
+    /// reader; 65,536 and 16 MiB if nothing is said. Beyond it the child is
+    /// slowed down.
+    pub fn max_events(mut self, events: usize, octets: usize) -> Self {
+        self.settings().events = EventLimits { events: events.max(1), bytes: octets.max(1) };
+        self
+    }
+
+    /// The child goes at once when this process dies, in the middle of a call,
+    /// too. If nothing is said, it finishes the call that it is running.
+    pub fn exit_with_parent(mut self) -> Self {
+        self.settings().exit_with_parent = true;
+        self
+    }
+
+    /// Has `handler` called with each event of the child, in the child's order
+    /// among its answers, on the child's thread for callbacks, one after the
+    /// other. An answer is not seen before the handler has returned from the
+    /// events that came before it (but inside a callback it is).
+    ///
+    /// The handler may block, call and wait. If it panics, the panic goes to
+    /// [`on_error`](Self::on_error), and the next event comes as if nothing had
+    /// happened.
+    pub fn on_event(mut self, handler: impl FnMut(E) + Send + 'static) -> Self {
+        self.on_event = Some(Box::new(handler));
+        self
+    }
+
+    /// Has `handler` called with what went wrong and is not the error of one
+    /// call: that the child ended when it should not, that it is not the worker
+    /// that was meant, events that nobody handles, panics of callbacks. If
+    /// nothing is said they go to the `log` crate, at error level.
+    pub fn on_error(mut self, handler: impl FnMut(Error) + Send + 'static) -> Self {
+        self.on_error = Some(Box::new(handler));
+        self
+    }
+
+    /// Has `handler` called once all is over: the handles are gone, the calls
+    /// done, the child reaped, and all other callbacks have returned.
+    pub fn on_destroy(mut self, handler: impl FnOnce() + Send + 'static) -> Self {
+        self.on_destroy = Some(Box::new(handler));
+        self
+    }
+
+    /// Starts the child. Returns once it runs (after `exec`), and does not wait
+    /// until it is ready: calls go out behind the hello, and what keeps it from
+    /// working is their error. See [`Rpc::ready`].
+    ///
+    /// # Errors
+    ///
+    /// The program could not be started; the arguments of `init` could not be
+    /// encoded; or this process is itself a child that did not call
+    /// [`init`](crate::init).
+    pub fn spawn(self) -> Result<Rpc<F, S, E>, Error> {
+        let sink = if self.on_event.is_some() { EventSink::Handler } else { EventSink::Nobody };
+        let (driver, pid, _) = self.start(sink)?;
+        Ok(Rpc::new(driver, pid))
+    }
+
+    /// Starts the child like [`spawn`](Self::spawn), and gives its events as a
+    /// stream and iterator. An `on_event` handler gets none then.
+    ///
+    /// # Errors
+    ///
+    /// As [`spawn`](Self::spawn).
+    pub fn spawn_with_events(self) -> Result<(Rpc<F, S, E>, EventStream<E>), Error> {
+        let (driver, pid, decode) = self.start(EventSink::Stream)?;
+        let events = EventStream::new(Arc::clone(&driver), decode);
+        Ok((Rpc::new(driver, pid), events))
+    }
+
+    fn start(self, sink: EventSink) -> Result<(Arc<Driver<Connection>>, Option<u32>, DecodeEvent<E>), Error> {
+        let decode = self.declared.decode_event;
+        let handlers = Handlers {
+            on_event: on_event(self.on_event, decode),
+            on_error: self.on_error.unwrap_or_else(|| log_errors(self.declared.name)),
+            on_destroy: self.on_destroy,
+        };
+        let (driver, pid) = self.plan.start(sink, handlers)?;
+        Ok((driver, pid, decode))
+    }
+}
+
+fn on_event<E: 'static>(
+    handler: Option<Box<dyn FnMut(E) + Send>>,
+    decode: DecodeEvent<E>,
+) -> Box<dyn FnMut(&Payload) -> Result<(), Error> + Send> {
+    match handler {
+        Some(mut handler) => Box::new(move |payload| decode_event(decode, payload).map(&mut handler)),
+        None => Box::new(|_| Err(Error::unhandled())),
+    }
+}
+
+fn log_errors(worker: &'static str) -> Box<dyn FnMut(Error) + Send> {
+    Box::new(move |error| log::error!("worker `{worker}`: {error}"))
+}

@@ -1,0 +1,49 @@
+//! How a program knows that it was started to be a child.
+//!
+//! A parent that starts its own program again passes an argument and sets a
+//! variable. The argument says that a child is meant, and keeps a program that
+//! forgot `init` (a test binary, say) from doing its ordinary work; the variable
+//! names the parent, so that what a worker starts itself, with the variable in
+//! its environment, is not taken for a worker.
+
+use std::ffi::OsStr;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+/// The first argument of a child.
+pub(crate) const MARKER: &str = "--offspring-worker";
+/// The variable with the parent's process id.
+pub(crate) const VARIABLE: &str = "OFFSPRING_PARENT";
+
+/// The child went to work: it may start children of its own.
+static AT_WORK: AtomicBool = AtomicBool::new(false);
+
+/// What this process is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Role {
+    /// Nobody's child in our sense.
+    Program,
+    /// It was started by its parent to be a worker.
+    Child,
+    /// It was started to be a worker by a process that is not its parent.
+    Stray,
+}
+
+/// What this process was started for.
+pub(crate) fn role() -> Role {
+    if std::env::args_os().nth(1).as_deref() != Some(OsStr::new(MARKER)) {
+        return Role::Program;
+    }
+    let parent = std::env::var(VARIABLE).ok().and_then(|pid| pid.parse().ok());
+    if parent == Some(crate::sys::parent_id()) { Role::Child } else { Role::Stray }
+}
+
+/// From now on this process is a worker.
+pub(crate) fn go_to_work() {
+    AT_WORK.store(true, Ordering::Relaxed);
+}
+
+/// It was started to be a child, but nobody called `init`: a child of its own
+/// would do the same, and so on without end.
+pub(crate) fn forgot_init() -> bool {
+    !AT_WORK.load(Ordering::Relaxed) && role() != Role::Program
+}

@@ -1,0 +1,280 @@
+//! Declaring workers.
+
+use std::marker::PhantomData;
+use std::panic::Location;
+use std::process::{Command, exit};
+
+use offspring_serialisers::{Error as SerialiserError, Format, Input, Octets, Output, SendAs, Serialiser};
+
+use crate::child::{Child, NoEvents, Session};
+use crate::error::Error;
+use crate::parent::{Builder, Declared, Rpc};
+use crate::registry::Registered;
+use crate::signature::Signature;
+
+/// A worker, as declared by [`worker!`](crate::worker): a function with its
+/// name, its types and its serialiser.
+///
+/// `F` is the signature, `S` the serialiser, `E` the type of its events, `I` the
+/// signature of its `init`.
+pub struct Worker<F, S = Octets, E = NoEvents, I = fn()> {
+    name: &'static str,
+    declared: &'static Location<'static>,
+    entry: fn(Child<F, S, E, I>) -> !,
+    encode_event: fn(&E, &mut Output<'_>) -> Result<(), SerialiserError>,
+    decode_event: fn(&mut Input<'_>) -> Result<E, SerialiserError>,
+    types: PhantomData<fn() -> (F, S, I)>,
+}
+
+impl<F, S, E, I> std::fmt::Debug for Worker<F, S, E, I> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Worker({} at {})", self.name, self.declared)
+    }
+}
+
+impl<F, S, I> Worker<F, S, NoEvents, I> {
+    /// For the macro: a worker without events.
+    #[doc(hidden)]
+    #[track_caller]
+    pub const fn new(name: &'static str, entry: fn(Child<F, S, NoEvents, I>) -> !) -> Self {
+        Self {
+            name,
+            declared: Location::caller(),
+            entry,
+            encode_event: |event, _| match *event {},
+            decode_event: |_| Err(SerialiserError::new("this worker has no events")),
+            types: PhantomData,
+        }
+    }
+}
+
+impl<F, S: Serialiser<E>, E, I> Worker<F, S, E, I> {
+    /// For the macro: a worker with events.
+    #[doc(hidden)]
+    #[track_caller]
+    pub const fn with_events(name: &'static str, entry: fn(Child<F, S, E, I>) -> !) -> Self {
+        Self {
+            name,
+            declared: Location::caller(),
+            entry,
+            encode_event: <S as Serialiser<E>>::encode,
+            decode_event: <S as Serialiser<E>>::decode,
+            types: PhantomData,
+        }
+    }
+}
+
+impl<F, S: Format, E: 'static, I> Worker<F, S, E, I> {
+    fn declared(&'static self) -> Declared<E> {
+        Declared {
+            name: self.name,
+            origin: self.declared.to_string(),
+            serialiser: S::NAME,
+            decode_event: self.decode_event,
+        }
+    }
+}
+
+impl<F, S: Format, E: Send + 'static> Worker<F, S, E, fn()> {
+    /// Says how the child is to be started and what becomes of its events, and
+    /// then starts it.
+    pub fn builder(&'static self) -> Builder<F, S, E> {
+        Builder::new(self.declared(), Ok(Vec::new()))
+    }
+
+    /// Starts a child of this program that runs this worker, with the defaults
+    /// of [`Builder`].
+    ///
+    /// # Errors
+    ///
+    /// See [`Builder::spawn`].
+    pub fn spawn(&'static self) -> Result<Rpc<F, S, E>, Error> {
+        self.builder().spawn()
+    }
+
+    /// A builder with a handler of events: see [`Builder::on_event`].
+    pub fn on_event(&'static self, handler: impl FnMut(E) + Send + 'static) -> Builder<F, S, E> {
+        self.builder().on_event(handler)
+    }
+
+    /// A builder that starts another program: see [`Builder::program`].
+    pub fn program(&'static self, command: Command) -> Builder<F, S, E> {
+        self.builder().program(command)
+    }
+
+    /// A builder that starts a command whose stdin and stdout lead to the
+    /// worker: see [`Builder::command`].
+    pub fn command(&'static self, command: Command) -> Builder<F, S, E> {
+        self.builder().command(command)
+    }
+}
+
+macro_rules! inits {
+    ($($name:ident $form:ident $argument:ident),+) => {
+        impl<Fun, S: Format, Ev: Send + 'static, $($name: 'static),*> Worker<Fun, S, Ev, fn($($name),*)> {
+            /// The arguments of the worker's `init`, which runs once in the
+            /// child, before all calls. Without them such a worker cannot be
+            /// started. They are encoded at once.
+            #[allow(clippy::too_many_arguments, reason = "one for each of init's")]
+            pub fn init<$($form),*>(&'static self, $($argument: $form),*) -> Builder<Fun, S, Ev>
+            where
+                $($form: SendAs<$name>,)*
+                S: Serialiser<($($name,)*), ($($form::Form,)*)>,
+            {
+                let arguments = ($($argument.into_form(),)*);
+                let mut octets = Vec::new();
+                let encoded = <S as Serialiser<($($name,)*), _>>::encode(&arguments, &mut Output::new(&mut octets));
+                Builder::new(self.declared(), encoded.map(|()| octets).map_err(|error| Error::encode(&error)))
+            }
+        }
+    };
+}
+inits!(A1 X1 a);
+inits!(A1 X1 a, A2 X2 b);
+inits!(A1 X1 a, A2 X2 b, A3 X3 c);
+inits!(A1 X1 a, A2 X2 b, A3 X3 c, A4 X4 d);
+
+impl<F, S, E, I> Worker<F, S, E, I>
+where
+    F: Signature,
+    I: Signature,
+    S: Serialiser<F::Arguments> + Serialiser<F::Output>,
+{
+    /// Serves in this process: the whole `main` of a program that is a worker.
+    ///
+    /// The parent is at the other end of stdin and stdout (or of a socket on
+    /// stdin, if it says so). Both are moved away first: what the worker reads
+    /// from stdin is empty, and what it prints over the link's stdout goes to
+    /// stderr. Either form of the protocol is served, by what arrives. Never
+    /// returns: at the end of input the process exits with status 0.
+    pub fn serve(&'static self) -> ! {
+        crate::startup::go_to_work();
+        match Session::of_program() {
+            Ok(session) => self.enter(session),
+            Err(error) => {
+                eprintln!("offspring: {error}");
+                exit(2)
+            }
+        }
+    }
+
+    fn enter(&'static self, session: Session) -> ! {
+        (self.entry)(Child::new(session, self.name, self.encode_event))
+    }
+}
+
+impl<F, S, E, I> Registered for Worker<F, S, E, I>
+where
+    F: Signature,
+    I: Signature,
+    S: Serialiser<F::Arguments> + Serialiser<F::Output>,
+{
+    fn name(&self) -> &'static str {
+        self.name
+    }
+
+    fn origin(&self) -> String {
+        self.declared.to_string()
+    }
+
+    fn run(&'static self, session: Session) -> ! {
+        self.enter(session)
+    }
+}
+
+/// Declares a worker: a function that children run, and that this program calls.
+///
+/// ```
+/// use offspring::worker;
+///
+/// fn shout(text: String) -> String {
+///     text.to_uppercase()
+/// }
+///
+/// worker!(
+///     /// Says it louder.
+///     pub SHOUT: fn(String) -> String = shout
+/// );
+///
+/// fn main() -> Result<(), offspring::Error> {
+///     offspring::init();
+///     let rpc = SHOUT.spawn()?;
+///     assert_eq!(rpc.call("hello").wait()?, "HELLO");
+///     Ok(())
+/// }
+/// ```
+///
+/// It stands for a `static` of type [`Worker`], and leaves word of it for
+/// [`init`](crate::init). After the function may follow, in any order:
+///
+/// * `events = T`: the type of its events. The function then may take
+///   [`&Events<T>`](crate::Events) as its last argument.
+/// * `serialiser = S`: instead of [`Octets`](crate::Octets).
+/// * `init(A, B) = function`: runs once before all calls, and returns
+///   `Result<State, impl Display>`; the function may then take `&mut State` as
+///   its first argument. The state is dropped before the child exits.
+/// * `name = "…"`: instead of the module's path and the static's name. A parent
+///   and a worker that are different programs must agree on it.
+///
+/// In the signature, `fn(..Vec<String>) -> R` takes the array of arguments
+/// whole, any number of them.
+#[macro_export]
+macro_rules! worker {
+    ($(#[$meta:meta])* $vis:vis $name:ident: fn(..$whole:ty) $(-> $output:ty)? = $function:expr $(, $($options:tt)*)?) => {
+        $crate::__worker!(
+            [$(#[$meta])* $vis $name [$crate::Whole<fn($whole) $(-> $output)?>] $function]
+            [::core::concat!(::core::module_path!(), "::", ::core::stringify!($name))] [] [$crate::Octets] []
+            $($($options)*)?
+        );
+    };
+    ($(#[$meta:meta])* $vis:vis $name:ident: fn($($argument:ty),* $(,)?) $(-> $output:ty)? = $function:expr $(, $($options:tt)*)?) => {
+        $crate::__worker!(
+            [$(#[$meta])* $vis $name [fn($($argument),*) $(-> $output)?] $function]
+            [::core::concat!(::core::module_path!(), "::", ::core::stringify!($name))] [] [$crate::Octets] []
+            $($($options)*)?
+        );
+    };
+}
+
+/// The options of a declaration, one after the other: name, events, serialiser,
+/// init; and then the static.
+#[doc(hidden)]
+#[macro_export]
+macro_rules! __worker {
+    ($head:tt [$($name:tt)*] $events:tt $serialiser:tt $init:tt name = $new:expr $(, $($rest:tt)*)?) => {
+        $crate::__worker!($head [$new] $events $serialiser $init $($($rest)*)?);
+    };
+    ($head:tt $name:tt [$($events:tt)*] $serialiser:tt $init:tt events = $new:ty $(, $($rest:tt)*)?) => {
+        $crate::__worker!($head $name [$new] $serialiser $init $($($rest)*)?);
+    };
+    ($head:tt $name:tt $events:tt [$($serialiser:tt)*] $init:tt serialiser = $new:ty $(, $($rest:tt)*)?) => {
+        $crate::__worker!($head $name $events [$new] $init $($($rest)*)?);
+    };
+    ($head:tt $name:tt $events:tt $serialiser:tt [$($init:tt)*] init($($argument:ty),* $(,)?) = $new:expr $(, $($rest:tt)*)?) => {
+        $crate::__worker!($head $name $events $serialiser [($($argument),*) $new] $($($rest)*)?);
+    };
+    ([$(#[$meta:meta])* $vis:vis $static:ident [$signature:ty] $function:expr] [$name:expr] [] [$serialiser:ty] []) => {
+        $(#[$meta])*
+        $vis static $static: $crate::Worker<$signature, $serialiser> =
+            $crate::Worker::new($name, |child| child.serve($function));
+        $crate::__register!($static);
+    };
+    ([$(#[$meta:meta])* $vis:vis $static:ident [$signature:ty] $function:expr] [$name:expr] [$events:ty] [$serialiser:ty] []) => {
+        $(#[$meta])*
+        $vis static $static: $crate::Worker<$signature, $serialiser, $events> =
+            $crate::Worker::with_events($name, |child| child.serve($function));
+        $crate::__register!($static);
+    };
+    ([$(#[$meta:meta])* $vis:vis $static:ident [$signature:ty] $function:expr] [$name:expr] [] [$serialiser:ty] [($($argument:ty),*) $init:expr]) => {
+        $(#[$meta])*
+        $vis static $static: $crate::Worker<$signature, $serialiser, $crate::NoEvents, fn($($argument),*)> =
+            $crate::Worker::new($name, |child| child.serve_with($init, $function));
+        $crate::__register!($static);
+    };
+    ([$(#[$meta:meta])* $vis:vis $static:ident [$signature:ty] $function:expr] [$name:expr] [$events:ty] [$serialiser:ty] [($($argument:ty),*) $init:expr]) => {
+        $(#[$meta])*
+        $vis static $static: $crate::Worker<$signature, $serialiser, $events, fn($($argument),*)> =
+            $crate::Worker::with_events($name, |child| child.serve_with($init, $function));
+        $crate::__register!($static);
+    };
+}
