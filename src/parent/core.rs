@@ -255,6 +255,11 @@ impl Core {
         Some(self.judge(outcome))
     }
 
+    /// It is not the link that this one waits for.
+    pub(super) fn has_come(&self, want: Want) -> bool {
+        matches!(want, Want::Call(id) if self.caller.is_done(id))
+    }
+
     /// Nobody wants the outcome of this call any more.
     pub(crate) fn cancel(&mut self, id: u32) {
         let waiter = self.caller.waiter(id).map(std::mem::take);
@@ -322,6 +327,10 @@ impl Core {
         }
         self.notices = notices;
         self.stop_reading(reader);
+        if self.delivery.is_full() {
+            // A callback that waits must hear that nothing more will be read.
+            self.wake_parked();
+        }
         if let Err(violation) = absorbed {
             self.break_off(if self.life.is_greeted() {
                 Ending::Violation(violation.0)
@@ -436,6 +445,10 @@ impl Core {
         // So that the helper looks once more, and forgets the child.
         self.alarm = Some(Instant::now());
         self.wake_changes();
+        self.wake_parked();
+    }
+
+    fn wake_parked(&mut self) {
         let parked = self.parked.iter().map(|(_, thread)| Waking::Thread(thread.clone()));
         self.woken.extend(parked);
     }

@@ -140,7 +140,9 @@ impl<W: Wire> Driver<W> {
                 self.release(core);
                 return None;
             }
-            core = match core.lead() {
+            // What has come already waits for callbacks, not for octets.
+            let reader = if core.has_come(want) { None } else { core.lead() };
+            core = match reader {
                 Some(reader) => self.lead(core, reader, deadline),
                 None => self.follow(core, want, deadline),
             };
