@@ -105,8 +105,6 @@ fn parse<T: DeserializeOwned>(octets: &[u8]) -> Result<T, Failure> {
     })?;
     match rest.len() {
         0 => Ok(value),
-        left => Err(Failure::Octets(format!(
-            "{left} octets left over after the value"
-        ))),
+        left => Err(Failure::Octets(format!("{left} octets left over"))),
     }
 }

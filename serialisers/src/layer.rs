@@ -11,6 +11,7 @@
 //!   (`()` in postcard) allow that to be said.
 
 use crate::Error;
+use serde::ser::Serializer;
 use std::fmt;
 
 mod access;
@@ -18,29 +19,31 @@ mod read;
 mod write;
 
 pub(crate) use read::{Rules, read};
-pub(crate) use write::{Floats, write};
+pub(crate) use write::write;
 
-/// The error of a format, with the format's name; and a way out where there is one.
+/// How a format writes its floating-point numbers; left alone, as serde has it.
+pub(crate) trait Floats {
+    fn f32<S: Serializer>(&self, serializer: S, value: f32) -> Result<S::Ok, S::Error> {
+        serializer.serialize_f32(value)
+    }
+
+    fn f64<S: Serializer>(&self, serializer: S, value: f64) -> Result<S::Ok, S::Error> {
+        serializer.serialize_f64(value)
+    }
+}
+
+impl Floats for () {}
+
+/// The error of a format, with the format's name.
 pub(crate) fn failed(format: &str, why: impl fmt::Display) -> Error {
     Error::new(format!("{format}: {why}"))
 }
 
-/// As [`failed`], for a value that would not be written.
+/// As [`failed`], for a value that would not be written; with a way out where there is one.
 pub(crate) fn refused(format: &str, why: impl fmt::Display) -> Error {
     let why = why.to_string();
     match why.contains("UTF-8") {
         true => failed(format, format_args!("{why}; send it as octets (`Bytes`)")),
         false => failed(format, why),
-    }
-}
-
-/// The value ended where the input did.
-pub(crate) fn nothing_left(format: &str, octets: usize) -> Result<(), Error> {
-    match octets {
-        0 => Ok(()),
-        _ => Err(failed(
-            format,
-            format_args!("{octets} octets left over after the value"),
-        )),
     }
 }

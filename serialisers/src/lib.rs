@@ -1,4 +1,8 @@
 //! The formats of `offspring`: how arguments, results and events become octets.
+//!
+//! [`Serialiser`] is the trait, [`Octets`] the format that is always there; the features `cbor`,
+//! `json`, `messagepack` and `postcard` bring one each, for all that serde knows. [`SendAs`] says
+//! what a caller may lend instead of giving it away, [`Bytes`] are octets that stay octets.
 #![forbid(unsafe_code)]
 
 mod bytes;

@@ -39,10 +39,7 @@ impl<T: DeserializeOwned, Sent: Serialize + ?Sized> Serialiser<T, Sent> for Mess
         // The deserialiser does not say where it stands; another value shows it.
         match u8::deserialize(&mut deserializer) {
             Err(DecodeError::InvalidMarkerRead(_)) => Ok(value),
-            _ => Err(layer::failed(
-                Self::NAME,
-                "octets left over after the value",
-            )),
+            _ => Err(layer::failed(Self::NAME, "octets left over")),
         }
     }
 }

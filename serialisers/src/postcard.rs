@@ -39,8 +39,13 @@ impl<T: DeserializeOwned, Sent: Serialize + ?Sized> Serialiser<T, Sent> for Post
         };
         let value = layer::read(&mut deserializer, &rules).map_err(|e| failed(e, &rules))?;
         let rest = deserializer.finalize().map_err(|e| failed(e, &rules))?;
-        layer::nothing_left(Self::NAME, rest.len())?;
-        Ok(value)
+        match rest.len() {
+            0 => Ok(value),
+            left => Err(layer::failed(
+                Self::NAME,
+                format_args!("{left} octets left over"),
+            )),
+        }
     }
 }
 

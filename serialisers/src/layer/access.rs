@@ -5,6 +5,10 @@ use serde::de::{
     DeserializeSeed, EnumAccess, Error, IgnoredAny, MapAccess, SeqAccess, VariantAccess, Visitor,
 };
 
+/// For how many elements room is made before the first of them is there. serde alone would make
+/// room for a mebibyte, in each list within a list.
+const RESERVED: usize = 256;
+
 pub(super) struct Elements<'r, A> {
     inner: A,
     place: Place<'r>,
@@ -60,7 +64,7 @@ impl<'de, A: SeqAccess<'de>> SeqAccess<'de> for Elements<'_, A> {
     }
 
     fn size_hint(&self) -> Option<usize> {
-        self.inner.size_hint()
+        self.inner.size_hint().map(|claim| claim.min(RESERVED))
     }
 }
 
@@ -97,7 +101,7 @@ impl<'de, A: MapAccess<'de>> MapAccess<'de> for Entries<'_, A> {
     }
 
     fn size_hint(&self) -> Option<usize> {
-        self.inner.size_hint()
+        self.inner.size_hint().map(|claim| claim.min(RESERVED))
     }
 }
 

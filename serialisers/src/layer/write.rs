@@ -1,19 +1,7 @@
 //! The layer around a serialiser.
 
+use super::Floats;
 use serde::ser::{self, Serialize, Serializer};
-
-/// How a format writes its floating-point numbers; left alone, as serde has it.
-pub(crate) trait Floats {
-    fn f32<S: Serializer>(&self, serializer: S, value: f32) -> Result<S::Ok, S::Error> {
-        serializer.serialize_f32(value)
-    }
-
-    fn f64<S: Serializer>(&self, serializer: S, value: f64) -> Result<S::Ok, S::Error> {
-        serializer.serialize_f64(value)
-    }
-}
-
-impl Floats for () {}
 
 /// Writes a whole value.
 pub(crate) fn write<S, T, F>(serializer: S, value: &T, floats: &F) -> Result<S::Ok, S::Error>

@@ -15,12 +15,12 @@ pub(crate) fn written<S: Serialiser<T>, T>(value: &T) -> Vec<u8> {
     encode::<S, T, T>(value).unwrap()
 }
 
-pub(crate) fn decode<S: Serialiser<T>, T>(octets: &[u8]) -> Result<T, Error> {
+pub(crate) fn decode<S: Serialiser<T, ()>, T>(octets: &[u8]) -> Result<T, Error> {
     S::decode(&mut Input::new(octets))
 }
 
 /// The words of the error that reading must end in.
-pub(crate) fn refusal<S: Serialiser<T>, T>(octets: &[u8]) -> String {
+pub(crate) fn refusal<S: Serialiser<T, ()>, T>(octets: &[u8]) -> String {
     decode::<S, T>(octets).err().expect("an error").to_string()
 }
 
