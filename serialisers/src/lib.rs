@@ -1,16 +1,50 @@
 //! The formats of `offspring`: how arguments, results and events become octets.
+//!
+//! [`Serialiser`] is the trait, [`Octets`] the format that is always there; the features `cbor`,
+//! `json`, `messagepack` and `postcard` bring one each, for all that serde knows. [`SendAs`] says
+//! what a caller may lend instead of giving it away, [`Bytes`] are octets that stay octets.
 #![forbid(unsafe_code)]
 
 mod bytes;
+#[cfg(any(
+    feature = "cbor",
+    feature = "json",
+    feature = "messagepack",
+    feature = "postcard"
+))]
+mod bytes_serde;
+#[cfg(feature = "cbor")]
+mod cbor;
 mod error;
+#[cfg(feature = "json")]
+mod json;
+#[cfg(any(
+    feature = "cbor",
+    feature = "json",
+    feature = "messagepack",
+    feature = "postcard"
+))]
+mod layer;
+#[cfg(feature = "messagepack")]
+mod messagepack;
 mod octets;
+#[cfg(feature = "postcard")]
+mod postcard;
 mod send_as;
 mod serialiser;
 
 pub use bytes::{Bytes, BytesRef};
+#[cfg(feature = "cbor")]
+pub use cbor::Cbor;
 pub use error::Error;
+#[cfg(feature = "json")]
+pub use json::Json;
+#[cfg(feature = "messagepack")]
+pub use messagepack::MessagePack;
 pub use octets::{
     AsOctetStrings, AsOctets, FromOctetStrings, FromOctets, ListReader, ListWriter, Octets,
 };
+#[cfg(feature = "postcard")]
+pub use postcard::Postcard;
 pub use send_as::SendAs;
 pub use serialiser::{Format, Input, Output, Serialiser};

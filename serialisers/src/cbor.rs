@@ -1,0 +1,110 @@
+//! CBOR (RFC 8949), through ciborium: what the Perl original speaks.
+//!
+//! A value is read straight from the octets. Only if that fails, or if it has shared values, is
+//! it read again into a tree, and with more patience (see [`tree`]).
+
+use crate::layer::{self, Rules};
+use crate::{Error, Format, Input, Output, Serialiser};
+use ciborium::de::Error as DecodeError;
+use ciborium::ser::Error as EncodeError;
+use serde::de::{Deserialize, DeserializeOwned, Deserializer};
+use serde::ser::{Serialize, Serializer};
+use sink::Sink;
+use std::fmt;
+
+mod scan;
+mod sink;
+mod tree;
+
+/// The format CBOR.
+///
+/// What it reads besides: byte strings where text is wanted, if they are UTF-8; integers where
+/// a floating-point number is wanted; values shared by reference
+/// ([tags 28 and 29](http://cbor.schmorp.de/value-sharing)), each reference as a copy. A cycle
+/// of references is an error, and so are references that would come to far more than the input.
+///
+/// ```
+/// use offspring_serialisers::{Cbor, Output, Serialiser};
+///
+/// let mut octets = Vec::new();
+/// <Cbor as Serialiser<(String, u32)>>::encode(&("a".into(), 7), &mut Output::new(&mut octets))?;
+/// assert_eq!(octets, [0x82, 0x61, b'a', 7]);
+/// # Ok::<(), offspring_serialisers::Error>(())
+/// ```
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Cbor;
+
+impl Format for Cbor {
+    const NAME: &'static str = "cbor";
+}
+
+impl<T: DeserializeOwned, Sent: Serialize + ?Sized> Serialiser<T, Sent> for Cbor {
+    fn encode(value: &Sent, output: &mut Output<'_>) -> Result<(), Error> {
+        let sink = Sink::new(output.octets());
+        let written = ciborium::into_writer(&Writing(value, &sink), &sink);
+        written.map_err(|error| match error {
+            EncodeError::Io(error) => layer::refused(Self::NAME, error),
+            EncodeError::Value(why) => layer::refused(Self::NAME, why),
+        })
+    }
+
+    fn decode(input: &mut Input<'_>) -> Result<T, Error> {
+        let octets = input.octets();
+        if scan::has_shared_values(octets) {
+            return tree::read(octets);
+        }
+        match parse::<Reading<T>>(octets) {
+            Ok(Reading(value)) => Ok(value),
+            Err(Failure::Value(_)) => tree::read(octets),
+            Err(failure) => Err(layer::failed(Self::NAME, failure)),
+        }
+    }
+}
+
+/// A value with the layer around the serialiser that ciborium gives it.
+struct Writing<'a, 's, 'v, Sent: ?Sized>(&'v Sent, &'s Sink<'a>);
+
+impl<Sent: Serialize + ?Sized> Serialize for Writing<'_, '_, '_, Sent> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        layer::write(serializer, self.0, self.1)
+    }
+}
+
+/// A value with the layer around the deserialiser that ciborium gives it.
+struct Reading<T>(T);
+
+impl<'de, T: Deserialize<'de>> Deserialize<'de> for Reading<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        // Every element takes an octet in CBOR, so there is no need to count them.
+        layer::read(deserializer, &Rules::new(usize::MAX)).map(Self)
+    }
+}
+
+/// Why octets were not the value.
+enum Failure {
+    Octets(String),
+    Value(String),
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Octets(why) | Self::Value(why) => f.write_str(why),
+        }
+    }
+}
+
+/// Reads one value that takes all the octets.
+fn parse<T: DeserializeOwned>(octets: &[u8]) -> Result<T, Failure> {
+    let mut rest = octets;
+    let value = ciborium::from_reader(&mut rest).map_err(|error| match error {
+        DecodeError::Io(_) => Failure::Octets("the value is cut off".into()),
+        DecodeError::Syntax(at) => Failure::Octets(format!("malformed at octet {at}")),
+        DecodeError::Semantic(_, why) => Failure::Value(why),
+        DecodeError::RecursionLimitExceeded => Failure::Octets("nested too deep".into()),
+    })?;
+    match rest.len() {
+        0 => Ok(value),
+        left => Err(Failure::Octets(format!("{left} octets left over"))),
+    }
+}

@@ -1,0 +1,49 @@
+//! What all formats over serde share: a layer around the format's own serialiser and one around
+//! its deserialiser. They see to the rules that the formats leave open or get wrong:
+//!
+//! - `()` as the whole value is the empty list, as the arguments of a call without any are one.
+//!   Further in it is what the format makes of it.
+//! - A list read as a tuple must have as many elements as the tuple. ciborium and rmp stop
+//!   reading, and take what is left for something else.
+//! - Nesting has a limit. postcard has none, and none of them counts `Option`s and newtypes,
+//!   which recurse without an octet being read.
+//! - A list has no more elements than the input has octets, as far as elements of no octets
+//!   (`()` in postcard) allow that to be said.
+
+use crate::Error;
+use serde::ser::Serializer;
+use std::fmt;
+
+mod access;
+mod read;
+mod write;
+
+pub(crate) use read::{Rules, read};
+pub(crate) use write::write;
+
+/// How a format writes its floating-point numbers; left alone, as serde has it.
+pub(crate) trait Floats {
+    fn f32<S: Serializer>(&self, serializer: S, value: f32) -> Result<S::Ok, S::Error> {
+        serializer.serialize_f32(value)
+    }
+
+    fn f64<S: Serializer>(&self, serializer: S, value: f64) -> Result<S::Ok, S::Error> {
+        serializer.serialize_f64(value)
+    }
+}
+
+impl Floats for () {}
+
+/// The error of a format, with the format's name.
+pub(crate) fn failed(format: &str, why: impl fmt::Display) -> Error {
+    Error::new(format!("{format}: {why}"))
+}
+
+/// As [`failed`], for a value that would not be written; with a way out where there is one.
+pub(crate) fn refused(format: &str, why: impl fmt::Display) -> Error {
+    let why = why.to_string();
+    match why.contains("UTF-8") {
+        true => failed(format, format_args!("{why}; send it as octets (`Bytes`)")),
+        false => failed(format, why),
+    }
+}

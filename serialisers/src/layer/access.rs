@@ -1,0 +1,168 @@
+//! The layer around what hands out the elements of a list, the entries of a map, a variant.
+
+use super::read::{Part, Place, Rules, Through};
+use serde::de::{
+    DeserializeSeed, EnumAccess, Error, IgnoredAny, MapAccess, SeqAccess, VariantAccess, Visitor,
+};
+
+/// For how many elements room is made before the first of them is there. serde alone would make
+/// room for a mebibyte, in each list within a list.
+const RESERVED: usize = 256;
+
+pub(super) struct Elements<'r, A> {
+    inner: A,
+    place: Place<'r>,
+    counted: bool,
+    got: usize,
+    ended: bool,
+}
+
+impl<'de, 'r, A: SeqAccess<'de>> Elements<'r, A> {
+    pub(super) fn new(inner: A, place: Place<'r>, counted: bool) -> Self {
+        Self {
+            inner,
+            place,
+            counted,
+            got: 0,
+            ended: false,
+        }
+    }
+
+    /// All have been taken; otherwise an error that says how many there were.
+    pub(super) fn finish(mut self) -> Result<(), A::Error> {
+        let wanted = self.got;
+        while self.next_element::<IgnoredAny>()?.is_some() {}
+        if self.got == wanted {
+            return Ok(());
+        }
+        let got = self.got;
+        let plural = if wanted == 1 { "" } else { "s" };
+        Err(A::Error::custom(format_args!(
+            "wanted {wanted} element{plural}, got {got}"
+        )))
+    }
+}
+
+impl<'de, A: SeqAccess<'de>> SeqAccess<'de> for Elements<'_, A> {
+    type Error = A::Error;
+
+    /// After the end nobody is asked again: ciborium would then read beyond it.
+    fn next_element_seed<S: DeserializeSeed<'de>>(
+        &mut self,
+        seed: S,
+    ) -> Result<Option<S::Value>, A::Error> {
+        if self.ended {
+            return Ok(None);
+        }
+        let element = self.inner.next_element_seed(Part(seed, self.place))?;
+        self.ended = element.is_none();
+        self.got += usize::from(!self.ended);
+        if self.counted && !self.ended {
+            self.place.rules.count()?;
+        }
+        Ok(element)
+    }
+
+    fn size_hint(&self) -> Option<usize> {
+        self.inner.size_hint().map(|claim| claim.min(RESERVED))
+    }
+}
+
+impl Rules {
+    fn count<E: Error>(&self) -> Result<(), E> {
+        let left = self.elements.get().checked_sub(1);
+        let left = left.ok_or_else(|| self.object("more elements than octets".into()))?;
+        self.elements.set(left);
+        Ok(())
+    }
+}
+
+pub(super) struct Entries<'r, A> {
+    pub(super) inner: A,
+    pub(super) place: Place<'r>,
+    pub(super) counted: bool,
+}
+
+impl<'de, A: MapAccess<'de>> MapAccess<'de> for Entries<'_, A> {
+    type Error = A::Error;
+
+    fn next_key_seed<S: DeserializeSeed<'de>>(
+        &mut self,
+        seed: S,
+    ) -> Result<Option<S::Value>, A::Error> {
+        if self.counted {
+            self.place.rules.count()?;
+        }
+        self.inner.next_key_seed(Part(seed, self.place))
+    }
+
+    fn next_value_seed<S: DeserializeSeed<'de>>(&mut self, seed: S) -> Result<S::Value, A::Error> {
+        self.inner.next_value_seed(Part(seed, self.place))
+    }
+
+    fn size_hint(&self) -> Option<usize> {
+        self.inner.size_hint().map(|claim| claim.min(RESERVED))
+    }
+}
+
+pub(super) struct Variants<'r, A> {
+    pub(super) inner: A,
+    pub(super) place: Place<'r>,
+}
+
+impl<'de, 'r, A: EnumAccess<'de>> EnumAccess<'de> for Variants<'r, A> {
+    type Error = A::Error;
+    type Variant = Variants<'r, A::Variant>;
+
+    fn variant_seed<S: DeserializeSeed<'de>>(
+        self,
+        seed: S,
+    ) -> Result<(S::Value, Self::Variant), A::Error> {
+        let (name, inner) = self.inner.variant_seed(Part(seed, self.place))?;
+        Ok((
+            name,
+            Variants {
+                inner,
+                place: self.place,
+            },
+        ))
+    }
+}
+
+impl<'de, A: VariantAccess<'de>> VariantAccess<'de> for Variants<'_, A> {
+    type Error = A::Error;
+
+    fn unit_variant(self) -> Result<(), A::Error> {
+        self.inner.unit_variant()
+    }
+
+    fn newtype_variant_seed<S: DeserializeSeed<'de>>(self, seed: S) -> Result<S::Value, A::Error> {
+        self.inner.newtype_variant_seed(Part(seed, self.place))
+    }
+
+    fn tuple_variant<V: Visitor<'de>>(
+        self,
+        length: usize,
+        visitor: V,
+    ) -> Result<V::Value, A::Error> {
+        let visitor = Through {
+            visitor,
+            place: self.place,
+            counted: false,
+        };
+        self.inner.tuple_variant(length, visitor)
+    }
+
+    fn struct_variant<V: Visitor<'de>>(
+        self,
+        fields: &'static [&'static str],
+        visitor: V,
+    ) -> Result<V::Value, A::Error> {
+        let visitor = Through {
+            visitor,
+            place: self.place,
+            counted: false,
+        };
+        self.inner.struct_variant(fields, visitor)
+    }
+}

@@ -1,0 +1,237 @@
+//! The layer around a serialiser.
+
+use super::Floats;
+use serde::ser::{self, Serialize, Serializer};
+
+/// Writes a whole value.
+pub(crate) fn write<S, T, F>(serializer: S, value: &T, floats: &F) -> Result<S::Ok, S::Error>
+where
+    S: Serializer,
+    T: Serialize + ?Sized,
+    F: Floats,
+{
+    value.serialize(Layer {
+        inner: serializer,
+        floats,
+        whole: true,
+    })
+}
+
+struct Layer<'f, S, F> {
+    inner: S,
+    floats: &'f F,
+    whole: bool,
+}
+
+/// A value inside another.
+struct Part<'f, 'v, T: ?Sized, F>(&'v T, &'f F);
+
+impl<T: Serialize + ?Sized, F: Floats> Serialize for Part<'_, '_, T, F> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        self.0.serialize(Layer {
+            inner: serializer,
+            floats: self.1,
+            whole: false,
+        })
+    }
+}
+
+/// What is being written element by element.
+struct Parts<'f, C, F> {
+    inner: C,
+    floats: &'f F,
+}
+
+macro_rules! plain {
+    ($($method:ident($t:ty);)*) => {$(
+        fn $method(self, value: $t) -> Result<S::Ok, S::Error> {
+            self.inner.$method(value)
+        }
+    )*};
+}
+
+macro_rules! parts {
+    ($($method:ident($($argument:ident: $t:ty),*) -> $parts:ident;)*) => {$(
+        fn $method(self, $($argument: $t),*) -> Result<Self::$parts, S::Error> {
+            let inner = self.inner.$method($($argument),*)?;
+            Ok(Parts { inner, floats: self.floats })
+        }
+    )*};
+}
+
+type Name = &'static str;
+
+impl<'f, S: Serializer, F: Floats> Serializer for Layer<'f, S, F> {
+    type Ok = S::Ok;
+    type Error = S::Error;
+    type SerializeSeq = Parts<'f, S::SerializeSeq, F>;
+    type SerializeTuple = Parts<'f, S::SerializeTuple, F>;
+    type SerializeTupleStruct = Parts<'f, S::SerializeTupleStruct, F>;
+    type SerializeTupleVariant = Parts<'f, S::SerializeTupleVariant, F>;
+    type SerializeMap = Parts<'f, S::SerializeMap, F>;
+    type SerializeStruct = Parts<'f, S::SerializeStruct, F>;
+    type SerializeStructVariant = Parts<'f, S::SerializeStructVariant, F>;
+
+    plain! {
+        serialize_bool(bool);
+        serialize_i8(i8);
+        serialize_i16(i16);
+        serialize_i32(i32);
+        serialize_i64(i64);
+        serialize_i128(i128);
+        serialize_u8(u8);
+        serialize_u16(u16);
+        serialize_u32(u32);
+        serialize_u64(u64);
+        serialize_u128(u128);
+        serialize_char(char);
+        serialize_str(&str);
+        serialize_bytes(&[u8]);
+        serialize_unit_struct(Name);
+    }
+
+    parts! {
+        serialize_seq(length: Option<usize>) -> SerializeSeq;
+        serialize_tuple(length: usize) -> SerializeTuple;
+        serialize_tuple_struct(name: Name, length: usize) -> SerializeTupleStruct;
+        serialize_tuple_variant(name: Name, index: u32, variant: Name, length: usize)
+            -> SerializeTupleVariant;
+        serialize_map(length: Option<usize>) -> SerializeMap;
+        serialize_struct(name: Name, length: usize) -> SerializeStruct;
+        serialize_struct_variant(name: Name, index: u32, variant: Name, length: usize)
+            -> SerializeStructVariant;
+    }
+
+    fn serialize_f32(self, value: f32) -> Result<S::Ok, S::Error> {
+        self.floats.f32(self.inner, value)
+    }
+
+    fn serialize_f64(self, value: f64) -> Result<S::Ok, S::Error> {
+        self.floats.f64(self.inner, value)
+    }
+
+    fn serialize_unit(self) -> Result<S::Ok, S::Error> {
+        if self.whole {
+            ser::SerializeTuple::end(self.inner.serialize_tuple(0)?)
+        } else {
+            self.inner.serialize_unit()
+        }
+    }
+
+    fn serialize_none(self) -> Result<S::Ok, S::Error> {
+        self.inner.serialize_none()
+    }
+
+    fn serialize_some<T: Serialize + ?Sized>(self, value: &T) -> Result<S::Ok, S::Error> {
+        self.inner.serialize_some(&Part(value, self.floats))
+    }
+
+    fn serialize_unit_variant(
+        self,
+        name: Name,
+        index: u32,
+        variant: Name,
+    ) -> Result<S::Ok, S::Error> {
+        self.inner.serialize_unit_variant(name, index, variant)
+    }
+
+    fn serialize_newtype_struct<T: Serialize + ?Sized>(
+        self,
+        name: Name,
+        value: &T,
+    ) -> Result<S::Ok, S::Error> {
+        self.inner
+            .serialize_newtype_struct(name, &Part(value, self.floats))
+    }
+
+    fn serialize_newtype_variant<T: Serialize + ?Sized>(
+        self,
+        name: Name,
+        index: u32,
+        variant: Name,
+        value: &T,
+    ) -> Result<S::Ok, S::Error> {
+        let value = Part(value, self.floats);
+        self.inner
+            .serialize_newtype_variant(name, index, variant, &value)
+    }
+
+    fn collect_str<T: std::fmt::Display + ?Sized>(self, value: &T) -> Result<S::Ok, S::Error> {
+        self.inner.collect_str(value)
+    }
+
+    fn is_human_readable(&self) -> bool {
+        self.inner.is_human_readable()
+    }
+}
+
+macro_rules! elements {
+    ($($part:ident: $method:ident;)*) => {$(
+        impl<C: ser::$part, F: Floats> ser::$part for Parts<'_, C, F> {
+            type Ok = C::Ok;
+            type Error = C::Error;
+
+            fn $method<T: Serialize + ?Sized>(&mut self, value: &T) -> Result<(), C::Error> {
+                self.inner.$method(&Part(value, self.floats))
+            }
+
+            fn end(self) -> Result<C::Ok, C::Error> {
+                self.inner.end()
+            }
+        }
+    )*};
+}
+
+elements! {
+    SerializeSeq: serialize_element;
+    SerializeTuple: serialize_element;
+    SerializeTupleStruct: serialize_field;
+    SerializeTupleVariant: serialize_field;
+}
+
+macro_rules! fields {
+    ($($part:ident;)*) => {$(
+        impl<C: ser::$part, F: Floats> ser::$part for Parts<'_, C, F> {
+            type Ok = C::Ok;
+            type Error = C::Error;
+
+            fn serialize_field<T: Serialize + ?Sized>(
+                &mut self,
+                name: Name,
+                value: &T,
+            ) -> Result<(), C::Error> {
+                self.inner.serialize_field(name, &Part(value, self.floats))
+            }
+
+            fn skip_field(&mut self, name: Name) -> Result<(), C::Error> {
+                self.inner.skip_field(name)
+            }
+
+            fn end(self) -> Result<C::Ok, C::Error> {
+                self.inner.end()
+            }
+        }
+    )*};
+}
+
+fields! {
+    SerializeStruct;
+    SerializeStructVariant;
+}
+
+impl<C: ser::SerializeMap, F: Floats> ser::SerializeMap for Parts<'_, C, F> {
+    type Ok = C::Ok;
+    type Error = C::Error;
+
+    fn serialize_key<T: Serialize + ?Sized>(&mut self, key: &T) -> Result<(), C::Error> {
+        self.inner.serialize_key(&Part(key, self.floats))
+    }
+
+    fn serialize_value<T: Serialize + ?Sized>(&mut self, value: &T) -> Result<(), C::Error> {
+        self.inner.serialize_value(&Part(value, self.floats))
+    }
+
+    fn end(self) -> Result<C::Ok, C::Error> {
+        self.inner.end()
+    }
+}

@@ -1,0 +1,45 @@
+//! MessagePack: CBOR's elder cousin.
+
+use crate::layer::{self, Rules};
+use crate::{Error, Format, Input, Output, Serialiser};
+use rmp_serde::decode::Error as DecodeError;
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
+
+/// The format MessagePack. Structs are maps with the names of their fields, so that a field may
+/// be added; structs without names are read too.
+///
+/// ```
+/// use offspring_serialisers::{MessagePack, Output, Serialiser};
+///
+/// let mut octets = Vec::new();
+/// let mut output = Output::new(&mut octets);
+/// <MessagePack as Serialiser<(String, u32)>>::encode(&("a".into(), 7), &mut output)?;
+/// assert_eq!(octets, [0x92, 0xa1, b'a', 7]);
+/// # Ok::<(), offspring_serialisers::Error>(())
+/// ```
+#[derive(Clone, Copy, Debug, Default)]
+pub struct MessagePack;
+
+impl Format for MessagePack {
+    const NAME: &'static str = "messagepack";
+}
+
+impl<T: DeserializeOwned, Sent: Serialize + ?Sized> Serialiser<T, Sent> for MessagePack {
+    fn encode(value: &Sent, output: &mut Output<'_>) -> Result<(), Error> {
+        let mut serializer = rmp_serde::Serializer::new(output).with_struct_map();
+        let written = layer::write(&mut serializer, value, &());
+        written.map_err(|error| layer::refused(Self::NAME, error))
+    }
+
+    fn decode(input: &mut Input<'_>) -> Result<T, Error> {
+        let octets = input.octets();
+        let mut deserializer = rmp_serde::Deserializer::from_read_ref(octets);
+        let value = layer::read(&mut deserializer, &Rules::new(octets.len()));
+        let value = value.map_err(|error| layer::failed(Self::NAME, error))?;
+        // The deserialiser does not say where it stands; another value shows it.
+        match u8::deserialize(&mut deserializer) {
+            Err(DecodeError::InvalidMarkerRead(_)) => Ok(value),
+            _ => Err(layer::failed(Self::NAME, "octets left over")),
+        }
+    }
+}

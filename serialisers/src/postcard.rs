@@ -1,0 +1,90 @@
+//! postcard: small and fast. It says nothing of itself, so both sides must be of one build.
+
+use crate::layer::{self, Rules};
+use crate::{Error, Format, Input, Output, Serialiser};
+use ::postcard::ser_flavors::Flavor;
+use serde::{Serialize, de::DeserializeOwned};
+
+/// The format postcard, for two sides of one build: it writes no names and no types, so a
+/// changed type is read as something else, or not at all.
+///
+/// ```
+/// use offspring_serialisers::{Output, Postcard, Serialiser};
+///
+/// let mut octets = Vec::new();
+/// <Postcard as Serialiser<(u32, bool)>>::encode(&(300, true), &mut Output::new(&mut octets))?;
+/// assert_eq!(octets, [0xac, 0x02, 0x01]);
+/// # Ok::<(), offspring_serialisers::Error>(())
+/// ```
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Postcard;
+
+impl Format for Postcard {
+    const NAME: &'static str = "postcard";
+}
+
+impl<T: DeserializeOwned, Sent: Serialize + ?Sized> Serialiser<T, Sent> for Postcard {
+    fn encode(value: &Sent, output: &mut Output<'_>) -> Result<(), Error> {
+        let output = Appending(output.octets());
+        let mut serializer = ::postcard::Serializer { output };
+        layer::write(&mut serializer, value, &()).map_err(refused)
+    }
+
+    fn decode(input: &mut Input<'_>) -> Result<T, Error> {
+        let octets = input.octets();
+        let mut deserializer = ::postcard::Deserializer::from_bytes(octets);
+        let rules = Rules {
+            null: false,
+            ..Rules::new(octets.len())
+        };
+        let value = layer::read(&mut deserializer, &rules).map_err(|e| failed(e, &rules))?;
+        let rest = deserializer.finalize().map_err(|e| failed(e, &rules))?;
+        match rest.len() {
+            0 => Ok(value),
+            left => Err(layer::failed(
+                Self::NAME,
+                format_args!("{left} octets left over"),
+            )),
+        }
+    }
+}
+
+/// postcard's own flavours would take the vector and give it back.
+struct Appending<'a>(&'a mut Vec<u8>);
+
+impl Flavor for Appending<'_> {
+    type Output = ();
+
+    fn try_push(&mut self, octet: u8) -> ::postcard::Result<()> {
+        self.0.push(octet);
+        Ok(())
+    }
+
+    fn try_extend(&mut self, octets: &[u8]) -> ::postcard::Result<()> {
+        self.0.extend_from_slice(octets);
+        Ok(())
+    }
+
+    fn finalize(self) -> ::postcard::Result<()> {
+        Ok(())
+    }
+}
+
+/// postcard throws the words of other people's errors away.
+fn refused(error: ::postcard::Error) -> Error {
+    let own = "the value refuses to be written, as a path does that is not UTF-8";
+    match error {
+        ::postcard::Error::SerdeSerCustom => layer::refused(Postcard::NAME, own),
+        error => layer::refused(Postcard::NAME, error),
+    }
+}
+
+fn failed(error: ::postcard::Error, rules: &Rules) -> Error {
+    match (rules.objection.take(), error) {
+        (Some(objection), _) => layer::failed(Postcard::NAME, objection),
+        (None, ::postcard::Error::SerdeDeCustom) => {
+            layer::failed(Postcard::NAME, "not a value of the type that is wanted")
+        }
+        (None, error) => layer::failed(Postcard::NAME, error),
+    }
+}
