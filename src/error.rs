@@ -71,9 +71,16 @@ impl fmt::Display for ExitStatus {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Code(code) => write!(f, "exited with code {code}"),
-            Self::Signal { number, core_dumped } => {
+            Self::Signal {
+                number,
+                core_dumped,
+            } => {
                 let core = if *core_dumped { ", core dumped" } else { "" };
-                write!(f, "was ended by signal {number} ({}){core}", crate::sys::signal_name(*number))
+                write!(
+                    f,
+                    "was ended by signal {number} ({}){core}",
+                    crate::sys::signal_name(*number)
+                )
             }
             Self::Unknown => f.write_str("ended, nobody knows how"),
         }
@@ -378,7 +385,9 @@ impl Error {
         match &*self.0 {
             Kind::Panic(_) | Kind::EncodeResult(_) | Kind::Decode(_) => Started::Yes,
             Kind::Dead(_, started) => *started,
-            Kind::TimedOut | Kind::TooLong(_) | Kind::Refused(_) | Kind::Protocol(_) => Started::Unknown,
+            Kind::TimedOut | Kind::TooLong(_) | Kind::Refused(_) | Kind::Protocol(_) => {
+                Started::Unknown
+            }
             _ => Started::No,
         }
     }
@@ -414,13 +423,25 @@ impl fmt::Display for Error {
             Kind::Start(text) => write!(f, "the child could not be started: {text}"),
             Kind::Handshake(text) => write!(f, "the handshake with the child failed: {text}"),
             Kind::Init(text) => write!(f, "the worker's init failed: {text}"),
-            Kind::Panic(panic) if panic.place().is_empty() => write!(f, "the worker panicked: {}", panic.message()),
-            Kind::Panic(panic) => write!(f, "the worker panicked at {}: {}", panic.place(), panic.message()),
-            Kind::DecodeArguments(text) => write!(f, "the child could not decode the arguments: {text}"),
+            Kind::Panic(panic) if panic.place().is_empty() => {
+                write!(f, "the worker panicked: {}", panic.message())
+            }
+            Kind::Panic(panic) => write!(
+                f,
+                "the worker panicked at {}: {}",
+                panic.place(),
+                panic.message()
+            ),
+            Kind::DecodeArguments(text) => {
+                write!(f, "the child could not decode the arguments: {text}")
+            }
             Kind::EncodeResult(text) => write!(f, "the child could not encode the result: {text}"),
             Kind::Encode(text) => write!(f, "the value could not be encoded: {text}"),
             Kind::Decode(text) => write!(f, "what the child sent could not be decoded: {text}"),
-            Kind::TooLong(text) | Kind::Cancelled(text) | Kind::Refused(text) | Kind::Full(text) => f.write_str(text),
+            Kind::TooLong(text)
+            | Kind::Cancelled(text)
+            | Kind::Refused(text)
+            | Kind::Full(text) => f.write_str(text),
             Kind::Dead(crash, started) => {
                 let started = match started {
                     Started::Yes => "while it ran this call",
@@ -432,7 +453,9 @@ impl fmt::Display for Error {
             Kind::TimedOut => f.write_str("the time is up, the call has not been answered yet"),
             Kind::Closed => f.write_str("the handle was closed, no more calls are taken"),
             Kind::Protocol(text) => write!(f, "the other side broke the protocol: {text}"),
-            Kind::Unhandled => f.write_str("an event came, but there is no on_event and no stream of events"),
+            Kind::Unhandled => {
+                f.write_str("an event came, but there is no on_event and no stream of events")
+            }
             Kind::Callback(text) => write!(f, "a callback panicked: {text}"),
         }
     }
@@ -501,6 +524,9 @@ mod tests {
         let error = Error::start("no such file");
         check(&error);
         assert!(std::error::Error::source(&error).is_none());
-        assert_eq!(error.to_string(), "the child could not be started: no such file");
+        assert_eq!(
+            error.to_string(),
+            "the child could not be started: no such file"
+        );
     }
 }

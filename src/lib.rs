@@ -45,7 +45,9 @@ pub fn init_with(workers: &[&'static dyn registry::Registered]) {
             work(workers)
         }
         startup::Role::Stray => {
-            eprintln!("offspring: this process was started as a worker, but not by its parent; nothing to do");
+            eprintln!(
+                "offspring: this process was started as a worker, but not by its parent; nothing to do"
+            );
             std::process::exit(1)
         }
     }
@@ -65,5 +67,6 @@ fn work(workers: &[&'static dyn registry::Registered]) -> ! {
 fn panic_text(panic: &(dyn std::any::Any + Send)) -> String {
     let text = panic.downcast_ref::<&str>().copied();
     let text = text.or_else(|| panic.downcast_ref::<String>().map(String::as_str));
-    text.unwrap_or("a panic that said nothing in words").to_owned()
+    text.unwrap_or("a panic that said nothing in words")
+        .to_owned()
 }

@@ -30,11 +30,21 @@ pub(crate) fn find(
     named.dedup_by_key(|worker| worker.origin());
     match named[..] {
         [worker] if worker.origin() == origin => Ok(*worker),
-        [worker] => Err(format!("the worker `{name}` is declared at {}, not at {origin}: this is another program", worker.origin())),
+        [worker] => Err(format!(
+            "the worker `{name}` is declared at {}, not at {origin}: this is another program",
+            worker.origin()
+        )),
         [] => {
             let names: Vec<_> = all.iter().map(|worker| worker.name()).collect();
-            Err(format!("the program has no worker `{name}`; it has: {}", names.join(", ")))
+            Err(format!(
+                "the program has no worker `{name}`; it has: {}",
+                names.join(", ")
+            ))
         }
-        [one, two, ..] => Err(format!("two workers are called `{name}`: {} and {}", one.origin(), two.origin())),
+        [one, two, ..] => Err(format!(
+            "two workers are called `{name}`: {} and {}",
+            one.origin(),
+            two.origin()
+        )),
     }
 }

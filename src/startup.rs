@@ -33,8 +33,14 @@ pub(crate) fn role() -> Role {
     if std::env::args_os().nth(1).as_deref() != Some(OsStr::new(MARKER)) {
         return Role::Program;
     }
-    let parent = std::env::var(VARIABLE).ok().and_then(|pid| pid.parse().ok());
-    if parent == Some(crate::sys::parent_id()) { Role::Child } else { Role::Stray }
+    let parent = std::env::var(VARIABLE)
+        .ok()
+        .and_then(|pid| pid.parse().ok());
+    if parent == Some(crate::sys::parent_id()) {
+        Role::Child
+    } else {
+        Role::Stray
+    }
 }
 
 /// From now on this process is a worker.

@@ -35,7 +35,9 @@ impl<T> Mutex<T> {
 pub(crate) fn park_until(deadline: Option<Instant>) {
     match deadline {
         None => park(),
-        Some(deadline) => std::thread::park_timeout(deadline.saturating_duration_since(Instant::now())),
+        Some(deadline) => {
+            std::thread::park_timeout(deadline.saturating_duration_since(Instant::now()))
+        }
     }
 }
 

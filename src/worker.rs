@@ -4,7 +4,9 @@ use std::marker::PhantomData;
 use std::panic::Location;
 use std::process::{Command, exit};
 
-use offspring_serialisers::{Error as SerialiserError, Format, Input, Octets, Output, SendAs, Serialiser};
+use offspring_serialisers::{
+    Error as SerialiserError, Format, Input, Octets, Output, SendAs, Serialiser,
+};
 
 use crate::child::{Child, NoEvents, Session};
 use crate::error::Error;

@@ -51,7 +51,9 @@ pub(super) fn serve(mut conversation: Conversation, work: &mut Work<'_>) -> i32 
 
 fn more(conversation: &mut Conversation) -> bool {
     let room = conversation.reader.room();
-    let count = conversation.outgoing.recv(conversation.reader.buffer(), room);
+    let count = conversation
+        .outgoing
+        .recv(conversation.reader.buffer(), room);
     conversation.requests.look_ahead(&mut conversation.reader);
     count > 0
 }
@@ -68,9 +70,15 @@ fn broken(text: &str) -> i32 {
     FAILED
 }
 
-fn answer(conversation: &Conversation, id: u32, work: &mut Work<'_>, frame: &mut Vec<u8>) -> Result<(), i32> {
+fn answer(
+    conversation: &Conversation,
+    id: u32,
+    work: &mut Work<'_>,
+    frame: &mut Vec<u8>,
+) -> Result<(), i32> {
     if let Some(page) = &conversation.page {
-        page.started().store(conversation.requests.started(), Ordering::Release);
+        page.started()
+            .store(conversation.requests.started(), Ordering::Release);
     }
     start(frame);
     let done = work(conversation.reader.octets(), frame);
@@ -82,7 +90,9 @@ fn answer(conversation: &Conversation, id: u32, work: &mut Work<'_>, frame: &mut
         Ok(Ok(())) => Ok(()),
         Ok(Err(Unsent::Gone)) => Err(0),
         Ok(Err(Unsent::TooLong(limit))) => {
-            let text = format!("the result is longer than {limit} octets, which is the limit; raise `max_message`");
+            let text = format!(
+                "the result is longer than {limit} octets, which is the limit; raise `max_message`"
+            );
             fail(conversation, id, &Failure::new(FailureCode::TooLong, text))
         }
         Err(failure) => fail(conversation, id, &failure),

@@ -55,7 +55,10 @@ pub struct Events<E = NoEvents> {
 
 impl<E> Clone for Events<E> {
     fn clone(&self) -> Self {
-        Self { outgoing: Arc::clone(&self.outgoing), encode: self.encode }
+        Self {
+            outgoing: Arc::clone(&self.outgoing),
+            encode: self.encode,
+        }
     }
 }
 
@@ -67,7 +70,10 @@ impl<E> std::fmt::Debug for Events<E> {
 
 impl<E> Events<E> {
     pub(crate) fn new(outgoing: &Arc<Outgoing>, encode: EncodeEvent<E>) -> Self {
-        Self { outgoing: Arc::clone(outgoing), encode }
+        Self {
+            outgoing: Arc::clone(outgoing),
+            encode,
+        }
     }
 
     /// Sends an event: it is in the socket when this returns.
@@ -80,11 +86,15 @@ impl<E> Events<E> {
     ///
     /// The event could not be encoded, is longer than the parent takes, or the
     /// parent is gone. Nothing was sent then.
-    #[expect(clippy::needless_pass_by_value, reason = "an event is given away, as with every sender")]
+    #[expect(
+        clippy::needless_pass_by_value,
+        reason = "an event is given away, as with every sender"
+    )]
     pub fn send(&self, event: E) -> Result<(), Error> {
         let mut frame = Vec::new();
         start(&mut frame);
-        (self.encode)(&event, &mut Output::new(&mut frame)).map_err(|error| Error::encode(&error))?;
+        (self.encode)(&event, &mut Output::new(&mut frame))
+            .map_err(|error| Error::encode(&error))?;
         self.outgoing.message(0, &mut frame).map_err(|unsent| match unsent {
             Unsent::TooLong(limit) => Error::too_long(format!("the event has more than {limit} octets, which is the limit; raise `max_message`")),
             Unsent::Gone => Error::closed(),

@@ -82,7 +82,9 @@ pub struct Child<F, S, E, I> {
 
 impl<F, S, E, I> std::fmt::Debug for Child<F, S, E, I> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Child").field("worker", &self.worker).finish_non_exhaustive()
+        f.debug_struct("Child")
+            .field("worker", &self.worker)
+            .finish_non_exhaustive()
     }
 }
 
@@ -93,7 +95,12 @@ where
     S: Serialiser<F::Arguments> + Serialiser<F::Output>,
 {
     pub(crate) fn new(session: Session, worker: &'static str, events: EncodeEvent<E>) -> Self {
-        Self { session, worker, events, types: PhantomData }
+        Self {
+            session,
+            worker,
+            events,
+            types: PhantomData,
+        }
     }
 
     /// Serves with a function that needs no state. Never returns: the process
@@ -120,9 +127,12 @@ where
         let conversation = self.session.greet(self.worker, S::NAME, blocking::NAME);
         let events = Events::new(&conversation.outgoing, self.events);
         let made = shield(FailureCode::Panic, || {
-            let arguments = <S as Serialiser<I::Arguments>>::decode(&mut Input::new(&conversation.init));
-            let arguments = arguments.map_err(|error| format!("its arguments could not be decoded: {error}"))?;
-            init.call(&mut (), I::enter(arguments), &events).map_err(|error| error.to_string())
+            let arguments =
+                <S as Serialiser<I::Arguments>>::decode(&mut Input::new(&conversation.init));
+            let arguments = arguments
+                .map_err(|error| format!("its arguments could not be decoded: {error}"))?;
+            init.call(&mut (), I::enter(arguments), &events)
+                .map_err(|error| error.to_string())
         });
         let failure = match made {
             Ok(Ok(state)) => run::<F, S, _, _, _>(conversation, &events, state, function),
@@ -149,7 +159,9 @@ where
         let decode = || <S as Serialiser<F::Arguments>>::decode(&mut Input::new(octets));
         let arguments = shield(FailureCode::Decode, decode)?
             .map_err(|error| Failure::new(FailureCode::Decode, error.to_string()))?;
-        let output = shield(FailureCode::Panic, || function.call(&mut state, F::enter(arguments), events))?;
+        let output = shield(FailureCode::Panic, || {
+            function.call(&mut state, F::enter(arguments), events)
+        })?;
         let encode = || <S as Serialiser<F::Output>>::encode(&output, &mut Output::new(frame));
         let encoded = shield(FailureCode::Encode, encode);
         // A value whose drop panics fails its own call, and no other.

@@ -31,7 +31,12 @@ pub(crate) enum Unsent {
 
 impl Outgoing {
     pub(crate) fn new(port: Port, form: Form, limit: u32) -> Self {
-        Self { port, form, replies: Replies::new(limit), turn: Mutex::new(()) }
+        Self {
+            port,
+            form,
+            replies: Replies::new(limit),
+            turn: Mutex::new(()),
+        }
     }
 
     pub(crate) fn form(&self) -> Form {

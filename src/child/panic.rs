@@ -37,7 +37,8 @@ pub(super) fn shield<T>(code: FailureCode, run: impl FnOnce() -> T) -> Result<T,
     WATCHED.set(false);
     outcome.map_err(|panic| {
         let noted = CAUGHT.take();
-        let failure = noted.unwrap_or_else(|| Failure::new(FailureCode::Panic, crate::panic_text(&*panic)));
+        let failure =
+            noted.unwrap_or_else(|| Failure::new(FailureCode::Panic, crate::panic_text(&*panic)));
         // What was thrown may panic again when it is dropped.
         std::mem::forget(panic);
         Failure { code, ..failure }

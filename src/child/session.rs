@@ -55,7 +55,10 @@ impl Session {
             return Self::begin(Port::from_pair(input, sys::take_stdout()?)?);
         };
         let mut session = Self::begin(socket)?;
-        let both_ways = session.hello.as_ref().is_some_and(|hello| hello.field("link") == Some(b"socket"));
+        let both_ways = session
+            .hello
+            .as_ref()
+            .is_some_and(|hello| hello.field("link") == Some(b"socket"));
         if !both_ways {
             session.port = Port::from_pair(input, sys::take_stdout()?)?;
         }
@@ -65,7 +68,13 @@ impl Session {
     /// Reads until it is known which form is spoken.
     fn begin(port: Port) -> io::Result<Self> {
         let reader = Reader::new(Form::Plain, MAX_MESSAGE);
-        let mut session = Self { port, reader, requests: Requests::default(), hello: None, descriptors: Vec::new() };
+        let mut session = Self {
+            port,
+            reader,
+            requests: Requests::default(),
+            hello: None,
+            descriptors: Vec::new(),
+        };
         while !session.requests.has_begun(&mut session.reader) {
             if !session.read()? {
                 exit(0);
@@ -79,14 +88,19 @@ impl Session {
 
     fn read(&mut self) -> io::Result<bool> {
         let room = self.reader.room();
-        Ok(self.port.recv_with(self.reader.buffer(), room, &mut self.descriptors)? > 0)
+        Ok(self
+            .port
+            .recv_with(self.reader.buffer(), room, &mut self.descriptors)?
+            > 0)
     }
 
     fn read_hello(&mut self) -> io::Result<Hello> {
         loop {
             match self.requests.next(&mut self.reader) {
                 Ok(Some(Request::Hello(hello))) => return Ok(hello),
-                Ok(Some(other)) => return Err(io::Error::other(format!("{other:?} came before hello"))),
+                Ok(Some(other)) => {
+                    return Err(io::Error::other(format!("{other:?} came before hello")));
+                }
                 Err(violation) => return Err(io::Error::other(violation.0)),
                 Ok(None) => {}
             }
@@ -126,7 +140,9 @@ impl Session {
         // A name is for people; a thread that cannot have one works as well.
         let _ = sys::set_thread_name(worker.rsplit("::").next().unwrap_or(worker));
         let hello = self.hello.as_ref();
-        let limit = hello.and_then(|hello| hello.number("max-message")).unwrap_or(MAX_MESSAGE);
+        let limit = hello
+            .and_then(|hello| hello.number("max-message"))
+            .unwrap_or(MAX_MESSAGE);
         if hello.is_some() {
             let own = Hello::new(Role::Child)
                 .with("worker", worker)
@@ -138,28 +154,50 @@ impl Session {
                 exit(0);
             }
         }
-        let init = hello.and_then(|hello| hello.field("init")).unwrap_or_default().to_vec();
-        let names = hello.map(|hello| hello.text("descriptors")).unwrap_or_default();
+        let init = hello
+            .and_then(|hello| hello.field("init"))
+            .unwrap_or_default()
+            .to_vec();
+        let names = hello
+            .map(|hello| hello.text("descriptors"))
+            .unwrap_or_default();
         let at_once = hello.is_some_and(|hello| hello.field("parent-death") == Some(b"exit"));
         let outgoing = Arc::new(Outgoing::new(self.port, self.reader.form(), limit));
         if at_once {
             go_with_parent(Arc::clone(&outgoing));
         }
         let page = place(&names, self.descriptors);
-        Conversation { outgoing, reader: self.reader, requests: self.requests, init, page }
+        Conversation {
+            outgoing,
+            reader: self.reader,
+            requests: self.requests,
+            init,
+            page,
+        }
     }
 
     fn check(&self, worker: &str, serialiser: &str) -> Result<(), String> {
-        let Some(hello) = &self.hello else { return Ok(()) };
+        let Some(hello) = &self.hello else {
+            return Ok(());
+        };
         if hello.role == Role::Child {
             return Err("the other side is a child, too".into());
         }
         if hello.version != VERSION {
-            return Err(format!("the parent speaks version {} of the protocol, this worker {VERSION}", hello.version));
+            return Err(format!(
+                "the parent speaks version {} of the protocol, this worker {VERSION}",
+                hello.version
+            ));
         }
         let want = |name, have: &str| {
             let want = hello.text(name);
-            if want == have { Ok(()) } else { Err(format!("this program serves the {name} `{have}`, not `{want}`")) }
+            if want == have {
+                Ok(())
+            } else {
+                Err(format!(
+                    "this program serves the {name} `{have}`, not `{want}`"
+                ))
+            }
         };
         want("worker", worker)?;
         want("serialiser", serialiser)
@@ -186,7 +224,10 @@ fn go_with_parent(outgoing: Arc<Outgoing>) {
             sys::exit_now(FAILED);
         }
     };
-    if let Err(error) = std::thread::Builder::new().name("offspring-parent".into()).spawn(watch) {
+    if let Err(error) = std::thread::Builder::new()
+        .name("offspring-parent".into())
+        .spawn(watch)
+    {
         eprintln!("offspring: nobody can watch the parent: {error}");
         exit(FAILED);
     }

@@ -56,14 +56,29 @@ pub struct Builder<F, S, E = crate::NoEvents> {
 
 impl<F, S, E> std::fmt::Debug for Builder<F, S, E> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Builder").field("worker", &self.declared.name).field("plan", &self.plan).finish_non_exhaustive()
+        f.debug_struct("Builder")
+            .field("worker", &self.declared.name)
+            .field("plan", &self.plan)
+            .finish_non_exhaustive()
     }
 }
 
 impl<F, S, E: Send + 'static> Builder<F, S, E> {
     pub(crate) fn new(declared: Declared<E>, init: Result<Vec<u8>, Error>) -> Self {
-        let plan = Plan::new(declared.name, declared.origin.clone(), declared.serialiser, init);
-        Self { declared, plan, on_event: None, on_error: None, on_destroy: None, types: PhantomData }
+        let plan = Plan::new(
+            declared.name,
+            declared.origin.clone(),
+            declared.serialiser,
+            init,
+        );
+        Self {
+            declared,
+            plan,
+            on_event: None,
+            on_error: None,
+            on_destroy: None,
+            types: PhantomData,
+        }
     }
 
     fn settings(&mut self) -> &mut Settings {
@@ -114,27 +129,35 @@ impl<F, S, E: Send + 'static> Builder<F, S, E> {
     /// Sets a variable of the child's environment.
     pub fn env(mut self, name: impl AsRef<OsStr>, value: impl AsRef<OsStr>) -> Self {
         let (name, value) = (name.as_ref().to_owned(), value.as_ref().to_owned());
-        self.plan.adjust(move |command| { command.env(name, value); });
+        self.plan.adjust(move |command| {
+            command.env(name, value);
+        });
         self
     }
 
     /// Removes a variable from the child's environment.
     pub fn env_remove(mut self, name: impl AsRef<OsStr>) -> Self {
         let name = name.as_ref().to_owned();
-        self.plan.adjust(move |command| { command.env_remove(name); });
+        self.plan.adjust(move |command| {
+            command.env_remove(name);
+        });
         self
     }
 
     /// Empties the child's environment, but for what is set later.
     pub fn env_clear(mut self) -> Self {
-        self.plan.adjust(|command| { command.env_clear(); });
+        self.plan.adjust(|command| {
+            command.env_clear();
+        });
         self
     }
 
     /// The child's working directory.
     pub fn current_dir(mut self, directory: impl AsRef<Path>) -> Self {
         let directory = directory.as_ref().to_owned();
-        self.plan.adjust(move |command| { command.current_dir(directory); });
+        self.plan.adjust(move |command| {
+            command.current_dir(directory);
+        });
         self
     }
 
@@ -149,14 +172,18 @@ impl<F, S, E: Send + 'static> Builder<F, S, E> {
     /// Not for [`command`](Self::command)s, whose stdout is the link.
     pub fn stdout(mut self, stdout: impl Into<Stdio>) -> Self {
         let stdout = stdout.into();
-        self.plan.adjust(move |command| { command.stdout(stdout); });
+        self.plan.adjust(move |command| {
+            command.stdout(stdout);
+        });
         self
     }
 
     /// Where the child's stderr goes; that of this process if nothing is said.
     pub fn stderr(mut self, stderr: impl Into<Stdio>) -> Self {
         let stderr = stderr.into();
-        self.plan.adjust(move |command| { command.stderr(stderr); });
+        self.plan.adjust(move |command| {
+            command.stderr(stderr);
+        });
         self
     }
 
@@ -195,7 +222,10 @@ impl<F, S, E: Send + 'static> Builder<F, S, E> {
     /// reader; 65,536 and 16 MiB if nothing is said. Beyond it the child is
     /// slowed down.
     pub fn max_events(mut self, events: usize, octets: usize) -> Self {
-        self.settings().events = EventLimits { events: events.max(1), bytes: octets.max(1) };
+        self.settings().events = EventLimits {
+            events: events.max(1),
+            bytes: octets.max(1),
+        };
         self
     }
 
@@ -245,7 +275,11 @@ impl<F, S, E: Send + 'static> Builder<F, S, E> {
     /// encoded; or this process is itself a child that did not call
     /// [`init`](crate::init).
     pub fn spawn(self) -> Result<Rpc<F, S, E>, Error> {
-        let sink = if self.on_event.is_some() { EventSink::Handler } else { EventSink::Nobody };
+        let sink = if self.on_event.is_some() {
+            EventSink::Handler
+        } else {
+            EventSink::Nobody
+        };
         let (driver, pid, _) = self.start(sink)?;
         Ok(Rpc::new(driver, pid))
     }
@@ -262,11 +296,16 @@ impl<F, S, E: Send + 'static> Builder<F, S, E> {
         Ok((Rpc::new(driver, pid), events))
     }
 
-    fn start(self, sink: EventSink) -> Result<(Arc<Driver<Connection>>, Option<u32>, DecodeEvent<E>), Error> {
+    fn start(
+        self,
+        sink: EventSink,
+    ) -> Result<(Arc<Driver<Connection>>, Option<u32>, DecodeEvent<E>), Error> {
         let decode = self.declared.decode_event;
         let handlers = Handlers {
             on_event: on_event(self.on_event, decode),
-            on_error: self.on_error.unwrap_or_else(|| log_errors(self.declared.name)),
+            on_error: self
+                .on_error
+                .unwrap_or_else(|| log_errors(self.declared.name)),
             on_destroy: self.on_destroy,
         };
         let (driver, pid) = self.plan.start(sink, handlers)?;
@@ -279,7 +318,9 @@ fn on_event<E: 'static>(
     decode: DecodeEvent<E>,
 ) -> Box<dyn FnMut(&Payload) -> Result<(), Error> + Send> {
     match handler {
-        Some(mut handler) => Box::new(move |payload| decode_event(decode, payload).map(&mut handler)),
+        Some(mut handler) => {
+            Box::new(move |payload| decode_event(decode, payload).map(&mut handler))
+        }
         None => Box::new(|_| Err(Error::unhandled())),
     }
 }

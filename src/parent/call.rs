@@ -63,11 +63,19 @@ impl<R> std::fmt::Debug for Call<R> {
 
 impl<R> Call<R> {
     pub(crate) fn open(driver: &Arc<Driver<Connection>>, id: u32, decode: Decode<R>) -> Self {
-        Self { state: State::Open(Arc::clone(driver), id), decode, result: PhantomData }
+        Self {
+            state: State::Open(Arc::clone(driver), id),
+            decode,
+            result: PhantomData,
+        }
     }
 
     pub(crate) fn failed(error: Error, decode: Decode<R>) -> Self {
-        Self { state: State::Failed(error), decode, result: PhantomData }
+        Self {
+            state: State::Failed(error),
+            decode,
+            result: PhantomData,
+        }
     }
 
     /// Waits for the result.

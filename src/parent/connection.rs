@@ -13,8 +13,14 @@ use super::wire::Wire;
 use crate::error::ExitStatus;
 use crate::sys::{Interest, Link, PollEvent, Process, Ready, Status};
 
-const NONE: Interest = Interest { read: false, write: false };
-const READ: Interest = Interest { read: true, write: false };
+const NONE: Interest = Interest {
+    read: false,
+    write: false,
+};
+const READ: Interest = Interest {
+    read: true,
+    write: false,
+};
 
 /// The end of what a child writes to its stderr.
 #[derive(Debug)]
@@ -27,12 +33,18 @@ pub(crate) struct Capture {
 impl Capture {
     pub(crate) fn new(pipe: ChildStderr, keep: usize) -> io::Result<Self> {
         crate::sys::set_nonblocking(pipe.as_fd())?;
-        Ok(Self { pipe: Some(pipe), tail: Vec::new(), keep })
+        Ok(Self {
+            pipe: Some(pipe),
+            tail: Vec::new(),
+            keep,
+        })
     }
 
     /// Reads what is there; true once it has ended.
     fn drain(&mut self) -> bool {
-        let Some(pipe) = &mut self.pipe else { return true };
+        let Some(pipe) = &mut self.pipe else {
+            return true;
+        };
         let mut piece = [0; 4096];
         loop {
             match pipe.read(&mut piece) {
@@ -109,14 +121,30 @@ impl Connection {
         if self.link.is_socket() {
             self.modify(Source::Link, *watching);
         } else if old.read != watching.read {
-            self.modify(Source::Link, Interest { read: watching.read, write: false });
+            self.modify(
+                Source::Link,
+                Interest {
+                    read: watching.read,
+                    write: false,
+                },
+            );
         } else {
-            self.modify(Source::LinkWrite, Interest { read: false, write: watching.write });
+            self.modify(
+                Source::LinkWrite,
+                Interest {
+                    read: false,
+                    write: watching.write,
+                },
+            );
         }
     }
 
     fn modify(&self, source: Source, interest: Interest) {
-        let fd = if source == Source::LinkWrite { self.link.write_fd() } else { self.link.read_fd() };
+        let fd = if source == Source::LinkWrite {
+            self.link.write_fd()
+        } else {
+            self.link.read_fd()
+        };
         // It fails only once the helper has forgotten this child.
         let _ = self.helper.modify(self.key, source, fd, interest);
     }
@@ -138,7 +166,9 @@ impl Connection {
 
     fn take_stderr(&self) -> Vec<u8> {
         let mut capture = self.capture.lock().unwrap_or_else(PoisonError::into_inner);
-        let Some(capture) = &mut *capture else { return Vec::new() };
+        let Some(capture) = &mut *capture else {
+            return Vec::new();
+        };
         capture.drain();
         capture.tail.clone()
     }
@@ -146,7 +176,9 @@ impl Connection {
     fn drain_stderr(&self) {
         let mut capture = self.capture.lock().unwrap_or_else(PoisonError::into_inner);
         let Some(capture) = &mut *capture else { return };
-        if capture.drain() && let Some(pipe) = capture.pipe.take() {
+        if capture.drain()
+            && let Some(pipe) = capture.pipe.take()
+        {
             self.helper.delete(pipe.as_fd());
         }
     }
@@ -186,7 +218,8 @@ impl Wire for Connection {
         }
     }
     fn deliver(&self) -> bool {
-        self.driver().is_none_or(|driver| self.courier.call(&driver))
+        self.driver()
+            .is_none_or(|driver| self.courier.call(&driver))
     }
 }
 
@@ -225,7 +258,11 @@ impl Tended for Charge {
         if !wire.link.is_socket() {
             helper.delete(wire.link.write_fd());
         }
-        let capture = wire.capture.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let capture = wire
+            .capture
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .take();
         if let Some(pipe) = capture.and_then(|capture| capture.pipe) {
             helper.delete(pipe.as_fd());
         }
@@ -236,7 +273,10 @@ impl From<Status> for ExitStatus {
     fn from(status: Status) -> Self {
         match status {
             Status::Exited(code) => Self::Code(code),
-            Status::Signalled { signal, core } => Self::Signal { number: signal, core_dumped: core },
+            Status::Signalled { signal, core } => Self::Signal {
+                number: signal,
+                core_dumped: core,
+            },
             Status::Unknown => Self::Unknown,
         }
     }

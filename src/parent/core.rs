@@ -121,7 +121,12 @@ pub(crate) struct Core {
 }
 
 impl Core {
-    pub(crate) fn new(caller: Caller<Waiter>, reader: Reader, life: Life, delivery: Delivery) -> Self {
+    pub(crate) fn new(
+        caller: Caller<Waiter>,
+        reader: Reader,
+        life: Life,
+        delivery: Delivery,
+    ) -> Self {
         Self {
             caller,
             roles: Roles::new(),
@@ -154,7 +159,9 @@ impl Core {
     }
 
     fn take_reader(&mut self) -> Reader {
-        self.reader.take().expect("whoever has the role has the reader")
+        self.reader
+            .take()
+            .expect("whoever has the role has the reader")
     }
 
     /// There may be something to read, and there is room for it.
@@ -172,7 +179,8 @@ impl Core {
         let orders = self.roles.settle(needs);
         if let Some(heir) = orders.wake {
             let thread = self.parked.iter().find(|(ticket, _)| *ticket == heir);
-            self.woken.extend(thread.map(|(_, thread)| Waking::Thread(thread.clone())));
+            self.woken
+                .extend(thread.map(|(_, thread)| Waking::Thread(thread.clone())));
         }
         orders
     }
@@ -229,7 +237,10 @@ impl Core {
     }
 
     fn wake_call(&mut self, id: u32) {
-        let waking = self.caller.waiter(id).and_then(|waiter| waiter.waking.take());
+        let waking = self
+            .caller
+            .waiter(id)
+            .and_then(|waiter| waiter.waking.take());
         self.discount(waking.as_ref());
         self.woken.extend(waking);
     }
@@ -293,7 +304,9 @@ impl Core {
     fn completed(&mut self, id: u32) {
         let after = self.delivery.enqueued();
         let passed = self.delivery.is_passed(after);
-        let Some(waiter) = self.caller.waiter(id) else { return };
+        let Some(waiter) = self.caller.waiter(id) else {
+            return;
+        };
         waiter.after = after;
         match std::mem::take(&mut waiter.then) {
             Then::Collect if passed || waiter.nested => self.wake_call(id),
@@ -301,7 +314,9 @@ impl Core {
             Then::Forget => drop(self.caller.collect(id)),
             Then::Call(callback) => {
                 self.callbacks -= 1;
-                let Some((outcome, _)) = self.caller.collect(id) else { return };
+                let Some((outcome, _)) = self.caller.collect(id) else {
+                    return;
+                };
                 let outcome = self.judge(outcome);
                 self.delivery.push(Item::Done(callback, outcome));
             }
@@ -382,15 +397,24 @@ impl Core {
     }
 
     fn unfit(&mut self, failure: &Failure) {
-        let place = if failure.place.is_empty() { String::new() } else { format!(" (panicked at {})", failure.place) };
-        self.life.doom(Ending::Init(format!("{}{place}", failure.message)));
+        let place = if failure.place.is_empty() {
+            String::new()
+        } else {
+            format!(" (panicked at {})", failure.place)
+        };
+        self.life
+            .doom(Ending::Init(format!("{}{place}", failure.message)));
     }
 
     /// The reader is put down; nothing will come any more.
     pub(super) fn end_of_input(&mut self, reader: Reader) {
         if !self.life.is_greeted() {
             let came = crate::protocol::show(reader.rest());
-            let came = if reader.rest().is_empty() { String::new() } else { format!(" after {came}") };
+            let came = if reader.rest().is_empty() {
+                String::new()
+            } else {
+                format!(" after {came}")
+            };
             self.life.doom(Ending::NoHello(came));
         }
         self.stop_reading(reader);
@@ -433,7 +457,9 @@ impl Core {
 
     fn proceed(&mut self) {
         self.alarm = self.life.next_alarm();
-        let Some(known) = self.life.finish() else { return };
+        let Some(known) = self.life.finish() else {
+            return;
+        };
         for id in self.caller.fail_all(known) {
             self.life.lost_one();
             self.completed(id);
@@ -449,7 +475,10 @@ impl Core {
     }
 
     fn wake_parked(&mut self) {
-        let parked = self.parked.iter().map(|(_, thread)| Waking::Thread(thread.clone()));
+        let parked = self
+            .parked
+            .iter()
+            .map(|(_, thread)| Waking::Thread(thread.clone()));
         self.woken.extend(parked);
     }
 
@@ -470,7 +499,12 @@ impl Core {
     }
 
     /// The writer is back with what it could not write.
-    pub(super) fn wrote(&mut self, count: usize, unwritten: Outbox, last: &std::io::Result<Option<usize>>) {
+    pub(super) fn wrote(
+        &mut self,
+        count: usize,
+        unwritten: Outbox,
+        last: &std::io::Result<Option<usize>>,
+    ) {
         self.caller.wrote(count);
         self.caller.outbox().put_back(unwritten);
         self.roles.wrote(matches!(last, Ok(None)));
@@ -547,7 +581,9 @@ impl Core {
 
 impl std::fmt::Debug for Core {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Core").field("roles", &self.roles).finish_non_exhaustive()
+        f.debug_struct("Core")
+            .field("roles", &self.roles)
+            .finish_non_exhaustive()
     }
 }
 

@@ -20,7 +20,6 @@ use super::wire::Wire;
 use crate::error::Error;
 use crate::protocol::Payload;
 
-
 /// How many events, and octets of events, wait for a slow receiver.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct EventLimits {
@@ -100,7 +99,8 @@ impl Delivery {
     }
 
     pub(super) fn is_full(&self) -> bool {
-        self.queue.len() + self.stream.len() >= self.limits.events || self.bytes >= self.limits.bytes
+        self.queue.len() + self.stream.len() >= self.limits.events
+            || self.bytes >= self.limits.bytes
     }
 
     pub(super) fn push(&mut self, item: Item) {
@@ -228,7 +228,10 @@ impl Courier {
     /// There is something to deliver. Called with the driver's lock held, so it
     /// only starts the thread, or wakes it; false if none can be started.
     pub(crate) fn call<W: Wire>(&self, driver: &Arc<Driver<W>>) -> bool {
-        let mut state = self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let mut state = self
+            .0
+            .lock()
+            .unwrap_or_else(std::sync::PoisonError::into_inner);
         *state = match std::mem::replace(&mut *state, State::Gone) {
             State::Waiting(handlers) => start(*handlers, Arc::clone(driver)),
             State::Running(thread) => {
@@ -254,7 +257,9 @@ fn start<W: Wire>(mut handlers: Handlers, driver: Arc<Driver<W>>) -> State {
             core.wake_changes();
         });
     };
-    let thread = std::thread::Builder::new().name("offspring-callbacks".into()).spawn(run);
+    let thread = std::thread::Builder::new()
+        .name("offspring-callbacks".into())
+        .spawn(run);
     match thread {
         Ok(thread) => State::Running(thread.thread().clone()),
         Err(_) => State::Gone,

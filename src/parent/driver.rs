@@ -72,7 +72,10 @@ enum Got {
 
 impl<W: Wire> Driver<W> {
     pub(crate) fn new(core: Core, wire: W) -> Arc<Self> {
-        Arc::new(Self { core: Mutex::new(core), wire })
+        Arc::new(Self {
+            core: Mutex::new(core),
+            wire,
+        })
     }
 
     /// The lock. To be let go with [`release`](Self::release), unless nothing
@@ -141,7 +144,11 @@ impl<W: Wire> Driver<W> {
                 return None;
             }
             // What has come already waits for callbacks, not for octets.
-            let reader = if core.has_come(want) { None } else { core.lead() };
+            let reader = if core.has_come(want) {
+                None
+            } else {
+                core.lead()
+            };
             core = match reader {
                 Some(reader) => self.lead(core, reader, deadline),
                 None => self.follow(core, want, deadline),
@@ -171,7 +178,12 @@ impl<W: Wire> Driver<W> {
     }
 
     /// Reads once, as the leader, blocking.
-    fn lead<'a>(&'a self, mut core: Guard<'a, Core>, mut reader: Reader, deadline: Option<Instant>) -> Guard<'a, Core> {
+    fn lead<'a>(
+        &'a self,
+        mut core: Guard<'a, Core>,
+        mut reader: Reader,
+        deadline: Option<Instant>,
+    ) -> Guard<'a, Core> {
         let writes = core.must_write();
         self.settle(&mut core);
         drop(core);
@@ -222,16 +234,27 @@ impl<W: Wire> Driver<W> {
             let count = self.wire.recv(reader.buffer(), room);
             return (Got::from(count.map(Some)), false);
         }
-        let interest = Interest { read: true, write: writes };
+        let interest = Interest {
+            read: true,
+            write: writes,
+        };
         match self.wire.wait(interest, deadline) {
             Err(_) => (Got::End, false),
-            Ok(ready) if ready.read => (Got::from(self.wire.try_recv(reader.buffer(), room)), ready.write),
+            Ok(ready) if ready.read => (
+                Got::from(self.wire.try_recv(reader.buffer(), room)),
+                ready.write,
+            ),
             Ok(ready) => (Got::Nothing, ready.write),
         }
     }
 
     /// Sleeps until woken.
-    fn follow<'a>(&'a self, mut core: Guard<'a, Core>, want: Want, deadline: Option<Instant>) -> Guard<'a, Core> {
+    fn follow<'a>(
+        &'a self,
+        mut core: Guard<'a, Core>,
+        want: Want,
+        deadline: Option<Instant>,
+    ) -> Guard<'a, Core> {
         let ticket: Ticket = core.park(current());
         core.enlist(want, Waking::Thread(current()));
         self.release(core);

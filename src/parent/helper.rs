@@ -23,7 +23,12 @@ pub(crate) enum Source {
     Stderr = 3,
 }
 
-const SOURCES: [Source; 4] = [Source::Link, Source::LinkWrite, Source::Exit, Source::Stderr];
+const SOURCES: [Source; 4] = [
+    Source::Link,
+    Source::LinkWrite,
+    Source::Exit,
+    Source::Stderr,
+];
 
 /// What the helper looks after.
 pub(crate) trait Tended: Send + Sync {
@@ -93,9 +98,14 @@ impl Helper {
     }
 
     fn start() -> io::Result<Arc<Self>> {
-        let helper = Arc::new(Self { poller: Poller::new()?, state: Mutex::default() });
+        let helper = Arc::new(Self {
+            poller: Poller::new()?,
+            state: Mutex::default(),
+        });
         let own = Arc::clone(&helper);
-        std::thread::Builder::new().name("offspring-helper".into()).spawn(move || own.run())?;
+        std::thread::Builder::new()
+            .name("offspring-helper".into())
+            .spawn(move || own.run())?;
         Ok(helper)
     }
 
@@ -104,12 +114,24 @@ impl Helper {
     }
 
     /// Watches a descriptor of this child.
-    pub(crate) fn add(&self, key: u64, source: Source, fd: BorrowedFd<'_>, interest: Interest) -> io::Result<()> {
+    pub(crate) fn add(
+        &self,
+        key: u64,
+        source: Source,
+        fd: BorrowedFd<'_>,
+        interest: Interest,
+    ) -> io::Result<()> {
         self.poller.add(fd, Self::token(key, source), interest)
     }
 
     /// Watches it for something else.
-    pub(crate) fn modify(&self, key: u64, source: Source, fd: BorrowedFd<'_>, interest: Interest) -> io::Result<()> {
+    pub(crate) fn modify(
+        &self,
+        key: u64,
+        source: Source,
+        fd: BorrowedFd<'_>,
+        interest: Interest,
+    ) -> io::Result<()> {
         self.poller.modify(fd, Self::token(key, source), interest)
     }
 
@@ -123,7 +145,9 @@ impl Helper {
     pub(crate) fn tick_at(&self, key: u64, at: Instant) {
         let mut state = locked(&self.state);
         state.timers.insert((at, key));
-        let oversleeps = state.sleeps.is_some_and(|until| until.is_none_or(|until| at < until));
+        let oversleeps = state
+            .sleeps
+            .is_some_and(|until| until.is_none_or(|until| at < until));
         if oversleeps {
             state.sleeps = None;
             drop(state);
@@ -178,7 +202,9 @@ impl Helper {
     }
 
     fn with(&self, key: u64, act: impl FnOnce(&dyn Tended)) {
-        let Some(tended) = locked(&self.state).tended.get(&key).cloned() else { return };
+        let Some(tended) = locked(&self.state).tended.get(&key).cloned() else {
+            return;
+        };
         act(&*tended);
         if tended.is_over() {
             tended.forget(self);

@@ -56,7 +56,12 @@ pub(crate) struct Life {
 
 impl Life {
     /// A child that was just started; without a time for hello it is plain.
-    pub(crate) fn new(expected: Expected, pid: Option<u32>, hello: Option<Duration>, count: Option<Count>) -> Self {
+    pub(crate) fn new(
+        expected: Expected,
+        pid: Option<u32>,
+        hello: Option<Duration>,
+        count: Option<Count>,
+    ) -> Self {
         Self {
             expected,
             pid,
@@ -93,13 +98,20 @@ impl Life {
             return Err("the program sends back what it is sent (is it `cat`?)".into());
         }
         if hello.version != VERSION {
-            return Err(format!("it speaks version {} of the protocol, this side {VERSION}", hello.version));
+            return Err(format!(
+                "it speaks version {} of the protocol, this side {VERSION}",
+                hello.version
+            ));
         }
         if hello.field("error").is_some() {
             return Err(hello.text("error"));
         }
         same("worker", &self.expected.worker, &hello.text("worker"))?;
-        same("serialiser", self.expected.serialiser, &hello.text("serialiser"))
+        same(
+            "serialiser",
+            self.expected.serialiser,
+            &hello.text("serialiser"),
+        )
     }
 
     pub(super) fn ready(&mut self) {
@@ -183,7 +195,10 @@ impl Life {
 
     /// The next time at which [`alarm`](Self::alarm) has something to say.
     pub(super) fn next_alarm(&self) -> Option<Instant> {
-        [self.hello_by, self.term_at, self.kill_at].into_iter().flatten().min()
+        [self.hello_by, self.term_at, self.kill_at]
+            .into_iter()
+            .flatten()
+            .min()
     }
 
     /// The signal that is due now.
@@ -197,13 +212,19 @@ impl Life {
             return Some(libc::SIGKILL);
         }
         if due(&mut self.kill_at) {
-            let text = if self.stream_ended { "it closed the link but did not exit, and was killed" } else { "it did not end in time, and was killed" };
+            let text = if self.stream_ended {
+                "it closed the link but did not exit, and was killed"
+            } else {
+                "it did not end in time, and was killed"
+            };
             self.doom(Ending::Killed(text.into()));
             self.term_at = None;
             return Some(libc::SIGKILL);
         }
         if due(&mut self.term_at) {
-            self.doom(Ending::Killed("it did not end in time, and was told to".into()));
+            self.doom(Ending::Killed(
+                "it did not end in time, and was told to".into(),
+            ));
             return Some(libc::SIGTERM);
         }
         None
@@ -212,7 +233,9 @@ impl Life {
     /// Once the stream has ended and the exit is known: what is known of the
     /// calls it had started.
     pub(super) fn finish(&mut self) -> Option<Known> {
-        let status = self.exit.filter(|_| self.stream_ended && self.crash.is_none())?;
+        let status = self
+            .exit
+            .filter(|_| self.stream_ended && self.crash.is_none())?;
         self.crash = Some(Arc::new(Crash {
             worker: self.expected.worker.clone(),
             pid: self.pid,
@@ -242,7 +265,11 @@ impl Life {
 
     /// The error of a call that was lost with the child.
     pub(super) fn lost(&self, started: Started) -> Error {
-        let crash = || self.crash.clone().expect("a call is lost only once the child is over");
+        let crash = || {
+            self.crash
+                .clone()
+                .expect("a call is lost only once the child is over")
+        };
         match &self.ending {
             Some(Ending::Handshake(text)) => Error::handshake(text.as_str()),
             Some(Ending::NoHello(came)) => {

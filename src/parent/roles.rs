@@ -174,7 +174,10 @@ impl Roles {
         if self.reading == Reading::Leader || !needs.readable {
             self.watch_read(false, &mut orders);
         }
-        self.watch_write(self.blocked && needs.unwritten && !self.writing, &mut orders);
+        self.watch_write(
+            self.blocked && needs.unwritten && !self.writing,
+            &mut orders,
+        );
         orders
     }
 

@@ -49,19 +49,27 @@ impl Drop for Handle {
 
 impl<F, S, E> Clone for Rpc<F, S, E> {
     fn clone(&self) -> Self {
-        Self { handle: Arc::clone(&self.handle), types: PhantomData }
+        Self {
+            handle: Arc::clone(&self.handle),
+            types: PhantomData,
+        }
     }
 }
 
 impl<F, S, E> std::fmt::Debug for Rpc<F, S, E> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Rpc").field("pid", &self.handle.pid).finish_non_exhaustive()
+        f.debug_struct("Rpc")
+            .field("pid", &self.handle.pid)
+            .finish_non_exhaustive()
     }
 }
 
 impl<F, S, E> Rpc<F, S, E> {
     pub(crate) fn new(driver: Arc<Driver<Connection>>, pid: Option<u32>) -> Self {
-        Self { handle: Arc::new(Handle { driver, pid }), types: PhantomData }
+        Self {
+            handle: Arc::new(Handle { driver, pid }),
+            types: PhantomData,
+        }
     }
 
     fn driver(&self) -> &Arc<Driver<Connection>> {
@@ -81,7 +89,9 @@ impl<F, S, E> Rpc<F, S, E> {
     /// getting ready is their error.
     #[must_use = "wait for it, or await it"]
     pub fn ready(&self) -> Ready {
-        Ready { driver: Arc::clone(self.driver()) }
+        Ready {
+            driver: Arc::clone(self.driver()),
+        }
     }
 
     /// Closes the child for all clones, and waits until it has finished its
@@ -92,34 +102,50 @@ impl<F, S, E> Rpc<F, S, E> {
     #[must_use = "wait for it, or await it"]
     pub fn join(self) -> Join {
         self.driver().change(Core::close);
-        Join { driver: Arc::clone(self.driver()) }
+        Join {
+            driver: Arc::clone(self.driver()),
+        }
     }
 
     /// Kills the child with `SIGKILL`, now. Open calls fail; [`join`](Self::join)
     /// still tells how it ended. Without a process of ours the link is cut.
     pub fn kill(&self) {
-        self.driver().change(|core| core.kill(Ending::Killed("it was killed by `kill`".into())));
+        self.driver()
+            .change(|core| core.kill(Ending::Killed("it was killed by `kill`".into())));
     }
 
-    fn start<R>(&self, encode: impl FnOnce(&mut Output<'_>) -> Result<(), offspring_serialisers::Error>) -> Call<R>
+    fn start<R>(
+        &self,
+        encode: impl FnOnce(&mut Output<'_>) -> Result<(), offspring_serialisers::Error>,
+    ) -> Call<R>
     where
         S: Serialiser<R>,
     {
-        let decode: Decode<R> = |octets| S::decode(&mut Input::new(octets)).map_err(|error| Error::decode(&error));
+        let decode: Decode<R> =
+            |octets| S::decode(&mut Input::new(octets)).map_err(|error| Error::decode(&error));
         match self.send(encode) {
             Ok(id) => Call::open(self.driver(), id, decode),
             Err(error) => Call::failed(error, decode),
         }
     }
 
-    fn send(&self, encode: impl FnOnce(&mut Output<'_>) -> Result<(), offspring_serialisers::Error>) -> Result<u32, Error> {
+    fn send(
+        &self,
+        encode: impl FnOnce(&mut Output<'_>) -> Result<(), offspring_serialisers::Error>,
+    ) -> Result<u32, Error> {
         with_scratch(|frame| {
             let encoded = catch_unwind(AssertUnwindSafe(|| encode(&mut Output::new(frame))));
             encoded
-                .unwrap_or_else(|panic| Err(offspring_serialisers::Error::new(crate::panic_text(&*panic))))
+                .unwrap_or_else(|panic| {
+                    Err(offspring_serialisers::Error::new(crate::panic_text(
+                        &*panic,
+                    )))
+                })
                 .map_err(|error| Error::encode(&error))?;
             if frame.len() < HEADER {
-                return Err(Error::encode(&offspring_serialisers::Error::new("the serialiser took octets away that were not its own")));
+                return Err(Error::encode(&offspring_serialisers::Error::new(
+                    "the serialiser took octets away that were not its own",
+                )));
             }
             let mut refused = None;
             let id = self.driver().call(|core| match core.call(frame) {
@@ -271,7 +297,9 @@ macro_rules! waits {
             /// [`is_timeout`](Error::is_timeout). It can be waited for again.
             pub fn wait_timeout(&mut self, time: Duration) -> Result<$value, Error> {
                 let deadline = Instant::now().checked_add(time);
-                self.driver.wait(Want::Change, deadline, $take).unwrap_or_else(|| Err(Error::timed_out()))
+                self.driver
+                    .wait(Want::Change, deadline, $take)
+                    .unwrap_or_else(|| Err(Error::timed_out()))
             }
 
             /// Waits for it, but no longer than until `deadline`.
@@ -366,6 +394,8 @@ impl<E> Iterator for EventIter<E> {
     /// Blocks until an event comes, or until the child is gone.
     fn next(&mut self) -> Option<Self::Item> {
         let event = self.0.driver.wait(Want::Change, None, Core::next_event);
-        event.flatten().map(|payload| decode_event(self.0.decode, &payload))
+        event
+            .flatten()
+            .map(|payload| decode_event(self.0.decode, &payload))
     }
 }

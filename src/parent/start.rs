@@ -60,7 +60,10 @@ pub(super) struct Plan {
 
 impl std::fmt::Debug for Plan {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Plan").field("launch", &self.launch).field("settings", &self.settings).finish_non_exhaustive()
+        f.debug_struct("Plan")
+            .field("launch", &self.launch)
+            .field("settings", &self.settings)
+            .finish_non_exhaustive()
     }
 }
 
@@ -72,14 +75,26 @@ struct Started {
 }
 
 impl Plan {
-    pub(super) fn new(name: &'static str, origin: String, serialiser: &'static str, init: Result<Vec<u8>, Error>) -> Self {
+    pub(super) fn new(
+        name: &'static str,
+        origin: String,
+        serialiser: &'static str,
+        init: Result<Vec<u8>, Error>,
+    ) -> Self {
         Self {
             launch: Launch::Own,
             settings: Settings {
                 plain: false,
                 hello_timeout: Duration::from_secs(10),
-                limits: Limits { calls: 1 << 16, bytes: 16 << 20, frame: 1 << 30 },
-                events: EventLimits { events: 1 << 16, bytes: 16 << 20 },
+                limits: Limits {
+                    calls: 1 << 16,
+                    bytes: 16 << 20,
+                    frame: 1 << 30,
+                },
+                events: EventLimits {
+                    events: 1 << 16,
+                    bytes: 16 << 20,
+                },
                 exit_with_parent: false,
                 stdin: None,
                 capture: None,
@@ -98,7 +113,11 @@ impl Plan {
     }
 
     /// Starts the child and all that belongs to it.
-    pub(super) fn start(mut self, sink: EventSink, handlers: Handlers) -> Result<(Arc<Driver<Connection>>, Option<u32>), Error> {
+    pub(super) fn start(
+        mut self,
+        sink: EventSink,
+        handlers: Handlers,
+    ) -> Result<(Arc<Driver<Connection>>, Option<u32>), Error> {
         let init = std::mem::replace(&mut self.init, Ok(Vec::new()))?;
         if forgot_init() {
             return Err(Error::start(
@@ -107,22 +126,45 @@ impl Plan {
         }
         let socket = matches!(self.launch, Launch::Own | Launch::Program(_));
         let started = self.launch()?;
-        let (page, page_fd) = if socket && !self.settings.plain { Page::create().ok().unzip() } else { (None, None) };
+        let (page, page_fd) = if socket && !self.settings.plain {
+            Page::create().ok().unzip()
+        } else {
+            (None, None)
+        };
         let hello = (!self.settings.plain).then(|| self.hello(init, socket, page_fd.is_some()));
         let mut caller = Caller::new(hello.as_ref(), self.settings.limits);
-        let descriptors: Vec<_> = [&page_fd, &self.settings.stdin].into_iter().flatten().map(AsFd::as_fd).collect();
+        let descriptors: Vec<_> = [&page_fd, &self.settings.stdin]
+            .into_iter()
+            .flatten()
+            .map(AsFd::as_fd)
+            .collect();
         if socket {
             send_hello(&started.link, &mut caller, &descriptors);
         }
         let pid = started.process.as_ref().map(Process::pid);
-        let count = page.map(|page| Arc::new(move || page.started().load(std::sync::atomic::Ordering::Acquire)) as Count);
-        let expected = Expected { worker: self.name.into(), serialiser: self.serialiser };
-        let life = Life::new(expected, pid, hello.is_some().then_some(self.settings.hello_timeout), count);
+        let count = page.map(|page| {
+            Arc::new(move || page.started().load(std::sync::atomic::Ordering::Acquire)) as Count
+        });
+        let expected = Expected {
+            worker: self.name.into(),
+            serialiser: self.serialiser,
+        };
+        let life = Life::new(
+            expected,
+            pid,
+            hello.is_some().then_some(self.settings.hello_timeout),
+            count,
+        );
         let delivery = Delivery::new(sink, self.settings.events, handlers.on_destroy.is_some());
-        let form = if hello.is_some() { Form::Full } else { Form::Plain };
+        let form = if hello.is_some() {
+            Form::Full
+        } else {
+            Form::Plain
+        };
         let reader = Reader::new(form, self.settings.limits.frame);
         let core = Core::new(caller, reader, life, delivery);
-        let driver = connect(started, core, handlers).map_err(|error| Error::start(format!("no helper for the child: {error}")))?;
+        let driver = connect(started, core, handlers)
+            .map_err(|error| Error::start(format!("no helper for the child: {error}")))?;
         driver.change(|_| ());
         Ok((driver, pid))
     }
@@ -132,7 +174,9 @@ impl Plan {
             Launch::Own => {
                 let mut command = sys::own_program();
                 command.arg0(format!("{} of {}", self.name, std::process::id()));
-                command.arg(MARKER).env(VARIABLE, std::process::id().to_string());
+                command
+                    .arg(MARKER)
+                    .env(VARIABLE, std::process::id().to_string());
                 self.run(command, false)
             }
             Launch::Program(command) => self.run(command, false),
@@ -160,13 +204,27 @@ impl Plan {
         }
         let (process, stderr) = sys::spawn(&mut command).map_err(describe)?;
         let keep = self.settings.capture.unwrap_or(0);
-        let capture = stderr.map(|pipe| Capture::new(pipe, keep)).transpose().map_err(describe)?;
-        Ok(Started { link, process: Some(process), capture })
+        let capture = stderr
+            .map(|pipe| Capture::new(pipe, keep))
+            .transpose()
+            .map_err(describe)?;
+        Ok(Started {
+            link,
+            process: Some(process),
+            capture,
+        })
     }
 
     fn hello(&self, init: Vec<u8>, socket: bool, page: bool) -> Hello {
-        let names = [("started", page), ("stdin", self.settings.stdin.is_some() && socket)];
-        let descriptors: Vec<_> = names.iter().filter(|(_, there)| *there).map(|(name, _)| *name).collect();
+        let names = [
+            ("started", page),
+            ("stdin", self.settings.stdin.is_some() && socket),
+        ];
+        let descriptors: Vec<_> = names
+            .iter()
+            .filter(|(_, there)| *there)
+            .map(|(name, _)| *name)
+            .collect();
         let mut hello = Hello::new(Role::Parent)
             .with("worker", self.name)
             .with("serialiser", self.serialiser)
@@ -186,7 +244,11 @@ impl Plan {
 
 fn linked(link: io::Result<Link>) -> Result<Started, Error> {
     let link = link.map_err(|error| Error::start(error.to_string()))?;
-    Ok(Started { link, process: None, capture: None })
+    Ok(Started {
+        link,
+        process: None,
+        capture: None,
+    })
 }
 
 /// Sends the first octets with the descriptors that go along. What does not fit
@@ -201,10 +263,19 @@ fn send_hello(link: &Link, caller: &mut Caller<Waiter>, descriptors: &[BorrowedF
     }
 }
 
-fn connect(started: Started, core: Core, handlers: Handlers) -> io::Result<Arc<Driver<Connection>>> {
-    let Started { link, process, capture } = started;
+fn connect(
+    started: Started,
+    core: Core,
+    handlers: Handlers,
+) -> io::Result<Arc<Driver<Connection>>> {
+    let Started {
+        link,
+        process,
+        capture,
+    } = started;
     let charge = Helper::attach(|helper, key| {
-        let connection = Connection::new(helper, key, link, process, capture, Courier::new(handlers))?;
+        let connection =
+            Connection::new(helper, key, link, process, capture, Courier::new(handlers))?;
         let driver = Driver::new(core, connection);
         driver.wire.set_driver(&driver);
         Ok(Arc::new(Charge(driver)))

@@ -18,7 +18,9 @@ use std::collections::VecDeque;
 use super::frame::{Step, largest_id};
 use super::hello::MAGIC;
 use super::table::Table;
-use super::{Failure, FailureCode, Form, Frame, HEADER, Hello, Kind, Outbox, Payload, Reader, Violation};
+use super::{
+    Failure, FailureCode, Form, Frame, HEADER, Hello, Kind, Outbox, Payload, Reader, Violation,
+};
 
 /// How much may be under way.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -126,7 +128,11 @@ pub(crate) struct Caller<W> {
 impl<W> Caller<W> {
     /// Opens a conversation; with a hello in the full form, else plain.
     pub(crate) fn new(hello: Option<&Hello>, limits: Limits) -> Self {
-        let form = if hello.is_some() { Form::Full } else { Form::Plain };
+        let form = if hello.is_some() {
+            Form::Full
+        } else {
+            Form::Plain
+        };
         let mut caller = Self {
             form,
             limits,
@@ -169,12 +175,22 @@ impl<W> Caller<W> {
             return self.table.insert(Slot { state, waiter });
         }
         if self.has_room(frame.len()) && self.queue.is_empty() {
-            let placeholder = Sent { ordinal: 0, end: 0, bytes: 0 };
-            let id = self.table.insert(Slot { state: State::Sent(placeholder), waiter });
+            let placeholder = Sent {
+                ordinal: 0,
+                end: 0,
+                bytes: 0,
+            };
+            let id = self.table.insert(Slot {
+                state: State::Sent(placeholder),
+                waiter,
+            });
             self.send(id, frame);
             return id;
         }
-        let id = self.table.insert(Slot { state: State::Queued(std::mem::take(frame)), waiter });
+        let id = self.table.insert(Slot {
+            state: State::Queued(std::mem::take(frame)),
+            waiter,
+        });
         self.queue.push_back(id);
         id
     }
@@ -197,14 +213,22 @@ impl<W> Caller<W> {
         self.open_bytes += bytes;
         self.ordinal += 1;
         self.pushed += bytes as u64;
-        let sent = Sent { ordinal: self.ordinal, end: self.pushed, bytes };
+        let sent = Sent {
+            ordinal: self.ordinal,
+            end: self.pushed,
+            bytes,
+        };
         self.table.get_mut(id).expect("the id was just given").state = State::Sent(sent);
     }
 
     /// Sends what has waited for room and now has it.
     fn refill(&mut self) {
         while let Some(&id) = self.queue.front() {
-            let Some(Slot { state: State::Queued(frame), .. }) = self.table.get_mut(id) else {
+            let Some(Slot {
+                state: State::Queued(frame),
+                ..
+            }) = self.table.get_mut(id)
+            else {
                 self.queue.pop_front();
                 continue;
             };
@@ -225,7 +249,9 @@ impl<W> Caller<W> {
 
     /// The call is done, or was never known.
     pub(crate) fn is_done(&self, id: u32) -> bool {
-        self.table.get(id).is_none_or(|slot| matches!(slot.state, State::Done(_)))
+        self.table
+            .get(id)
+            .is_none_or(|slot| matches!(slot.state, State::Done(_)))
     }
 
     /// Takes the outcome of a call that is done; its id is free then.
@@ -234,7 +260,10 @@ impl<W> Caller<W> {
             return None;
         }
         match self.table.remove(id)? {
-            Slot { state: State::Done(outcome), waiter } => Some((outcome, waiter)),
+            Slot {
+                state: State::Done(outcome),
+                waiter,
+            } => Some((outcome, waiter)),
             _ => unreachable!("it was just seen to be done"),
         }
     }
@@ -242,7 +271,9 @@ impl<W> Caller<W> {
     /// Nobody wants the answer of this call any more. One that was not sent is
     /// withdrawn; else the child is told, and the answer dropped when it comes.
     pub(crate) fn cancel(&mut self, id: u32) {
-        let Some(slot) = self.table.get_mut(id) else { return };
+        let Some(slot) = self.table.get_mut(id) else {
+            return;
+        };
         match slot.state {
             State::Sent(sent) => {
                 slot.state = State::Abandoned(sent);
@@ -260,9 +291,16 @@ impl<W> Caller<W> {
     }
 
     /// Reads all frames that have come. Stops early when `full` says so.
-    pub(crate) fn absorb(&mut self, reader: &mut Reader, notices: &mut Vec<Notice>) -> Result<(), Violation> {
+    pub(crate) fn absorb(
+        &mut self,
+        reader: &mut Reader,
+        notices: &mut Vec<Notice>,
+    ) -> Result<(), Violation> {
         if self.awaits_hello && !starts_with_hello(reader.rest()) {
-            return Err(Violation(format!("instead of a hello came {}", show(reader.rest()))));
+            return Err(Violation(format!(
+                "instead of a hello came {}",
+                show(reader.rest())
+            )));
         }
         loop {
             match reader.advance() {
@@ -275,9 +313,16 @@ impl<W> Caller<W> {
         Ok(())
     }
 
-    fn frame(&mut self, frame: Frame, reader: &mut Reader, notices: &mut Vec<Notice>) -> Result<(), Violation> {
+    fn frame(
+        &mut self,
+        frame: Frame,
+        reader: &mut Reader,
+        notices: &mut Vec<Notice>,
+    ) -> Result<(), Violation> {
         match frame.kind {
-            Some(Kind::Message) if self.awaits_hello => Err(Violation("a message before hello".into())),
+            Some(Kind::Message) if self.awaits_hello => {
+                Err(Violation("a message before hello".into()))
+            }
             Some(Kind::Message) if frame.id == 0 => {
                 notices.push(Notice::Event(reader.take()));
                 Ok(())
@@ -303,15 +348,29 @@ impl<W> Caller<W> {
                 notices.push(Notice::Hello(Hello::parse(reader.octets())?));
                 Ok(())
             }
-            Some(kind) => Err(Violation(format!("a frame of kind {kind:?}, which a child does not send here"))),
-            None => Err(Violation("a frame of a kind that this version does not know".into())),
+            Some(kind) => Err(Violation(format!(
+                "a frame of kind {kind:?}, which a child does not send here"
+            ))),
+            None => Err(Violation(
+                "a frame of a kind that this version does not know".into(),
+            )),
         }
     }
 
-    fn too_long_answer(&mut self, frame: Frame, notices: &mut Vec<Notice>) -> Result<(), Violation> {
+    fn too_long_answer(
+        &mut self,
+        frame: Frame,
+        notices: &mut Vec<Notice>,
+    ) -> Result<(), Violation> {
         if frame.id == 0 || frame.kind != Some(Kind::Message) {
             let text = "a frame of {} octets that is no answer is over the limit of {}";
-            return Err(Violation(text.replacen("{}", &frame.length.to_string(), 1).replacen("{}", &self.limits.frame.to_string(), 1)));
+            return Err(Violation(
+                text.replacen("{}", &frame.length.to_string(), 1).replacen(
+                    "{}",
+                    &self.limits.frame.to_string(),
+                    1,
+                ),
+            ));
         }
         let failure = self.too_long("the result", frame.length as usize);
         self.complete(frame.id, Outcome::Failed(failure), notices)
@@ -319,10 +378,18 @@ impl<W> Caller<W> {
 
     fn too_long(&self, what: &str, length: usize) -> Failure {
         let limit = self.limits.frame;
-        Failure::new(FailureCode::TooLong, format!("{what} has {length} octets, the limit is {limit}; raise `max_message`"))
+        Failure::new(
+            FailureCode::TooLong,
+            format!("{what} has {length} octets, the limit is {limit}; raise `max_message`"),
+        )
     }
 
-    fn complete(&mut self, id: u32, outcome: Outcome, notices: &mut Vec<Notice>) -> Result<(), Violation> {
+    fn complete(
+        &mut self,
+        id: u32,
+        outcome: Outcome,
+        notices: &mut Vec<Notice>,
+    ) -> Result<(), Violation> {
         let unasked = || Violation(format!("an answer to the call {id}, which is not open"));
         let slot = self.table.get_mut(id).ok_or_else(unasked)?;
         match slot.state {
@@ -372,10 +439,14 @@ impl<W> Caller<W> {
     }
 
     fn first_unanswered(&self) -> u64 {
-        let ordinals = self.table.ids().into_iter().filter_map(|id| match self.table.get(id)?.state {
-            State::Sent(sent) | State::Abandoned(sent) => Some(sent.ordinal),
-            _ => None,
-        });
+        let ordinals =
+            self.table
+                .ids()
+                .into_iter()
+                .filter_map(|id| match self.table.get(id)?.state {
+                    State::Sent(sent) | State::Abandoned(sent) => Some(sent.ordinal),
+                    _ => None,
+                });
         ordinals.min().unwrap_or(u64::MAX)
     }
 
@@ -417,12 +488,19 @@ fn had_started(sent: Sent, known: Known, written: u64, first: u64) -> Started {
 }
 
 fn starts_with_hello(octets: &[u8]) -> bool {
-    octets.iter().zip(MAGIC.to_be_bytes()).all(|(have, want)| *have == want)
+    octets
+        .iter()
+        .zip(MAGIC.to_be_bytes())
+        .all(|(have, want)| *have == want)
 }
 
 /// Octets as a person reads them: text where it is text, and not too much.
 pub(crate) fn show(octets: &[u8]) -> String {
     let some = &octets[..octets.len().min(200)];
-    let more = if octets.len() > some.len() { " …" } else { "" };
+    let more = if octets.len() > some.len() {
+        " …"
+    } else {
+        ""
+    };
     format!("{} octets: \"{}\"{more}", octets.len(), some.escape_ascii())
 }

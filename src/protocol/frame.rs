@@ -46,9 +46,15 @@ pub(crate) enum Kind {
 
 impl Kind {
     fn from_bits(bits: u32) -> Option<Self> {
-        [Self::Message, Self::Failed, Self::Cancel, Self::Ready, Self::Hello]
-            .into_iter()
-            .find(|kind| *kind as u32 == bits)
+        [
+            Self::Message,
+            Self::Failed,
+            Self::Cancel,
+            Self::Ready,
+            Self::Hello,
+        ]
+        .into_iter()
+        .find(|kind| *kind as u32 == bits)
     }
 }
 
@@ -75,7 +81,11 @@ impl Frame {
     /// The length was checked against a limit, and limits are `u32`.
     pub(crate) fn of(kind: Kind, id: u32, length: usize) -> Self {
         let length = u32::try_from(length).expect("the length was checked against a limit");
-        Self { kind: Some(kind), id, length }
+        Self {
+            kind: Some(kind),
+            id,
+            length,
+        }
     }
 
     /// The octets of the header.
@@ -91,8 +101,16 @@ impl Frame {
         let id = u32::from_be_bytes(octets.get(..4)?.try_into().ok()?);
         let length = u32::from_be_bytes(octets.get(4..HEADER)?.try_into().ok()?);
         Some(match form {
-            Form::Plain => Self { kind: Some(Kind::Message), id, length },
-            Form::Full => Self { kind: Kind::from_bits(id >> KIND_SHIFT), id: id & ID_MASK, length },
+            Form::Plain => Self {
+                kind: Some(Kind::Message),
+                id,
+                length,
+            },
+            Form::Full => Self {
+                kind: Kind::from_bits(id >> KIND_SHIFT),
+                id: id & ID_MASK,
+                length,
+            },
         })
     }
 }
@@ -164,7 +182,14 @@ pub(crate) struct Reader {
 impl Reader {
     /// A reader at the start of a stream.
     pub(crate) fn new(form: Form, limit: u32) -> Self {
-        Self { form, limit, buffer: Vec::new(), current: 0..0, skip: 0, scanned: 0 }
+        Self {
+            form,
+            limit,
+            buffer: Vec::new(),
+            current: 0..0,
+            skip: 0,
+            scanned: 0,
+        }
     }
 
     /// From the next frame on, this form is spoken.
@@ -193,7 +218,11 @@ impl Reader {
         match Frame::parse(&self.buffer, self.form) {
             Some(frame) if self.skip == 0 => {
                 let missing = (HEADER + frame.length as usize).saturating_sub(have);
-                if missing > READ { missing.min(have.clamp(READ, AHEAD)) } else { missing.max(READ) }
+                if missing > READ {
+                    missing.min(have.clamp(READ, AHEAD))
+                } else {
+                    missing.max(READ)
+                }
             }
             _ => READ,
         }
@@ -212,7 +241,9 @@ impl Reader {
     /// Looks for the next frame.
     pub(crate) fn advance(&mut self) -> Step {
         let at = self.pass_over();
-        let Some(frame) = Frame::parse(&self.buffer[at..], self.form) else { return Step::Short };
+        let Some(frame) = Frame::parse(&self.buffer[at..], self.form) else {
+            return Step::Short;
+        };
         if frame.length > self.limit {
             self.current = at + HEADER..at + HEADER;
             self.skip = frame.length.into();
@@ -248,7 +279,11 @@ impl Reader {
     /// Looks ahead: shows each header that has come since the last look.
     pub(crate) fn scan(&mut self, mut see: impl FnMut(Frame)) {
         let mut at = self.scanned.max(self.current.end);
-        while let Some(frame) = self.buffer.get(at..).and_then(|octets| Frame::parse(octets, self.form)) {
+        while let Some(frame) = self
+            .buffer
+            .get(at..)
+            .and_then(|octets| Frame::parse(octets, self.form))
+        {
             if frame.length > self.limit {
                 break;
             }

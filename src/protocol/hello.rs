@@ -33,7 +33,11 @@ pub(crate) struct Hello {
 impl Hello {
     /// A hello without fields.
     pub(crate) fn new(role: Role) -> Self {
-        Self { role, version: VERSION, fields: Vec::new() }
+        Self {
+            role,
+            version: VERSION,
+            fields: Vec::new(),
+        }
     }
 
     /// Adds a field.
@@ -61,7 +65,10 @@ impl Hello {
     /// The payload of the frame.
     pub(crate) fn to_octets(&self) -> Vec<u8> {
         let mut octets = vec![self.role as u8, self.version];
-        let strings = self.fields.iter().flat_map(|(name, value)| [name.clone(), value.clone()]);
+        let strings = self
+            .fields
+            .iter()
+            .flat_map(|(name, value)| [name.clone(), value.clone()]);
         write_strings(&strings.collect::<Vec<_>>(), &mut octets);
         octets
     }
@@ -77,9 +84,19 @@ impl Hello {
             b'C' => Role::Child,
             other => return Err(Violation(format!("a hello of the unknown role {other}"))),
         };
-        let strings = if *version == VERSION { read_strings(rest)? } else { Vec::new() };
-        let fields = strings.chunks_exact(2).map(|pair| (pair[0].clone(), pair[1].clone()));
-        Ok(Self { role, version: *version, fields: fields.collect() })
+        let strings = if *version == VERSION {
+            read_strings(rest)?
+        } else {
+            Vec::new()
+        };
+        let fields = strings
+            .chunks_exact(2)
+            .map(|pair| (pair[0].clone(), pair[1].clone()));
+        Ok(Self {
+            role,
+            version: *version,
+            fields: fields.collect(),
+        })
     }
 }
 
@@ -123,12 +140,20 @@ pub(crate) struct Failure {
 impl Failure {
     /// A failure that is not a panic.
     pub(crate) fn new(code: FailureCode, message: impl Into<String>) -> Self {
-        Self { code, message: message.into(), place: String::new(), backtrace: String::new() }
+        Self {
+            code,
+            message: message.into(),
+            place: String::new(),
+            backtrace: String::new(),
+        }
     }
 
     /// The payload of the frame.
     pub(crate) fn to_octets(&self) -> Vec<u8> {
-        let code = CODES.iter().find(|(code, _)| *code == self.code).map_or("", |(_, name)| name);
+        let code = CODES
+            .iter()
+            .find(|(code, _)| *code == self.code)
+            .map_or("", |(_, name)| name);
         let strings = [code, &self.message, &self.place, &self.backtrace];
         let mut octets = Vec::new();
         write_strings(&strings.map(|text| text.as_bytes().to_vec()), &mut octets);
@@ -138,17 +163,32 @@ impl Failure {
     /// Reads the payload of a frame; a code of a later version is a refusal.
     pub(crate) fn parse(octets: &[u8]) -> Result<Self, Violation> {
         let strings = read_strings(octets)?;
-        let text = |index: usize| strings.get(index).map(|octets| String::from_utf8_lossy(octets).into_owned()).unwrap_or_default();
+        let text = |index: usize| {
+            strings
+                .get(index)
+                .map(|octets| String::from_utf8_lossy(octets).into_owned())
+                .unwrap_or_default()
+        };
         let name = text(0);
-        let code = CODES.iter().find(|(_, known)| *known == name).map_or(FailureCode::Refused, |(code, _)| *code);
-        Ok(Self { code, message: text(1), place: text(2), backtrace: text(3) })
+        let code = CODES
+            .iter()
+            .find(|(_, known)| *known == name)
+            .map_or(FailureCode::Refused, |(code, _)| *code);
+        Ok(Self {
+            code,
+            message: text(1),
+            place: text(2),
+            backtrace: text(3),
+        })
     }
 }
 
 fn write_strings(strings: &[Vec<u8>], octets: &mut Vec<u8>) {
-    <Octets as Serialiser<Vec<Vec<u8>>, _>>::encode(strings, &mut Output::new(octets)).expect("octet strings in memory can be written");
+    <Octets as Serialiser<Vec<Vec<u8>>, _>>::encode(strings, &mut Output::new(octets))
+        .expect("octet strings in memory can be written");
 }
 
 fn read_strings(octets: &[u8]) -> Result<Vec<Vec<u8>>, Violation> {
-    <Octets as Serialiser<Vec<Vec<u8>>>>::decode(&mut Input::new(octets)).map_err(|error| Violation(error.to_string()))
+    <Octets as Serialiser<Vec<Vec<u8>>>>::decode(&mut Input::new(octets))
+        .map_err(|error| Violation(error.to_string()))
 }

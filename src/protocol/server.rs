@@ -75,7 +75,9 @@ impl Requests {
         if self.begun {
             return true;
         }
-        let Some(first) = reader.rest().first_chunk::<4>() else { return false };
+        let Some(first) = reader.rest().first_chunk::<4>() else {
+            return false;
+        };
         self.begun = true;
         if u32::from_be_bytes(*first) == MAGIC {
             reader.set_form(Form::Full);
@@ -87,7 +89,9 @@ impl Requests {
     fn request(&mut self, frame: Frame, reader: &Reader) -> Result<Request, Violation> {
         match frame.kind {
             Some(Kind::Message) if frame.id == 0 => Err(Violation("a call with the id 0".into())),
-            Some(Kind::Message) if reader.form() == Form::Full && !self.greeted => Err(Violation("a call before hello".into())),
+            Some(Kind::Message) if reader.form() == Form::Full && !self.greeted => {
+                Err(Violation("a call before hello".into()))
+            }
             Some(Kind::Message) => Ok(self.call(frame.id)),
             Some(Kind::Cancel) => {
                 self.cancelled.remove(&frame.id);
@@ -97,26 +101,42 @@ impl Requests {
                 self.greeted = true;
                 Hello::parse(reader.octets()).map(Request::Hello)
             }
-            Some(kind) => Err(Violation(format!("a frame of kind {kind:?}, which a parent does not send here"))),
-            None => Err(Violation("a frame of a kind that this version does not know".into())),
+            Some(kind) => Err(Violation(format!(
+                "a frame of kind {kind:?}, which a parent does not send here"
+            ))),
+            None => Err(Violation(
+                "a frame of a kind that this version does not know".into(),
+            )),
         }
     }
 
     fn call(&mut self, id: u32) -> Request {
         self.started += 1;
         if self.cancelled.contains(&id) {
-            return Request::Refuse(id, Failure::new(FailureCode::Cancelled, "cancelled before it ran"));
+            return Request::Refuse(
+                id,
+                Failure::new(FailureCode::Cancelled, "cancelled before it ran"),
+            );
         }
         Request::Call(id)
     }
 
     fn too_long(&mut self, frame: Frame) -> Result<Request, Violation> {
         if frame.kind != Some(Kind::Message) || frame.id == 0 {
-            return Err(Violation(format!("a frame of {} octets that is no call", frame.length)));
+            return Err(Violation(format!(
+                "a frame of {} octets that is no call",
+                frame.length
+            )));
         }
         self.started += 1;
-        let text = format!("the request has {} octets, more than the child takes", frame.length);
-        Ok(Request::Refuse(frame.id, Failure::new(FailureCode::TooLong, text)))
+        let text = format!(
+            "the request has {} octets, more than the child takes",
+            frame.length
+        );
+        Ok(Request::Refuse(
+            frame.id,
+            Failure::new(FailureCode::TooLong, text),
+        ))
     }
 }
 
@@ -153,7 +173,8 @@ impl Replies {
     pub(crate) fn failed(self, id: u32, failure: &Failure) -> Vec<u8> {
         let mut octets = failure.to_octets();
         if octets.len() > self.limit as usize {
-            octets = Failure::new(failure.code, "the reason is longer than a frame may be").to_octets();
+            octets =
+                Failure::new(failure.code, "the reason is longer than a frame may be").to_octets();
         }
         frame(Kind::Failed, id, &octets)
     }

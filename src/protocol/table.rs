@@ -16,7 +16,12 @@ pub(crate) struct Table<S> {
 impl<S> Table<S> {
     /// A table whose ids go from 1 to `largest`.
     pub(crate) fn new(largest: u32) -> Self {
-        Self { slots: Self::ring(16), used: 0, next: 1, largest }
+        Self {
+            slots: Self::ring(16),
+            used: 0,
+            next: 1,
+            largest,
+        }
     }
 
     fn ring(size: usize) -> Box<[Option<(u32, S)>]> {
@@ -78,7 +83,11 @@ impl<S> Table<S> {
     }
 
     fn step(&mut self) {
-        self.next = if self.next == self.largest { 1 } else { self.next + 1 };
+        self.next = if self.next == self.largest {
+            1
+        } else {
+            self.next + 1
+        };
     }
 
     fn grow(&mut self) {
@@ -126,7 +135,10 @@ mod tests {
         let mut table = Table::new(u32::MAX);
         table.start_at(u32::MAX - 500);
         let ids: Vec<_> = (0..1000).map(|n| (table.insert(n), n)).collect();
-        assert!(ids.iter().all(|(id, n)| table.get(*id) == Some(n) && *id != 0));
+        assert!(
+            ids.iter()
+                .all(|(id, n)| table.get(*id) == Some(n) && *id != 0)
+        );
         assert!(ids.iter().all(|(id, n)| table.remove(*id) == Some(*n)));
         assert_eq!(table.len(), 0);
     }

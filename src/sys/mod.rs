@@ -33,10 +33,12 @@ pub(crate) use poll::{Interest, Ready};
 pub(crate) use poller::{PollEvent, Poller};
 pub(crate) use port::Port;
 pub(crate) use reap::{Process, Status, signal_name};
-pub(crate) use registry::registrations;
 pub use registry::Registration;
+pub(crate) use registry::registrations;
 pub(crate) use spawn::{own_program, spawn};
-pub(crate) use streams::{exit_now, parent_id, put_stdin, set_thread_name, take_stdin, take_stdout};
+pub(crate) use streams::{
+    exit_now, parent_id, put_stdin, set_thread_name, take_stdin, take_stdout,
+};
 
 use nix::errno::Errno;
 use std::io;
