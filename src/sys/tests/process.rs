@@ -175,7 +175,7 @@ fn a_child_without_a_pidfd_is_killed_and_reaped() {
             while let Ok(file) = std::fs::File::open("/dev/null") {
                 files.push(file);
             }
-            assert!(spawn(Command::new("sleep").arg("1000").stdin(Stdio::inherit())).is_err());
+            assert!(spawn(Command::new("sleep").arg("5").stdin(Stdio::inherit())).is_err());
             assert_eq!(
                 waitpid(None, Some(WaitPidFlag::WNOHANG)),
                 Err(nix::errno::Errno::ECHILD)
