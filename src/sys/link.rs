@@ -300,3 +300,27 @@ fn replace(old: &OwnedFd, new: &OwnedFd) -> io::Result<()> {
     super::retry(|| Errno::result(call()))?;
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sys::Port;
+
+    /// X4: the peer writes, and the input is ended, just after a read has found nothing.
+    #[test]
+    fn shutdown_read_does_not_overtake_octets() {
+        let (link, theirs) = Link::pair().unwrap();
+        let port = Port::from_socket(theirs).unwrap();
+        let overtaken = link.unless_ended(|| {
+            let nothing = link
+                .carrier
+                .recv(&mut Vec::new(), 9, MsgFlags::MSG_DONTWAIT)?;
+            port.send_all(b"x")?;
+            link.shutdown_read();
+            Ok(nothing)
+        });
+        assert_eq!(overtaken.unwrap(), None, "it is not the end yet");
+        assert_eq!(link.try_recv(&mut Vec::new(), 9).unwrap(), Some(1));
+        assert_eq!(link.try_recv(&mut Vec::new(), 9).unwrap(), Some(0));
+    }
+}

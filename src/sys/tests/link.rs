@@ -6,7 +6,6 @@ use std::io::{ErrorKind, IoSlice};
 use std::net::{TcpListener, TcpStream};
 use std::os::fd::AsFd;
 use std::process::Command;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 /// X20.
@@ -154,17 +153,19 @@ fn a_reset_is_an_end_of_input() {
 
 #[test]
 fn shutdown_write_is_the_peers_end_of_input() {
-    for (link, port) in both_kinds() {
-        link.try_send(&[IoSlice::new(b"x")]).unwrap();
-        link.shutdown_write().unwrap();
-        link.shutdown_write().unwrap();
-        let refused = link.try_send(&[IoSlice::new(b"y")]).unwrap_err();
-        assert_eq!(refused.kind(), ErrorKind::BrokenPipe);
-        assert_eq!(port.recv(&mut Vec::new(), 9).unwrap(), 1);
-        assert_eq!(port.recv(&mut Vec::new(), 9).unwrap(), 0);
-        port.send_all(b"reply").unwrap();
-        assert_eq!(link.recv(&mut Vec::new(), 9).unwrap(), 5);
-    }
+    soon(|| {
+        for (link, port) in both_kinds() {
+            link.try_send(&[IoSlice::new(b"x")]).unwrap();
+            link.shutdown_write().unwrap();
+            link.shutdown_write().unwrap();
+            let refused = link.try_send(&[IoSlice::new(b"y")]).unwrap_err();
+            assert_eq!(refused.kind(), ErrorKind::BrokenPipe);
+            assert_eq!(port.recv(&mut Vec::new(), 9).unwrap(), 1);
+            assert_eq!(port.recv(&mut Vec::new(), 9).unwrap(), 0);
+            port.send_all(b"reply").unwrap();
+            assert_eq!(link.recv(&mut Vec::new(), 9).unwrap(), 5);
+        }
+    });
 }
 
 #[test]
@@ -198,29 +199,6 @@ fn shutdown_read_wakes_a_blocked_reader() {
                 link.shutdown_read();
                 assert_eq!(reader.join().unwrap(), 0);
             });
-        }
-    });
-}
-
-/// X4: what was written before `shutdown_read` is never taken for nothing.
-#[test]
-fn shutdown_read_does_not_overtake_octets() {
-    soon(|| {
-        for (link, port) in (0..2000).flat_map(|_| both_kinds()) {
-            let reading = AtomicBool::new(false);
-            let mut found = Vec::new();
-            std::thread::scope(|scope| {
-                scope.spawn(|| {
-                    while !reading.load(Ordering::Relaxed) {
-                        std::hint::spin_loop();
-                    }
-                    port.send_all(b"x").unwrap();
-                    link.shutdown_read();
-                });
-                reading.store(true, Ordering::Relaxed);
-                while link.try_recv(&mut found, 9).unwrap() != Some(0) {}
-            });
-            assert_eq!(found, b"x");
         }
     });
 }

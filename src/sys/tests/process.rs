@@ -4,7 +4,7 @@ use super::{alone, limit_descriptors, open_descriptors, text};
 use crate::sys::{Process, Status, own_program, parent_id, spawn};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::signal::{SigHandler, Signal, signal};
-use nix::sys::wait::waitpid;
+use nix::sys::wait::{WaitPidFlag, waitpid};
 use nix::unistd::Pid;
 use std::io::{ErrorKind, Read};
 use std::os::unix::fs::OpenOptionsExt;
@@ -106,6 +106,7 @@ fn with_sigchld_ignored_the_status_is_unknown() {
 fn somebody_else_may_reap() {
     let process = shell("exit 3");
     waitpid(Pid::from_raw(process.pid() as i32), None).unwrap();
+    process.signal(libc::SIGKILL).unwrap();
     assert_eq!(status_of(&process), Status::Unknown);
     process.signal(libc::SIGKILL).unwrap();
 }
@@ -174,8 +175,11 @@ fn a_child_without_a_pidfd_is_killed_and_reaped() {
             while let Ok(file) = std::fs::File::open("/dev/null") {
                 files.push(file);
             }
-            assert!(spawn(Command::new("sleep").arg("1000").stdin(Stdio::inherit())).is_err());
-            assert_eq!(nix::sys::wait::wait(), Err(nix::errno::Errno::ECHILD));
+            assert!(spawn(Command::new("sleep").arg("5").stdin(Stdio::inherit())).is_err());
+            assert_eq!(
+                waitpid(None, Some(WaitPidFlag::WNOHANG)),
+                Err(nix::errno::Errno::ECHILD)
+            );
         },
     );
 }

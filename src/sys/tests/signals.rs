@@ -71,7 +71,7 @@ fn storm(wait: impl FnOnce(), end: impl FnOnce() + Send) {
     let (target, over) = (gettid(), AtomicBool::new(false));
     thread::scope(|scope| {
         scope.spawn(|| {
-            while INTERRUPTIONS.load(Ordering::Relaxed) < 300 {
+            while INTERRUPTIONS.load(Ordering::Relaxed) < 300 && !over.load(Ordering::Relaxed) {
                 interrupt(target);
             }
             end();
@@ -79,9 +79,18 @@ fn storm(wait: impl FnOnce(), end: impl FnOnce() + Send) {
                 interrupt(target);
             }
         });
+        let _calm = Calm(&over);
         wait();
-        over.store(true, Ordering::Relaxed);
     });
+}
+
+/// Ends the storm, even after a panic.
+struct Calm<'a>(&'a AtomicBool);
+
+impl Drop for Calm<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
 }
 
 fn interrupt(thread: nix::unistd::Pid) {

@@ -13,6 +13,7 @@ fn stdin_is_moved_away() {
     if std::env::var_os(BODY).is_none() {
         let mut child = again("streams::stdin_is_moved_away")
             .stdin(Stdio::piped())
+            .stdout(Stdio::null())
             .spawn()
             .unwrap();
         child.stdin.take().unwrap().write_all(b"frame").unwrap();
