@@ -152,13 +152,20 @@ impl Session {
         let limit = hello
             .and_then(|hello| hello.number("max-message"))
             .unwrap_or(MAX_MESSAGE);
+        let names = hello
+            .map(|hello| hello.text("descriptors"))
+            .unwrap_or_default();
+        let page = place(&names, self.descriptors);
         if hello.is_some() {
-            let own = Hello::new(Role::Child)
+            let mut own = Hello::new(Role::Child)
                 .with("worker", worker)
                 .with("serialiser", serialiser)
                 .with("backend", backend)
                 .with("max-message", MAX_MESSAGE.to_string())
                 .with("pid", std::process::id().to_string());
+            if page.is_some() {
+                own = own.with("counts", "started");
+            }
             if self.port.send_all(&Replies::hello(&own)).is_err() {
                 exit(0);
             }
@@ -167,15 +174,11 @@ impl Session {
             .and_then(|hello| hello.field("init"))
             .unwrap_or_default()
             .to_vec();
-        let names = hello
-            .map(|hello| hello.text("descriptors"))
-            .unwrap_or_default();
         let at_once = hello.is_some_and(|hello| hello.field("parent-death") == Some(b"exit"));
         let outgoing = Arc::new(Outgoing::new(self.port, self.reader.form(), limit));
         if at_once {
             go_with_parent(Arc::clone(&outgoing));
         }
-        let page = place(&names, self.descriptors);
         Conversation {
             outgoing,
             reader: self.reader,
