@@ -1,7 +1,8 @@
 //! The blocking server: one call at a time, in the order they came.
 //!
-//! It reads as much as there is, runs what it has read call by call, and writes
-//! each answer before the next call starts. At the end of input it is done.
+//! It reads as much as there is and runs what it has read call by call. When
+//! answers are written is up to [`Outgoing`](super::outgoing::Outgoing), but
+//! they are before it sleeps. At the end of input it is done.
 
 use std::sync::atomic::Ordering;
 
@@ -50,6 +51,9 @@ pub(super) fn serve(mut conversation: Conversation, work: &mut Work<'_>) -> i32 
 }
 
 fn more(conversation: &mut Conversation) -> bool {
+    if conversation.outgoing.flush().is_err() {
+        return false;
+    }
     let room = conversation.reader.room();
     let count = conversation
         .outgoing
@@ -76,13 +80,14 @@ fn answer(
     work: &mut Work<'_>,
     frame: &mut Vec<u8>,
 ) -> Result<(), i32> {
-    if let Some(page) = &conversation.page {
+    if let Some(page) = conversation.outgoing.page() {
         page.started()
             .store(conversation.requests.started(), Ordering::Release);
     }
     start(frame);
     let done = work(conversation.reader.octets(), frame);
-    let sent = done.map(|()| conversation.outgoing.message(id, frame));
+    let more = conversation.reader.has_whole();
+    let sent = done.map(|()| conversation.outgoing.result(id, frame, more));
     if frame.capacity() > KEEP {
         *frame = Vec::new();
     }

@@ -33,8 +33,6 @@ pub(super) struct Conversation {
     pub(super) requests: Requests,
     /// The arguments of `init`.
     pub(super) init: Vec<u8>,
-    /// Where the parent sees how many calls were started.
-    pub(super) page: Option<Page>,
 }
 
 impl Session {
@@ -143,6 +141,7 @@ impl Session {
         let limit = hello
             .and_then(|hello| hello.number("max-message"))
             .unwrap_or(MAX_MESSAGE);
+        let mut place = 0;
         if hello.is_some() {
             let own = Hello::new(Role::Child)
                 .with("worker", worker)
@@ -150,9 +149,11 @@ impl Session {
                 .with("backend", backend)
                 .with("max-message", MAX_MESSAGE.to_string())
                 .with("pid", std::process::id().to_string());
-            if self.port.send_all(&Replies::hello(&own)).is_err() {
+            let frame = Replies::hello(&own);
+            if self.port.send_all(&frame).is_err() {
                 exit(0);
             }
+            place = frame.len() as u64;
         }
         let init = hello
             .and_then(|hello| hello.field("init"))
@@ -162,17 +163,17 @@ impl Session {
             .map(|hello| hello.text("descriptors"))
             .unwrap_or_default();
         let at_once = hello.is_some_and(|hello| hello.field("parent-death") == Some(b"exit"));
-        let outgoing = Arc::new(Outgoing::new(self.port, self.reader.form(), limit));
+        let page = put_in_place(&names, self.descriptors);
+        let form = self.reader.form();
+        let outgoing = Arc::new(Outgoing::new(self.port, form, limit, page, place));
         if at_once {
             go_with_parent(Arc::clone(&outgoing));
         }
-        let page = place(&names, self.descriptors);
         Conversation {
             outgoing,
             reader: self.reader,
             requests: self.requests,
             init,
-            page,
         }
     }
 
@@ -205,11 +206,11 @@ impl Session {
 }
 
 /// Puts the descriptors that came with hello where they belong.
-fn place(names: &str, descriptors: Vec<OwnedFd>) -> Option<Page> {
+fn put_in_place(names: &str, descriptors: Vec<OwnedFd>) -> Option<Page> {
     let mut page = None;
     for (name, descriptor) in names.split(',').zip(descriptors) {
         match name {
-            "started" => page = Page::open(descriptor).ok(),
+            "page" => page = Page::open(descriptor).ok(),
             "stdin" => drop(sys::put_stdin(descriptor)),
             _ => {}
         }

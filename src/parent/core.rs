@@ -16,7 +16,6 @@
 //! * The stream ends, but it does not exit: it is killed after [`GRACE`].
 
 use std::collections::VecDeque;
-use std::sync::Arc;
 use std::task::Waker;
 use std::thread::ThreadId;
 use std::time::{Duration, Instant};
@@ -334,14 +333,19 @@ impl Core {
     // --- reading ---
 
     /// The reader is put down; octets have come.
-    pub(super) fn came(&mut self, mut reader: Reader) {
+    pub(super) fn came(&mut self, reader: Reader) {
+        self.absorb(reader, Self::stop_reading);
+    }
+
+    /// Takes all whole frames, and then puts the reader down in this way.
+    fn absorb(&mut self, mut reader: Reader, put_down: impl FnOnce(&mut Self, Reader)) {
         let mut notices = std::mem::take(&mut self.notices);
         let absorbed = self.caller.absorb(&mut reader, &mut notices);
         for notice in notices.drain(..) {
             self.notice(notice);
         }
         self.notices = notices;
-        self.stop_reading(reader);
+        put_down(self, reader);
         if self.delivery.is_full() {
             // A callback that waits must hear that nothing more will be read.
             self.wake_parked();
@@ -407,7 +411,16 @@ impl Core {
     }
 
     /// The reader is put down; nothing will come any more.
-    pub(super) fn end_of_input(&mut self, reader: Reader) {
+    pub(super) fn end_of_input(&mut self, mut reader: Reader) {
+        let rescued = self.life.rescue(reader.received());
+        if !rescued.is_empty() {
+            reader.buffer().extend_from_slice(&rescued);
+            return self.absorb(reader, Self::end_of_stream);
+        }
+        self.end_of_stream(reader);
+    }
+
+    fn end_of_stream(&mut self, reader: Reader) {
         if !self.life.is_greeted() {
             let came = crate::protocol::show(reader.rest());
             let came = if reader.rest().is_empty() {
@@ -594,5 +607,3 @@ pub(super) fn is_this(thread: Option<ThreadId>) -> bool {
 
 /// Calls that are done but wait for deliveries before them.
 pub(super) type Barred = VecDeque<u32>;
-/// What the parent keeps of the page it shares with the child.
-pub(super) type Count = Arc<dyn Fn() -> u64 + Send + Sync>;

@@ -132,12 +132,14 @@ impl<W: Wire> Driver<W> {
     ) -> Option<T> {
         let mut core = self.lock();
         loop {
-            if core.has_unwritten() {
+            let mut found = take(&mut core);
+            if found.is_none() && core.has_unwritten() {
                 core = self.flush(core);
+                found = take(&mut core);
             }
-            if let Some(found) = take(&mut core) {
+            if found.is_some() {
                 self.release(core);
-                return Some(found);
+                return found;
             }
             if deadline.is_some_and(|deadline| Instant::now() >= deadline) {
                 self.release(core);
@@ -166,10 +168,11 @@ impl<W: Wire> Driver<W> {
     ) -> Poll<T> {
         let waker = context.waker().clone();
         let mut core = self.lock();
-        if core.has_unwritten() {
+        let mut found = take(&mut core);
+        if found.is_none() && core.has_unwritten() {
             core = self.flush(core);
+            found = take(&mut core);
         }
-        let found = take(&mut core);
         if found.is_none() {
             core.enlist(want, Waking::Task(waker));
         }

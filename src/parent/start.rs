@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::connection::{Capture, Charge, Connection};
-use super::core::{Core, Count, EventSink, Waiter};
+use super::core::{Core, EventSink, Waiter};
 use super::delivery::{Courier, Delivery, EventLimits, Handlers};
 use super::driver::Driver;
 use super::helper::Helper;
@@ -142,9 +142,6 @@ impl Plan {
             send_hello(&started.link, &mut caller, &descriptors);
         }
         let pid = started.process.as_ref().map(Process::pid);
-        let count = page.map(|page| {
-            Arc::new(move || page.started().load(std::sync::atomic::Ordering::Acquire)) as Count
-        });
         let expected = Expected {
             worker: self.name.into(),
             serialiser: self.serialiser,
@@ -153,7 +150,7 @@ impl Plan {
             expected,
             pid,
             hello.is_some().then_some(self.settings.hello_timeout),
-            count,
+            page,
         );
         let delivery = Delivery::new(sink, self.settings.events, handlers.on_destroy.is_some());
         let form = if hello.is_some() {
@@ -217,7 +214,7 @@ impl Plan {
 
     fn hello(&self, init: Vec<u8>, socket: bool, page: bool) -> Hello {
         let names = [
-            ("started", page),
+            ("page", page),
             ("stdin", self.settings.stdin.is_some() && socket),
         ];
         let descriptors: Vec<_> = names

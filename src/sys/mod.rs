@@ -28,7 +28,7 @@ mod tests;
 
 pub(crate) use link::{Link, set_nonblocking};
 pub(crate) use octets::MAX_DESCRIPTORS;
-pub(crate) use page::Page;
+pub(crate) use page::{Page, RING};
 pub(crate) use poll::{Interest, Ready};
 pub(crate) use poller::{PollEvent, Poller};
 pub(crate) use port::Port;
