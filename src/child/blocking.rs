@@ -8,7 +8,7 @@ use std::sync::atomic::Ordering;
 
 use super::outgoing::{Unsent, start};
 use super::session::{Conversation, FAILED};
-use crate::protocol::{Failure, FailureCode, Form, Request};
+use crate::protocol::{Failure, FailureCode, Form, Reader, Request};
 
 /// What the parent is told of how calls run here: one after the other.
 pub(super) const NAME: &str = "blocking";
@@ -54,10 +54,20 @@ fn more(conversation: &mut Conversation) -> bool {
     if conversation.outgoing.flush().is_err() {
         return false;
     }
-    let room = conversation.reader.room();
-    let count = conversation
-        .outgoing
-        .recv(conversation.reader.buffer(), room);
+    let Conversation {
+        outgoing,
+        reader,
+        spin,
+        ..
+    } = conversation;
+    let room = reader.room();
+    let look = |reader: &mut Reader| outgoing.try_recv(reader.buffer(), room);
+    let found = if reader.is_empty() {
+        spin.look(|| look(reader))
+    } else {
+        None
+    };
+    let count = found.unwrap_or_else(|| outgoing.recv(reader.buffer(), room));
     conversation.requests.look_ahead(&mut conversation.reader);
     count > 0
 }

@@ -113,6 +113,11 @@ impl Outgoing {
         self.port.recv(buffer, room).unwrap_or(0)
     }
 
+    /// Reads without blocking: `None` if there is nothing yet.
+    pub(crate) fn try_recv(&self, buffer: &mut Vec<u8>, room: usize) -> Option<usize> {
+        self.port.try_recv(buffer, room).unwrap_or(Some(0))
+    }
+
     pub(crate) fn wait_hang_up(&self) -> io::Result<()> {
         self.port.wait_hang_up()
     }

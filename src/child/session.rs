@@ -8,6 +8,7 @@ use std::sync::Arc;
 use super::outgoing::Outgoing;
 use crate::protocol::{Form, Hello, Reader, Replies, Request, Requests, Role, VERSION};
 use crate::registry::Registered;
+use crate::spin::Spin;
 use crate::sys::{self, Page, Port};
 
 /// The longest message unless the parent says otherwise.
@@ -31,6 +32,7 @@ pub(super) struct Conversation {
     pub(super) outgoing: Arc<Outgoing>,
     pub(super) reader: Reader,
     pub(super) requests: Requests,
+    pub(super) spin: Spin,
     /// The arguments of `init`.
     pub(super) init: Vec<u8>,
 }
@@ -159,6 +161,7 @@ impl Session {
             .and_then(|hello| hello.field("init"))
             .unwrap_or_default()
             .to_vec();
+        let spins = hello.is_some_and(|hello| hello.field("spin") != Some(b"no"));
         let names = hello
             .map(|hello| hello.text("descriptors"))
             .unwrap_or_default();
@@ -173,6 +176,7 @@ impl Session {
             outgoing,
             reader: self.reader,
             requests: self.requests,
+            spin: Spin::new(spins),
             init,
         }
     }

@@ -23,10 +23,9 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
-use super::core::{Core, Waking};
+use super::core::{Core, Reading, Waking};
 use super::roles::{TICK, Ticket};
 use super::wire::Wire;
-use crate::protocol::Reader;
 use crate::sync::{Guard, Mutex, current, park_until};
 use crate::sys::Interest;
 
@@ -146,13 +145,13 @@ impl<W: Wire> Driver<W> {
                 return None;
             }
             // What has come already waits for callbacks, not for octets.
-            let reader = if core.has_come(want) {
+            let reading = if core.has_come(want) {
                 None
             } else {
                 core.lead()
             };
-            core = match reader {
-                Some(reader) => self.lead(core, reader, deadline),
+            core = match reading {
+                Some(reading) => self.lead(core, reading, deadline),
                 None => self.follow(core, want, deadline),
             };
         }
@@ -184,26 +183,27 @@ impl<W: Wire> Driver<W> {
     fn lead<'a>(
         &'a self,
         mut core: Guard<'a, Core>,
-        mut reader: Reader,
+        mut reading: Reading,
         deadline: Option<Instant>,
     ) -> Guard<'a, Core> {
         let writes = core.must_write();
+        let spins = core.expects_answer();
         self.settle(&mut core);
         drop(core);
-        let (got, writable) = self.receive(&mut reader, writes, deadline);
+        let (got, writable) = self.receive(&mut reading, writes, spins, deadline);
         let mut core = self.lock();
         if writable {
             core.roles.unblock();
         }
-        self.put_down(&mut core, reader, &got);
+        self.put_down(&mut core, reading, &got);
         self.wake_others(core)
     }
 
-    fn put_down(&self, core: &mut Core, reader: Reader, got: &Got) {
+    fn put_down(&self, core: &mut Core, reading: Reading, got: &Got) {
         match got {
-            Got::Octets => core.came(reader),
-            Got::End => core.end_of_input(reader),
-            Got::Nothing => core.stop_reading(reader),
+            Got::Octets => core.came(reading),
+            Got::End => core.end_of_input(reading),
+            Got::Nothing => core.stop_reading(reading),
         }
         self.attend(core);
     }
@@ -231,8 +231,21 @@ impl<W: Wire> Driver<W> {
         self.lock()
     }
 
-    fn receive(&self, reader: &mut Reader, writes: bool, deadline: Option<Instant>) -> (Got, bool) {
+    fn receive(
+        &self,
+        reading: &mut Reading,
+        writes: bool,
+        spins: bool,
+        deadline: Option<Instant>,
+    ) -> (Got, bool) {
+        let Reading { reader, spin } = reading;
         let room = reader.room();
+        if spins && !writes && reader.is_empty() {
+            let look = || self.wire.try_recv(reader.buffer(), room).transpose();
+            if let Some(count) = spin.look(look) {
+                return (Got::from(count.map(Some)), false);
+            }
+        }
         if !writes && deadline.is_none() {
             let count = self.wire.recv(reader.buffer(), room);
             return (Got::from(count.map(Some)), false);
@@ -293,14 +306,15 @@ impl<W: Wire> Driver<W> {
     pub(crate) fn readable(&self) {
         for _ in 0..ROUNDS {
             let mut core = self.lock();
-            let Some(mut reader) = core.help() else {
+            let Some(mut reading) = core.help() else {
                 return self.release(core);
             };
             drop(core);
+            let reader = &mut reading.reader;
             let room = reader.room();
             let got = Got::from(self.wire.try_recv(reader.buffer(), room));
             core = self.lock();
-            self.put_down(&mut core, reader, &got);
+            self.put_down(&mut core, reading, &got);
             self.release(core);
             if !matches!(got, Got::Octets) {
                 return;
