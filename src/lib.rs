@@ -16,6 +16,8 @@ mod worker;
 pub use child::{Child, Events, Function, NoEvents};
 pub use error::{Crash, Error, ExitStatus, Fold, Folded, Panic, Started};
 pub use offspring_serialisers::*;
+// The glob hides behind this crate's own `Error`.
+pub use offspring_serialisers::Error as SerialiserError;
 pub use parent::{Builder, Call, EventIter, EventStream, Join, Ready, Rpc};
 pub use signature::{Signature, Whole};
 pub use worker::Worker;

@@ -30,6 +30,9 @@ pub trait Signature: sealed::Sealed + 'static {
     type Call;
     #[doc(hidden)]
     fn enter(arguments: Self::Arguments) -> Self::Call;
+    /// The arguments if there are none, whatever the serialiser makes of that.
+    #[doc(hidden)]
+    fn nothing() -> Option<Self::Arguments>;
 }
 
 /// Arguments that are one value, and not a tuple with an element for each.
@@ -60,9 +63,14 @@ impl<A: 'static, R: 'static> Signature for Whole<fn(A) -> R> {
     fn enter(arguments: A) -> Entire<A> {
         Entire(arguments)
     }
+    fn nothing() -> Option<A> {
+        None
+    }
 }
 
 macro_rules! signatures {
+    (@nothing) => { Some(()) };
+    (@nothing $($name:ident)+) => { None };
     ($($name:ident),*) => {
         impl<R: 'static, $($name: 'static),*> sealed::Sealed for fn($($name),*) -> R {}
         impl<R: 'static, $($name: 'static),*> Signature for fn($($name),*) -> R {
@@ -71,6 +79,9 @@ macro_rules! signatures {
             type Call = Self::Arguments;
             fn enter(arguments: Self::Arguments) -> Self::Arguments {
                 arguments
+            }
+            fn nothing() -> Option<Self::Arguments> {
+                signatures!(@nothing $($name)*)
             }
         }
     };

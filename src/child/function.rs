@@ -127,9 +127,10 @@ where
         let conversation = self.session.greet(self.worker, S::NAME, blocking::NAME);
         let events = Events::new(&conversation.outgoing, self.events);
         let made = shield(FailureCode::Panic, || {
-            let arguments =
-                <S as Serialiser<I::Arguments>>::decode(&mut Input::new(&conversation.init));
-            let arguments = arguments
+            let decode =
+                || <S as Serialiser<I::Arguments>>::decode(&mut Input::new(&conversation.init));
+            let arguments = I::nothing()
+                .map_or_else(decode, Ok)
                 .map_err(|error| format!("its arguments could not be decoded: {error}"))?;
             init.call(&mut (), I::enter(arguments), &events)
                 .map_err(|error| error.to_string())

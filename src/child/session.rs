@@ -77,13 +77,22 @@ impl Session {
         };
         while !session.requests.has_begun(&mut session.reader) {
             if !session.read()? {
-                exit(0);
+                session.end_before_the_start();
             }
         }
         if session.reader.form() == Form::Full {
             session.hello = Some(session.read_hello()?);
         }
         Ok(session)
+    }
+
+    /// A parent that asks for nothing is no error; half a header is.
+    fn end_before_the_start(&self) -> ! {
+        if self.reader.is_empty() {
+            exit(0);
+        }
+        eprintln!("offspring: the input ended in the middle of a frame");
+        exit(FAILED)
     }
 
     fn read(&mut self) -> io::Result<bool> {
