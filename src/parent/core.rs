@@ -123,6 +123,8 @@ pub(crate) struct Core {
     callbacks: usize,
     /// The helper will flush.
     flush_due: bool,
+    /// When the helper will look for a leader.
+    tick_at: Option<Instant>,
     signals: Vec<i32>,
     alarm: Option<Instant>,
 }
@@ -149,6 +151,7 @@ impl Core {
             tasks: 0,
             callbacks: 0,
             flush_due: false,
+            tick_at: None,
             signals: Vec::new(),
         }
     }
@@ -524,21 +527,28 @@ impl Core {
         self.roles.is_blocked() && self.has_unwritten()
     }
 
-    /// The writer is back with what it could not write.
+    /// The writer is back with what it could not write. True if somebody else
+    /// came to write meanwhile.
     pub(super) fn wrote(
         &mut self,
         count: usize,
         unwritten: Outbox,
         last: &std::io::Result<Option<usize>>,
-    ) {
+    ) -> bool {
         self.caller.wrote(count);
         self.caller.outbox().put_back(unwritten);
-        self.roles.wrote(matches!(last, Ok(None)));
+        let again = self.roles.wrote(matches!(last, Ok(None)));
         if last.is_err() {
             // Nobody reads any more. How the child ended comes from elsewhere.
             self.caller.outbox().clear();
             self.life.shut_down();
         }
+        again
+    }
+
+    /// The helper looks for a leader then.
+    pub(super) fn tick_at(&mut self, at: Instant) {
+        self.tick_at = Some(at);
     }
 
     /// Octets may lie for a while: true if the helper must be told.
@@ -550,7 +560,9 @@ impl Core {
 
     pub(super) fn ticked(&mut self, now: Instant) {
         self.flush_due = false;
-        self.roles.ticked();
+        if self.tick_at.take_if(|at| *at <= now).is_some() {
+            self.roles.ticked();
+        }
         if let Some(signal) = self.life.alarm(now) {
             self.signals.push(signal);
         }

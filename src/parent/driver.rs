@@ -26,6 +26,7 @@ use std::time::{Duration, Instant};
 use super::core::{Core, Reading, Waking};
 use super::roles::{TICK, Ticket};
 use super::wire::Wire;
+use crate::protocol::Outbox;
 use crate::sync::{Guard, Mutex, current, park_until};
 use crate::sys::Interest;
 
@@ -100,7 +101,9 @@ impl<W: Wire> Driver<W> {
             self.wire.watch_write(on);
         }
         if orders.tick {
-            self.wire.tick_at(Instant::now() + TICK);
+            let at = Instant::now() + TICK;
+            core.tick_at(at);
+            self.wire.tick_at(at);
         }
         if core.may_shut_down() {
             self.wire.shutdown_write();
@@ -280,26 +283,33 @@ impl<W: Wire> Driver<W> {
         core
     }
 
-    /// Writes until nothing is left or the socket is full. Does nothing if
-    /// somebody else is at it: the writer looks again before it stops.
+    /// Writes what is there, or until the socket is full. If somebody else is
+    /// at it, he is asked to look once more.
     pub(crate) fn flush<'a>(&'a self, mut core: Guard<'a, Core>) -> Guard<'a, Core> {
-        while core.has_unwritten() && core.roles.write() {
+        let mut again = true;
+        while again && core.has_unwritten() && core.roles.write() {
             let mut batch = std::mem::take(core.caller.outbox());
             drop(core);
-            let mut written = 0;
-            let mut left = Ok(Some(0));
-            while !batch.is_empty() {
-                let mut slices = [IoSlice::new(&[]); PIECES];
-                let count = batch.slices(&mut slices);
-                left = self.wire.try_send(&slices[..count]);
-                let Ok(Some(sent)) = left else { break };
-                batch.consume(sent);
-                written += sent;
-            }
+            let (written, last) = self.write(&mut batch);
             core = self.lock();
-            core.wrote(written, batch, &left);
+            again = core.wrote(written, batch, &last);
         }
         core
+    }
+
+    /// Writes a batch as far as the socket takes it.
+    fn write(&self, batch: &mut Outbox) -> (usize, std::io::Result<Option<usize>>) {
+        let mut written = 0;
+        let mut last = Ok(Some(0));
+        while !batch.is_empty() {
+            let mut slices = [IoSlice::new(&[]); PIECES];
+            let count = batch.slices(&mut slices);
+            last = self.wire.try_send(&slices[..count]);
+            let Ok(Some(sent)) = last else { break };
+            batch.consume(sent);
+            written += sent;
+        }
+        (written, last)
     }
 
     /// For the helper: there is something to read.
