@@ -152,14 +152,21 @@ impl Session {
         let limit = hello
             .and_then(|hello| hello.number("max-message"))
             .unwrap_or(MAX_MESSAGE);
+        let names = hello
+            .map(|hello| hello.text("descriptors"))
+            .unwrap_or_default();
+        let page = put_in_place(&names, self.descriptors);
         let mut place = 0;
         if hello.is_some() {
-            let own = Hello::new(Role::Child)
+            let mut own = Hello::new(Role::Child)
                 .with("worker", worker)
                 .with("serialiser", serialiser)
                 .with("backend", backend)
                 .with("max-message", MAX_MESSAGE.to_string())
                 .with("pid", std::process::id().to_string());
+            if page.is_some() {
+                own = own.with("counts", "started");
+            }
             let frame = Replies::hello(&own);
             if self.port.send_all(&frame).is_err() {
                 exit(0);
@@ -171,11 +178,7 @@ impl Session {
             .unwrap_or_default()
             .to_vec();
         let spins = hello.is_some_and(|hello| hello.field("spin") != Some(b"no"));
-        let names = hello
-            .map(|hello| hello.text("descriptors"))
-            .unwrap_or_default();
         let at_once = hello.is_some_and(|hello| hello.field("parent-death") == Some(b"exit"));
-        let page = put_in_place(&names, self.descriptors);
         let form = self.reader.form();
         let outgoing = Arc::new(Outgoing::new(self.port, form, limit, page, place));
         if at_once {

@@ -88,8 +88,9 @@ impl<F, S, E: Send + 'static> Builder<F, S, E> {
     /// Starts another program instead of this one. It calls
     /// [`Worker::serve`](crate::Worker::serve) on a worker with the same name,
     /// types and serialiser, and is given a socket as its stdin; what it prints
-    /// goes to its stdout as usual. Arguments, environment, directory, stdout
-    /// and stderr are the command's.
+    /// goes to its stdout as usual (in the [plain](Self::plain) form stdout is
+    /// the link, too). Arguments, environment, directory, stdout and stderr are
+    /// the command's.
     pub fn program(mut self, command: Command) -> Self {
         self.plan.launch = Launch::Program(command);
         self

@@ -90,6 +90,9 @@ impl Life {
         self.check(hello)?;
         self.greeted = true;
         self.hello_by = None;
+        if hello.field("counts") != Some(b"started") {
+            self.count = None;
+        }
         self.one_by_one = hello.field("backend") == Some(b"blocking");
         Ok(())
     }

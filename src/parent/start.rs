@@ -187,7 +187,8 @@ impl Plan {
                     .env(VARIABLE, std::process::id().to_string());
                 self.run(command, false)
             }
-            Launch::Program(command) => self.run(command, false),
+            // Without a hello it cannot know that its stdin is both ways.
+            Launch::Program(command) => self.run(command, self.settings.plain),
             Launch::Command(command) => self.run(command, true),
             Launch::Socket(socket) => linked(Link::from_socket(socket)),
             Launch::Pair(read, write) => linked(Link::from_pair(read, write)),
