@@ -7,6 +7,7 @@ mod parent;
 mod protocol;
 mod registry;
 mod signature;
+mod spin;
 mod startup;
 mod sync;
 mod sys;

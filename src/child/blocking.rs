@@ -1,13 +1,14 @@
 //! The blocking server: one call at a time, in the order they came.
 //!
-//! It reads as much as there is, runs what it has read call by call, and writes
-//! each answer before the next call starts. At the end of input it is done.
+//! It reads as much as there is and runs what it has read call by call. When
+//! answers are written is up to [`Outgoing`](super::outgoing::Outgoing), but
+//! they are before it sleeps. At the end of input it is done.
 
 use std::sync::atomic::Ordering;
 
 use super::outgoing::{Unsent, start};
 use super::session::{Conversation, FAILED};
-use crate::protocol::{Failure, FailureCode, Form, Request};
+use crate::protocol::{Failure, FailureCode, Form, Reader, Request};
 
 /// What the parent is told of how calls run here: one after the other.
 pub(super) const NAME: &str = "blocking";
@@ -50,10 +51,23 @@ pub(super) fn serve(mut conversation: Conversation, work: &mut Work<'_>) -> i32 
 }
 
 fn more(conversation: &mut Conversation) -> bool {
-    let room = conversation.reader.room();
-    let count = conversation
-        .outgoing
-        .recv(conversation.reader.buffer(), room);
+    if conversation.outgoing.flush().is_err() {
+        return false;
+    }
+    let Conversation {
+        outgoing,
+        reader,
+        spin,
+        ..
+    } = conversation;
+    let room = reader.room();
+    let look = |reader: &mut Reader| outgoing.try_recv(reader.buffer(), room);
+    let found = if reader.is_empty() {
+        spin.look(|| look(reader))
+    } else {
+        None
+    };
+    let count = found.unwrap_or_else(|| outgoing.recv(reader.buffer(), room));
     conversation.requests.look_ahead(&mut conversation.reader);
     count > 0
 }
@@ -76,13 +90,14 @@ fn answer(
     work: &mut Work<'_>,
     frame: &mut Vec<u8>,
 ) -> Result<(), i32> {
-    if let Some(page) = &conversation.page {
+    if let Some(page) = conversation.outgoing.page() {
         page.started()
             .store(conversation.requests.started(), Ordering::Release);
     }
     start(frame);
     let done = work(conversation.reader.octets(), frame);
-    let sent = done.map(|()| conversation.outgoing.message(id, frame));
+    let more = conversation.reader.has_whole();
+    let sent = done.map(|()| conversation.outgoing.result(id, frame, more));
     if frame.capacity() > KEEP {
         *frame = Vec::new();
     }

@@ -95,7 +95,7 @@ impl<E> Events<E> {
         start(&mut frame);
         (self.encode)(&event, &mut Output::new(&mut frame))
             .map_err(|error| Error::encode(&error))?;
-        self.outgoing.message(0, &mut frame).map_err(|unsent| match unsent {
+        self.outgoing.event(&mut frame).map_err(|unsent| match unsent {
             Unsent::TooLong(limit) => Error::too_long(format!("the event has more than {limit} octets, which is the limit; raise `max_message`")),
             Unsent::Gone => Error::closed(),
         })

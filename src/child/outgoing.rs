@@ -1,14 +1,35 @@
-//! Where replies and events leave the child: one after the other, whole.
+//! Where replies and events leave the child: one after the other, whole, and
+//! many with one write.
 //!
-//! A reply is written before the next call starts, so nothing that is finished
-//! can be lost with the process, and every call behind the first unanswered one
-//! had not started.
+//! What is finished must neither be lost with the process nor wait for the call
+//! after it. So what is not written at once is first put into the page that the
+//! parent shares: if the process dies, the parent takes it from there. And it is
+//! written
+//!
+//! * before the child sleeps, when no whole request is left;
+//! * when [`BATCH`] octets have come together, or the oldest are [`FRESH`] old;
+//! * by a thread of its own, the **watcher**, when a call turns out to take long:
+//!   after [`LATE`], or [`PATIENCE`] if much was going on until then.
+//!
+//! The first frame after a pause is written at once. Without a page (over stdin
+//! and stdout, or from a parent that gave none) every frame is.
 
 use std::io;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 
 use crate::protocol::{Failure, Form, HEADER, Replies};
-use crate::sys::Port;
+use crate::sys::{Page, Port};
+
+/// So many octets are written without waiting for more. The ring has room for
+/// several times as many.
+const BATCH: usize = 16 << 10;
+/// How old octets may be when the next come, for all to wait a little longer.
+const FRESH: Duration = Duration::from_micros(20);
+/// When the watcher writes what nobody else has.
+const LATE: Duration = Duration::from_micros(50);
+/// How long it sleeps at most while others write all the time.
+const PATIENCE: Duration = Duration::from_micros(400);
 
 /// The child's end of the link.
 #[derive(Debug)]
@@ -16,8 +37,33 @@ pub(crate) struct Outgoing {
     port: Port,
     form: Form,
     replies: Replies,
-    /// Held while a frame is written.
-    turn: Mutex<()>,
+    page: Option<Page>,
+    queue: Mutex<Queue>,
+    /// Wakes the watcher.
+    watch: Condvar,
+}
+
+/// What was made and is not written.
+#[derive(Debug)]
+struct Queue {
+    octets: Vec<u8>,
+    /// Since when the oldest of it has been waiting.
+    since: Instant,
+    /// When something was last written.
+    wrote: Instant,
+    /// How many octets were written, ever.
+    place: u64,
+    watcher: Watcher,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Watcher {
+    /// There is none yet.
+    None,
+    /// It sleeps until it is needed.
+    Idle,
+    /// It will look soon.
+    Armed,
 }
 
 /// Why something was not sent.
@@ -29,13 +75,29 @@ pub(crate) enum Unsent {
     Gone,
 }
 
+impl From<io::Error> for Unsent {
+    fn from(_: io::Error) -> Self {
+        Self::Gone
+    }
+}
+
 impl Outgoing {
-    pub(crate) fn new(port: Port, form: Form, limit: u32) -> Self {
+    pub(crate) fn new(port: Port, form: Form, limit: u32, page: Option<Page>, place: u64) -> Self {
+        let now = Instant::now();
+        let queue = Queue {
+            octets: Vec::new(),
+            since: now,
+            wrote: now,
+            place,
+            watcher: Watcher::None,
+        };
         Self {
             port,
             form,
             replies: Replies::new(limit),
-            turn: Mutex::new(()),
+            page,
+            queue: Mutex::new(queue),
+            watch: Condvar::new(),
         }
     }
 
@@ -43,28 +105,50 @@ impl Outgoing {
         self.form
     }
 
+    /// Where the parent sees how many calls were started.
+    pub(crate) fn page(&self) -> Option<&Page> {
+        self.page.as_ref()
+    }
+
     /// Reads, blocking. An error is an end: nobody is there any more.
     pub(crate) fn recv(&self, buffer: &mut Vec<u8>, room: usize) -> usize {
         self.port.recv(buffer, room).unwrap_or(0)
+    }
+
+    /// Reads without blocking: `None` if there is nothing yet.
+    pub(crate) fn try_recv(&self, buffer: &mut Vec<u8>, room: usize) -> Option<usize> {
+        self.port.try_recv(buffer, room).unwrap_or(Some(0))
     }
 
     pub(crate) fn wait_hang_up(&self) -> io::Result<()> {
         self.port.wait_hang_up()
     }
 
-    /// Sends a result, or (id 0) an event: room for a header, then octets.
-    pub(crate) fn message(&self, id: u32, frame: &mut [u8]) -> Result<(), Unsent> {
+    /// Sends a result: room for a header, then octets. It may be written with
+    /// those that follow if `more` calls are there to be run now.
+    pub(crate) fn result(
+        self: &Arc<Self>,
+        id: u32,
+        frame: &mut [u8],
+        more: bool,
+    ) -> Result<(), Unsent> {
         self.replies.message(id, frame).map_err(Unsent::TooLong)?;
-        self.write(frame)
+        self.send(frame, more)
+    }
+
+    /// Sends an event: room for a header, then octets.
+    pub(crate) fn event(self: &Arc<Self>, frame: &mut [u8]) -> Result<(), Unsent> {
+        self.replies.message(0, frame).map_err(Unsent::TooLong)?;
+        self.send(frame, true)
     }
 
     /// Sends the failure of a call.
-    pub(crate) fn failed(&self, id: u32, failure: &Failure) -> Result<(), Unsent> {
-        self.write(&self.replies.failed(id, failure))
+    pub(crate) fn failed(self: &Arc<Self>, id: u32, failure: &Failure) -> Result<(), Unsent> {
+        self.send(&self.replies.failed(id, failure), false)
     }
 
     /// Says that this child cannot work at all.
-    pub(crate) fn unfit(&self, failure: &Failure) -> Result<(), Unsent> {
+    pub(crate) fn unfit(self: &Arc<Self>, failure: &Failure) -> Result<(), Unsent> {
         match self.form {
             Form::Full => self.failed(0, failure),
             Form::Plain => {
@@ -75,14 +159,124 @@ impl Outgoing {
     }
 
     /// Says that `init` is done.
-    pub(crate) fn ready(&self) -> Result<(), Unsent> {
-        self.write(&Replies::ready())
+    pub(crate) fn ready(self: &Arc<Self>) -> Result<(), Unsent> {
+        self.send(&Replies::ready(), false)
     }
 
-    fn write(&self, frame: &[u8]) -> Result<(), Unsent> {
-        let _turn = self.turn.lock().unwrap_or_else(PoisonError::into_inner);
-        self.port.send_all(frame).map_err(|_| Unsent::Gone)
+    /// Writes what waits.
+    pub(crate) fn flush(&self) -> Result<(), Unsent> {
+        let mut queue = self.lock();
+        self.write_out(&mut queue)
     }
+
+    fn lock(&self) -> MutexGuard<'_, Queue> {
+        unpoisoned(self.queue.lock())
+    }
+
+    fn send(self: &Arc<Self>, frame: &[u8], more: bool) -> Result<(), Unsent> {
+        let mut queue = self.lock();
+        let small = queue.octets.len() + frame.len() < BATCH;
+        if more && small && self.page.is_some() && self.may_wait(&mut queue) {
+            self.put(&mut queue, frame);
+            return Ok(());
+        }
+        if small && !queue.octets.is_empty() {
+            self.put(&mut queue, frame);
+            return self.write_out(&mut queue);
+        }
+        self.write_out(&mut queue)?;
+        self.write(&mut queue, frame)
+    }
+
+    /// Whether what is made now may wait for more; then the watcher will look.
+    fn may_wait(self: &Arc<Self>, queue: &mut Queue) -> bool {
+        let now = Instant::now();
+        if queue.octets.is_empty() {
+            queue.since = now;
+            return now - queue.wrote < FRESH && self.arm(queue);
+        }
+        now - queue.since < FRESH
+    }
+
+    /// From now on octets are safe, whatever happens to this process.
+    fn put(&self, queue: &mut Queue, frame: &[u8]) {
+        if let Some(page) = &self.page {
+            page.put(queue.place + queue.octets.len() as u64, frame);
+        }
+        queue.octets.extend_from_slice(frame);
+    }
+
+    fn write_out(&self, queue: &mut Queue) -> Result<(), Unsent> {
+        if queue.octets.is_empty() {
+            return Ok(());
+        }
+        let mut octets = std::mem::take(&mut queue.octets);
+        let written = self.write(queue, &octets);
+        octets.clear();
+        queue.octets = octets;
+        written
+    }
+
+    fn write(&self, queue: &mut Queue, octets: &[u8]) -> Result<(), Unsent> {
+        queue.wrote = Instant::now();
+        self.port.send_all(octets)?;
+        queue.place += octets.len() as u64;
+        Ok(())
+    }
+
+    /// Has the watcher look; false if there can be none.
+    fn arm(self: &Arc<Self>, queue: &mut Queue) -> bool {
+        match queue.watcher {
+            Watcher::Armed => return true,
+            Watcher::Idle => self.watch.notify_one(),
+            Watcher::None => {
+                let own = Arc::clone(self);
+                let thread = std::thread::Builder::new().name("offspring-writer".into());
+                if thread
+                    .stack_size(64 << 10)
+                    .spawn(move || own.keep_watch())
+                    .is_err()
+                {
+                    return false;
+                }
+            }
+        }
+        queue.watcher = Watcher::Armed;
+        true
+    }
+
+    /// The watcher: sleeps until it is armed, looks a little later, and writes
+    /// what has been waiting too long. While it finds that others write, it
+    /// looks less often.
+    fn keep_watch(&self) {
+        let mut queue = self.lock();
+        let mut patience = LATE;
+        let mut place = queue.place;
+        loop {
+            if queue.octets.is_empty() && queue.place == place {
+                queue.watcher = Watcher::Idle;
+                patience = LATE;
+                queue = unpoisoned(self.watch.wait(queue));
+                place = queue.place;
+            } else if queue.place == place && queue.since.elapsed() >= LATE {
+                if self.write_out(&mut queue).is_err() {
+                    // Nobody reads any more; the serving thread will see it.
+                    return;
+                }
+                place = queue.place;
+            } else {
+                if queue.place != place {
+                    patience = (patience * 2).min(PATIENCE);
+                }
+                place = queue.place;
+                (queue, _) = unpoisoned(self.watch.wait_timeout(queue, patience));
+            }
+        }
+    }
+}
+
+fn unpoisoned<T>(result: Result<T, PoisonError<T>>) -> T {
+    result.unwrap_or_else(PoisonError::into_inner)
 }
 
 /// An empty frame: room for a header.

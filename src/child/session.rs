@@ -8,6 +8,7 @@ use std::sync::Arc;
 use super::outgoing::Outgoing;
 use crate::protocol::{Form, Hello, Reader, Replies, Request, Requests, Role, VERSION};
 use crate::registry::Registered;
+use crate::spin::Spin;
 use crate::sys::{self, Page, Port};
 
 /// The longest message unless the parent says otherwise.
@@ -31,10 +32,9 @@ pub(super) struct Conversation {
     pub(super) outgoing: Arc<Outgoing>,
     pub(super) reader: Reader,
     pub(super) requests: Requests,
+    pub(super) spin: Spin,
     /// The arguments of `init`.
     pub(super) init: Vec<u8>,
-    /// Where the parent sees how many calls were started.
-    pub(super) page: Option<Page>,
 }
 
 impl Session {
@@ -155,7 +155,8 @@ impl Session {
         let names = hello
             .map(|hello| hello.text("descriptors"))
             .unwrap_or_default();
-        let page = place(&names, self.descriptors);
+        let page = put_in_place(&names, self.descriptors);
+        let mut place = 0;
         if hello.is_some() {
             let mut own = Hello::new(Role::Child)
                 .with("worker", worker)
@@ -166,16 +167,20 @@ impl Session {
             if page.is_some() {
                 own = own.with("counts", "started");
             }
-            if self.port.send_all(&Replies::hello(&own)).is_err() {
+            let frame = Replies::hello(&own);
+            if self.port.send_all(&frame).is_err() {
                 exit(0);
             }
+            place = frame.len() as u64;
         }
         let init = hello
             .and_then(|hello| hello.field("init"))
             .unwrap_or_default()
             .to_vec();
+        let spins = hello.is_some_and(|hello| hello.field("spin") != Some(b"no"));
         let at_once = hello.is_some_and(|hello| hello.field("parent-death") == Some(b"exit"));
-        let outgoing = Arc::new(Outgoing::new(self.port, self.reader.form(), limit));
+        let form = self.reader.form();
+        let outgoing = Arc::new(Outgoing::new(self.port, form, limit, page, place));
         if at_once {
             go_with_parent(Arc::clone(&outgoing));
         }
@@ -183,8 +188,8 @@ impl Session {
             outgoing,
             reader: self.reader,
             requests: self.requests,
+            spin: Spin::new(spins),
             init,
-            page,
         }
     }
 
@@ -217,11 +222,11 @@ impl Session {
 }
 
 /// Puts the descriptors that came with hello where they belong.
-fn place(names: &str, descriptors: Vec<OwnedFd>) -> Option<Page> {
+fn put_in_place(names: &str, descriptors: Vec<OwnedFd>) -> Option<Page> {
     let mut page = None;
     for (name, descriptor) in names.split(',').zip(descriptors) {
         match name {
-            "started" => page = Page::open(descriptor).ok(),
+            "page" => page = Page::open(descriptor).ok(),
             "stdin" => drop(sys::put_stdin(descriptor)),
             _ => {}
         }

@@ -230,6 +230,16 @@ impl<F, S, E: Send + 'static> Builder<F, S, E> {
         self
     }
 
+    /// Whether both sides may look for octets for some microseconds before
+    /// they sleep; they may if nothing is said.
+    ///
+    /// It makes short calls several times faster, takes no CPU where it does
+    /// not pay (they learn), and none at all while nothing is outstanding.
+    pub fn spin(mut self, allowed: bool) -> Self {
+        self.settings().spin = allowed;
+        self
+    }
+
     /// The child goes at once when this process dies, in the middle of a call,
     /// too. If nothing is said, it finishes the call that it is running.
     pub fn exit_with_parent(mut self) -> Self {

@@ -16,7 +16,6 @@
 //! * The stream ends, but it does not exit: it is killed after [`GRACE`].
 
 use std::collections::VecDeque;
-use std::sync::Arc;
 use std::task::Waker;
 use std::thread::ThreadId;
 use std::time::{Duration, Instant};
@@ -27,6 +26,7 @@ use super::life::{Ending, Life};
 use super::roles::{Needs, Orders, Roles, Ticket};
 use crate::error::{Error, ExitStatus};
 use crate::protocol::{Caller, Failure, Hello, Notice, Outbox, Outcome, Payload, Reader};
+use crate::spin::Spin;
 use crate::sync::Thread;
 
 /// How long a child may take to exit after it closed the link.
@@ -97,6 +97,13 @@ pub(crate) enum EventSink {
     Stream,
 }
 
+/// What the role of the reader goes with.
+#[derive(Debug)]
+pub(crate) struct Reading {
+    pub(crate) reader: Reader,
+    pub(crate) spin: Spin,
+}
+
 /// See the module.
 pub(crate) struct Core {
     pub(crate) caller: Caller<Waiter>,
@@ -104,7 +111,7 @@ pub(crate) struct Core {
     pub(crate) life: Life,
     pub(crate) delivery: Delivery,
     /// `None` while somebody reads.
-    reader: Option<Reader>,
+    reader: Option<Reading>,
     notices: Vec<Notice>,
     woken: Vec<Waking>,
     /// Who waits for anything but a call.
@@ -116,6 +123,8 @@ pub(crate) struct Core {
     callbacks: usize,
     /// The helper will flush.
     flush_due: bool,
+    /// When the helper will look for a leader.
+    tick_at: Option<Instant>,
     signals: Vec<i32>,
     alarm: Option<Instant>,
 }
@@ -123,7 +132,7 @@ pub(crate) struct Core {
 impl Core {
     pub(crate) fn new(
         caller: Caller<Waiter>,
-        reader: Reader,
+        reading: Reading,
         life: Life,
         delivery: Delivery,
     ) -> Self {
@@ -133,7 +142,7 @@ impl Core {
             alarm: life.next_alarm(),
             life,
             delivery,
-            reader: Some(reader),
+            reader: Some(reading),
             notices: Vec::new(),
             woken: Vec::new(),
             changes: Vec::new(),
@@ -142,6 +151,7 @@ impl Core {
             tasks: 0,
             callbacks: 0,
             flush_due: false,
+            tick_at: None,
             signals: Vec::new(),
         }
     }
@@ -149,16 +159,16 @@ impl Core {
     // --- roles ---
 
     /// The calling thread becomes the leader, if reading is free and possible.
-    pub(super) fn lead(&mut self) -> Option<Reader> {
+    pub(super) fn lead(&mut self) -> Option<Reading> {
         (self.may_read() && self.roles.lead()).then(|| self.take_reader())
     }
 
     /// The helper becomes the reader, if reading is free and possible.
-    pub(super) fn help(&mut self) -> Option<Reader> {
+    pub(super) fn help(&mut self) -> Option<Reading> {
         (self.may_read() && self.roles.help()).then(|| self.take_reader())
     }
 
-    fn take_reader(&mut self) -> Reader {
+    fn take_reader(&mut self) -> Reading {
         self.reader
             .take()
             .expect("whoever has the role has the reader")
@@ -266,6 +276,11 @@ impl Core {
         Some(self.judge(outcome))
     }
 
+    /// An answer may come soon: looking for it may pay.
+    pub(super) fn expects_answer(&self) -> bool {
+        self.caller.open() > 0
+    }
+
     /// It is not the link that this one waits for.
     pub(super) fn has_come(&self, want: Want) -> bool {
         matches!(want, Want::Call(id) if self.caller.is_done(id))
@@ -334,14 +349,19 @@ impl Core {
     // --- reading ---
 
     /// The reader is put down; octets have come.
-    pub(super) fn came(&mut self, mut reader: Reader) {
+    pub(super) fn came(&mut self, reading: Reading) {
+        self.absorb(reading, Self::stop_reading);
+    }
+
+    /// Takes all whole frames, and then puts the reader down in this way.
+    fn absorb(&mut self, mut reading: Reading, put_down: impl FnOnce(&mut Self, Reading)) {
         let mut notices = std::mem::take(&mut self.notices);
-        let absorbed = self.caller.absorb(&mut reader, &mut notices);
+        let absorbed = self.caller.absorb(&mut reading.reader, &mut notices);
         for notice in notices.drain(..) {
             self.notice(notice);
         }
         self.notices = notices;
-        self.stop_reading(reader);
+        put_down(self, reading);
         if self.delivery.is_full() {
             // A callback that waits must hear that nothing more will be read.
             self.wake_parked();
@@ -356,8 +376,8 @@ impl Core {
     }
 
     /// The reader is put down.
-    pub(super) fn stop_reading(&mut self, reader: Reader) {
-        self.reader = Some(reader);
+    pub(super) fn stop_reading(&mut self, reading: Reading) {
+        self.reader = Some(reading);
         self.roles.leave();
     }
 
@@ -407,17 +427,26 @@ impl Core {
     }
 
     /// The reader is put down; nothing will come any more.
-    pub(super) fn end_of_input(&mut self, reader: Reader) {
+    pub(super) fn end_of_input(&mut self, mut reading: Reading) {
+        let rescued = self.life.rescue(reading.reader.received());
+        if !rescued.is_empty() {
+            reading.reader.buffer().extend_from_slice(&rescued);
+            return self.absorb(reading, Self::end_of_stream);
+        }
+        self.end_of_stream(reading);
+    }
+
+    fn end_of_stream(&mut self, reading: Reading) {
         if !self.life.is_greeted() {
-            let came = crate::protocol::show(reader.rest());
-            let came = if reader.rest().is_empty() {
+            let came = crate::protocol::show(reading.reader.rest());
+            let came = if reading.reader.rest().is_empty() {
                 String::new()
             } else {
                 format!(" after {came}")
             };
             self.life.doom(Ending::NoHello(came));
         }
-        self.stop_reading(reader);
+        self.stop_reading(reading);
         self.life.stream_ends(Instant::now() + GRACE);
         self.proceed();
     }
@@ -498,21 +527,28 @@ impl Core {
         self.roles.is_blocked() && self.has_unwritten()
     }
 
-    /// The writer is back with what it could not write.
+    /// The writer is back with what it could not write. True if somebody else
+    /// came to write meanwhile.
     pub(super) fn wrote(
         &mut self,
         count: usize,
         unwritten: Outbox,
         last: &std::io::Result<Option<usize>>,
-    ) {
+    ) -> bool {
         self.caller.wrote(count);
         self.caller.outbox().put_back(unwritten);
-        self.roles.wrote(matches!(last, Ok(None)));
+        let again = self.roles.wrote(matches!(last, Ok(None)));
         if last.is_err() {
             // Nobody reads any more. How the child ended comes from elsewhere.
             self.caller.outbox().clear();
             self.life.shut_down();
         }
+        again
+    }
+
+    /// The helper looks for a leader then.
+    pub(super) fn tick_at(&mut self, at: Instant) {
+        self.tick_at = Some(at);
     }
 
     /// Octets may lie for a while: true if the helper must be told.
@@ -524,7 +560,9 @@ impl Core {
 
     pub(super) fn ticked(&mut self, now: Instant) {
         self.flush_due = false;
-        self.roles.ticked();
+        if self.tick_at.take_if(|at| *at <= now).is_some() {
+            self.roles.ticked();
+        }
         if let Some(signal) = self.life.alarm(now) {
             self.signals.push(signal);
         }
@@ -594,5 +632,3 @@ pub(super) fn is_this(thread: Option<ThreadId>) -> bool {
 
 /// Calls that are done but wait for deliveries before them.
 pub(super) type Barred = VecDeque<u32>;
-/// What the parent keeps of the page it shares with the child.
-pub(super) type Count = Arc<dyn Fn() -> u64 + Send + Sync>;

@@ -1,11 +1,12 @@
 //! How far a child is in its life, and what is known of its end.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
-use super::core::Count;
 use crate::error::{Crash, Error, ExitStatus};
 use crate::protocol::{Hello, Known, Started};
+use crate::sys::Page;
 
 /// What is expected of a child's hello.
 #[derive(Debug, Clone)]
@@ -39,7 +40,7 @@ pub(crate) struct Life {
     ready: bool,
     /// Calls run one after the other in this child.
     one_by_one: bool,
-    count: Option<Count>,
+    page: Option<Page>,
     closing: bool,
     shut: bool,
     /// When the child is told to end, and then killed.
@@ -60,7 +61,7 @@ impl Life {
         expected: Expected,
         pid: Option<u32>,
         hello: Option<Duration>,
-        count: Option<Count>,
+        page: Option<Page>,
     ) -> Self {
         Self {
             expected,
@@ -70,7 +71,7 @@ impl Life {
             greeted: hello.is_none(),
             ready: hello.is_none(),
             one_by_one: false,
-            count,
+            page,
             closing: false,
             shut: false,
             term_at: None,
@@ -164,6 +165,13 @@ impl Life {
         self.ending.get_or_insert(ending);
     }
 
+    /// What the child had finished but not written, if so many octets came.
+    pub(super) fn rescue(&self, received: u64) -> Vec<u8> {
+        self.page
+            .as_ref()
+            .map_or_else(Vec::new, |page| page.rescue(received))
+    }
+
     /// Nothing will come any more; the child has until then to exit.
     pub(super) fn stream_ends(&mut self, grace: Instant) {
         self.stream_ended = true;
@@ -245,9 +253,9 @@ impl Life {
 
     fn known(&self) -> Known {
         let never_ran = !self.greeted || matches!(self.ending, Some(Ending::Init(_)));
-        match &self.count {
+        match &self.page {
             _ if never_ran => Known::Count(0),
-            Some(count) => Known::Count(count()),
+            Some(page) => Known::Count(page.started().load(Ordering::Acquire)),
             None if self.one_by_one => Known::OneByOne,
             None => Known::Nothing,
         }

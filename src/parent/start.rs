@@ -8,13 +8,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::connection::{Capture, Charge, Connection};
-use super::core::{Core, Count, EventSink, Waiter};
+use super::core::{Core, EventSink, Reading, Waiter};
 use super::delivery::{Courier, Delivery, EventLimits, Handlers};
 use super::driver::Driver;
 use super::helper::Helper;
 use super::life::{Expected, Life};
 use crate::error::Error;
 use crate::protocol::{Caller, Form, Hello, Limits, Reader, Role};
+use crate::spin::Spin;
 use crate::startup::{MARKER, VARIABLE, forgot_init};
 use crate::sys::{self, Link, Page, Process};
 
@@ -41,6 +42,7 @@ pub(super) struct Settings {
     pub(super) limits: Limits,
     pub(super) events: EventLimits,
     pub(super) exit_with_parent: bool,
+    pub(super) spin: bool,
     pub(super) stdin: Option<OwnedFd>,
     pub(super) capture: Option<usize>,
 }
@@ -96,6 +98,7 @@ impl Plan {
                     bytes: 16 << 20,
                 },
                 exit_with_parent: false,
+                spin: true,
                 stdin: None,
                 capture: None,
             },
@@ -142,9 +145,6 @@ impl Plan {
             send_hello(&started.link, &mut caller, &descriptors);
         }
         let pid = started.process.as_ref().map(Process::pid);
-        let count = page.map(|page| {
-            Arc::new(move || page.started().load(std::sync::atomic::Ordering::Acquire)) as Count
-        });
         let expected = Expected {
             worker: self.name.into(),
             serialiser: self.serialiser,
@@ -153,7 +153,7 @@ impl Plan {
             expected,
             pid,
             hello.is_some().then_some(self.settings.hello_timeout),
-            count,
+            page,
         );
         let delivery = Delivery::new(sink, self.settings.events, handlers.on_destroy.is_some());
         let form = if hello.is_some() {
@@ -162,7 +162,15 @@ impl Plan {
             Form::Plain
         };
         let reader = Reader::new(form, self.settings.limits.frame);
-        let core = Core::new(caller, reader, life, delivery);
+        let core = Core::new(
+            caller,
+            Reading {
+                reader,
+                spin: Spin::new(self.settings.spin),
+            },
+            life,
+            delivery,
+        );
         let driver = connect(started, core, handlers)
             .map_err(|error| Error::start(format!("no helper for the child: {error}")))?;
         driver.change(|_| ());
@@ -218,7 +226,7 @@ impl Plan {
 
     fn hello(&self, init: Vec<u8>, socket: bool, page: bool) -> Hello {
         let names = [
-            ("started", page),
+            ("page", page),
             ("stdin", self.settings.stdin.is_some() && socket),
         ];
         let descriptors: Vec<_> = names
@@ -235,6 +243,9 @@ impl Plan {
             .with("init", init);
         if socket {
             hello = hello.with("link", "socket");
+        }
+        if !self.settings.spin {
+            hello = hello.with("spin", "no");
         }
         if self.settings.exit_with_parent {
             hello = hello.with("parent-death", "exit");

@@ -177,6 +177,8 @@ pub(crate) struct Reader {
     skip: u64,
     /// Up to where [`scan`](Self::scan) has looked.
     scanned: usize,
+    /// How many octets have left the buffer, ever.
+    passed: u64,
 }
 
 impl Reader {
@@ -189,6 +191,7 @@ impl Reader {
             current: 0..0,
             skip: 0,
             scanned: 0,
+            passed: 0,
         }
     }
 
@@ -257,6 +260,18 @@ impl Reader {
         Step::Whole(frame)
     }
 
+    /// The frame after the current one is there, too.
+    pub(crate) fn has_whole(&self) -> bool {
+        let rest = self.rest();
+        Frame::parse(rest, self.form)
+            .is_some_and(|frame| self.skip == 0 && rest.len() >= HEADER + frame.length as usize)
+    }
+
+    /// How many octets have come, ever.
+    pub(crate) fn received(&self) -> u64 {
+        self.passed + self.buffer.len() as u64
+    }
+
     /// The octets of the current frame.
     pub(crate) fn octets(&self) -> &[u8] {
         &self.buffer[self.current.clone()]
@@ -270,6 +285,7 @@ impl Reader {
             return self.octets().to_vec().into();
         }
         let rest = self.buffer.split_off(end);
+        self.passed += end as u64;
         let buffer = std::mem::replace(&mut self.buffer, rest);
         self.current = 0..0;
         self.scanned = 0;
@@ -308,6 +324,7 @@ impl Reader {
         let at = self.pass_over();
         self.scanned = self.scanned.saturating_sub(at);
         self.buffer.drain(..at);
+        self.passed += at as u64;
         self.current = 0..0;
         if self.buffer.is_empty() && self.buffer.capacity() > KEEP {
             self.buffer = Vec::new();

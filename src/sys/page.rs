@@ -1,4 +1,13 @@
-//! A page of memory that parent and child share.
+//! A little memory that parent and child share, so that what the child knew outlives it.
+//!
+//! ```text
+//! octet 0       8       64                                    LENGTH
+//!       started | end   | the ring: the octet that has the place n
+//!               |       | in the child's stream lies at n mod RING
+//! ```
+//!
+//! The child puts the octets it has not written yet into the ring, and then moves `end` behind them: one store, so at
+//! whatever moment it dies the octets up to `end` are whole. The parent reads them once the stream has ended.
 
 use nix::errno::Errno;
 use nix::fcntl::{FcntlArg, SealFlag, fcntl};
@@ -11,12 +20,17 @@ use std::io;
 use std::num::NonZeroUsize;
 use std::os::fd::{AsFd, OwnedFd};
 use std::ptr::NonNull;
-use std::sync::atomic::AtomicU64;
+use std::sync::atomic::{AtomicU64, Ordering};
 
-/// The octets that are mapped; the kernel rounds up to its page.
-const LENGTH: usize = 4096;
+/// Where the ring starts.
+const HEAD: usize = 64;
+/// The octets that are mapped; the kernel makes pages of them as they are touched.
+const LENGTH: usize = HEAD + RING;
+/// How many octets of the stream the ring holds.
+pub(crate) const RING: usize = 64 << 10;
 
-/// A mapped page. The other process may write whatever it likes into it at any time: it is only ever seen as atomics.
+/// The mapped memory. The other process may write whatever it likes into it at any time: the counters are only ever seen
+/// as atomics, and octets are copied, never lent.
 #[derive(Debug)]
 pub(crate) struct Page {
     /// `LENGTH` octets, mapped for reading and writing, of a file that can no longer shrink.
@@ -25,7 +39,8 @@ pub(crate) struct Page {
 
 // SAFETY: the mapping belongs to no thread.
 unsafe impl Send for Page {}
-// SAFETY: the memory is reached through atomics only.
+// SAFETY: the counters are atomics; the ring is written by one thread at a time (`put` says so), and read where nobody
+// writes.
 unsafe impl Sync for Page {}
 
 impl Page {
@@ -64,9 +79,61 @@ impl Page {
 
     /// How many requests the child has started, if the child tells the truth.
     pub(crate) fn started(&self) -> &AtomicU64 {
-        // SAFETY: the mapping is aligned to a page, longer than the counter, and lives as long as `self`; its file cannot
-        // shrink. Whatever octets the other process writes, they are a valid number, and both sides use atomics.
-        unsafe { self.start.cast::<AtomicU64>().as_ref() }
+        self.counter(0)
+    }
+
+    /// Up to which place in the child's stream octets were put into the ring.
+    fn end(&self) -> &AtomicU64 {
+        self.counter(1)
+    }
+
+    fn counter(&self, index: usize) -> &AtomicU64 {
+        assert!(index < HEAD / size_of::<AtomicU64>());
+        // SAFETY: the mapping is aligned to a page, longer than the counters, and lives as long as `self`; its file
+        // cannot shrink. Whatever octets the other process writes, they are a valid number, and both sides use atomics.
+        unsafe { self.start.cast::<AtomicU64>().add(index).as_ref() }
+    }
+
+    /// Puts octets into the ring whose place in the stream is `at`. For the child, one thread at a time.
+    ///
+    /// The octets before `at` that are not written yet must fit into the ring together with these.
+    pub(crate) fn put(&self, at: u64, octets: &[u8]) {
+        assert!(octets.len() <= RING);
+        let place = ring_place(at);
+        let (first, second) = octets.split_at(octets.len().min(RING - place));
+        self.copy_in(place, first);
+        self.copy_in(0, second);
+        self.end()
+            .store(at + octets.len() as u64, Ordering::Release);
+    }
+
+    fn copy_in(&self, place: usize, octets: &[u8]) {
+        assert!(place + octets.len() <= RING);
+        // SAFETY: the ring starts at `HEAD` and has `RING` octets, and these fit in. No reference to it exists.
+        unsafe {
+            let to = self.start.cast::<u8>().add(HEAD + place);
+            std::ptr::copy_nonoverlapping(octets.as_ptr(), to.as_ptr(), octets.len());
+        }
+    }
+
+    /// For the parent, once `from` octets of the stream have come and no more will: those that the child has put into
+    /// the ring behind them. Nothing if what the child says of it makes no sense.
+    pub(crate) fn rescue(&self, from: u64) -> Vec<u8> {
+        let end = self.end().load(Ordering::Acquire);
+        let count = end.saturating_sub(from).min(RING as u64 + 1);
+        if count > RING as u64 {
+            return Vec::new();
+        }
+        (from..from + count)
+            .map(|at| self.octet(ring_place(at)))
+            .collect()
+    }
+
+    fn octet(&self, place: usize) -> u8 {
+        assert!(place < RING);
+        // SAFETY: the ring starts at `HEAD` and has `RING` octets. The read is volatile since a grandchild that holds
+        // the memory might still write; whatever it writes is an octet.
+        unsafe { self.start.cast::<u8>().add(HEAD + place).read_volatile() }
     }
 }
 
@@ -75,6 +142,11 @@ impl Drop for Page {
         // SAFETY: the mapping is ours, and whoever had borrowed from it is done.
         let _ = unsafe { munmap(self.start, LENGTH) };
     }
+}
+
+/// Where in the ring an octet of the stream lies.
+fn ring_place(at: u64) -> usize {
+    (at % RING as u64) as usize
 }
 
 /// The seals that keep the size as it is.

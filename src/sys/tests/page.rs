@@ -1,7 +1,7 @@
 //! The shared page.
 
 use super::pipe;
-use crate::sys::Page;
+use crate::sys::{Page, RING};
 use nix::fcntl::{FcntlArg, SealFlag, fcntl};
 use nix::sys::memfd::{MFdFlags, memfd_create};
 use nix::unistd::ftruncate;
@@ -26,9 +26,34 @@ fn both_sides_see_the_same_page() {
 }
 
 #[test]
+fn what_was_put_into_the_ring_is_rescued_from_any_place() {
+    let (ours, fd) = Page::create().unwrap();
+    let theirs = Page::open(fd).unwrap();
+    let octets: Vec<u8> = (0..3 * RING).map(|n| (n * 7) as u8).collect();
+    let mut at = 0;
+    for piece in octets.chunks(1000) {
+        theirs.put(at as u64, piece);
+        at += piece.len();
+        let from = at.saturating_sub(RING);
+        assert_eq!(ours.rescue(from as u64), octets[from..at]);
+        assert_eq!(ours.rescue(at as u64 - 1), octets[at - 1..at]);
+        assert!(ours.rescue(at as u64).is_empty());
+    }
+}
+
+#[test]
+fn a_ring_that_makes_no_sense_rescues_nothing() {
+    let (page, _fd) = Page::create().unwrap();
+    page.put(u64::MAX - 10, b"octets");
+    assert!(page.rescue(0).is_empty());
+    page.put(3, b"octets");
+    assert!(page.rescue(100).is_empty());
+}
+
+#[test]
 fn the_page_cannot_change_its_size() {
     let (_page, fd) = Page::create().unwrap();
-    assert!(ftruncate(&fd, 0).is_err() && ftruncate(&fd, 8192).is_err());
+    assert!(ftruncate(&fd, 0).is_err() && ftruncate(&fd, 1 << 20).is_err());
     assert!(fcntl(&fd, FcntlArg::F_ADD_SEALS(SealFlag::F_SEAL_WRITE)).is_err());
 }
 
@@ -48,5 +73,5 @@ fn what_could_shrink_is_refused() {
         std::fs::File::open("/proc/self/exe").unwrap().into(),
         "sealed",
     );
-    assert!(Page::open(file(4096, both)).is_ok());
+    assert!(Page::open(file(64 + RING as i64, both)).is_ok());
 }

@@ -1,7 +1,7 @@
 //! The standard streams.
 
 use super::{BODY, again, alone, flags_of, pipe, text};
-use crate::sys::{put_stdin, set_thread_name, take_stdin, take_stdin_stdout};
+use crate::sys::{put_stdin, set_thread_name, take_stdin, take_stdout};
 use nix::fcntl::FdFlag;
 use nix::unistd::{read, write};
 use std::io::{Read, Write};
@@ -50,7 +50,7 @@ fn stdout_is_moved_away() {
         assert!(err.contains("printed"), "{err}");
         return;
     }
-    let (_input, output) = take_stdin_stdout().unwrap();
+    let output = take_stdout().unwrap();
     println!("printed");
     write(&output, b"<frame>").unwrap();
     assert_eq!(flags_of(1), Some(FdFlag::empty()));
