@@ -90,8 +90,8 @@ impl Life {
         self.check(hello)?;
         self.greeted = true;
         self.hello_by = None;
-        if hello.field("counts") != Some(b"started") {
-            self.count = None;
+        if hello.field("page") != Some(b"used") {
+            self.page = None;
         }
         self.one_by_one = hello.field("backend") == Some(b"blocking");
         Ok(())
