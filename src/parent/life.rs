@@ -91,7 +91,7 @@ impl Life {
         self.greeted = true;
         self.hello_by = None;
         if hello.field("counts") != Some(b"started") {
-            self.count = None;
+            self.page = None;
         }
         self.one_by_one = hello.field("backend") == Some(b"blocking");
         Ok(())
