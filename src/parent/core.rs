@@ -518,12 +518,12 @@ impl Core {
 
     // --- writing ---
 
-    pub(super) fn has_unwritten(&mut self) -> bool {
-        !self.caller.outbox().is_empty()
+    pub(super) fn has_unwritten(&self) -> bool {
+        self.caller.unwritten() > 0
     }
 
     /// The reader must watch for room too: nobody else writes.
-    pub(super) fn must_write(&mut self) -> bool {
+    pub(super) fn must_write(&self) -> bool {
         self.roles.is_blocked() && self.has_unwritten()
     }
 
@@ -535,12 +535,11 @@ impl Core {
         unwritten: Outbox,
         last: &std::io::Result<Option<usize>>,
     ) -> bool {
-        self.caller.wrote(count);
-        self.caller.outbox().put_back(unwritten);
+        self.caller.wrote(count, unwritten);
         let again = self.roles.wrote(matches!(last, Ok(None)));
-        if last.is_err() {
+        if last.is_err() || self.life.is_over() {
             // Nobody reads any more. How the child ended comes from elsewhere.
-            self.caller.outbox().clear();
+            self.caller.drop_outbox();
             self.life.shut_down();
         }
         again

@@ -114,7 +114,7 @@ impl<W: Wire> Driver<W> {
     pub(crate) fn call(&self, enter: impl FnOnce(&mut Core) -> u32) -> u32 {
         let mut core = self.lock();
         let id = enter(&mut core);
-        let waiting = core.caller.outbox().len();
+        let waiting = core.caller.unwritten();
         if core.caller.open() <= 1 || waiting >= BATCH {
             core = self.flush(core);
         } else if waiting > 0 && core.delay_flush() {
@@ -288,7 +288,7 @@ impl<W: Wire> Driver<W> {
     pub(crate) fn flush<'a>(&'a self, mut core: Guard<'a, Core>) -> Guard<'a, Core> {
         let mut again = true;
         while again && core.has_unwritten() && core.roles.write() {
-            let mut batch = std::mem::take(core.caller.outbox());
+            let mut batch = core.caller.take_outbox();
             drop(core);
             let (written, last) = self.write(&mut batch);
             core = self.lock();

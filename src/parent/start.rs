@@ -267,12 +267,13 @@ fn linked(link: io::Result<Link>) -> Result<Started, Error> {
 /// is left for the driver; and how a child ended that is gone already, comes
 /// from elsewhere.
 fn send_hello(link: &Link, caller: &mut Caller<Waiter>, descriptors: &[BorrowedFd<'_>]) {
+    let mut outbox = caller.take_outbox();
     let mut slices = [IoSlice::new(&[])];
-    let count = caller.outbox().slices(&mut slices);
-    if let Ok(Some(sent)) = link.try_send_with(&slices[..count], descriptors) {
-        caller.outbox().consume(sent);
-        caller.wrote(sent);
-    }
+    let count = outbox.slices(&mut slices);
+    let sent = link.try_send_with(&slices[..count], descriptors);
+    let sent = sent.ok().flatten().unwrap_or(0);
+    outbox.consume(sent);
+    caller.wrote(sent, outbox);
 }
 
 fn connect(

@@ -13,7 +13,7 @@
 //! Abandoned one comes, and when a Done one is collected or dropped: so no late
 //! answer can reach another call.
 
-use std::collections::VecDeque;
+use std::collections::BTreeMap;
 
 use super::frame::{Step, largest_id};
 use super::hello::MAGIC;
@@ -83,9 +83,12 @@ pub(crate) enum Known {
     Nothing,
 }
 
+/// The place in the queue, counted from the beginning.
+type Ticket = u64;
+
 #[derive(Debug)]
 enum State {
-    Queued(Vec<u8>),
+    Queued(Ticket, Vec<u8>),
     Sent(Sent),
     Abandoned(Sent),
     Done(Outcome),
@@ -114,7 +117,10 @@ pub(crate) struct Caller<W> {
     /// Hello was sent and has not been answered.
     awaits_hello: bool,
     table: Table<Slot<W>>,
-    queue: VecDeque<u32>,
+    /// Calls that wait for room, by their place: one that is cancelled leaves
+    /// nothing behind.
+    queue: BTreeMap<Ticket, u32>,
+    tickets: Ticket,
     outbox: Outbox,
     /// Calls sent and unanswered, and their octets.
     open: usize,
@@ -123,6 +129,8 @@ pub(crate) struct Caller<W> {
     ordinal: u64,
     pushed: u64,
     written: u64,
+    /// Octets that a writer has in hand: the other side may have them already.
+    in_hand: u64,
 }
 
 impl<W> Caller<W> {
@@ -138,13 +146,15 @@ impl<W> Caller<W> {
             limits,
             awaits_hello: hello.is_some(),
             table: Table::new(largest_id(form)),
-            queue: VecDeque::new(),
+            queue: BTreeMap::new(),
+            tickets: 0,
             outbox: Outbox::default(),
             open: 0,
             open_bytes: 0,
             ordinal: 0,
             pushed: 0,
             written: 0,
+            in_hand: 0,
         };
         if let Some(hello) = hello {
             let octets = hello.to_octets();
@@ -153,11 +163,6 @@ impl<W> Caller<W> {
             caller.pushed += (HEADER + octets.len()) as u64;
         }
         caller
-    }
-
-    /// The form that is spoken.
-    pub(crate) fn form(&self) -> Form {
-        self.form
     }
 
     /// Requests longer than this are refused from now on.
@@ -171,7 +176,11 @@ impl<W> Caller<W> {
     pub(crate) fn call(&mut self, frame: &mut Vec<u8>, waiter: W) -> u32 {
         let length = frame.len() - HEADER;
         if length > self.limits.frame as usize {
-            let state = State::Done(Outcome::Failed(self.too_long("the request", length)));
+            let state = State::Done(Outcome::Failed(too_long(
+                "the request",
+                length,
+                self.limits.frame,
+            )));
             return self.table.insert(Slot { state, waiter });
         }
         if self.has_room(frame.len()) && self.queue.is_empty() {
@@ -187,17 +196,13 @@ impl<W> Caller<W> {
             self.send(id, frame);
             return id;
         }
+        self.tickets += 1;
         let id = self.table.insert(Slot {
-            state: State::Queued(std::mem::take(frame)),
+            state: State::Queued(self.tickets, std::mem::take(frame)),
             waiter,
         });
-        self.queue.push_back(id);
+        self.queue.insert(self.tickets, id);
         id
-    }
-
-    /// A call of so many octets (header included) would be sent at once.
-    pub(crate) fn takes(&self, bytes: usize) -> bool {
-        self.queue.is_empty() && self.has_room(bytes)
     }
 
     fn has_room(&self, bytes: usize) -> bool {
@@ -223,22 +228,24 @@ impl<W> Caller<W> {
 
     /// Sends what has waited for room and now has it.
     fn refill(&mut self) {
-        while let Some(&id) = self.queue.front() {
-            let Some(Slot {
-                state: State::Queued(frame),
-                ..
-            }) = self.table.get_mut(id)
-            else {
-                self.queue.pop_front();
-                continue;
-            };
-            let mut frame = std::mem::take(frame);
-            if !self.has_room(frame.len()) {
-                self.table.get_mut(id).expect("it was there").state = State::Queued(frame);
+        while let Some((&place, &id)) = self.queue.first_key_value() {
+            let bytes = self.queued(id).len();
+            if !self.has_room(bytes) {
                 return;
             }
-            self.queue.pop_front();
+            let mut frame = std::mem::take(self.queued(id));
+            self.queue.remove(&place);
             self.send(id, &mut frame);
+        }
+    }
+
+    fn queued(&mut self, id: u32) -> &mut Vec<u8> {
+        match self.table.get_mut(id) {
+            Some(Slot {
+                state: State::Queued(_, frame),
+                ..
+            }) => frame,
+            _ => unreachable!("what leaves this state leaves the queue"),
         }
     }
 
@@ -283,10 +290,12 @@ impl<W> Caller<W> {
                 }
             }
             State::Abandoned(_) => {}
-            State::Queued(_) | State::Done(_) => {
+            State::Queued(place, _) => {
                 self.table.remove(id);
+                self.queue.remove(&place);
                 self.refill();
             }
+            State::Done(_) => drop(self.table.remove(id)),
         }
     }
 
@@ -306,7 +315,7 @@ impl<W> Caller<W> {
             match reader.advance() {
                 Step::Short => break,
                 Step::Whole(frame) => self.frame(frame, reader, notices)?,
-                Step::TooLong(frame) => self.too_long_answer(frame, notices)?,
+                Step::TooLong(frame) => self.too_long_answer(frame, reader, notices)?,
             }
         }
         self.refill();
@@ -362,28 +371,18 @@ impl<W> Caller<W> {
     fn too_long_answer(
         &mut self,
         frame: Frame,
+        reader: &Reader,
         notices: &mut Vec<Notice>,
     ) -> Result<(), Violation> {
         if frame.id == 0 || frame.kind != Some(Kind::Message) {
-            let text = "a frame of {} octets that is no answer is over the limit of {}";
-            return Err(Violation(
-                text.replacen("{}", &frame.length.to_string(), 1).replacen(
-                    "{}",
-                    &self.limits.frame.to_string(),
-                    1,
-                ),
-            ));
+            return Err(Violation(format!(
+                "a frame of {} octets that is no answer is over the limit of {}",
+                frame.length,
+                reader.limit()
+            )));
         }
-        let failure = self.too_long("the result", frame.length as usize);
+        let failure = too_long("the result", frame.length as usize, reader.limit());
         self.complete(frame.id, Outcome::Failed(failure), notices)
-    }
-
-    fn too_long(&self, what: &str, length: usize) -> Failure {
-        let limit = self.limits.frame;
-        Failure::new(
-            FailureCode::TooLong,
-            format!("{what} has {length} octets, the limit is {limit}; raise `max_message`"),
-        )
     }
 
     fn complete(
@@ -404,7 +403,7 @@ impl<W> Caller<W> {
                 self.table.remove(id);
                 self.close_call(sent);
             }
-            State::Queued(_) | State::Done(_) => return Err(unasked()),
+            State::Queued(..) | State::Done(_) => return Err(unasked()),
         }
         Ok(())
     }
@@ -427,8 +426,8 @@ impl<W> Caller<W> {
                     self.table.remove(id);
                     continue;
                 }
-                State::Queued(_) => Started::No,
-                State::Sent(sent) => had_started(sent, known, self.written, first),
+                State::Queued(..) => Started::No,
+                State::Sent(sent) => had_started(sent, known, self.written + self.in_hand, first),
             };
             slot.state = State::Done(Outcome::Lost(started));
             lost.push(id);
@@ -457,31 +456,44 @@ impl<W> Caller<W> {
         self.open
     }
 
-    /// Calls that were not collected yet, in whatever state.
-    #[cfg(test)]
-    pub(crate) fn entries(&self) -> usize {
-        self.table.len()
-    }
-
     /// All that was asked for is on its way: nothing queued, nothing unwritten.
     pub(crate) fn is_flushed(&self) -> bool {
-        self.queue.iter().all(|id| self.is_done(*id)) && self.pushed == self.written
+        self.queue.is_empty() && self.pushed == self.written
     }
 
-    /// What is to be written.
-    pub(crate) fn outbox(&mut self) -> &mut Outbox {
-        &mut self.outbox
+    /// How much is to be written.
+    pub(crate) fn unwritten(&self) -> usize {
+        self.outbox.len()
     }
 
-    /// So many octets reached the other side's socket.
-    pub(crate) fn wrote(&mut self, count: usize) {
+    /// Hands out what is to be written, all of it; [`wrote`](Self::wrote) must
+    /// follow. Until then nobody can tell what of it the other side has.
+    pub(crate) fn take_outbox(&mut self) -> Outbox {
+        self.in_hand = self.outbox.len() as u64;
+        std::mem::take(&mut self.outbox)
+    }
+
+    /// So many octets reached the other side's socket, and these did not.
+    pub(crate) fn wrote(&mut self, count: usize, unwritten: Outbox) {
         self.written += count as u64;
+        self.in_hand = 0;
+        self.outbox.put_back(unwritten);
+    }
+
+    /// Forgets what is to be written: nobody will read it.
+    pub(crate) fn drop_outbox(&mut self) {
+        self.outbox.clear();
     }
 }
 
-fn had_started(sent: Sent, known: Known, written: u64, first: u64) -> Started {
+fn too_long(what: &str, length: usize, limit: u32) -> Failure {
+    let text = format!("{what} has {length} octets, the limit is {limit}; raise `max_message`");
+    Failure::new(FailureCode::TooLong, text)
+}
+
+fn had_started(sent: Sent, known: Known, reached: u64, first: u64) -> Started {
     match known {
-        _ if sent.end > written => Started::No,
+        _ if sent.end > reached => Started::No,
         Known::Count(count) if sent.ordinal <= count => Started::Yes,
         Known::Count(_) => Started::No,
         Known::OneByOne if sent.ordinal > first => Started::No,
@@ -505,4 +517,23 @@ pub(crate) fn show(octets: &[u8]) -> String {
         ""
     };
     format!("{} octets: \"{}\"{more}", octets.len(), some.escape_ascii())
+}
+
+#[cfg(test)]
+impl<W> Caller<W> {
+    /// Calls that were not collected yet, in whatever state, and those of them
+    /// that wait in the queue.
+    pub(crate) fn entries(&self) -> (usize, usize) {
+        (self.table.len(), self.queue.len())
+    }
+
+    /// The octets of the calls that are sent and unanswered.
+    pub(crate) fn open_bytes(&self) -> usize {
+        self.open_bytes
+    }
+
+    /// The next call gets this id, if it is free.
+    pub(crate) fn start_ids_at(&mut self, id: u32) {
+        self.table.start_at(id);
+    }
 }

@@ -205,6 +205,11 @@ impl Reader {
         self.form
     }
 
+    /// The longest frame taken.
+    pub(crate) fn limit(&self) -> u32 {
+        self.limit
+    }
+
     /// Where octets are put: behind what is there.
     pub(crate) fn buffer(&mut self) -> &mut Vec<u8> {
         &mut self.buffer
@@ -294,17 +299,15 @@ impl Reader {
 
     /// Looks ahead: shows each header that has come since the last look.
     pub(crate) fn scan(&mut self, mut see: impl FnMut(Frame)) {
-        let mut at = self.scanned.max(self.current.end);
+        let skip = usize::try_from(self.skip).unwrap_or(usize::MAX);
+        let mut at = self.scanned.max(self.current.end.saturating_add(skip));
         while let Some(frame) = self
             .buffer
             .get(at..)
             .and_then(|octets| Frame::parse(octets, self.form))
         {
-            if frame.length > self.limit {
-                break;
-            }
             see(frame);
-            at += HEADER + frame.length as usize;
+            at = at.saturating_add(HEADER + frame.length as usize);
         }
         self.scanned = at;
     }

@@ -153,11 +153,6 @@ impl Replies {
         Self { limit }
     }
 
-    /// From now on frames may have at most so many octets.
-    pub(crate) fn limit_frames(&mut self, limit: u32) {
-        self.limit = self.limit.min(limit);
-    }
-
     /// Makes a result, or (id 0) an event, of room for a header and octets.
     /// Says how many octets are the most if these are more.
     pub(crate) fn message(self, id: u32, frame: &mut [u8]) -> Result<(), u32> {

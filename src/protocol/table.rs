@@ -28,11 +28,6 @@ impl<S> Table<S> {
         std::iter::repeat_with(|| None).take(size).collect()
     }
 
-    /// How many calls there are.
-    pub(crate) fn len(&self) -> usize {
-        self.used
-    }
-
     /// Takes a call in and gives it an id.
     ///
     /// At most half the ring is used, so a free slot is at most as many steps
@@ -107,6 +102,10 @@ mod tests {
     impl<S> Table<S> {
         pub(crate) fn start_at(&mut self, id: u32) {
             self.next = id;
+        }
+
+        pub(crate) fn len(&self) -> usize {
+            self.used
         }
     }
 
