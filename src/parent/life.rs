@@ -142,6 +142,7 @@ impl Life {
     /// Why no call is taken any more.
     pub(super) fn refusal(&self) -> Option<Error> {
         match self.crash {
+            _ if self.closing && self.ending.is_none() => Some(Error::closed()),
             Some(_) => Some(self.lost(Started::No)),
             None => self.closing.then(Error::closed),
         }
