@@ -12,6 +12,20 @@ use crate::protocol::{Failure, FailureCode, Started as Begun};
 ///
 /// [`No`](Self::No) is a promise: the function did not run, so the call may be
 /// repeated elsewhere.
+///
+/// ```
+/// # fn leave(code: String) {
+/// #     std::process::exit(code.parse().unwrap_or(0))
+/// # }
+/// # offspring::worker!(LEAVE: fn(String) = leave);
+/// # fn main() -> Result<(), offspring::Error> {
+/// # offspring::init();
+/// let rpc = LEAVE.spawn()?;
+/// let (first, second) = (rpc.call("3"), rpc.call("4"));
+/// assert_eq!(first.wait().unwrap_err().started(), offspring::Started::Yes);
+/// assert_eq!(second.wait().unwrap_err().started(), offspring::Started::No);
+/// # Ok(()) }
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Started {
     /// The child had started it.
@@ -24,6 +38,16 @@ pub enum Started {
 }
 
 /// How a child ended.
+///
+/// ```
+/// use offspring::ExitStatus;
+///
+/// assert!(ExitStatus::Code(0).success());
+/// assert_eq!(ExitStatus::Code(3).code(), Some(3));
+/// assert_eq!(ExitStatus::Code(3).to_string(), "exited with code 3");
+/// let killed = ExitStatus::Signal { number: 9, core_dumped: false };
+/// assert_eq!(killed.signal(), Some(9));
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum ExitStatus {
@@ -88,6 +112,19 @@ impl fmt::Display for ExitStatus {
 }
 
 /// A panic of the worker's function, caught in the child, which lives on.
+///
+/// ```
+/// # offspring::worker!(RISK: fn(String) = |text: String| panic!("{text}"));
+/// # fn main() -> Result<(), offspring::Error> {
+/// # offspring::init();
+/// let rpc = RISK.spawn()?;
+/// let error = rpc.call("no luck").wait().unwrap_err();
+/// let panic = error.panic().expect("it is one");
+/// assert_eq!(panic.message(), "no luck");
+/// assert!(panic.place().contains(".rs:"));
+/// println!("{}", panic.backtrace());
+/// # Ok(()) }
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Panic {
     failure: Failure,
@@ -114,6 +151,22 @@ impl Panic {
 }
 
 /// What is known of the end of a child.
+///
+/// ```
+/// # fn leave(code: String) {
+/// #     std::process::exit(code.parse().unwrap_or(0))
+/// # }
+/// # offspring::worker!(LEAVE: fn(String) = leave);
+/// # fn main() -> Result<(), offspring::Error> {
+/// # offspring::init();
+/// let rpc = LEAVE.spawn()?;
+/// let error = rpc.call("3").wait().unwrap_err();
+/// let crash = error.crash().expect("it is one");
+/// assert_eq!(crash.status().code(), Some(3));
+/// assert_eq!(crash.pid(), rpc.pid());
+/// println!("{crash}: {}", crash.worker());
+/// # Ok(()) }
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Crash {
     pub(crate) worker: String,
@@ -268,12 +321,33 @@ impl Error {
     }
 
     /// The function panicked; the child caught it and lives.
+    ///
+    /// ```
+    /// # offspring::worker!(RISK: fn(String) = |text: String| panic!("{text}"));
+    /// # fn main() -> Result<(), offspring::Error> {
+    /// # offspring::init();
+    /// let rpc = RISK.spawn()?;
+    /// assert!(rpc.call("no luck").wait().unwrap_err().is_panic());
+    /// # Ok(()) }
+    /// ```
     #[must_use]
     pub fn is_panic(&self) -> bool {
         matches!(*self.0, Kind::Panic(_))
     }
 
     /// The child ended before it answered: see [`crash`](Self::crash).
+    ///
+    /// ```
+    /// # fn leave(code: String) {
+    /// #     std::process::exit(code.parse().unwrap_or(0))
+    /// # }
+    /// # offspring::worker!(LEAVE: fn(String) = leave);
+    /// # fn main() -> Result<(), offspring::Error> {
+    /// # offspring::init();
+    /// let rpc = LEAVE.spawn()?;
+    /// assert!(rpc.call("3").wait().unwrap_err().is_child_dead());
+    /// # Ok(()) }
+    /// ```
     #[must_use]
     pub fn is_child_dead(&self) -> bool {
         matches!(*self.0, Kind::Dead(..))
@@ -286,6 +360,15 @@ impl Error {
     }
 
     /// The child could not be started at all.
+    ///
+    /// ```
+    /// # offspring::worker!(ECHO: fn(String) -> String = |text: String| text);
+    /// # fn main() -> Result<(), offspring::Error> {
+    /// # offspring::init();
+    /// let nowhere = std::process::Command::new("/nowhere/worker");
+    /// assert!(ECHO.program(nowhere).spawn().unwrap_err().is_start());
+    /// # Ok(()) }
+    /// ```
     #[must_use]
     pub fn is_start(&self) -> bool {
         matches!(*self.0, Kind::Start(_))
@@ -293,12 +376,33 @@ impl Error {
 
     /// What was started is not the worker that was meant: it said no hello, or
     /// a hello of another worker, serialiser or version.
+    ///
+    /// ```
+    /// # offspring::worker!(ECHO: fn(String) -> String = |text: String| text);
+    /// # fn main() -> Result<(), offspring::Error> {
+    /// # offspring::init();
+    /// let cat = std::process::Command::new("cat");
+    /// let rpc = ECHO.command(cat).spawn()?;
+    /// assert!(rpc.call("so").wait().unwrap_err().is_handshake());
+    /// # Ok(()) }
+    /// ```
     #[must_use]
     pub fn is_handshake(&self) -> bool {
         matches!(*self.0, Kind::Handshake(_))
     }
 
     /// The worker's `init` failed or panicked.
+    ///
+    /// ```
+    /// # offspring::worker!(STUCK: fn() = |_: &mut u8| (), init() = || Err::<u8, _>("no disk"));
+    /// # fn main() -> Result<(), offspring::Error> {
+    /// # offspring::init();
+    /// let rpc = STUCK.spawn()?;
+    /// let error = rpc.call().wait().unwrap_err();
+    /// assert!(error.is_init());
+    /// assert!(error.to_string().contains("no disk"));
+    /// # Ok(()) }
+    /// ```
     #[must_use]
     pub fn is_init(&self) -> bool {
         matches!(*self.0, Kind::Init(_))
@@ -306,6 +410,17 @@ impl Error {
 
     /// Octets could not be turned into a value: arguments in the child, or a
     /// result or an event in the parent.
+    ///
+    /// ```
+    /// # offspring::worker!(TEXT: fn(Vec<u8>) -> String = |_: Vec<u8>| String::new());
+    /// # fn main() -> Result<(), offspring::Error> {
+    /// # offspring::init();
+    /// // The worker takes text, and is sent octets that are none.
+    /// let cat = std::process::Command::new("cat");
+    /// let rpc = TEXT.command(cat).plain().spawn()?;
+    /// assert!(rpc.call(b"\xff").wait().unwrap_err().is_decode());
+    /// # Ok(()) }
+    /// ```
     #[must_use]
     pub fn is_decode(&self) -> bool {
         matches!(*self.0, Kind::Decode(_) | Kind::DecodeArguments(_))
@@ -332,6 +447,17 @@ impl Error {
     }
 
     /// The handle was closed before the call was made.
+    ///
+    /// ```
+    /// # offspring::worker!(ECHO: fn(String) -> String = |text: String| text);
+    /// # fn main() -> Result<(), offspring::Error> {
+    /// # offspring::init();
+    /// let rpc = ECHO.spawn()?;
+    /// let other = rpc.clone();
+    /// rpc.join().wait()?;
+    /// assert!(other.call("so").wait().unwrap_err().is_closed());
+    /// # Ok(()) }
+    /// ```
     #[must_use]
     pub fn is_closed(&self) -> bool {
         matches!(*self.0, Kind::Closed)
@@ -344,6 +470,25 @@ impl Error {
     }
 
     /// An event came, and there is neither a handler nor a stream for events.
+    ///
+    /// ```
+    /// # fn count(to: String, events: &offspring::Events<String>) {
+    /// #     for n in 0..to.parse().unwrap_or(0) {
+    /// #         events.send(n.to_string()).expect("the parent is there");
+    /// #     }
+    /// # }
+    /// # offspring::worker!(COUNT: fn(String) = count, events = String);
+    /// # fn main() -> Result<(), offspring::Error> {
+    /// # offspring::init();
+    /// let (sender, receiver) = std::sync::mpsc::channel();
+    /// let rpc = COUNT
+    ///     .builder()
+    ///     .on_error(move |error| sender.send(error).expect("it is received"))
+    ///     .spawn()?;
+    /// rpc.call("1").wait()?;
+    /// assert!(receiver.recv().expect("an error").is_unhandled_event());
+    /// # Ok(()) }
+    /// ```
     #[must_use]
     pub fn is_unhandled_event(&self) -> bool {
         matches!(*self.0, Kind::Unhandled)

@@ -33,6 +33,13 @@ pub mod __private {
 /// To be called first in `main`: in a child it never returns. A program that
 /// does not call it cannot start itself as a child; its calls fail with an error
 /// that says so.
+///
+/// ```
+/// fn main() {
+///     offspring::init();
+///     println!("only the parent says this");
+/// }
+/// ```
 pub fn init() {
     init_with(&[]);
 }
