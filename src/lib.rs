@@ -73,6 +73,9 @@ fn work(workers: &[&'static dyn registry::Registered]) -> ! {
     }
 }
 
+/// Types that are only named, whatever they own or borrow.
+type Types<T> = std::marker::PhantomData<fn() -> T>;
+
 /// What a panic said.
 fn panic_text(panic: &(dyn std::any::Any + Send)) -> String {
     let text = panic.downcast_ref::<&str>().copied();

@@ -93,7 +93,7 @@ pub struct Child<F, S, E, I> {
     session: Session,
     worker: &'static str,
     events: EncodeEvent<E>,
-    types: PhantomData<fn() -> (F, S, I)>,
+    types: crate::Types<(F, S, I)>,
 }
 
 impl<F, S, E, I> std::fmt::Debug for Child<F, S, E, I> {

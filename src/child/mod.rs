@@ -20,4 +20,4 @@ mod session;
 
 pub use events::{Events, NoEvents};
 pub use function::{Child, Function};
-pub use session::Session;
+pub(crate) use session::Session;

@@ -49,9 +49,8 @@ impl Session {
             let text = "this program is a worker: it is to be started by another program, which talks to it over stdin and stdout";
             return Err(io::Error::other(text));
         }
-        let (input, output) = (sys::take_stdin()?, io::stdout());
+        let input = sys::take_stdin()?;
         let Ok(socket) = Port::from_socket(input.try_clone()?) else {
-            drop(output);
             return Self::begin(Port::from_pair(input, sys::take_stdout()?)?);
         };
         let mut session = Self::begin(socket)?;

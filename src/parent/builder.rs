@@ -10,12 +10,11 @@ use std::time::Duration;
 
 use super::connection::Connection;
 use super::core::EventSink;
-use super::delivery::{EventLimits, Handlers};
+use super::delivery::{EventLimits, Handlers, OnEvent};
 use super::driver::Driver;
 use super::rpc::{DecodeEvent, EventStream, Rpc, decode_event};
 use super::start::{Launch, Plan, Settings};
 use crate::error::Error;
-use crate::protocol::Payload;
 
 /// What a declaration tells the parent.
 pub(crate) struct Declared<E> {
@@ -51,7 +50,7 @@ pub struct Builder<F, S, E = crate::NoEvents> {
     on_event: Option<Box<dyn FnMut(E) + Send>>,
     on_error: Option<Box<dyn FnMut(Error) + Send>>,
     on_destroy: Option<Box<dyn FnOnce() + Send>>,
-    types: PhantomData<fn() -> (F, S)>,
+    types: crate::Types<(F, S)>,
 }
 
 impl<F, S, E> std::fmt::Debug for Builder<F, S, E> {
@@ -534,8 +533,7 @@ impl<F, S, E: Send + 'static> Builder<F, S, E> {
         } else {
             EventSink::Nobody
         };
-        let (driver, pid, _) = self.start(sink)?;
-        Ok(Rpc::new(driver, pid))
+        self.start(sink).map(Rpc::new)
     }
 
     /// Starts the child like [`spawn`](Self::spawn), and gives its events as a
@@ -561,33 +559,33 @@ impl<F, S, E: Send + 'static> Builder<F, S, E> {
     /// # Errors
     ///
     /// As [`spawn`](Self::spawn).
+    #[expect(
+        clippy::type_complexity,
+        reason = "a name for the pair would hide what it is"
+    )]
     pub fn spawn_with_events(self) -> Result<(Rpc<F, S, E>, EventStream<E>), Error> {
-        let (driver, pid, decode) = self.start(EventSink::Stream)?;
+        let decode = self.declared.decode_event;
+        let driver = self.start(EventSink::Stream)?;
         let events = EventStream::new(Arc::clone(&driver), decode);
-        Ok((Rpc::new(driver, pid), events))
+        Ok((Rpc::new(driver), events))
     }
 
-    fn start(
-        self,
-        sink: EventSink,
-    ) -> Result<(Arc<Driver<Connection>>, Option<u32>, DecodeEvent<E>), Error> {
-        let decode = self.declared.decode_event;
+    fn start(self, sink: EventSink) -> Result<Arc<Driver<Connection>>, Error> {
         let handlers = Handlers {
-            on_event: on_event(self.on_event, decode),
+            on_event: on_event(self.on_event, self.declared.decode_event),
             on_error: self
                 .on_error
                 .unwrap_or_else(|| log_errors(self.declared.name)),
             on_destroy: self.on_destroy,
         };
-        let (driver, pid) = self.plan.start(sink, handlers)?;
-        Ok((driver, pid, decode))
+        self.plan.start(sink, handlers)
     }
 }
 
 fn on_event<E: 'static>(
     handler: Option<Box<dyn FnMut(E) + Send>>,
     decode: DecodeEvent<E>,
-) -> Box<dyn FnMut(&Payload) -> Result<(), Error> + Send> {
+) -> OnEvent {
     match handler {
         Some(mut handler) => {
             Box::new(move |payload| decode_event(decode, payload).map(&mut handler))

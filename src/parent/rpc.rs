@@ -46,13 +46,12 @@ use crate::signature::{Signature, Whole};
 /// ```
 pub struct Rpc<F, S, E = crate::NoEvents> {
     handle: Arc<Handle>,
-    types: PhantomData<fn() -> (F, S, E)>,
+    types: crate::Types<(F, S, E)>,
 }
 
 /// Closes the child when the last clone goes.
 struct Handle {
     driver: Arc<Driver<Connection>>,
-    pid: Option<u32>,
 }
 
 impl Drop for Handle {
@@ -73,15 +72,15 @@ impl<F, S, E> Clone for Rpc<F, S, E> {
 impl<F, S, E> std::fmt::Debug for Rpc<F, S, E> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Rpc")
-            .field("pid", &self.handle.pid)
+            .field("pid", &self.pid())
             .finish_non_exhaustive()
     }
 }
 
 impl<F, S, E> Rpc<F, S, E> {
-    pub(crate) fn new(driver: Arc<Driver<Connection>>, pid: Option<u32>) -> Self {
+    pub(crate) fn new(driver: Arc<Driver<Connection>>) -> Self {
         Self {
-            handle: Arc::new(Handle { driver, pid }),
+            handle: Arc::new(Handle { driver }),
             types: PhantomData,
         }
     }
@@ -103,7 +102,7 @@ impl<F, S, E> Rpc<F, S, E> {
     /// ```
     #[must_use]
     pub fn pid(&self) -> Option<u32> {
-        self.handle.pid
+        self.driver().wire.pid()
     }
 
     /// Waits until the child has said hello and its `init` is done.
