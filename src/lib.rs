@@ -35,9 +35,12 @@ pub mod __private {
 /// that says so.
 ///
 /// ```
-/// fn main() {
+/// # offspring::worker!(ECHO: fn(String) -> String = |text: String| text);
+/// fn main() -> Result<(), offspring::Error> {
 ///     offspring::init();
 ///     println!("only the parent says this");
+///     assert_eq!(ECHO.spawn()?.call("so").wait()?, "so");
+///     Ok(())
 /// }
 /// ```
 pub fn init() {
