@@ -1,5 +1,9 @@
 #![doc = include_str!("../README.md")]
 #![cfg_attr(docsrs, feature(doc_cfg))]
+#![cfg_attr(
+    not(feature = "blocking"),
+    expect(dead_code, reason = "without a backend nobody reads requests")
+)]
 
 mod child;
 mod error;

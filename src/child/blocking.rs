@@ -11,7 +11,7 @@ use super::session::{Conversation, FAILED};
 use crate::protocol::{Failure, FailureCode, Form, Reader, Request};
 
 /// What the parent is told of how calls run here: one after the other.
-pub(super) const NAME: &str = "blocking";
+pub(super) const NAME: Option<&str> = Some("blocking");
 
 /// Runs one call: octets of arguments in, octets of the result appended.
 pub(super) type Work<'a> = dyn FnMut(&[u8], &mut Vec<u8>) -> Result<(), Failure> + 'a;

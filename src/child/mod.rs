@@ -12,6 +12,9 @@
 
 #[cfg(feature = "blocking")]
 mod blocking;
+#[cfg(not(feature = "blocking"))]
+#[path = "no_backend.rs"]
+mod blocking;
 mod events;
 mod function;
 mod outgoing;

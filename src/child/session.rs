@@ -141,7 +141,15 @@ impl Session {
     }
 
     /// Checks the parent's hello against this worker, and answers it.
-    pub(super) fn greet(self, worker: &str, serialiser: &str, backend: &str) -> Conversation {
+    pub(super) fn greet(
+        self,
+        worker: &str,
+        serialiser: &str,
+        backend: Option<&str>,
+    ) -> Conversation {
+        let Some(backend) = backend else {
+            self.refuse("this program was built without a backend: it wants the feature `blocking`")
+        };
         if let Err(text) = self.check(worker, serialiser) {
             self.refuse(&text);
         }
