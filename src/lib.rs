@@ -33,6 +33,16 @@ pub mod __private {
 /// To be called first in `main`: in a child it never returns. A program that
 /// does not call it cannot start itself as a child; its calls fail with an error
 /// that says so.
+///
+/// ```
+/// # offspring::worker!(ECHO: fn(String) -> String = |text: String| text);
+/// fn main() -> Result<(), offspring::Error> {
+///     offspring::init();
+///     println!("only the parent says this");
+///     assert_eq!(ECHO.spawn()?.call("so").wait()?, "so");
+///     Ok(())
+/// }
+/// ```
 pub fn init() {
     init_with(&[]);
 }

@@ -164,7 +164,7 @@ impl Session {
                 .with("max-message", MAX_MESSAGE.to_string())
                 .with("pid", std::process::id().to_string());
             if page.is_some() {
-                own = own.with("counts", "started");
+                own = own.with("page", "used");
             }
             let frame = Replies::hello(&own);
             if self.port.send_all(&frame).is_err() {

@@ -30,6 +30,20 @@ use crate::signature::{Signature, Whole};
 ///
 /// The type parameters are the signature, the serialiser and the events, as in
 /// the declaration.
+///
+/// ```
+/// # offspring::worker!(ECHO: fn(String) -> String = |text: String| text);
+/// # fn main() -> Result<(), offspring::Error> {
+/// # offspring::init();
+/// let rpc = ECHO.spawn()?;
+/// std::thread::scope(|scope| {
+///     for n in 0..3 {
+///         let rpc = rpc.clone();
+///         scope.spawn(move || assert_eq!(rpc.call(n.to_string()).wait().unwrap(), n.to_string()));
+///     }
+/// });
+/// # Ok(()) }
+/// ```
 pub struct Rpc<F, S, E = crate::NoEvents> {
     handle: Arc<Handle>,
     types: crate::Types<(F, S, E)>,
@@ -77,6 +91,15 @@ impl<F, S, E> Rpc<F, S, E> {
 
     /// The process that was started for this child: the child itself, or the
     /// command that leads to it. `None` for descriptors that were given.
+    ///
+    /// ```
+    /// # offspring::worker!(ECHO: fn(String) -> String = |text: String| text);
+    /// # fn main() -> Result<(), offspring::Error> {
+    /// # offspring::init();
+    /// let rpc = ECHO.spawn()?;
+    /// assert_ne!(rpc.pid(), Some(std::process::id()));
+    /// # Ok(()) }
+    /// ```
     #[must_use]
     pub fn pid(&self) -> Option<u32> {
         self.driver().wire.pid()
@@ -86,6 +109,15 @@ impl<F, S, E> Rpc<F, S, E> {
     ///
     /// Calls do not need it: they go out at once, and what keeps a child from
     /// getting ready is their error.
+    ///
+    /// ```
+    /// # offspring::worker!(ECHO: fn(String) -> String = |text: String| text);
+    /// # fn main() -> Result<(), offspring::Error> {
+    /// # offspring::init();
+    /// let rpc = ECHO.spawn()?;
+    /// rpc.ready().wait()?;
+    /// # Ok(()) }
+    /// ```
     #[must_use = "wait for it, or await it"]
     pub fn ready(&self) -> Ready {
         Ready {
@@ -98,6 +130,18 @@ impl<F, S, E> Rpc<F, S, E> {
     ///
     /// Calls made from now on fail. Without a [limit](Join::within) it may take
     /// as long as the calls do.
+    ///
+    /// ```
+    /// # offspring::worker!(ECHO: fn(String) -> String = |text: String| text);
+    /// # fn main() -> Result<(), offspring::Error> {
+    /// # offspring::init();
+    /// let rpc = ECHO.spawn()?;
+    /// let call = rpc.call("so");
+    /// let status = rpc.join().wait()?;
+    /// assert!(status.success());
+    /// assert_eq!(call.wait()?, "so");
+    /// # Ok(()) }
+    /// ```
     #[must_use = "wait for it, or await it"]
     pub fn join(self) -> Join {
         self.driver().change(Core::close);
@@ -108,6 +152,20 @@ impl<F, S, E> Rpc<F, S, E> {
 
     /// Kills the child with `SIGKILL`, now. Open calls fail; [`join`](Self::join)
     /// still tells how it ended. Without a process of ours the link is cut.
+    ///
+    /// ```
+    /// # offspring::worker!(SLEEP: fn(String) = |ms: String| {
+    /// #     std::thread::sleep(std::time::Duration::from_millis(ms.parse().unwrap_or(0)))
+    /// # });
+    /// # fn main() -> Result<(), offspring::Error> {
+    /// # offspring::init();
+    /// let rpc = SLEEP.spawn()?;
+    /// let call = rpc.call("1000000");
+    /// rpc.kill();
+    /// let error = call.wait().unwrap_err();
+    /// assert_eq!(error.crash().unwrap().status().signal(), Some(9));
+    /// # Ok(()) }
+    /// ```
     pub fn kill(&self) {
         self.driver()
             .change(|core| core.kill(Ending::Killed("it was killed by `kill`".into())));
@@ -215,6 +273,19 @@ calls!(A1 X1 a, A2 X2 b, A3 X3 c, A4 X4 d, A5 X5 e, A6 X6 f, A7 X7 g, A8 X8 h);
 impl<A: 'static, R: 'static, S, E> Rpc<Whole<fn(A) -> R>, S, E> {
     /// Calls the worker's function in the child with the whole array of
     /// arguments. See the `call` of other signatures.
+    ///
+    /// ```
+    /// # fn words(mut words: Vec<String>) -> Vec<String> {
+    /// #     words.reverse();
+    /// #     words
+    /// # }
+    /// # offspring::worker!(WORDS: fn(..Vec<String>) -> Vec<String> = words);
+    /// # fn main() -> Result<(), offspring::Error> {
+    /// # offspring::init();
+    /// let rpc = WORDS.spawn()?;
+    /// assert_eq!(rpc.call(vec!["one".to_owned(), "two".to_owned()]).wait()?, ["two", "one"]);
+    /// # Ok(()) }
+    /// ```
     pub fn call<X>(&self, arguments: X) -> Call<R>
     where
         X: SendAs<A>,
@@ -228,6 +299,15 @@ impl<A: 'static, R: 'static, S, E> Rpc<Whole<fn(A) -> R>, S, E> {
 impl<F: Signature, S, E> Rpc<F, S, E> {
     /// Calls the worker's function with the arguments as one value: for code
     /// that is generic over the signature.
+    ///
+    /// ```
+    /// # offspring::worker!(ECHO: fn(String) -> String = |text: String| text);
+    /// # fn main() -> Result<(), offspring::Error> {
+    /// # offspring::init();
+    /// let rpc = ECHO.spawn()?;
+    /// assert_eq!(rpc.call_with(&("so".to_owned(),)).wait()?, "so");
+    /// # Ok(()) }
+    /// ```
     pub fn call_with(&self, arguments: &F::Arguments) -> Call<F::Output>
     where
         S: Serialiser<F::Arguments> + Serialiser<F::Output>,
@@ -237,6 +317,16 @@ impl<F: Signature, S, E> Rpc<F, S, E> {
 }
 
 /// Waits until a child can work; from [`Rpc::ready`]. A future, too.
+///
+/// ```
+/// # offspring::worker!(ECHO: fn(String) -> String = |text: String| text);
+/// # fn main() -> Result<(), offspring::Error> {
+/// # offspring::init();
+/// let rpc = ECHO.spawn()?;
+/// let mut ready = rpc.ready();
+/// ready.wait_timeout(std::time::Duration::from_secs(60))?;
+/// # Ok(()) }
+/// ```
 #[derive(Debug)]
 #[must_use = "wait for it, or await it"]
 pub struct Ready {
@@ -244,6 +334,16 @@ pub struct Ready {
 }
 
 /// Waits until a child is gone; from [`Rpc::join`]. A future, too.
+///
+/// ```
+/// # offspring::worker!(ECHO: fn(String) -> String = |text: String| text);
+/// # fn main() -> Result<(), offspring::Error> {
+/// # offspring::init();
+/// let rpc = ECHO.spawn()?;
+/// let status = futures_lite::future::block_on(rpc.join())?;
+/// assert!(status.success());
+/// # Ok(()) }
+/// ```
 #[derive(Debug)]
 #[must_use = "wait for it, or await it"]
 pub struct Join {
@@ -253,6 +353,20 @@ pub struct Join {
 impl Join {
     /// Limits the wait: after `time` the child is told to end (`SIGTERM`), and
     /// a second later killed (`SIGKILL`). Its open calls fail then.
+    ///
+    /// ```
+    /// # offspring::worker!(SLEEP: fn(String) = |ms: String| {
+    /// #     std::thread::sleep(std::time::Duration::from_millis(ms.parse().unwrap_or(0)))
+    /// # });
+    /// # fn main() -> Result<(), offspring::Error> {
+    /// # offspring::init();
+    /// let rpc = SLEEP.spawn()?;
+    /// let call = rpc.call("1000000");
+    /// let status = rpc.join().within(std::time::Duration::from_millis(50)).wait()?;
+    /// assert!(!status.success());
+    /// assert!(call.wait().unwrap_err().is_child_dead());
+    /// # Ok(()) }
+    /// ```
     pub fn within(self, time: Duration) -> Self {
         let at = Instant::now() + time;
         self.driver.change(|core| core.close_within(at));
@@ -330,6 +444,24 @@ waits!(Join, ended, ExitStatus);
 /// From [`Builder::spawn_with_events`](crate::Builder::spawn_with_events). The
 /// queue behind it is bounded: if it is not read, the child is slowed down, and
 /// in the end answers do not come through either.
+///
+/// ```
+/// # fn count(to: String, events: &offspring::Events<String>) {
+/// #     for n in 0..to.parse().unwrap_or(0) {
+/// #         events.send(n.to_string()).expect("the parent is there");
+/// #     }
+/// # }
+/// # offspring::worker!(COUNT: fn(String) = count, events = String);
+/// # fn main() -> Result<(), offspring::Error> {
+/// # offspring::init();
+/// use futures_lite::StreamExt;
+///
+/// let (rpc, mut events) = COUNT.builder().spawn_with_events()?;
+/// rpc.call("1").detach();
+/// let first = futures_lite::future::block_on(events.next());
+/// assert_eq!(first.expect("an event")?, "0");
+/// # Ok(()) }
+/// ```
 pub struct EventStream<E> {
     driver: Arc<Driver<Connection>>,
     decode: DecodeEvent<E>,
@@ -384,6 +516,24 @@ impl<E> IntoIterator for EventStream<E> {
 }
 
 /// Waits for events, one after the other; from an [`EventStream`].
+///
+/// ```
+/// # fn count(to: String, events: &offspring::Events<String>) {
+/// #     for n in 0..to.parse().unwrap_or(0) {
+/// #         events.send(n.to_string()).expect("the parent is there");
+/// #     }
+/// # }
+/// # offspring::worker!(COUNT: fn(String) = count, events = String);
+/// # fn main() -> Result<(), offspring::Error> {
+/// # offspring::init();
+/// let (rpc, events) = COUNT.builder().spawn_with_events()?;
+/// rpc.call("1").detach();
+/// drop(rpc);
+/// for event in events {
+///     assert_eq!(event?, "0");
+/// }
+/// # Ok(()) }
+/// ```
 #[derive(Debug)]
 pub struct EventIter<E>(EventStream<E>);
 
