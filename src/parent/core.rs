@@ -550,9 +550,11 @@ impl Core {
         self.tick_at = Some(at);
     }
 
-    /// Octets may lie for a while: true if the helper must be told.
-    pub(super) fn delay_flush(&mut self) -> bool {
-        !std::mem::replace(&mut self.flush_due, true)
+    /// Octets are left that nobody is about to write: true if the helper must
+    /// be told to, a little later.
+    pub(super) fn delays_flush(&mut self) -> bool {
+        let left = self.has_unwritten() && !self.roles.is_writing_or_blocked();
+        left && !std::mem::replace(&mut self.flush_due, true)
     }
 
     // --- time ---

@@ -105,6 +105,9 @@ impl<W: Wire> Driver<W> {
             core.tick_at(at);
             self.wire.tick_at(at);
         }
+        if core.delays_flush() {
+            self.wire.tick_at(Instant::now() + NAGLE);
+        }
         if core.may_shut_down() {
             self.wire.shutdown_write();
         }
@@ -117,8 +120,6 @@ impl<W: Wire> Driver<W> {
         let waiting = core.caller.unwritten();
         if core.caller.open() <= 1 || waiting >= BATCH {
             core = self.flush(core);
-        } else if waiting > 0 && core.delay_flush() {
-            self.wire.tick_at(Instant::now() + NAGLE);
         }
         self.release(core);
         id
@@ -325,6 +326,8 @@ impl<W: Wire> Driver<W> {
             let got = Got::from(self.wire.try_recv(reader.buffer(), room));
             core = self.lock();
             self.put_down(&mut core, reading, &got);
+            // Answers may have made room for calls that waited.
+            core = self.flush(core);
             self.release(core);
             if !matches!(got, Got::Octets) {
                 return;

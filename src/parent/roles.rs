@@ -154,6 +154,11 @@ impl Roles {
         self.blocked
     }
 
+    /// Somebody writes, or will once there is room.
+    pub(crate) fn is_writing_or_blocked(&self) -> bool {
+        self.writing || self.blocked
+    }
+
     /// This thread goes to sleep.
     pub(crate) fn park(&mut self, ticket: Ticket) {
         self.parked.push_back(ticket);
