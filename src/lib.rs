@@ -11,6 +11,7 @@ mod parent;
 mod protocol;
 mod registry;
 mod signature;
+mod spare;
 mod spin;
 mod startup;
 mod sync;

@@ -281,5 +281,6 @@ impl<R> Drop for Call<R> {
 fn finish<R>(outcome: Result<Payload, Error>, decode: Decode<R>) -> Result<R, Error> {
     let payload = outcome?;
     let decoded = catch_unwind(AssertUnwindSafe(|| decode(&payload)));
+    payload.recycle();
     decoded.unwrap_or_else(|panic| Err(Error::decode_panicked(crate::panic_text(&*panic))))
 }

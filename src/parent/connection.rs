@@ -184,6 +184,9 @@ impl Wire for Connection {
     fn try_send(&self, parts: &[IoSlice<'_>]) -> io::Result<Option<usize>> {
         self.link.try_send(parts)
     }
+    fn send(&self, parts: &[IoSlice<'_>]) -> io::Result<Option<usize>> {
+        self.link.send(parts)
+    }
     fn recv(&self, buffer: &mut Vec<u8>, room: usize) -> io::Result<usize> {
         self.link.recv(buffer, room)
     }

@@ -32,6 +32,9 @@ use crate::sync::Thread;
 /// How long a child may take to exit after it closed the link.
 pub(super) const GRACE: Duration = Duration::from_millis(250);
 
+/// From so many octets on, a writer that waits anyway sleeps in the kernel.
+const MUCH: usize = 32 << 10;
+
 /// Somebody to wake.
 #[derive(Debug)]
 pub(crate) enum Waking {
@@ -121,6 +124,8 @@ pub(crate) struct Core {
     /// How many tasks wait, and how many callbacks.
     tasks: usize,
     callbacks: usize,
+    /// The leader watches for room.
+    leader_writes: bool,
     /// The helper will flush.
     flush_due: bool,
     /// When the helper will look for a leader.
@@ -150,6 +155,7 @@ impl Core {
             tickets: 0,
             tasks: 0,
             callbacks: 0,
+            leader_writes: false,
             flush_due: false,
             tick_at: None,
             signals: Vec::new(),
@@ -184,7 +190,7 @@ impl Core {
         let needs = Needs {
             readable: self.may_read(),
             urgent: nobody_reads || self.life.is_urgent(),
-            unwritten: self.has_unwritten(),
+            unwritten: self.has_unwritten() && !self.leader_writes,
         };
         let orders = self.roles.settle(needs);
         if let Some(heir) = orders.wake {
@@ -378,6 +384,7 @@ impl Core {
     /// The reader is put down.
     pub(super) fn stop_reading(&mut self, reading: Reading) {
         self.reader = Some(reading);
+        self.leader_writes = false;
         self.roles.leave();
     }
 
@@ -522,9 +529,15 @@ impl Core {
         self.caller.unwritten() > 0
     }
 
-    /// The reader must watch for room too: nobody else writes.
-    pub(super) fn must_write(&self) -> bool {
-        self.roles.is_blocked() && self.has_unwritten()
+    /// The socket is full, and a lot is left.
+    pub(super) fn much_is_blocked(&mut self) -> bool {
+        self.roles.is_blocked() && self.caller.unwritten() >= MUCH
+    }
+
+    /// The leader is to watch for room, too, instead of the helper.
+    pub(super) fn lets_leader_write(&mut self) -> bool {
+        self.leader_writes = self.roles.is_blocked() && self.has_unwritten();
+        self.leader_writes
     }
 
     /// The writer is back with what it could not write. True if somebody else

@@ -137,7 +137,11 @@ impl<W: Wire> Driver<W> {
         loop {
             let mut found = take(&mut core);
             if found.is_none() && core.has_unwritten() {
-                core = self.flush(core);
+                core = if deadline.is_none() {
+                    self.flush_patiently(core)
+                } else {
+                    self.flush(core)
+                };
                 found = take(&mut core);
             }
             if found.is_some() {
@@ -190,7 +194,7 @@ impl<W: Wire> Driver<W> {
         mut reading: Reading,
         deadline: Option<Instant>,
     ) -> Guard<'a, Core> {
-        let writes = core.must_write();
+        let writes = core.lets_leader_write();
         let spins = core.expects_answer();
         self.settle(&mut core);
         drop(core);
@@ -294,6 +298,32 @@ impl<W: Wire> Driver<W> {
             let (written, last) = self.write(&mut batch);
             core = self.lock();
             again = core.wrote(written, batch, &last);
+        }
+        core
+    }
+
+    /// Like [`flush`](Self::flush), but sleeps in the kernel for a moment, as
+    /// long as it gets on, if much is left that the socket does not take.
+    fn flush_patiently<'a>(&'a self, core: Guard<'a, Core>) -> Guard<'a, Core> {
+        let mut core = self.flush(core);
+        while core.much_is_blocked() {
+            core.roles.unblock();
+            if !core.roles.write() {
+                return core;
+            }
+            let mut batch = core.caller.take_outbox();
+            drop(core);
+            let mut slices = [IoSlice::new(&[]); PIECES];
+            let count = batch.slices(&mut slices);
+            let last = self.wire.send(&slices[..count]);
+            let written = last.as_ref().map_or(0, |sent| sent.unwrap_or(0));
+            batch.consume(written);
+            core = self.lock();
+            core.wrote(written, batch, &last);
+            if written == 0 {
+                return core;
+            }
+            core = self.flush(core);
         }
         core
     }

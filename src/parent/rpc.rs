@@ -1,6 +1,5 @@
 //! The handle of a child.
 
-use std::cell::RefCell;
 use std::future::Future;
 use std::marker::PhantomData;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -20,6 +19,7 @@ use super::life::Ending;
 use crate::error::{Error, ExitStatus};
 use crate::protocol::HEADER;
 use crate::signature::{Signature, Whole};
+use crate::spare;
 
 /// A child that runs one worker: call it.
 ///
@@ -190,7 +190,7 @@ impl<F, S, E> Rpc<F, S, E> {
         &self,
         encode: impl FnOnce(&mut Output<'_>) -> Result<(), offspring_serialisers::Error>,
     ) -> Result<u32, Error> {
-        with_scratch(|frame| {
+        with_frame(|frame| {
             let encoded = catch_unwind(AssertUnwindSafe(|| encode(&mut Output::new(frame))));
             encoded
                 .unwrap_or_else(|panic| {
@@ -217,22 +217,14 @@ impl<F, S, E> Rpc<F, S, E> {
     }
 }
 
-/// A buffer above this is not kept.
-const KEEP: usize = 64 << 10;
-
 /// Lends a buffer of this thread, with room for a header in front. A nested
-/// use, in a value's own serialisation, gets a fresh one.
-fn with_scratch<T>(use_it: impl FnOnce(&mut Vec<u8>) -> T) -> T {
-    thread_local! {
-        static SCRATCH: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
-    }
-    let mut frame = SCRATCH.try_with(RefCell::take).unwrap_or_default();
-    frame.clear();
+/// use, in a value's own serialisation, gets another one.
+fn with_frame<T>(use_it: impl FnOnce(&mut Vec<u8>) -> T) -> T {
+    let mut frame = spare::take();
     frame.resize(HEADER, 0);
     let value = use_it(&mut frame);
-    if frame.capacity() <= KEEP {
-        let _ = SCRATCH.try_with(|scratch| scratch.replace(frame));
-    }
+    let used = frame.len();
+    spare::put(frame, used);
     value
 }
 
