@@ -113,8 +113,8 @@ pub(crate) struct Core {
     /// How many tasks wait, and how many callbacks.
     tasks: usize,
     callbacks: usize,
-    /// The helper will flush.
-    flush_due: bool,
+    /// When the helper will look again.
+    look_at: Option<Instant>,
     signals: Vec<i32>,
     alarm: Option<Instant>,
 }
@@ -140,7 +140,7 @@ impl Core {
             tickets: 0,
             tasks: 0,
             callbacks: 0,
-            flush_due: false,
+            look_at: None,
             signals: Vec::new(),
         }
     }
@@ -527,16 +527,20 @@ impl Core {
         }
     }
 
-    /// Octets may lie for a while: true if the helper must be told.
-    pub(super) fn delay_flush(&mut self) -> bool {
-        !std::mem::replace(&mut self.flush_due, true)
-    }
-
     // --- time ---
 
+    /// The helper is told to look again then.
+    pub(super) fn look_at(&mut self, at: Instant) {
+        self.look_at = Some(at);
+    }
+
+    /// A time has come, one of several that were asked for; what is unwritten
+    /// will be flushed.
     pub(super) fn ticked(&mut self, now: Instant) {
-        self.flush_due = false;
-        self.roles.ticked();
+        self.roles.flushed();
+        if self.look_at.take_if(|at| *at <= now).is_some() {
+            self.roles.looked();
+        }
         if let Some(signal) = self.life.alarm(now) {
             self.signals.push(signal);
         }

@@ -101,7 +101,12 @@ impl<W: Wire> Driver<W> {
             self.wire.watch_write(on);
         }
         if orders.tick {
-            self.wire.tick_at(Instant::now() + TICK);
+            let at = Instant::now() + TICK;
+            core.look_at(at);
+            self.wire.tick_at(at);
+        }
+        if orders.flush {
+            self.wire.tick_at(Instant::now() + NAGLE);
         }
         if core.may_shut_down() {
             self.wire.shutdown_write();
@@ -112,11 +117,8 @@ impl<W: Wire> Driver<W> {
     pub(crate) fn call(&self, enter: impl FnOnce(&mut Core) -> u32) -> u32 {
         let mut core = self.lock();
         let id = enter(&mut core);
-        let waiting = core.caller.unwritten();
-        if core.caller.open() <= 1 || waiting >= BATCH {
+        if core.caller.open() <= 1 || core.caller.unwritten() >= BATCH {
             core = self.flush(core);
-        } else if waiting > 0 && core.delay_flush() {
-            self.wire.tick_at(Instant::now() + NAGLE);
         }
         self.release(core);
         id
@@ -196,6 +198,8 @@ impl<W: Wire> Driver<W> {
             core.roles.unblock();
         }
         self.put_down(&mut core, reader, &got);
+        // Answers make room for calls that had to wait.
+        core = self.flush(core);
         self.wake_others(core)
     }
 
@@ -301,6 +305,7 @@ impl<W: Wire> Driver<W> {
             let got = Got::from(self.wire.try_recv(reader.buffer(), room));
             core = self.lock();
             self.put_down(&mut core, reader, &got);
+            core = self.flush(core);
             self.release(core);
             if !matches!(got, Got::Octets) {
                 return;
@@ -317,9 +322,9 @@ impl<W: Wire> Driver<W> {
     }
 
     /// For the helper: the time has come that was asked for.
-    pub(crate) fn tick(&self) {
+    pub(crate) fn tick(&self, now: Instant) {
         let mut core = self.lock();
-        core.ticked(Instant::now());
+        core.ticked(now);
         self.attend(&mut core);
         core = self.flush(core);
         self.release(core);

@@ -1,0 +1,1 @@
+//! The driver, one step after the other.
