@@ -15,7 +15,6 @@
 //!   helper shuts the socket, and readers find the end behind what was written.
 //! * The stream ends, but it does not exit: it is killed after [`GRACE`].
 
-use std::collections::VecDeque;
 use std::task::Waker;
 use std::thread::ThreadId;
 use std::time::{Duration, Instant};
@@ -184,6 +183,7 @@ impl Core {
         orders
     }
 
+    /// This thread goes to sleep, and would lead if it was asked to.
     pub(super) fn park(&mut self, thread: Thread) -> Ticket {
         self.tickets += 1;
         self.parked.push((self.tickets, thread));
@@ -279,8 +279,7 @@ impl Core {
 
     /// The outcome of this call goes to a callback.
     pub(crate) fn then_call(&mut self, id: u32, callback: Callback) {
-        if let Some(waiter) = self.caller.waiter(id) {
-            waiter.then = Then::Call(callback);
+        if self.entrust(id, Then::Call(callback)) {
             self.callbacks += 1;
             self.finish_if_done(id);
         }
@@ -288,10 +287,20 @@ impl Core {
 
     /// This call shall be done, but nobody wants the outcome.
     pub(crate) fn then_forget(&mut self, id: u32) {
-        if let Some(waiter) = self.caller.waiter(id) {
-            waiter.then = Then::Forget;
+        if self.entrust(id, Then::Forget) {
             self.finish_if_done(id);
         }
+    }
+
+    /// From now on nobody waits for this call.
+    fn entrust(&mut self, id: u32, then: Then) -> bool {
+        let Some(waiter) = self.caller.waiter(id) else {
+            return false;
+        };
+        waiter.then = then;
+        let waking = waiter.waking.take();
+        self.discount(waking.as_ref());
+        true
     }
 
     fn finish_if_done(&mut self, id: u32) {
@@ -308,8 +317,17 @@ impl Core {
         };
         waiter.after = after;
         match std::mem::take(&mut waiter.then) {
-            Then::Collect if passed || waiter.nested => self.wake_call(id),
-            Then::Collect => self.delivery.bar(id),
+            Then::Collect => {
+                // Inside a callback it may be seen at once; but whoever waits
+                // there may hand the call on.
+                let nested = waiter.nested;
+                if !passed {
+                    self.delivery.bar(id, after);
+                }
+                if passed || nested {
+                    self.wake_call(id);
+                }
+            }
             Then::Forget => drop(self.caller.collect(id)),
             Then::Call(callback) => {
                 self.callbacks -= 1;
@@ -570,19 +588,10 @@ impl Core {
 
     /// A delivery was made: whoever had to wait for it goes on.
     pub(crate) fn delivered(&mut self) {
-        while let Some(id) = self.next_freed() {
+        while let Some(id) = self.delivery.next_freed() {
             self.wake_call(id);
         }
         self.wake_changes();
-    }
-
-    fn next_freed(&mut self) -> Option<u32> {
-        let id = *self.delivery.barred().front()?;
-        let after = self.caller.waiter(id).map_or(0, |waiter| waiter.after);
-        if !self.delivery.is_passed(after) {
-            return None;
-        }
-        self.delivery.barred().pop_front()
     }
 
     /// An event of the stream.
@@ -607,6 +616,3 @@ impl std::fmt::Debug for Core {
 pub(super) fn is_this(thread: Option<ThreadId>) -> bool {
     thread == Some(std::thread::current().id())
 }
-
-/// Calls that are done but wait for deliveries before them.
-pub(super) type Barred = VecDeque<u32>;

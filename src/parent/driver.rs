@@ -262,12 +262,15 @@ impl<W: Wire> Driver<W> {
         want: Want,
         deadline: Option<Instant>,
     ) -> Guard<'a, Core> {
-        let ticket: Ticket = core.park(current());
+        // Who has no use for octets is not asked to read them.
+        let ticket: Option<Ticket> = (!core.has_come(want)).then(|| core.park(current()));
         core.enlist(want, Waking::Thread(current()));
         self.release(core);
         park_until(deadline);
         let mut core = self.lock();
-        core.unpark(ticket);
+        if let Some(ticket) = ticket {
+            core.unpark(ticket);
+        }
         core
     }
 
