@@ -244,7 +244,7 @@ impl Tended for Charge {
     }
 
     fn tick(&self) {
-        self.0.tick();
+        self.0.tick(Instant::now());
     }
 
     fn is_over(&self) -> bool {

@@ -102,10 +102,10 @@ impl<W: Wire> Driver<W> {
         }
         if orders.tick {
             let at = Instant::now() + TICK;
-            core.tick_at(at);
+            core.look_at(at);
             self.wire.tick_at(at);
         }
-        if core.delays_flush() {
+        if orders.flush {
             self.wire.tick_at(Instant::now() + NAGLE);
         }
         if core.may_shut_down() {
@@ -117,8 +117,7 @@ impl<W: Wire> Driver<W> {
     pub(crate) fn call(&self, enter: impl FnOnce(&mut Core) -> u32) -> u32 {
         let mut core = self.lock();
         let id = enter(&mut core);
-        let waiting = core.caller.unwritten();
-        if core.caller.open() <= 1 || waiting >= BATCH {
+        if core.caller.open() <= 1 || core.caller.unwritten() >= BATCH {
             core = self.flush(core);
         }
         self.release(core);
@@ -204,6 +203,8 @@ impl<W: Wire> Driver<W> {
             core.roles.unblock();
         }
         self.put_down(&mut core, reading, &got);
+        // Answers make room for calls that had to wait.
+        core = self.flush(core);
         self.wake_others(core)
     }
 
@@ -279,12 +280,15 @@ impl<W: Wire> Driver<W> {
         want: Want,
         deadline: Option<Instant>,
     ) -> Guard<'a, Core> {
-        let ticket: Ticket = core.park(current());
+        // Who has no use for octets is not asked to read them.
+        let ticket: Option<Ticket> = (!core.has_come(want)).then(|| core.park(current()));
         core.enlist(want, Waking::Thread(current()));
         self.release(core);
         park_until(deadline);
         let mut core = self.lock();
-        core.unpark(ticket);
+        if let Some(ticket) = ticket {
+            core.unpark(ticket);
+        }
         core
     }
 
@@ -356,7 +360,6 @@ impl<W: Wire> Driver<W> {
             let got = Got::from(self.wire.try_recv(reader.buffer(), room));
             core = self.lock();
             self.put_down(&mut core, reading, &got);
-            // Answers may have made room for calls that waited.
             core = self.flush(core);
             self.release(core);
             if !matches!(got, Got::Octets) {
@@ -374,9 +377,9 @@ impl<W: Wire> Driver<W> {
     }
 
     /// For the helper: the time has come that was asked for.
-    pub(crate) fn tick(&self) {
+    pub(crate) fn tick(&self, now: Instant) {
         let mut core = self.lock();
-        core.ticked(Instant::now());
+        core.ticked(now);
         self.attend(&mut core);
         core = self.flush(core);
         self.release(core);
