@@ -56,6 +56,26 @@ pub fn init_with(workers: &[&'static dyn registry::Registered]) {
     }
 }
 
+/// Goes to work before `main`: for **test binaries only**, whose `main` is not
+/// yours to put [`init`] into. One line, once, anywhere in the test's crate:
+///
+/// ```
+/// offspring::init_in_tests!();
+/// ```
+///
+/// With it a test can start its own binary as a child, which then runs no test.
+///
+/// A program of your own calls [`init`] in `main` instead. Before `main` C++
+/// static constructors may not have run, `SIGPIPE` is still at its default (so
+/// a worker that prints into a closed pipe dies of it), and a stack overflow is
+/// not explained by the standard library.
+#[macro_export]
+macro_rules! init_in_tests {
+    () => {
+        $crate::__before_main!($crate::init);
+    };
+}
+
 fn work(workers: &[&'static dyn registry::Registered]) -> ! {
     match child::Session::of_init() {
         Ok(session) => session.dispatch(sys::registrations().chain(workers.iter().copied())),
