@@ -145,6 +145,14 @@ fn environment_and_directory() {
         Ok(directory.display().to_string())
     );
     rpc.join().wait().unwrap();
+
+    let rpc = WORK.builder().env_clear().env("ONLY", "x").spawn().unwrap();
+    assert!(rpc.call(Job::Env("PATH".into())).wait().unwrap().is_err());
+    assert_eq!(
+        rpc.call(Job::Env("ONLY".into())).wait().unwrap(),
+        Ok("x".into())
+    );
+    rpc.join().wait().unwrap();
 }
 
 /// G8.
