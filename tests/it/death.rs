@@ -577,6 +577,9 @@ fn join_within() {
             .unwrap()
             .success()
     );
+    // A time that no clock reaches.
+    let rpc = TEXT.builder().hello_timeout(Duration::MAX).spawn().unwrap();
+    assert!(rpc.join().within(Duration::MAX).wait().unwrap().success());
 }
 
 // --- the parent dies ---
