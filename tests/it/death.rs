@@ -1,5 +1,7 @@
 //! The end of a child, in every stage, and what its callers are told.
 
+use std::os::fd::OwnedFd;
+use std::os::unix::net::UnixStream;
 use std::process::Stdio;
 use std::sync::mpsc::channel;
 use std::time::Duration;
@@ -512,6 +514,27 @@ fn stderr_is_captured() {
     assert_eq!(tail.len(), 100);
     assert!(tail.ends_with(b"line 999\nthe last words\n"), "{error}");
     assert!(error.to_string().contains("the last words"), "{error}");
+    rpc.join().wait().unwrap();
+}
+
+/// X46: nobody reads stderr any more.
+#[test]
+fn stderr_is_closed() {
+    let _guard = guard();
+    let (ours, theirs) = UnixStream::pair().unwrap();
+    drop(ours);
+    let rpc = WORK
+        .builder()
+        .stderr(OwnedFd::from(theirs))
+        .on_error(|_| ())
+        .spawn()
+        .unwrap();
+    let error = rpc.call(Job::Panic("unheard".into())).wait().unwrap_err();
+    assert!(error.is_panic(), "{error}");
+    assert_eq!(
+        rpc.call(Job::Echo("on".into())).wait().unwrap(),
+        Ok("on".into())
+    );
     rpc.join().wait().unwrap();
 }
 
