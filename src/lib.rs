@@ -30,6 +30,15 @@ pub use worker::Worker;
 /// What the macros need.
 #[doc(hidden)]
 pub mod __private {
+    /// Like [`init`](crate::init), and does for a child what the standard
+    /// library has not done yet.
+    pub fn init_before_main() {
+        if crate::startup::role() == crate::startup::Role::Child {
+            crate::sys::ignore_sigpipe();
+        }
+        crate::init();
+    }
+
     pub use crate::sys::Registration;
 }
 
@@ -69,6 +78,25 @@ pub fn init_with(workers: &[&'static dyn registry::Registered]) {
             std::process::exit(1)
         }
     }
+}
+
+/// Goes to work before `main`: for **test binaries only**, whose `main` is not
+/// yours to put [`init`] into. One line, once, anywhere in the test's crate:
+///
+/// ```
+/// offspring::init_in_tests!();
+/// ```
+///
+/// With it a test can start its own binary as a child, which then runs no test.
+///
+/// A program of your own calls [`init`] in `main` instead. Before `main` C++
+/// static constructors may not have run, and a stack overflow is not explained
+/// by the standard library.
+#[macro_export]
+macro_rules! init_in_tests {
+    () => {
+        $crate::__before_main!($crate::__private::init_before_main);
+    };
 }
 
 fn work(workers: &[&'static dyn registry::Registered]) -> ! {

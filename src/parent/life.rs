@@ -66,7 +66,8 @@ impl Life {
         Self {
             expected,
             pid,
-            hello_by: hello.map(|time| Instant::now() + time),
+            // A time that no clock reaches is no limit.
+            hello_by: hello.and_then(|time| Instant::now().checked_add(time)),
             hello_time: hello.unwrap_or_default(),
             greeted: hello.is_none(),
             ready: hello.is_none(),
@@ -192,7 +193,7 @@ impl Life {
     pub(super) fn limit(&mut self, at: Instant) {
         if self.exit.is_none() {
             self.term_at = Some(at);
-            self.kill_at = Some(at + super::core::GRACE * 4);
+            self.kill_at = at.checked_add(super::core::GRACE * 4);
         }
     }
 

@@ -360,8 +360,10 @@ impl Join {
     /// # Ok(()) }
     /// ```
     pub fn within(self, time: Duration) -> Self {
-        let at = Instant::now() + time;
-        self.driver.change(|core| core.close_within(at));
+        // A time that no clock reaches is no limit.
+        if let Some(at) = Instant::now().checked_add(time) {
+            self.driver.change(|core| core.close_within(at));
+        }
         self
     }
 }

@@ -182,9 +182,11 @@ impl Plan {
             Launch::Own => {
                 let mut command = sys::own_program();
                 command.arg0(format!("{} of {}", self.name, std::process::id()));
-                command
-                    .arg(MARKER)
-                    .env(VARIABLE, std::process::id().to_string());
+                command.arg(MARKER);
+                // After all that the user may say of the environment.
+                self.adjust(|command| {
+                    command.env(VARIABLE, std::process::id().to_string());
+                });
                 self.run(command, false)
             }
             // Without a hello it cannot know that its stdin is both ways.

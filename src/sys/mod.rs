@@ -38,6 +38,7 @@ pub(crate) use port::Port;
 pub(crate) use reap::{Process, Status, signal_name};
 pub use registry::Registration;
 pub(crate) use registry::registrations;
+pub(crate) use sigpipe::ignore_sigpipe;
 pub(crate) use spawn::{own_program, spawn};
 pub(crate) use streams::{
     cpus, exit_now, parent_id, put_stdin, set_thread_name, take_stdin, take_stdout,
