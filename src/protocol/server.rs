@@ -156,11 +156,23 @@ impl Replies {
     /// Makes a result, or (id 0) an event, of room for a header and octets.
     /// Says how many octets are the most if these are more.
     pub(crate) fn message(self, id: u32, frame: &mut [u8]) -> Result<(), u32> {
+        self.head(Kind::Message, id, frame)
+    }
+
+    /// Makes an event of this call (full form only), which must not be answered
+    /// yet, of room for a header and octets. Says how many octets are the most
+    /// if these are more.
+    #[cfg_attr(not(test), expect(dead_code, reason = "the child's side is to come"))]
+    pub(crate) fn call_event(self, id: u32, frame: &mut [u8]) -> Result<(), u32> {
+        self.head(Kind::CallEvent, id, frame)
+    }
+
+    fn head(self, kind: Kind, id: u32, frame: &mut [u8]) -> Result<(), u32> {
         let length = frame.len() - HEADER;
         if length > self.limit as usize {
             return Err(self.limit);
         }
-        frame[..HEADER].copy_from_slice(&Frame::message(id, length).to_octets());
+        frame[..HEADER].copy_from_slice(&Frame::of(kind, id, length).to_octets());
         Ok(())
     }
 

@@ -1,1 +1,3 @@
+//! Both halves, without a link.
 
+mod call_events;
