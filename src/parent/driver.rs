@@ -274,12 +274,15 @@ impl<W: Wire> Driver<W> {
         want: Want,
         deadline: Option<Instant>,
     ) -> Guard<'a, Core> {
-        let ticket: Ticket = core.park(current());
+        // Whoever waits for callbacks only will not read, and so cannot be heir.
+        let ticket: Option<Ticket> = (!core.has_come(want)).then(|| core.park(current()));
         core.enlist(want, Waking::Thread(current()));
         self.release(core);
         park_until(deadline);
         let mut core = self.lock();
-        core.unpark(ticket);
+        if let Some(ticket) = ticket {
+            core.unpark(ticket);
+        }
         core
     }
 
