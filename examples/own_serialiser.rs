@@ -79,7 +79,7 @@ fn main() -> Result<(), offspring::Error> {
     let point = mirror.call(Point { x: 1.0, y: 2.0 }).wait()?;
     println!("PrettyJson: {}, {}", point.x, point.y);
     let sums = RUNNING_SUMS.spawn()?;
-    println!("Numbers: {:?}", sums.call(&[1.0, 2.0, 3.5]).wait()?);
+    println!("Numbers: {:?}", sums.call([1.0, 2.0, 3.5]).wait()?);
     mirror.join().wait()?;
     sums.join().wait()?;
     Ok(())

@@ -1,5 +1,9 @@
 #![doc = include_str!("../README.md")]
 #![cfg_attr(docsrs, feature(doc_cfg))]
+#![cfg_attr(
+    not(feature = "blocking"),
+    expect(dead_code, reason = "without a backend nobody reads requests")
+)]
 
 mod child;
 mod error;
@@ -7,6 +11,7 @@ mod parent;
 mod protocol;
 mod registry;
 mod signature;
+mod spare;
 mod spin;
 mod startup;
 mod sync;
@@ -42,6 +47,16 @@ pub mod __private {
 /// To be called first in `main`: in a child it never returns. A program that
 /// does not call it cannot start itself as a child; its calls fail with an error
 /// that says so.
+///
+/// ```
+/// # offspring::worker!(ECHO: fn(String) -> String = |text: String| text);
+/// fn main() -> Result<(), offspring::Error> {
+///     offspring::init();
+///     println!("only the parent says this");
+///     assert_eq!(ECHO.spawn()?.call("so").wait()?, "so");
+///     Ok(())
+/// }
+/// ```
 pub fn init() {
     init_with(&[]);
 }
@@ -93,6 +108,9 @@ fn work(workers: &[&'static dyn registry::Registered]) -> ! {
         }
     }
 }
+
+/// Types that are only named, whatever they own or borrow.
+type Types<T> = std::marker::PhantomData<fn() -> T>;
 
 /// What a panic said.
 fn panic_text(panic: &(dyn std::any::Any + Send)) -> String {

@@ -49,9 +49,8 @@ impl Session {
             let text = "this program is a worker: it is to be started by another program, which talks to it over stdin and stdout";
             return Err(io::Error::other(text));
         }
-        let (input, output) = (sys::take_stdin()?, io::stdout());
+        let input = sys::take_stdin()?;
         let Ok(socket) = Port::from_socket(input.try_clone()?) else {
-            drop(output);
             return Self::begin(Port::from_pair(input, sys::take_stdout()?)?);
         };
         let mut session = Self::begin(socket)?;
@@ -142,7 +141,15 @@ impl Session {
     }
 
     /// Checks the parent's hello against this worker, and answers it.
-    pub(super) fn greet(self, worker: &str, serialiser: &str, backend: &str) -> Conversation {
+    pub(super) fn greet(
+        self,
+        worker: &str,
+        serialiser: &str,
+        backend: Option<&str>,
+    ) -> Conversation {
+        let Some(backend) = backend else {
+            self.refuse("this program was built without a backend: it wants the feature `blocking`")
+        };
         if let Err(text) = self.check(worker, serialiser) {
             self.refuse(&text);
         }
@@ -165,7 +172,7 @@ impl Session {
                 .with("max-message", MAX_MESSAGE.to_string())
                 .with("pid", std::process::id().to_string());
             if page.is_some() {
-                own = own.with("counts", "started");
+                own = own.with("page", "used");
             }
             let frame = Replies::hello(&own);
             if self.port.send_all(&frame).is_err() {

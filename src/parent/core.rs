@@ -15,7 +15,6 @@
 //!   helper shuts the socket, and readers find the end behind what was written.
 //! * The stream ends, but it does not exit: it is killed after [`GRACE`].
 
-use std::collections::VecDeque;
 use std::task::Waker;
 use std::thread::ThreadId;
 use std::time::{Duration, Instant};
@@ -31,6 +30,9 @@ use crate::sync::Thread;
 
 /// How long a child may take to exit after it closed the link.
 pub(super) const GRACE: Duration = Duration::from_millis(250);
+
+/// From so many octets on, a writer that waits anyway sleeps in the kernel.
+const MUCH: usize = 32 << 10;
 
 /// Somebody to wake.
 #[derive(Debug)]
@@ -121,10 +123,10 @@ pub(crate) struct Core {
     /// How many tasks wait, and how many callbacks.
     tasks: usize,
     callbacks: usize,
-    /// The helper will flush.
-    flush_due: bool,
-    /// When the helper will look for a leader.
-    tick_at: Option<Instant>,
+    /// The leader watches for room.
+    leader_writes: bool,
+    /// When the helper will look again.
+    look_at: Option<Instant>,
     signals: Vec<i32>,
     alarm: Option<Instant>,
 }
@@ -150,8 +152,8 @@ impl Core {
             tickets: 0,
             tasks: 0,
             callbacks: 0,
-            flush_due: false,
-            tick_at: None,
+            leader_writes: false,
+            look_at: None,
             signals: Vec::new(),
         }
     }
@@ -184,7 +186,7 @@ impl Core {
         let needs = Needs {
             readable: self.may_read(),
             urgent: nobody_reads || self.life.is_urgent(),
-            unwritten: self.has_unwritten(),
+            unwritten: self.has_unwritten() && !self.leader_writes,
         };
         let orders = self.roles.settle(needs);
         if let Some(heir) = orders.wake {
@@ -195,6 +197,7 @@ impl Core {
         orders
     }
 
+    /// This thread goes to sleep, and would lead if it was asked to.
     pub(super) fn park(&mut self, thread: Thread) -> Ticket {
         self.tickets += 1;
         self.parked.push((self.tickets, thread));
@@ -295,8 +298,7 @@ impl Core {
 
     /// The outcome of this call goes to a callback.
     pub(crate) fn then_call(&mut self, id: u32, callback: Callback) {
-        if let Some(waiter) = self.caller.waiter(id) {
-            waiter.then = Then::Call(callback);
+        if self.entrust(id, Then::Call(callback)) {
             self.callbacks += 1;
             self.finish_if_done(id);
         }
@@ -304,10 +306,20 @@ impl Core {
 
     /// This call shall be done, but nobody wants the outcome.
     pub(crate) fn then_forget(&mut self, id: u32) {
-        if let Some(waiter) = self.caller.waiter(id) {
-            waiter.then = Then::Forget;
+        if self.entrust(id, Then::Forget) {
             self.finish_if_done(id);
         }
+    }
+
+    /// From now on nobody waits for this call.
+    fn entrust(&mut self, id: u32, then: Then) -> bool {
+        let Some(waiter) = self.caller.waiter(id) else {
+            return false;
+        };
+        waiter.then = then;
+        let waking = waiter.waking.take();
+        self.discount(waking.as_ref());
+        true
     }
 
     fn finish_if_done(&mut self, id: u32) {
@@ -324,8 +336,17 @@ impl Core {
         };
         waiter.after = after;
         match std::mem::take(&mut waiter.then) {
-            Then::Collect if passed || waiter.nested => self.wake_call(id),
-            Then::Collect => self.delivery.bar(id),
+            Then::Collect => {
+                // Inside a callback it may be seen at once; but whoever waits
+                // there may hand the call on.
+                let nested = waiter.nested;
+                if !passed {
+                    self.delivery.bar(id, after);
+                }
+                if passed || nested {
+                    self.wake_call(id);
+                }
+            }
             Then::Forget => drop(self.caller.collect(id)),
             Then::Call(callback) => {
                 self.callbacks -= 1;
@@ -378,6 +399,7 @@ impl Core {
     /// The reader is put down.
     pub(super) fn stop_reading(&mut self, reading: Reading) {
         self.reader = Some(reading);
+        self.leader_writes = false;
         self.roles.leave();
     }
 
@@ -522,9 +544,15 @@ impl Core {
         self.caller.unwritten() > 0
     }
 
-    /// The reader must watch for room too: nobody else writes.
-    pub(super) fn must_write(&self) -> bool {
-        self.roles.is_blocked() && self.has_unwritten()
+    /// The socket is full, and a lot is left.
+    pub(super) fn much_is_blocked(&mut self) -> bool {
+        self.roles.is_blocked() && self.caller.unwritten() >= MUCH
+    }
+
+    /// The leader is to watch for room, too, instead of the helper.
+    pub(super) fn lets_leader_write(&mut self) -> bool {
+        self.leader_writes = self.roles.is_blocked() && self.has_unwritten();
+        self.leader_writes
     }
 
     /// The writer is back with what it could not write. True if somebody else
@@ -545,22 +573,19 @@ impl Core {
         again
     }
 
-    /// The helper looks for a leader then.
-    pub(super) fn tick_at(&mut self, at: Instant) {
-        self.tick_at = Some(at);
-    }
-
-    /// Octets may lie for a while: true if the helper must be told.
-    pub(super) fn delay_flush(&mut self) -> bool {
-        !std::mem::replace(&mut self.flush_due, true)
-    }
-
     // --- time ---
 
+    /// The helper is told to look again then.
+    pub(super) fn look_at(&mut self, at: Instant) {
+        self.look_at = Some(at);
+    }
+
+    /// A time has come, one of several that were asked for; what is unwritten
+    /// will be flushed.
     pub(super) fn ticked(&mut self, now: Instant) {
-        self.flush_due = false;
-        if self.tick_at.take_if(|at| *at <= now).is_some() {
-            self.roles.ticked();
+        self.roles.flushed();
+        if self.look_at.take_if(|at| *at <= now).is_some() {
+            self.roles.looked();
         }
         if let Some(signal) = self.life.alarm(now) {
             self.signals.push(signal);
@@ -591,19 +616,10 @@ impl Core {
 
     /// A delivery was made: whoever had to wait for it goes on.
     pub(crate) fn delivered(&mut self) {
-        while let Some(id) = self.next_freed() {
+        while let Some(id) = self.delivery.next_freed() {
             self.wake_call(id);
         }
         self.wake_changes();
-    }
-
-    fn next_freed(&mut self) -> Option<u32> {
-        let id = *self.delivery.barred().front()?;
-        let after = self.caller.waiter(id).map_or(0, |waiter| waiter.after);
-        if !self.delivery.is_passed(after) {
-            return None;
-        }
-        self.delivery.barred().pop_front()
     }
 
     /// An event of the stream.
@@ -628,6 +644,3 @@ impl std::fmt::Debug for Core {
 pub(super) fn is_this(thread: Option<ThreadId>) -> bool {
     thread == Some(std::thread::current().id())
 }
-
-/// Calls that are done but wait for deliveries before them.
-pub(super) type Barred = VecDeque<u32>;

@@ -14,7 +14,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::thread::ThreadId;
 
-use super::core::{Barred, Callback, EventSink, is_this};
+use super::core::{Callback, EventSink, is_this};
 use super::driver::Driver;
 use super::wire::Wire;
 use crate::error::Error;
@@ -55,7 +55,8 @@ pub(crate) struct Delivery {
     bytes: usize,
     enqueued: u64,
     done: u64,
-    barred: Barred,
+    /// Calls that are done, and how many deliveries come before each.
+    barred: VecDeque<(u64, u32)>,
     runs_on: Option<ThreadId>,
     /// There is news for the thread.
     due: bool,
@@ -155,12 +156,19 @@ impl Delivery {
         self.is_full() && self.is_running_here()
     }
 
-    pub(super) fn bar(&mut self, id: u32) {
-        self.barred.push_back(id);
+    /// This call is done, but is seen only after so many deliveries.
+    pub(super) fn bar(&mut self, id: u32, after: u64) {
+        self.barred.push_back((after, id));
     }
 
-    pub(super) fn barred(&mut self) -> &mut Barred {
-        &mut self.barred
+    /// The next call that is seen since the last delivery.
+    pub(super) fn next_freed(&mut self) -> Option<u32> {
+        let (after, id) = *self.barred.front()?;
+        if !self.is_passed(after) {
+            return None;
+        }
+        self.barred.pop_front();
+        Some(id)
     }
 
     /// The delivery that was taken last is made.
@@ -198,9 +206,12 @@ enum Next {
     Over,
 }
 
+/// What is called with the octets of an event.
+pub(crate) type OnEvent = Box<dyn FnMut(&Payload) -> Result<(), Error> + Send>;
+
 /// The user's callbacks.
 pub(crate) struct Handlers {
-    pub(crate) on_event: Box<dyn FnMut(&Payload) -> Result<(), Error> + Send>,
+    pub(crate) on_event: OnEvent,
     pub(crate) on_error: Box<dyn FnMut(Error) + Send>,
     pub(crate) on_destroy: Option<Box<dyn FnOnce() + Send>>,
 }

@@ -102,8 +102,11 @@ impl<W: Wire> Driver<W> {
         }
         if orders.tick {
             let at = Instant::now() + TICK;
-            core.tick_at(at);
+            core.look_at(at);
             self.wire.tick_at(at);
+        }
+        if orders.flush {
+            self.wire.tick_at(Instant::now() + NAGLE);
         }
         if core.may_shut_down() {
             self.wire.shutdown_write();
@@ -114,11 +117,8 @@ impl<W: Wire> Driver<W> {
     pub(crate) fn call(&self, enter: impl FnOnce(&mut Core) -> u32) -> u32 {
         let mut core = self.lock();
         let id = enter(&mut core);
-        let waiting = core.caller.unwritten();
-        if core.caller.open() <= 1 || waiting >= BATCH {
+        if core.caller.open() <= 1 || core.caller.unwritten() >= BATCH {
             core = self.flush(core);
-        } else if waiting > 0 && core.delay_flush() {
-            self.wire.tick_at(Instant::now() + NAGLE);
         }
         self.release(core);
         id
@@ -136,7 +136,11 @@ impl<W: Wire> Driver<W> {
         loop {
             let mut found = take(&mut core);
             if found.is_none() && core.has_unwritten() {
-                core = self.flush(core);
+                core = if deadline.is_none() {
+                    self.flush_patiently(core)
+                } else {
+                    self.flush(core)
+                };
                 found = take(&mut core);
             }
             if found.is_some() {
@@ -189,7 +193,7 @@ impl<W: Wire> Driver<W> {
         mut reading: Reading,
         deadline: Option<Instant>,
     ) -> Guard<'a, Core> {
-        let writes = core.must_write();
+        let writes = core.lets_leader_write();
         let spins = core.expects_answer();
         self.settle(&mut core);
         drop(core);
@@ -199,6 +203,8 @@ impl<W: Wire> Driver<W> {
             core.roles.unblock();
         }
         self.put_down(&mut core, reading, &got);
+        // Answers make room for calls that had to wait.
+        core = self.flush(core);
         self.wake_others(core)
     }
 
@@ -274,7 +280,7 @@ impl<W: Wire> Driver<W> {
         want: Want,
         deadline: Option<Instant>,
     ) -> Guard<'a, Core> {
-        // Whoever waits for callbacks only will not read, and so cannot be heir.
+        // Who has no use for octets is not asked to read them.
         let ticket: Option<Ticket> = (!core.has_come(want)).then(|| core.park(current()));
         core.enlist(want, Waking::Thread(current()));
         self.release(core);
@@ -296,6 +302,32 @@ impl<W: Wire> Driver<W> {
             let (written, last) = self.write(&mut batch);
             core = self.lock();
             again = core.wrote(written, batch, &last);
+        }
+        core
+    }
+
+    /// Like [`flush`](Self::flush), but sleeps in the kernel for a moment, as
+    /// long as it gets on, if much is left that the socket does not take.
+    fn flush_patiently<'a>(&'a self, core: Guard<'a, Core>) -> Guard<'a, Core> {
+        let mut core = self.flush(core);
+        while core.much_is_blocked() {
+            core.roles.unblock();
+            if !core.roles.write() {
+                return core;
+            }
+            let mut batch = core.caller.take_outbox();
+            drop(core);
+            let mut slices = [IoSlice::new(&[]); PIECES];
+            let count = batch.slices(&mut slices);
+            let last = self.wire.send(&slices[..count]);
+            let written = last.as_ref().map_or(0, |sent| sent.unwrap_or(0));
+            batch.consume(written);
+            core = self.lock();
+            core.wrote(written, batch, &last);
+            if written == 0 {
+                return core;
+            }
+            core = self.flush(core);
         }
         core
     }
@@ -328,6 +360,7 @@ impl<W: Wire> Driver<W> {
             let got = Got::from(self.wire.try_recv(reader.buffer(), room));
             core = self.lock();
             self.put_down(&mut core, reading, &got);
+            core = self.flush(core);
             self.release(core);
             if !matches!(got, Got::Octets) {
                 return;
@@ -344,9 +377,9 @@ impl<W: Wire> Driver<W> {
     }
 
     /// For the helper: the time has come that was asked for.
-    pub(crate) fn tick(&self) {
+    pub(crate) fn tick(&self, now: Instant) {
         let mut core = self.lock();
-        core.ticked(Instant::now());
+        core.ticked(now);
         self.attend(&mut core);
         core = self.flush(core);
         self.release(core);

@@ -91,7 +91,7 @@ impl Life {
         self.check(hello)?;
         self.greeted = true;
         self.hello_by = None;
-        if hello.field("counts") != Some(b"started") {
+        if hello.field("page") != Some(b"used") {
             self.page = None;
         }
         self.one_by_one = hello.field("backend") == Some(b"blocking");
@@ -143,6 +143,7 @@ impl Life {
     /// Why no call is taken any more.
     pub(super) fn refusal(&self) -> Option<Error> {
         match self.crash {
+            _ if self.closing && self.ending.is_none() => Some(Error::closed()),
             Some(_) => Some(self.lost(Started::No)),
             None => self.closing.then(Error::closed),
         }

@@ -11,6 +11,8 @@ mod life;
 mod roles;
 mod rpc;
 mod start;
+#[cfg(test)]
+mod tests;
 mod wire;
 
 pub use builder::Builder;

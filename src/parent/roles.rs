@@ -27,6 +27,8 @@
 //!    does not watch for what cannot be read, or would wake for ever.
 //! 5. Whoever leaves octets behind because the socket is full has the helper
 //!    watch for room. A leader that writes watches for room by itself.
+//! 6. Whoever leaves octets behind for any other reason (others may follow, or
+//!    room came for a call that had to wait) has the helper write them soon.
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -51,7 +53,7 @@ pub(crate) struct Needs {
     pub(crate) readable: bool,
     /// Somebody waits who cannot read.
     pub(crate) urgent: bool,
-    /// Octets are left that the socket did not take.
+    /// Octets are left that nobody has written.
     pub(crate) unwritten: bool,
 }
 
@@ -66,6 +68,8 @@ pub(crate) struct Orders {
     pub(crate) watch_write: Option<bool>,
     /// The helper shall look again after a [`TICK`].
     pub(crate) tick: bool,
+    /// The helper shall write soon.
+    pub(crate) flush: bool,
 }
 
 /// Who does what on one link.
@@ -85,6 +89,8 @@ pub(crate) struct Roles {
     ticking: bool,
     /// There was a leader since the last look.
     led: bool,
+    /// The helper will write soon.
+    flushing: bool,
 }
 
 impl Roles {
@@ -100,6 +106,7 @@ impl Roles {
             watches_write: false,
             ticking: false,
             led: false,
+            flushing: false,
         }
     }
 
@@ -168,8 +175,13 @@ impl Roles {
     }
 
     /// The helper looks, as it was told to.
-    pub(crate) fn ticked(&mut self) {
+    pub(crate) fn looked(&mut self) {
         self.ticking = false;
+    }
+
+    /// The helper is about to write what there is.
+    pub(crate) fn flushed(&mut self) {
+        self.flushing = false;
     }
 
     /// Applies the rules.
@@ -185,6 +197,9 @@ impl Roles {
             self.blocked && needs.unwritten && !self.writing,
             &mut orders,
         );
+        if needs.unwritten && !self.blocked && !self.writing && !self.flushing {
+            (self.flushing, orders.flush) = (true, true);
+        }
         orders
     }
 

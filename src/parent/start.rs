@@ -120,7 +120,7 @@ impl Plan {
         mut self,
         sink: EventSink,
         handlers: Handlers,
-    ) -> Result<(Arc<Driver<Connection>>, Option<u32>), Error> {
+    ) -> Result<Arc<Driver<Connection>>, Error> {
         let init = std::mem::replace(&mut self.init, Ok(Vec::new()))?;
         if forgot_init() {
             return Err(Error::start(
@@ -174,7 +174,7 @@ impl Plan {
         let driver = connect(started, core, handlers)
             .map_err(|error| Error::start(format!("no helper for the child: {error}")))?;
         driver.change(|_| ());
-        Ok((driver, pid))
+        Ok(driver)
     }
 
     fn launch(&mut self) -> Result<Started, Error> {

@@ -1,0 +1,195 @@
+//! The driver, one step after the other.
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::mpsc::channel;
+use std::sync::{Arc, Mutex};
+use std::task::{Context, Waker};
+use std::time::{Duration, Instant};
+
+use super::super::core::EventSink;
+use super::super::delivery::{Courier, Handlers};
+use super::super::driver::{Driver, Want};
+use super::{FakeWire, call, driver, driver_with, wait};
+use crate::error::Started;
+
+fn forget(driver: &Driver<FakeWire>, text: &str) {
+    let id = call(driver, text).unwrap();
+    driver.change(|core| core.then_forget(id));
+}
+
+fn poll(driver: &Driver<FakeWire>, id: u32) {
+    let mut context = Context::from_waker(Waker::noop());
+    let polled = driver.poll(Want::Call(id), &mut context, |core| core.collect(id));
+    assert!(polled.is_pending());
+}
+
+fn ticks(driver: &Driver<FakeWire>) -> usize {
+    driver.wire.set(|state| state.ticks.len())
+}
+
+#[test]
+fn the_helper_writes_what_its_reading_made_room_for() {
+    let driver = driver(1);
+    (0..5).for_each(|_| forget(&driver, "nobody waits"));
+    driver.readable();
+    assert_eq!(driver.lock().caller.entries(), (0, 0));
+}
+
+#[test]
+fn a_leader_that_has_its_answer_writes_what_got_room() {
+    let driver = driver(1);
+    let first = call(&driver, "first").unwrap();
+    forget(&driver, "second");
+    wait(&driver, first).unwrap();
+    driver.readable();
+    assert_eq!(driver.lock().caller.entries(), (0, 0));
+}
+
+#[test]
+fn calls_behind_another_are_written_soon() {
+    let driver = driver(10);
+    driver.wire.set(|state| state.silent = true);
+    let ids: Vec<_> = ["one", "two", "three"]
+        .map(|text| call(&driver, text).unwrap())
+        .into();
+    assert_eq!(driver.wire.set(|state| state.due.len()), 1);
+    assert_eq!(ticks(&driver), 1, "one timer for both");
+    let at = driver.wire.set(|state| state.ticks.remove(0));
+    driver.tick(at);
+    assert_eq!(driver.wire.set(|state| state.due.len()), 3);
+    driver.wire.set(|state| state.silent = false);
+    ids.into_iter()
+        .for_each(|id| drop(wait(&driver, id).unwrap()));
+}
+
+#[test]
+fn a_tick_for_flushing_leaves_no_timer_behind() {
+    let driver = driver(10);
+    let id = call(&driver, "a leader").unwrap();
+    wait(&driver, id).unwrap();
+    driver.tick(Instant::now());
+    driver.release(driver.lock());
+    for _ in 0..100 {
+        let ids = ["one", "two"].map(|text| call(&driver, text).unwrap());
+        let at = driver.wire.set(|state| *state.ticks.iter().min().unwrap());
+        driver
+            .wire
+            .set(|state| state.ticks.retain(|other| *other != at));
+        driver.tick(at);
+        ids.map(|id| wait(&driver, id).unwrap());
+    }
+    assert!(ticks(&driver) <= 1, "{} timers", ticks(&driver));
+}
+
+#[test]
+fn a_task_that_gives_its_call_away_is_no_longer_counted() {
+    let driver = driver(10);
+    driver.wire.set(|state| state.silent = true);
+    for then_call in [true, false] {
+        let id = call(&driver, "given away").unwrap();
+        poll(&driver, id);
+        driver.change(|core| match then_call {
+            true => core.then_call(id, Box::new(drop)),
+            false => core.then_forget(id),
+        });
+    }
+    driver.wire.set(|state| state.silent = false);
+    driver.readable();
+    driver.change(|core| core.give_up_deliveries());
+    let id = call(&driver, "a leader").unwrap();
+    wait(&driver, id).unwrap();
+    let watches = driver.wire.set(|state| state.watches.read);
+    assert!(
+        !watches,
+        "the helper was called for at once, though nobody waits"
+    );
+}
+
+#[test]
+fn a_wait_for_callbacks_sleeps() {
+    let driver = driver_with(10, EventSink::Handler);
+    driver.wire.set(|state| state.send(0, b"an event"));
+    let id = call(&driver, "behind it").unwrap();
+    let looks = Arc::new(AtomicUsize::new(0));
+    let waits = std::thread::spawn({
+        let (driver, looks) = (Arc::clone(&driver), Arc::clone(&looks));
+        move || {
+            driver.wait(Want::Call(id), None, |core| {
+                looks.fetch_add(1, Ordering::Relaxed);
+                core.collect(id)
+            })
+        }
+    });
+    std::thread::sleep(Duration::from_millis(100));
+    driver.change(|core| core.give_up_deliveries());
+    waits.join().unwrap().unwrap().unwrap();
+    let looks = looks.load(Ordering::Relaxed);
+    assert!(looks < 10, "it looked {looks} times");
+}
+
+#[test]
+fn a_call_that_a_callback_polled_can_be_waited_for_elsewhere() {
+    let driver = driver_with(10, EventSink::Handler);
+    driver.wire.set(|state| state.silent = true);
+    let id = call(&driver, "answer").unwrap();
+    let (polled, has_polled) = channel();
+    let (proceed, may_proceed) = channel();
+    let calls = Mutex::new(0);
+    let on_event = {
+        let driver = Arc::clone(&driver);
+        move |_: &_| {
+            let mut calls = calls.lock().unwrap();
+            *calls += 1;
+            if *calls == 1 {
+                poll(&driver, id);
+                polled.send(()).unwrap();
+                may_proceed.recv().unwrap();
+            }
+            Ok(())
+        }
+    };
+    let courier = Courier::new(Handlers {
+        on_event: Box::new(on_event),
+        on_error: Box::new(drop),
+        on_destroy: None,
+    });
+    let _ = driver.wire.courier.set((courier, Arc::downgrade(&driver)));
+
+    driver.wire.set(|state| state.send(0, b"first"));
+    driver.readable();
+    has_polled.recv().unwrap();
+    driver.wire.set(|state| state.send(0, b"second"));
+    driver.wire.set(|state| state.silent = false);
+    driver.readable();
+    let later = std::thread::spawn(move || {
+        std::thread::sleep(Duration::from_millis(100));
+        proceed.send(()).unwrap();
+    });
+    let start = Instant::now();
+    let outcome = driver.wait(
+        Want::Call(id),
+        Some(start + Duration::from_secs(5)),
+        |core| core.collect(id),
+    );
+    outcome.unwrap().unwrap();
+    assert!(
+        start.elapsed() < Duration::from_secs(4),
+        "it was never woken"
+    );
+    later.join().unwrap();
+    // The child ends, and with it the thread of the callbacks.
+    driver.wire.set(|state| state.ended = true);
+    driver.readable();
+}
+
+#[test]
+fn what_comes_back_after_the_end_is_not_kept() {
+    let driver = driver(10);
+    driver.wire.set(|state| state.full = true);
+    let id = call(&driver, "never written").unwrap();
+    driver.wire.set(|state| state.ended = true);
+    let error = wait(&driver, id).unwrap_err();
+    assert_eq!(error.started(), Started::No);
+    assert_eq!(driver.lock().caller.unwritten(), 0);
+    assert!(!driver.wire.set(|state| state.watches.write));
+}

@@ -1,0 +1,282 @@
+//! The driver over a link that is no link: the child is the echo that a plain
+//! child would be, and the helper a thread that does what it is told and no
+//! more.
+
+mod driver;
+mod models;
+
+use std::io::{self, IoSlice};
+use std::sync::{Arc, OnceLock, Weak};
+use std::time::Instant;
+
+use super::core::{Core, EventSink, Reading, Waiter};
+use super::delivery::{Courier, Delivery, EventLimits};
+use super::driver::{Driver, Want};
+use super::life::{Expected, Life};
+use super::wire::Wire;
+use crate::error::Error;
+use crate::protocol::{Caller, Form, HEADER, Limits, Payload, Reader, Replies, Request, Requests};
+use crate::spin::Spin;
+use crate::sync::testing::Condvar;
+use crate::sync::{Guard, Mutex};
+use crate::sys::{Interest, Ready};
+
+/// A link without a socket.
+pub(super) struct FakeWire {
+    state: Mutex<State>,
+    news: Condvar,
+    courier: OnceLock<(Courier, Weak<Driver<Self>>)>,
+}
+
+/// What there is between the two, and what the helper was told.
+pub(super) struct State {
+    reader: Reader,
+    requests: Requests,
+    /// What the child wrote and the parent has not read.
+    input: Vec<u8>,
+    /// Nothing more comes.
+    ended: bool,
+    /// The socket takes nothing.
+    full: bool,
+    /// The child does not answer now; what it has to answer.
+    silent: bool,
+    due: Vec<(u32, Vec<u8>)>,
+    watches: Interest,
+    ticks: Vec<Instant>,
+    /// The helper heeds the time, too.
+    heeds_time: bool,
+    /// The helper goes.
+    over: bool,
+    /// How often the parent was asked to read, and found nothing.
+    pub(super) idle_reads: usize,
+}
+
+impl FakeWire {
+    fn new() -> Self {
+        let state = State {
+            reader: Reader::new(Form::Plain, 1 << 20),
+            requests: Requests::default(),
+            input: Vec::new(),
+            ended: false,
+            full: false,
+            silent: false,
+            due: Vec::new(),
+            watches: Interest::NONE,
+            ticks: Vec::new(),
+            heeds_time: false,
+            over: false,
+            idle_reads: 0,
+        };
+        Self {
+            state: Mutex::new(state),
+            news: Condvar::new(),
+            courier: OnceLock::new(),
+        }
+    }
+
+    /// Changes what the other side does.
+    pub(super) fn set<T>(&self, change: impl FnOnce(&mut State) -> T) -> T {
+        let mut state = self.state.lock();
+        let value = change(&mut state);
+        state.answer();
+        drop(state);
+        self.news.notify_all();
+        value
+    }
+
+    fn until(&self, ready: impl Fn(&State) -> bool) -> Guard<'_, State> {
+        let mut state = self.state.lock();
+        while !ready(&state) {
+            state = self.news.wait(state).unwrap();
+        }
+        state
+    }
+}
+
+impl State {
+    fn run(&mut self, octets: &[u8]) {
+        self.reader.room();
+        self.reader.buffer().extend_from_slice(octets);
+        while let Some(request) = self.requests.next(&mut self.reader).unwrap() {
+            if let Request::Call(id) = request {
+                self.due.push((id, self.reader.octets().to_vec()));
+            }
+        }
+        self.answer();
+    }
+
+    fn answer(&mut self) {
+        if self.silent || self.ended {
+            return;
+        }
+        for (id, octets) in std::mem::take(&mut self.due) {
+            self.send(id, &octets);
+        }
+    }
+
+    /// The child writes a result, or (id 0) an event.
+    pub(super) fn send(&mut self, id: u32, octets: &[u8]) {
+        let mut frame = [&[0; HEADER], octets].concat();
+        Replies::new(u32::MAX).message(id, &mut frame).unwrap();
+        self.input.extend_from_slice(&frame);
+    }
+
+    fn is_readable(&self) -> bool {
+        !self.input.is_empty() || self.ended
+    }
+
+    fn read(&mut self, buffer: &mut Vec<u8>, room: usize) -> usize {
+        let count = self.input.len().min(room);
+        buffer.extend(self.input.drain(..count));
+        count
+    }
+}
+
+impl Wire for FakeWire {
+    fn try_send(&self, parts: &[IoSlice<'_>]) -> io::Result<Option<usize>> {
+        let mut state = self.state.lock();
+        if state.ended {
+            return Err(io::ErrorKind::BrokenPipe.into());
+        }
+        if state.full {
+            return Ok(None);
+        }
+        let octets: Vec<u8> = parts.iter().flat_map(|part| part.to_vec()).collect();
+        state.run(&octets);
+        drop(state);
+        self.news.notify_all();
+        Ok(Some(octets.len()))
+    }
+
+    fn send(&self, parts: &[IoSlice<'_>]) -> io::Result<Option<usize>> {
+        self.try_send(parts)
+    }
+
+    fn recv(&self, buffer: &mut Vec<u8>, room: usize) -> io::Result<usize> {
+        Ok(self.until(State::is_readable).read(buffer, room))
+    }
+
+    fn try_recv(&self, buffer: &mut Vec<u8>, room: usize) -> io::Result<Option<usize>> {
+        let mut state = self.state.lock();
+        let readable = state.is_readable();
+        state.idle_reads += usize::from(!readable);
+        Ok(readable.then(|| state.read(buffer, room)))
+    }
+
+    fn wait(&self, interest: Interest, deadline: Option<Instant>) -> io::Result<Ready> {
+        let ready = |state: &State| {
+            let write = interest.write && !state.full;
+            interest.read && state.is_readable() || write || deadline.is_some()
+        };
+        let state = self.until(ready);
+        Ok(Ready {
+            read: interest.read && state.is_readable(),
+            write: interest.write && !state.full,
+        })
+    }
+
+    fn shutdown_write(&self) {}
+
+    fn watch_read(&self, on: bool) {
+        self.set(|state| state.watches.read = on);
+    }
+
+    fn watch_write(&self, on: bool) {
+        self.set(|state| state.watches.write = on);
+    }
+
+    fn tick_at(&self, at: Instant) {
+        self.set(|state| state.ticks.push(at));
+    }
+
+    fn signal(&self, _: i32) {
+        self.set(|state| state.ended = true);
+    }
+
+    fn deliver(&self) -> bool {
+        self.courier.get().is_none_or(|(courier, driver)| {
+            let driver = driver.upgrade().expect("somebody is calling it");
+            courier.call(&driver)
+        })
+    }
+}
+
+/// A driver with room for so many calls at once.
+pub(super) fn driver(calls: usize) -> Arc<Driver<FakeWire>> {
+    driver_with(calls, EventSink::Nobody)
+}
+
+pub(super) fn driver_with(calls: usize, sink: EventSink) -> Arc<Driver<FakeWire>> {
+    let limits = Limits {
+        calls,
+        bytes: 1 << 20,
+        frame: 1 << 20,
+    };
+    let expected = Expected {
+        worker: "echo".into(),
+        serialiser: "octets",
+    };
+    let events = EventLimits {
+        events: 100,
+        bytes: 1 << 20,
+    };
+    let core = Core::new(
+        Caller::<Waiter>::new(None, limits),
+        Reading {
+            reader: Reader::new(Form::Plain, limits.frame),
+            spin: Spin::new(false),
+        },
+        Life::new(expected, None, None, None),
+        Delivery::new(sink, events, false),
+    );
+    Driver::new(core, FakeWire::new())
+}
+
+/// The helper of this driver, until it is told to go. Nothing is done that was
+/// not ordered.
+pub(super) fn help(driver: &Driver<FakeWire>) {
+    loop {
+        let mut state = driver.wire.until(|state| {
+            let read = state.watches.read && state.is_readable();
+            let write = state.watches.write && !state.full;
+            let tick = state.heeds_time && !state.ticks.is_empty();
+            state.over || read || write || tick
+        });
+        if state.over {
+            return;
+        }
+        let read = state.watches.read && state.is_readable();
+        let write = state.watches.write && !state.full;
+        let tick = state.heeds_time.then(|| state.ticks.pop()).flatten();
+        drop(state);
+        if let Some(at) = tick {
+            driver.tick(at);
+        }
+        if write {
+            driver.writable();
+        }
+        if read {
+            driver.readable();
+        }
+    }
+}
+
+/// Makes a call.
+pub(super) fn call(driver: &Driver<FakeWire>, text: &str) -> Result<u32, Error> {
+    let mut frame = [&[0; HEADER], text.as_bytes()].concat();
+    let mut refused = Ok(());
+    let id = driver.call(|core| {
+        core.call(&mut frame).unwrap_or_else(|error| {
+            refused = Err(error);
+            0
+        })
+    });
+    refused.map(|()| id)
+}
+
+/// Waits for its result.
+pub(super) fn wait(driver: &Driver<FakeWire>, id: u32) -> Result<Payload, Error> {
+    driver
+        .wait(Want::Call(id), None, |core| core.collect(id))
+        .expect("there is no deadline")
+}
