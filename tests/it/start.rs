@@ -413,7 +413,7 @@ worker!(
             "panic" => panic!("in init"),
             "exit" => std::process::exit(7),
             "wait" => {
-                wait_at(gate);
+                wait_here_at(gate);
                 Ok(vec!["late".into()])
             }
             how => Ok(vec![how.to_owned()]),

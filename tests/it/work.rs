@@ -10,7 +10,7 @@ use nix::sys::socket::{Shutdown, shutdown};
 use offspring::{Events, worker};
 use serde::{Deserialize, Serialize};
 
-use crate::common::{Json, append, descriptors, wait_at};
+use crate::common::{Json, append, descriptors, wait_at, wait_here_at};
 
 /// What the worker of most tests can be asked to do.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -29,6 +29,8 @@ pub(crate) enum Job {
     NoMemory,
     Append(String, String),
     Gate(String),
+    /// Even without a parent.
+    LonelyGate(String),
     /// First the one, then the other.
     Both(Box<Job>, Box<Job>),
     /// Sends these events.
@@ -80,7 +82,8 @@ pub(crate) fn work(job: Job, events: &Events<u32>) -> Result<String, String> {
         }
         Job::NoMemory => std::alloc::handle_alloc_error(std::alloc::Layout::new::<[u8; 1 << 20]>()),
         Job::Append(path, line) => append(path, &line),
-        Job::Gate(gate) => wait_at(gate),
+        Job::Gate(gate) => wait_here_at(gate),
+        Job::LonelyGate(gate) => wait_at(gate),
         Job::Both(one, two) => {
             work(*one, events)?;
             return work(*two, events);
