@@ -11,6 +11,7 @@ mod death;
 mod leaks;
 mod limits;
 mod order;
+mod peers;
 mod signals;
 mod start;
 mod threads;

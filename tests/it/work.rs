@@ -32,7 +32,7 @@ pub(crate) enum Job {
     /// Even without a parent.
     LonelyGate(String),
     /// First the one, then the other.
-    Both(Box<Job>, Box<Job>),
+    Both(Box<Self>, Box<Self>),
     /// Sends these events.
     Events(u32, u32),
     Print(String),
@@ -50,7 +50,7 @@ pub(crate) enum Job {
     Stop,
     Spin,
     /// Starts a child of its own that does this.
-    Nested(Box<Job>),
+    Nested(Box<Self>),
     /// Starts a child of its own and keeps it; its id.
     NestedPid,
     /// Exits in a hook that runs when this thread ends, so after the answer.
@@ -157,6 +157,7 @@ fn overflow(above: &[u8; 1024]) -> u8 {
 }
 
 /// Starts `sleep` with a copy of the link that is not closed by `exec`.
+#[expect(clippy::zombie_processes, reason = "it is to outlive this process")]
 fn grandchild() -> u32 {
     let held: Vec<_> = descriptors()
         .into_iter()
