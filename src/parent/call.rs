@@ -2,7 +2,6 @@
 
 use std::future::Future;
 use std::marker::PhantomData;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -280,7 +279,7 @@ impl<R> Drop for Call<R> {
 /// Turns the outcome into the result. A decoder that panics is an error.
 fn finish<R>(outcome: Result<Payload, Error>, decode: Decode<R>) -> Result<R, Error> {
     let payload = outcome?;
-    let decoded = catch_unwind(AssertUnwindSafe(|| decode(&payload)));
+    let decoded = crate::shielded(|| decode(&payload));
     payload.recycle();
-    decoded.unwrap_or_else(|panic| Err(Error::decode_panicked(crate::panic_text(&*panic))))
+    decoded.unwrap_or_else(|panic| Err(Error::decode_panicked(panic)))
 }

@@ -2,7 +2,6 @@
 
 use std::future::Future;
 use std::marker::PhantomData;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -191,13 +190,9 @@ impl<F, S, E> Rpc<F, S, E> {
         encode: impl FnOnce(&mut Output<'_>) -> Result<(), offspring_serialisers::Error>,
     ) -> Result<u32, Error> {
         with_frame(|frame| {
-            let encoded = catch_unwind(AssertUnwindSafe(|| encode(&mut Output::new(frame))));
+            let encoded = crate::shielded(|| encode(&mut Output::new(frame)));
             encoded
-                .unwrap_or_else(|panic| {
-                    Err(offspring_serialisers::Error::new(crate::panic_text(
-                        &*panic,
-                    )))
-                })
+                .unwrap_or_else(|panic| Err(offspring_serialisers::Error::new(panic)))
                 .map_err(|error| Error::encode(&error))?;
             if frame.len() < HEADER {
                 return Err(Error::encode(&offspring_serialisers::Error::new(
@@ -466,10 +461,10 @@ pub(crate) type DecodeEvent<E> = fn(&mut Input<'_>) -> Result<E, offspring_seria
 
 /// Turns the octets of an event into one. A decoder that panics is an error.
 pub(crate) fn decode_event<E>(decode: DecodeEvent<E>, octets: &[u8]) -> Result<E, Error> {
-    let decoded = catch_unwind(AssertUnwindSafe(|| decode(&mut Input::new(octets))));
+    let decoded = crate::shielded(|| decode(&mut Input::new(octets)));
     match decoded {
         Ok(event) => event.map_err(|error| Error::decode(&error)),
-        Err(panic) => Err(Error::decode_panicked(crate::panic_text(&*panic))),
+        Err(panic) => Err(Error::decode_panicked(panic)),
     }
 }
 

@@ -499,10 +499,10 @@ fn faults_that_fail_one_call() {
     rpc.join().wait().unwrap();
 }
 
+type Faulty = offspring::Rpc<fn(Value, Act, Fault) -> Result<Value, String>, Json>;
+
 /// A value that panics when dropped is not to do so here.
-fn drop_of_the_argument(
-    rpc: &offspring::Rpc<fn(Value, Act, Fault) -> Result<Value, String>, Json>,
-) -> offspring::Error {
+fn drop_of_the_argument(rpc: &Faulty) -> offspring::Error {
     let value = std::mem::ManuallyDrop::new(Value(Fault::DropPanic));
     rpc.call(&*value, Act::None, Fault::None)
         .wait()
@@ -711,6 +711,7 @@ fn kill_ends_it_now() {
 /// whoever drops it must not hold what dropping a call needs.
 #[test]
 fn a_waker_that_holds_a_call_may_be_dropped_at_any_time() {
+    #[expect(dead_code, reason = "it is only dropped")]
     struct Holder(Mutex<Option<offspring::Call<Result<String, String>>>>);
     impl Wake for Holder {
         fn wake(self: Arc<Self>) {}
