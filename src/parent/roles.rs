@@ -223,3 +223,6 @@ impl Roles {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;
