@@ -8,10 +8,28 @@ use std::sync::Arc;
 
 use crate::protocol::{Failure, FailureCode, Started as Begun};
 
+mod crash;
+
+pub use crash::{Crash, ExitStatus};
+
 /// Whether a call that failed had started in the child.
 ///
 /// [`No`](Self::No) is a promise: the function did not run, so the call may be
 /// repeated elsewhere.
+///
+/// ```
+/// # fn leave(code: String) {
+/// #     std::process::exit(code.parse().unwrap_or(0))
+/// # }
+/// # offspring::worker!(LEAVE: fn(String) = leave);
+/// # fn main() -> Result<(), offspring::Error> {
+/// # offspring::init();
+/// let rpc = LEAVE.spawn()?;
+/// let (first, second) = (rpc.call("3"), rpc.call("4"));
+/// assert_eq!(first.wait().unwrap_err().started(), offspring::Started::Yes);
+/// assert_eq!(second.wait().unwrap_err().started(), offspring::Started::No);
+/// # Ok(()) }
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Started {
     /// The child had started it.
@@ -23,71 +41,20 @@ pub enum Started {
     Unknown,
 }
 
-/// How a child ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-#[non_exhaustive]
-pub enum ExitStatus {
-    /// It exited with this code.
-    Code(i32),
-    /// A signal ended it.
-    Signal {
-        /// Its number, as in `signal(7)`.
-        number: i32,
-        /// It left a core file.
-        core_dumped: bool,
-    },
-    /// There is no process of ours at the other end, or somebody else reaped
-    /// it (`SIGCHLD` is ignored, say).
-    Unknown,
-}
-
-impl ExitStatus {
-    /// It exited with code 0.
-    #[must_use]
-    pub fn success(self) -> bool {
-        self == Self::Code(0)
-    }
-
-    /// The exit code, unless a signal ended it.
-    #[must_use]
-    pub fn code(self) -> Option<i32> {
-        match self {
-            Self::Code(code) => Some(code),
-            _ => None,
-        }
-    }
-
-    /// The signal that ended it.
-    #[must_use]
-    pub fn signal(self) -> Option<i32> {
-        match self {
-            Self::Signal { number, .. } => Some(number),
-            _ => None,
-        }
-    }
-}
-
-impl fmt::Display for ExitStatus {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Code(code) => write!(f, "exited with code {code}"),
-            Self::Signal {
-                number,
-                core_dumped,
-            } => {
-                let core = if *core_dumped { ", core dumped" } else { "" };
-                write!(
-                    f,
-                    "was ended by signal {number} ({}){core}",
-                    crate::sys::signal_name(*number)
-                )
-            }
-            Self::Unknown => f.write_str("ended, nobody knows how"),
-        }
-    }
-}
-
 /// A panic of the worker's function, caught in the child, which lives on.
+///
+/// ```
+/// # offspring::worker!(RISK: fn(String) = |text: String| panic!("{text}"));
+/// # fn main() -> Result<(), offspring::Error> {
+/// # offspring::init();
+/// let rpc = RISK.spawn()?;
+/// let error = rpc.call("no luck").wait().unwrap_err();
+/// let panic = error.panic().expect("it is one");
+/// assert_eq!(panic.message(), "no luck");
+/// assert!(panic.place().contains(".rs:"));
+/// println!("{}", panic.backtrace());
+/// # Ok(()) }
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Panic {
     failure: Failure,
@@ -110,62 +77,6 @@ impl Panic {
     #[must_use]
     pub fn backtrace(&self) -> &str {
         &self.failure.backtrace
-    }
-}
-
-/// What is known of the end of a child.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Crash {
-    pub(crate) worker: String,
-    pub(crate) pid: Option<u32>,
-    pub(crate) status: ExitStatus,
-    /// Why the parent ended it, if it did.
-    pub(crate) reason: Option<String>,
-    pub(crate) stderr: Vec<u8>,
-}
-
-impl Crash {
-    /// The name of the worker it ran.
-    #[must_use]
-    pub fn worker(&self) -> &str {
-        &self.worker
-    }
-
-    /// Its process id, if it was a process of ours.
-    #[must_use]
-    pub fn pid(&self) -> Option<u32> {
-        self.pid
-    }
-
-    /// How it ended.
-    #[must_use]
-    pub fn status(&self) -> ExitStatus {
-        self.status
-    }
-
-    /// The last octets it wrote to its standard error; empty unless
-    /// [`capture_stderr`](crate::Builder::capture_stderr) was asked for.
-    #[must_use]
-    pub fn stderr_tail(&self) -> &[u8] {
-        &self.stderr
-    }
-}
-
-impl fmt::Display for Crash {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "the child of `{}`", self.worker)?;
-        if let Some(pid) = self.pid {
-            write!(f, " (process {pid})")?;
-        }
-        write!(f, " {}", self.status)?;
-        if let Some(reason) = &self.reason {
-            write!(f, ": {reason}")?;
-        }
-        let tail = String::from_utf8_lossy(&self.stderr);
-        match tail.trim_end() {
-            "" => Ok(()),
-            tail => write!(f, "; the end of its stderr:\n{tail}"),
-        }
     }
 }
 
@@ -268,12 +179,33 @@ impl Error {
     }
 
     /// The function panicked; the child caught it and lives.
+    ///
+    /// ```
+    /// # offspring::worker!(RISK: fn(String) = |text: String| panic!("{text}"));
+    /// # fn main() -> Result<(), offspring::Error> {
+    /// # offspring::init();
+    /// let rpc = RISK.spawn()?;
+    /// assert!(rpc.call("no luck").wait().unwrap_err().is_panic());
+    /// # Ok(()) }
+    /// ```
     #[must_use]
     pub fn is_panic(&self) -> bool {
         matches!(*self.0, Kind::Panic(_))
     }
 
     /// The child ended before it answered: see [`crash`](Self::crash).
+    ///
+    /// ```
+    /// # fn leave(code: String) {
+    /// #     std::process::exit(code.parse().unwrap_or(0))
+    /// # }
+    /// # offspring::worker!(LEAVE: fn(String) = leave);
+    /// # fn main() -> Result<(), offspring::Error> {
+    /// # offspring::init();
+    /// let rpc = LEAVE.spawn()?;
+    /// assert!(rpc.call("3").wait().unwrap_err().is_child_dead());
+    /// # Ok(()) }
+    /// ```
     #[must_use]
     pub fn is_child_dead(&self) -> bool {
         matches!(*self.0, Kind::Dead(..))
@@ -286,6 +218,15 @@ impl Error {
     }
 
     /// The child could not be started at all.
+    ///
+    /// ```
+    /// # offspring::worker!(ECHO: fn(String) -> String = |text: String| text);
+    /// # fn main() -> Result<(), offspring::Error> {
+    /// # offspring::init();
+    /// let nowhere = std::process::Command::new("/nowhere/worker");
+    /// assert!(ECHO.program(nowhere).spawn().unwrap_err().is_start());
+    /// # Ok(()) }
+    /// ```
     #[must_use]
     pub fn is_start(&self) -> bool {
         matches!(*self.0, Kind::Start(_))
@@ -293,12 +234,33 @@ impl Error {
 
     /// What was started is not the worker that was meant: it said no hello, or
     /// a hello of another worker, serialiser or version.
+    ///
+    /// ```
+    /// # offspring::worker!(ECHO: fn(String) -> String = |text: String| text);
+    /// # fn main() -> Result<(), offspring::Error> {
+    /// # offspring::init();
+    /// let cat = std::process::Command::new("cat");
+    /// let rpc = ECHO.command(cat).spawn()?;
+    /// assert!(rpc.call("so").wait().unwrap_err().is_handshake());
+    /// # Ok(()) }
+    /// ```
     #[must_use]
     pub fn is_handshake(&self) -> bool {
         matches!(*self.0, Kind::Handshake(_))
     }
 
     /// The worker's `init` failed or panicked.
+    ///
+    /// ```
+    /// # offspring::worker!(STUCK: fn() = |_: &mut u8| (), init() = || Err::<u8, _>("no disk"));
+    /// # fn main() -> Result<(), offspring::Error> {
+    /// # offspring::init();
+    /// let rpc = STUCK.spawn()?;
+    /// let error = rpc.call().wait().unwrap_err();
+    /// assert!(error.is_init());
+    /// assert!(error.to_string().contains("no disk"));
+    /// # Ok(()) }
+    /// ```
     #[must_use]
     pub fn is_init(&self) -> bool {
         matches!(*self.0, Kind::Init(_))
@@ -306,6 +268,17 @@ impl Error {
 
     /// Octets could not be turned into a value: arguments in the child, or a
     /// result or an event in the parent.
+    ///
+    /// ```
+    /// # offspring::worker!(TEXT: fn(Vec<u8>) -> String = |_: Vec<u8>| String::new());
+    /// # fn main() -> Result<(), offspring::Error> {
+    /// # offspring::init();
+    /// // The worker takes text, and is sent octets that are none.
+    /// let cat = std::process::Command::new("cat");
+    /// let rpc = TEXT.command(cat).plain().spawn()?;
+    /// assert!(rpc.call(b"\xff").wait().unwrap_err().is_decode());
+    /// # Ok(()) }
+    /// ```
     #[must_use]
     pub fn is_decode(&self) -> bool {
         matches!(*self.0, Kind::Decode(_) | Kind::DecodeArguments(_))
@@ -332,6 +305,17 @@ impl Error {
     }
 
     /// The handle was closed before the call was made.
+    ///
+    /// ```
+    /// # offspring::worker!(ECHO: fn(String) -> String = |text: String| text);
+    /// # fn main() -> Result<(), offspring::Error> {
+    /// # offspring::init();
+    /// let rpc = ECHO.spawn()?;
+    /// let other = rpc.clone();
+    /// rpc.join().wait()?;
+    /// assert!(other.call("so").wait().unwrap_err().is_closed());
+    /// # Ok(()) }
+    /// ```
     #[must_use]
     pub fn is_closed(&self) -> bool {
         matches!(*self.0, Kind::Closed)
@@ -344,6 +328,25 @@ impl Error {
     }
 
     /// An event came, and there is neither a handler nor a stream for events.
+    ///
+    /// ```
+    /// # fn count(to: String, events: &offspring::Events<String>) {
+    /// #     for n in 0..to.parse().unwrap_or(0) {
+    /// #         events.send(n.to_string()).expect("the parent is there");
+    /// #     }
+    /// # }
+    /// # offspring::worker!(COUNT: fn(String) = count, events = String);
+    /// # fn main() -> Result<(), offspring::Error> {
+    /// # offspring::init();
+    /// let (sender, receiver) = std::sync::mpsc::channel();
+    /// let rpc = COUNT
+    ///     .builder()
+    ///     .on_error(move |error| sender.send(error).expect("it is received"))
+    ///     .spawn()?;
+    /// rpc.call("1").wait()?;
+    /// assert!(receiver.recv().expect("an error").is_unhandled_event());
+    /// # Ok(()) }
+    /// ```
     #[must_use]
     pub fn is_unhandled_event(&self) -> bool {
         matches!(*self.0, Kind::Unhandled)

@@ -1,5 +1,9 @@
 #![doc = include_str!("../README.md")]
 #![cfg_attr(docsrs, feature(doc_cfg))]
+#![cfg_attr(
+    not(feature = "blocking"),
+    expect(dead_code, reason = "without a backend nobody reads requests")
+)]
 
 mod child;
 mod error;
@@ -7,6 +11,8 @@ mod parent;
 mod protocol;
 mod registry;
 mod signature;
+mod spare;
+mod spin;
 mod startup;
 mod sync;
 mod sys;
@@ -15,6 +21,8 @@ mod worker;
 pub use child::{Child, Events, Function, NoEvents};
 pub use error::{Crash, Error, ExitStatus, Fold, Folded, Panic, Started};
 pub use offspring_serialisers::*;
+// The glob hides behind this crate's own `Error`.
+pub use offspring_serialisers::Error as SerialiserError;
 pub use parent::{Builder, Call, EventIter, EventStream, Join, Ready, Rpc};
 pub use signature::{Signature, Whole};
 pub use worker::Worker;
@@ -22,6 +30,15 @@ pub use worker::Worker;
 /// What the macros need.
 #[doc(hidden)]
 pub mod __private {
+    /// Like [`init`](crate::init), and does for a child what the standard
+    /// library has not done yet.
+    pub fn init_before_main() {
+        if crate::startup::role() == crate::startup::Role::Child {
+            crate::sys::ignore_sigpipe();
+        }
+        crate::init();
+    }
+
     pub use crate::sys::Registration;
 }
 
@@ -30,6 +47,16 @@ pub mod __private {
 /// To be called first in `main`: in a child it never returns. A program that
 /// does not call it cannot start itself as a child; its calls fail with an error
 /// that says so.
+///
+/// ```
+/// # offspring::worker!(ECHO: fn(String) -> String = |text: String| text);
+/// fn main() -> Result<(), offspring::Error> {
+///     offspring::init();
+///     println!("only the parent says this");
+///     assert_eq!(ECHO.spawn()?.call("so").wait()?, "so");
+///     Ok(())
+/// }
+/// ```
 pub fn init() {
     init_with(&[]);
 }
@@ -53,6 +80,25 @@ pub fn init_with(workers: &[&'static dyn registry::Registered]) {
     }
 }
 
+/// Goes to work before `main`: for **test binaries only**, whose `main` is not
+/// yours to put [`init`] into. One line, once, anywhere in the test's crate:
+///
+/// ```
+/// offspring::init_in_tests!();
+/// ```
+///
+/// With it a test can start its own binary as a child, which then runs no test.
+///
+/// A program of your own calls [`init`] in `main` instead. Before `main` C++
+/// static constructors may not have run, and a stack overflow is not explained
+/// by the standard library.
+#[macro_export]
+macro_rules! init_in_tests {
+    () => {
+        $crate::__before_main!($crate::__private::init_before_main);
+    };
+}
+
 fn work(workers: &[&'static dyn registry::Registered]) -> ! {
     match child::Session::of_init() {
         Ok(session) => session.dispatch(sys::registrations().chain(workers.iter().copied())),
@@ -62,6 +108,9 @@ fn work(workers: &[&'static dyn registry::Registered]) -> ! {
         }
     }
 }
+
+/// Types that are only named, whatever they own or borrow.
+type Types<T> = std::marker::PhantomData<fn() -> T>;
 
 /// What a panic said.
 fn panic_text(panic: &(dyn std::any::Any + Send)) -> String {

@@ -20,6 +20,12 @@ pub(crate) use each_arity;
 
 /// The signature of a worker: `fn(A, B) -> R` with up to eight arguments, or
 /// [`Whole<fn(A) -> R>`](Whole). It is a type only; no such function exists.
+///
+/// ```
+/// fn arguments<F: offspring::Signature<Arguments = (String, u32)>>() {}
+///
+/// arguments::<fn(String, u32) -> bool>();
+/// ```
 pub trait Signature: sealed::Sealed + 'static {
     /// What travels: a tuple with an element for each argument, or the whole.
     type Arguments: 'static;
@@ -30,6 +36,9 @@ pub trait Signature: sealed::Sealed + 'static {
     type Call;
     #[doc(hidden)]
     fn enter(arguments: Self::Arguments) -> Self::Call;
+    /// The arguments if there are none, whatever the serialiser makes of that.
+    #[doc(hidden)]
+    fn nothing() -> Option<Self::Arguments>;
 }
 
 /// Arguments that are one value, and not a tuple with an element for each.
@@ -40,6 +49,14 @@ pub struct Entire<A>(pub A);
 /// The signature of a worker that takes the array of arguments whole, any
 /// number of them, as the functions of `AnyEvent::Fork::RPC` do. In a
 /// declaration it is written `fn(..Vec<String>) -> R`.
+///
+/// ```
+/// use offspring::{Whole, Worker, worker};
+///
+/// worker!(COUNT: fn(..Vec<String>) -> String = |words: Vec<String>| words.len().to_string());
+///
+/// static SAME: &Worker<Whole<fn(Vec<String>) -> String>> = &COUNT;
+/// ```
 pub struct Whole<F>(PhantomData<F>);
 
 impl<F> std::fmt::Debug for Whole<F> {
@@ -60,9 +77,14 @@ impl<A: 'static, R: 'static> Signature for Whole<fn(A) -> R> {
     fn enter(arguments: A) -> Entire<A> {
         Entire(arguments)
     }
+    fn nothing() -> Option<A> {
+        None
+    }
 }
 
 macro_rules! signatures {
+    (@nothing) => { Some(()) };
+    (@nothing $($name:ident)+) => { None };
     ($($name:ident),*) => {
         impl<R: 'static, $($name: 'static),*> sealed::Sealed for fn($($name),*) -> R {}
         impl<R: 'static, $($name: 'static),*> Signature for fn($($name),*) -> R {
@@ -71,6 +93,9 @@ macro_rules! signatures {
             type Call = Self::Arguments;
             fn enter(arguments: Self::Arguments) -> Self::Arguments {
                 arguments
+            }
+            fn nothing() -> Option<Self::Arguments> {
+                signatures!(@nothing $($name)*)
             }
         }
     };

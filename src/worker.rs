@@ -19,13 +19,28 @@ use crate::signature::Signature;
 ///
 /// `F` is the signature, `S` the serialiser, `E` the type of its events, `I` the
 /// signature of its `init`.
+///
+/// ```
+/// use offspring::{Octets, Worker, worker};
+///
+/// worker!(pub TRIM: fn(String) -> String = |text: String| text.trim().to_owned());
+///
+/// // It is a static; where it is named, its type is
+/// fn use_it(worker: &'static Worker<fn(String) -> String, Octets>) -> Result<String, offspring::Error> {
+///     worker.spawn()?.call(" so ").wait()
+/// }
+/// # fn main() -> Result<(), offspring::Error> {
+/// # offspring::init();
+/// assert_eq!(use_it(&TRIM)?, "so");
+/// # Ok(()) }
+/// ```
 pub struct Worker<F, S = Octets, E = NoEvents, I = fn()> {
     name: &'static str,
     declared: &'static Location<'static>,
     entry: fn(Child<F, S, E, I>) -> !,
     encode_event: fn(&E, &mut Output<'_>) -> Result<(), SerialiserError>,
     decode_event: fn(&mut Input<'_>) -> Result<E, SerialiserError>,
-    types: PhantomData<fn() -> (F, S, I)>,
+    types: crate::Types<(F, S, I)>,
 }
 
 impl<F, S, E, I> std::fmt::Debug for Worker<F, S, E, I> {
@@ -80,12 +95,29 @@ impl<F, S: Format, E: 'static, I> Worker<F, S, E, I> {
 impl<F, S: Format, E: Send + 'static> Worker<F, S, E, fn()> {
     /// Says how the child is to be started and what becomes of its events, and
     /// then starts it.
+    ///
+    /// ```
+    /// # offspring::worker!(ECHO: fn(String) -> String = |text: String| text);
+    /// # fn main() -> Result<(), offspring::Error> {
+    /// # offspring::init();
+    /// let rpc = ECHO.builder().exit_with_parent().spawn()?;
+    /// # Ok(()) }
+    /// ```
     pub fn builder(&'static self) -> Builder<F, S, E> {
         Builder::new(self.declared(), Ok(Vec::new()))
     }
 
     /// Starts a child of this program that runs this worker, with the defaults
     /// of [`Builder`].
+    ///
+    /// ```
+    /// # offspring::worker!(ECHO: fn(String) -> String = |text: String| text);
+    /// # fn main() -> Result<(), offspring::Error> {
+    /// # offspring::init();
+    /// let rpc = ECHO.spawn()?;
+    /// assert_eq!(rpc.call("so").wait()?, "so");
+    /// # Ok(()) }
+    /// ```
     ///
     /// # Errors
     ///
@@ -95,17 +127,48 @@ impl<F, S: Format, E: Send + 'static> Worker<F, S, E, fn()> {
     }
 
     /// A builder with a handler of events: see [`Builder::on_event`].
+    ///
+    /// ```
+    /// # fn count(to: String, events: &offspring::Events<String>) {
+    /// #     for n in 0..to.parse().unwrap_or(0) {
+    /// #         events.send(n.to_string()).expect("the parent is there");
+    /// #     }
+    /// # }
+    /// # offspring::worker!(COUNT: fn(String) = count, events = String);
+    /// # fn main() -> Result<(), offspring::Error> {
+    /// # offspring::init();
+    /// let rpc = COUNT.on_event(|event| println!("{event}")).spawn()?;
+    /// rpc.call("2").wait()?;
+    /// # Ok(()) }
+    /// ```
     pub fn on_event(&'static self, handler: impl FnMut(E) + Send + 'static) -> Builder<F, S, E> {
         self.builder().on_event(handler)
     }
 
     /// A builder that starts another program: see [`Builder::program`].
+    ///
+    /// ```no_run
+    /// # offspring::worker!(ECHO: fn(String) -> String = |text: String| text);
+    /// # fn main() -> Result<(), offspring::Error> {
+    /// # offspring::init();
+    /// let rpc = ECHO.program(std::process::Command::new("/usr/libexec/my-worker")).spawn()?;
+    /// # Ok(()) }
+    /// ```
     pub fn program(&'static self, command: Command) -> Builder<F, S, E> {
         self.builder().program(command)
     }
 
     /// A builder that starts a command whose stdin and stdout lead to the
     /// worker: see [`Builder::command`].
+    ///
+    /// ```
+    /// # offspring::worker!(ECHO: fn(String) -> String = |text: String| text);
+    /// # fn main() -> Result<(), offspring::Error> {
+    /// # offspring::init();
+    /// let cat = std::process::Command::new("cat");
+    /// assert_eq!(ECHO.command(cat).plain().spawn()?.call("so").wait()?, "so");
+    /// # Ok(()) }
+    /// ```
     pub fn command(&'static self, command: Command) -> Builder<F, S, E> {
         self.builder().command(command)
     }
@@ -117,6 +180,25 @@ macro_rules! inits {
             /// The arguments of the worker's `init`, which runs once in the
             /// child, before all calls. Without them such a worker cannot be
             /// started. They are encoded at once.
+            ///
+            /// ```
+            /// use offspring::worker;
+            ///
+            /// fn prefix(text: String) -> Result<String, std::convert::Infallible> {
+            ///     Ok(text + ": ")
+            /// }
+            /// fn label(prefix: &mut String, text: String) -> String {
+            ///     format!("{prefix}{text}")
+            /// }
+            /// worker!(LABEL: fn(String) -> String = label, init(String) = prefix);
+            ///
+            /// fn main() -> Result<(), offspring::Error> {
+            ///     offspring::init();
+            ///     let rpc = LABEL.init("note").spawn()?;
+            ///     assert_eq!(rpc.call("so").wait()?, "note: so");
+            ///     Ok(())
+            /// }
+            /// ```
             #[allow(clippy::too_many_arguments, reason = "one for each of init's")]
             pub fn init<$($form),*>(&'static self, $($argument: $form),*) -> Builder<Fun, S, Ev>
             where
@@ -149,6 +231,14 @@ where
     /// from stdin is empty, and what it prints over the link's stdout goes to
     /// stderr. Either form of the protocol is served, by what arrives. Never
     /// returns: at the end of input the process exits with status 0.
+    ///
+    /// ```no_run
+    /// offspring::worker!(ECHO: fn(String) -> String = |text: String| text, name = "echo");
+    ///
+    /// fn main() {
+    ///     ECHO.serve()
+    /// }
+    /// ```
     pub fn serve(&'static self) -> ! {
         crate::startup::go_to_work();
         match Session::of_program() {

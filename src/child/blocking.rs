@@ -8,27 +8,24 @@ use std::sync::atomic::Ordering;
 
 use super::outgoing::{Unsent, start};
 use super::session::{Conversation, FAILED};
-use crate::protocol::{Failure, FailureCode, Form, Request};
+use crate::protocol::{Failure, FailureCode, Form, Reader, Request};
+use crate::spare;
 
 /// What the parent is told of how calls run here: one after the other.
-pub(super) const NAME: &str = "blocking";
+pub(super) const NAME: Option<&str> = Some("blocking");
 
 /// Runs one call: octets of arguments in, octets of the result appended.
 pub(super) type Work<'a> = dyn FnMut(&[u8], &mut Vec<u8>) -> Result<(), Failure> + 'a;
 
-/// A frame above this is not kept for the next answer.
-const KEEP: usize = 64 << 10;
-
 /// Serves until the parent is done, or gone. Gives the code to exit with.
 pub(super) fn serve(mut conversation: Conversation, work: &mut Work<'_>) -> i32 {
-    let mut frame = Vec::new();
     if conversation.outgoing.form() == Form::Full && conversation.outgoing.ready().is_err() {
         return 0;
     }
     loop {
         match conversation.requests.next(&mut conversation.reader) {
             Ok(Some(Request::Call(id))) => {
-                if let Err(code) = answer(&conversation, id, work, &mut frame) {
+                if let Err(code) = answer(&conversation, id, work) {
                     return code;
                 }
             }
@@ -54,10 +51,20 @@ fn more(conversation: &mut Conversation) -> bool {
     if conversation.outgoing.flush().is_err() {
         return false;
     }
-    let room = conversation.reader.room();
-    let count = conversation
-        .outgoing
-        .recv(conversation.reader.buffer(), room);
+    let Conversation {
+        outgoing,
+        reader,
+        spin,
+        ..
+    } = conversation;
+    let room = reader.room();
+    let look = |reader: &mut Reader| outgoing.try_recv(reader.buffer(), room);
+    let found = if reader.is_empty() {
+        spin.look(|| look(reader))
+    } else {
+        None
+    };
+    let count = found.unwrap_or_else(|| outgoing.recv(reader.buffer(), room));
     conversation.requests.look_ahead(&mut conversation.reader);
     count > 0
 }
@@ -74,23 +81,18 @@ fn broken(text: &str) -> i32 {
     FAILED
 }
 
-fn answer(
-    conversation: &Conversation,
-    id: u32,
-    work: &mut Work<'_>,
-    frame: &mut Vec<u8>,
-) -> Result<(), i32> {
+fn answer(conversation: &Conversation, id: u32, work: &mut Work<'_>) -> Result<(), i32> {
     if let Some(page) = conversation.outgoing.page() {
         page.started()
             .store(conversation.requests.started(), Ordering::Release);
     }
-    start(frame);
-    let done = work(conversation.reader.octets(), frame);
+    let mut frame = spare::take();
+    start(&mut frame);
+    let done = work(conversation.reader.octets(), &mut frame);
     let more = conversation.reader.has_whole();
-    let sent = done.map(|()| conversation.outgoing.result(id, frame, more));
-    if frame.capacity() > KEEP {
-        *frame = Vec::new();
-    }
+    let sent = done.map(|()| conversation.outgoing.result(id, &mut frame, more));
+    let used = frame.len();
+    spare::put(frame, used);
     match sent {
         Ok(Ok(())) => Ok(()),
         Ok(Err(Unsent::Gone)) => Err(0),

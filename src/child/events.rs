@@ -9,6 +9,15 @@ use super::outgoing::{Outgoing, Unsent, start};
 use crate::error::Error;
 
 /// The events of a worker that has none. There is no such value.
+///
+/// ```
+/// # use offspring::{NoEvents, Octets, Worker};
+/// // A worker without events is one with these.
+/// fn name(worker: &'static Worker<fn(String) -> String>) -> String {
+///     let worker: &Worker<fn(String) -> String, Octets, NoEvents> = worker;
+///     format!("{worker:?}")
+/// }
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum NoEvents {}
 
@@ -76,7 +85,25 @@ impl<E> Events<E> {
         }
     }
 
-    /// Sends an event: it is in the socket when this returns.
+    /// Sends an event: when this returns it is in the socket, or where the parent
+    /// finds it if this process dies.
+    ///
+    /// ```
+    /// use offspring::Events;
+    ///
+    /// fn work(events: &Events<String>) -> String {
+    ///     match events.send("half of it is done".into()) {
+    ///         Ok(()) => "done".into(),
+    ///         Err(error) => error.to_string(),
+    ///     }
+    /// }
+    /// # offspring::worker!(WORK: fn() -> String = work, events = String);
+    /// # fn main() -> Result<(), offspring::Error> {
+    /// # offspring::init();
+    /// # let rpc = WORK.on_event(|_| ()).spawn()?;
+    /// # assert_eq!(rpc.call().wait()?, "done");
+    /// # Ok(()) }
+    /// ```
     ///
     /// # Blocking
     ///

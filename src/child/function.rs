@@ -24,6 +24,22 @@ use crate::signature::{Entire, Signature, each_arity};
 /// | state | `fn(&mut S, A, B) -> R` |
 /// | both | `fn(&mut S, A, B, &Events<E>) -> R` |
 ///
+/// ```
+/// use offspring::{Events, worker};
+///
+/// fn both(count: &mut u32, text: String, events: &Events<String>) -> String {
+///     *count += 1;
+///     let _ = events.send(format!("call {count}"));
+///     text
+/// }
+/// worker!(BOTH: fn(String) -> String = both, init() = || Ok::<u32, String>(0), events = String);
+/// # fn main() -> Result<(), offspring::Error> {
+/// # offspring::init();
+/// # let rpc = BOTH.on_event(|event| assert_eq!(event, "call 1")).spawn()?;
+/// # assert_eq!(rpc.call("so").wait()?, "so");
+/// # Ok(()) }
+/// ```
+///
 /// `Form` only tells these apart, and is always inferred.
 #[diagnostic::on_unimplemented(
     message = "this function does not fit the worker's signature",
@@ -77,7 +93,7 @@ pub struct Child<F, S, E, I> {
     session: Session,
     worker: &'static str,
     events: EncodeEvent<E>,
-    types: PhantomData<fn() -> (F, S, I)>,
+    types: crate::Types<(F, S, I)>,
 }
 
 impl<F, S, E, I> std::fmt::Debug for Child<F, S, E, I> {
@@ -127,9 +143,10 @@ where
         let conversation = self.session.greet(self.worker, S::NAME, blocking::NAME);
         let events = Events::new(&conversation.outgoing, self.events);
         let made = shield(FailureCode::Panic, || {
-            let arguments =
-                <S as Serialiser<I::Arguments>>::decode(&mut Input::new(&conversation.init));
-            let arguments = arguments
+            let decode =
+                || <S as Serialiser<I::Arguments>>::decode(&mut Input::new(&conversation.init));
+            let arguments = I::nothing()
+                .map_or_else(decode, Ok)
                 .map_err(|error| format!("its arguments could not be decoded: {error}"))?;
             init.call(&mut (), I::enter(arguments), &events)
                 .map_err(|error| error.to_string())

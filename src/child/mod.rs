@@ -12,6 +12,9 @@
 
 #[cfg(feature = "blocking")]
 mod blocking;
+#[cfg(not(feature = "blocking"))]
+#[path = "no_backend.rs"]
+mod blocking;
 mod events;
 mod function;
 mod outgoing;
@@ -20,4 +23,4 @@ mod session;
 
 pub use events::{Events, NoEvents};
 pub use function::{Child, Function};
-pub use session::Session;
+pub(crate) use session::Session;

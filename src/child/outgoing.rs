@@ -8,8 +8,8 @@
 //!
 //! * before the child sleeps, when no whole request is left;
 //! * when [`BATCH`] octets have come together, or the oldest are [`FRESH`] old;
-//! * at the latest after [`LATE`], by a thread of its own, the **watcher**, when
-//!   a call turns out to take long.
+//! * by a thread of its own, the **watcher**, when a call turns out to take long:
+//!   after [`LATE`], or [`PATIENCE`] if much was going on until then.
 //!
 //! The first frame after a pause is written at once. Without a page (over stdin
 //! and stdout, or from a parent that gave none) every frame is.
@@ -28,6 +28,8 @@ const BATCH: usize = 16 << 10;
 const FRESH: Duration = Duration::from_micros(20);
 /// When the watcher writes what nobody else has.
 const LATE: Duration = Duration::from_micros(50);
+/// How long it sleeps at most while others write all the time.
+const PATIENCE: Duration = Duration::from_micros(400);
 
 /// The child's end of the link.
 #[derive(Debug)]
@@ -113,6 +115,11 @@ impl Outgoing {
         self.port.recv(buffer, room).unwrap_or(0)
     }
 
+    /// Reads without blocking: `None` if there is nothing yet.
+    pub(crate) fn try_recv(&self, buffer: &mut Vec<u8>, room: usize) -> Option<usize> {
+        self.port.try_recv(buffer, room).unwrap_or(Some(0))
+    }
+
     pub(crate) fn wait_hang_up(&self) -> io::Result<()> {
         self.port.wait_hang_up()
     }
@@ -163,7 +170,7 @@ impl Outgoing {
     }
 
     fn lock(&self) -> MutexGuard<'_, Queue> {
-        self.queue.lock().unwrap_or_else(PoisonError::into_inner)
+        unpoisoned(self.queue.lock())
     }
 
     fn send(self: &Arc<Self>, frame: &[u8], more: bool) -> Result<(), Unsent> {
@@ -239,31 +246,37 @@ impl Outgoing {
     }
 
     /// The watcher: sleeps until it is armed, looks a little later, and writes
-    /// what has been waiting too long.
+    /// what has been waiting too long. While it finds that others write, it
+    /// looks less often.
     fn keep_watch(&self) {
         let mut queue = self.lock();
+        let mut patience = LATE;
+        let mut place = queue.place;
         loop {
-            if queue.octets.is_empty() {
+            if queue.octets.is_empty() && queue.place == place {
                 queue.watcher = Watcher::Idle;
-                queue = self
-                    .watch
-                    .wait(queue)
-                    .unwrap_or_else(PoisonError::into_inner);
-                continue;
-            }
-            let age = queue.since.elapsed();
-            if age < LATE {
-                let (woken, _) = self
-                    .watch
-                    .wait_timeout(queue, LATE - age)
-                    .unwrap_or_else(PoisonError::into_inner);
-                queue = woken;
-            } else if self.write_out(&mut queue).is_err() {
-                // Nobody reads any more; the serving thread will see it, too.
-                return;
+                patience = LATE;
+                queue = unpoisoned(self.watch.wait(queue));
+                place = queue.place;
+            } else if queue.place == place && queue.since.elapsed() >= LATE {
+                if self.write_out(&mut queue).is_err() {
+                    // Nobody reads any more; the serving thread will see it.
+                    return;
+                }
+                place = queue.place;
+            } else {
+                if queue.place != place {
+                    patience = (patience * 2).min(PATIENCE);
+                }
+                place = queue.place;
+                (queue, _) = unpoisoned(self.watch.wait_timeout(queue, patience));
             }
         }
     }
+}
+
+fn unpoisoned<T>(result: Result<T, PoisonError<T>>) -> T {
+    result.unwrap_or_else(PoisonError::into_inner)
 }
 
 /// An empty frame: room for a header.

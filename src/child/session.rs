@@ -8,6 +8,7 @@ use std::sync::Arc;
 use super::outgoing::Outgoing;
 use crate::protocol::{Form, Hello, Reader, Replies, Request, Requests, Role, VERSION};
 use crate::registry::Registered;
+use crate::spin::Spin;
 use crate::sys::{self, Page, Port};
 
 /// The longest message unless the parent says otherwise.
@@ -31,6 +32,7 @@ pub(super) struct Conversation {
     pub(super) outgoing: Arc<Outgoing>,
     pub(super) reader: Reader,
     pub(super) requests: Requests,
+    pub(super) spin: Spin,
     /// The arguments of `init`.
     pub(super) init: Vec<u8>,
 }
@@ -47,9 +49,8 @@ impl Session {
             let text = "this program is a worker: it is to be started by another program, which talks to it over stdin and stdout";
             return Err(io::Error::other(text));
         }
-        let (input, output) = (sys::take_stdin()?, io::stdout());
+        let input = sys::take_stdin()?;
         let Ok(socket) = Port::from_socket(input.try_clone()?) else {
-            drop(output);
             return Self::begin(Port::from_pair(input, sys::take_stdout()?)?);
         };
         let mut session = Self::begin(socket)?;
@@ -75,13 +76,22 @@ impl Session {
         };
         while !session.requests.has_begun(&mut session.reader) {
             if !session.read()? {
-                exit(0);
+                session.end_before_the_start();
             }
         }
         if session.reader.form() == Form::Full {
             session.hello = Some(session.read_hello()?);
         }
         Ok(session)
+    }
+
+    /// A parent that asks for nothing is no error; half a header is.
+    fn end_before_the_start(&self) -> ! {
+        if self.reader.is_empty() {
+            exit(0);
+        }
+        eprintln!("offspring: the input ended in the middle of a frame");
+        exit(FAILED)
     }
 
     fn read(&mut self) -> io::Result<bool> {
@@ -131,7 +141,15 @@ impl Session {
     }
 
     /// Checks the parent's hello against this worker, and answers it.
-    pub(super) fn greet(self, worker: &str, serialiser: &str, backend: &str) -> Conversation {
+    pub(super) fn greet(
+        self,
+        worker: &str,
+        serialiser: &str,
+        backend: Option<&str>,
+    ) -> Conversation {
+        let Some(backend) = backend else {
+            self.refuse("this program was built without a backend: it wants the feature `blocking`")
+        };
         if let Err(text) = self.check(worker, serialiser) {
             self.refuse(&text);
         }
@@ -141,14 +159,21 @@ impl Session {
         let limit = hello
             .and_then(|hello| hello.number("max-message"))
             .unwrap_or(MAX_MESSAGE);
+        let names = hello
+            .map(|hello| hello.text("descriptors"))
+            .unwrap_or_default();
+        let page = put_in_place(&names, self.descriptors);
         let mut place = 0;
         if hello.is_some() {
-            let own = Hello::new(Role::Child)
+            let mut own = Hello::new(Role::Child)
                 .with("worker", worker)
                 .with("serialiser", serialiser)
                 .with("backend", backend)
                 .with("max-message", MAX_MESSAGE.to_string())
                 .with("pid", std::process::id().to_string());
+            if page.is_some() {
+                own = own.with("page", "used");
+            }
             let frame = Replies::hello(&own);
             if self.port.send_all(&frame).is_err() {
                 exit(0);
@@ -159,11 +184,8 @@ impl Session {
             .and_then(|hello| hello.field("init"))
             .unwrap_or_default()
             .to_vec();
-        let names = hello
-            .map(|hello| hello.text("descriptors"))
-            .unwrap_or_default();
+        let spins = hello.is_some_and(|hello| hello.field("spin") != Some(b"no"));
         let at_once = hello.is_some_and(|hello| hello.field("parent-death") == Some(b"exit"));
-        let page = put_in_place(&names, self.descriptors);
         let form = self.reader.form();
         let outgoing = Arc::new(Outgoing::new(self.port, form, limit, page, place));
         if at_once {
@@ -173,6 +195,7 @@ impl Session {
             outgoing,
             reader: self.reader,
             requests: self.requests,
+            spin: Spin::new(spins),
             init,
         }
     }

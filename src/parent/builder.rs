@@ -10,12 +10,11 @@ use std::time::Duration;
 
 use super::connection::Connection;
 use super::core::EventSink;
-use super::delivery::{EventLimits, Handlers};
+use super::delivery::{EventLimits, Handlers, OnEvent};
 use super::driver::Driver;
 use super::rpc::{DecodeEvent, EventStream, Rpc, decode_event};
 use super::start::{Launch, Plan, Settings};
 use crate::error::Error;
-use crate::protocol::Payload;
 
 /// What a declaration tells the parent.
 pub(crate) struct Declared<E> {
@@ -51,7 +50,7 @@ pub struct Builder<F, S, E = crate::NoEvents> {
     on_event: Option<Box<dyn FnMut(E) + Send>>,
     on_error: Option<Box<dyn FnMut(Error) + Send>>,
     on_destroy: Option<Box<dyn FnOnce() + Send>>,
-    types: PhantomData<fn() -> (F, S)>,
+    types: crate::Types<(F, S)>,
 }
 
 impl<F, S, E> std::fmt::Debug for Builder<F, S, E> {
@@ -88,8 +87,20 @@ impl<F, S, E: Send + 'static> Builder<F, S, E> {
     /// Starts another program instead of this one. It calls
     /// [`Worker::serve`](crate::Worker::serve) on a worker with the same name,
     /// types and serialiser, and is given a socket as its stdin; what it prints
-    /// goes to its stdout as usual. Arguments, environment, directory, stdout
-    /// and stderr are the command's.
+    /// goes to its stdout as usual (in the [plain](Self::plain) form stdout is
+    /// the link, too). Arguments, environment, directory, stdout and stderr are
+    /// the command's.
+    ///
+    /// ```no_run
+    /// # offspring::worker!(ECHO: fn(String) -> String = |text: String| text);
+    /// # fn main() -> Result<(), offspring::Error> {
+    /// # offspring::init();
+    /// let mut command = std::process::Command::new("/usr/libexec/my-worker");
+    /// command.arg("--quiet").current_dir("/srv");
+    /// // In its `main` it says `ECHO.serve()`.
+    /// let rpc = ECHO.builder().program(command).spawn()?;
+    /// # Ok(()) }
+    /// ```
     pub fn program(mut self, command: Command) -> Self {
         self.plan.launch = Launch::Program(command);
         self
@@ -98,6 +109,16 @@ impl<F, S, E: Send + 'static> Builder<F, S, E> {
     /// Starts a command whose stdin and stdout lead to a worker: `ssh`,
     /// `docker run -i`, a program in another language. Both belong to the
     /// protocol then; what the worker prints goes to its stderr.
+    ///
+    /// ```no_run
+    /// # offspring::worker!(ECHO: fn(String) -> String = |text: String| text);
+    /// # fn main() -> Result<(), offspring::Error> {
+    /// # offspring::init();
+    /// let mut ssh = std::process::Command::new("ssh");
+    /// ssh.args(["backup.example.org", "my-worker"]);
+    /// let rpc = ECHO.builder().command(ssh).spawn()?;
+    /// # Ok(()) }
+    /// ```
     pub fn command(mut self, command: Command) -> Self {
         self.plan.launch = Launch::Command(command);
         self
@@ -105,6 +126,20 @@ impl<F, S, E: Send + 'static> Builder<F, S, E> {
 
     /// Starts nothing: a worker listens at the other end of this connected
     /// stream socket.
+    ///
+    /// ```
+    /// # offspring::worker!(ECHO: fn(String) -> String = |text: String| text);
+    /// # fn main() -> Result<(), offspring::Error> {
+    /// # offspring::init();
+    /// use std::os::unix::net::UnixStream;
+    ///
+    /// let (ours, theirs) = UnixStream::pair().expect("a pair of sockets");
+    /// // This stands for a worker: what is sent comes back.
+    /// std::thread::spawn(move || std::io::copy(&mut &theirs, &mut &theirs));
+    /// let rpc = ECHO.builder().socket(ours).plain().spawn()?;
+    /// assert_eq!(rpc.call("so").wait()?, "so");
+    /// # Ok(()) }
+    /// ```
     pub fn socket(mut self, socket: impl Into<OwnedFd>) -> Self {
         self.plan.launch = Launch::Socket(socket.into());
         self
@@ -114,6 +149,17 @@ impl<F, S, E: Send + 'static> Builder<F, S, E> {
     /// and its stdin be written to the second.
     ///
     /// Both are made non-blocking.
+    ///
+    /// ```
+    /// # offspring::worker!(ECHO: fn(String) -> String = |text: String| text);
+    /// # fn main() -> Result<(), offspring::Error> {
+    /// # offspring::init();
+    /// let (read, write) = std::io::pipe().expect("a pipe");
+    /// // A pipe with nobody in between: what is sent comes back.
+    /// let rpc = ECHO.builder().descriptors(read, write).plain().spawn()?;
+    /// assert_eq!(rpc.call("so").wait()?, "so");
+    /// # Ok(()) }
+    /// ```
     pub fn descriptors(mut self, read: impl Into<OwnedFd>, write: impl Into<OwnedFd>) -> Self {
         self.plan.launch = Launch::Pair(read.into(), write.into());
         self
@@ -121,12 +167,32 @@ impl<F, S, E: Send + 'static> Builder<F, S, E> {
 
     /// Speaks the plain form of the protocol, that of `AnyEvent::Fork::RPC`:
     /// no hello, no `init` arguments, and a call that fails ends the child.
+    ///
+    /// ```
+    /// # offspring::worker!(ECHO: fn(String) -> String = |text: String| text);
+    /// # fn main() -> Result<(), offspring::Error> {
+    /// # offspring::init();
+    /// // In the plain form `cat` is a worker that returns its arguments.
+    /// let cat = std::process::Command::new("cat");
+    /// let rpc = ECHO.builder().command(cat).plain().spawn()?;
+    /// assert_eq!(rpc.call("so").wait()?, "so");
+    /// # Ok(()) }
+    /// ```
     pub fn plain(mut self) -> Self {
         self.settings().plain = true;
         self
     }
 
     /// Sets a variable of the child's environment.
+    ///
+    /// ```
+    /// # offspring::worker!(VARIABLE: fn(String) -> String = |name: String| std::env::var(name).unwrap_or_default());
+    /// # fn main() -> Result<(), offspring::Error> {
+    /// # offspring::init();
+    /// let rpc = VARIABLE.builder().env("LEVEL", "9").spawn()?;
+    /// assert_eq!(rpc.call("LEVEL").wait()?, "9");
+    /// # Ok(()) }
+    /// ```
     pub fn env(mut self, name: impl AsRef<OsStr>, value: impl AsRef<OsStr>) -> Self {
         let (name, value) = (name.as_ref().to_owned(), value.as_ref().to_owned());
         self.plan.adjust(move |command| {
@@ -136,6 +202,15 @@ impl<F, S, E: Send + 'static> Builder<F, S, E> {
     }
 
     /// Removes a variable from the child's environment.
+    ///
+    /// ```
+    /// # offspring::worker!(VARIABLE: fn(String) -> String = |name: String| std::env::var(name).unwrap_or_default());
+    /// # fn main() -> Result<(), offspring::Error> {
+    /// # offspring::init();
+    /// let rpc = VARIABLE.builder().env_remove("PATH").spawn()?;
+    /// assert_eq!(rpc.call("PATH").wait()?, "");
+    /// # Ok(()) }
+    /// ```
     pub fn env_remove(mut self, name: impl AsRef<OsStr>) -> Self {
         let name = name.as_ref().to_owned();
         self.plan.adjust(move |command| {
@@ -153,6 +228,15 @@ impl<F, S, E: Send + 'static> Builder<F, S, E> {
     }
 
     /// The child's working directory.
+    ///
+    /// ```
+    /// # offspring::worker!(HERE: fn() -> std::path::PathBuf = || std::env::current_dir().unwrap_or_default());
+    /// # fn main() -> Result<(), offspring::Error> {
+    /// # offspring::init();
+    /// let rpc = HERE.builder().current_dir("/").spawn()?;
+    /// assert_eq!(rpc.call().wait()?, std::path::Path::new("/"));
+    /// # Ok(()) }
+    /// ```
     pub fn current_dir(mut self, directory: impl AsRef<Path>) -> Self {
         let directory = directory.as_ref().to_owned();
         self.plan.adjust(move |command| {
@@ -163,6 +247,19 @@ impl<F, S, E: Send + 'static> Builder<F, S, E> {
 
     /// What the worker reads as its stdin; empty if nothing is said. Not for
     /// [`command`](Self::command)s, whose stdin is the link.
+    ///
+    /// ```
+    /// # fn line() -> String {
+    /// #     std::io::stdin().lines().next().and_then(Result::ok).unwrap_or_default()
+    /// # }
+    /// # offspring::worker!(LINE: fn() -> String = line);
+    /// # fn main() -> Result<(), offspring::Error> {
+    /// # offspring::init();
+    /// let file = std::fs::File::open("/proc/self/comm").expect("a file");
+    /// let rpc = LINE.builder().stdin(file).spawn()?;
+    /// assert!(!rpc.call().wait()?.is_empty());
+    /// # Ok(()) }
+    /// ```
     pub fn stdin(mut self, stdin: impl Into<OwnedFd>) -> Self {
         self.settings().stdin = Some(stdin.into());
         self
@@ -170,6 +267,15 @@ impl<F, S, E: Send + 'static> Builder<F, S, E> {
 
     /// Where the child's stdout goes; that of this process if nothing is said.
     /// Not for [`command`](Self::command)s, whose stdout is the link.
+    ///
+    /// ```
+    /// # offspring::worker!(SAY: fn(String) = |text: String| println!("{text}"));
+    /// # fn main() -> Result<(), offspring::Error> {
+    /// # offspring::init();
+    /// let rpc = SAY.builder().stdout(std::process::Stdio::null()).spawn()?;
+    /// rpc.call("to nobody").wait()?;
+    /// # Ok(()) }
+    /// ```
     pub fn stdout(mut self, stdout: impl Into<Stdio>) -> Self {
         let stdout = stdout.into();
         self.plan.adjust(move |command| {
@@ -179,6 +285,14 @@ impl<F, S, E: Send + 'static> Builder<F, S, E> {
     }
 
     /// Where the child's stderr goes; that of this process if nothing is said.
+    ///
+    /// ```
+    /// # offspring::worker!(ECHO: fn(String) -> String = |text: String| text);
+    /// # fn main() -> Result<(), offspring::Error> {
+    /// # offspring::init();
+    /// let rpc = ECHO.builder().stderr(std::process::Stdio::null()).spawn()?;
+    /// # Ok(()) }
+    /// ```
     pub fn stderr(mut self, stderr: impl Into<Stdio>) -> Self {
         let stderr = stderr.into();
         self.plan.adjust(move |command| {
@@ -190,6 +304,20 @@ impl<F, S, E: Send + 'static> Builder<F, S, E> {
     /// Keeps the last `octets` of what the child writes to its stderr for the
     /// report of its end, [`Crash::stderr_tail`](crate::Crash::stderr_tail),
     /// instead of passing them on. The child is never held up by it.
+    ///
+    /// ```
+    /// # fn go(text: String) {
+    /// #     eprintln!("{text}");
+    /// #     std::process::exit(1)
+    /// # }
+    /// # offspring::worker!(GO: fn(String) = go);
+    /// # fn main() -> Result<(), offspring::Error> {
+    /// # offspring::init();
+    /// let rpc = GO.builder().capture_stderr(1000).spawn()?;
+    /// let error = rpc.call("no disk").wait().unwrap_err();
+    /// assert_eq!(error.crash().unwrap().stderr_tail(), b"no disk\n");
+    /// # Ok(()) }
+    /// ```
     pub fn capture_stderr(mut self, octets: usize) -> Self {
         self.settings().capture = Some(octets);
         self
@@ -197,6 +325,17 @@ impl<F, S, E: Send + 'static> Builder<F, S, E> {
 
     /// How long the child may take to say hello; 10 s if nothing is said. The
     /// worker's `init` may take longer.
+    ///
+    /// ```
+    /// # offspring::worker!(ECHO: fn(String) -> String = |text: String| text);
+    /// # fn main() -> Result<(), offspring::Error> {
+    /// # offspring::init();
+    /// let mut sleep = std::process::Command::new("sleep");
+    /// sleep.arg("1000");
+    /// let rpc = ECHO.builder().command(sleep).hello_timeout(std::time::Duration::from_millis(50)).spawn()?;
+    /// assert!(rpc.ready().wait().unwrap_err().is_handshake());
+    /// # Ok(()) }
+    /// ```
     pub fn hello_timeout(mut self, time: Duration) -> Self {
         self.settings().hello_timeout = time;
         self
@@ -204,6 +343,16 @@ impl<F, S, E: Send + 'static> Builder<F, S, E> {
 
     /// The longest request and result, in octets; 1 GiB if nothing is said. A
     /// longer one fails its call, and nothing else.
+    ///
+    /// ```
+    /// # offspring::worker!(ECHO: fn(String) -> String = |text: String| text);
+    /// # fn main() -> Result<(), offspring::Error> {
+    /// # offspring::init();
+    /// let rpc = ECHO.builder().max_message(1000).spawn()?;
+    /// assert!(rpc.call("x".repeat(2000)).wait().unwrap_err().is_too_long());
+    /// assert_eq!(rpc.call("x").wait()?, "x");
+    /// # Ok(()) }
+    /// ```
     pub fn max_message(mut self, octets: u32) -> Self {
         self.settings().limits.frame = octets;
         self
@@ -212,6 +361,19 @@ impl<F, S, E: Send + 'static> Builder<F, S, E> {
     /// How many calls, and octets of their arguments, may be sent and not yet
     /// answered; 65,536 and 16 MiB if nothing is said. Calls over it wait in
     /// their handles, first come, first served.
+    ///
+    /// ```
+    /// # offspring::worker!(ECHO: fn(String) -> String = |text: String| text);
+    /// # fn main() -> Result<(), offspring::Error> {
+    /// # offspring::init();
+    /// let rpc = ECHO.builder().max_outstanding(2, 1000).spawn()?;
+    /// // Two are sent, and three wait for their turn.
+    /// let calls: Vec<_> = (0..5).map(|n| rpc.call(n.to_string())).collect();
+    /// for (n, call) in calls.into_iter().enumerate() {
+    ///     assert_eq!(call.wait()?, n.to_string());
+    /// }
+    /// # Ok(()) }
+    /// ```
     pub fn max_outstanding(mut self, calls: usize, octets: usize) -> Self {
         let limits = &mut self.settings().limits;
         (limits.calls, limits.bytes) = (calls.max(1), octets);
@@ -221,6 +383,20 @@ impl<F, S, E: Send + 'static> Builder<F, S, E> {
     /// How many events, and octets of events, wait for a slow handler or
     /// reader; 65,536 and 16 MiB if nothing is said. Beyond it the child is
     /// slowed down.
+    ///
+    /// ```
+    /// # fn count(to: String, events: &offspring::Events<String>) {
+    /// #     for n in 0..to.parse().unwrap_or(0) {
+    /// #         events.send(n.to_string()).expect("the parent is there");
+    /// #     }
+    /// # }
+    /// # offspring::worker!(COUNT: fn(String) = count, events = String);
+    /// # fn main() -> Result<(), offspring::Error> {
+    /// # offspring::init();
+    /// let rpc = COUNT.builder().max_events(10, 1000).on_event(|_| ()).spawn()?;
+    /// rpc.call("1000").wait()?;
+    /// # Ok(()) }
+    /// ```
     pub fn max_events(mut self, events: usize, octets: usize) -> Self {
         self.settings().events = EventLimits {
             events: events.max(1),
@@ -229,8 +405,26 @@ impl<F, S, E: Send + 'static> Builder<F, S, E> {
         self
     }
 
+    /// Whether both sides may look for octets for some microseconds before
+    /// they sleep; they may if nothing is said.
+    ///
+    /// It makes short calls several times faster, takes no CPU where it does
+    /// not pay (they learn), and none at all while nothing is outstanding.
+    pub fn spin(mut self, allowed: bool) -> Self {
+        self.settings().spin = allowed;
+        self
+    }
+
     /// The child goes at once when this process dies, in the middle of a call,
     /// too. If nothing is said, it finishes the call that it is running.
+    ///
+    /// ```
+    /// # offspring::worker!(ECHO: fn(String) -> String = |text: String| text);
+    /// # fn main() -> Result<(), offspring::Error> {
+    /// # offspring::init();
+    /// let rpc = ECHO.builder().exit_with_parent().spawn()?;
+    /// # Ok(()) }
+    /// ```
     pub fn exit_with_parent(mut self) -> Self {
         self.settings().exit_with_parent = true;
         self
@@ -244,6 +438,26 @@ impl<F, S, E: Send + 'static> Builder<F, S, E> {
     /// The handler may block, call and wait. If it panics, the panic goes to
     /// [`on_error`](Self::on_error), and the next event comes as if nothing had
     /// happened.
+    ///
+    /// ```
+    /// # fn count(to: String, events: &offspring::Events<String>) {
+    /// #     for n in 0..to.parse().unwrap_or(0) {
+    /// #         events.send(n.to_string()).expect("the parent is there");
+    /// #     }
+    /// # }
+    /// # offspring::worker!(COUNT: fn(String) = count, events = String);
+    /// # fn main() -> Result<(), offspring::Error> {
+    /// # offspring::init();
+    /// let (sender, receiver) = std::sync::mpsc::channel();
+    /// let rpc = COUNT
+    ///     .builder()
+    ///     .on_event(move |event| sender.send(event).expect("it is received"))
+    ///     .spawn()?;
+    /// rpc.call("3").wait()?;
+    /// // The handler has returned from all that came before the answer.
+    /// assert_eq!(receiver.try_iter().collect::<Vec<_>>(), ["0", "1", "2"]);
+    /// # Ok(()) }
+    /// ```
     pub fn on_event(mut self, handler: impl FnMut(E) + Send + 'static) -> Self {
         self.on_event = Some(Box::new(handler));
         self
@@ -253,6 +467,21 @@ impl<F, S, E: Send + 'static> Builder<F, S, E> {
     /// call: that the child ended when it should not, that it is not the worker
     /// that was meant, events that nobody handles, panics of callbacks. If
     /// nothing is said they go to the `log` crate, at error level.
+    ///
+    /// ```
+    /// # offspring::worker!(ECHO: fn(String) -> String = |text: String| text);
+    /// # fn main() -> Result<(), offspring::Error> {
+    /// # offspring::init();
+    /// let (sender, receiver) = std::sync::mpsc::channel();
+    /// let rpc = ECHO
+    ///     .builder()
+    ///     .on_error(move |error| sender.send(error).expect("it is received"))
+    ///     .spawn()?;
+    /// rpc.call("so").on_done(|_| panic!("a callback may panic"));
+    /// rpc.join().wait()?;
+    /// assert!(receiver.recv().expect("an error").is_callback_panic());
+    /// # Ok(()) }
+    /// ```
     pub fn on_error(mut self, handler: impl FnMut(Error) + Send + 'static) -> Self {
         self.on_error = Some(Box::new(handler));
         self
@@ -260,6 +489,21 @@ impl<F, S, E: Send + 'static> Builder<F, S, E> {
 
     /// Has `handler` called once all is over: the handles are gone, the calls
     /// done, the child reaped, and all other callbacks have returned.
+    ///
+    /// ```
+    /// # offspring::worker!(ECHO: fn(String) -> String = |text: String| text);
+    /// # fn main() -> Result<(), offspring::Error> {
+    /// # offspring::init();
+    /// let (sender, receiver) = std::sync::mpsc::channel();
+    /// let rpc = ECHO
+    ///     .builder()
+    ///     .on_destroy(move || sender.send(()).expect("it is received"))
+    ///     .spawn()?;
+    /// rpc.call("so").detach();
+    /// drop(rpc);
+    /// receiver.recv().expect("all is over");
+    /// # Ok(()) }
+    /// ```
     pub fn on_destroy(mut self, handler: impl FnOnce() + Send + 'static) -> Self {
         self.on_destroy = Some(Box::new(handler));
         self
@@ -268,6 +512,15 @@ impl<F, S, E: Send + 'static> Builder<F, S, E> {
     /// Starts the child. Returns once it runs (after `exec`), and does not wait
     /// until it is ready: calls go out behind the hello, and what keeps it from
     /// working is their error. See [`Rpc::ready`].
+    ///
+    /// ```
+    /// # offspring::worker!(ECHO: fn(String) -> String = |text: String| text);
+    /// # fn main() -> Result<(), offspring::Error> {
+    /// # offspring::init();
+    /// let rpc = ECHO.builder().spawn()?;
+    /// assert!(rpc.pid().is_some());
+    /// # Ok(()) }
+    /// ```
     ///
     /// # Errors
     ///
@@ -280,43 +533,59 @@ impl<F, S, E: Send + 'static> Builder<F, S, E> {
         } else {
             EventSink::Nobody
         };
-        let (driver, pid, _) = self.start(sink)?;
-        Ok(Rpc::new(driver, pid))
+        self.start(sink).map(Rpc::new)
     }
 
     /// Starts the child like [`spawn`](Self::spawn), and gives its events as a
     /// stream and iterator. An `on_event` handler gets none then.
     ///
+    /// ```
+    /// # fn count(to: String, events: &offspring::Events<String>) {
+    /// #     for n in 0..to.parse().unwrap_or(0) {
+    /// #         events.send(n.to_string()).expect("the parent is there");
+    /// #     }
+    /// # }
+    /// # offspring::worker!(COUNT: fn(String) = count, events = String);
+    /// # fn main() -> Result<(), offspring::Error> {
+    /// # offspring::init();
+    /// let (rpc, events) = COUNT.builder().spawn_with_events()?;
+    /// rpc.call("2").detach();
+    /// drop(rpc);
+    /// let events: Vec<String> = events.into_iter().collect::<Result<_, _>>()?;
+    /// assert_eq!(events, ["0", "1"]);
+    /// # Ok(()) }
+    /// ```
+    ///
     /// # Errors
     ///
     /// As [`spawn`](Self::spawn).
+    #[expect(
+        clippy::type_complexity,
+        reason = "a name for the pair would hide what it is"
+    )]
     pub fn spawn_with_events(self) -> Result<(Rpc<F, S, E>, EventStream<E>), Error> {
-        let (driver, pid, decode) = self.start(EventSink::Stream)?;
+        let decode = self.declared.decode_event;
+        let driver = self.start(EventSink::Stream)?;
         let events = EventStream::new(Arc::clone(&driver), decode);
-        Ok((Rpc::new(driver, pid), events))
+        Ok((Rpc::new(driver), events))
     }
 
-    fn start(
-        self,
-        sink: EventSink,
-    ) -> Result<(Arc<Driver<Connection>>, Option<u32>, DecodeEvent<E>), Error> {
-        let decode = self.declared.decode_event;
+    fn start(self, sink: EventSink) -> Result<Arc<Driver<Connection>>, Error> {
         let handlers = Handlers {
-            on_event: on_event(self.on_event, decode),
+            on_event: on_event(self.on_event, self.declared.decode_event),
             on_error: self
                 .on_error
                 .unwrap_or_else(|| log_errors(self.declared.name)),
             on_destroy: self.on_destroy,
         };
-        let (driver, pid) = self.plan.start(sink, handlers)?;
-        Ok((driver, pid, decode))
+        self.plan.start(sink, handlers)
     }
 }
 
 fn on_event<E: 'static>(
     handler: Option<Box<dyn FnMut(E) + Send>>,
     decode: DecodeEvent<E>,
-) -> Box<dyn FnMut(&Payload) -> Result<(), Error> + Send> {
+) -> OnEvent {
     match handler {
         Some(mut handler) => {
             Box::new(move |payload| decode_event(decode, payload).map(&mut handler))

@@ -80,6 +80,16 @@ impl<R> Call<R> {
 
     /// Waits for the result.
     ///
+    /// ```
+    /// # offspring::worker!(ECHO: fn(String) -> String = |text: String| text);
+    /// # fn main() -> Result<(), offspring::Error> {
+    /// # offspring::init();
+    /// let rpc = ECHO.spawn()?;
+    /// let answer = rpc.call("so").wait()?;
+    /// assert_eq!(answer, "so");
+    /// # Ok(()) }
+    /// ```
+    ///
     /// # Blocking
     ///
     /// Blocks the thread until the child has answered or is gone. Meanwhile
@@ -97,6 +107,21 @@ impl<R> Call<R> {
     }
 
     /// Waits for the result, but no longer than `time`.
+    ///
+    /// ```
+    /// # offspring::worker!(SLEEP: fn(String) = |ms: String| {
+    /// #     std::thread::sleep(std::time::Duration::from_millis(ms.parse().unwrap_or(0)))
+    /// # });
+    /// # fn main() -> Result<(), offspring::Error> {
+    /// # offspring::init();
+    /// use std::time::Duration;
+    ///
+    /// let rpc = SLEEP.spawn()?;
+    /// let mut call = rpc.call("100");
+    /// assert!(call.wait_timeout(Duration::from_millis(1)).unwrap_err().is_timeout());
+    /// call.wait_timeout(Duration::from_secs(60))?;
+    /// # Ok(()) }
+    /// ```
     ///
     /// # Blocking
     ///
@@ -118,6 +143,22 @@ impl<R> Call<R> {
 
     /// Waits for the result, but no longer than until `deadline`. See
     /// [`wait_timeout`](Self::wait_timeout).
+    ///
+    /// ```
+    /// # offspring::worker!(SLEEP: fn(String) = |ms: String| {
+    /// #     std::thread::sleep(std::time::Duration::from_millis(ms.parse().unwrap_or(0)))
+    /// # });
+    /// # fn main() -> Result<(), offspring::Error> {
+    /// # offspring::init();
+    /// use std::time::{Duration, Instant};
+    ///
+    /// let rpc = SLEEP.spawn()?;
+    /// let deadline = Instant::now() + Duration::from_secs(60);
+    /// let (mut one, mut two) = (rpc.call("1"), rpc.call("1"));
+    /// one.wait_deadline(deadline)?;
+    /// two.wait_deadline(deadline)?;
+    /// # Ok(()) }
+    /// ```
     ///
     /// # Errors
     ///
@@ -149,6 +190,17 @@ impl<R> Call<R> {
     /// order in which the child answered, after the events that came before.
     /// It may block, call, wait, and drop handles; a panic of it goes to
     /// [`on_error`](crate::Builder::on_error).
+    ///
+    /// ```
+    /// # offspring::worker!(ECHO: fn(String) -> String = |text: String| text);
+    /// # fn main() -> Result<(), offspring::Error> {
+    /// # offspring::init();
+    /// let (sender, receiver) = std::sync::mpsc::channel();
+    /// let rpc = ECHO.spawn()?;
+    /// rpc.call("so").on_done(move |answer| sender.send(answer).expect("it is received"));
+    /// assert_eq!(receiver.recv().expect("it is called")?, "so");
+    /// # Ok(()) }
+    /// ```
     pub fn on_done(mut self, callback: impl FnOnce(Result<R, Error>) + Send + 'static)
     where
         R: 'static,
@@ -166,6 +218,18 @@ impl<R> Call<R> {
 
     /// Lets the call be done without anybody waiting for it; its result, or
     /// error, is dropped.
+    ///
+    /// ```
+    /// # offspring::worker!(SLEEP: fn(String) = |ms: String| {
+    /// #     std::thread::sleep(std::time::Duration::from_millis(ms.parse().unwrap_or(0)))
+    /// # });
+    /// # fn main() -> Result<(), offspring::Error> {
+    /// # offspring::init();
+    /// let rpc = SLEEP.spawn()?;
+    /// rpc.call("1").detach();
+    /// assert!(rpc.join().wait()?.success());
+    /// # Ok(()) }
+    /// ```
     pub fn detach(mut self) {
         if let State::Open(driver, id) = std::mem::replace(&mut self.state, State::Over) {
             driver.change(|core| core.then_forget(id));
@@ -217,5 +281,6 @@ impl<R> Drop for Call<R> {
 fn finish<R>(outcome: Result<Payload, Error>, decode: Decode<R>) -> Result<R, Error> {
     let payload = outcome?;
     let decoded = catch_unwind(AssertUnwindSafe(|| decode(&payload)));
+    payload.recycle();
     decoded.unwrap_or_else(|panic| Err(Error::decode_panicked(crate::panic_text(&*panic))))
 }

@@ -13,15 +13,6 @@ use super::wire::Wire;
 use crate::error::ExitStatus;
 use crate::sys::{Interest, Link, PollEvent, Process, Ready, Status};
 
-const NONE: Interest = Interest {
-    read: false,
-    write: false,
-};
-const READ: Interest = Interest {
-    read: true,
-    write: false,
-};
-
 /// The end of what a child writes to its stderr.
 #[derive(Debug)]
 pub(crate) struct Capture {
@@ -83,15 +74,15 @@ impl Connection {
         capture: Option<Capture>,
         courier: Courier,
     ) -> io::Result<Self> {
-        helper.add(key, Source::Link, link.read_fd(), NONE)?;
+        helper.add(key, Source::Link, link.read_fd(), Interest::NONE)?;
         if !link.is_socket() {
-            helper.add(key, Source::LinkWrite, link.write_fd(), NONE)?;
+            helper.add(key, Source::LinkWrite, link.write_fd(), Interest::NONE)?;
         }
         if let Some(process) = &process {
-            helper.add(key, Source::Exit, process.pidfd(), READ)?;
+            helper.add(key, Source::Exit, process.pidfd(), Interest::READ)?;
         }
         if let Some(pipe) = capture.as_ref().and_then(|capture| capture.pipe.as_ref()) {
-            helper.add(key, Source::Stderr, pipe.as_fd(), READ)?;
+            helper.add(key, Source::Stderr, pipe.as_fd(), Interest::READ)?;
         }
         Ok(Self {
             link,
@@ -99,7 +90,7 @@ impl Connection {
             capture: Mutex::new(capture),
             helper: Arc::clone(helper),
             key,
-            watching: Mutex::new(NONE),
+            watching: Mutex::new(Interest::NONE),
             courier,
             driver: OnceLock::new(),
         })
@@ -108,6 +99,11 @@ impl Connection {
     /// Must be called once, before anything else.
     pub(crate) fn set_driver(&self, driver: &Arc<Driver<Self>>) {
         let _ = self.driver.set(Arc::downgrade(driver));
+    }
+
+    /// The process that was started.
+    pub(crate) fn pid(&self) -> Option<u32> {
+        self.process.as_ref().map(Process::pid)
     }
 
     fn driver(&self) -> Option<Arc<Driver<Self>>> {
@@ -187,6 +183,9 @@ impl Connection {
 impl Wire for Connection {
     fn try_send(&self, parts: &[IoSlice<'_>]) -> io::Result<Option<usize>> {
         self.link.try_send(parts)
+    }
+    fn send(&self, parts: &[IoSlice<'_>]) -> io::Result<Option<usize>> {
+        self.link.send(parts)
     }
     fn recv(&self, buffer: &mut Vec<u8>, room: usize) -> io::Result<usize> {
         self.link.recv(buffer, room)

@@ -25,10 +25,14 @@ use super::life::{Ending, Life};
 use super::roles::{Needs, Orders, Roles, Ticket};
 use crate::error::{Error, ExitStatus};
 use crate::protocol::{Caller, Failure, Hello, Notice, Outbox, Outcome, Payload, Reader};
+use crate::spin::Spin;
 use crate::sync::Thread;
 
 /// How long a child may take to exit after it closed the link.
 pub(super) const GRACE: Duration = Duration::from_millis(250);
+
+/// From so many octets on, a writer that waits anyway sleeps in the kernel.
+const MUCH: usize = 32 << 10;
 
 /// Somebody to wake.
 #[derive(Debug)]
@@ -95,6 +99,13 @@ pub(crate) enum EventSink {
     Stream,
 }
 
+/// What the role of the reader goes with.
+#[derive(Debug)]
+pub(crate) struct Reading {
+    pub(crate) reader: Reader,
+    pub(crate) spin: Spin,
+}
+
 /// See the module.
 pub(crate) struct Core {
     pub(crate) caller: Caller<Waiter>,
@@ -102,7 +113,7 @@ pub(crate) struct Core {
     pub(crate) life: Life,
     pub(crate) delivery: Delivery,
     /// `None` while somebody reads.
-    reader: Option<Reader>,
+    reader: Option<Reading>,
     notices: Vec<Notice>,
     woken: Vec<Waking>,
     /// Who waits for anything but a call.
@@ -112,6 +123,8 @@ pub(crate) struct Core {
     /// How many tasks wait, and how many callbacks.
     tasks: usize,
     callbacks: usize,
+    /// The leader watches for room.
+    leader_writes: bool,
     /// When the helper will look again.
     look_at: Option<Instant>,
     signals: Vec<i32>,
@@ -121,7 +134,7 @@ pub(crate) struct Core {
 impl Core {
     pub(crate) fn new(
         caller: Caller<Waiter>,
-        reader: Reader,
+        reading: Reading,
         life: Life,
         delivery: Delivery,
     ) -> Self {
@@ -131,7 +144,7 @@ impl Core {
             alarm: life.next_alarm(),
             life,
             delivery,
-            reader: Some(reader),
+            reader: Some(reading),
             notices: Vec::new(),
             woken: Vec::new(),
             changes: Vec::new(),
@@ -139,6 +152,7 @@ impl Core {
             tickets: 0,
             tasks: 0,
             callbacks: 0,
+            leader_writes: false,
             look_at: None,
             signals: Vec::new(),
         }
@@ -147,16 +161,16 @@ impl Core {
     // --- roles ---
 
     /// The calling thread becomes the leader, if reading is free and possible.
-    pub(super) fn lead(&mut self) -> Option<Reader> {
+    pub(super) fn lead(&mut self) -> Option<Reading> {
         (self.may_read() && self.roles.lead()).then(|| self.take_reader())
     }
 
     /// The helper becomes the reader, if reading is free and possible.
-    pub(super) fn help(&mut self) -> Option<Reader> {
+    pub(super) fn help(&mut self) -> Option<Reading> {
         (self.may_read() && self.roles.help()).then(|| self.take_reader())
     }
 
-    fn take_reader(&mut self) -> Reader {
+    fn take_reader(&mut self) -> Reading {
         self.reader
             .take()
             .expect("whoever has the role has the reader")
@@ -172,7 +186,7 @@ impl Core {
         let needs = Needs {
             readable: self.may_read(),
             urgent: nobody_reads || self.life.is_urgent(),
-            unwritten: self.has_unwritten(),
+            unwritten: self.has_unwritten() && !self.leader_writes,
         };
         let orders = self.roles.settle(needs);
         if let Some(heir) = orders.wake {
@@ -265,6 +279,11 @@ impl Core {
         Some(self.judge(outcome))
     }
 
+    /// An answer may come soon: looking for it may pay.
+    pub(super) fn expects_answer(&self) -> bool {
+        self.caller.open() > 0
+    }
+
     /// It is not the link that this one waits for.
     pub(super) fn has_come(&self, want: Want) -> bool {
         matches!(want, Want::Call(id) if self.caller.is_done(id))
@@ -351,19 +370,19 @@ impl Core {
     // --- reading ---
 
     /// The reader is put down; octets have come.
-    pub(super) fn came(&mut self, reader: Reader) {
-        self.absorb(reader, Self::stop_reading);
+    pub(super) fn came(&mut self, reading: Reading) {
+        self.absorb(reading, Self::stop_reading);
     }
 
     /// Takes all whole frames, and then puts the reader down in this way.
-    fn absorb(&mut self, mut reader: Reader, put_down: impl FnOnce(&mut Self, Reader)) {
+    fn absorb(&mut self, mut reading: Reading, put_down: impl FnOnce(&mut Self, Reading)) {
         let mut notices = std::mem::take(&mut self.notices);
-        let absorbed = self.caller.absorb(&mut reader, &mut notices);
+        let absorbed = self.caller.absorb(&mut reading.reader, &mut notices);
         for notice in notices.drain(..) {
             self.notice(notice);
         }
         self.notices = notices;
-        put_down(self, reader);
+        put_down(self, reading);
         if self.delivery.is_full() {
             // A callback that waits must hear that nothing more will be read.
             self.wake_parked();
@@ -378,8 +397,9 @@ impl Core {
     }
 
     /// The reader is put down.
-    pub(super) fn stop_reading(&mut self, reader: Reader) {
-        self.reader = Some(reader);
+    pub(super) fn stop_reading(&mut self, reading: Reading) {
+        self.reader = Some(reading);
+        self.leader_writes = false;
         self.roles.leave();
     }
 
@@ -429,26 +449,26 @@ impl Core {
     }
 
     /// The reader is put down; nothing will come any more.
-    pub(super) fn end_of_input(&mut self, mut reader: Reader) {
-        let rescued = self.life.rescue(reader.received());
+    pub(super) fn end_of_input(&mut self, mut reading: Reading) {
+        let rescued = self.life.rescue(reading.reader.received());
         if !rescued.is_empty() {
-            reader.buffer().extend_from_slice(&rescued);
-            return self.absorb(reader, Self::end_of_stream);
+            reading.reader.buffer().extend_from_slice(&rescued);
+            return self.absorb(reading, Self::end_of_stream);
         }
-        self.end_of_stream(reader);
+        self.end_of_stream(reading);
     }
 
-    fn end_of_stream(&mut self, reader: Reader) {
+    fn end_of_stream(&mut self, reading: Reading) {
         if !self.life.is_greeted() {
-            let came = crate::protocol::show(reader.rest());
-            let came = if reader.rest().is_empty() {
+            let came = crate::protocol::show(reading.reader.rest());
+            let came = if reading.reader.rest().is_empty() {
                 String::new()
             } else {
                 format!(" after {came}")
             };
             self.life.doom(Ending::NoHello(came));
         }
-        self.stop_reading(reader);
+        self.stop_reading(reading);
         self.life.stream_ends(Instant::now() + GRACE);
         self.proceed();
     }
@@ -524,25 +544,33 @@ impl Core {
         self.caller.unwritten() > 0
     }
 
-    /// The reader must watch for room too: nobody else writes.
-    pub(super) fn must_write(&self) -> bool {
-        self.roles.is_blocked() && self.has_unwritten()
+    /// The socket is full, and a lot is left.
+    pub(super) fn much_is_blocked(&mut self) -> bool {
+        self.roles.is_blocked() && self.caller.unwritten() >= MUCH
     }
 
-    /// The writer is back with what it could not write.
+    /// The leader is to watch for room, too, instead of the helper.
+    pub(super) fn lets_leader_write(&mut self) -> bool {
+        self.leader_writes = self.roles.is_blocked() && self.has_unwritten();
+        self.leader_writes
+    }
+
+    /// The writer is back with what it could not write. True if somebody else
+    /// came to write meanwhile.
     pub(super) fn wrote(
         &mut self,
         count: usize,
         unwritten: Outbox,
         last: &std::io::Result<Option<usize>>,
-    ) {
+    ) -> bool {
         self.caller.wrote(count, unwritten);
-        self.roles.wrote(matches!(last, Ok(None)));
+        let again = self.roles.wrote(matches!(last, Ok(None)));
         if last.is_err() || self.life.is_over() {
             // Nobody reads any more. How the child ended comes from elsewhere.
             self.caller.drop_outbox();
             self.life.shut_down();
         }
+        again
     }
 
     // --- time ---

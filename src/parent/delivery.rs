@@ -206,9 +206,12 @@ enum Next {
     Over,
 }
 
+/// What is called with the octets of an event.
+pub(crate) type OnEvent = Box<dyn FnMut(&Payload) -> Result<(), Error> + Send>;
+
 /// The user's callbacks.
 pub(crate) struct Handlers {
-    pub(crate) on_event: Box<dyn FnMut(&Payload) -> Result<(), Error> + Send>,
+    pub(crate) on_event: OnEvent,
     pub(crate) on_error: Box<dyn FnMut(Error) + Send>,
     pub(crate) on_destroy: Option<Box<dyn FnOnce() + Send>>,
 }

@@ -23,10 +23,10 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
-use super::core::{Core, Waking};
+use super::core::{Core, Reading, Waking};
 use super::roles::{TICK, Ticket};
 use super::wire::Wire;
-use crate::protocol::Reader;
+use crate::protocol::Outbox;
 use crate::sync::{Guard, Mutex, current, park_until};
 use crate::sys::Interest;
 
@@ -136,7 +136,11 @@ impl<W: Wire> Driver<W> {
         loop {
             let mut found = take(&mut core);
             if found.is_none() && core.has_unwritten() {
-                core = self.flush(core);
+                core = if deadline.is_none() {
+                    self.flush_patiently(core)
+                } else {
+                    self.flush(core)
+                };
                 found = take(&mut core);
             }
             if found.is_some() {
@@ -148,13 +152,13 @@ impl<W: Wire> Driver<W> {
                 return None;
             }
             // What has come already waits for callbacks, not for octets.
-            let reader = if core.has_come(want) {
+            let reading = if core.has_come(want) {
                 None
             } else {
                 core.lead()
             };
-            core = match reader {
-                Some(reader) => self.lead(core, reader, deadline),
+            core = match reading {
+                Some(reading) => self.lead(core, reading, deadline),
                 None => self.follow(core, want, deadline),
             };
         }
@@ -186,28 +190,29 @@ impl<W: Wire> Driver<W> {
     fn lead<'a>(
         &'a self,
         mut core: Guard<'a, Core>,
-        mut reader: Reader,
+        mut reading: Reading,
         deadline: Option<Instant>,
     ) -> Guard<'a, Core> {
-        let writes = core.must_write();
+        let writes = core.lets_leader_write();
+        let spins = core.expects_answer();
         self.settle(&mut core);
         drop(core);
-        let (got, writable) = self.receive(&mut reader, writes, deadline);
+        let (got, writable) = self.receive(&mut reading, writes, spins, deadline);
         let mut core = self.lock();
         if writable {
             core.roles.unblock();
         }
-        self.put_down(&mut core, reader, &got);
+        self.put_down(&mut core, reading, &got);
         // Answers make room for calls that had to wait.
         core = self.flush(core);
         self.wake_others(core)
     }
 
-    fn put_down(&self, core: &mut Core, reader: Reader, got: &Got) {
+    fn put_down(&self, core: &mut Core, reading: Reading, got: &Got) {
         match got {
-            Got::Octets => core.came(reader),
-            Got::End => core.end_of_input(reader),
-            Got::Nothing => core.stop_reading(reader),
+            Got::Octets => core.came(reading),
+            Got::End => core.end_of_input(reading),
+            Got::Nothing => core.stop_reading(reading),
         }
         self.attend(core);
     }
@@ -235,8 +240,21 @@ impl<W: Wire> Driver<W> {
         self.lock()
     }
 
-    fn receive(&self, reader: &mut Reader, writes: bool, deadline: Option<Instant>) -> (Got, bool) {
+    fn receive(
+        &self,
+        reading: &mut Reading,
+        writes: bool,
+        spins: bool,
+        deadline: Option<Instant>,
+    ) -> (Got, bool) {
+        let Reading { reader, spin } = reading;
         let room = reader.room();
+        if spins && !writes && reader.is_empty() {
+            let look = || self.wire.try_recv(reader.buffer(), room).transpose();
+            if let Some(count) = spin.look(look) {
+                return (Got::from(count.map(Some)), false);
+            }
+        }
         if !writes && deadline.is_none() {
             let count = self.wire.recv(reader.buffer(), room);
             return (Got::from(count.map(Some)), false);
@@ -274,40 +292,74 @@ impl<W: Wire> Driver<W> {
         core
     }
 
-    /// Writes until nothing is left or the socket is full. Does nothing if
-    /// somebody else is at it: the writer looks again before it stops.
+    /// Writes what is there, or until the socket is full. If somebody else is
+    /// at it, he is asked to look once more.
     pub(crate) fn flush<'a>(&'a self, mut core: Guard<'a, Core>) -> Guard<'a, Core> {
-        while core.has_unwritten() && core.roles.write() {
+        let mut again = true;
+        while again && core.has_unwritten() && core.roles.write() {
             let mut batch = core.caller.take_outbox();
             drop(core);
-            let mut written = 0;
-            let mut left = Ok(Some(0));
-            while !batch.is_empty() {
-                let mut slices = [IoSlice::new(&[]); PIECES];
-                let count = batch.slices(&mut slices);
-                left = self.wire.try_send(&slices[..count]);
-                let Ok(Some(sent)) = left else { break };
-                batch.consume(sent);
-                written += sent;
-            }
+            let (written, last) = self.write(&mut batch);
             core = self.lock();
-            core.wrote(written, batch, &left);
+            again = core.wrote(written, batch, &last);
         }
         core
+    }
+
+    /// Like [`flush`](Self::flush), but sleeps in the kernel for a moment, as
+    /// long as it gets on, if much is left that the socket does not take.
+    fn flush_patiently<'a>(&'a self, core: Guard<'a, Core>) -> Guard<'a, Core> {
+        let mut core = self.flush(core);
+        while core.much_is_blocked() {
+            core.roles.unblock();
+            if !core.roles.write() {
+                return core;
+            }
+            let mut batch = core.caller.take_outbox();
+            drop(core);
+            let mut slices = [IoSlice::new(&[]); PIECES];
+            let count = batch.slices(&mut slices);
+            let last = self.wire.send(&slices[..count]);
+            let written = last.as_ref().map_or(0, |sent| sent.unwrap_or(0));
+            batch.consume(written);
+            core = self.lock();
+            core.wrote(written, batch, &last);
+            if written == 0 {
+                return core;
+            }
+            core = self.flush(core);
+        }
+        core
+    }
+
+    /// Writes a batch as far as the socket takes it.
+    fn write(&self, batch: &mut Outbox) -> (usize, std::io::Result<Option<usize>>) {
+        let mut written = 0;
+        let mut last = Ok(Some(0));
+        while !batch.is_empty() {
+            let mut slices = [IoSlice::new(&[]); PIECES];
+            let count = batch.slices(&mut slices);
+            last = self.wire.try_send(&slices[..count]);
+            let Ok(Some(sent)) = last else { break };
+            batch.consume(sent);
+            written += sent;
+        }
+        (written, last)
     }
 
     /// For the helper: there is something to read.
     pub(crate) fn readable(&self) {
         for _ in 0..ROUNDS {
             let mut core = self.lock();
-            let Some(mut reader) = core.help() else {
+            let Some(mut reading) = core.help() else {
                 return self.release(core);
             };
             drop(core);
+            let reader = &mut reading.reader;
             let room = reader.room();
             let got = Got::from(self.wire.try_recv(reader.buffer(), room));
             core = self.lock();
-            self.put_down(&mut core, reader, &got);
+            self.put_down(&mut core, reading, &got);
             core = self.flush(core);
             self.release(core);
             if !matches!(got, Got::Octets) {

@@ -5,7 +5,7 @@ use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use crate::error::{Crash, Error, ExitStatus};
-use crate::protocol::{Hello, Known, Role, Started, VERSION};
+use crate::protocol::{Hello, Known, Started};
 use crate::sys::Page;
 
 /// What is expected of a child's hello.
@@ -66,7 +66,8 @@ impl Life {
         Self {
             expected,
             pid,
-            hello_by: hello.map(|time| Instant::now() + time),
+            // A time that no clock reaches is no limit.
+            hello_by: hello.and_then(|time| Instant::now().checked_add(time)),
             hello_time: hello.unwrap_or_default(),
             greeted: hello.is_none(),
             ready: hello.is_none(),
@@ -90,20 +91,14 @@ impl Life {
         self.check(hello)?;
         self.greeted = true;
         self.hello_by = None;
+        if hello.field("page") != Some(b"used") {
+            self.page = None;
+        }
         self.one_by_one = hello.field("backend") == Some(b"blocking");
         Ok(())
     }
 
     fn check(&self, hello: &Hello) -> Result<(), String> {
-        if hello.role == Role::Parent {
-            return Err("the program sends back what it is sent (is it `cat`?)".into());
-        }
-        if hello.version != VERSION {
-            return Err(format!(
-                "it speaks version {} of the protocol, this side {VERSION}",
-                hello.version
-            ));
-        }
         if hello.field("error").is_some() {
             return Err(hello.text("error"));
         }
@@ -148,6 +143,7 @@ impl Life {
     /// Why no call is taken any more.
     pub(super) fn refusal(&self) -> Option<Error> {
         match self.crash {
+            _ if self.closing && self.ending.is_none() => Some(Error::closed()),
             Some(_) => Some(self.lost(Started::No)),
             None => self.closing.then(Error::closed),
         }
@@ -197,7 +193,7 @@ impl Life {
     pub(super) fn limit(&mut self, at: Instant) {
         if self.exit.is_none() {
             self.term_at = Some(at);
-            self.kill_at = Some(at + super::core::GRACE * 4);
+            self.kill_at = at.checked_add(super::core::GRACE * 4);
         }
     }
 

@@ -77,6 +77,8 @@ pub(crate) struct Orders {
 pub(crate) struct Roles {
     reading: Reading,
     writing: bool,
+    /// Somebody wanted to write while somebody else did.
+    again: bool,
     /// The socket was full when it was last tried.
     blocked: bool,
     parked: VecDeque<Ticket>,
@@ -96,6 +98,7 @@ impl Roles {
         Self {
             reading: Reading::Nobody,
             writing: false,
+            again: false,
             blocked: false,
             parked: VecDeque::new(),
             heir: None,
@@ -131,17 +134,21 @@ impl Roles {
         self.reading = Reading::Nobody;
     }
 
-    /// Takes the role of the writer, if it is free and the socket not full.
+    /// Takes the role of the writer, if it is free and the socket not full. If
+    /// somebody has it, he will look once more.
     pub(crate) fn write(&mut self) -> bool {
         let free = !self.writing && !self.blocked;
+        self.again |= self.writing;
         self.writing |= free;
         free
     }
 
-    /// The writer is done; the socket may have been full.
-    pub(crate) fn wrote(&mut self, blocked: bool) {
+    /// The writer is done; the socket may have been full. True if he is to look
+    /// once more, because somebody came meanwhile.
+    pub(crate) fn wrote(&mut self, blocked: bool) -> bool {
         self.writing = false;
         self.blocked = blocked;
+        std::mem::take(&mut self.again)
     }
 
     /// The socket has room again.

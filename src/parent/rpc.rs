@@ -1,6 +1,5 @@
 //! The handle of a child.
 
-use std::cell::RefCell;
 use std::future::Future;
 use std::marker::PhantomData;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -20,6 +19,7 @@ use super::life::Ending;
 use crate::error::{Error, ExitStatus};
 use crate::protocol::HEADER;
 use crate::signature::{Signature, Whole};
+use crate::spare;
 
 /// A child that runs one worker: call it.
 ///
@@ -30,15 +30,28 @@ use crate::signature::{Signature, Whole};
 ///
 /// The type parameters are the signature, the serialiser and the events, as in
 /// the declaration.
+///
+/// ```
+/// # offspring::worker!(ECHO: fn(String) -> String = |text: String| text);
+/// # fn main() -> Result<(), offspring::Error> {
+/// # offspring::init();
+/// let rpc = ECHO.spawn()?;
+/// std::thread::scope(|scope| {
+///     for n in 0..3 {
+///         let rpc = rpc.clone();
+///         scope.spawn(move || assert_eq!(rpc.call(n.to_string()).wait().unwrap(), n.to_string()));
+///     }
+/// });
+/// # Ok(()) }
+/// ```
 pub struct Rpc<F, S, E = crate::NoEvents> {
     handle: Arc<Handle>,
-    types: PhantomData<fn() -> (F, S, E)>,
+    types: crate::Types<(F, S, E)>,
 }
 
 /// Closes the child when the last clone goes.
 struct Handle {
     driver: Arc<Driver<Connection>>,
-    pid: Option<u32>,
 }
 
 impl Drop for Handle {
@@ -59,15 +72,15 @@ impl<F, S, E> Clone for Rpc<F, S, E> {
 impl<F, S, E> std::fmt::Debug for Rpc<F, S, E> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Rpc")
-            .field("pid", &self.handle.pid)
+            .field("pid", &self.pid())
             .finish_non_exhaustive()
     }
 }
 
 impl<F, S, E> Rpc<F, S, E> {
-    pub(crate) fn new(driver: Arc<Driver<Connection>>, pid: Option<u32>) -> Self {
+    pub(crate) fn new(driver: Arc<Driver<Connection>>) -> Self {
         Self {
-            handle: Arc::new(Handle { driver, pid }),
+            handle: Arc::new(Handle { driver }),
             types: PhantomData,
         }
     }
@@ -78,15 +91,33 @@ impl<F, S, E> Rpc<F, S, E> {
 
     /// The process that was started for this child: the child itself, or the
     /// command that leads to it. `None` for descriptors that were given.
+    ///
+    /// ```
+    /// # offspring::worker!(ECHO: fn(String) -> String = |text: String| text);
+    /// # fn main() -> Result<(), offspring::Error> {
+    /// # offspring::init();
+    /// let rpc = ECHO.spawn()?;
+    /// assert_ne!(rpc.pid(), Some(std::process::id()));
+    /// # Ok(()) }
+    /// ```
     #[must_use]
     pub fn pid(&self) -> Option<u32> {
-        self.handle.pid
+        self.driver().wire.pid()
     }
 
     /// Waits until the child has said hello and its `init` is done.
     ///
     /// Calls do not need it: they go out at once, and what keeps a child from
     /// getting ready is their error.
+    ///
+    /// ```
+    /// # offspring::worker!(ECHO: fn(String) -> String = |text: String| text);
+    /// # fn main() -> Result<(), offspring::Error> {
+    /// # offspring::init();
+    /// let rpc = ECHO.spawn()?;
+    /// rpc.ready().wait()?;
+    /// # Ok(()) }
+    /// ```
     #[must_use = "wait for it, or await it"]
     pub fn ready(&self) -> Ready {
         Ready {
@@ -99,6 +130,18 @@ impl<F, S, E> Rpc<F, S, E> {
     ///
     /// Calls made from now on fail. Without a [limit](Join::within) it may take
     /// as long as the calls do.
+    ///
+    /// ```
+    /// # offspring::worker!(ECHO: fn(String) -> String = |text: String| text);
+    /// # fn main() -> Result<(), offspring::Error> {
+    /// # offspring::init();
+    /// let rpc = ECHO.spawn()?;
+    /// let call = rpc.call("so");
+    /// let status = rpc.join().wait()?;
+    /// assert!(status.success());
+    /// assert_eq!(call.wait()?, "so");
+    /// # Ok(()) }
+    /// ```
     #[must_use = "wait for it, or await it"]
     pub fn join(self) -> Join {
         self.driver().change(Core::close);
@@ -109,6 +152,20 @@ impl<F, S, E> Rpc<F, S, E> {
 
     /// Kills the child with `SIGKILL`, now. Open calls fail; [`join`](Self::join)
     /// still tells how it ended. Without a process of ours the link is cut.
+    ///
+    /// ```
+    /// # offspring::worker!(SLEEP: fn(String) = |ms: String| {
+    /// #     std::thread::sleep(std::time::Duration::from_millis(ms.parse().unwrap_or(0)))
+    /// # });
+    /// # fn main() -> Result<(), offspring::Error> {
+    /// # offspring::init();
+    /// let rpc = SLEEP.spawn()?;
+    /// let call = rpc.call("1000000");
+    /// rpc.kill();
+    /// let error = call.wait().unwrap_err();
+    /// assert_eq!(error.crash().unwrap().status().signal(), Some(9));
+    /// # Ok(()) }
+    /// ```
     pub fn kill(&self) {
         self.driver()
             .change(|core| core.kill(Ending::Killed("it was killed by `kill`".into())));
@@ -133,7 +190,7 @@ impl<F, S, E> Rpc<F, S, E> {
         &self,
         encode: impl FnOnce(&mut Output<'_>) -> Result<(), offspring_serialisers::Error>,
     ) -> Result<u32, Error> {
-        with_scratch(|frame| {
+        with_frame(|frame| {
             let encoded = catch_unwind(AssertUnwindSafe(|| encode(&mut Output::new(frame))));
             encoded
                 .unwrap_or_else(|panic| {
@@ -160,22 +217,14 @@ impl<F, S, E> Rpc<F, S, E> {
     }
 }
 
-/// A buffer above this is not kept.
-const KEEP: usize = 64 << 10;
-
 /// Lends a buffer of this thread, with room for a header in front. A nested
-/// use, in a value's own serialisation, gets a fresh one.
-fn with_scratch<T>(use_it: impl FnOnce(&mut Vec<u8>) -> T) -> T {
-    thread_local! {
-        static SCRATCH: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
-    }
-    let mut frame = SCRATCH.try_with(RefCell::take).unwrap_or_default();
-    frame.clear();
+/// use, in a value's own serialisation, gets another one.
+fn with_frame<T>(use_it: impl FnOnce(&mut Vec<u8>) -> T) -> T {
+    let mut frame = spare::take();
     frame.resize(HEADER, 0);
     let value = use_it(&mut frame);
-    if frame.capacity() <= KEEP {
-        let _ = SCRATCH.try_with(|scratch| scratch.replace(frame));
-    }
+    let used = frame.len();
+    spare::put(frame, used);
     value
 }
 
@@ -216,6 +265,19 @@ calls!(A1 X1 a, A2 X2 b, A3 X3 c, A4 X4 d, A5 X5 e, A6 X6 f, A7 X7 g, A8 X8 h);
 impl<A: 'static, R: 'static, S, E> Rpc<Whole<fn(A) -> R>, S, E> {
     /// Calls the worker's function in the child with the whole array of
     /// arguments. See the `call` of other signatures.
+    ///
+    /// ```
+    /// # fn words(mut words: Vec<String>) -> Vec<String> {
+    /// #     words.reverse();
+    /// #     words
+    /// # }
+    /// # offspring::worker!(WORDS: fn(..Vec<String>) -> Vec<String> = words);
+    /// # fn main() -> Result<(), offspring::Error> {
+    /// # offspring::init();
+    /// let rpc = WORDS.spawn()?;
+    /// assert_eq!(rpc.call(vec!["one".to_owned(), "two".to_owned()]).wait()?, ["two", "one"]);
+    /// # Ok(()) }
+    /// ```
     pub fn call<X>(&self, arguments: X) -> Call<R>
     where
         X: SendAs<A>,
@@ -229,6 +291,15 @@ impl<A: 'static, R: 'static, S, E> Rpc<Whole<fn(A) -> R>, S, E> {
 impl<F: Signature, S, E> Rpc<F, S, E> {
     /// Calls the worker's function with the arguments as one value: for code
     /// that is generic over the signature.
+    ///
+    /// ```
+    /// # offspring::worker!(ECHO: fn(String) -> String = |text: String| text);
+    /// # fn main() -> Result<(), offspring::Error> {
+    /// # offspring::init();
+    /// let rpc = ECHO.spawn()?;
+    /// assert_eq!(rpc.call_with(&("so".to_owned(),)).wait()?, "so");
+    /// # Ok(()) }
+    /// ```
     pub fn call_with(&self, arguments: &F::Arguments) -> Call<F::Output>
     where
         S: Serialiser<F::Arguments> + Serialiser<F::Output>,
@@ -238,6 +309,16 @@ impl<F: Signature, S, E> Rpc<F, S, E> {
 }
 
 /// Waits until a child can work; from [`Rpc::ready`]. A future, too.
+///
+/// ```
+/// # offspring::worker!(ECHO: fn(String) -> String = |text: String| text);
+/// # fn main() -> Result<(), offspring::Error> {
+/// # offspring::init();
+/// let rpc = ECHO.spawn()?;
+/// let mut ready = rpc.ready();
+/// ready.wait_timeout(std::time::Duration::from_secs(60))?;
+/// # Ok(()) }
+/// ```
 #[derive(Debug)]
 #[must_use = "wait for it, or await it"]
 pub struct Ready {
@@ -245,6 +326,16 @@ pub struct Ready {
 }
 
 /// Waits until a child is gone; from [`Rpc::join`]. A future, too.
+///
+/// ```
+/// # offspring::worker!(ECHO: fn(String) -> String = |text: String| text);
+/// # fn main() -> Result<(), offspring::Error> {
+/// # offspring::init();
+/// let rpc = ECHO.spawn()?;
+/// let status = futures_lite::future::block_on(rpc.join())?;
+/// assert!(status.success());
+/// # Ok(()) }
+/// ```
 #[derive(Debug)]
 #[must_use = "wait for it, or await it"]
 pub struct Join {
@@ -254,9 +345,25 @@ pub struct Join {
 impl Join {
     /// Limits the wait: after `time` the child is told to end (`SIGTERM`), and
     /// a second later killed (`SIGKILL`). Its open calls fail then.
+    ///
+    /// ```
+    /// # offspring::worker!(SLEEP: fn(String) = |ms: String| {
+    /// #     std::thread::sleep(std::time::Duration::from_millis(ms.parse().unwrap_or(0)))
+    /// # });
+    /// # fn main() -> Result<(), offspring::Error> {
+    /// # offspring::init();
+    /// let rpc = SLEEP.spawn()?;
+    /// let call = rpc.call("1000000");
+    /// let status = rpc.join().within(std::time::Duration::from_millis(50)).wait()?;
+    /// assert!(!status.success());
+    /// assert!(call.wait().unwrap_err().is_child_dead());
+    /// # Ok(()) }
+    /// ```
     pub fn within(self, time: Duration) -> Self {
-        let at = Instant::now() + time;
-        self.driver.change(|core| core.close_within(at));
+        // A time that no clock reaches is no limit.
+        if let Some(at) = Instant::now().checked_add(time) {
+            self.driver.change(|core| core.close_within(at));
+        }
         self
     }
 }
@@ -331,6 +438,24 @@ waits!(Join, ended, ExitStatus);
 /// From [`Builder::spawn_with_events`](crate::Builder::spawn_with_events). The
 /// queue behind it is bounded: if it is not read, the child is slowed down, and
 /// in the end answers do not come through either.
+///
+/// ```
+/// # fn count(to: String, events: &offspring::Events<String>) {
+/// #     for n in 0..to.parse().unwrap_or(0) {
+/// #         events.send(n.to_string()).expect("the parent is there");
+/// #     }
+/// # }
+/// # offspring::worker!(COUNT: fn(String) = count, events = String);
+/// # fn main() -> Result<(), offspring::Error> {
+/// # offspring::init();
+/// use futures_lite::StreamExt;
+///
+/// let (rpc, mut events) = COUNT.builder().spawn_with_events()?;
+/// rpc.call("1").detach();
+/// let first = futures_lite::future::block_on(events.next());
+/// assert_eq!(first.expect("an event")?, "0");
+/// # Ok(()) }
+/// ```
 pub struct EventStream<E> {
     driver: Arc<Driver<Connection>>,
     decode: DecodeEvent<E>,
@@ -385,6 +510,24 @@ impl<E> IntoIterator for EventStream<E> {
 }
 
 /// Waits for events, one after the other; from an [`EventStream`].
+///
+/// ```
+/// # fn count(to: String, events: &offspring::Events<String>) {
+/// #     for n in 0..to.parse().unwrap_or(0) {
+/// #         events.send(n.to_string()).expect("the parent is there");
+/// #     }
+/// # }
+/// # offspring::worker!(COUNT: fn(String) = count, events = String);
+/// # fn main() -> Result<(), offspring::Error> {
+/// # offspring::init();
+/// let (rpc, events) = COUNT.builder().spawn_with_events()?;
+/// rpc.call("1").detach();
+/// drop(rpc);
+/// for event in events {
+///     assert_eq!(event?, "0");
+/// }
+/// # Ok(()) }
+/// ```
 #[derive(Debug)]
 pub struct EventIter<E>(EventStream<E>);
 

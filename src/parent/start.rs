@@ -8,13 +8,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::connection::{Capture, Charge, Connection};
-use super::core::{Core, EventSink, Waiter};
+use super::core::{Core, EventSink, Reading, Waiter};
 use super::delivery::{Courier, Delivery, EventLimits, Handlers};
 use super::driver::Driver;
 use super::helper::Helper;
 use super::life::{Expected, Life};
 use crate::error::Error;
 use crate::protocol::{Caller, Form, Hello, Limits, Reader, Role};
+use crate::spin::Spin;
 use crate::startup::{MARKER, VARIABLE, forgot_init};
 use crate::sys::{self, Link, Page, Process};
 
@@ -41,6 +42,7 @@ pub(super) struct Settings {
     pub(super) limits: Limits,
     pub(super) events: EventLimits,
     pub(super) exit_with_parent: bool,
+    pub(super) spin: bool,
     pub(super) stdin: Option<OwnedFd>,
     pub(super) capture: Option<usize>,
 }
@@ -96,6 +98,7 @@ impl Plan {
                     bytes: 16 << 20,
                 },
                 exit_with_parent: false,
+                spin: true,
                 stdin: None,
                 capture: None,
             },
@@ -117,7 +120,7 @@ impl Plan {
         mut self,
         sink: EventSink,
         handlers: Handlers,
-    ) -> Result<(Arc<Driver<Connection>>, Option<u32>), Error> {
+    ) -> Result<Arc<Driver<Connection>>, Error> {
         let init = std::mem::replace(&mut self.init, Ok(Vec::new()))?;
         if forgot_init() {
             return Err(Error::start(
@@ -159,11 +162,19 @@ impl Plan {
             Form::Plain
         };
         let reader = Reader::new(form, self.settings.limits.frame);
-        let core = Core::new(caller, reader, life, delivery);
+        let core = Core::new(
+            caller,
+            Reading {
+                reader,
+                spin: Spin::new(self.settings.spin),
+            },
+            life,
+            delivery,
+        );
         let driver = connect(started, core, handlers)
             .map_err(|error| Error::start(format!("no helper for the child: {error}")))?;
         driver.change(|_| ());
-        Ok((driver, pid))
+        Ok(driver)
     }
 
     fn launch(&mut self) -> Result<Started, Error> {
@@ -171,12 +182,15 @@ impl Plan {
             Launch::Own => {
                 let mut command = sys::own_program();
                 command.arg0(format!("{} of {}", self.name, std::process::id()));
-                command
-                    .arg(MARKER)
-                    .env(VARIABLE, std::process::id().to_string());
+                command.arg(MARKER);
+                // After all that the user may say of the environment.
+                self.adjust(|command| {
+                    command.env(VARIABLE, std::process::id().to_string());
+                });
                 self.run(command, false)
             }
-            Launch::Program(command) => self.run(command, false),
+            // Without a hello it cannot know that its stdin is both ways.
+            Launch::Program(command) => self.run(command, self.settings.plain),
             Launch::Command(command) => self.run(command, true),
             Launch::Socket(socket) => linked(Link::from_socket(socket)),
             Launch::Pair(read, write) => linked(Link::from_pair(read, write)),
@@ -231,6 +245,9 @@ impl Plan {
             .with("init", init);
         if socket {
             hello = hello.with("link", "socket");
+        }
+        if !self.settings.spin {
+            hello = hello.with("spin", "no");
         }
         if self.settings.exit_with_parent {
             hello = hello.with("parent-death", "exit");

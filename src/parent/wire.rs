@@ -10,6 +10,9 @@ use crate::sys::{Interest, Ready};
 pub(crate) trait Wire: Send + Sync + 'static {
     /// Writes without blocking; `None`: the socket is full.
     fn try_send(&self, parts: &[IoSlice<'_>]) -> io::Result<Option<usize>>;
+    /// Writes, but blocks for no longer than a millisecond or so without any
+    /// progress; `None`: nothing was written.
+    fn send(&self, parts: &[IoSlice<'_>]) -> io::Result<Option<usize>>;
     /// Reads, blocking, at most `room` octets; 0 at the end.
     fn recv(&self, buffer: &mut Vec<u8>, room: usize) -> io::Result<usize>;
     /// Reads without blocking.

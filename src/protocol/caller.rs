@@ -353,8 +353,10 @@ impl<W> Caller<W> {
                 Ok(())
             }
             Some(Kind::Hello) if self.awaits_hello => {
+                let hello = Hello::parse(reader.octets())?;
+                hello.is_of_child()?;
                 self.awaits_hello = false;
-                notices.push(Notice::Hello(Hello::parse(reader.octets())?));
+                notices.push(Notice::Hello(hello));
                 Ok(())
             }
             Some(kind) => Err(Violation(format!(

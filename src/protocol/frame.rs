@@ -1,6 +1,7 @@
 //! Frames: the header, reading them from a stream that comes in pieces, and
 //! queueing them for a stream that takes them in pieces.
 
+use crate::spare;
 use std::collections::VecDeque;
 use std::io::IoSlice;
 use std::ops::{Deref, Range};
@@ -12,8 +13,6 @@ pub(crate) const HEADER: usize = 8;
 const LARGE: usize = 32 << 10;
 /// How much is read at once, at least.
 const READ: usize = 64 << 10;
-/// A buffer that grew above this is given back once it is empty.
-const KEEP: usize = 256 << 10;
 /// How far ahead of the arrived octets room is made, at most.
 const AHEAD: usize = 1 << 20;
 
@@ -137,6 +136,14 @@ impl Deref for Payload {
     }
 }
 
+impl Payload {
+    /// It was read: its buffer can be used again.
+    pub(crate) fn recycle(self) {
+        let used = self.buffer.len();
+        spare::put(self.buffer, used);
+    }
+}
+
 impl From<Vec<u8>> for Payload {
     fn from(buffer: Vec<u8>) -> Self {
         Self { buffer, start: 0 }
@@ -179,6 +186,8 @@ pub(crate) struct Reader {
     scanned: usize,
     /// How many octets have left the buffer, ever.
     passed: u64,
+    /// How much of the buffer was used since it was taken.
+    high: usize,
 }
 
 impl Reader {
@@ -192,6 +201,7 @@ impl Reader {
             skip: 0,
             scanned: 0,
             passed: 0,
+            high: 0,
         }
     }
 
@@ -221,7 +231,9 @@ impl Reader {
     /// ends where the buffer ends and can be handed out uncopied), but never
     /// much more than what has come already: a claimed length costs nothing.
     pub(crate) fn room(&mut self) -> usize {
+        self.high = self.high.max(self.buffer.len());
         self.make_way();
+        self.change_buffer();
         let have = self.buffer.len();
         match Frame::parse(&self.buffer, self.form) {
             Some(frame) if self.skip == 0 => {
@@ -322,6 +334,15 @@ impl Reader {
         at
     }
 
+    /// With nothing half read, the buffer is anybody's.
+    fn change_buffer(&mut self) {
+        if self.buffer.is_empty() {
+            spare::put(std::mem::take(&mut self.buffer), self.high);
+            self.buffer = spare::take();
+            self.high = 0;
+        }
+    }
+
     /// Drops what was handed out, so that the buffer starts with a header.
     fn make_way(&mut self) {
         let at = self.pass_over();
@@ -329,9 +350,6 @@ impl Reader {
         self.buffer.drain(..at);
         self.passed += at as u64;
         self.current = 0..0;
-        if self.buffer.is_empty() && self.buffer.capacity() > KEEP {
-            self.buffer = Vec::new();
-        }
     }
 }
 
@@ -342,8 +360,6 @@ pub(crate) struct Outbox {
     /// How much of the first piece is written.
     written: usize,
     length: usize,
-    /// An empty buffer to use again.
-    spare: Vec<u8>,
 }
 
 impl Outbox {
@@ -378,7 +394,7 @@ impl Outbox {
 
     fn open_piece(&mut self) -> &mut Vec<u8> {
         if self.pieces.back().is_none_or(|piece| piece.len() >= LARGE) {
-            self.pieces.push_back(std::mem::take(&mut self.spare));
+            self.pieces.push_back(spare::take());
         }
         self.pieces.back_mut().expect("one was just pushed")
     }
@@ -405,24 +421,15 @@ impl Outbox {
             }
             count -= left;
             self.written = 0;
-            self.recycle();
-        }
-    }
-
-    fn recycle(&mut self) {
-        let mut piece = self.pieces.pop_front().expect("a piece was written");
-        if self.spare.capacity() == 0 && piece.capacity() <= 2 * LARGE {
-            piece.clear();
-            self.spare = piece;
+            let piece = self.pieces.pop_front().expect("a piece was written");
+            let used = piece.len();
+            spare::put(piece, used);
         }
     }
 
     /// Puts what came back unwritten in front of what was queued meanwhile.
     pub(crate) fn put_back(&mut self, mut unwritten: Self) {
         self.length += unwritten.length;
-        if self.spare.capacity() == 0 {
-            self.spare = std::mem::take(&mut unwritten.spare);
-        }
         if self.pieces.is_empty() || !unwritten.pieces.is_empty() {
             self.written = unwritten.written;
             unwritten.pieces.append(&mut self.pieces);

@@ -62,6 +62,22 @@ impl Hello {
         std::str::from_utf8(self.field(name)?).ok()?.parse().ok()
     }
 
+    /// It comes from a child of this version. Else nothing that follows may be
+    /// taken for an answer.
+    pub(crate) fn is_of_child(&self) -> Result<(), Violation> {
+        if self.role == Role::Parent {
+            let text = "the program sends back what it is sent (is it `cat`?)";
+            return Err(Violation(text.into()));
+        }
+        if self.version != VERSION {
+            return Err(Violation(format!(
+                "it speaks version {} of the protocol, this side {VERSION}",
+                self.version
+            )));
+        }
+        Ok(())
+    }
+
     /// The payload of the frame.
     pub(crate) fn to_octets(&self) -> Vec<u8> {
         let mut octets = vec![self.role as u8, self.version];

@@ -27,17 +27,21 @@ mod streams;
 mod tests;
 
 pub(crate) use link::{Link, set_nonblocking};
+#[cfg(test)]
 pub(crate) use octets::MAX_DESCRIPTORS;
-pub(crate) use page::{Page, RING};
+pub(crate) use page::Page;
+#[cfg(test)]
+pub(crate) use page::RING;
 pub(crate) use poll::{Interest, Ready};
 pub(crate) use poller::{PollEvent, Poller};
 pub(crate) use port::Port;
 pub(crate) use reap::{Process, Status, signal_name};
 pub use registry::Registration;
 pub(crate) use registry::registrations;
+pub(crate) use sigpipe::ignore_sigpipe;
 pub(crate) use spawn::{own_program, spawn};
 pub(crate) use streams::{
-    exit_now, parent_id, put_stdin, set_thread_name, take_stdin, take_stdout,
+    cpus, exit_now, parent_id, put_stdin, set_thread_name, take_stdin, take_stdout,
 };
 
 use nix::errno::Errno;

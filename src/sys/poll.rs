@@ -22,11 +22,13 @@ impl Interest {
         write: false,
     };
     /// Only room to write.
+    #[cfg(test)]
     pub(crate) const WRITE: Self = Self {
         read: false,
         write: true,
     };
     /// Both.
+    #[cfg(test)]
     pub(crate) const BOTH: Self = Self {
         read: true,
         write: true,

@@ -5,9 +5,15 @@
 
 use super::retry;
 use nix::errno::Errno;
-use nix::sys::signal::{SigSet, SigmaskHow, Signal};
+use nix::sys::signal::{SigHandler, SigSet, SigmaskHow, Signal, signal};
 use std::mem::MaybeUninit;
 use std::ptr;
+
+/// Has `SIGPIPE` ignored from now on, as the standard library has before `main`.
+pub(crate) fn ignore_sigpipe() {
+    // SAFETY: no handler runs for a signal that is ignored. It fails for no signal that exists.
+    let _ = unsafe { signal(Signal::SIGPIPE, SigHandler::SigIgn) };
+}
 
 /// Runs a write; if that would raise `SIGPIPE`, there is only the error `EPIPE`.
 pub(super) fn without_sigpipe<T>(write: impl FnOnce() -> nix::Result<T>) -> nix::Result<T> {

@@ -56,3 +56,14 @@ pub(crate) fn exit_now(code: i32) -> ! {
     // SAFETY: `_exit` takes any number and touches no memory of ours.
     unsafe { libc::_exit(code) }
 }
+
+/// How many CPUs this thread may use; 1 if nobody knows.
+pub(crate) fn cpus() -> usize {
+    let own = nix::unistd::Pid::from_raw(0);
+    let Ok(set) = nix::sched::sched_getaffinity(own) else {
+        return 1;
+    };
+    (0..nix::sched::CpuSet::count())
+        .filter(|cpu| set.is_set(*cpu).unwrap_or(false))
+        .count()
+}

@@ -9,13 +9,14 @@ use std::io::{self, IoSlice};
 use std::sync::{Arc, OnceLock, Weak};
 use std::time::Instant;
 
-use super::core::{Core, EventSink, Waiter};
+use super::core::{Core, EventSink, Reading, Waiter};
 use super::delivery::{Courier, Delivery, EventLimits};
 use super::driver::{Driver, Want};
 use super::life::{Expected, Life};
 use super::wire::Wire;
 use crate::error::Error;
 use crate::protocol::{Caller, Form, HEADER, Limits, Payload, Reader, Replies, Request, Requests};
+use crate::spin::Spin;
 use crate::sync::testing::Condvar;
 use crate::sync::{Guard, Mutex};
 use crate::sys::{Interest, Ready};
@@ -147,6 +148,10 @@ impl Wire for FakeWire {
         Ok(Some(octets.len()))
     }
 
+    fn send(&self, parts: &[IoSlice<'_>]) -> io::Result<Option<usize>> {
+        self.try_send(parts)
+    }
+
     fn recv(&self, buffer: &mut Vec<u8>, room: usize) -> io::Result<usize> {
         Ok(self.until(State::is_readable).read(buffer, room))
     }
@@ -217,7 +222,10 @@ pub(super) fn driver_with(calls: usize, sink: EventSink) -> Arc<Driver<FakeWire>
     };
     let core = Core::new(
         Caller::<Waiter>::new(None, limits),
-        Reader::new(Form::Plain, limits.frame),
+        Reading {
+            reader: Reader::new(Form::Plain, limits.frame),
+            spin: Spin::new(false),
+        },
         Life::new(expected, None, None, None),
         Delivery::new(sink, events, false),
     );

@@ -1,0 +1,75 @@
+//! A worker that a parent in any language can drive over stdin and stdout: see
+//! `docs/protocol.md`. Requests, answers and events are lists of octet strings.
+//!
+//! The first string of a request names the function:
+//!
+//! | request | answer |
+//! |---|---|
+//! | `echo …` | the rest |
+//! | `event N` | `done`, after the events `event 1` … `event N` |
+//! | `sleep MS` | `slept`, MS, after that many milliseconds |
+//! | `pid` | the process id |
+//! | `panic TEXT` | none: the call fails |
+//! | `exit CODE` | none: the process exits |
+
+use std::str::FromStr;
+use std::time::Duration;
+
+use offspring::{Events, worker};
+
+type Strings = Vec<Vec<u8>>;
+
+worker!(POLYGLOT: fn(..Strings) -> Strings = serve, name = "polyglot", events = Strings);
+
+/// Whatever goes wrong is a panic here, and that is how a call fails.
+fn serve(request: Strings, events: &Events<Strings>) -> Strings {
+    let Some((function, rest)) = request.split_first() else {
+        panic!("the request names no function")
+    };
+    match function.as_slice() {
+        b"echo" => rest.to_vec(),
+        b"event" => {
+            for n in 1..=number::<u64>(rest) {
+                let event = strings(["event", &n.to_string()]);
+                events.send(event).expect("the parent takes events");
+            }
+            strings(["done"])
+        }
+        b"sleep" => {
+            std::thread::sleep(Duration::from_millis(number(rest)));
+            vec![b"slept".to_vec(), rest[0].clone()]
+        }
+        b"pid" => strings([std::process::id().to_string()]),
+        b"panic" => panic!("{}", text(&rest.join(&b' '))),
+        // What was answered before is written: an answer leaves before the next
+        // call starts.
+        b"exit" => std::process::exit(number::<u8>(rest).into()),
+        unknown => panic!("there is no function `{}`", text(unknown)),
+    }
+}
+
+fn number<N: FromStr>(rest: &[Vec<u8>]) -> N {
+    let Some(string) = rest.first() else {
+        panic!("a number is missing")
+    };
+    let parsed = text(string).parse();
+    parsed.unwrap_or_else(|_| panic!("not a number that is wanted: `{}`", text(string)))
+}
+
+fn strings<const N: usize>(list: [impl Into<Vec<u8>>; N]) -> Strings {
+    list.map(Into::into).into()
+}
+
+fn text(string: &[u8]) -> String {
+    String::from_utf8_lossy(string).into_owned()
+}
+
+fn main() {
+    if std::env::args_os().len() > 1 {
+        eprintln!(
+            "polyglot_worker: it takes no arguments; a parent talks to it over stdin and stdout"
+        );
+        std::process::exit(2);
+    }
+    POLYGLOT.serve()
+}

@@ -1,0 +1,370 @@
+//! The examples, run as programs: what they print is fixed, octet by octet.
+
+use std::ffi::{OsStr, OsString};
+use std::fs;
+use std::io::Write;
+use std::os::unix::ffi::OsStringExt;
+use std::os::unix::fs::symlink;
+use std::path::PathBuf;
+use std::process::{Command, Output, Stdio};
+
+/// The formats that `unlink` was built with.
+const FORMATS: &[&str] = &[
+    "octets",
+    #[cfg(feature = "cbor")]
+    "cbor",
+    #[cfg(feature = "json")]
+    "json",
+    #[cfg(feature = "messagepack")]
+    "messagepack",
+    #[cfg(feature = "postcard")]
+    "postcard",
+];
+
+/// Examples lie beside the folder of the tests.
+fn path_of(example: &str) -> PathBuf {
+    let test = std::env::current_exe().expect("a test is a program");
+    let folder = test.parent().and_then(|deps| deps.parent());
+    let path = folder
+        .expect("it lies in `deps`")
+        .join("examples")
+        .join(example);
+    assert!(
+        path.exists(),
+        "build the examples first: cargo build --examples"
+    );
+    path
+}
+
+fn example(name: &str) -> Command {
+    let mut command = Command::new(path_of(name));
+    command.env("RUST_BACKTRACE", "0").stdin(Stdio::null());
+    command
+}
+
+/// Runs a command with this as its stdin.
+fn feed(command: &mut Command, stdin: &[u8]) -> Output {
+    command.stdin(Stdio::piped());
+    command.stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = command.spawn().expect("the example starts");
+    let mut pipe = child.stdin.take().expect("it is piped");
+    std::thread::scope(|scope| {
+        // It may end without having read everything.
+        scope.spawn(move || pipe.write_all(stdin).ok());
+        child.wait_with_output().expect("it ends")
+    })
+}
+
+#[track_caller]
+fn assert_output(output: &Output, code: i32, stdout: &[u8], stderr: &[u8]) {
+    let show = |octets: &[u8]| octets.escape_ascii().to_string().replace("\\n", "\n");
+    assert_eq!(show(&output.stdout), show(stdout), "stdout");
+    assert_eq!(show(&output.stderr), show(stderr), "stderr");
+    assert_eq!(output.status.code(), Some(code));
+}
+
+/// A folder of this test's own, gone afterwards.
+struct Folder(PathBuf);
+
+impl Folder {
+    fn new(name: &str) -> Self {
+        let name = format!("offspring-test-{name}-{}", std::process::id());
+        let path = std::env::temp_dir().join(name);
+        fs::create_dir(&path).expect("a new folder");
+        Self(path)
+    }
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir_all(&self.0);
+    }
+}
+
+#[test]
+fn hello_says_hello() {
+    let mut child = example("hello");
+    let output = child.output().unwrap();
+    let text = String::from_utf8(output.stdout).unwrap();
+    let pid = text.strip_prefix("Hello, world! This is process ");
+    let pid = pid.and_then(|rest| rest.strip_suffix(".\n"));
+    pid.expect(&text).parse::<u32>().unwrap();
+    assert!(output.status.success() && output.stderr.is_empty());
+}
+
+#[test]
+fn own_serialiser_calls_with_each() {
+    let output = example("own_serialiser").output().unwrap();
+    let stdout = b"PrettyJson: 2, 1\nNumbers: [1.0, 3.0, 6.5]\n";
+    assert_output(&output, 0, stdout, b"");
+}
+
+#[test]
+fn unlink_removes_whatever_its_name() {
+    for format in FORMATS {
+        let folder = Folder::new(&format!("unlink-{format}"));
+        let odd = OsString::from_vec(b"caf\xe9\xff \"\n".to_vec());
+        fs::create_dir(folder.0.join("folder")).unwrap();
+        fs::write(folder.0.join("folder/file"), "").unwrap();
+        fs::write(folder.0.join(&odd), "").unwrap();
+        symlink("folder", folder.0.join("link")).unwrap();
+        symlink("nowhere", folder.0.join("dangling")).unwrap();
+        let mut unlink = example("unlink");
+        unlink.current_dir(&folder.0).args(["--serialiser", format]);
+        unlink.args(["link", "dangling"]).arg(&odd);
+        unlink.args(["folder/file", "folder"]);
+        let output = unlink.output().unwrap();
+        assert_output(&output, 0, b"", b"3 requests handled\n");
+        assert_eq!(fs::read_dir(&folder.0).unwrap().count(), 0, "{format}");
+    }
+}
+
+#[test]
+fn unlink_tells_failures_and_events_in_the_childs_order() {
+    for format in FORMATS {
+        let folder = Folder::new(&format!("order-{format}"));
+        fs::create_dir(folder.0.join("full")).unwrap();
+        fs::write(folder.0.join("full/file"), "").unwrap();
+        let mut unlink = example("unlink");
+        unlink.current_dir(&folder.0).args(["--serialiser", format]);
+        unlink.args(["1", "full", "3", "full/file/4", "5"]);
+        unlink.arg(OsString::from_vec(b"\xff6".to_vec()));
+        unlink.args(["--", "--7", "--serialiser", ""]);
+        let stderr = b"1: No such file or directory\n\
+            full: Directory not empty\n\
+            3 requests handled\n\
+            3: No such file or directory\n\
+            full/file/4: Not a directory\n\
+            5: No such file or directory\n\
+            6 requests handled\n\
+            \xff6: No such file or directory\n\
+            --7: No such file or directory\n\
+            --serialiser: No such file or directory\n\
+            9 requests handled\n\
+            : No such file or directory\n";
+        assert_output(&unlink.output().unwrap(), 1, b"", stderr);
+    }
+}
+
+#[test]
+fn unlink_keeps_the_order_of_many() {
+    let folder = Folder::new("many");
+    let mut unlink = example("unlink");
+    unlink.current_dir(&folder.0);
+    let mut stderr = String::new();
+    for n in 1..=3000 {
+        unlink.arg(n.to_string());
+        if n % 3 == 0 {
+            stderr += &format!("{n} requests handled\n");
+        }
+        stderr += &format!("{n}: No such file or directory\n");
+    }
+    assert_output(&unlink.output().unwrap(), 1, b"", stderr.as_bytes());
+}
+
+#[test]
+fn unlink_makes_a_tree_if_it_is_given_none() {
+    let folder = Folder::new("tree");
+    let mut unlink = example("unlink");
+    let output = unlink.env("TMPDIR", &folder.0).output().unwrap();
+    assert!(output.status.success());
+    assert_eq!(output.stderr, b"3 requests handled\n");
+    let stdout = String::from_utf8(output.stdout).unwrap();
+    assert!(stdout.lines().count() > 3, "{stdout}");
+    assert_eq!(fs::read_dir(&folder.0).unwrap().count(), 0);
+}
+
+#[test]
+fn unlink_explains_its_usage() {
+    let cases: [(&[&str], &str); 5] = [
+        (&["--serialiser"], "wants a name"),
+        (&["--serialiser", "xml", "x"], "no serialiser `xml`"),
+        (&["--verbose"], "no option `--verbose`"),
+        (&["x", "-v"], "no option `-v`"),
+        (&["--concurrent", "x"], "`concurrent`"),
+    ];
+    for (arguments, text) in cases {
+        let output = example("unlink").args(arguments).output().unwrap();
+        assert_usage(&output, text);
+    }
+    for format in ["cbor", "json", "messagepack", "postcard"] {
+        if !FORMATS.contains(&format) {
+            let arguments = ["--serialiser", format, "x"];
+            let output = example("unlink").args(arguments).output().unwrap();
+            assert_usage(&output, &format!("the feature `{format}`"));
+        }
+    }
+}
+
+#[track_caller]
+fn assert_usage(output: &Output, text: &str) {
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(2), "{stderr}");
+    assert!(stderr.contains(text), "{stderr}");
+    assert!(output.stdout.is_empty());
+}
+
+/// The polyglot parent with this worker.
+fn polyglot(options: &[&str], worker: impl AsRef<OsStr>) -> Command {
+    let mut parent = example("polyglot_parent");
+    parent.args(options).arg("--").arg(worker);
+    parent
+}
+
+const FORMS: [&[&str]; 2] = [&[], &["--plain"]];
+
+#[test]
+fn polyglot_answers_in_both_forms() {
+    for form in FORMS {
+        let calls = b"echo a  b\tc\xff \necho\nevent 2\n\tevent 0\nsleep 1\necho last";
+        let output = feed(&mut polyglot(form, path_of("polyglot_worker")), calls);
+        let stdout = b"1: a b c\xff\n\
+            2: \n\
+            event: event 1\n\
+            event: event 2\n\
+            3: done\n\
+            4: done\n\
+            5: slept 1\n\
+            6: last\n";
+        assert_output(&output, 0, stdout, b"");
+    }
+}
+
+#[test]
+fn polyglot_worker_tells_its_process_id() {
+    for form in FORMS {
+        let output = feed(&mut polyglot(form, path_of("polyglot_worker")), b"pid\n");
+        let stdout = String::from_utf8(output.stdout).unwrap();
+        let pid = stdout.strip_prefix("1: ").expect("an answer");
+        pid.trim_end().parse::<u32>().unwrap();
+    }
+}
+
+#[test]
+fn polyglot_calls_fail_one_by_one() {
+    let calls = b"\nfly\npanic so bad\nsleep\nsleep soon\nevent -1\nexit 256\nexit\necho on\n";
+    let output = feed(&mut polyglot(&[], path_of("polyglot_worker")), calls);
+    assert_eq!(output.status.code(), Some(1));
+    let stdout = String::from_utf8(output.stdout).unwrap();
+    let (failed, last) = stdout.split_at(stdout.find("9: on").expect("an answer"));
+    let texts = [
+        "no function",
+        "`fly`",
+        "so bad",
+        "missing",
+        "`soon`",
+        "`-1`",
+        "`256`",
+        "missing",
+    ];
+    assert_eq!(failed.lines().count(), texts.len(), "{stdout}");
+    for ((line, text), n) in failed.lines().zip(texts).zip(1..) {
+        assert!(line.starts_with(&format!("{n}: error: ")), "{line}");
+        assert!(line.contains(text), "{line}");
+    }
+    assert_eq!(last, "9: on\n");
+}
+
+#[test]
+fn polyglot_finished_answers_come_before_the_end() {
+    for form in FORMS {
+        let calls = b"echo before\nevent 1\nexit 7\necho after\n";
+        let output = feed(&mut polyglot(form, path_of("polyglot_worker")), calls);
+        assert_eq!(output.status.code(), Some(1));
+        let stdout = String::from_utf8(output.stdout).unwrap();
+        let lines: Vec<_> = stdout.lines().collect();
+        assert_eq!(lines[..3], ["1: before", "event: event 1", "2: done"]);
+        for (line, n) in lines[3..].iter().zip(3..) {
+            assert!(line.starts_with(&format!("{n}: error: ")), "{line}");
+            assert!(line.contains("exited with code 7"), "{line}");
+        }
+        assert_eq!(lines.len(), 5);
+        let note = b"polyglot_parent: the worker exited with code 7\n";
+        assert_eq!(output.stderr, note);
+    }
+}
+
+#[test]
+fn polyglot_plain_child_ends_with_a_failed_call() {
+    let calls = b"echo before\nfly\n";
+    let output = feed(
+        &mut polyglot(&["--plain"], path_of("polyglot_worker")),
+        calls,
+    );
+    let stdout = String::from_utf8(output.stdout).unwrap();
+    assert!(stdout.starts_with("1: before\n2: error: "), "{stdout}");
+    assert!(stdout.contains("exited with code 101"), "{stdout}");
+    let stderr = String::from_utf8(output.stderr).unwrap();
+    assert!(stderr.contains("no function `fly`"), "{stderr}");
+}
+
+#[test]
+fn polyglot_end_of_input_is_a_good_end() {
+    let output = feed(&mut example("polyglot_worker"), b"");
+    assert_output(&output, 0, b"", b"");
+    for form in FORMS {
+        let output = feed(&mut polyglot(form, path_of("polyglot_worker")), b"");
+        assert_output(&output, 0, b"", b"");
+    }
+}
+
+#[test]
+fn polyglot_finds_out_what_is_no_worker() {
+    let cases = [
+        ("cat", "sends back what it is sent"),
+        ("true", "without a hello"),
+        ("yes", "instead of a hello came"),
+    ];
+    for (command, text) in cases {
+        let output = feed(&mut polyglot(&[], command), b"echo a\n");
+        assert_eq!(output.status.code(), Some(1), "{command}");
+        let stdout = String::from_utf8(output.stdout).unwrap();
+        assert!(stdout.starts_with("1: error: "), "{command}: {stdout}");
+        assert!(stdout.contains(text), "{command}: {stdout}");
+        assert_eq!(stdout.lines().count(), 1);
+    }
+}
+
+#[test]
+fn polyglot_takes_the_plain_form_at_its_word() {
+    // An echo of a call is an answer in the plain form: nothing tells them apart.
+    let output = feed(&mut polyglot(&["--plain"], "cat"), b"a b\n\n");
+    assert_output(&output, 0, b"1: a b\n2: \n", b"");
+    let output = feed(&mut polyglot(&["--plain"], "true"), b"a b\n");
+    let stdout = String::from_utf8(output.stdout).unwrap();
+    assert!(stdout.starts_with("1: error: "), "{stdout}");
+    assert_eq!(output.status.code(), Some(1));
+}
+
+#[test]
+fn polyglot_explains_its_usage() {
+    let output = polyglot(&[], "/nowhere/worker").output().unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    assert!(output.stdout.is_empty());
+    let stderr = String::from_utf8(output.stderr).unwrap();
+    assert!(stderr.contains("/nowhere/worker"), "{stderr}");
+    for arguments in [
+        &[][..],
+        &["--"],
+        &["--plain"],
+        &["true"],
+        &["--odd", "--", "true"],
+    ] {
+        let output = example("polyglot_parent").args(arguments).output();
+        assert_usage(&output.unwrap(), "usage: polyglot_parent");
+    }
+    let output = example("polyglot_worker").arg("x").output();
+    assert_usage(&output.unwrap(), "polyglot_worker: ");
+}
+
+#[test]
+fn polyglot_sends_many_calls() {
+    for form in FORMS {
+        let calls = (1..=2000).map(|n| format!("echo {n}\n"));
+        let answers = (1..=2000).map(|n| format!("{n}: {n}\n"));
+        let calls = calls.collect::<String>().into_bytes();
+        let output = feed(&mut polyglot(form, path_of("polyglot_worker")), &calls);
+        let answers = answers.collect::<String>();
+        assert_output(&output, 0, answers.as_bytes(), b"");
+    }
+}

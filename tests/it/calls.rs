@@ -1,0 +1,708 @@
+//! Calls: every way to wait for one, and everything that can be wrong with it.
+
+use std::future::Future;
+use std::pin::{Pin, pin};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::mpsc::channel;
+use std::task::{Context, Poll, Wake, Waker};
+use std::thread::{self, Thread};
+use std::time::{Duration, Instant};
+
+use futures_lite::future::block_on;
+use offspring::{Fold, Folded, Started, worker};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+use crate::common::*;
+use crate::work::{Job, WORK};
+
+worker!(TEXT: fn(String) -> String = |text: String| text);
+
+#[test]
+fn wait_and_wait_again() {
+    let _guard = guard();
+    let temp = Temp::new();
+    let gate = temp.gate("gate");
+    let rpc = WORK.spawn().unwrap();
+    let mut call = rpc.call(Job::Gate(gate.name()));
+    assert!(call.wait_timeout(Duration::ZERO).unwrap_err().is_timeout());
+    assert!(
+        call.wait_timeout(Duration::from_millis(5))
+            .unwrap_err()
+            .is_timeout()
+    );
+    assert!(call.wait_deadline(Instant::now()).unwrap_err().is_timeout());
+    assert!(block_on(futures_lite::future::poll_once(&mut call)).is_none());
+    drop(gate.reached());
+    assert_eq!(call.wait_timeout(Duration::MAX).unwrap(), Ok("done".into()));
+    rpc.join().wait().unwrap();
+}
+
+/// X17: a late answer belongs to nobody else.
+#[test]
+fn a_late_answer_is_dropped() {
+    let _guard = guard();
+    let temp = Temp::new();
+    let gate = temp.gate("gate");
+    let rpc = WORK.spawn().unwrap();
+    for n in 0..20 {
+        let mut late = rpc.call(Job::Both(
+            Box::new(Job::Gate(gate.name())),
+            Box::new(Job::Echo("late".into())),
+        ));
+        let open = gate.reached();
+        assert!(late.wait_timeout(Duration::ZERO).unwrap_err().is_timeout());
+        drop(late);
+        let next = rpc.call(Job::Echo(n.to_string()));
+        drop(open);
+        assert_eq!(next.wait().unwrap(), Ok(n.to_string()));
+    }
+    rpc.join().wait().unwrap();
+}
+
+/// A cancelled call that has not started does not run.
+#[test]
+fn dropped_calls_are_cancelled() {
+    let _guard = guard();
+    let temp = Temp::new();
+    let (gate, file) = (temp.gate("gate"), temp.path("file"));
+    let rpc = WORK.spawn().unwrap();
+    let first = rpc.call(Job::Gate(gate.name()));
+    let open = gate.reached();
+    let kept = rpc.call(Job::Append(file.clone(), "kept".into()));
+    let dropped: Vec<_> = (0..10)
+        .map(|n| rpc.call(Job::Append(file.clone(), n.to_string())))
+        .collect();
+    drop(dropped);
+    drop(open);
+    first.wait().unwrap().unwrap();
+    kept.wait().unwrap().unwrap();
+    rpc.join().wait().unwrap();
+    assert_eq!(temp.lines("file"), ["kept"]);
+}
+
+/// X18: nothing is kept of calls that timed out.
+#[test]
+fn timed_out_calls_leave_nothing() {
+    let _guard = guard();
+    let rpc = TEXT.builder().max_outstanding(10, 1 << 20).spawn().unwrap();
+    for _ in 0..rounds(5000) {
+        let mut call = rpc.call("x");
+        match call.wait_timeout(Duration::ZERO) {
+            Ok(text) => assert_eq!(text, "x"),
+            Err(error) => assert!(error.is_timeout(), "{error}"),
+        }
+    }
+    // Were the limits still used up, this would never be sent.
+    assert_eq!(rpc.call("y").wait().unwrap(), "y");
+    rpc.join().wait().unwrap();
+}
+
+struct Parker(Thread, AtomicUsize);
+
+impl Wake for Parker {
+    fn wake(self: Arc<Self>) {
+        self.1.fetch_add(1, Ordering::Relaxed);
+        self.0.unpark();
+    }
+}
+
+/// The least of an executor.
+fn run<T>(future: impl Future<Output = T>) -> T {
+    let parker = Arc::new(Parker(thread::current(), AtomicUsize::new(0)));
+    let waker = Waker::from(Arc::clone(&parker));
+    let mut future = pin!(future);
+    loop {
+        if let Poll::Ready(value) = future.as_mut().poll(&mut Context::from_waker(&waker)) {
+            return value;
+        }
+        thread::park();
+    }
+}
+
+#[test]
+fn any_executor() {
+    let _guard = guard();
+    let rpc = TEXT.spawn().unwrap();
+    block_on(rpc.ready()).unwrap();
+    assert_eq!(block_on(rpc.call("a")).unwrap(), "a");
+    assert_eq!(run(rpc.call("b")).unwrap(), "b");
+    let both = futures_lite::future::zip(rpc.call("d"), rpc.call("e"));
+    let (d, e) = run(both);
+    assert_eq!((d.unwrap().as_str(), e.unwrap().as_str()), ("d", "e"));
+    assert!(block_on(rpc.join()).unwrap().success());
+}
+
+/// Without a guard: smol keeps its thread and descriptors for ever.
+#[test]
+fn smol_too() {
+    alone("calls::smol_too", || {
+        let rpc = TEXT.spawn().unwrap();
+        let other = rpc.clone();
+        let task = smol::spawn(async move { other.call("c").await });
+        assert_eq!(smol::block_on(task).unwrap(), "c");
+        assert!(smol::block_on(rpc.join()).unwrap().success());
+    });
+}
+
+/// X55: the runtime goes, with calls in flight.
+#[test]
+fn a_runtime_that_is_dropped() {
+    let _guard = guard();
+    let temp = Temp::new();
+    let gate = temp.gate("gate");
+    let rpc = WORK.spawn().unwrap();
+    {
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(2)
+            .build()
+            .unwrap();
+        let other = rpc.clone();
+        let echo = runtime.spawn(async move { other.call(Job::Echo("tokio".into())).await });
+        assert_eq!(runtime.block_on(echo).unwrap().unwrap(), Ok("tokio".into()));
+        for _ in 0..10 {
+            runtime.spawn(rpc.call(Job::Gate(gate.name())));
+        }
+        drop(gate.reached());
+    }
+    // Those that had started, or were in the socket, still wait at the gate.
+    let after = rpc.call(Job::Echo("after".into()));
+    let done = Arc::new(AtomicUsize::new(0));
+    let opener = {
+        let (done, name) = (Arc::clone(&done), gate.name());
+        thread::spawn(move || {
+            while done.load(Ordering::Relaxed) == 0 {
+                use std::os::unix::fs::OpenOptionsExt;
+                let nonblocking = std::fs::File::options()
+                    .write(true)
+                    .custom_flags(libc::O_NONBLOCK)
+                    .open(&name);
+                drop(nonblocking);
+                thread::yield_now();
+            }
+        })
+    };
+    assert_eq!(after.wait().unwrap(), Ok("after".into()));
+    done.store(1, Ordering::Relaxed);
+    opener.join().unwrap();
+    rpc.join().wait().unwrap();
+}
+
+/// Polled, then waited for by a thread, then by another waker.
+#[test]
+fn a_call_changes_hands() {
+    let _guard = guard();
+    let temp = Temp::new();
+    let gate = temp.gate("gate");
+    let rpc = WORK.spawn().unwrap();
+    let mut call = rpc.call(Job::Gate(gate.name()));
+    let first = Arc::new(Parker(thread::current(), AtomicUsize::new(0)));
+    let polled =
+        Pin::new(&mut call).poll(&mut Context::from_waker(&Waker::from(Arc::clone(&first))));
+    assert!(polled.is_pending());
+    let mut call = thread::spawn(move || {
+        assert!(
+            call.wait_timeout(Duration::from_millis(1))
+                .unwrap_err()
+                .is_timeout()
+        );
+        call
+    })
+    .join()
+    .unwrap();
+    let second = Arc::new(Parker(thread::current(), AtomicUsize::new(0)));
+    let polled =
+        Pin::new(&mut call).poll(&mut Context::from_waker(&Waker::from(Arc::clone(&second))));
+    assert!(polled.is_pending());
+    drop(gate.reached());
+    until(|| second.1.load(Ordering::Relaxed) > 0);
+    assert_eq!(run(call).unwrap(), Ok("done".into()));
+    rpc.join().wait().unwrap();
+}
+
+#[test]
+fn detached_calls_are_done() {
+    let _guard = guard();
+    let temp = Temp::new();
+    let rpc = WORK.spawn().unwrap();
+    for n in 0..100 {
+        rpc.call(Job::Append(temp.path("file"), n.to_string()))
+            .detach();
+    }
+    rpc.join().wait().unwrap();
+    let all: Vec<_> = (0..100).map(|n| n.to_string()).collect();
+    assert_eq!(temp.lines("file"), all);
+}
+
+#[test]
+fn on_done_gets_every_outcome_in_order() {
+    let _guard = guard();
+    let rpc = WORK
+        .builder()
+        .stderr(std::process::Stdio::null())
+        .spawn()
+        .unwrap();
+    let (seen, outcomes) = channel();
+    for n in 0..100 {
+        let seen = seen.clone();
+        let job = match n % 10 {
+            3 => Job::Panic(n.to_string()),
+            4 => Job::Fail(n.to_string()),
+            _ => Job::Echo(n.to_string()),
+        };
+        rpc.call(job)
+            .on_done(move |outcome| seen.send((n, outcome)).unwrap());
+    }
+    drop(seen);
+    rpc.join().wait().unwrap();
+    for n in 0..100 {
+        let (number, outcome) = outcomes.recv().unwrap();
+        assert_eq!(number, n);
+        match n % 10 {
+            3 => assert_eq!(
+                outcome.unwrap_err().panic().unwrap().message(),
+                n.to_string()
+            ),
+            4 => assert_eq!(outcome.unwrap(), Err(n.to_string())),
+            _ => assert_eq!(outcome.unwrap(), Ok(n.to_string())),
+        }
+    }
+    assert!(outcomes.recv().is_err());
+}
+
+worker!(NONE: fn() -> String = || "none".to_owned());
+worker!(EIGHT: fn(String, String, String, String, String, String, String, String) -> Vec<String> =
+    |a, b, c, d, e, f, g, h| vec![a, b, c, d, e, f, g, h]);
+worker!(WHOLE: fn(..Vec<String>) -> Vec<String> = |mut all: Vec<String>| { all.reverse(); all });
+worker!(MIXED: fn(Vec<u8>, std::path::PathBuf) -> String = |octets: Vec<u8>, path: std::path::PathBuf| format!("{octets:?} {}", path.display()));
+
+#[test]
+fn arguments_of_every_number() {
+    let _guard = guard();
+    let rpc = NONE.spawn().unwrap();
+    assert_eq!(rpc.call().wait().unwrap(), "none");
+    assert_eq!(rpc.call_with(&()).wait().unwrap(), "none");
+    rpc.join().wait().unwrap();
+    let rpc = EIGHT.spawn().unwrap();
+    let owned = String::from("a");
+    let all = rpc
+        .call(&owned, "b", String::from("c"), "d", &owned, "f", "", "h")
+        .wait()
+        .unwrap();
+    assert_eq!(all, ["a", "b", "c", "d", "a", "f", "", "h"]);
+    rpc.join().wait().unwrap();
+    let rpc = WHOLE.spawn().unwrap();
+    for count in [0, 1, 9, 1000] {
+        let all: Vec<_> = (0..count).map(|n| n.to_string()).collect();
+        let back: Vec<_> = all.iter().rev().cloned().collect();
+        assert_eq!(rpc.call(&all).wait().unwrap(), back);
+    }
+    rpc.join().wait().unwrap();
+    let rpc = MIXED.spawn().unwrap();
+    let path = std::path::Path::new("/tmp");
+    assert_eq!(
+        rpc.call(&[1, 2, 3][..], path).wait().unwrap(),
+        "[1, 2, 3] /tmp"
+    );
+    assert_eq!(rpc.call(b"\x01\x02", path).wait().unwrap(), "[1, 2] /tmp");
+    rpc.join().wait().unwrap();
+}
+
+/// R2, R19.
+#[test]
+fn the_workers_own_error_is_its_result() {
+    let _guard = guard();
+    let rpc = WORK.spawn().unwrap();
+    assert_eq!(
+        rpc.call(Job::Fail("no".into())).wait().unwrap(),
+        Err("no".into())
+    );
+    let folded = rpc.call(Job::Fail("no".into())).wait().fold();
+    assert!(matches!(folded, Err(Folded::Worker(text)) if text == "no"));
+    rpc.kill();
+    let folded = rpc.call(Job::Arguments).wait().fold();
+    assert!(matches!(folded, Err(Folded::Call(error)) if error.is_child_dead()));
+    rpc.join().wait().unwrap();
+}
+
+/// Everything that can go wrong with one value.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+enum Fault {
+    None,
+    /// It cannot be written, or writing panics.
+    WriteError,
+    WritePanic,
+    /// It cannot be read, or reading panics, aborts, exits.
+    ReadError,
+    ReadPanic,
+    ReadAbort,
+    ReadExit,
+    WriteAbort,
+    WriteExit,
+    DropPanic,
+}
+
+/// A value with a fault.
+#[derive(Debug, PartialEq)]
+struct Value(Fault);
+
+impl Serialize for Value {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match self.0 {
+            Fault::WriteError => Err(serde::ser::Error::custom("cannot be written")),
+            Fault::WritePanic => panic!("while it was written"),
+            Fault::WriteAbort => std::process::abort(),
+            Fault::WriteExit => std::process::exit(5),
+            fault => fault.serialize(serializer),
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for Value {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        match Fault::deserialize(deserializer)? {
+            Fault::ReadError => Err(serde::de::Error::custom("cannot be read")),
+            Fault::ReadPanic => panic!("while it was read"),
+            Fault::ReadAbort => std::process::abort(),
+            Fault::ReadExit => std::process::exit(6),
+            fault => Ok(Self(fault)),
+        }
+    }
+}
+
+impl Drop for Value {
+    fn drop(&mut self) {
+        if self.0 == Fault::DropPanic && !thread::panicking() {
+            panic!("while it was dropped");
+        }
+    }
+}
+
+#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
+enum Act {
+    None,
+    Error,
+    Panic,
+    Abort,
+    Exit,
+}
+
+worker!(
+    FAULTY: fn(Value, Act, Fault) -> Result<Value, String> = |_value: Value, act: Act, fault: Fault| match act {
+        Act::None => Ok(Value(fault)),
+        Act::Error => Err("no".to_owned()),
+        Act::Panic => panic!("in the call"),
+        Act::Abort => std::process::abort(),
+        Act::Exit => std::process::exit(4),
+    },
+    serialiser = Json
+);
+
+/// X5: what the child survives, and X53, X6: what the parent does.
+#[test]
+fn faults_that_fail_one_call() {
+    let _guard = guard();
+    let rpc = FAULTY
+        .builder()
+        .stderr(std::process::Stdio::null())
+        .spawn()
+        .unwrap();
+    let call = |value, act, fault| rpc.call(Value(value), act, fault).wait();
+    let fine = || {
+        assert_eq!(
+            call(Fault::None, Act::None, Fault::None).unwrap().unwrap(),
+            Value(Fault::None)
+        )
+    };
+
+    // In the child: {error, panic} x {argument decode, call, result encode}.
+    let error = call(Fault::ReadError, Act::None, Fault::None).unwrap_err();
+    assert!(
+        error.is_decode() && error.to_string().contains("cannot be read"),
+        "{error}"
+    );
+    assert_eq!(error.started(), Started::No);
+    fine();
+    let error = call(Fault::ReadPanic, Act::None, Fault::None).unwrap_err();
+    assert!(
+        error.is_decode() && error.to_string().contains("while it was read"),
+        "{error}"
+    );
+    fine();
+    assert_eq!(
+        call(Fault::None, Act::Error, Fault::None)
+            .unwrap()
+            .unwrap_err(),
+        "no"
+    );
+    fine();
+    let error = call(Fault::None, Act::Panic, Fault::None).unwrap_err();
+    assert!(error.is_panic(), "{error}");
+    assert_eq!(error.started(), Started::Yes);
+    fine();
+    let error = call(Fault::None, Act::None, Fault::WriteError).unwrap_err();
+    assert!(
+        error.is_encode() && error.to_string().contains("cannot be written"),
+        "{error}"
+    );
+    assert_eq!(error.started(), Started::Yes);
+    fine();
+    let error = call(Fault::None, Act::None, Fault::WritePanic).unwrap_err();
+    assert!(
+        error.is_encode() && error.to_string().contains("while it was written"),
+        "{error}"
+    );
+    assert_eq!(error.started(), Started::Yes);
+    fine();
+
+    // In the parent: {error, panic} x {argument encode, result decode}.
+    let error = call(Fault::WriteError, Act::None, Fault::None).unwrap_err();
+    assert!(
+        error.is_encode() && error.to_string().contains("cannot be written"),
+        "{error}"
+    );
+    assert_eq!(error.started(), Started::No);
+    fine();
+    let error = call(Fault::WritePanic, Act::None, Fault::None).unwrap_err();
+    assert!(
+        error.is_encode() && error.to_string().contains("while it was written"),
+        "{error}"
+    );
+    fine();
+    let error = call(Fault::None, Act::None, Fault::ReadError).unwrap_err();
+    assert!(
+        error.is_decode() && error.to_string().contains("cannot be read"),
+        "{error}"
+    );
+    assert_eq!(error.started(), Started::Yes);
+    fine();
+    let error = call(Fault::None, Act::None, Fault::ReadPanic).unwrap_err();
+    assert!(
+        error.is_decode() && error.to_string().contains("while it was read"),
+        "{error}"
+    );
+    fine();
+
+    // Drop, in the child: of the argument, and of the result.
+    let error = drop_of_the_argument(&rpc);
+    assert!(
+        error.is_panic() && error.to_string().contains("while it was dropped"),
+        "{error}"
+    );
+    fine();
+    let error = call(Fault::None, Act::None, Fault::DropPanic).unwrap_err();
+    assert!(
+        error.is_panic() && error.to_string().contains("while it was dropped"),
+        "{error}"
+    );
+    fine();
+    rpc.join().wait().unwrap();
+}
+
+/// A value that panics when dropped is not to do so here.
+fn drop_of_the_argument(
+    rpc: &offspring::Rpc<fn(Value, Act, Fault) -> Result<Value, String>, Json>,
+) -> offspring::Error {
+    let value = std::mem::ManuallyDrop::new(Value(Fault::DropPanic));
+    rpc.call(&*value, Act::None, Fault::None)
+        .wait()
+        .unwrap_err()
+}
+
+/// X5: {abort, exit} x {argument decode, call, result encode}: the child is
+/// gone, and the next call says so.
+#[test]
+fn faults_that_end_the_child() {
+    let _guard = guard();
+    let cases = [
+        (Fault::ReadAbort, Act::None, Fault::None, None),
+        (Fault::ReadExit, Act::None, Fault::None, Some(6)),
+        (Fault::None, Act::Abort, Fault::None, None),
+        (Fault::None, Act::Exit, Fault::None, Some(4)),
+        (Fault::None, Act::None, Fault::WriteAbort, None),
+        (Fault::None, Act::None, Fault::WriteExit, Some(5)),
+    ];
+    for (value, act, fault, code) in cases {
+        let rpc = FAULTY
+            .builder()
+            .stderr(std::process::Stdio::null())
+            .on_error(|_| ())
+            .spawn()
+            .unwrap();
+        let before = rpc.call(Value(Fault::None), Act::None, Fault::None);
+        let fatal = rpc.call(Value(value), act, fault);
+        let behind = rpc.call(Value(Fault::None), Act::None, Fault::None);
+        assert!(before.wait().is_ok());
+        let error = fatal.wait().unwrap_err();
+        let crash = error.crash().unwrap_or_else(|| panic!("{error}"));
+        assert_eq!(crash.status().code(), code, "{error}");
+        assert_eq!(
+            crash.status().signal(),
+            code.is_none().then_some(libc::SIGABRT),
+            "{error}"
+        );
+        assert_eq!(error.started(), Started::Yes);
+        let error = behind.wait().unwrap_err();
+        assert!(error.is_child_dead(), "{error}");
+        assert_eq!(error.started(), Started::No);
+        let error = rpc
+            .call(Value(Fault::None), Act::None, Fault::None)
+            .wait()
+            .unwrap_err();
+        assert!(
+            error.is_child_dead() && error.started() == Started::No,
+            "{error}"
+        );
+        rpc.join().wait().unwrap();
+    }
+}
+
+/// R8: message, place and backtrace of a panic.
+#[test]
+fn a_panic_is_told_with_place_and_backtrace() {
+    let _guard = guard();
+    let rpc = WORK
+        .builder()
+        .stderr(std::process::Stdio::null())
+        .spawn()
+        .unwrap();
+    let error = rpc
+        .call(Job::Panic("out of luck".into()))
+        .wait()
+        .unwrap_err();
+    let panic = error.panic().unwrap();
+    assert_eq!(panic.message(), "out of luck");
+    assert!(panic.place().contains("work.rs:"), "{}", panic.place());
+    assert!(
+        panic.backtrace().contains("work::work"),
+        "{}",
+        panic.backtrace()
+    );
+    assert!(error.to_string().contains("out of luck"));
+    rpc.join().wait().unwrap();
+}
+
+/// R15.
+#[test]
+fn too_long_fails_one_call() {
+    let _guard = guard();
+    let rpc = WORK.builder().max_message(10_000).spawn().unwrap();
+    let fine = || {
+        assert_eq!(
+            rpc.call(Job::Echo("a".into())).wait().unwrap(),
+            Ok("a".into())
+        )
+    };
+    fine();
+    let error = rpc.call(Job::Len("x".repeat(20_000))).wait().unwrap_err();
+    assert!(
+        error.is_too_long() && error.to_string().contains("10000"),
+        "{error}"
+    );
+    fine();
+    let error = rpc.call(Job::Make(20_000)).wait().unwrap_err();
+    assert!(
+        error.is_too_long() && error.to_string().contains("max_message"),
+        "{error}"
+    );
+    fine();
+    rpc.join().wait().unwrap();
+}
+
+/// X34.
+#[test]
+fn large_values_both_ways() {
+    let _guard = guard();
+    let rpc = TEXT.spawn().unwrap();
+    let big = "z".repeat(64 << 20);
+    assert!(rpc.call(&big).wait().unwrap() == big);
+    let some = &big[..8 << 20];
+    let calls: Vec<_> = (0..8).map(|_| rpc.call(some)).collect();
+    for call in calls {
+        assert!(call.wait().unwrap() == some);
+    }
+    thread::scope(|scope| {
+        for _ in 0..4 {
+            scope.spawn(|| assert!(rpc.call(some).wait().unwrap() == some));
+        }
+    });
+    rpc.join().wait().unwrap();
+}
+
+#[test]
+fn a_closed_handle_takes_no_calls() {
+    let _guard = guard();
+    let rpc = TEXT.spawn().unwrap();
+    let clone = rpc.clone();
+    let before = rpc.call("before");
+    let join = rpc.join();
+    let error = clone.call("after").wait().unwrap_err();
+    assert!(
+        error.is_closed() && error.started() == Started::No,
+        "{error}"
+    );
+    assert_eq!(before.wait().unwrap(), "before");
+    assert!(join.wait().unwrap().success());
+    assert!(clone.call("later").wait().is_err());
+    assert!(clone.join().wait().unwrap().success());
+}
+
+/// R10, R9: the last handle goes, the queue is finished, `on_destroy` is last.
+#[test]
+fn the_last_handle_finishes_the_queue() {
+    let _guard = guard();
+    let temp = Temp::new();
+    let (seen, events) = channel();
+    let last = seen.clone();
+    let rpc = WORK
+        .on_event(move |n| seen.send(format!("event {n}")).unwrap())
+        .on_destroy(move || last.send("destroy".into()).unwrap())
+        .spawn()
+        .unwrap();
+    let clone = rpc.clone();
+    for n in 0..50 {
+        clone
+            .call(Job::Append(temp.path("file"), n.to_string()))
+            .detach();
+        clone.call(Job::Events(n, n + 1)).detach();
+    }
+    drop(rpc);
+    drop(clone);
+    let all: Vec<String> = events.iter().collect();
+    let mut expected: Vec<_> = (0..50).map(|n| format!("event {n}")).collect();
+    expected.push("destroy".into());
+    assert_eq!(all, expected);
+    assert_eq!(temp.lines("file").len(), 50);
+}
+
+/// A call that is still open keeps its own answer when the handle goes.
+#[test]
+fn a_call_outlives_the_handle() {
+    let _guard = guard();
+    let rpc = TEXT.spawn().unwrap();
+    let call = rpc.call("orphan");
+    drop(rpc);
+    assert_eq!(call.wait().unwrap(), "orphan");
+}
+
+#[test]
+fn kill_ends_it_now() {
+    let _guard = guard();
+    let temp = Temp::new();
+    let gate = temp.gate("gate");
+    let rpc = WORK.spawn().unwrap();
+    let call = rpc.call(Job::Gate(gate.name()));
+    let _open = gate.reached();
+    let pid = rpc.pid().unwrap();
+    rpc.kill();
+    let error = call.wait().unwrap_err();
+    assert_eq!(
+        error.crash().unwrap().status().signal(),
+        Some(libc::SIGKILL),
+        "{error}"
+    );
+    assert_eq!(error.crash().unwrap().pid(), Some(pid));
+    assert!(error.to_string().contains("kill"), "{error}");
+    assert_eq!(rpc.join().wait().unwrap().signal(), Some(libc::SIGKILL));
+    assert!(!is_alive(pid));
+}

@@ -1,0 +1,664 @@
+//! The end of a child, in every stage, and what its callers are told.
+
+use std::os::fd::OwnedFd;
+use std::os::unix::net::UnixStream;
+use std::process::Stdio;
+use std::sync::mpsc::channel;
+use std::time::Duration;
+
+use nix::sys::signal::{SigHandler, Signal, signal};
+use offspring::{Error, ExitStatus, Started, worker};
+
+use crate::common::*;
+use crate::start::STATEFUL;
+use crate::work::{Job, WORK};
+
+worker!(TEXT: fn(String) -> String = |text: String| text);
+
+#[track_caller]
+fn is_dead(error: &Error, signal: Option<i32>, started: Started) {
+    let crash = error.crash().unwrap_or_else(|| panic!("{error}"));
+    assert_eq!(crash.status().signal(), signal, "{error}");
+    assert_eq!(error.started(), started, "{error}");
+}
+
+const KILLED: Option<i32> = Some(libc::SIGKILL);
+
+fn both(one: Job, two: Job) -> Job {
+    Job::Both(Box::new(one), Box::new(two))
+}
+
+fn line(temp: &Temp, text: impl ToString) -> Job {
+    Job::Append(temp.path("file"), text.to_string())
+}
+
+/// X1, G2, G3, G5: the finished calls keep their answers, the running one had
+/// started, those behind had not.
+#[test]
+fn killed_in_the_middle_of_a_call() {
+    let _guard = guard();
+    let temp = Temp::new();
+    let gate = temp.gate("gate");
+    let (told, errors) = channel();
+    let rpc = WORK
+        .builder()
+        .on_error(move |error| told.send(error).unwrap())
+        .spawn()
+        .unwrap();
+    let calls: Vec<_> = (0..100)
+        .map(|n| match n {
+            30 => rpc.call(both(line(&temp, n), Job::Gate(gate.name()))),
+            _ => rpc.call(line(&temp, n)),
+        })
+        .collect();
+    let _open = gate.reached();
+    kill_process(rpc.pid().unwrap());
+    quickly(|| {
+        for (n, call) in calls.into_iter().enumerate() {
+            let outcome = call.wait();
+            match n {
+                0..30 => assert_eq!(outcome.unwrap(), Ok("done".into())),
+                30 => is_dead(&outcome.unwrap_err(), KILLED, Started::Yes),
+                _ => is_dead(&outcome.unwrap_err(), KILLED, Started::No),
+            }
+        }
+    });
+    let all: Vec<_> = (0..=30).map(|n: u32| n.to_string()).collect();
+    assert_eq!(temp.lines("file"), all);
+    is_dead(
+        &rpc.call(Job::Arguments).wait().unwrap_err(),
+        KILLED,
+        Started::No,
+    );
+    assert_eq!(rpc.join().wait().unwrap().signal(), KILLED);
+    let errors: Vec<_> = errors.iter().collect();
+    assert_eq!(errors.len(), 1, "{errors:?}");
+    assert!(errors[0].is_child_dead());
+}
+
+/// Over stdin and stdout nobody can tell whether the first one had started; but
+/// the next, which runs only after it, had not.
+#[test]
+fn killed_over_stdin_and_stdout() {
+    let _guard = guard();
+    let temp = Temp::new();
+    let gate = temp.gate("gate");
+    let rpc = WORK
+        .command(serving("work"))
+        .on_error(|_| ())
+        .spawn()
+        .unwrap();
+    let before = rpc.call(line(&temp, "before"));
+    let fatal = rpc.call(Job::Gate(gate.name()));
+    let behind = rpc.call(line(&temp, "behind"));
+    let _open = gate.reached();
+    kill_process(rpc.pid().unwrap());
+    assert_eq!(before.wait().unwrap(), Ok("done".into()));
+    is_dead(&fatal.wait().unwrap_err(), KILLED, Started::Unknown);
+    let error = behind.wait().unwrap_err();
+    assert!(error.is_child_dead() && error.started() != Started::Yes);
+    assert_eq!(temp.lines("file"), ["before"]);
+    rpc.join().wait().unwrap();
+}
+
+/// The plain form has no word for a failed call: the child goes.
+#[test]
+fn a_panic_in_the_plain_form() {
+    let _guard = guard();
+    let rpc = TEXT_PANICS
+        .command(serving("panics"))
+        .plain()
+        .stderr(Stdio::null())
+        .on_error(|_| ())
+        .spawn()
+        .unwrap();
+    assert_eq!(rpc.call("fine").wait().unwrap(), ["fine"]);
+    let (one, two) = (rpc.call("panic"), rpc.call("two"));
+    let error = one.wait().unwrap_err();
+    assert_eq!(error.crash().unwrap().status().code(), Some(101), "{error}");
+    assert_eq!(error.started(), Started::Unknown);
+    assert_eq!(
+        two.wait().unwrap_err().crash().unwrap().status().code(),
+        Some(101)
+    );
+    assert_eq!(rpc.join().wait().unwrap().code(), Some(101));
+}
+
+worker!(pub(crate) TEXT_PANICS: fn(String) -> Vec<String> = |text: String| {
+    assert!(text != "panic", "as asked");
+    vec![text]
+});
+
+/// X1, X14: killed while idle; the next call did not run.
+#[test]
+fn killed_while_idle() {
+    let _guard = guard();
+    for waits in [false, true] {
+        let (told, errors) = channel();
+        let rpc = TEXT
+            .builder()
+            .on_error(move |error| told.send(error).unwrap())
+            .spawn()
+            .unwrap();
+        assert_eq!(rpc.call("a").wait().unwrap(), "a");
+        let pid = rpc.pid().unwrap();
+        kill_process(pid);
+        if waits {
+            // Nobody waits for anything, and still it is reaped and told.
+            until(|| !is_alive(pid));
+            assert!(errors.recv().unwrap().is_child_dead());
+            assert!(children().is_empty());
+        }
+        let error = quickly(|| rpc.call("b").wait().unwrap_err());
+        is_dead(&error, KILLED, Started::No);
+        rpc.join().wait().unwrap();
+    }
+}
+
+/// X1: in `init`, and before hello.
+#[test]
+fn killed_before_it_is_ready() {
+    let _guard = guard();
+    let temp = Temp::new();
+    let gate = temp.gate("gate");
+    let rpc = STATEFUL
+        .init("wait", gate.name().as_str())
+        .on_event(|_| ())
+        .on_error(|_| ())
+        .spawn()
+        .unwrap();
+    let calls: Vec<_> = (0..10).map(|_| rpc.call("x")).collect();
+    let _open = gate.reached();
+    kill_process(rpc.pid().unwrap());
+    quickly(|| {
+        for call in calls {
+            is_dead(&call.wait().unwrap_err(), KILLED, Started::No);
+        }
+    });
+    rpc.join().wait().unwrap();
+
+    let rpc = WORK.program(serving("silence")).spawn().unwrap();
+    let calls: Vec<_> = (0..10).map(|_| rpc.call(Job::Arguments)).collect();
+    kill_process(rpc.pid().unwrap());
+    quickly(|| {
+        for call in calls {
+            let error = call.wait().unwrap_err();
+            assert!(
+                error.is_handshake() && error.started() == Started::No,
+                "{error}"
+            );
+            assert!(error.to_string().contains("SIGKILL"), "{error}");
+        }
+    });
+    assert!(rpc.join().wait().is_err());
+}
+
+/// X1: with a request of which half is written, and an answer half read.
+#[test]
+fn killed_in_the_middle_of_octets() {
+    let _guard = guard();
+    let temp = Temp::new();
+    let gate = temp.gate("gate");
+    let rpc = WORK.builder().on_error(|_| ()).spawn().unwrap();
+    let running = rpc.call(Job::Gate(gate.name()));
+    let _open = gate.reached();
+    let large = rpc.call(Job::Len("x".repeat(8 << 20)));
+    kill_process(rpc.pid().unwrap());
+    quickly(|| {
+        is_dead(&running.wait().unwrap_err(), KILLED, Started::Yes);
+        is_dead(&large.wait().unwrap_err(), KILLED, Started::No);
+    });
+    rpc.join().wait().unwrap();
+
+    // An answer that does not fit the socket, while nobody reads.
+    let two = temp.gate("two");
+    let rpc = WORK.builder().on_error(|_| ()).spawn().unwrap();
+    let large = rpc.call(both(Job::Gate(two.name()), Job::Make(8 << 20)));
+    drop(two.reached());
+    kill_process(rpc.pid().unwrap());
+    if let Err(error) = quickly(|| large.wait()) {
+        is_dead(&error, KILLED, Started::Yes);
+    }
+    rpc.join().wait().unwrap();
+}
+
+/// X2: a clean exit in a call is no clean end.
+#[test]
+fn exit_in_a_call() {
+    let _guard = guard();
+    for code in [0, 1, 77] {
+        let (told, errors) = channel();
+        let rpc = WORK
+            .builder()
+            .on_error(move |error| told.send(error).unwrap())
+            .spawn()
+            .unwrap();
+        let error = rpc.call(Job::Exit(code)).wait().unwrap_err();
+        assert_eq!(error.crash().unwrap().status(), ExitStatus::Code(code));
+        assert_eq!(error.started(), Started::Yes);
+        assert!(
+            error
+                .to_string()
+                .contains(&format!("exited with code {code}")),
+            "{error}"
+        );
+        assert!(errors.recv().unwrap().is_child_dead());
+        assert_eq!(rpc.join().wait().unwrap().code(), Some(code));
+    }
+}
+
+/// X56: ways to end without unwinding.
+#[test]
+fn ends_without_unwinding() {
+    let _guard = guard();
+    let ends = [
+        (Job::Abort, libc::SIGABRT),
+        (Job::DoublePanic, libc::SIGABRT),
+        (Job::NoMemory, libc::SIGABRT),
+        (Job::KillSelf, libc::SIGKILL),
+    ];
+    for (job, number) in ends {
+        let rpc = WORK
+            .builder()
+            .capture_stderr(10_000)
+            .on_error(|_| ())
+            .spawn()
+            .unwrap();
+        let error = rpc.call(job).wait().unwrap_err();
+        is_dead(&error, Some(number), Started::Yes);
+        rpc.join().wait().unwrap();
+    }
+    let rpc = WORK
+        .builder()
+        .stderr(Stdio::null())
+        .on_error(|_| ())
+        .spawn()
+        .unwrap();
+    let error = rpc.call(Job::Overflow).wait().unwrap_err();
+    let number = error.crash().unwrap().status().signal();
+    assert!(
+        matches!(number, Some(libc::SIGABRT | libc::SIGSEGV)),
+        "{error}"
+    );
+    rpc.join().wait().unwrap();
+}
+
+/// X3: a grandchild holds the link, so its end never comes. Only the exit is
+/// left to tell.
+#[test]
+fn a_grandchild_holds_the_link() {
+    let _guard = guard();
+    for waits in [false, true] {
+        let temp = Temp::new();
+        let gate = temp.gate("gate");
+        let rpc = WORK.builder().on_error(|_| ()).spawn().unwrap();
+        let grandchild: u32 = rpc
+            .call(Job::Grandchild)
+            .wait()
+            .unwrap()
+            .unwrap()
+            .parse()
+            .unwrap();
+        let echo = rpc.call(Job::Echo("finished".into()));
+        let call = rpc.call(Job::Gate(gate.name()));
+        let behind = rpc.call(Job::Arguments);
+        let _open = gate.reached();
+        let pid = rpc.pid().unwrap();
+        let (call, behind) = quickly(|| {
+            if waits {
+                // A thread is blocked in reading when it happens.
+                let waiting = std::thread::spawn(move || call.wait());
+                kill_process(pid);
+                (waiting.join().unwrap(), behind.wait())
+            } else {
+                kill_process(pid);
+                (call.wait(), behind.wait())
+            }
+        });
+        assert!(is_alive(grandchild));
+        is_dead(&call.unwrap_err(), KILLED, Started::Yes);
+        is_dead(&behind.unwrap_err(), KILLED, Started::No);
+        assert_eq!(echo.wait().unwrap(), Ok("finished".into()));
+        quickly(|| rpc.join().wait().unwrap());
+        kill_process(grandchild);
+    }
+}
+
+/// X3: the child closes its link but lives on. Only the end of input is left to
+/// tell, and the child must go.
+#[test]
+fn a_child_that_closes_its_link() {
+    let _guard = guard();
+    let rpc = WORK.builder().on_error(|_| ()).spawn().unwrap();
+    let call = rpc.call(Job::CloseLink);
+    let behind = rpc.call(Job::Arguments);
+    let error = quickly(|| call.wait().unwrap_err());
+    is_dead(&error, KILLED, Started::Yes);
+    assert!(error.to_string().contains("closed the link"), "{error}");
+    is_dead(&behind.wait().unwrap_err(), KILLED, Started::No);
+    rpc.join().wait().unwrap();
+}
+
+/// X4, X48: an answer that was finished is not lost with the process.
+#[test]
+fn answer_and_exit() {
+    let _guard = guard();
+    for n in 0..rounds(200) {
+        let rpc = WORK.builder().on_error(|_| ()).spawn().unwrap();
+        let calls: Vec<_> = (0..5)
+            .map(|_| rpc.call(Job::Echo("finished".into())))
+            .collect();
+        let last = match n % 4 {
+            0 => rpc.call(Job::Exit(0)),
+            1 => rpc.call(Job::KillSelf),
+            2 => rpc.call(Job::ExitSoon(3)),
+            _ => rpc.call(Job::Abort),
+        };
+        if n % 3 == 0 {
+            // Nobody looks before it is over.
+            until(|| !is_alive(rpc.pid().unwrap()));
+        }
+        for call in calls {
+            assert_eq!(call.wait().unwrap(), Ok("finished".into()));
+        }
+        let outcome = last.wait();
+        assert!(n % 4 == 2 || outcome.unwrap_err().is_child_dead());
+        rpc.join().wait().unwrap();
+    }
+}
+
+/// X48.
+#[test]
+fn a_large_answer_and_exit() {
+    let _guard = guard();
+    for _ in 0..rounds(10) {
+        let rpc = WORK.builder().on_error(|_| ()).spawn().unwrap();
+        let large = rpc.call(Job::Make(10 << 20));
+        let exit = rpc.call(Job::Exit(0));
+        assert_eq!(large.wait().unwrap().unwrap().len(), 10 << 20);
+        assert!(exit.wait().unwrap_err().is_child_dead());
+        rpc.join().wait().unwrap();
+    }
+}
+
+/// G3 for events.
+#[test]
+fn events_and_exit() {
+    let _guard = guard();
+    for n in 0..rounds(40) {
+        let (rpc, events) = WORK.builder().on_error(|_| ()).spawn_with_events().unwrap();
+        let end = if n % 2 == 0 {
+            Job::KillSelf
+        } else {
+            Job::Exit(1)
+        };
+        let call = rpc.call(both(Job::Events(0, 100), end));
+        assert!(call.wait().unwrap_err().is_child_dead());
+        let events: Vec<_> = events.into_iter().map(Result::unwrap).collect();
+        assert_eq!(events, (0..100).collect::<Vec<_>>());
+        rpc.join().wait().unwrap();
+    }
+}
+
+/// X16: no two calls share an error, and each is its own.
+#[test]
+fn errors_are_per_call() {
+    let _guard = guard();
+    let rpc = WORK.builder().on_error(|_| ()).spawn().unwrap();
+    let (one, two, three) = (
+        rpc.call(Job::KillSelf),
+        rpc.call(Job::Arguments),
+        rpc.call(Job::Arguments),
+    );
+    let errors = [one, two, three].map(|call| call.wait().unwrap_err());
+    assert_eq!(errors[0].started(), Started::Yes);
+    assert_eq!(errors[1].started(), Started::No);
+    assert_eq!(errors[2].started(), Started::No);
+    rpc.join().wait().unwrap();
+}
+
+/// X26: then nobody can say how a child ended, and nothing hangs.
+#[test]
+fn sigchld_is_ignored() {
+    alone("death::sigchld_is_ignored", || {
+        // SAFETY: ignoring a signal runs no code.
+        unsafe { signal(Signal::SIGCHLD, SigHandler::SigIgn) }.unwrap();
+        let _guard = guard();
+        foreign_reaper();
+    });
+}
+
+/// X27: the same with somebody who reaps whatever there is.
+#[test]
+fn somebody_else_reaps() {
+    alone("death::somebody_else_reaps", || {
+        std::thread::spawn(|| {
+            loop {
+                let _ = nix::sys::wait::waitpid(None::<nix::unistd::Pid>, None);
+                std::thread::yield_now();
+            }
+        });
+        let _guard = guard();
+        for _ in 0..20 {
+            foreign_reaper();
+        }
+    });
+}
+
+fn foreign_reaper() {
+    let rpc = TEXT.spawn().unwrap();
+    assert_eq!(rpc.call("a").wait().unwrap(), "a");
+    let status = quickly(|| rpc.join().wait().unwrap());
+    assert!(
+        matches!(status, ExitStatus::Unknown | ExitStatus::Code(0)),
+        "{status}"
+    );
+
+    let rpc = WORK.builder().on_error(|_| ()).spawn().unwrap();
+    let (fatal, behind) = (rpc.call(Job::KillSelf), rpc.call(Job::Arguments));
+    let error = quickly(|| fatal.wait().unwrap_err());
+    let status = error.crash().unwrap().status();
+    assert!(
+        matches!(status, ExitStatus::Unknown) || status.signal() == KILLED,
+        "{error}"
+    );
+    assert_eq!(error.started(), Started::Yes);
+    assert_eq!(behind.wait().unwrap_err().started(), Started::No);
+    rpc.join().wait().unwrap();
+
+    let rpc = WORK.builder().on_error(|_| ()).spawn().unwrap();
+    rpc.ready().wait().unwrap();
+    rpc.kill();
+    quickly(|| rpc.join().wait().unwrap());
+}
+
+/// X28: whoever has been reaped is not signalled, whatever has its number now.
+#[test]
+fn kill_after_the_end() {
+    let _guard = guard();
+    let rpc = WORK.builder().on_error(|_| ()).spawn().unwrap();
+    let clone = rpc.clone();
+    assert!(rpc.call(Job::Exit(3)).wait().is_err());
+    let join = rpc.join();
+    assert_eq!(join.wait().unwrap().code(), Some(3));
+    clone.kill();
+    assert_eq!(clone.join().wait().unwrap().code(), Some(3));
+}
+
+/// X46: more than a pipe holds, in one line; the tail is kept.
+#[test]
+fn stderr_is_captured() {
+    let _guard = guard();
+    let rpc = WORK
+        .builder()
+        .capture_stderr(100)
+        .on_error(|_| ())
+        .spawn()
+        .unwrap();
+    let text = "e".repeat(1 << 20);
+    assert_eq!(
+        rpc.call(Job::Complain(text)).wait().unwrap(),
+        Ok("done".into())
+    );
+    for n in 0..1000 {
+        rpc.call(Job::Complain(format!("line {n}")))
+            .wait()
+            .unwrap()
+            .unwrap();
+    }
+    let error = rpc
+        .call(both(Job::Complain("the last words".into()), Job::Abort))
+        .wait()
+        .unwrap_err();
+    let tail = error.crash().unwrap().stderr_tail();
+    assert_eq!(tail.len(), 100);
+    assert!(tail.ends_with(b"line 999\nthe last words\n"), "{error}");
+    assert!(error.to_string().contains("the last words"), "{error}");
+    rpc.join().wait().unwrap();
+}
+
+/// X46: nobody reads stderr any more.
+#[test]
+fn stderr_is_closed() {
+    let _guard = guard();
+    let (ours, theirs) = UnixStream::pair().unwrap();
+    drop(ours);
+    let rpc = WORK
+        .builder()
+        .stderr(OwnedFd::from(theirs))
+        .on_error(|_| ())
+        .spawn()
+        .unwrap();
+    let error = rpc.call(Job::Panic("unheard".into())).wait().unwrap_err();
+    assert!(error.is_panic(), "{error}");
+    assert_eq!(
+        rpc.call(Job::Echo("on".into())).wait().unwrap(),
+        Ok("on".into())
+    );
+    rpc.join().wait().unwrap();
+}
+
+/// A panic's own words are in the error, the rest of stderr in the report.
+#[test]
+fn a_report_names_worker_and_process() {
+    let _guard = guard();
+    let rpc = WORK.builder().on_error(|_| ()).spawn().unwrap();
+    let pid = rpc.pid().unwrap();
+    let error = rpc.call(Job::KillSelf).wait().unwrap_err();
+    let crash = error.crash().unwrap();
+    assert!(crash.worker().ends_with("::WORK"));
+    assert_eq!(crash.pid(), Some(pid));
+    assert!(crash.stderr_tail().is_empty());
+    let text = error.to_string();
+    assert!(
+        text.contains("SIGKILL") && text.contains(&pid.to_string()),
+        "{text}"
+    );
+    rpc.join().wait().unwrap();
+}
+
+/// X51: told to end, then killed, in bounded time, whatever the child does.
+#[test]
+fn join_within() {
+    let _guard = guard();
+    let temp = Temp::new();
+    // A call that never ends, which `SIGTERM` ends.
+    let gate = temp.gate("one");
+    let rpc = WORK.builder().on_error(|_| ()).spawn().unwrap();
+    let call = rpc.call(Job::Gate(gate.name()));
+    let open = gate.reached();
+    let status = quickly(|| rpc.join().within(Duration::from_millis(10)).wait().unwrap());
+    assert_eq!(status.signal(), Some(libc::SIGTERM));
+    is_dead(&call.wait().unwrap_err(), Some(libc::SIGTERM), Started::Yes);
+    drop(open);
+
+    // One that ignores it.
+    let rpc = WORK.builder().on_error(|_| ()).spawn().unwrap();
+    let call = rpc.call(both(Job::IgnoreTerm, Job::Spin));
+    rpc.ready().wait().unwrap();
+    let status = quickly(|| rpc.join().within(Duration::from_millis(10)).wait().unwrap());
+    assert!(
+        matches!(status.signal(), Some(libc::SIGTERM | libc::SIGKILL)),
+        "{status}"
+    );
+    assert!(call.wait().unwrap_err().is_child_dead());
+
+    // One that is stopped: only `SIGKILL` reaches it.
+    let rpc = WORK.builder().on_error(|_| ()).spawn().unwrap();
+    let call = rpc.call(Job::Stop);
+    until(|| stat(rpc.pid().unwrap()).is_some_and(|(state, _)| state == 'T'));
+    let status = quickly(|| rpc.join().within(Duration::ZERO).wait().unwrap());
+    assert_eq!(status.signal(), KILLED);
+    assert!(call.wait().unwrap_err().is_child_dead());
+
+    // One that ends in time is left alone.
+    let rpc = TEXT.spawn().unwrap();
+    assert!(
+        rpc.join()
+            .within(limit(Duration::from_secs(30)))
+            .wait()
+            .unwrap()
+            .success()
+    );
+    // A time that no clock reaches.
+    let rpc = TEXT.builder().hello_timeout(Duration::MAX).spawn().unwrap();
+    assert!(rpc.join().within(Duration::MAX).wait().unwrap().success());
+}
+
+// --- the parent dies ---
+
+/// X49: what a process in the middle does, which is then killed. It says the
+/// ids of its children.
+fn middle(at_once: bool, gate: &str) -> ! {
+    let builder = WORK.builder().on_event(|_| ());
+    let builder = if at_once {
+        builder.exit_with_parent()
+    } else {
+        builder
+    };
+    let rpc = builder.spawn().unwrap();
+    rpc.ready().wait().unwrap();
+    println!("child {}", rpc.pid().unwrap());
+    let busy = rpc.call(if at_once {
+        Job::Spin
+    } else {
+        Job::Gate(gate.to_owned())
+    });
+    let _ = busy.wait();
+    unreachable!("it is killed before");
+}
+
+const MIDDLE: &str = "OFFSPRING_TEST_MIDDLE";
+
+#[test]
+fn the_parent_is_killed() {
+    if let Ok(way) = std::env::var(MIDDLE) {
+        let (way, gate) = way.split_once(' ').unwrap();
+        middle(way == "at-once", gate);
+    }
+    let _guard = guard();
+    for way in ["at-once", "after-the-call"] {
+        let temp = Temp::new();
+        let gate = temp.gate("gate");
+        let mut middle = std::process::Command::new(std::env::current_exe().unwrap())
+            .args(["death::the_parent_is_killed", "--exact", "--nocapture"])
+            .env(MIDDLE, format!("{way} {}", gate.name()))
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let lines = std::io::BufRead::lines(std::io::BufReader::new(middle.stdout.take().unwrap()));
+        let child = lines
+            .map_while(Result::ok)
+            .find_map(|line| line.split_once("child ")?.1.parse::<u32>().ok())
+            .unwrap();
+        let open = (way == "after-the-call").then(|| gate.reached());
+        middle.kill().unwrap();
+        middle.wait().unwrap();
+        if way == "after-the-call" {
+            assert!(is_alive(child), "it finishes its call");
+        }
+        drop(open);
+        quickly(|| until(|| !is_alive(child)));
+    }
+}

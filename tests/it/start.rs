@@ -1,0 +1,527 @@
+//! Starting a child, in every way there is, and in the ways there are not.
+
+use std::io::{Read, Write};
+use std::os::unix::net::UnixStream;
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+use offspring::{Error, Events, Octets, Started, worker};
+
+use crate::common::*;
+use crate::work::{Job, WORK};
+
+mod peers {
+    use super::*;
+
+    worker!(pub(crate) TEXTS: fn(String) -> String = |text: String| text, name = "it::peer");
+    pub(crate) mod other_format {
+        use super::*;
+        worker!(pub(crate) TEXTS: fn(String) -> String = |text: String| text, name = "it::peer", serialiser = Json);
+    }
+    worker!(pub(crate) OTHER: fn(String) -> String = |text: String| text, name = "it::other");
+}
+use peers::{OTHER, TEXTS, other_format};
+
+/// In a process that was started to be another program.
+pub(crate) fn serve_if_asked() {
+    let arguments: Vec<_> = std::env::args().collect();
+    if arguments.get(1).map(String::as_str) != Some("--serve") {
+        return;
+    }
+    match arguments[2].as_str() {
+        "work" => WORK.serve(),
+        "texts" => TEXTS.serve(),
+        "json" => other_format::TEXTS.serve(),
+        "other" => OTHER.serve(),
+        "panics" => crate::death::TEXT_PANICS.serve(),
+        "state" => STATEFUL.serve(),
+        "noise" => {
+            std::io::stdout().write_all(&[b'#'; 1 << 20]).unwrap();
+            WORK.serve()
+        }
+        // As `sleep` would, but without a process to find.
+        "silence" => loop {
+            std::thread::park();
+        },
+        "leave" => std::process::exit(0),
+        other => panic!("nobody serves {other}"),
+    }
+}
+
+fn echo(text: &str) -> Job {
+    Job::Echo(text.into())
+}
+
+#[test]
+fn the_program_itself() {
+    let _guard = guard();
+    let rpc = WORK.spawn().unwrap();
+    assert_eq!(rpc.call(echo("so")).wait().unwrap(), Ok("so".into()));
+    assert_ne!(rpc.pid(), Some(std::process::id()));
+    assert!(rpc.join().wait().unwrap().success());
+}
+
+#[test]
+fn another_program() {
+    let _guard = guard();
+    let rpc = WORK.program(serving("work")).spawn().unwrap();
+    assert_eq!(rpc.call(echo("so")).wait().unwrap(), Ok("so".into()));
+    let arguments = rpc.call(Job::Arguments).wait().unwrap().unwrap();
+    assert!(arguments.ends_with("--serve work"), "{arguments}");
+    assert!(rpc.join().wait().unwrap().success());
+}
+
+#[test]
+fn a_command_over_stdin_and_stdout() {
+    let _guard = guard();
+    let mut shell = Command::new("sh");
+    let own = std::env::current_exe().unwrap();
+    shell
+        .args(["-c", "cat | \"$0\" --serve work | cat"])
+        .arg(own);
+    let rpc = WORK.command(shell).spawn().unwrap();
+    assert_eq!(rpc.call(echo("far")).wait().unwrap(), Ok("far".into()));
+    // What it prints goes elsewhere.
+    rpc.call(Job::Print("hello".into()))
+        .wait()
+        .unwrap()
+        .unwrap();
+    assert_eq!(rpc.call(Job::ReadStdin).wait().unwrap(), Ok(String::new()));
+    assert_eq!(rpc.call(echo("still")).wait().unwrap(), Ok("still".into()));
+    assert!(rpc.join().wait().unwrap().success());
+}
+
+#[test]
+fn a_ready_socket() {
+    let _guard = guard();
+    let (ours, theirs) = UnixStream::pair().unwrap();
+    let mut child = serving("work")
+        .stdin(std::os::fd::OwnedFd::from(theirs.try_clone().unwrap()))
+        .stdout(std::os::fd::OwnedFd::from(theirs))
+        .spawn()
+        .unwrap();
+    let rpc = WORK.builder().socket(ours).spawn().unwrap();
+    assert_eq!(rpc.pid(), None);
+    assert_eq!(rpc.call(echo("so")).wait().unwrap(), Ok("so".into()));
+    rpc.join().wait().unwrap();
+    assert!(child.wait().unwrap().success());
+}
+
+#[test]
+fn a_ready_pair_of_pipes() {
+    let _guard = guard();
+    let mut child = serving("work")
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let (stdin, stdout) = (child.stdin.take().unwrap(), child.stdout.take().unwrap());
+    let rpc = WORK.builder().descriptors(stdout, stdin).spawn().unwrap();
+    let big = "y".repeat(1 << 20);
+    assert_eq!(rpc.call(echo(&big)).wait().unwrap(), Ok(big));
+    rpc.join().wait().unwrap();
+    assert!(child.wait().unwrap().success());
+}
+
+#[test]
+fn environment_and_directory() {
+    let _guard = guard();
+    let temp = Temp::new();
+    let directory = std::fs::canonicalize(temp.path(".")).unwrap();
+    let rpc = WORK
+        .builder()
+        .env("OFFSPRING_IT", "7")
+        .env("GONE", "1")
+        .env_remove("GONE")
+        .current_dir(&directory)
+        .spawn()
+        .unwrap();
+    let env = |name: &str| rpc.call(Job::Env(name.into())).wait().unwrap();
+    assert_eq!(env("OFFSPRING_IT"), Ok("7".into()));
+    assert!(env("GONE").is_err());
+    assert!(env("PATH").is_ok());
+    assert_eq!(
+        rpc.call(Job::Dir).wait().unwrap(),
+        Ok(directory.display().to_string())
+    );
+    rpc.join().wait().unwrap();
+
+    let rpc = WORK.builder().env_clear().env("ONLY", "x").spawn().unwrap();
+    assert!(rpc.call(Job::Env("PATH".into())).wait().unwrap().is_err());
+    assert_eq!(
+        rpc.call(Job::Env("ONLY".into())).wait().unwrap(),
+        Ok("x".into())
+    );
+    rpc.join().wait().unwrap();
+}
+
+/// G8.
+#[test]
+fn printing_and_reading_harm_nothing() {
+    let _guard = guard();
+    let (mut ours, theirs) = UnixStream::pair().unwrap();
+    let rpc = WORK
+        .builder()
+        .stdout(std::os::fd::OwnedFd::from(theirs))
+        .spawn()
+        .unwrap();
+    for n in 0..20 {
+        let print = rpc.call(Job::Print(format!("line {n}")));
+        let read = rpc.call(Job::ReadStdin);
+        print.wait().unwrap().unwrap();
+        assert_eq!(read.wait().unwrap(), Ok(String::new()));
+    }
+    rpc.join().wait().unwrap();
+    let mut printed = String::new();
+    ours.read_to_string(&mut printed).unwrap();
+    assert_eq!(printed.lines().count(), 20);
+}
+
+#[test]
+fn stdin_is_the_users() {
+    let _guard = guard();
+    let (mut ours, theirs) = UnixStream::pair().unwrap();
+    ours.write_all(b"for the worker").unwrap();
+    drop(ours);
+    let rpc = WORK.builder().stdin(theirs).spawn().unwrap();
+    assert_eq!(
+        rpc.call(Job::ReadStdin).wait().unwrap(),
+        Ok("for the worker".into())
+    );
+    rpc.join().wait().unwrap();
+}
+
+#[test]
+fn names_are_seen_from_outside() {
+    let _guard = guard();
+    let rpc = WORK.spawn().unwrap();
+    rpc.ready().wait().unwrap();
+    let line = std::fs::read_to_string(format!("/proc/{}/cmdline", rpc.pid().unwrap())).unwrap();
+    let name = line.split('\0').next().unwrap();
+    assert!(
+        name.ends_with(&format!("::WORK of {}", std::process::id())),
+        "{name}"
+    );
+    assert_eq!(rpc.call(Job::ThreadName).wait().unwrap(), Ok("WORK".into()));
+    rpc.join().wait().unwrap();
+}
+
+/// What a child that was never right must look like to its callers.
+#[track_caller]
+fn is_wrong(error: &Error, words: &[&str]) {
+    let text = error.to_string();
+    assert!(error.is_handshake(), "{text}");
+    assert!(!error.is_child_dead() && !error.is_start(), "{text}");
+    assert_eq!(error.started(), Started::No);
+    for word in words {
+        assert!(text.contains(word), "no {word:?} in: {text}");
+    }
+}
+
+/// X11. A program that ends at once, one that echoes, one that never speaks.
+#[test]
+fn wrong_programs() {
+    let _guard = guard();
+    let texts = |program: &str| TEXTS.program(Command::new(program));
+    let error = quickly(|| texts("true").spawn().unwrap().call("x").wait().unwrap_err());
+    is_wrong(
+        &error,
+        &["hello", "offspring::init()", "exited with code 0"],
+    );
+
+    let error = quickly(|| {
+        texts("false")
+            .spawn()
+            .unwrap()
+            .call("x")
+            .wait()
+            .unwrap_err()
+    });
+    is_wrong(&error, &["exited with code 1"]);
+
+    // Its stdout is no link in `program`; as a command it sends back what it gets.
+    let error = quickly(|| {
+        TEXTS
+            .command(Command::new("cat"))
+            .spawn()
+            .unwrap()
+            .call("x")
+            .wait()
+            .unwrap_err()
+    });
+    is_wrong(&error, &["cat"]);
+
+    let rpc = TEXTS
+        .program(serving("silence"))
+        .hello_timeout(Duration::from_millis(50))
+        .spawn()
+        .unwrap();
+    let (one, two) = (rpc.call("x"), rpc.call("y"));
+    let error = quickly(|| one.wait().unwrap_err());
+    is_wrong(&error, &["no hello", "50ms", "offspring::init()"]);
+    is_wrong(&two.wait().unwrap_err(), &["no hello"]);
+    is_wrong(&rpc.call("z").wait().unwrap_err(), &["no hello"]);
+    is_wrong(&rpc.ready().wait().unwrap_err(), &["no hello"]);
+    is_wrong(&rpc.join().wait().unwrap_err(), &["no hello"]);
+}
+
+/// X19.
+#[test]
+fn a_program_that_is_not_there() {
+    let _guard = guard();
+    let start = Instant::now();
+    let error = TEXTS
+        .program(Command::new("/no/such/program"))
+        .hello_timeout(Duration::from_secs(3600))
+        .spawn()
+        .unwrap_err();
+    assert!(start.elapsed() < soon());
+    assert!(error.is_start(), "{error}");
+    let text = error.to_string();
+    assert!(
+        text.contains("/no/such/program") && text.contains("No such file"),
+        "{text}"
+    );
+    let error = WORK
+        .builder()
+        .current_dir("/no/such/place")
+        .spawn()
+        .unwrap_err();
+    assert!(error.is_start(), "{error}");
+}
+
+#[test]
+fn a_worker_of_another_name_or_format() {
+    let _guard = guard();
+    let error = TEXTS
+        .program(serving("other"))
+        .spawn()
+        .unwrap()
+        .call("x")
+        .wait()
+        .unwrap_err();
+    is_wrong(&error, &["worker", "it::other", "it::peer"]);
+    let error = TEXTS
+        .program(serving("json"))
+        .spawn()
+        .unwrap()
+        .call("x")
+        .wait()
+        .unwrap_err();
+    is_wrong(
+        &error,
+        &[
+            "serialiser",
+            "test-json",
+            <Octets as offspring::Format>::NAME,
+        ],
+    );
+}
+
+/// Both were declared as `it::peer`, so nobody knows which is meant.
+#[test]
+fn two_workers_of_one_name() {
+    let _guard = guard();
+    let error = TEXTS.spawn().unwrap().call("x").wait().unwrap_err();
+    is_wrong(&error, &["two workers", "it::peer", "start.rs"]);
+}
+
+/// A hello as the protocol has it: kind 15, role, version, strings.
+fn hello(role: u8, version: u8, strings: &[&str]) -> Vec<u8> {
+    let mut payload = vec![role, version];
+    for text in strings {
+        payload.push(text.len() as u8);
+        payload.extend_from_slice(text.as_bytes());
+    }
+    let mut frame = 0xf0ff_5942_u32.to_be_bytes().to_vec();
+    frame.extend((payload.len() as u32).to_be_bytes());
+    frame.extend(payload);
+    frame
+}
+
+/// A peer that says this, and nothing else.
+fn peer(says: &[u8]) -> Error {
+    let (ours, mut theirs) = UnixStream::pair().unwrap();
+    let rpc = TEXTS.builder().socket(ours).spawn().unwrap();
+    theirs.write_all(says).unwrap();
+    let error = quickly(|| rpc.call("x").wait().unwrap_err());
+    assert!(rpc.join().wait().is_err());
+    error
+}
+
+#[test]
+fn wrong_hellos() {
+    let _guard = guard();
+    is_wrong(&peer(&hello(b'C', 2, &[])), &["version 2", "1"]);
+    is_wrong(&peer(&hello(b'P', 1, &[])), &["cat"]);
+    is_wrong(
+        &peer(&hello(b'C', 1, &["error", "out of order"])),
+        &["out of order"],
+    );
+    is_wrong(
+        &peer(&hello(b'C', 1, &["worker", "else"])),
+        &["else", "it::peer"],
+    );
+    is_wrong(
+        &peer(b"Welcome to this host!\n"),
+        &["Welcome to this host!"],
+    );
+    is_wrong(&peer(&[0; 16]), &["instead of a hello"]);
+    is_wrong(&peer(&hello(b'X', 1, &[])), &["role"]);
+}
+
+/// X45.
+#[test]
+fn a_megabyte_before_hello() {
+    let _guard = guard();
+    let rpc = WORK
+        .command(serving("noise"))
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    let error = quickly(|| rpc.call(Job::Arguments).wait().unwrap_err());
+    is_wrong(&error, &["instead of a hello", "####"]);
+    drop(rpc);
+
+    // On stderr it does no harm.
+    let mut shell = Command::new("sh");
+    shell
+        .args([
+            "-c",
+            "head -c 1000000 /dev/zero >&2; exec \"$0\" --serve work",
+        ])
+        .arg(std::env::current_exe().unwrap());
+    let rpc = WORK.command(shell).capture_stderr(10).spawn().unwrap();
+    assert_eq!(rpc.call(echo("so")).wait().unwrap(), Ok("so".into()));
+    rpc.join().wait().unwrap();
+}
+
+// --- init ---
+
+worker!(
+    pub(crate) STATEFUL: fn(String) -> String = |state: &mut Vec<String>, text: String, events: &Events<String>| {
+        state.push(text);
+        events.send(state.len().to_string()).unwrap();
+        state.join(",")
+    },
+    events = String,
+    init(String, String) = |how: String, gate: String, events: &Events<String>| {
+        events.send(format!("init {how}")).unwrap();
+        match how.as_str() {
+            "fail" => Err("it would not".to_owned()),
+            "panic" => panic!("in init"),
+            "exit" => std::process::exit(7),
+            "wait" => {
+                wait_at(gate);
+                Ok(vec!["late".into()])
+            }
+            how => Ok(vec![how.to_owned()]),
+        }
+    }
+);
+
+#[test]
+fn init_makes_the_state() {
+    let _guard = guard();
+    let (rpc, events) = STATEFUL.init("a", "").spawn_with_events().unwrap();
+    assert_eq!(rpc.call("b").wait().unwrap(), "a,b");
+    assert_eq!(rpc.call("c").wait().unwrap(), "a,b,c");
+    rpc.join().wait().unwrap();
+    let events: Vec<_> = events.into_iter().map(Result::unwrap).collect();
+    assert_eq!(events, ["init a", "2", "3"]);
+}
+
+#[test]
+fn init_may_take_longer_than_hello() {
+    let _guard = guard();
+    let temp = Temp::new();
+    let gate = temp.gate("gate");
+    let rpc = STATEFUL
+        .init("wait", gate.name().as_str())
+        .hello_timeout(Duration::from_secs(5))
+        .on_event(|_| ())
+        .spawn()
+        .unwrap();
+    let mut ready = rpc.ready();
+    let inside = gate.reached();
+    assert!(ready.wait_timeout(Duration::ZERO).unwrap_err().is_timeout());
+    drop(inside);
+    ready.wait().unwrap();
+    assert_eq!(rpc.call("b").wait().unwrap(), "late,b");
+    rpc.join().wait().unwrap();
+}
+
+#[test]
+fn init_that_fails() {
+    let _guard = guard();
+    for (how, words) in [("fail", "it would not"), ("panic", "in init")] {
+        let rpc = STATEFUL
+            .init(how, "")
+            .stderr(Stdio::null())
+            .on_event(|_| ())
+            .spawn()
+            .unwrap();
+        let (one, two) = (rpc.call("x"), rpc.call("y"));
+        for error in [
+            one.wait().unwrap_err(),
+            two.wait().unwrap_err(),
+            rpc.ready().wait().unwrap_err(),
+            rpc.call("z").wait().unwrap_err(),
+        ] {
+            assert!(error.is_init(), "{error}");
+            assert!(error.to_string().contains(words), "{error}");
+            assert_eq!(error.started(), Started::No);
+        }
+        assert!(rpc.join().wait().unwrap_err().is_init());
+    }
+}
+
+#[test]
+fn init_that_exits() {
+    let _guard = guard();
+    let rpc = STATEFUL
+        .init("exit", "")
+        .on_event(|_| ())
+        .on_error(|_| ())
+        .spawn()
+        .unwrap();
+    let error = rpc.call("x").wait().unwrap_err();
+    assert!(error.is_child_dead(), "{error}");
+    assert_eq!(error.crash().unwrap().status().code(), Some(7));
+    assert_eq!(error.started(), Started::No);
+    assert!(rpc.ready().wait().unwrap_err().is_child_dead());
+    assert_eq!(rpc.join().wait().unwrap().code(), Some(7));
+}
+
+#[test]
+fn another_program_has_init_too() {
+    let _guard = guard();
+    let rpc = STATEFUL
+        .init("a", "")
+        .program(serving("state"))
+        .on_event(|_| ())
+        .spawn()
+        .unwrap();
+    assert_eq!(rpc.call("b").wait().unwrap(), "a,b");
+    rpc.join().wait().unwrap();
+}
+
+/// X57: a worker has workers, and they go with it.
+#[test]
+fn nested_workers() {
+    let _guard = guard();
+    let rpc = WORK.on_event(|_| ()).spawn().unwrap();
+    let inner = Job::Nested(Box::new(Job::Nested(Box::new(echo("deep")))));
+    assert_eq!(rpc.call(inner).wait().unwrap(), Ok("deep".into()));
+    let inner: u32 = rpc
+        .call(Job::NestedPid)
+        .wait()
+        .unwrap()
+        .unwrap()
+        .parse()
+        .unwrap();
+    assert!(is_alive(inner));
+    rpc.kill();
+    assert_eq!(rpc.join().wait().unwrap().signal(), Some(9));
+    until(|| !is_alive(inner));
+}

@@ -1,0 +1,143 @@
+//! Many threads and tasks at one child.
+
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::thread;
+use std::time::Duration;
+
+use futures_lite::future::block_on;
+use offspring::worker;
+
+use crate::common::*;
+use crate::work::{Job, WORK};
+
+worker!(TEXT: fn(String) -> String = |text: String| text);
+
+#[test]
+fn eight_threads_at_once() {
+    let _guard = guard();
+    let rpc = TEXT.spawn().unwrap();
+    thread::scope(|scope| {
+        for number in 0..8 {
+            let rpc = rpc.clone();
+            scope.spawn(move || {
+                for n in 0..rounds(2000) {
+                    let text = format!("{number} {n}");
+                    let call = rpc.call(&text);
+                    let answer = match n % 4 {
+                        0 => block_on(call),
+                        1 => {
+                            let mut call = call;
+                            loop {
+                                match call.wait_timeout(Duration::from_micros(50)) {
+                                    Err(error) if error.is_timeout() => {}
+                                    outcome => break outcome,
+                                }
+                            }
+                        }
+                        _ => call.wait(),
+                    };
+                    assert_eq!(answer.unwrap(), text);
+                }
+            });
+        }
+    });
+    assert!(rpc.join().wait().unwrap().success());
+}
+
+#[test]
+fn pipelined_from_many_threads() {
+    let _guard = guard();
+    let rpc = TEXT.builder().max_outstanding(100, 10_000).spawn().unwrap();
+    thread::scope(|scope| {
+        for number in 0..8 {
+            let rpc = &rpc;
+            scope.spawn(move || {
+                for round in 0..rounds(20) {
+                    let texts: Vec<_> = (0..100).map(|n| format!("{number} {round} {n}")).collect();
+                    let calls: Vec<_> = texts.iter().map(|text| rpc.call(text)).collect();
+                    for (call, text) in calls.into_iter().zip(&texts) {
+                        assert_eq!(&call.wait().unwrap(), text);
+                    }
+                }
+            });
+        }
+    });
+    rpc.join().wait().unwrap();
+}
+
+/// Waiting threads that time out, tasks that are dropped, and all the others
+/// still get theirs.
+#[test]
+fn waiters_that_give_up_harm_nobody() {
+    let _guard = guard();
+    let rpc = TEXT.spawn().unwrap();
+    let answered = AtomicU32::new(0);
+    thread::scope(|scope| {
+        for number in 0..6 {
+            let (rpc, answered) = (rpc.clone(), &answered);
+            scope.spawn(move || {
+                for n in 0..rounds(1000) {
+                    let text = n.to_string();
+                    let mut call = rpc.call(&text);
+                    match number {
+                        0 => drop(call),
+                        1 => drop(call.wait_timeout(Duration::from_micros(u64::from(n % 60)))),
+                        2 => drop(block_on(futures_lite::future::poll_once(call))),
+                        _ => {
+                            assert_eq!(call.wait().unwrap(), text);
+                            answered.fetch_add(1, Ordering::Relaxed);
+                        }
+                    }
+                }
+            });
+        }
+    });
+    assert_eq!(answered.into_inner(), 3 * rounds(1000));
+    rpc.join().wait().unwrap();
+}
+
+/// A short-lived thread starts a child, which outlives it (X29).
+#[test]
+fn a_child_outlives_the_thread_that_started_it() {
+    let _guard = guard();
+    for at_once in [false, true] {
+        let builder = move || {
+            let builder = WORK.builder();
+            if at_once {
+                builder.exit_with_parent()
+            } else {
+                builder
+            }
+        };
+        let rpc = thread::spawn(move || builder().spawn().unwrap())
+            .join()
+            .unwrap();
+        assert_eq!(
+            rpc.call(Job::Echo("here".into())).wait().unwrap(),
+            Ok("here".into())
+        );
+        rpc.join().wait().unwrap();
+    }
+}
+
+/// Many children at once, each used by its own thread and by another.
+#[test]
+fn many_children_at_once() {
+    let _guard = guard();
+    let all: Vec<_> = (0..16).map(|_| TEXT.spawn().unwrap()).collect();
+    thread::scope(|scope| {
+        for half in all.chunks(8) {
+            scope.spawn(move || {
+                for n in 0..50 {
+                    let calls: Vec<_> = half.iter().map(|rpc| rpc.call(n.to_string())).collect();
+                    for call in calls {
+                        assert_eq!(call.wait().unwrap(), n.to_string());
+                    }
+                }
+            });
+        }
+    });
+    for rpc in all {
+        rpc.join().wait().unwrap();
+    }
+}

@@ -1,0 +1,176 @@
+//! The workers of the tests.
+
+use std::fs;
+use std::io::Read;
+use std::os::fd::BorrowedFd;
+use std::process::{Command, Stdio};
+
+use nix::sys::signal::{SigHandler, Signal, raise, signal};
+use nix::sys::socket::{Shutdown, shutdown};
+use offspring::{Events, worker};
+use serde::{Deserialize, Serialize};
+
+use crate::common::{Json, append, descriptors, wait_at};
+
+/// What the worker of most tests can be asked to do.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) enum Job {
+    Echo(String),
+    /// So many octets.
+    Make(usize),
+    Len(String),
+    Fail(String),
+    Panic(String),
+    Exit(i32),
+    Abort,
+    KillSelf,
+    Overflow,
+    DoublePanic,
+    NoMemory,
+    Append(String, String),
+    Gate(String),
+    /// First the one, then the other.
+    Both(Box<Job>, Box<Job>),
+    /// Sends these events.
+    Events(u32, u32),
+    Print(String),
+    Complain(String),
+    ReadStdin,
+    Env(String),
+    Dir,
+    Arguments,
+    ThreadName,
+    Descriptors,
+    /// A process of its own that holds the link; its id.
+    Grandchild,
+    CloseLink,
+    IgnoreTerm,
+    Stop,
+    Spin,
+    /// Starts a child of its own that does this.
+    Nested(Box<Job>),
+    /// Starts a child of its own and keeps it; its id.
+    NestedPid,
+    /// Exits in a hook that runs when this thread ends, so after the answer.
+    ExitSoon(i32),
+}
+
+worker!(pub(crate) WORK: fn(Job) -> Result<String, String> = work, events = u32, serialiser = Json);
+
+pub(crate) fn work(job: Job, events: &Events<u32>) -> Result<String, String> {
+    match job {
+        Job::Echo(text) => return Ok(text),
+        Job::Make(octets) => return Ok("x".repeat(octets)),
+        Job::Len(text) => return Ok(text.len().to_string()),
+        Job::Fail(text) => return Err(text),
+        Job::Panic(text) => panic!("{text}"),
+        Job::Exit(code) => std::process::exit(code),
+        Job::Abort => std::process::abort(),
+        Job::KillSelf => raise(Signal::SIGKILL).unwrap(),
+        Job::Overflow => return Ok(overflow(&[0; 1024]).to_string()),
+        Job::DoublePanic => {
+            struct Bomb;
+            impl Drop for Bomb {
+                fn drop(&mut self) {
+                    panic!("the second");
+                }
+            }
+            let _bomb = Bomb;
+            panic!("the first");
+        }
+        Job::NoMemory => std::alloc::handle_alloc_error(std::alloc::Layout::new::<[u8; 1 << 20]>()),
+        Job::Append(path, line) => append(path, &line),
+        Job::Gate(gate) => wait_at(gate),
+        Job::Both(one, two) => {
+            work(*one, events)?;
+            return work(*two, events);
+        }
+        Job::Events(from, to) => (from..to).for_each(|n| events.send(n).unwrap()),
+        Job::Print(text) => println!("{text}"),
+        Job::Complain(text) => eprintln!("{text}"),
+        Job::ReadStdin => {
+            let mut text = String::new();
+            std::io::stdin().read_to_string(&mut text).unwrap();
+            return Ok(text);
+        }
+        Job::Env(name) => return std::env::var(name).map_err(|error| error.to_string()),
+        Job::Dir => return Ok(std::env::current_dir().unwrap().display().to_string()),
+        Job::Arguments => return Ok(std::env::args().collect::<Vec<_>>().join(" ")),
+        Job::ThreadName => {
+            let name = fs::read_to_string("/proc/thread-self/comm").unwrap();
+            return Ok(name.trim().to_owned());
+        }
+        Job::Descriptors => return Ok(serde_json::to_string(&descriptors()).unwrap()),
+        Job::Grandchild => return Ok(grandchild().to_string()),
+        Job::CloseLink => {
+            for (number, target) in descriptors() {
+                if target.starts_with("socket:") {
+                    shutdown(number as i32, Shutdown::Both).unwrap();
+                }
+            }
+            loop {
+                std::thread::park();
+            }
+        }
+        Job::IgnoreTerm => {
+            // SAFETY: ignoring a signal runs no code.
+            unsafe { signal(Signal::SIGTERM, SigHandler::SigIgn) }.unwrap();
+        }
+        Job::Stop => raise(Signal::SIGSTOP).unwrap(),
+        Job::Spin => loop {
+            std::hint::spin_loop();
+        },
+        Job::Nested(job) => {
+            let rpc = WORK
+                .on_event(|_| ())
+                .spawn()
+                .map_err(|error| error.to_string())?;
+            return rpc.call(*job).wait().map_err(|error| error.to_string())?;
+        }
+        Job::NestedPid => {
+            let rpc = WORK
+                .on_event(|_| ())
+                .spawn()
+                .map_err(|error| error.to_string())?;
+            let pid = rpc.pid().unwrap().to_string();
+            rpc.ready().wait().map_err(|error| error.to_string())?;
+            std::mem::forget(rpc);
+            return Ok(pid);
+        }
+        Job::ExitSoon(code) => {
+            std::thread::spawn(move || std::process::exit(code));
+        }
+    }
+    Ok("done".into())
+}
+
+#[inline(never)]
+fn overflow(above: &[u8; 1024]) -> u8 {
+    let mine = std::hint::black_box([above[0].wrapping_add(1); 1024]);
+    if std::hint::black_box(false) {
+        return 0;
+    }
+    overflow(&mine).wrapping_add(mine[7])
+}
+
+/// Starts `sleep` with a copy of the link that is not closed by `exec`.
+fn grandchild() -> u32 {
+    let held: Vec<_> = descriptors()
+        .into_iter()
+        .filter(|(_, target)| target.starts_with("socket:"))
+        .map(|(number, _)| {
+            // SAFETY: it is open, and nobody closes it meanwhile.
+            let link = unsafe { BorrowedFd::borrow_raw(number as i32) };
+            nix::unistd::dup(link).unwrap()
+        })
+        .collect();
+    assert!(!held.is_empty());
+    let child = Command::new("sleep")
+        .arg("10000")
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    child.id()
+}
