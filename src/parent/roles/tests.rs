@@ -66,6 +66,8 @@ struct World {
     at_child: Calls,
     input: Calls,
     done: Calls,
+    /// The leader watches for room.
+    leader_writes: bool,
     full: bool,
     /// So often the socket may still become full.
     fills: u8,
@@ -102,6 +104,7 @@ impl World {
             at_child: 0,
             input: 0,
             done: 0,
+            leader_writes: false,
             full: false,
             fills,
         }
@@ -112,7 +115,7 @@ impl World {
         let needs = Needs {
             readable: true,
             urgent: self.waiters.iter().any(|waiter| asleep(&waiter)),
-            unwritten: self.outbox != 0,
+            unwritten: self.outbox != 0 && !self.leader_writes,
         };
         let orders = self.roles.settle(needs);
         if let Some(heir) = orders.wake.filter(|_| broken != Broken::Wake) {
@@ -142,12 +145,13 @@ impl World {
             blocked.full = true;
             blocked.outbox |= batch;
             blocked.roles.wrote(true);
+            assert_eq!(blocked.take_outbox(), None, "a full socket is tried again");
             results.push((blocked, None));
         }
         if !self.full {
             self.at_child |= batch;
-            self.roles.wrote(false);
-            let more = self.take_outbox();
+            let again = self.roles.wrote(false);
+            let more = if again { self.take_outbox() } else { None };
             results.push((self, more));
         }
         results
@@ -156,10 +160,15 @@ impl World {
     /// What was read reaches those who wait.
     fn absorb(&mut self) {
         self.done |= std::mem::take(&mut self.input);
-        self.roles.leave();
+        self.stop_reading();
         for (index, waiter) in self.waiters.iter_mut().enumerate() {
             waiter.woken |= waiter.at == At::Asleep && self.done & 1 << index != 0;
         }
+    }
+
+    fn stop_reading(&mut self) {
+        self.leader_writes = false;
+        self.roles.leave();
     }
 
     fn go(mut self, index: usize, at: At) -> Self {
@@ -179,6 +188,7 @@ impl World {
             return self.go(index, At::Write(batch, Then::Wait));
         }
         if !self.waiters[index].task && self.roles.lead() {
+            self.leader_writes = self.roles.is_blocked() && self.outbox != 0;
             self.settle(broken);
             return self.go(index, At::Read);
         }
@@ -235,8 +245,11 @@ impl World {
                     });
                 }
             }
-            At::Read if self.input != 0 => {
+            At::Read if self.input != 0 || self.leader_writes && !self.full => {
                 let mut world = self.clone();
+                if self.leader_writes && !self.full {
+                    world.roles.unblock();
+                }
                 world.absorb();
                 sure(world.flush(index, Then::Look, broken));
             }
@@ -252,7 +265,7 @@ impl World {
         let mut slow = |world| next.push((Sort::Slow, world));
         if waiter.at == At::Read && waiter.hasty {
             let mut world = self.clone();
-            world.roles.leave();
+            world.stop_reading();
             slow(world.give_up(index, broken));
         }
         if waiter.at == At::Asleep && !waiter.task {
@@ -367,11 +380,26 @@ impl World {
         if writers > 1 || (writers == 1) != self.roles.writing {
             return Err("there is one writer, or none");
         }
-        if self.outbox != 0 && !(awake || writers > 0 || watches_write || flushing) {
+        if self.outbox != 0
+            && !(awake || writers > 0 || watches_write || flushing || self.leader_writes)
+        {
             return Err("octets will never be written");
         }
         if readers == 0 && !(awake || writers > 0 || watches_read || ticking) && self.started() {
             return Err("input will never be read");
+        }
+        let summoned = |(index, waiter): (usize, &Waiter)| {
+            waiter.at == At::Asleep && waiter.woken && self.done & 1 << index == 0
+        };
+        if self
+            .waiters
+            .iter()
+            .enumerate()
+            .filter(|waiter| summoned(*waiter))
+            .count()
+            > 1
+        {
+            return Err("one heir is woken at a time");
         }
         if let Some(heir) = self.roles.heir {
             let heir = self.waiters[heir as usize];

@@ -183,7 +183,25 @@ fn a_call_that_a_callback_polled_can_be_waited_for_elsewhere() {
 }
 
 #[test]
-fn what_comes_back_after_the_end_is_not_kept() {
+fn what_a_writer_brings_back_after_the_end_is_not_kept() {
+    let driver = driver(10);
+    driver.wire.set(|state| state.full = true);
+    let id = call(&driver, "in hand").unwrap();
+    let mut core = driver.lock();
+    core.roles.unblock();
+    assert!(core.roles.write());
+    let batch = core.caller.take_outbox();
+    drop(core);
+    driver.wire.set(|state| state.ended = true);
+    let error = wait(&driver, id).unwrap_err();
+    assert_eq!(error.started(), Started::Unknown);
+    driver.change(|core| core.wrote(0, batch, &Ok(None)));
+    assert_eq!(driver.lock().caller.unwritten(), 0);
+    assert!(!driver.wire.set(|state| state.watches.write));
+}
+
+#[test]
+fn what_is_unwritten_at_the_end_is_not_kept() {
     let driver = driver(10);
     driver.wire.set(|state| state.full = true);
     let id = call(&driver, "never written").unwrap();
