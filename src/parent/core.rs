@@ -15,7 +15,6 @@
 //!   helper shuts the socket, and readers find the end behind what was written.
 //! * The stream ends, but it does not exit: it is killed after [`GRACE`].
 
-use std::task::Waker;
 use std::thread::ThreadId;
 use std::time::{Duration, Instant};
 
@@ -23,6 +22,7 @@ use super::delivery::{Delivery, Item};
 use super::driver::Want;
 use super::life::{Ending, Life};
 use super::roles::{Needs, Orders, Roles, Ticket};
+use super::waiting::{Callback, Errands, Waiting, Waking};
 use crate::error::{Error, ExitStatus};
 use crate::protocol::{Caller, Failure, Hello, Notice, Outbox, Outcome, Payload, Reader};
 use crate::spin::Spin;
@@ -33,37 +33,6 @@ pub(super) const GRACE: Duration = Duration::from_millis(250);
 
 /// From so many octets on, a writer that waits anyway sleeps in the kernel.
 const MUCH: usize = 32 << 10;
-
-/// Somebody to wake.
-#[derive(Debug)]
-pub(crate) enum Waking {
-    Thread(Thread),
-    Task(Waker),
-}
-
-impl Waking {
-    pub(crate) fn wake(self) {
-        match self {
-            Self::Thread(thread) => thread.unpark(),
-            Self::Task(waker) => waker.wake(),
-        }
-    }
-
-    fn is_task(&self) -> bool {
-        matches!(self, Self::Task(_))
-    }
-
-    fn is_same(&self, other: &Self) -> bool {
-        match (self, other) {
-            (Self::Thread(one), Self::Thread(two)) => one.id() == two.id(),
-            (Self::Task(one), Self::Task(two)) => one.will_wake(two),
-            _ => false,
-        }
-    }
-}
-
-/// What is called with the outcome of a call.
-pub(crate) type Callback = Box<dyn FnOnce(Result<Payload, Error>) + Send>;
 
 /// What becomes of the outcome of a call.
 #[derive(Default)]
@@ -115,13 +84,8 @@ pub(crate) struct Core {
     /// `None` while somebody reads.
     reader: Option<Reading>,
     notices: Vec<Notice>,
-    woken: Vec<Waking>,
-    /// Who waits for anything but a call.
-    changes: Vec<Waking>,
-    parked: Vec<(Ticket, Thread)>,
-    tickets: Ticket,
-    /// How many tasks wait, and how many callbacks.
-    tasks: usize,
+    waiting: Waiting,
+    /// How many calls are done for callbacks.
     callbacks: usize,
     /// The leader watches for room.
     leader_writes: bool,
@@ -146,11 +110,7 @@ impl Core {
             delivery,
             reader: Some(reading),
             notices: Vec::new(),
-            woken: Vec::new(),
-            changes: Vec::new(),
-            parked: Vec::new(),
-            tickets: 0,
-            tasks: 0,
+            waiting: Waiting::default(),
             callbacks: 0,
             leader_writes: false,
             look_at: None,
@@ -182,7 +142,8 @@ impl Core {
     }
 
     pub(super) fn settle(&mut self) -> Orders {
-        let nobody_reads = self.tasks > 0 || self.callbacks > 0 || self.delivery.wants_events();
+        let nobody_reads =
+            self.waiting.has_tasks() || self.callbacks > 0 || self.delivery.wants_events();
         let needs = Needs {
             readable: self.may_read(),
             urgent: nobody_reads || self.life.is_urgent(),
@@ -190,72 +151,53 @@ impl Core {
         };
         let orders = self.roles.settle(needs);
         if let Some(heir) = orders.wake {
-            let thread = self.parked.iter().find(|(ticket, _)| *ticket == heir);
-            self.woken
-                .extend(thread.map(|(_, thread)| Waking::Thread(thread.clone())));
+            self.waiting.wake_parked(heir);
         }
         orders
     }
 
     /// This thread goes to sleep, and would lead if it was asked to.
     pub(super) fn park(&mut self, thread: Thread) -> Ticket {
-        self.tickets += 1;
-        self.parked.push((self.tickets, thread));
-        self.roles.park(self.tickets);
-        self.tickets
+        let ticket = self.waiting.park(thread);
+        self.roles.park(ticket);
+        ticket
     }
 
     pub(super) fn unpark(&mut self, ticket: Ticket) {
-        self.parked.retain(|(parked, _)| *parked != ticket);
+        self.waiting.unpark(ticket);
         self.roles.unpark(ticket);
     }
 
     // --- who is woken ---
 
-    pub(super) fn take_woken(&mut self) -> Vec<Waking> {
-        std::mem::take(&mut self.woken)
+    pub(super) fn take_errands(&mut self) -> Errands {
+        self.waiting.take_errands()
     }
 
     /// This one is to be woken when what it wants may have come.
     pub(super) fn enlist(&mut self, want: Want, waking: Waking) {
         let nested = self.delivery.is_running_here();
-        self.tasks += usize::from(waking.is_task());
-        let old = match want {
+        match want {
             Want::Call(id) => match self.caller.waiter(id) {
                 Some(waiter) => {
                     waiter.nested = nested;
-                    waiter.waking.replace(waking)
+                    self.waiting.enlist(&mut waiter.waking, waking);
                 }
-                None => Some(waking),
+                None => debug_assert!(false, "only who holds a call waits for it"),
             },
-            Want::Change => {
-                let same = self.changes.iter().position(|known| known.is_same(&waking));
-                let old = same.map(|index| self.changes.swap_remove(index));
-                self.changes.push(waking);
-                old
-            }
-        };
-        self.discount(old.as_ref());
-    }
-
-    fn discount(&mut self, waking: Option<&Waking>) {
-        self.tasks -= usize::from(waking.is_some_and(Waking::is_task));
+            Want::Change => self.waiting.enlist_for_change(waking),
+        }
     }
 
     /// Wakes whoever waits for anything but a call.
     pub(super) fn wake_changes(&mut self) {
-        let changes = std::mem::take(&mut self.changes);
-        self.tasks -= changes.iter().filter(|waking| waking.is_task()).count();
-        self.woken.extend(changes);
+        self.waiting.wake_changes();
     }
 
     fn wake_call(&mut self, id: u32) {
-        let waking = self
-            .caller
-            .waiter(id)
-            .and_then(|waiter| waiter.waking.take());
-        self.discount(waking.as_ref());
-        self.woken.extend(waking);
+        let waiter = self.caller.waiter(id);
+        let waking = waiter.and_then(|waiter| waiter.waking.take());
+        self.waiting.wake(waking);
     }
 
     // --- calls ---
@@ -275,7 +217,7 @@ impl Core {
             return None;
         }
         let (outcome, waiter) = self.caller.collect(id)?;
-        self.discount(waiter.waking.as_ref());
+        self.waiting.discard(waiter.waking);
         Some(self.judge(outcome))
     }
 
@@ -292,7 +234,8 @@ impl Core {
     /// Nobody wants the outcome of this call any more.
     pub(crate) fn cancel(&mut self, id: u32) {
         let waiter = self.caller.waiter(id).map(std::mem::take);
-        self.discount(waiter.and_then(|waiter| waiter.waking).as_ref());
+        self.waiting
+            .discard(waiter.and_then(|waiter| waiter.waking));
         self.caller.cancel(id);
     }
 
@@ -317,8 +260,7 @@ impl Core {
             return false;
         };
         waiter.then = then;
-        let waking = waiter.waking.take();
-        self.discount(waking.as_ref());
+        self.waiting.discard(waiter.waking.take());
         true
     }
 
@@ -377,15 +319,19 @@ impl Core {
     /// Takes all whole frames, and then puts the reader down in this way.
     fn absorb(&mut self, mut reading: Reading, put_down: impl FnOnce(&mut Self, Reading)) {
         let mut notices = std::mem::take(&mut self.notices);
-        let absorbed = self.caller.absorb(&mut reading.reader, &mut notices);
-        for notice in notices.drain(..) {
-            self.notice(notice);
+        let mut absorbed = Ok(true);
+        // A hello is checked before what comes after it is believed.
+        while absorbed == Ok(true) && !self.life.stream_ended() {
+            absorbed = self.caller.absorb(&mut reading.reader, &mut notices);
+            for notice in notices.drain(..) {
+                self.notice(notice);
+            }
         }
         self.notices = notices;
         put_down(self, reading);
         if self.delivery.is_full() {
             // A callback that waits must hear that nothing more will be read.
-            self.wake_parked();
+            self.waiting.wake_all_parked();
         }
         if let Err(violation) = absorbed {
             self.break_off(if self.life.is_greeted() {
@@ -522,15 +468,7 @@ impl Core {
         // So that the helper looks once more, and forgets the child.
         self.alarm = Some(Instant::now());
         self.wake_changes();
-        self.wake_parked();
-    }
-
-    fn wake_parked(&mut self) {
-        let parked = self
-            .parked
-            .iter()
-            .map(|(_, thread)| Waking::Thread(thread.clone()));
-        self.woken.extend(parked);
+        self.waiting.wake_all_parked();
     }
 
     /// The child's input may be ended now.
@@ -609,8 +547,10 @@ impl Core {
 
     /// No thread can make deliveries: whoever waits for them goes on.
     pub(super) fn give_up_deliveries(&mut self) {
-        log::error!("no thread for callbacks could be started; callbacks are lost");
-        self.delivery.give_up();
+        eprintln!("offspring: no thread for callbacks could be started; callbacks are lost");
+        for callback in self.delivery.give_up() {
+            self.waiting.discard_callback(callback);
+        }
         self.delivered();
     }
 

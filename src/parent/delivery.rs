@@ -14,8 +14,9 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::thread::ThreadId;
 
-use super::core::{Callback, EventSink, is_this};
+use super::core::{EventSink, is_this};
 use super::driver::Driver;
+use super::waiting::Callback;
 use super::wire::Wire;
 use crate::error::Error;
 use crate::protocol::Payload;
@@ -177,10 +178,15 @@ impl Delivery {
     }
 
     /// Nothing will be delivered.
-    pub(super) fn give_up(&mut self) {
-        self.queue.clear();
+    pub(super) fn give_up(&mut self) -> Vec<Callback> {
+        let given_up = self.queue.drain(..).filter_map(|item| match item {
+            Item::Done(callback, _) => Some(callback),
+            _ => None,
+        });
+        let callbacks = given_up.collect();
         self.done = self.enqueued;
         self.last = false;
+        callbacks
     }
 
     /// All deliveries were made, and the last callback has returned.

@@ -23,8 +23,9 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
-use super::core::{Core, Reading, Waking};
+use super::core::{Core, Reading};
 use super::roles::{TICK, Ticket};
+use super::waiting::Waking;
 use super::wire::Wire;
 use crate::protocol::Outbox;
 use crate::sync::{Guard, Mutex, current, park_until};
@@ -87,9 +88,9 @@ impl<W: Wire> Driver<W> {
     /// Lets the lock go: applies the rules, then wakes whom it woke.
     pub(crate) fn release(&self, mut core: Guard<'_, Core>) {
         self.settle(&mut core);
-        let woken = core.take_woken();
+        let errands = core.take_errands();
         drop(core);
-        woken.into_iter().for_each(Waking::wake);
+        errands.run();
     }
 
     fn settle(&self, core: &mut Core) {
@@ -231,12 +232,12 @@ impl<W: Wire> Driver<W> {
     }
 
     fn wake_others<'a>(&'a self, mut core: Guard<'a, Core>) -> Guard<'a, Core> {
-        let woken = core.take_woken();
-        if woken.is_empty() {
+        let errands = core.take_errands();
+        if errands.is_empty() {
             return core;
         }
         drop(core);
-        woken.into_iter().for_each(Waking::wake);
+        errands.run();
         self.lock()
     }
 

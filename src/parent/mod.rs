@@ -13,6 +13,7 @@ mod rpc;
 mod start;
 #[cfg(test)]
 mod tests;
+mod waiting;
 mod wire;
 
 pub use builder::Builder;

@@ -299,12 +299,13 @@ impl<W> Caller<W> {
         }
     }
 
-    /// Reads all frames that have come. Stops early when `full` says so.
+    /// Reads all frames that have come; but stops behind a hello, and says so,
+    /// for it to be checked before anything after it is believed.
     pub(crate) fn absorb(
         &mut self,
         reader: &mut Reader,
         notices: &mut Vec<Notice>,
-    ) -> Result<(), Violation> {
+    ) -> Result<bool, Violation> {
         if self.awaits_hello && !starts_with_hello(reader.rest()) {
             return Err(Violation(format!(
                 "instead of a hello came {}",
@@ -314,12 +315,16 @@ impl<W> Caller<W> {
         loop {
             match reader.advance() {
                 Step::Short => break,
+                Step::Whole(frame) if frame.kind == Some(Kind::Hello) => {
+                    self.frame(frame, reader, notices)?;
+                    return Ok(true);
+                }
                 Step::Whole(frame) => self.frame(frame, reader, notices)?,
                 Step::TooLong(frame) => self.too_long_answer(frame, reader, notices)?,
             }
         }
         self.refill();
-        Ok(())
+        Ok(false)
     }
 
     fn frame(

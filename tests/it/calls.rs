@@ -2,9 +2,9 @@
 
 use std::future::Future;
 use std::pin::{Pin, pin};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::channel;
+use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll, Wake, Waker};
 use std::thread::{self, Thread};
 use std::time::{Duration, Instant};
@@ -705,4 +705,41 @@ fn kill_ends_it_now() {
     assert!(error.to_string().contains("kill"), "{error}");
     assert_eq!(rpc.join().wait().unwrap().signal(), Some(libc::SIGKILL));
     assert!(!is_alive(pid));
+}
+
+/// A waker may hold the last of a task, and with it calls of the same child:
+/// whoever drops it must not hold what dropping a call needs.
+#[test]
+fn a_waker_that_holds_a_call_may_be_dropped_at_any_time() {
+    struct Holder(Mutex<Option<offspring::Call<String>>>);
+    impl Wake for Holder {
+        fn wake(self: Arc<Self>) {}
+    }
+    let _guard = guard();
+    let temp = Temp::new();
+    let gate = temp.gate("gate");
+    let rpc = TEXT.spawn().unwrap();
+    let work = WORK.spawn().unwrap();
+    let blocked = work.call(Job::Gate(gate.name()));
+    let mut call = pin!(blocked);
+    for _ in 0..3 {
+        let held = Holder(Mutex::new(Some(rpc.call("held"))));
+        let other = Holder(Mutex::new(None));
+        for holder in [held, other] {
+            let waker = Waker::from(Arc::new(holder));
+            let polled = call.as_mut().poll(&mut Context::from_waker(&waker));
+            assert!(polled.is_pending());
+        }
+    }
+    let same = Waker::from(Arc::new(Holder(Mutex::new(None))));
+    let mut own = rpc.call("own");
+    let holder = Waker::from(Arc::new(Holder(Mutex::new(Some(rpc.call("held"))))));
+    let _ = Pin::new(&mut own).poll(&mut Context::from_waker(&holder));
+    drop(holder);
+    let _ = Pin::new(&mut own).poll(&mut Context::from_waker(&same));
+    drop(own);
+    drop(gate.reached());
+    assert_eq!(block_on(call).unwrap(), Ok("done".into()));
+    rpc.join().wait().unwrap();
+    work.join().wait().unwrap();
 }

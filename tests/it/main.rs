@@ -3,6 +3,7 @@
 //! `OFFSPRING_TEST_SCALE` makes limits and repetitions larger (or repetitions
 //! smaller, below 1).
 
+mod callbacks;
 mod calls;
 mod common;
 mod death;

@@ -34,6 +34,7 @@ pub(crate) fn serve_if_asked() {
         "json" => other_format::TEXTS.serve(),
         "other" => OTHER.serve(),
         "panics" => crate::death::TEXT_PANICS.serve(),
+        "numbers" => crate::callbacks::serve_numbers(),
         "state" => STATEFUL.serve(),
         "noise" => {
             std::io::stdout().write_all(&[b'#'; 1 << 20]).unwrap();

@@ -1,0 +1,156 @@
+//! Who waits, and who is to be woken.
+//!
+//! Waking runs foreign code, and so does dropping a waker (it may hold the last
+//! of a task, with calls of this very child in it) or a callback. None of it may
+//! happen under the driver's lock: all such things are laid down here, and the
+//! driver takes them away and wakes, or drops, once it has let the lock go.
+
+use std::task::Waker;
+
+use super::roles::Ticket;
+use crate::error::Error;
+use crate::protocol::Payload;
+use crate::sync::Thread;
+
+/// What is called with the outcome of a call.
+pub(crate) type Callback = Box<dyn FnOnce(Result<Payload, Error>) + Send>;
+
+/// Somebody to wake.
+#[derive(Debug)]
+pub(crate) enum Waking {
+    Thread(Thread),
+    Task(Waker),
+}
+
+impl Waking {
+    fn is_task(&self) -> bool {
+        matches!(self, Self::Task(_))
+    }
+
+    fn is_same(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Thread(one), Self::Thread(two)) => one.id() == two.id(),
+            (Self::Task(one), Self::Task(two)) => one.will_wake(two),
+            _ => false,
+        }
+    }
+}
+
+/// What is to be done once the lock was let go.
+#[derive(Default)]
+pub(crate) struct Errands {
+    wake: Vec<Waking>,
+    /// Only dropped.
+    wakings: Vec<Waking>,
+    callbacks: Vec<Callback>,
+}
+
+impl Errands {
+    /// Nothing is to be done.
+    pub(super) fn is_empty(&self) -> bool {
+        self.wake.is_empty() && self.wakings.is_empty() && self.callbacks.is_empty()
+    }
+
+    /// Does it. Never under the lock.
+    pub(super) fn run(self) {
+        for waking in self.wake {
+            match waking {
+                Waking::Thread(thread) => thread.unpark(),
+                Waking::Task(waker) => waker.wake(),
+            }
+        }
+    }
+}
+
+/// See the module.
+#[derive(Default)]
+pub(crate) struct Waiting {
+    errands: Errands,
+    /// Who waits for anything but a call.
+    changes: Vec<Waking>,
+    parked: Vec<(Ticket, Thread)>,
+    tickets: Ticket,
+    /// How many tasks wait.
+    tasks: usize,
+}
+
+impl Waiting {
+    /// Somebody waits who is no thread, and so cannot read.
+    pub(super) fn has_tasks(&self) -> bool {
+        self.tasks > 0
+    }
+
+    /// What is to be done without the lock.
+    pub(super) fn take_errands(&mut self) -> Errands {
+        std::mem::take(&mut self.errands)
+    }
+
+    /// This thread goes to sleep.
+    pub(super) fn park(&mut self, thread: Thread) -> Ticket {
+        self.tickets += 1;
+        self.parked.push((self.tickets, thread));
+        self.tickets
+    }
+
+    /// It is awake.
+    pub(super) fn unpark(&mut self, ticket: Ticket) {
+        self.parked.retain(|(parked, _)| *parked != ticket);
+    }
+
+    /// The parked thread with this ticket is to be woken.
+    pub(super) fn wake_parked(&mut self, ticket: Ticket) {
+        let thread = self.parked.iter().find(|(parked, _)| *parked == ticket);
+        let waking = thread.map(|(_, thread)| Waking::Thread(thread.clone()));
+        self.errands.wake.extend(waking);
+    }
+
+    /// All parked threads are to be woken.
+    pub(super) fn wake_all_parked(&mut self) {
+        let threads = self.parked.iter().map(|(_, thread)| thread.clone());
+        self.errands.wake.extend(threads.map(Waking::Thread));
+    }
+
+    /// This one waits in this place, instead of whoever did.
+    pub(super) fn enlist(&mut self, place: &mut Option<Waking>, waking: Waking) {
+        self.tasks += usize::from(waking.is_task());
+        let old = place.replace(waking);
+        self.discard(old);
+    }
+
+    /// This one waits for anything but a call.
+    pub(super) fn enlist_for_change(&mut self, waking: Waking) {
+        self.tasks += usize::from(waking.is_task());
+        let same = self.changes.iter().position(|known| known.is_same(&waking));
+        let old = same.map(|index| self.changes.swap_remove(index));
+        self.changes.push(waking);
+        self.discard(old);
+    }
+
+    /// This one is to be woken, and no longer waits.
+    pub(super) fn wake(&mut self, waking: Option<Waking>) {
+        self.discount(waking.as_ref());
+        self.errands.wake.extend(waking);
+    }
+
+    /// Whoever waits for anything but a call is to be woken.
+    pub(super) fn wake_changes(&mut self) {
+        let tasks = self.changes.iter().filter(|waking| waking.is_task());
+        self.tasks -= tasks.count();
+        self.errands.wake.append(&mut self.changes);
+    }
+
+    /// This one no longer waits.
+    pub(super) fn discard(&mut self, waking: Option<Waking>) {
+        self.discount(waking.as_ref());
+        self.errands.wakings.extend(waking);
+    }
+
+    /// This one will never be called.
+    pub(super) fn discard_callback(&mut self, callback: Callback) {
+        self.errands.callbacks.push(callback);
+    }
+
+    fn discount(&mut self, waking: Option<&Waking>) {
+        self.tasks -= usize::from(waking.is_some_and(Waking::is_task));
+    }
+}

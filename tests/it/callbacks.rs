@@ -1,0 +1,455 @@
+//! Callbacks and streams of events: their order, and what they may do.
+
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::mpsc::{Sender, channel};
+use std::sync::{Arc, Mutex};
+
+use futures_lite::StreamExt;
+use futures_lite::future::block_on;
+use offspring::{Error, Rpc, worker};
+
+use crate::common::*;
+use crate::work::{Job, WORK};
+
+type Work = Rpc<fn(Job) -> Result<String, String>, Json, u32>;
+
+fn echo(text: impl ToString) -> Job {
+    Job::Echo(text.to_string())
+}
+
+/// What the callbacks of one child saw, in order.
+#[derive(Clone)]
+struct Log(Sender<String>);
+
+impl Log {
+    fn new() -> (Self, impl FnOnce() -> Vec<String>) {
+        let (seen, all) = channel();
+        (Self(seen), move || all.iter().collect())
+    }
+
+    fn note(&self, text: impl ToString) {
+        self.0.send(text.to_string()).unwrap();
+    }
+}
+
+/// G4.
+#[test]
+fn events_come_before_the_results_behind_them() {
+    let _guard = guard();
+    let seen = Arc::new(AtomicU32::new(0));
+    let counter = Arc::clone(&seen);
+    let slow = move |n| {
+        std::thread::yield_now();
+        assert_eq!(counter.fetch_add(1, Ordering::Relaxed), n);
+    };
+    let rpc = WORK
+        .on_event(slow)
+        .on_error(|error| panic!("{error}"))
+        .spawn()
+        .unwrap();
+    for round in 0..rounds(200) {
+        let call = rpc.call(Job::Events(round * 10, round * 10 + 10));
+        let outcome = match round % 3 {
+            0 => call.wait(),
+            1 => block_on(call),
+            _ => {
+                let mut call = call;
+                call.wait_timeout(limit(std::time::Duration::from_secs(50)))
+            }
+        };
+        outcome.unwrap().unwrap();
+        assert_eq!(seen.load(Ordering::Relaxed), round * 10 + 10);
+    }
+    rpc.join().wait().unwrap();
+}
+
+#[test]
+fn all_callbacks_in_the_order_of_the_stream() {
+    let _guard = guard();
+    let (log, all) = Log::new();
+    let (on_event, on_error, on_destroy) = (log.clone(), log.clone(), log.clone());
+    let rpc = WORK
+        .on_event(move |n| on_event.note(n))
+        .on_error(move |error| on_error.note(error.is_child_dead()))
+        .on_destroy(move || on_destroy.note("destroy"))
+        .spawn()
+        .unwrap();
+    for n in 0..50 {
+        let log = log.clone();
+        rpc.call(Job::Events(n, n + 1))
+            .on_done(move |outcome| log.note(format!("{n} done {}", outcome.is_ok())));
+    }
+    let last = log.clone();
+    rpc.call(Job::Exit(0))
+        .on_done(move |outcome| last.note(format!("exit {}", outcome.is_err())));
+    drop((rpc, log));
+    let mut expected: Vec<_> = (0..50)
+        .flat_map(|n| [n.to_string(), format!("{n} done true")])
+        .collect();
+    expected.extend(["exit true", "true", "destroy"].map(str::to_owned));
+    assert_eq!(all(), expected);
+}
+
+/// A place for a handle that a callback uses, and that is given up in the end.
+type Slot = Arc<Mutex<Option<Work>>>;
+
+fn borrowed(slot: &Slot) -> Work {
+    slot.lock().unwrap().clone().unwrap()
+}
+
+/// X44: a wait inside a callback, in each way, with and without somebody who
+/// waits outside.
+#[test]
+fn calls_inside_callbacks() {
+    let _guard = guard();
+    for waits in [false, true] {
+        let (log, all) = Log::new();
+        let slot = Slot::default();
+        let inside = Arc::clone(&slot);
+        let on_event = log.clone();
+        let rpc = WORK
+            .on_event(move |n: u32| {
+                let rpc = borrowed(&inside);
+                assert_eq!(rpc.call(echo(n)).wait().unwrap(), Ok(n.to_string()));
+                assert_eq!(block_on(rpc.call(echo("x"))).unwrap(), Ok("x".into()));
+                let log = on_event.clone();
+                rpc.call(echo(n)).on_done(move |_| log.note("inner"));
+                on_event.note(n);
+            })
+            .on_error(|error| panic!("{error}"))
+            .spawn()
+            .unwrap();
+        *slot.lock().unwrap() = Some(rpc.clone());
+        let other = Arc::clone(&slot);
+        let on_done = log.clone();
+        let call = rpc.call(Job::Events(0, 20));
+        rpc.call(echo("last")).on_done(move |_| {
+            let rpc = borrowed(&other);
+            assert_eq!(
+                rpc.call(echo("in done")).wait().unwrap(),
+                Ok("in done".into())
+            );
+            on_done.note("done");
+        });
+        if waits {
+            call.wait().unwrap().unwrap();
+        } else {
+            call.detach();
+        }
+        drop(log);
+        let (told, done) = channel();
+        rpc.call(echo("behind"))
+            .on_done(move |_| told.send(()).unwrap());
+        done.recv().unwrap();
+        *slot.lock().unwrap() = None;
+        rpc.join().wait().unwrap();
+        let mut all = all();
+        all.retain(|text| text != "inner");
+        let mut expected: Vec<_> = (0..20).map(|n| n.to_string()).collect();
+        expected.push("done".into());
+        assert_eq!(all, expected);
+    }
+}
+
+/// X53, X59.
+#[test]
+fn panics_of_callbacks_poison_nothing() {
+    let _guard = guard();
+    let (log, all) = Log::new();
+    let (on_event, on_error) = (log.clone(), log.clone());
+    let rpc = WORK
+        .on_event(move |n| {
+            on_event.note(n);
+            panic!("in on_event {n}");
+        })
+        .on_error(move |error: Error| {
+            assert!(error.is_callback_panic(), "{error}");
+            on_error.note(&error);
+            panic!("in on_error");
+        })
+        .on_destroy(|| panic!("in on_destroy"))
+        .spawn()
+        .unwrap();
+    rpc.call(Job::Events(0, 3)).wait().unwrap().unwrap();
+    let done = log.clone();
+    rpc.call(echo("x")).on_done(move |_| {
+        done.note("done");
+        panic!("in on_done");
+    });
+    assert_eq!(rpc.call(echo("y")).wait().unwrap(), Ok("y".into()));
+    assert!(rpc.join().wait().unwrap().success());
+    drop(log);
+    let expected = [
+        "0",
+        "a callback panicked: in on_event 0",
+        "1",
+        "a callback panicked: in on_event 1",
+        "2",
+        "a callback panicked: in on_event 2",
+        "done",
+        "a callback panicked: in on_done",
+    ];
+    assert_eq!(all(), expected);
+}
+
+/// X54.
+#[test]
+fn handles_are_dropped_inside_callbacks() {
+    let _guard = guard();
+    for way in 0..4 {
+        let (log, all) = Log::new();
+        let slot = Slot::default();
+        let inside = Arc::clone(&slot);
+        let (on_event, on_destroy) = (log.clone(), log);
+        let rpc = WORK
+            .on_event(move |n: u32| {
+                // The test may not have put it there yet.
+                until(|| inside.lock().unwrap().is_some());
+                let rpc = inside.lock().unwrap().take().unwrap();
+                match way {
+                    0 => drop(rpc),
+                    1 => on_event.note(rpc.join().wait().unwrap()),
+                    2 => rpc.call(echo("x")).on_done({
+                        let rpc = rpc.clone();
+                        move |_| drop(rpc)
+                    }),
+                    _ => {
+                        rpc.kill();
+                        on_event.note(block_on(rpc.join()).unwrap());
+                    }
+                }
+                on_event.note(n);
+            })
+            .on_error(|error| panic!("{error}"))
+            .on_destroy(move || on_destroy.note("destroy"))
+            .spawn()
+            .unwrap();
+        rpc.call(Job::Events(7, 8)).detach();
+        *slot.lock().unwrap() = Some(rpc);
+        let expected: &[&str] = match way {
+            1 => &["exited with code 0", "7", "destroy"],
+            3 => &["was ended by signal 9 (SIGKILL)", "7", "destroy"],
+            _ => &["7", "destroy"],
+        };
+        assert_eq!(all(), expected);
+    }
+}
+
+#[test]
+fn events_that_nobody_handles() {
+    let _guard = guard();
+    let (told, errors) = channel();
+    let rpc = WORK
+        .builder()
+        .on_error(move |error| told.send(error).unwrap())
+        .spawn()
+        .unwrap();
+    rpc.call(Job::Events(0, 3)).wait().unwrap().unwrap();
+    assert_eq!(rpc.call(echo("on")).wait().unwrap(), Ok("on".into()));
+    rpc.join().wait().unwrap();
+    let errors: Vec<_> = errors.iter().collect();
+    assert_eq!(errors.len(), 3);
+    assert!(errors.iter().all(Error::is_unhandled_event));
+}
+
+#[test]
+fn events_as_iterator_and_stream() {
+    let _guard = guard();
+    let (rpc, events) = WORK.builder().spawn_with_events().unwrap();
+    let call = rpc.call(Job::Events(0, 1000));
+    let some: Vec<_> = events.into_iter().take(1000).map(Result::unwrap).collect();
+    assert_eq!(some, (0..1000).collect::<Vec<_>>());
+    call.wait().unwrap().unwrap();
+    rpc.join().wait().unwrap();
+
+    let (rpc, mut events) = WORK.builder().spawn_with_events().unwrap();
+    block_on(async {
+        let call = rpc.call(Job::Events(0, 1000));
+        for n in 0..1000 {
+            assert_eq!(events.next().await.unwrap().unwrap(), n);
+        }
+        call.await.unwrap().unwrap();
+        rpc.join().await.unwrap();
+        assert!(events.next().await.is_none());
+        assert!(events.next().await.is_none());
+    });
+}
+
+/// A thread waits for events, others for answers.
+#[test]
+fn a_thread_for_events() {
+    let _guard = guard();
+    let (rpc, events) = WORK.builder().spawn_with_events().unwrap();
+    let reader = std::thread::spawn(|| events.into_iter().map(Result::unwrap).collect::<Vec<_>>());
+    for n in 0..rounds(500) {
+        rpc.call(Job::Events(n, n + 1)).wait().unwrap().unwrap();
+    }
+    rpc.join().wait().unwrap();
+    assert_eq!(reader.join().unwrap(), (0..rounds(500)).collect::<Vec<_>>());
+}
+
+/// From then on events are nobody's.
+#[test]
+fn a_stream_that_is_dropped() {
+    let _guard = guard();
+    let (told, errors) = channel();
+    let (rpc, events) = WORK
+        .builder()
+        .max_events(10, 1 << 20)
+        .on_error(move |error| told.send(error).unwrap())
+        .spawn_with_events()
+        .unwrap();
+    let call = rpc.call(Job::Events(0, 1000));
+    let mut events = events.into_iter();
+    assert_eq!(events.next().unwrap().unwrap(), 0);
+    drop(events);
+    call.wait().unwrap().unwrap();
+    rpc.join().wait().unwrap();
+    assert!(errors.iter().all(|error| error.is_unhandled_event()));
+}
+
+worker!(
+    NUMBERS: fn(u32) = |n: u32, events: &offspring::Events<u32>| (0..n).for_each(|n| events.send(n).unwrap()),
+    events = u32, serialiser = Json, name = "it::numbers"
+);
+
+mod as_texts {
+    use super::*;
+    worker!(pub(crate) TEXTS: fn(u32) = |_: u32, _: &offspring::Events<String>| (), events = String, serialiser = Json, name = "it::numbers");
+}
+
+pub(crate) fn serve_numbers() -> ! {
+    NUMBERS.serve()
+}
+
+/// An event that cannot be decoded is told, and the next one comes.
+#[test]
+fn events_of_another_type() {
+    let _guard = guard();
+    let (told, errors) = channel();
+    let rpc = as_texts::TEXTS
+        .program(serving("numbers"))
+        .on_event(|text| panic!("{text}"))
+        .on_error(move |error| told.send(error).unwrap())
+        .spawn()
+        .unwrap();
+    rpc.call(3).wait().unwrap();
+    rpc.join().wait().unwrap();
+    let errors: Vec<_> = errors.iter().collect();
+    assert_eq!(errors.len(), 3);
+    assert!(errors.iter().all(Error::is_decode));
+
+    let (rpc, events) = as_texts::TEXTS
+        .program(serving("numbers"))
+        .spawn_with_events()
+        .unwrap();
+    rpc.call(2).wait().unwrap();
+    rpc.join().wait().unwrap();
+    assert!(
+        events
+            .into_iter()
+            .all(|event| event.unwrap_err().is_decode())
+    );
+}
+
+/// A queue of events that is full, and its callback waits for what is behind
+/// it: an error, and no deadlock.
+#[test]
+fn a_wait_behind_a_full_queue() {
+    let _guard = guard();
+    let (log, all) = Log::new();
+    let slot = Slot::default();
+    let inside = Arc::clone(&slot);
+    let mut seen = 0;
+    let on_event = log.clone();
+    let rpc = WORK
+        .builder()
+        .max_events(5, 1 << 20)
+        .on_event(move |n: u32| {
+            assert_eq!(n, seen);
+            seen += 1;
+            until(|| inside.lock().unwrap().is_some());
+            let rpc = borrowed(&inside);
+            match rpc.call(echo("nested")).wait() {
+                Ok(text) => assert_eq!(text, Ok("nested".into())),
+                Err(error) => {
+                    assert!(
+                        error.is_full() && error.to_string().contains("full"),
+                        "{error}"
+                    );
+                    on_event.note("full");
+                }
+            }
+        })
+        .on_error(|error| panic!("{error}"))
+        .spawn()
+        .unwrap();
+    let call = rpc.call(Job::Events(0, 500));
+    *slot.lock().unwrap() = Some(rpc.clone());
+    call.wait().unwrap().unwrap();
+    assert_eq!(rpc.call(echo("on")).wait().unwrap(), Ok("on".into()));
+    *slot.lock().unwrap() = None;
+    rpc.join().wait().unwrap();
+    drop(log);
+    assert!(!all().is_empty());
+}
+
+/// `on_destroy` is called once, however it ended.
+#[test]
+fn on_destroy_in_every_case() {
+    let _guard = guard();
+    for way in 0..5 {
+        let (log, all) = Log::new();
+        let (on_error, on_destroy) = (log.clone(), log);
+        let builder = if way == 4 {
+            WORK.program(std::process::Command::new("true"))
+        } else {
+            WORK.builder()
+        };
+        let rpc = builder
+            .on_error(move |_| on_error.note("error"))
+            .on_destroy(move || on_destroy.note("destroy"))
+            .spawn()
+            .unwrap();
+        match way {
+            0 => drop(rpc),
+            1 => drop(rpc.join().wait().unwrap()),
+            2 => rpc.kill(),
+            3 => rpc.call(Job::Exit(0)).detach(),
+            _ => drop(rpc.ready().wait().unwrap_err()),
+        }
+        let expected: &[&str] = if way < 3 {
+            &["destroy"]
+        } else {
+            &["error", "destroy"]
+        };
+        assert_eq!(all(), expected, "{way}");
+    }
+}
+
+/// A new child from the callback that says that the old one is gone.
+#[test]
+fn a_new_child_inside_a_callback() {
+    let _guard = guard();
+    let (told, next) = channel();
+    let on_error = move |_| told.send(WORK.spawn().unwrap()).unwrap();
+    let rpc = WORK.builder().on_error(on_error).spawn().unwrap();
+    assert!(rpc.call(Job::KillSelf).wait().is_err());
+    let rpc = next.recv().unwrap();
+    assert_eq!(rpc.call(echo("again")).wait().unwrap(), Ok("again".into()));
+    rpc.join().wait().unwrap();
+}
+
+/// A call that never was one has its callback, too.
+#[test]
+fn on_done_of_a_refused_call() {
+    let _guard = guard();
+    let rpc = WORK.builder().on_error(|_| ()).spawn().unwrap();
+    let clone = rpc.clone();
+    rpc.join().wait().unwrap();
+    let (told, outcomes) = channel();
+    clone
+        .call(echo("x"))
+        .on_done(move |outcome| told.send(outcome).unwrap());
+    assert!(outcomes.recv().unwrap().is_err());
+}
