@@ -27,12 +27,17 @@ fn read_as_parent(form: Form, pieces: &[&[u8]]) -> (Vec<String>, Option<Violatio
     let (mut seen, mut notices) = (Vec::new(), Vec::new());
     for piece in pieces {
         feed(&mut reader, piece);
-        let absorbed = caller.absorb(&mut reader, &mut notices);
-        for notice in notices.drain(..) {
-            seen.push(tell(&mut caller, notice));
-        }
-        if let Err(violation) = absorbed {
-            return (seen, Some(violation));
+        loop {
+            let absorbed = caller.absorb(&mut reader, &mut notices);
+            for notice in notices.drain(..) {
+                seen.push(tell(&mut caller, notice));
+            }
+            match absorbed {
+                // It stops after a hello, so that this can be checked.
+                Ok(true) => {}
+                Ok(false) => break,
+                Err(violation) => return (seen, Some(violation)),
+            }
         }
     }
     (seen, None)

@@ -232,9 +232,11 @@ impl Pair {
         let octets: Vec<u8> = self.up.drain(..count.min(self.up.len())).collect();
         feed(&mut self.from_child, &octets);
         let mut notices = Vec::new();
-        self.caller
+        while self
+            .caller
             .absorb(&mut self.from_child, &mut notices)
-            .unwrap();
+            .unwrap()
+        {}
         for notice in notices {
             match notice {
                 Notice::Event(octets) => {
