@@ -183,6 +183,17 @@ fn a_call_that_a_callback_polled_can_be_waited_for_elsewhere() {
 }
 
 #[test]
+fn a_leader_that_goes_leaves_the_writing_to_the_helper() {
+    let driver = driver(10);
+    driver.wire.set(|state| state.full = true);
+    let id = call(&driver, "waits for room").unwrap();
+    let soon = Instant::now() + Duration::from_millis(20);
+    let outcome = driver.wait(Want::Call(id), Some(soon), |core| core.collect(id));
+    assert!(outcome.is_none());
+    assert!(driver.wire.set(|state| state.watches.write));
+}
+
+#[test]
 fn what_a_writer_brings_back_after_the_end_is_not_kept() {
     let driver = driver(10);
     driver.wire.set(|state| state.full = true);
