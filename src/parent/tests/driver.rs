@@ -76,7 +76,9 @@ fn a_tick_for_flushing_leaves_no_timer_behind() {
             .wire
             .set(|state| state.ticks.retain(|other| *other != at));
         driver.tick(at);
-        ids.map(|id| wait(&driver, id).unwrap());
+        for id in ids {
+            wait(&driver, id).unwrap();
+        }
     }
     assert!(ticks(&driver) <= 1, "{} timers", ticks(&driver));
 }
