@@ -114,6 +114,17 @@ fn work(workers: &[&'static dyn registry::Registered]) -> ! {
 /// Types that are only named, whatever they own or borrow.
 type Types<T> = std::marker::PhantomData<fn() -> T>;
 
+/// Runs foreign code; a panic goes no further, and says what it said.
+fn shielded<T>(run: impl FnOnce() -> T) -> Result<T, String> {
+    let outcome = std::panic::catch_unwind(std::panic::AssertUnwindSafe(run));
+    outcome.map_err(|panic| {
+        let text = panic_text(&*panic);
+        // What was thrown may panic again when it is dropped.
+        std::mem::forget(panic);
+        text
+    })
+}
+
 /// What a panic said.
 fn panic_text(panic: &(dyn std::any::Any + Send)) -> String {
     let text = panic.downcast_ref::<&str>().copied();

@@ -1,7 +1,6 @@
 //! The handle of a call.
 
 use std::future::Future;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -436,7 +435,7 @@ impl<R, E> Drop for Call<R, E> {
 /// Turns the outcome into the result. A decoder that panics is an error.
 fn finish<R>(outcome: Result<Payload, Error>, decode: Decode<R>) -> Result<R, Error> {
     let payload = outcome?;
-    let decoded = catch_unwind(AssertUnwindSafe(|| decode(&payload)));
+    let decoded = crate::shielded(|| decode(&payload));
     payload.recycle();
-    decoded.unwrap_or_else(|panic| Err(Error::decode_panicked(crate::panic_text(&*panic))))
+    decoded.unwrap_or_else(|panic| Err(Error::decode_panicked(panic)))
 }

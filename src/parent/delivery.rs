@@ -21,6 +21,7 @@ use super::waiting::Callback;
 use super::wire::Wire;
 use crate::error::Error;
 use crate::protocol::Payload;
+use crate::shielded;
 
 /// How many events, and octets of events, wait for a slow receiver.
 #[derive(Debug, Clone, Copy)]
@@ -238,6 +239,15 @@ pub(crate) struct Handlers {
     pub(crate) on_destroy: Option<Box<dyn FnOnce() + Send>>,
 }
 
+impl Handlers {
+    /// Drops what the user gave, each by itself: any of it may panic.
+    fn discard(self) {
+        let _ = shielded(|| drop(self.on_event));
+        let _ = shielded(|| drop(self.on_error));
+        let _ = shielded(|| drop(self.on_destroy));
+    }
+}
+
 /// The thread that makes deliveries: started for the first, gone with the last.
 pub(crate) struct Courier(std::sync::Mutex<State>);
 
@@ -277,6 +287,19 @@ impl Courier {
     }
 }
 
+impl Drop for Courier {
+    /// Nothing was ever delivered. This may be any thread, even the helper's.
+    fn drop(&mut self) {
+        let state = self
+            .0
+            .get_mut()
+            .unwrap_or_else(std::sync::PoisonError::into_inner);
+        if let State::Waiting(handlers) = std::mem::replace(state, State::Gone) {
+            handlers.discard();
+        }
+    }
+}
+
 fn start<W: Wire>(mut handlers: Handlers, driver: Arc<Driver<W>>) -> State {
     let run = move || {
         driver.change(|core| core.delivery.runs_on = Some(std::thread::current().id()));
@@ -284,7 +307,7 @@ fn start<W: Wire>(mut handlers: Handlers, driver: Arc<Driver<W>>) -> State {
         if let Some(on_destroy) = handlers.on_destroy.take() {
             let _ = shielded(on_destroy);
         }
-        drop(handlers);
+        handlers.discard();
         driver.change(|core| {
             core.delivery.last = false;
             core.wake_changes();
@@ -328,10 +351,4 @@ fn deliver(handlers: &mut Handlers, item: Item) {
         Item::Done(callback, outcome) => callback(outcome),
         Item::Report(error) => (handlers.on_error)(error),
     }
-}
-
-/// Runs the user's code; a panic goes no further, and says what it said.
-fn shielded(run: impl FnOnce()) -> Result<(), String> {
-    let run = std::panic::AssertUnwindSafe(run);
-    std::panic::catch_unwind(run).map_err(|panic| crate::panic_text(&*panic))
 }

@@ -1,6 +1,5 @@
 //! Events, for whoever reads them: those of a child, and those of one call.
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -50,10 +49,10 @@ pub(crate) type DecodeEvent<E> = fn(&mut Input<'_>) -> Result<E, offspring_seria
 
 /// Turns the octets of an event into one. A decoder that panics is an error.
 fn decode_event<E>(decode: DecodeEvent<E>, octets: &[u8]) -> Result<E, Error> {
-    let decoded = catch_unwind(AssertUnwindSafe(|| decode(&mut Input::new(octets))));
+    let decoded = crate::shielded(|| decode(&mut Input::new(octets)));
     match decoded {
         Ok(event) => event.map_err(|error| Error::decode(&error)),
-        Err(panic) => Err(Error::decode_panicked(crate::panic_text(&*panic))),
+        Err(panic) => Err(Error::decode_panicked(panic)),
     }
 }
 

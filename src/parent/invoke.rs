@@ -1,7 +1,5 @@
 //! Making calls: the arguments become octets, and go to the driver.
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
-
 use offspring_serialisers::{Input, Output, SendAs, Serialiser};
 
 use super::call::{Call, Decode};
@@ -35,13 +33,9 @@ impl<F, S, E> Rpc<F, S, E> {
         encode: impl FnOnce(&mut Output<'_>) -> Result<(), offspring_serialisers::Error>,
     ) -> Result<u32, Error> {
         with_frame(|frame| {
-            let encoded = catch_unwind(AssertUnwindSafe(|| encode(&mut Output::new(frame))));
+            let encoded = crate::shielded(|| encode(&mut Output::new(frame)));
             encoded
-                .unwrap_or_else(|panic| {
-                    Err(offspring_serialisers::Error::new(crate::panic_text(
-                        &*panic,
-                    )))
-                })
+                .unwrap_or_else(|panic| Err(offspring_serialisers::Error::new(panic)))
                 .map_err(|error| Error::encode(&error))?;
             if frame.len() < HEADER {
                 return Err(Error::encode(&offspring_serialisers::Error::new(

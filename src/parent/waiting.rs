@@ -51,13 +51,20 @@ impl Errands {
         self.wake.is_empty() && self.wakings.is_empty() && self.callbacks.is_empty()
     }
 
-    /// Does it. Never under the lock.
+    /// Does it. Never under the lock. A panic of a waker, or of what is dropped,
+    /// keeps nobody else from being woken.
     pub(super) fn run(self) {
         for waking in self.wake {
             match waking {
                 Waking::Thread(thread) => thread.unpark(),
-                Waking::Task(waker) => waker.wake(),
+                Waking::Task(waker) => drop(crate::shielded(|| waker.wake())),
             }
+        }
+        for waking in self.wakings {
+            let _ = crate::shielded(|| drop(waking));
+        }
+        for callback in self.callbacks {
+            let _ = crate::shielded(|| drop(callback));
         }
     }
 }

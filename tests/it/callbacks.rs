@@ -453,3 +453,102 @@ fn on_done_of_a_refused_call() {
         .on_done(move |outcome| told.send(outcome).unwrap());
     assert!(outcomes.recv().unwrap().is_err());
 }
+
+/// A value whose end is a panic.
+struct Bomb;
+
+impl Drop for Bomb {
+    fn drop(&mut self) {
+        if !std::thread::panicking() {
+            panic!("a bomb was dropped");
+        }
+    }
+}
+
+/// X53: what is thrown panics once more when it is dropped.
+#[test]
+fn a_panic_with_a_bomb() {
+    let _guard = guard();
+    let (told, errors) = channel();
+    let rpc = WORK
+        .on_event(|_| std::panic::panic_any(Bomb))
+        .on_error(move |error| told.send(error).unwrap())
+        .spawn()
+        .unwrap();
+    rpc.call(Job::Events(0, 2)).wait().unwrap().unwrap();
+    rpc.call(echo("x")).on_done(|_| std::panic::panic_any(Bomb));
+    assert_eq!(rpc.call(echo("on")).wait().unwrap(), Ok("on".into()));
+    rpc.join().wait().unwrap();
+    let errors: Vec<_> = errors.iter().collect();
+    assert_eq!(errors.len(), 3);
+    assert!(errors.iter().all(Error::is_callback_panic));
+}
+
+/// X59: handlers that panic when they are dropped, used and unused; other
+/// children do not suffer for it.
+#[test]
+fn handlers_that_are_bombs() {
+    let _guard = guard();
+    let other = WORK.spawn().unwrap();
+    for used in [false, true] {
+        for joined in [false, true] {
+            let (one, two, three) = (Bomb, Bomb, Bomb);
+            let builder = WORK.on_event(move |_| _ = &one).on_error(move |_| _ = &two);
+            let builder = if used {
+                builder.on_destroy(move || drop(three))
+            } else {
+                std::mem::forget(three);
+                builder
+            };
+            let rpc = builder.spawn().unwrap();
+            if used {
+                rpc.call(Job::Events(0, 1)).wait().unwrap().unwrap();
+            }
+            if joined {
+                rpc.join().wait().unwrap();
+            } else {
+                drop(rpc);
+                until(|| children().len() == 1);
+            }
+            assert_eq!(other.call(echo("on")).wait().unwrap(), Ok("on".into()));
+        }
+    }
+    other.join().wait().unwrap();
+}
+
+/// X59: a waker that panics harms nobody who waits beside it.
+#[test]
+fn a_waker_that_panics() {
+    struct Angry;
+    impl std::task::Wake for Angry {
+        fn wake(self: Arc<Self>) {
+            panic!("do not wake me");
+        }
+    }
+    let _guard = guard();
+    let temp = Temp::new();
+    let gate = temp.gate("gate");
+    let rpc = WORK.spawn().unwrap();
+    let mut call = rpc.call(Job::Gate(gate.name()));
+    let waker = std::task::Waker::from(Arc::new(Angry));
+    let polled = Future::poll(
+        std::pin::Pin::new(&mut call),
+        &mut std::task::Context::from_waker(&waker),
+    );
+    assert!(polled.is_pending());
+    let mut other = std::pin::pin!(rpc.call(echo("beside")));
+    let beside = std::thread::scope(|scope| {
+        let beside = scope.spawn(|| block_on(&mut other));
+        drop(gate.reached());
+        beside.join().unwrap()
+    });
+    assert_eq!(beside.unwrap(), Ok("beside".into()));
+    assert_eq!(call.wait().unwrap(), Ok("done".into()));
+    let more = WORK.spawn().unwrap();
+    assert_eq!(
+        block_on(more.call(echo("more"))).unwrap(),
+        Ok("more".into())
+    );
+    more.join().wait().unwrap();
+    rpc.join().wait().unwrap();
+}

@@ -7,6 +7,8 @@
 use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::io::{Read, Write};
+use std::os::fd::AsFd;
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio, abort};
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -15,6 +17,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::thread::{sleep, spawn};
 use std::time::{Duration, Instant};
 
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::signal::{Signal, kill};
 use nix::sys::stat::Mode;
 use nix::unistd::{Pid, mkfifo};
@@ -29,7 +32,7 @@ fn patience() -> f64 {
 
 /// A time limit for this machine.
 pub(crate) fn limit(time: Duration) -> Duration {
-    time.mul_f64(patience())
+    time.mul_f64(patience().max(1.0))
 }
 
 /// How often something is repeated that is to be repeated so often.
@@ -42,7 +45,12 @@ pub(crate) fn soon() -> Duration {
     limit(Duration::from_secs(10))
 }
 
-const WATCHDOG: Duration = Duration::from_secs(60);
+/// How long a test may take; `OFFSPRING_TEST_WATCHDOG` says how many seconds.
+fn longest() -> Duration {
+    let set = std::env::var("OFFSPRING_TEST_WATCHDOG").ok();
+    let set = set.and_then(|text| text.parse().ok());
+    limit(Duration::from_secs(set.unwrap_or(60)))
+}
 
 static PROCESS: Mutex<()> = Mutex::new(());
 
@@ -62,13 +70,14 @@ pub(crate) fn guard() -> Guard {
     let before = descriptors();
     let descriptors = before.clone();
     spawn(move || {
-        if alive.recv_timeout(limit(WATCHDOG)) == Err(RecvTimeoutError::Timeout) {
+        if alive.recv_timeout(longest()) == Err(RecvTimeoutError::Timeout) {
             let text = format!(
                 "{name}: it takes too long; the process is ended\n{}before: {before:?}\n",
                 dump()
             );
             // Not `eprintln!`, which the test's harness keeps to itself.
             let _ = std::io::stderr().write_all(text.as_bytes());
+            kill_children();
             abort();
         }
     });
@@ -83,9 +92,7 @@ impl Drop for Guard {
     fn drop(&mut self) {
         if std::thread::panicking() {
             // The next test is not to suffer for it.
-            for child in children() {
-                let _ = kill(Pid::from_raw(child as i32), Signal::SIGKILL);
-            }
+            kill_children();
         }
         // No deadline but the watchdog's.
         until(|| self.left().is_none());
@@ -112,6 +119,12 @@ impl Guard {
 /// The processes whose parent this one is, zombies too.
 pub(crate) fn children() -> Vec<u32> {
     children_of(std::process::id())
+}
+
+fn kill_children() {
+    for child in children() {
+        let _ = kill(Pid::from_raw(child as i32), Signal::SIGKILL);
+    }
 }
 
 pub(crate) fn children_of(parent: u32) -> Vec<u32> {
@@ -281,7 +294,24 @@ impl Gate {
     }
 }
 
-/// In the child: waits until the gate is opened.
+/// In the child: waits until the gate is opened, or the parent is gone.
+pub(crate) fn wait_here_at(gate: impl AsRef<Path>) {
+    let own = std::os::unix::process::parent_id();
+    let fifo = File::options()
+        .read(true)
+        .custom_flags(libc::O_NONBLOCK)
+        .open(gate)
+        .unwrap();
+    // With no writer yet there is nothing; after the last there is a hang-up.
+    let mut ready = [PollFd::new(fifo.as_fd(), PollFlags::POLLIN)];
+    while !matches!(poll(&mut ready, PollTimeout::from(100_u16)), Ok(1)) {
+        if std::os::unix::process::parent_id() != own {
+            std::process::exit(9);
+        }
+    }
+}
+
+/// In the child: waits until the gate is opened, whatever becomes of the parent.
 pub(crate) fn wait_at(gate: impl AsRef<Path>) {
     let mut pipe = File::open(gate).unwrap();
     let _ = pipe.read(&mut [0]);

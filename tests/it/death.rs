@@ -622,7 +622,7 @@ fn middle(at_once: bool, gate: &str) -> ! {
     let busy = rpc.call(if at_once {
         Job::Spin
     } else {
-        Job::Gate(gate.to_owned())
+        Job::LonelyGate(gate.to_owned())
     });
     let _ = busy.wait();
     unreachable!("it is killed before");

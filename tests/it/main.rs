@@ -1,12 +1,18 @@
 //! Tests of the whole: this binary starts itself as a child.
 //!
-//! `OFFSPRING_TEST_SCALE` makes limits and repetitions larger (or repetitions
-//! smaller, below 1).
+//! `OFFSPRING_TEST_SCALE` makes limits and repetitions larger, or, below 1,
+//! repetitions smaller; `OFFSPRING_TEST_WATCHDOG` says how many seconds one test
+//! may take.
 
 mod callbacks;
 mod calls;
 mod common;
 mod death;
+mod leaks;
+mod limits;
+mod order;
+mod peers;
+mod signals;
 mod start;
 mod threads;
 mod work;

@@ -328,7 +328,7 @@ fn two_workers_of_one_name() {
 }
 
 /// A hello as the protocol has it: kind 15, role, version, strings.
-fn hello(role: u8, version: u8, strings: &[&str]) -> Vec<u8> {
+pub(crate) fn hello(role: u8, version: u8, strings: &[&str]) -> Vec<u8> {
     let mut payload = vec![role, version];
     for text in strings {
         payload.push(text.len() as u8);
@@ -413,7 +413,7 @@ worker!(
             "panic" => panic!("in init"),
             "exit" => std::process::exit(7),
             "wait" => {
-                wait_at(gate);
+                wait_here_at(gate);
                 Ok(vec!["late".into()])
             }
             how => Ok(vec![how.to_owned()]),

@@ -10,7 +10,7 @@ use nix::sys::socket::{Shutdown, shutdown};
 use offspring::{Events, worker};
 use serde::{Deserialize, Serialize};
 
-use crate::common::{Json, append, descriptors, wait_at};
+use crate::common::{Json, append, descriptors, wait_at, wait_here_at};
 
 /// What the worker of most tests can be asked to do.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -29,8 +29,10 @@ pub(crate) enum Job {
     NoMemory,
     Append(String, String),
     Gate(String),
+    /// Even without a parent.
+    LonelyGate(String),
     /// First the one, then the other.
-    Both(Box<Job>, Box<Job>),
+    Both(Box<Self>, Box<Self>),
     /// Sends these events.
     Events(u32, u32),
     Print(String),
@@ -48,7 +50,7 @@ pub(crate) enum Job {
     Stop,
     Spin,
     /// Starts a child of its own that does this.
-    Nested(Box<Job>),
+    Nested(Box<Self>),
     /// Starts a child of its own and keeps it; its id.
     NestedPid,
     /// Exits in a hook that runs when this thread ends, so after the answer.
@@ -80,7 +82,8 @@ pub(crate) fn work(job: Job, events: &Events<u32>) -> Result<String, String> {
         }
         Job::NoMemory => std::alloc::handle_alloc_error(std::alloc::Layout::new::<[u8; 1 << 20]>()),
         Job::Append(path, line) => append(path, &line),
-        Job::Gate(gate) => wait_at(gate),
+        Job::Gate(gate) => wait_here_at(gate),
+        Job::LonelyGate(gate) => wait_at(gate),
         Job::Both(one, two) => {
             work(*one, events)?;
             return work(*two, events);
@@ -154,6 +157,7 @@ fn overflow(above: &[u8; 1024]) -> u8 {
 }
 
 /// Starts `sleep` with a copy of the link that is not closed by `exec`.
+#[expect(clippy::zombie_processes, reason = "it is to outlive this process")]
 fn grandchild() -> u32 {
     let held: Vec<_> = descriptors()
         .into_iter()

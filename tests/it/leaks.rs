@@ -1,0 +1,160 @@
+//! Nothing is left, and nothing gets where it does not belong.
+
+use std::collections::BTreeMap;
+use std::thread;
+
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
+use offspring::worker;
+
+use crate::common::*;
+use crate::work::{Job, WORK};
+
+worker!(TEXT: fn(String) -> String = |text: String| text);
+
+/// G6: one after the other, ended in every way.
+#[test]
+fn many_children_one_after_the_other() {
+    let _guard = guard();
+    let before = descriptors();
+    for n in 0..rounds(500) {
+        let rpc = WORK
+            .builder()
+            .on_error(|_| ())
+            .on_destroy(|| ())
+            .spawn()
+            .unwrap();
+        match n % 5 {
+            0 => drop(rpc),
+            1 => drop(rpc.call(Job::Echo("x".into())).wait().unwrap()),
+            2 => rpc.kill(),
+            3 => drop(rpc.call(Job::KillSelf).wait()),
+            _ => drop(rpc.join().wait().unwrap()),
+        }
+        // Not to have more of them at once than this machine likes.
+        until(|| descriptors().len() < before.len() + 100);
+    }
+}
+
+/// A handle that is kept keeps no process.
+#[test]
+fn a_handle_of_a_child_that_is_gone() {
+    let _guard = guard();
+    let rpc = TEXT.spawn().unwrap();
+    let kept = rpc.clone();
+    rpc.join().wait().unwrap();
+    assert!(children().is_empty());
+    drop(kept);
+}
+
+/// The descriptors of this process that `exec` does not close.
+fn inherited() -> Vec<u32> {
+    let keeps = |number: &u32| {
+        let info =
+            std::fs::read_to_string(format!("/proc/self/fdinfo/{number}")).unwrap_or_default();
+        let flags = info.lines().find_map(|line| line.strip_prefix("flags:\t"));
+        flags.is_some_and(|flags| i32::from_str_radix(flags, 8).unwrap() & libc::O_CLOEXEC == 0)
+    };
+    descriptors().into_keys().filter(keeps).collect()
+}
+
+/// X20: 32 threads start children, each of which has its three streams and its
+/// link, and nothing of the others.
+#[test]
+fn children_inherit_nothing() {
+    let _guard = guard();
+    let mut expected = inherited();
+    expected.retain(|number| *number > 2);
+    thread::scope(|scope| {
+        for number in 0..32 {
+            let expected = &expected;
+            scope.spawn(move || {
+                for _ in 0..3 {
+                    let builder = match number % 3 {
+                        0 => WORK.builder(),
+                        1 => WORK.builder().capture_stderr(100).exit_with_parent(),
+                        _ => WORK.program(serving("work")),
+                    };
+                    let rpc = builder.spawn().unwrap();
+                    let list = rpc.call(Job::Descriptors).wait().unwrap().unwrap();
+                    let mut list: BTreeMap<u32, String> = serde_json::from_str(&list).unwrap();
+                    for standard in 0..3 {
+                        assert!(list.remove(&standard).is_some());
+                    }
+                    list.retain(|number, _| !expected.contains(number));
+                    let links = list
+                        .values()
+                        .filter(|target| target.starts_with("socket:"))
+                        .count();
+                    assert!(links == 1 && list.len() == 1, "{list:?}");
+                    rpc.join().wait().unwrap();
+                }
+            });
+        }
+    });
+}
+
+/// X32: no descriptor left is an error, and no more than that.
+#[test]
+fn descriptors_run_out() {
+    alone("leaks::descriptors_run_out", || {
+        let _guard = guard();
+        let (_, hard) = getrlimit(Resource::RLIMIT_NOFILE).unwrap();
+        let highest = descriptors().into_keys().max().unwrap().into();
+        setrlimit(Resource::RLIMIT_NOFILE, 64.max(highest), hard).unwrap();
+        for _ in 0..3 {
+            let mut all = Vec::new();
+            let error = loop {
+                match TEXT.spawn() {
+                    Ok(rpc) => all.push(rpc),
+                    Err(error) => break error,
+                }
+            };
+            assert!(error.is_start(), "{error}");
+            assert!(error.to_string().contains("Too many open files"), "{error}");
+            assert!(all.len() > 3);
+            for rpc in &all {
+                assert_eq!(rpc.call("still").wait().unwrap(), "still");
+            }
+            all.clear();
+            until(|| children().is_empty());
+            setrlimit(Resource::RLIMIT_NOFILE, 64.max(highest), hard).unwrap();
+        }
+        setrlimit(Resource::RLIMIT_NOFILE, hard, hard).unwrap();
+        let rpc = TEXT.spawn().unwrap();
+        assert_eq!(rpc.call("again").wait().unwrap(), "again");
+        rpc.join().wait().unwrap();
+    });
+}
+
+/// X25: the program's file is gone, and it can be started still.
+#[test]
+fn the_programs_file_is_replaced() {
+    let _guard = guard();
+    let temp = Temp::new();
+    let copy = temp.path("program");
+    std::fs::copy(std::env::current_exe().unwrap(), &copy).unwrap();
+    let output = std::process::Command::new(&copy)
+        .args(["leaks::without_a_file", "--exact", "--nocapture"])
+        .env("OFFSPRING_TEST_REMOVE", &copy)
+        .output()
+        .unwrap();
+    let text = String::from_utf8_lossy(&output.stdout);
+    assert!(
+        output.status.success() && text.contains("1 passed"),
+        "{text}\n{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+}
+
+#[test]
+fn without_a_file() {
+    let _guard = guard();
+    let Ok(file) = std::env::var("OFFSPRING_TEST_REMOVE") else {
+        return;
+    };
+    std::fs::remove_file(&file).unwrap();
+    std::fs::write(&file, "another program").unwrap();
+    let rpc = TEXT.spawn().unwrap();
+    assert_eq!(rpc.call("still").wait().unwrap(), "still");
+    rpc.join().wait().unwrap();
+}

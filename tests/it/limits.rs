@@ -1,0 +1,188 @@
+//! G7: what is under way stays within its limits, whoever is slow.
+
+use std::sync::mpsc::channel;
+
+use offspring::{Events, worker};
+
+use crate::common::*;
+use crate::work::{Job, WORK};
+
+/// First come, first served, and nothing is lost, with room for three calls.
+#[test]
+fn calls_over_the_limit_wait_their_turn() {
+    let _guard = guard();
+    let temp = Temp::new();
+    let gate = temp.gate("gate");
+    let rpc = WORK.builder().max_outstanding(3, 1 << 20).spawn().unwrap();
+    let first = rpc.call(Job::Gate(gate.name()));
+    let calls: Vec<_> = (0..200)
+        .map(|n| rpc.call(Job::Append(temp.path("file"), n.to_string())))
+        .collect();
+    drop(gate.reached());
+    first.wait().unwrap().unwrap();
+    // In the other order, so that most are awaited before they are sent.
+    for call in calls.into_iter().rev() {
+        call.wait().unwrap().unwrap();
+    }
+    rpc.join().wait().unwrap();
+    let all: Vec<_> = (0..200).map(|n: u32| n.to_string()).collect();
+    assert_eq!(temp.lines("file"), all);
+}
+
+/// A call that is larger than all that may be under way goes alone.
+#[test]
+fn a_call_larger_than_the_limit() {
+    let _guard = guard();
+    let rpc = WORK.builder().max_outstanding(10, 100).spawn().unwrap();
+    let calls: Vec<_> = (0..20)
+        .map(|n| rpc.call(Job::Len("x".repeat(n * 1000))))
+        .collect();
+    for (n, call) in calls.into_iter().enumerate() {
+        assert_eq!(call.wait().unwrap(), Ok((n * 1000).to_string()));
+    }
+    rpc.join().wait().unwrap();
+}
+
+/// Cancelled while they waited for room: they make room for those behind.
+#[test]
+fn a_queued_call_is_withdrawn() {
+    let _guard = guard();
+    let temp = Temp::new();
+    let gate = temp.gate("gate");
+    let rpc = WORK.builder().max_outstanding(1, 1 << 20).spawn().unwrap();
+    let first = rpc.call(Job::Gate(gate.name()));
+    let dropped: Vec<_> = (0..100)
+        .map(|n| rpc.call(Job::Append(temp.path("file"), n.to_string())))
+        .collect();
+    let last = rpc.call(Job::Append(temp.path("file"), "last".into()));
+    drop(dropped);
+    drop(gate.reached());
+    last.wait().unwrap().unwrap();
+    first.wait().unwrap().unwrap();
+    rpc.join().wait().unwrap();
+    assert_eq!(temp.lines("file"), ["last"]);
+}
+
+/// X8: everything is full, and then it is closed.
+#[test]
+fn closed_while_full() {
+    let _guard = guard();
+    let temp = Temp::new();
+    let gate = temp.gate("gate");
+    let rpc = WORK.builder().max_outstanding(2, 1 << 20).spawn().unwrap();
+    let first = rpc.call(Job::Gate(gate.name()));
+    let calls: Vec<_> = (0..50)
+        .map(|_| rpc.call(Job::Len("x".repeat(100_000))))
+        .collect();
+    let join = rpc.join();
+    drop(gate.reached());
+    assert!(join.wait().unwrap().success());
+    first.wait().unwrap().unwrap();
+    for call in calls {
+        assert_eq!(call.wait().unwrap(), Ok("100000".into()));
+    }
+}
+
+/// Killed while everything is full: queued calls had not started.
+#[test]
+fn killed_while_full() {
+    let _guard = guard();
+    let temp = Temp::new();
+    let gate = temp.gate("gate");
+    let rpc = WORK
+        .builder()
+        .max_outstanding(2, 1 << 20)
+        .on_error(|_| ())
+        .spawn()
+        .unwrap();
+    let first = rpc.call(Job::Gate(gate.name()));
+    let calls: Vec<_> = (0..50)
+        .map(|_| rpc.call(Job::Len("x".repeat(100_000))))
+        .collect();
+    let _open = gate.reached();
+    rpc.kill();
+    quickly(|| {
+        assert_eq!(first.wait().unwrap_err().started(), offspring::Started::Yes);
+        for call in calls {
+            assert_eq!(call.wait().unwrap_err().started(), offspring::Started::No);
+        }
+    });
+    rpc.join().wait().unwrap();
+}
+
+worker!(FLOOD: fn(String) -> String = flood, events = String);
+
+fn flood(count: String, events: &Events<String>) -> String {
+    let event = "x".repeat(10_000);
+    for _ in 0..count.parse().unwrap() {
+        events.send(event.clone()).unwrap();
+    }
+    "done".into()
+}
+
+/// The memory of this process, now, in octets.
+fn memory() -> u64 {
+    let text = std::fs::read_to_string("/proc/self/statm").unwrap();
+    text.split(' ').nth(1).unwrap().parse::<u64>().unwrap() * 4096
+}
+
+/// X43: 200 MB of events, and a callback that sleeps: the child is slowed down.
+#[test]
+fn a_flood_of_events() {
+    alone("limits::a_flood_of_events", || {
+        let _guard = guard();
+        let (open, gate) = channel::<()>();
+        let mut seen = 0;
+        let handler = move |_| {
+            if seen == 0 {
+                let _ = gate.recv();
+            }
+            seen += 1;
+        };
+        let rpc = FLOOD
+            .builder()
+            .max_events(1000, 1 << 20)
+            .on_event(handler)
+            .spawn()
+            .unwrap();
+        rpc.ready().wait().unwrap();
+        let before = memory();
+        let mut call = rpc.call("20000");
+        // Until the child does not get on any more, or is done.
+        let mut still = 0;
+        until(|| {
+            let (state, _) = stat(rpc.pid().unwrap()).unwrap();
+            still = if state == 'S' { still + 1 } else { 0 };
+            still > 300
+        });
+        assert!(
+            call.wait_timeout(std::time::Duration::ZERO)
+                .unwrap_err()
+                .is_timeout()
+        );
+        let grown = memory().saturating_sub(before);
+        assert!(grown < 32 << 20, "{grown}");
+        drop(open);
+        assert_eq!(call.wait().unwrap(), "done");
+        rpc.join().wait().unwrap();
+        let grown = memory().saturating_sub(before);
+        assert!(grown < 32 << 20, "{grown}");
+    });
+}
+
+/// The same with a stream that nobody reads for a while.
+#[test]
+fn a_stream_that_is_read_late() {
+    let _guard = guard();
+    let (rpc, events) = FLOOD
+        .builder()
+        .max_events(10, 1 << 20)
+        .spawn_with_events()
+        .unwrap();
+    let call = rpc.call("500");
+    let waiting = std::thread::spawn(move || call.wait());
+    let all = events.into_iter().take(500).map(Result::unwrap).count();
+    assert_eq!(all, 500);
+    assert_eq!(waiting.join().unwrap().unwrap(), "done");
+    rpc.join().wait().unwrap();
+}

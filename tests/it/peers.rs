@@ -1,0 +1,288 @@
+//! Peers made by hand: slow ones, wrong ones, hostile ones.
+
+use std::io::{Read, Write};
+use std::net::Shutdown;
+use std::os::unix::net::UnixStream;
+use std::thread;
+
+use futures_lite::future::{block_on, poll_once};
+use offspring::{ExitStatus, Octets, Rpc, Started, worker};
+
+use crate::common::*;
+use crate::start::hello;
+
+worker!(
+    /// Served by nobody but the peers here.
+    TEXT: fn(String) -> String = |text: String| text, name = "peer", events = String
+);
+
+type Text = Rpc<fn(String) -> String, Octets, String>;
+
+struct Peer(UnixStream);
+
+impl Peer {
+    fn frame(&mut self) -> (u32, Vec<u8>) {
+        let mut header = [0; 8];
+        self.0.read_exact(&mut header).unwrap();
+        let number = |part: &[u8]| u32::from_be_bytes(part.try_into().unwrap());
+        let mut payload = vec![0; number(&header[4..]) as usize];
+        self.0.read_exact(&mut payload).unwrap();
+        (number(&header[..4]), payload)
+    }
+
+    fn send(&mut self, id: u32, payload: &[u8]) {
+        self.0.write_all(&frame(id, payload)).unwrap();
+    }
+
+    fn greet(&mut self) {
+        let (id, _) = self.frame();
+        assert_eq!(id, 0xf0ff_5942);
+        self.0.write_all(&greeting()).unwrap();
+    }
+}
+
+fn frame(id: u32, payload: &[u8]) -> Vec<u8> {
+    let mut frame = id.to_be_bytes().to_vec();
+    frame.extend((payload.len() as u32).to_be_bytes());
+    frame.extend(payload);
+    frame
+}
+
+/// Hello, and that it is ready.
+fn greeting() -> Vec<u8> {
+    let mut octets = hello(
+        b'C',
+        1,
+        &[
+            "worker",
+            "peer",
+            "serialiser",
+            "octets",
+            "backend",
+            "blocking",
+        ],
+    );
+    octets.extend(frame(4 << 28, &[]));
+    octets
+}
+
+/// A child that is this peer, in a thread of its own.
+fn with_peer(peer: impl FnOnce(&mut Peer) + Send, parent: impl FnOnce(Text)) {
+    let (ours, theirs) = UnixStream::pair().unwrap();
+    let rpc = TEXT
+        .builder()
+        .socket(ours)
+        .max_message(1 << 30)
+        .on_error(|_| ())
+        .on_event(|_| ())
+        .spawn()
+        .unwrap();
+    thread::scope(|scope| {
+        scope.spawn(move || peer(&mut Peer(theirs)));
+        parent(rpc);
+    });
+}
+
+#[test]
+fn a_peer_that_echoes() {
+    let _guard = guard();
+    let peer = |peer: &mut Peer| {
+        peer.greet();
+        for _ in 0..3 {
+            let (id, payload) = peer.frame();
+            peer.send(id, &payload);
+        }
+        assert_eq!(peer.0.read(&mut [0]).unwrap(), 0);
+    };
+    with_peer(peer, |rpc| {
+        for text in ["a", "", "c"] {
+            // A list of one string has its length in front.
+            assert_eq!(rpc.call(text).wait().unwrap(), text);
+        }
+        assert_eq!(rpc.join().wait().unwrap(), ExitStatus::Unknown);
+    });
+}
+
+/// X38: octet by octet, while futures are dropped in the middle of frames.
+#[test]
+fn a_peer_that_drips() {
+    let _guard = guard();
+    let peer = |peer: &mut Peer| {
+        peer.frame();
+        let drip = |octets: &[u8], other: &mut UnixStream| {
+            octets.iter().for_each(|octet| {
+                other.write_all(&[*octet]).unwrap();
+                thread::yield_now();
+            })
+        };
+        let mut out = peer.0.try_clone().unwrap();
+        drip(&greeting(), &mut out);
+        loop {
+            let mut first = [0];
+            if peer.0.peek_one(&mut first) == 0 {
+                return;
+            }
+            let (id, payload) = peer.frame();
+            // A cancelled call is answered, too; a cancel is not.
+            if id >> 28 == 0 {
+                drip(&frame(id, &payload), &mut out);
+            }
+        }
+    };
+    with_peer(peer, |rpc| {
+        for n in 0..200_u32 {
+            let text = n.to_string();
+            let mut call = rpc.call(&text);
+            let mut other = rpc.call("other");
+            for _ in 0..n % 7 {
+                if block_on(poll_once(&mut other)).is_some() {
+                    break;
+                }
+            }
+            drop(other);
+            let answer = match block_on(poll_once(&mut call)) {
+                Some(answer) => answer,
+                None if n % 2 == 0 => block_on(call),
+                None => call.wait(),
+            };
+            assert_eq!(answer.unwrap(), text);
+        }
+        rpc.join().wait().unwrap();
+    });
+}
+
+trait Peek {
+    fn peek_one(&mut self, octet: &mut [u8; 1]) -> usize;
+}
+
+impl Peek for UnixStream {
+    fn peek_one(&mut self, octet: &mut [u8; 1]) -> usize {
+        use std::os::fd::AsRawFd;
+        nix::sys::socket::recv(
+            self.as_raw_fd(),
+            octet,
+            nix::sys::socket::MsgFlags::MSG_PEEK,
+        )
+        .unwrap()
+    }
+}
+
+/// What breaks the protocol, and a word of the error.
+#[test]
+fn peers_that_break_the_protocol() {
+    let _guard = guard();
+    let breaches: &[(&str, Vec<u8>)] = &[
+        ("not open", frame(77, b"x")),
+        ("kind", frame(9 << 28, b"")),
+        ("kind", frame(3 << 28 | 1, b"")),
+        ("limit", {
+            let mut event = 0_u32.to_be_bytes().to_vec();
+            event.extend(u32::MAX.to_be_bytes());
+            event
+        }),
+    ];
+    for (word, octets) in breaches {
+        let peer = |peer: &mut Peer| {
+            peer.greet();
+            peer.frame();
+            peer.0.write_all(octets).unwrap();
+        };
+        with_peer(peer, |rpc| {
+            let error = quickly(|| rpc.call("x").wait().unwrap_err());
+            assert!(error.is_protocol(), "{error}");
+            assert!(error.to_string().contains(word), "{error}");
+            assert!(rpc.call("y").wait().is_err());
+            assert!(rpc.join().wait().unwrap_err().is_protocol());
+        });
+    }
+}
+
+/// X17, X41: an answer that comes twice is no answer to another.
+#[test]
+fn a_peer_that_answers_twice() {
+    let _guard = guard();
+    let peer = |peer: &mut Peer| {
+        peer.greet();
+        let (id, payload) = peer.frame();
+        peer.send(id, &payload);
+        peer.send(id, &payload);
+        let _ = peer.0.read_to_end(&mut Vec::new());
+    };
+    with_peer(peer, |rpc| {
+        assert_eq!(rpc.call("once").wait().unwrap(), "once");
+        let error = quickly(|| rpc.call("next").wait().unwrap_err());
+        assert!(error.is_protocol(), "{error}");
+        assert!(rpc.join().wait().is_err());
+    });
+}
+
+/// X36, G9: a length is only a claim.
+#[test]
+fn a_peer_that_claims_a_gigabyte() {
+    let _guard = guard();
+    let memory = || {
+        let text = std::fs::read_to_string("/proc/self/status").unwrap();
+        let line = text
+            .lines()
+            .find_map(|line| line.strip_prefix("VmPeak:"))
+            .unwrap();
+        line.trim().trim_end_matches(" kB").parse::<u64>().unwrap() << 10
+    };
+    let before = memory();
+    let peer = |peer: &mut Peer| {
+        peer.greet();
+        let (id, _) = peer.frame();
+        let mut claim = id.to_be_bytes().to_vec();
+        claim.extend((1_u32 << 30).to_be_bytes());
+        claim.extend([b'x'; 100]);
+        peer.0.write_all(&claim).unwrap();
+    };
+    with_peer(peer, |rpc| {
+        let error = quickly(|| rpc.call("x").wait().unwrap_err());
+        assert!(error.is_child_dead(), "{error}");
+        assert_eq!(error.crash().unwrap().status(), ExitStatus::Unknown);
+        assert_ne!(error.started(), Started::No);
+        rpc.join().wait().unwrap();
+    });
+    assert!(memory() < before + (200 << 20), "{}", memory());
+}
+
+/// It ends its half of the link, and still reads.
+#[test]
+fn a_peer_that_ends_its_output() {
+    let _guard = guard();
+    let peer = |peer: &mut Peer| {
+        peer.greet();
+        let (id, payload) = peer.frame();
+        peer.send(id, &payload);
+        peer.frame();
+        peer.0.shutdown(Shutdown::Write).unwrap();
+        let _ = peer.0.read_to_end(&mut Vec::new());
+    };
+    with_peer(peer, |rpc| {
+        let (one, two) = (rpc.call("one"), rpc.call("two"));
+        assert_eq!(one.wait().unwrap(), "one");
+        let error = quickly(|| two.wait().unwrap_err());
+        assert!(error.is_child_dead(), "{error}");
+        assert!(quickly(|| rpc.join().wait()).is_ok());
+    });
+}
+
+/// Without a process, `kill` cuts the link.
+#[test]
+fn a_peer_that_is_killed() {
+    let _guard = guard();
+    let peer = |peer: &mut Peer| {
+        peer.greet();
+        peer.frame();
+        assert!(peer.0.read_to_end(&mut Vec::new()).is_ok());
+    };
+    with_peer(peer, |rpc| {
+        rpc.ready().wait().unwrap();
+        let call = rpc.call("x");
+        rpc.kill();
+        let error = quickly(|| call.wait().unwrap_err());
+        assert!(error.is_child_dead(), "{error}");
+        quickly(|| rpc.join().wait()).unwrap();
+    });
+}

@@ -1,0 +1,144 @@
+//! Signals at the wrong moment.
+
+use std::io::Read;
+use std::process::Stdio;
+use std::thread;
+
+use nix::sys::signal::{SaFlags, SigAction, SigHandler, SigSet, Signal, sigaction, signal};
+use offspring::worker;
+
+use crate::common::*;
+use crate::work::{Job, WORK};
+
+extern "C" fn nothing(_: i32) {}
+
+/// From now on this process is interrupted all the time.
+pub(crate) fn storm() {
+    let action = SigAction::new(
+        SigHandler::Handler(nothing),
+        SaFlags::empty(),
+        SigSet::empty(),
+    );
+    // SAFETY: the handler does nothing.
+    unsafe { sigaction(Signal::SIGALRM, &action) }.unwrap();
+    let time = libc::timeval {
+        tv_sec: 0,
+        tv_usec: 200,
+    };
+    let timer = libc::itimerval {
+        it_interval: time,
+        it_value: time,
+    };
+    // SAFETY: the pointer is to a live value, and the old timer is not asked for.
+    let done =
+        unsafe { libc::setitimer(libc::ITIMER_REAL, &raw const timer, std::ptr::null_mut()) };
+    assert_eq!(done, 0);
+}
+
+worker!(STORMY: fn(String) -> String = |text: String| {
+    static ONCE: std::sync::Once = std::sync::Once::new();
+    ONCE.call_once(storm);
+    text
+});
+
+/// X39: parent and child are interrupted, in whatever they are doing.
+#[test]
+fn a_storm_of_signals() {
+    alone("signals::a_storm_of_signals", || {
+        storm();
+        let _guard = guard();
+        let rpc = STORMY.spawn().unwrap();
+        let big = "x".repeat(1 << 20);
+        thread::scope(|scope| {
+            for number in 0..3 {
+                let (rpc, big) = (&rpc, &big);
+                scope.spawn(move || {
+                    for n in 0..rounds(1000) {
+                        let text = format!("{number} {n}");
+                        assert_eq!(rpc.call(&text).wait().unwrap(), text);
+                        if n % 100 == 0 {
+                            assert!(rpc.call(big).wait().unwrap() == *big);
+                        }
+                    }
+                });
+            }
+        });
+        rpc.join().wait().unwrap();
+        for _ in 0..5 {
+            let rpc = STORMY.spawn().unwrap();
+            assert_eq!(rpc.call("x").wait().unwrap(), "x");
+            rpc.join().wait().unwrap();
+        }
+    });
+}
+
+/// X47: `SIGPIPE` is at its default here, and does not come.
+#[test]
+fn sigpipe_at_its_default() {
+    alone("signals::sigpipe_at_its_default", || {
+        // SAFETY: no handler is set.
+        unsafe { signal(Signal::SIGPIPE, SigHandler::SigDfl) }.unwrap();
+        let _guard = guard();
+        for n in 0..20 {
+            let rpc = WORK.builder().on_error(|_| ()).spawn().unwrap();
+            rpc.ready().wait().unwrap();
+            kill_process(rpc.pid().unwrap());
+            if n % 2 == 0 {
+                until(|| !is_alive(rpc.pid().unwrap()));
+            }
+            for _ in 0..20 {
+                assert!(rpc.call(Job::Len("x".repeat(100_000))).wait().is_err());
+            }
+            rpc.join().wait().unwrap();
+        }
+        // Pipes have no flag against it.
+        let mut child = serving("work")
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let (stdin, stdout) = (child.stdin.take().unwrap(), child.stdout.take().unwrap());
+        let rpc = WORK
+            .builder()
+            .descriptors(stdout, stdin)
+            .on_error(|_| ())
+            .spawn()
+            .unwrap();
+        rpc.ready().wait().unwrap();
+        child.kill().unwrap();
+        child.wait().unwrap();
+        for _ in 0..20 {
+            assert!(rpc.call(Job::Len("x".repeat(100_000))).wait().is_err());
+        }
+        let _ = rpc.join().wait();
+    });
+}
+
+/// X33: stdin and stdout of a command were left non-blocking by somebody.
+#[test]
+fn non_blocking_streams() {
+    let _guard = guard();
+    let (ours, theirs) = std::os::unix::net::UnixStream::pair().unwrap();
+    theirs.set_nonblocking(true).unwrap();
+    let theirs = std::os::fd::OwnedFd::from(theirs);
+    let mut child = serving("work")
+        .stdin(theirs.try_clone().unwrap())
+        .stdout(theirs)
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let rpc = WORK.builder().socket(ours).spawn().unwrap();
+    let big = "x".repeat(4 << 20);
+    for _ in 0..3 {
+        assert!(rpc.call(Job::Echo(big.clone())).wait().unwrap() == Ok(big.clone()));
+    }
+    rpc.join().wait().unwrap();
+    let mut errors = String::new();
+    child
+        .stderr
+        .take()
+        .unwrap()
+        .read_to_string(&mut errors)
+        .unwrap();
+    assert!(child.wait().unwrap().success(), "{errors}");
+}
