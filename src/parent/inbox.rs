@@ -12,11 +12,14 @@ use super::core::Core;
 use crate::error::Error;
 use crate::protocol::Payload;
 
+type Queue = VecDeque<(u64, Payload)>;
+
 /// The events of one call.
 #[derive(Debug, Default)]
 pub(crate) struct Inbox {
-    /// Each with the deliveries that come before it.
-    queue: VecDeque<(u64, Payload)>,
+    /// Each with the deliveries that come before it. Most calls have none, so
+    /// they carry no queue.
+    queue: Option<Box<Queue>>,
     wish: Wish,
     /// Events that were dropped before anybody asked.
     missed: usize,
@@ -35,11 +38,16 @@ enum Wish {
 
 impl Inbox {
     pub(super) fn is_empty(&self) -> bool {
-        self.queue.is_empty()
+        self.queue.is_none()
+    }
+
+    fn len(&self) -> usize {
+        self.queue.as_ref().map_or(0, |queue| queue.len())
     }
 
     fn bytes(&self) -> usize {
-        self.queue.iter().map(|(_, payload)| payload.len()).sum()
+        let payloads = self.queue.iter().flat_map(|queue| queue.iter());
+        payloads.map(|(_, payload)| payload.len()).sum()
     }
 }
 
@@ -92,24 +100,31 @@ impl Inboxes {
         if inbox.wish == Wish::Unsaid {
             self.holders.insert(id);
         }
-        inbox.queue.push_back((after, payload));
+        inbox
+            .queue
+            .get_or_insert_default()
+            .push_back((after, payload));
         true
     }
 
     fn pop(&mut self, inbox: &mut Inbox) -> Option<Payload> {
-        let (_, payload) = inbox.queue.pop_front()?;
+        let queue = inbox.queue.as_mut()?;
+        let (_, payload) = queue.pop_front()?;
+        if queue.is_empty() {
+            inbox.queue = None;
+        }
         self.tally(inbox.wish).subtract(1, payload.len());
         Some(payload)
     }
 
     fn clear(&mut self, id: u32, inbox: &mut Inbox) {
-        if inbox.queue.is_empty() {
+        if inbox.is_empty() {
             return;
         }
-        let (events, bytes) = (inbox.queue.len(), inbox.bytes());
+        let (events, bytes) = (inbox.len(), inbox.bytes());
         self.tally(inbox.wish).subtract(events, bytes);
         self.holders.remove(&id);
-        inbox.queue = VecDeque::new();
+        inbox.queue = None;
     }
 
     /// Nobody wants the events of this call any more.
@@ -123,7 +138,7 @@ impl Inboxes {
         if inbox.wish == Wish::Reads {
             return;
         }
-        let (events, bytes) = (inbox.queue.len(), inbox.bytes());
+        let (events, bytes) = (inbox.len(), inbox.bytes());
         self.tally(inbox.wish).subtract(events, bytes);
         inbox.wish = Wish::Reads;
         self.asked.add(events, bytes);
@@ -132,7 +147,7 @@ impl Inboxes {
 
     /// The events of this call make way for others.
     fn give_up(&mut self, id: u32, inbox: &mut Inbox) {
-        inbox.missed += inbox.queue.len();
+        inbox.missed += inbox.len();
         self.clear(id, inbox);
     }
 }
@@ -182,7 +197,7 @@ impl Core {
             let missed = std::mem::take(&mut inbox.missed);
             return Some(Some(Err(Error::missed(missed))));
         }
-        match inbox.queue.front() {
+        match inbox.queue.as_ref().and_then(|queue| queue.front()) {
             Some((after, _)) if !self.delivery.is_before(*after) => None,
             Some(_) => {
                 let payload = self.delivery.inboxes.pop(inbox);

@@ -55,7 +55,7 @@ pub(crate) enum Outcome {
     /// The octets of the result.
     Result(Payload),
     /// It failed by itself; the child lives.
-    Failed(Failure),
+    Failed(Box<Failure>),
     /// The answer cannot come any more.
     Lost(Started),
     /// Its time was up before it was answered.
@@ -178,11 +178,8 @@ impl<W> Caller<W> {
     pub(crate) fn call(&mut self, frame: &mut Vec<u8>, waiter: W) -> u32 {
         let length = frame.len() - HEADER;
         if length > self.limits.frame as usize {
-            let state = State::Done(Outcome::Failed(too_long(
-                "the request",
-                length,
-                self.limits.frame,
-            )));
+            let failure = too_long("the request", length, self.limits.frame);
+            let state = State::Done(Outcome::Failed(failure.into()));
             return self.table.insert(Slot { state, waiter });
         }
         if self.has_room(frame.len()) && self.queue.is_empty() {
@@ -199,8 +196,14 @@ impl<W> Caller<W> {
             return id;
         }
         self.tickets += 1;
+        // A buffer that is far too large is not held back by what waits.
+        let own = if frame.capacity() > 2 * frame.len().max(HEADER) {
+            frame.as_slice().to_vec()
+        } else {
+            std::mem::take(frame)
+        };
         let id = self.table.insert(Slot {
-            state: State::Queued(self.tickets, std::mem::take(frame)),
+            state: State::Queued(self.tickets, own),
             waiter,
         });
         self.queue.insert(self.tickets, id);
@@ -404,7 +407,7 @@ impl<W> Caller<W> {
                     notices.push(Notice::Unfit(failure));
                     return Ok(());
                 }
-                self.complete(frame.id, Outcome::Failed(failure), notices)
+                self.complete(frame.id, Outcome::Failed(failure.into()), notices)
             }
             Some(Kind::Ready) => {
                 notices.push(Notice::Ready);
@@ -459,7 +462,7 @@ impl<W> Caller<W> {
             )));
         }
         let failure = too_long("the result", frame.length as usize, reader.limit());
-        self.complete(frame.id, Outcome::Failed(failure), notices)
+        self.complete(frame.id, Outcome::Failed(failure.into()), notices)
     }
 
     fn complete(

@@ -205,7 +205,7 @@ impl Core {
     fn judge(&self, outcome: Outcome) -> Result<Payload, Error> {
         match outcome {
             Outcome::Result(payload) => Ok(payload),
-            Outcome::Failed(failure) => Err(failure.into()),
+            Outcome::Failed(failure) => Err((*failure).into()),
             Outcome::Lost(started) => Err(self.life.lost(started)),
             Outcome::Expired(started) => Err(Error::expired(started)),
         }
@@ -278,5 +278,12 @@ impl Core {
                 "a call was cancelled or late, and its caller had asked that the child be killed for it".into(),
             )),
         }
+    }
+}
+
+#[cfg(test)]
+impl Core {
+    pub(crate) fn has_no_deadlines(&self) -> bool {
+        self.deadlines.is_empty()
     }
 }

@@ -79,6 +79,12 @@ mod tests {
 
     use super::*;
 
+    impl Deadlines {
+        pub(crate) fn is_empty(&self) -> bool {
+            self.calls.is_empty() && self.condemned.is_empty()
+        }
+    }
+
     #[test]
     fn the_helper_is_told_of_the_next_one_only() {
         let start = Instant::now();
