@@ -230,3 +230,6 @@ impl Roles {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,1 +1,45 @@
+//! Both halves, without a link.
 
+mod caller;
+mod frames;
+mod pair;
+
+use std::io::IoSlice;
+
+use super::{Form, Limits, Outbox, Reader};
+
+/// Octets written as hex, with spaces where they help.
+fn hex(text: &str) -> Vec<u8> {
+    let digits: Vec<u8> = text.bytes().filter(|digit| *digit != b' ').collect();
+    let octet = |pair: &[u8]| u8::from_str_radix(std::str::from_utf8(pair).unwrap(), 16).unwrap();
+    digits.chunks(2).map(octet).collect()
+}
+
+/// Puts octets behind those that are there, as whoever reads does.
+fn feed(reader: &mut Reader, octets: &[u8]) {
+    let room = reader.room();
+    assert!(
+        octets.len() <= room,
+        "{} into room for {room}",
+        octets.len()
+    );
+    reader.buffer().extend_from_slice(octets);
+}
+
+/// What the first pieces of an outbox hold.
+fn written(outbox: &Outbox, pieces: usize) -> Vec<u8> {
+    let mut slices = vec![IoSlice::new(&[]); pieces];
+    let count = outbox.slices(&mut slices);
+    slices[..count]
+        .iter()
+        .flat_map(|slice| slice.to_vec())
+        .collect()
+}
+
+const WIDE: Limits = Limits {
+    calls: usize::MAX,
+    bytes: usize::MAX,
+    frame: 1 << 20,
+};
+
+const FORMS: [Form; 2] = [Form::Plain, Form::Full];

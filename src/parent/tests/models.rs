@@ -60,7 +60,7 @@ fn with_helper(driver: &Shared, one: fn(&Shared), two: fn(&Shared)) {
 
 #[test]
 fn loom_two_threads_need_no_helper() {
-    explore(3, || {
+    explore(5, || {
         let driver = driver(10);
         let other = Arc::clone(&driver);
         let other = spawn(move || ask(&other, "other"));
@@ -71,7 +71,7 @@ fn loom_two_threads_need_no_helper() {
 
 #[test]
 fn loom_two_threads_beside_a_helper_that_watches() {
-    explore(2, || {
+    explore(3, || {
         let driver = driver(10);
         driver.release(driver.lock());
         assert!(driver.wire.set(|state| state.watches.read));
@@ -85,7 +85,7 @@ fn loom_two_threads_beside_a_helper_that_watches() {
 
 #[test]
 fn loom_a_thread_and_a_task() {
-    explore(2, || {
+    explore(3, || {
         let driver = driver(10);
         with_helper(
             &driver,
@@ -97,7 +97,7 @@ fn loom_a_thread_and_a_task() {
 
 #[test]
 fn loom_two_tasks() {
-    explore(2, || {
+    explore(3, || {
         let driver = driver(10);
         with_helper(
             &driver,
@@ -109,7 +109,7 @@ fn loom_two_tasks() {
 
 #[test]
 fn loom_a_call_is_dropped_beside_a_wait() {
-    explore(3, || {
+    explore(5, || {
         let driver = driver(10);
         let other = Arc::clone(&driver);
         let other = spawn(move || {
@@ -123,7 +123,7 @@ fn loom_a_call_is_dropped_beside_a_wait() {
 
 #[test]
 fn loom_the_end_comes_in_between() {
-    explore(3, || {
+    explore(5, || {
         let driver = driver(10);
         let other = Arc::clone(&driver);
         let other = spawn(move || {
@@ -143,7 +143,7 @@ fn loom_the_end_comes_in_between() {
 
 #[test]
 fn loom_a_full_socket_has_room_again() {
-    explore(2, || {
+    explore(3, || {
         let driver = driver(10);
         driver.wire.set(|state| state.full = true);
         with_helper(
@@ -156,7 +156,7 @@ fn loom_a_full_socket_has_room_again() {
 
 #[test]
 fn loom_a_full_socket_and_two_threads() {
-    explore(2, || {
+    explore(3, || {
         let driver = driver(10);
         driver.wire.set(|state| state.full = true);
         with_helper(
@@ -173,7 +173,7 @@ fn loom_a_full_socket_and_two_threads() {
 
 #[test]
 fn loom_a_call_waits_for_room_behind_one_that_nobody_waits_for() {
-    explore(2, || {
+    explore(3, || {
         let driver = driver(1);
         let nobodys = call(&driver, "nobody's").unwrap();
         driver.change(|core| core.then_forget(nobodys));

@@ -1,0 +1,394 @@
+//! What the octets mean: one table for each side and form, fed whole, octet by
+//! octet, and with the beginning of a next frame.
+
+use super::super::frame::Step;
+use super::super::hello::{Failure, FailureCode, Hello, Role};
+use super::super::{
+    Caller, Form, Frame, HEADER, Kind, Notice, Outbox, Outcome, Reader, Replies, Request, Requests,
+    Violation,
+};
+use super::{FORMS, WIDE, feed, hex, written};
+
+const LIMIT: u32 = 100;
+
+/// The hello of a parent, role `P`, version 1, one field `a` with `b`.
+const PARENT_HELLO: &str = "ff ff 59 42 00000006 50 01 01 61 01 62";
+/// The same of a child.
+const CHILD_HELLO: &str = "ff ff 59 42 00000006 43 01 01 61 01 62";
+
+/// What a parent makes of the octets; calls 1 and 2 are open.
+fn read_as_parent(form: Form, pieces: &[&[u8]]) -> (Vec<String>, Option<Violation>) {
+    let hello = Hello::new(Role::Parent);
+    let mut caller = Caller::new((form == Form::Full).then_some(&hello), WIDE);
+    let mut reader = Reader::new(form, LIMIT);
+    for _ in 0..2 {
+        caller.call(&mut vec![0; HEADER], ());
+    }
+    let (mut seen, mut notices) = (Vec::new(), Vec::new());
+    for piece in pieces {
+        feed(&mut reader, piece);
+        loop {
+            let absorbed = caller.absorb(&mut reader, &mut notices);
+            for notice in notices.drain(..) {
+                seen.push(tell(&mut caller, notice));
+            }
+            match absorbed {
+                // It stops after a hello, so that this can be checked.
+                Ok(true) => {}
+                Ok(false) => break,
+                Err(violation) => return (seen, Some(violation)),
+            }
+        }
+    }
+    (seen, None)
+}
+
+fn tell(caller: &mut Caller<()>, notice: Notice) -> String {
+    match notice {
+        Notice::Completed(id) => match caller.collect(id).unwrap().0 {
+            Outcome::Result(payload) => format!("{id} is {payload:02x?}", payload = &*payload),
+            Outcome::Failed(failure) => {
+                format!("{id} failed: {:?} {}", failure.code, failure.message)
+            }
+            Outcome::Lost(_) => unreachable!("nothing is lost here"),
+        },
+        Notice::Event(payload) => format!("event {:02x?}", &*payload),
+        Notice::Hello(hello) => format!(
+            "hello {:?} {} a={}",
+            hello.role,
+            hello.version,
+            hello.text("a")
+        ),
+        Notice::Unfit(failure) => format!("unfit: {}", failure.message),
+        Notice::Ready => "ready".into(),
+    }
+}
+
+/// What a child makes of the octets.
+fn read_as_child(pieces: &[&[u8]]) -> (Vec<String>, Option<Violation>) {
+    let mut requests = Requests::default();
+    let mut reader = Reader::new(Form::Plain, LIMIT);
+    let mut seen = Vec::new();
+    for piece in pieces {
+        feed(&mut reader, piece);
+        requests.look_ahead(&mut reader);
+        loop {
+            match requests.next(&mut reader) {
+                Ok(None) => break,
+                Ok(Some(request)) => seen.push(match request {
+                    Request::Call(id) => format!("call {id} {:02x?}", reader.octets()),
+                    Request::Refuse(id, failure) => format!("refuse {id}: {:?}", failure.code),
+                    Request::Cancel(id) => format!("cancel {id}"),
+                    Request::Hello(hello) => {
+                        format!(
+                            "hello {:?} {} a={}",
+                            hello.role,
+                            hello.version,
+                            hello.text("a")
+                        )
+                    }
+                }),
+                Err(violation) => return (seen, Some(violation)),
+            }
+        }
+    }
+    (seen, None)
+}
+
+/// Feeds the octets in every way, and compares what comes out.
+fn check(
+    octets: &str,
+    want: &[&str],
+    broken: Option<&str>,
+    read: impl Fn(&[&[u8]]) -> (Vec<String>, Option<Violation>),
+) {
+    let octets = hex(octets.replace("ff ff 59 42", "f0 ff 59 42").as_str());
+    let whole: Vec<&[u8]> = vec![&octets];
+    let single: Vec<&[u8]> = octets.chunks(1).collect();
+    let tail = [octets.as_slice(), &[0, 0, 0]].concat();
+    for pieces in [whole, single, vec![&tail]] {
+        let (seen, violation) = read(&pieces);
+        assert_eq!(seen, want, "{octets:02x?}");
+        match (&violation, broken) {
+            (None, None) => {}
+            (Some(violation), Some(words)) if violation.0.contains(words) => {}
+            _ => panic!("{octets:02x?}: {violation:?} instead of {broken:?}"),
+        }
+    }
+}
+
+#[test]
+fn what_a_child_writes_in_the_plain_form() {
+    let table: [(&str, &[&str], Option<&str>); 6] = [
+        ("00000001 00000002 aabb", &["1 is [aa, bb]"], None),
+        (
+            "00000002 00000000  00000001 00000000",
+            &["2 is []", "1 is []"],
+            None,
+        ),
+        (
+            "00000000 00000001 cc  00000001 00000000",
+            &["event [cc]", "1 is []"],
+            None,
+        ),
+        ("00000003 00000000", &[], Some("call 3, which is not open")),
+        (
+            "00000001 00000000  00000001 00000000",
+            &["1 is []"],
+            Some("which is not open"),
+        ),
+        ("10000001 00000000", &[], Some("which is not open")),
+    ];
+    for (octets, want, broken) in table {
+        check(octets, want, broken, |pieces| {
+            read_as_parent(Form::Plain, pieces)
+        });
+    }
+}
+
+#[test]
+fn what_a_child_writes_in_the_full_form() {
+    let hello = "hello Child 1 a=b";
+    // After hello.
+    let table: [(&str, &[&str], Option<&str>); 9] = [
+        ("00000001 00000002 aabb", &["1 is [aa, bb]"], None),
+        ("00000000 00000001 cc", &["event [cc]"], None),
+        ("40000000 00000000", &["ready"], None),
+        (
+            "10000002 0000000a 0570616e6963 026f68 00",
+            &["2 failed: Panic oh"],
+            None,
+        ),
+        (
+            "10000001 00000005 02 7878 01 79",
+            &["1 failed: Refused y"],
+            None,
+        ),
+        ("10000000 00000008 0570616e6963 01 7a", &["unfit: z"], None),
+        ("30000001 00000000", &[], Some("kind Cancel")),
+        ("70000001 00000000", &[], Some("does not know")),
+        ("10000001 00000001 05", &[], Some("")),
+    ];
+    for (octets, want, broken) in table {
+        let want = [&[hello], want].concat();
+        let octets = format!("{CHILD_HELLO} {octets}");
+        check(&octets, &want, broken, |pieces| {
+            read_as_parent(Form::Full, pieces)
+        });
+    }
+    let again = format!("{CHILD_HELLO} {CHILD_HELLO}");
+    check(&again, &[hello], Some("kind Hello"), |pieces| {
+        read_as_parent(Form::Full, pieces)
+    });
+    // Instead of hello.
+    let table: [(&str, &[&str], Option<&str>); 5] = [
+        (PARENT_HELLO, &[], Some("sends back what it is sent")),
+        ("57656c636f6d65", &[], Some("\\\"W")),
+        ("00000001 00000000", &[], Some("instead of a hello")),
+        ("ff ff 59 42 00000002 43 09", &[], Some("speaks version 9")),
+        ("ff ff 59 42 00000002 58 01", &[], Some("role 88")),
+    ];
+    for (octets, want, broken) in table {
+        let broken = broken.map(|words| words.replace('\\', ""));
+        check(octets, want, broken.as_deref(), |pieces| {
+            read_as_parent(Form::Full, pieces)
+        });
+    }
+}
+
+#[test]
+fn what_a_parent_writes() {
+    let hello = "hello Parent 1 a=b";
+    let table: [(&str, &[&str], Option<&str>); 4] = [
+        ("00000001 00000002 aabb", &["call 1 [aa, bb]"], None),
+        (
+            "ffffffff 00000000  30000001 00000000",
+            &["call 4294967295 []", "call 805306369 []"],
+            None,
+        ),
+        ("00000000 00000000", &[], Some("id 0")),
+        ("00000007 000000c8", &["refuse 7: TooLong"], None),
+    ];
+    for (octets, want, broken) in table {
+        check(octets, want, broken, read_as_child);
+    }
+    // After hello.
+    let table: [(&str, &[&str], Option<&str>); 7] = [
+        ("00000001 00000001 aa", &["call 1 [aa]"], None),
+        ("30000001 00000000", &["cancel 1"], None),
+        ("00000000 00000000", &[], Some("id 0")),
+        ("10000001 00000000", &[], Some("kind Failed")),
+        ("40000000 00000000", &[], Some("kind Ready")),
+        ("90000000 00000000", &[], Some("does not know")),
+        ("30000001 000000c8", &[], Some("no call")),
+    ];
+    for (octets, want, broken) in table {
+        let want = [&[hello], want].concat();
+        check(
+            &format!("{PARENT_HELLO} {octets}"),
+            &want,
+            broken,
+            read_as_child,
+        );
+    }
+    let again = format!("{PARENT_HELLO} {PARENT_HELLO}");
+    check(&again, &[hello], Some("kind Hello"), read_as_child);
+    check(CHILD_HELLO, &["hello Child 1 a=b"], None, read_as_child);
+}
+
+#[test]
+fn what_both_sides_write_is_what_the_table_says() {
+    let hello = Hello::new(Role::Parent).with("a", "b");
+    let mut full = Caller::new(Some(&hello), WIDE);
+    let id = full.call(&mut hex("0000000000000000 aabb"), ());
+    full.cancel(id);
+    let want = format!(
+        "f{} 00000001 00000002 aabb 30000001 00000000",
+        &PARENT_HELLO[1..].replacen("f", "0", 1)
+    );
+    assert_eq!(written(&full.take_outbox(), 4), hex(&want));
+    let mut plain = Caller::new(None, WIDE);
+    let id = plain.call(&mut hex("0000000000000000 aabb"), ());
+    plain.cancel(id);
+    assert_eq!(
+        written(&plain.take_outbox(), 4),
+        hex("00000001 00000002 aabb")
+    );
+
+    let replies = Replies::new(20);
+    let mut frame = hex("0000000000000000 aabb");
+    replies.message(0x0102_0304, &mut frame).unwrap();
+    assert_eq!(frame, hex("01020304 00000002 aabb"));
+    assert_eq!(replies.message(1, &mut [0; HEADER + 21]), Err(20));
+    assert_eq!(Replies::ready(), hex("40000000 00000000"));
+    let hello = Hello::new(Role::Child).with("a", "b");
+    assert_eq!(
+        Replies::hello(&hello),
+        hex(&CHILD_HELLO.replacen("ff", "f0", 1))
+    );
+    let failure = Failure::new(FailureCode::Panic, "oh");
+    assert_eq!(
+        replies.failed(2, &failure),
+        hex("10000002 0000000b 0570616e6963 026f68 00 00")
+    );
+    let failed = replies.failed(2, &Failure::new(FailureCode::Panic, "oh".repeat(50)));
+    assert!(
+        Failure::parse(&failed[HEADER..])
+            .unwrap()
+            .message
+            .contains("longer")
+    );
+}
+
+#[test]
+fn a_length_is_only_a_claim() {
+    for form in FORMS {
+        let mut reader = Reader::new(form, u32::MAX);
+        feed(&mut reader, &hex("00000001 ffffffff"));
+        for _ in 0..100 {
+            assert_eq!(reader.advance(), Step::Short);
+            assert!(reader.room() <= 1 << 20);
+            feed(&mut reader, &[0; 4096]);
+        }
+        assert!(reader.buffer().capacity() <= 2 * (HEADER + 100 * 4096));
+    }
+}
+
+#[test]
+fn a_frame_over_the_limit_is_passed_over_octet_by_octet() {
+    for form in FORMS {
+        for step in [1, 7, 1000] {
+            let mut reader = Reader::new(form, 5);
+            // Inside lie octets that look like headers.
+            let octets = [
+                hex("00000001 00000120"),
+                hex("30000007 00000000").repeat(36),
+                hex("00000002 00000001 aa"),
+            ];
+            let (mut steps, mut last) = (Vec::new(), Vec::new());
+            for piece in octets.concat().chunks(step) {
+                feed(&mut reader, piece);
+                loop {
+                    let mut looked = Vec::new();
+                    reader.scan(|frame| looked.push(frame.id));
+                    assert!(looked.iter().all(|id| [1, 2].contains(id)), "{looked:?}");
+                    match reader.advance() {
+                        Step::Short => break,
+                        step => {
+                            steps.push(step);
+                            last = reader.octets().to_vec();
+                        }
+                    }
+                }
+                assert!(reader.buffer().capacity() <= 1024);
+            }
+            let frame = |id, length| Frame {
+                kind: Some(Kind::Message),
+                id,
+                length,
+            };
+            assert_eq!(
+                steps,
+                [Step::TooLong(frame(1, 0x120)), Step::Whole(frame(2, 1))]
+            );
+            assert_eq!(last, [0xaa]);
+        }
+    }
+}
+
+#[test]
+fn a_large_frame_is_put_together_in_linear_time() {
+    const SIZE: usize = 64 << 20;
+    let mut reader = Reader::new(Form::Full, u32::MAX);
+    feed(&mut reader, &hex("00000001 00000000"));
+    assert!(matches!(reader.advance(), Step::Whole(_)));
+    feed(&mut reader, &Frame::message(2, SIZE).to_octets());
+    let (mut copied, mut place) = (0, (std::ptr::null(), 0));
+    while reader.advance() == Step::Short {
+        let have = reader.rest().len();
+        feed(&mut reader, &[7; 4096][..4096.min(HEADER + SIZE - have)]);
+        let buffer = reader.buffer();
+        if (buffer.as_ptr(), buffer.capacity()) != place {
+            copied += buffer.len();
+            place = (buffer.as_ptr(), buffer.capacity());
+        }
+    }
+    assert!(copied <= 3 * SIZE, "{copied} octets were copied");
+    let place = reader.octets().as_ptr();
+    let payload = reader.take();
+    assert_eq!(
+        (payload.len(), payload.as_ptr()),
+        (SIZE, place),
+        "handed out uncopied"
+    );
+    assert!(reader.buffer().capacity() < 1 << 20);
+}
+
+#[test]
+fn pieces_come_out_of_the_outbox_as_they_went_in() {
+    let mut outbox = Outbox::default();
+    let mut want = Vec::new();
+    for size in [1, 40_000, 5, 5, 100_000, 32_768, 3] {
+        let mut frame = vec![size as u8; size];
+        want.extend_from_slice(&frame);
+        outbox.push(&mut frame);
+    }
+    let (mut have, mut step) = (Vec::new(), 1);
+    while !outbox.is_empty() {
+        // A writer takes it away, writes some, and brings it back.
+        let mut taken = std::mem::take(&mut outbox);
+        let some = written(&taken, 3);
+        let some = &some[..step.min(some.len())];
+        have.extend_from_slice(some);
+        let count = some.len();
+        taken.consume(count);
+        if step == 4 {
+            outbox.push(&mut vec![9; 4]);
+            want.extend([9; 4]);
+        }
+        outbox.put_back(taken);
+        assert_eq!(outbox.len(), want.len() - have.len());
+        step *= 2;
+    }
+    assert!(have == want);
+}
