@@ -5,6 +5,8 @@
 
 mod calls;
 mod common;
+#[cfg(feature = "concurrent")]
+mod concurrent;
 mod death;
 mod start;
 mod threads;
