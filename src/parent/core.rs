@@ -355,6 +355,7 @@ impl Core {
         match notice {
             Notice::Completed(id) => self.completed(id),
             Notice::Event(payload) => self.event(payload),
+            Notice::CallEvent(..) => {}
             Notice::Hello(hello) => self.greet(&hello),
             Notice::Ready => self.ready(),
             Notice::Unfit(failure) => self.unfit(&failure),

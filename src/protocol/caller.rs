@@ -69,6 +69,8 @@ pub(crate) enum Notice {
     Completed(u32),
     /// An event of the child.
     Event(Payload),
+    /// An event of this call, which is not done yet.
+    CallEvent(u32, Payload),
 }
 
 /// What is known of the calls that a child had started when it went.
@@ -345,6 +347,7 @@ impl<W> Caller<W> {
                 let outcome = Outcome::Result(reader.take());
                 self.complete(frame.id, outcome, notices)
             }
+            Some(Kind::CallEvent) => self.call_event(frame.id, reader, notices),
             Some(Kind::Failed) => {
                 let failure = Failure::parse(reader.octets())?;
                 if frame.id == 0 {
@@ -371,6 +374,25 @@ impl<W> Caller<W> {
                 "a frame of a kind that this version does not know".into(),
             )),
         }
+    }
+
+    /// An event of a call that nobody waits for any more is dropped.
+    fn call_event(
+        &mut self,
+        id: u32,
+        reader: &mut Reader,
+        notices: &mut Vec<Notice>,
+    ) -> Result<(), Violation> {
+        match self.table.get(id).map(|slot| &slot.state) {
+            Some(State::Sent(_)) => notices.push(Notice::CallEvent(id, reader.take())),
+            Some(State::Abandoned(_)) => {}
+            Some(State::Queued(..) | State::Done(_)) | None => {
+                return Err(Violation(format!(
+                    "an event of the call {id}, which is not open"
+                )));
+            }
+        }
+        Ok(())
     }
 
     fn too_long_answer(

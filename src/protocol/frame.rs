@@ -35,6 +35,8 @@ pub(crate) enum Kind {
     Message = 0,
     /// From the child: the call failed; the octets say how.
     Failed = 1,
+    /// From the child: an event of this call, which is not answered yet.
+    CallEvent = 2,
     /// From the parent: the answer to this call is no longer wanted.
     Cancel = 3,
     /// From the child: `init` is done.
@@ -48,6 +50,7 @@ impl Kind {
         [
             Self::Message,
             Self::Failed,
+            Self::CallEvent,
             Self::Cancel,
             Self::Ready,
             Self::Hello,

@@ -70,6 +70,12 @@ impl Requests {
         self.started
     }
 
+    /// Calls whose cancel was read and is still to come out of [`next`](Self::next):
+    /// those that run can be stopped at once.
+    pub(crate) fn withdrawn(&self) -> impl Iterator<Item = u32> + '_ {
+        self.cancelled.iter().copied()
+    }
+
     /// Enough has come to know which form is spoken: [`Reader::form`].
     pub(crate) fn has_begun(&mut self, reader: &mut Reader) -> bool {
         if self.begun {
@@ -156,11 +162,22 @@ impl Replies {
     /// Makes a result, or (id 0) an event, of room for a header and octets.
     /// Says how many octets are the most if these are more.
     pub(crate) fn message(self, id: u32, frame: &mut [u8]) -> Result<(), u32> {
+        self.head(Kind::Message, id, frame)
+    }
+
+    /// Makes an event of this call (full form only), which must not be answered
+    /// yet, of room for a header and octets. Says how many octets are the most
+    /// if these are more.
+    pub(crate) fn call_event(self, id: u32, frame: &mut [u8]) -> Result<(), u32> {
+        self.head(Kind::CallEvent, id, frame)
+    }
+
+    fn head(self, kind: Kind, id: u32, frame: &mut [u8]) -> Result<(), u32> {
         let length = frame.len() - HEADER;
         if length > self.limit as usize {
             return Err(self.limit);
         }
-        frame[..HEADER].copy_from_slice(&Frame::message(id, length).to_octets());
+        frame[..HEADER].copy_from_slice(&Frame::of(kind, id, length).to_octets());
         Ok(())
     }
 

@@ -1,5 +1,6 @@
 //! Both halves, without a link.
 
+mod call_events;
 mod caller;
 mod frames;
 mod pair;

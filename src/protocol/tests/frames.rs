@@ -53,6 +53,7 @@ fn tell(caller: &mut Caller<()>, notice: Notice) -> String {
             Outcome::Lost(_) => unreachable!("nothing is lost here"),
         },
         Notice::Event(payload) => format!("event {:02x?}", &*payload),
+        Notice::CallEvent(id, payload) => format!("event of {id} {:02x?}", &*payload),
         Notice::Hello(hello) => format!(
             "hello {:?} {} a={}",
             hello.role,
