@@ -104,6 +104,8 @@ enum Kind {
     /// The child is gone.
     Dead(Arc<Crash>, Started),
     TimedOut,
+    /// The call was not done by its deadline.
+    Expired(Started),
     /// The handle was closed.
     Closed,
     /// The other side broke the protocol.
@@ -162,6 +164,14 @@ impl Error {
     pub(crate) fn timed_out() -> Self {
         Self::new(Kind::TimedOut)
     }
+    pub(crate) fn expired(started: Begun) -> Self {
+        Self::new(Kind::Expired(started.into()))
+    }
+    pub(crate) fn missed(events: usize) -> Self {
+        Self::full(format!(
+            "{events} events came before anybody asked for them, and made way for others"
+        ))
+    }
     pub(crate) fn closed() -> Self {
         Self::new(Kind::Closed)
     }
@@ -214,10 +224,12 @@ impl Error {
         matches!(*self.0, Kind::Dead(..))
     }
 
-    /// The time is up. The call goes on, and may be waited for again.
+    /// The time is up. If it was the time of a wait, the call goes on and may be
+    /// waited for again; if it was the call's own
+    /// ([`Call::timeout`](crate::Call::timeout)), it was cancelled.
     #[must_use]
     pub fn is_timeout(&self) -> bool {
-        matches!(*self.0, Kind::TimedOut)
+        matches!(*self.0, Kind::TimedOut | Kind::Expired(_))
     }
 
     /// The child could not be started at all.
@@ -390,7 +402,7 @@ impl Error {
     pub fn started(&self) -> Started {
         match &*self.0 {
             Kind::Panic(_) | Kind::EncodeResult(_) | Kind::Decode(_) => Started::Yes,
-            Kind::Dead(_, started) => *started,
+            Kind::Dead(_, started) | Kind::Expired(started) => *started,
             Kind::TimedOut | Kind::TooLong(_) | Kind::Refused(_) | Kind::Protocol(_) => {
                 Started::Unknown
             }
@@ -457,6 +469,7 @@ impl fmt::Display for Error {
                 write!(f, "{crash} ({started})")
             }
             Kind::TimedOut => f.write_str("the time is up, the call has not been answered yet"),
+            Kind::Expired(_) => f.write_str("the call was not answered in time, and was cancelled"),
             Kind::Closed => f.write_str("the handle was closed, no more calls are taken"),
             Kind::Protocol(text) => write!(f, "the other side broke the protocol: {text}"),
             Kind::Unhandled => {

@@ -28,7 +28,9 @@ pub use error::{Crash, Error, ExitStatus, Fold, Folded, Panic, Started};
 pub use offspring_serialisers::*;
 // The glob hides behind this crate's own `Error`.
 pub use offspring_serialisers::Error as SerialiserError;
-pub use parent::{Builder, Call, EventIter, EventStream, Join, Ready, Rpc};
+pub use parent::{
+    Builder, Call, CallEventIter, CallEvents, EventIter, EventStream, Join, NoRoom, Ready, Rpc,
+};
 pub use signature::{Signature, Whole};
 pub use worker::Worker;
 

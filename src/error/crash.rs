@@ -122,6 +122,12 @@ impl Crash {
         self.status
     }
 
+    /// Why this side ended it, if it did: in words, for people.
+    #[must_use]
+    pub fn reason(&self) -> Option<&str> {
+        self.reason.as_deref()
+    }
+
     /// The last octets it wrote to its standard error; empty unless
     /// [`capture_stderr`](crate::Builder::capture_stderr) was asked for.
     #[must_use]

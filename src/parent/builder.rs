@@ -10,9 +10,10 @@ use std::time::Duration;
 
 use super::connection::Connection;
 use super::core::EventSink;
-use super::delivery::{EventLimits, Handlers, OnEvent};
+use super::delivery::{EventLimits, Handlers};
 use super::driver::Driver;
-use super::rpc::{DecodeEvent, EventStream, Rpc, decode_event};
+use super::events::{DecodeEvent, EventStream, handle_events};
+use super::rpc::Rpc;
 use super::start::{Launch, Plan, Settings};
 use crate::error::Error;
 
@@ -533,7 +534,8 @@ impl<F, S, E: Send + 'static> Builder<F, S, E> {
         } else {
             EventSink::Nobody
         };
-        self.start(sink).map(Rpc::new)
+        let decode = self.declared.decode_event;
+        self.start(sink).map(|driver| Rpc::new(driver, decode))
     }
 
     /// Starts the child like [`spawn`](Self::spawn), and gives its events as a
@@ -567,30 +569,18 @@ impl<F, S, E: Send + 'static> Builder<F, S, E> {
         let decode = self.declared.decode_event;
         let driver = self.start(EventSink::Stream)?;
         let events = EventStream::new(Arc::clone(&driver), decode);
-        Ok((Rpc::new(driver), events))
+        Ok((Rpc::new(driver, decode), events))
     }
 
     fn start(self, sink: EventSink) -> Result<Arc<Driver<Connection>>, Error> {
         let handlers = Handlers {
-            on_event: on_event(self.on_event, self.declared.decode_event),
+            on_event: handle_events(self.on_event, self.declared.decode_event),
             on_error: self
                 .on_error
                 .unwrap_or_else(|| log_errors(self.declared.name)),
             on_destroy: self.on_destroy,
         };
         self.plan.start(sink, handlers)
-    }
-}
-
-fn on_event<E: 'static>(
-    handler: Option<Box<dyn FnMut(E) + Send>>,
-    decode: DecodeEvent<E>,
-) -> OnEvent {
-    match handler {
-        Some(mut handler) => {
-            Box::new(move |payload| decode_event(decode, payload).map(&mut handler))
-        }
-        None => Box::new(|_| Err(Error::unhandled())),
     }
 }
 

@@ -1,7 +1,6 @@
 //! The handle of a call.
 
 use std::future::Future;
-use std::marker::PhantomData;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -10,6 +9,7 @@ use std::time::{Duration, Instant};
 use super::connection::Connection;
 use super::core::Core;
 use super::driver::{Driver, Want};
+use super::events::{CallEvents, DecodeEvent};
 use crate::error::Error;
 use crate::protocol::Payload;
 
@@ -36,23 +36,52 @@ pub(crate) type Decode<R> = fn(&[u8]) -> Result<R, Error>;
 /// # rpc.join().wait()?; Ok(()) }
 /// ```
 #[must_use = "a dropped call is cancelled: `wait` for it, `.await` it, or say `on_done` or `detach`"]
-pub struct Call<R> {
+pub struct Call<R, E = crate::NoEvents> {
     state: State,
     decode: Decode<R>,
-    result: PhantomData<fn() -> R>,
+    decode_event: DecodeEvent<E>,
 }
 
-enum State {
-    Open(Arc<Driver<Connection>>, u32),
+pub(super) enum State {
+    Open(Open),
     /// It never got so far as to be sent.
     Failed(Error),
     Over,
 }
 
-impl<R> std::fmt::Debug for Call<R> {
+/// A call that is under way.
+pub(super) struct Open {
+    pub(super) driver: Arc<Driver<Connection>>,
+    pub(super) id: u32,
+    deadline: Option<Instant>,
+}
+
+impl Open {
+    /// Waits for something of this call, no longer than until `until`. What is
+    /// waited for comes with the call's own deadline in any case.
+    pub(super) fn wait<T>(
+        &self,
+        until: Option<Instant>,
+        mut take: impl FnMut(&mut Core, u32) -> Option<T>,
+    ) -> Option<T> {
+        let (want, mut take) = (Want::Call(self.id), |core: &mut Core| take(core, self.id));
+        let own = self
+            .deadline
+            .filter(|own| until.is_none_or(|until| *own <= until));
+        let found = self.driver.wait(want, own.or(until), &mut take);
+        if found.is_some() || own.is_none() {
+            return found;
+        }
+        // Whoever waits need not wait for the helper to notice.
+        self.driver.change(|core| core.expire(self.id));
+        self.driver.wait(want, until, take)
+    }
+}
+
+impl<R, E> std::fmt::Debug for Call<R, E> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let state = match &self.state {
-            State::Open(_, id) => format!("open, id {id}"),
+            State::Open(open) => format!("open, id {}", open.id),
             State::Failed(error) => format!("failed: {error}"),
             State::Over => "over".into(),
         };
@@ -60,20 +89,30 @@ impl<R> std::fmt::Debug for Call<R> {
     }
 }
 
-impl<R> Call<R> {
-    pub(crate) fn open(driver: &Arc<Driver<Connection>>, id: u32, decode: Decode<R>) -> Self {
+impl<R, E> Call<R, E> {
+    pub(crate) fn open(
+        driver: &Arc<Driver<Connection>>,
+        id: u32,
+        decode: Decode<R>,
+        decode_event: DecodeEvent<E>,
+    ) -> Self {
+        let open = Open {
+            driver: Arc::clone(driver),
+            id,
+            deadline: None,
+        };
         Self {
-            state: State::Open(Arc::clone(driver), id),
+            state: State::Open(open),
             decode,
-            result: PhantomData,
+            decode_event,
         }
     }
 
-    pub(crate) fn failed(error: Error, decode: Decode<R>) -> Self {
+    pub(crate) fn failed(error: Error, decode: Decode<R>, decode_event: DecodeEvent<E>) -> Self {
         Self {
             state: State::Failed(error),
             decode,
-            result: PhantomData,
+            decode_event,
         }
     }
 
@@ -171,16 +210,133 @@ impl<R> Call<R> {
     }
 
     fn wait_until(&mut self, deadline: Option<Instant>) -> Result<R, Error> {
-        let (driver, id) = match &self.state {
-            State::Open(driver, id) => (driver, *id),
+        let open = match &self.state {
+            State::Open(open) => open,
             State::Failed(error) => return Err(error.clone()),
             State::Over => panic!("the result of this call was taken before"),
         };
-        let Some(outcome) = driver.wait(Want::Call(id), deadline, |core| collect(core, id)) else {
+        let Some(outcome) = open.wait(deadline, collect) else {
             return Err(Error::timed_out());
         };
         self.state = State::Over;
         finish(outcome, self.decode)
+    }
+
+    /// Limits the call: if it is not done after `time` it fails with an error
+    /// that [`is_timeout`](Error::is_timeout), and is cancelled. A late answer
+    /// is dropped.
+    ///
+    /// That holds however one waits, or does not wait: blocking, `.await` under
+    /// any runtime or none, [`on_done`](Self::on_done), [`detach`](Self::detach).
+    /// A call that is done already stays so.
+    ///
+    /// ```
+    /// # offspring::worker!(SLEEP: fn(String) = |ms: String| {
+    /// #     std::thread::sleep(std::time::Duration::from_millis(ms.parse().unwrap_or(0)))
+    /// # });
+    /// # fn main() -> Result<(), offspring::Error> {
+    /// # offspring::init();
+    /// use futures_lite::future::block_on;
+    /// use std::time::Duration;
+    ///
+    /// let rpc = SLEEP.spawn()?;
+    /// let call = rpc.call("50").timeout(Duration::from_millis(1));
+    /// assert!(call.wait().unwrap_err().is_timeout());
+    /// let call = rpc.call("50").timeout(Duration::from_millis(1));
+    /// assert!(block_on(call).unwrap_err().is_timeout());
+    /// # Ok(()) }
+    /// ```
+    pub fn timeout(self, time: Duration) -> Self {
+        // A time that no clock reaches is no limit.
+        match Instant::now().checked_add(time) {
+            Some(deadline) => self.deadline(deadline),
+            None => self,
+        }
+    }
+
+    /// Limits the call: if it is not done by `deadline` it fails. See
+    /// [`timeout`](Self::timeout).
+    ///
+    /// ```
+    /// # offspring::worker!(SLEEP: fn(String) = |ms: String| {
+    /// #     std::thread::sleep(std::time::Duration::from_millis(ms.parse().unwrap_or(0)))
+    /// # });
+    /// # fn main() -> Result<(), offspring::Error> {
+    /// # offspring::init();
+    /// let rpc = SLEEP.spawn()?;
+    /// let deadline = std::time::Instant::now() + std::time::Duration::from_secs(60);
+    /// let (one, two) = (rpc.call("1").deadline(deadline), rpc.call("1").deadline(deadline));
+    /// one.wait()?;
+    /// two.wait()?;
+    /// # Ok(()) }
+    /// ```
+    pub fn deadline(mut self, deadline: Instant) -> Self {
+        if let State::Open(open) = &mut self.state {
+            open.deadline = Some(deadline);
+            open.driver
+                .change(|core| core.set_deadline(open.id, deadline));
+        }
+        self
+    }
+
+    /// If this call is cancelled, or its [time](Self::timeout) is up, while the
+    /// child runs it, the child is killed: for work that cannot be stopped
+    /// otherwise.
+    ///
+    /// The other calls of the child fail with it, and their errors say that it
+    /// was not their doing ([`Crash::reason`](crate::Crash::reason)) and whether
+    /// they had [started](Error::started). A call that was not sent is
+    /// withdrawn as usual; one that has not started takes the child with it only
+    /// if it starts in spite of being cancelled.
+    ///
+    /// ```
+    /// # offspring::worker!(SLEEP: fn(String) = |ms: String| {
+    /// #     std::thread::sleep(std::time::Duration::from_millis(ms.parse().unwrap_or(0)))
+    /// # });
+    /// # fn main() -> Result<(), offspring::Error> {
+    /// # offspring::init();
+    /// use std::time::Duration;
+    ///
+    /// let rpc = SLEEP.spawn()?;
+    /// let call = rpc.call("1000000").kill_on_cancel().timeout(Duration::from_millis(500));
+    /// assert!(call.wait().unwrap_err().is_timeout());
+    /// assert_eq!(rpc.join().wait()?.signal(), Some(9));
+    /// # Ok(()) }
+    /// ```
+    pub fn kill_on_cancel(self) -> Self {
+        if let State::Open(open) = &self.state {
+            open.driver.change(|core| core.kill_on_cancel(open.id));
+        }
+        self
+    }
+
+    /// The events of this call, in order, as a stream and iterator. It ends when
+    /// the call is done; then the result can be waited for.
+    ///
+    /// Events are kept for the handle from the beginning, within the limits of
+    /// [`max_events`](crate::Builder::max_events) for the whole child. Once they
+    /// were asked for, a slow reader slows the child down, and with it its other
+    /// calls. What was not asked for makes way over the limits; if it is asked
+    /// for then, the first item is an error that [`is_full`](Error::is_full).
+    ///
+    /// Waiting for the result, or polling for it, gives up the events that were
+    /// not read, and so do [`on_done`](Self::on_done) and
+    /// [`detach`](Self::detach).
+    ///
+    /// ```
+    /// # offspring::worker!(ECHO: fn(String) -> String = |text: String| text, events = String);
+    /// # fn main() -> Result<(), offspring::Error> {
+    /// # offspring::init();
+    /// let rpc = ECHO.spawn()?;
+    /// let mut call = rpc.call("so");
+    /// for event in call.events() {
+    ///     println!("{}", event?);
+    /// }
+    /// assert_eq!(call.wait()?, "so");
+    /// # Ok(()) }
+    /// ```
+    pub fn events(&mut self) -> CallEvents<'_, E> {
+        CallEvents::new(&mut self.state, self.decode_event)
     }
 
     /// Has `callback` called with the result.
@@ -208,7 +364,7 @@ impl<R> Call<R> {
     {
         let decode = self.decode;
         match std::mem::replace(&mut self.state, State::Over) {
-            State::Open(driver, id) => {
+            State::Open(Open { driver, id, .. }) => {
                 let callback = Box::new(move |outcome| callback(finish(outcome, decode)));
                 driver.change(|core| core.then_call(id, callback));
             }
@@ -232,7 +388,9 @@ impl<R> Call<R> {
     /// # Ok(()) }
     /// ```
     pub fn detach(mut self) {
-        if let State::Open(driver, id) = std::mem::replace(&mut self.state, State::Over) {
+        if let State::Open(Open { driver, id, .. }) =
+            std::mem::replace(&mut self.state, State::Over)
+        {
             driver.change(|core| core.then_forget(id));
         }
     }
@@ -241,14 +399,12 @@ impl<R> Call<R> {
 fn collect(core: &mut Core, id: u32) -> Option<Result<Payload, Error>> {
     let outcome = core.collect(id);
     if outcome.is_none() && core.delivery.is_stuck_here() {
-        core.cancel(id);
-        let text = "the queue of events is full, and its callback waits for an answer behind them";
-        return Some(Err(Error::full(text)));
+        return Some(Err(core.stuck(id)));
     }
     outcome
 }
 
-impl<R> Future for Call<R> {
+impl<R, E> Future for Call<R, E> {
     type Output = Result<R, Error>;
 
     /// Polls for the result. The executor's thread is never blocked.
@@ -257,12 +413,12 @@ impl<R> Future for Call<R> {
     ///
     /// If polled after it was ready.
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
-        let (driver, id) = match &self.state {
-            State::Open(driver, id) => (driver, *id),
+        let Open { driver, id, .. } = match &self.state {
+            State::Open(open) => open,
             State::Failed(error) => return Poll::Ready(Err(error.clone())),
             State::Over => panic!("the result of this call was taken before"),
         };
-        let polled = driver.poll(Want::Call(id), context, |core| collect(core, id));
+        let polled = driver.poll(Want::Call(*id), context, |core| collect(core, *id));
         polled.map(|outcome| {
             self.state = State::Over;
             finish(outcome, self.decode)
@@ -270,10 +426,10 @@ impl<R> Future for Call<R> {
     }
 }
 
-impl<R> Drop for Call<R> {
+impl<R, E> Drop for Call<R, E> {
     fn drop(&mut self) {
-        if let State::Open(driver, id) = &self.state {
-            driver.change(|core| core.cancel(*id));
+        if let State::Open(open) = &self.state {
+            open.driver.change(|core| core.cancel(open.id));
         }
     }
 }

@@ -15,16 +15,20 @@
 //!   helper shuts the socket, and readers find the end behind what was written.
 //! * The stream ends, but it does not exit: it is killed after [`GRACE`].
 
+mod calls;
+mod deadlines;
+
 use std::thread::ThreadId;
 use std::time::{Duration, Instant};
 
+use self::deadlines::Deadlines;
 use super::delivery::{Delivery, Item};
 use super::driver::Want;
 use super::life::{Ending, Life};
 use super::roles::{Needs, Orders, Roles, Ticket};
-use super::waiting::{Callback, Errands, Waiting, Waking};
+use super::waiting::{Errands, Waiting, Waking};
 use crate::error::{Error, ExitStatus};
-use crate::protocol::{Caller, Failure, Hello, Notice, Outbox, Outcome, Payload, Reader};
+use crate::protocol::{Caller, Failure, Hello, Notice, Outbox, Payload, Reader};
 use crate::spin::Spin;
 use crate::sync::Thread;
 
@@ -34,28 +38,7 @@ pub(super) const GRACE: Duration = Duration::from_millis(250);
 /// From so many octets on, a writer that waits anyway sleeps in the kernel.
 const MUCH: usize = 32 << 10;
 
-/// What becomes of the outcome of a call.
-#[derive(Default)]
-enum Then {
-    /// Its handle collects it.
-    #[default]
-    Collect,
-    /// It is handed to this callback.
-    Call(Callback),
-    /// Nobody wants it.
-    Forget,
-}
-
-/// What is kept for each call.
-#[derive(Default)]
-pub(crate) struct Waiter {
-    waking: Option<Waking>,
-    /// It waits inside a callback, and so does not wait for callbacks.
-    nested: bool,
-    /// So many deliveries come before its outcome.
-    after: u64,
-    then: Then,
-}
+pub(crate) use self::calls::Waiter;
 
 /// Who takes events.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -87,6 +70,7 @@ pub(crate) struct Core {
     waiting: Waiting,
     /// How many calls are done for callbacks.
     callbacks: usize,
+    deadlines: Deadlines,
     /// The leader watches for room.
     leader_writes: bool,
     /// When the helper will look again.
@@ -112,6 +96,7 @@ impl Core {
             notices: Vec::new(),
             waiting: Waiting::default(),
             callbacks: 0,
+            deadlines: Deadlines::default(),
             leader_writes: false,
             look_at: None,
             signals: Vec::new(),
@@ -202,115 +187,6 @@ impl Core {
         self.waiting.wake(waking);
     }
 
-    // --- calls ---
-
-    /// Takes a call: room for a header, then its arguments.
-    pub(crate) fn call(&mut self, frame: &mut Vec<u8>) -> Result<u32, Error> {
-        if let Some(error) = self.life.refusal() {
-            return Err(error);
-        }
-        Ok(self.caller.call(frame, Waiter::default()))
-    }
-
-    /// The outcome of this call, if its turn has come.
-    pub(crate) fn collect(&mut self, id: u32) -> Option<Result<Payload, Error>> {
-        let after = self.caller.waiter(id)?.after;
-        if !self.caller.is_done(id) || !self.delivery.is_before(after) {
-            return None;
-        }
-        let (outcome, waiter) = self.caller.collect(id)?;
-        self.waiting.discard(waiter.waking);
-        Some(self.judge(outcome))
-    }
-
-    /// An answer may come soon: looking for it may pay.
-    pub(super) fn expects_answer(&self) -> bool {
-        self.caller.open() > 0
-    }
-
-    /// It is not the link that this one waits for.
-    pub(super) fn has_come(&self, want: Want) -> bool {
-        matches!(want, Want::Call(id) if self.caller.is_done(id))
-    }
-
-    /// Nobody wants the outcome of this call any more.
-    pub(crate) fn cancel(&mut self, id: u32) {
-        let waiter = self.caller.waiter(id).map(std::mem::take);
-        self.waiting
-            .discard(waiter.and_then(|waiter| waiter.waking));
-        self.caller.cancel(id);
-    }
-
-    /// The outcome of this call goes to a callback.
-    pub(crate) fn then_call(&mut self, id: u32, callback: Callback) {
-        if self.entrust(id, Then::Call(callback)) {
-            self.callbacks += 1;
-            self.finish_if_done(id);
-        }
-    }
-
-    /// This call shall be done, but nobody wants the outcome.
-    pub(crate) fn then_forget(&mut self, id: u32) {
-        if self.entrust(id, Then::Forget) {
-            self.finish_if_done(id);
-        }
-    }
-
-    /// From now on nobody waits for this call.
-    fn entrust(&mut self, id: u32, then: Then) -> bool {
-        let Some(waiter) = self.caller.waiter(id) else {
-            return false;
-        };
-        waiter.then = then;
-        self.waiting.discard(waiter.waking.take());
-        true
-    }
-
-    fn finish_if_done(&mut self, id: u32) {
-        if self.caller.is_done(id) {
-            self.completed(id);
-        }
-    }
-
-    fn completed(&mut self, id: u32) {
-        let after = self.delivery.enqueued();
-        let passed = self.delivery.is_passed(after);
-        let Some(waiter) = self.caller.waiter(id) else {
-            return;
-        };
-        waiter.after = after;
-        match std::mem::take(&mut waiter.then) {
-            Then::Collect => {
-                // Inside a callback it may be seen at once; but whoever waits
-                // there may hand the call on.
-                let nested = waiter.nested;
-                if !passed {
-                    self.delivery.bar(id, after);
-                }
-                if passed || nested {
-                    self.wake_call(id);
-                }
-            }
-            Then::Forget => drop(self.caller.collect(id)),
-            Then::Call(callback) => {
-                self.callbacks -= 1;
-                let Some((outcome, _)) = self.caller.collect(id) else {
-                    return;
-                };
-                let outcome = self.judge(outcome);
-                self.delivery.push(Item::Done(callback, outcome));
-            }
-        }
-    }
-
-    fn judge(&self, outcome: Outcome) -> Result<Payload, Error> {
-        match outcome {
-            Outcome::Result(payload) => Ok(payload),
-            Outcome::Failed(failure) => Err(failure.into()),
-            Outcome::Lost(started) => Err(self.life.lost(started)),
-        }
-    }
-
     // --- reading ---
 
     /// The reader is put down; octets have come.
@@ -330,6 +206,7 @@ impl Core {
             }
         }
         self.notices = notices;
+        self.crowd_out();
         put_down(self, reading);
         if self.delivery.is_full() {
             // A callback that waits must hear that nothing more will be read.
@@ -355,7 +232,7 @@ impl Core {
         match notice {
             Notice::Completed(id) => self.completed(id),
             Notice::Event(payload) => self.event(payload),
-            Notice::CallEvent(..) => {}
+            Notice::CallEvent(id, payload) => self.call_event(id, payload),
             Notice::Hello(hello) => self.greet(&hello),
             Notice::Ready => self.ready(),
             Notice::Unfit(failure) => self.unfit(&failure),
@@ -532,6 +409,7 @@ impl Core {
             self.signals.push(signal);
         }
         self.alarm = self.life.next_alarm();
+        self.times_up(now);
     }
 
     pub(super) fn take_signals(&mut self) -> Vec<i32> {
@@ -540,6 +418,11 @@ impl Core {
 
     pub(super) fn take_alarm(&mut self) -> Option<Instant> {
         self.alarm.take()
+    }
+
+    /// The next deadline of a call, if the helper is to be told of it.
+    pub(super) fn next_deadline(&mut self) -> Option<Instant> {
+        self.deadlines.arm()
     }
 
     // --- deliveries ---

@@ -16,6 +16,7 @@ use std::thread::ThreadId;
 
 use super::core::{EventSink, is_this};
 use super::driver::Driver;
+use super::inbox::Inboxes;
 use super::waiting::Callback;
 use super::wire::Wire;
 use crate::error::Error;
@@ -55,6 +56,8 @@ pub(crate) struct Delivery {
     queue: VecDeque<Item>,
     stream: VecDeque<Payload>,
     bytes: usize,
+    /// Events of calls.
+    pub(super) inboxes: Inboxes,
     enqueued: u64,
     done: u64,
     /// Calls that are done, and how many deliveries come before each.
@@ -75,6 +78,7 @@ impl Delivery {
             queue: VecDeque::new(),
             stream: VecDeque::new(),
             bytes: 0,
+            inboxes: Inboxes::default(),
             enqueued: 0,
             done: 0,
             barred: VecDeque::new(),
@@ -102,8 +106,17 @@ impl Delivery {
     }
 
     pub(super) fn is_full(&self) -> bool {
-        self.queue.len() + self.stream.len() >= self.limits.events
-            || self.bytes >= self.limits.bytes
+        let asked = &self.inboxes.asked;
+        self.queue.len() + self.stream.len() + asked.events >= self.limits.events
+            || self.bytes + asked.bytes >= self.limits.bytes
+    }
+
+    /// With what nobody has asked for there is too much.
+    pub(super) fn is_crowded(&self) -> bool {
+        let Inboxes { asked, unasked, .. } = &self.inboxes;
+        let events = self.queue.len() + self.stream.len() + asked.events + unasked.events;
+        let bytes = self.bytes + asked.bytes + unasked.bytes;
+        events > self.limits.events || bytes > self.limits.bytes
     }
 
     pub(super) fn push(&mut self, item: Item) {
@@ -160,7 +173,10 @@ impl Delivery {
 
     /// This call is done, but is seen only after so many deliveries.
     pub(super) fn bar(&mut self, id: u32, after: u64) {
-        self.barred.push_back((after, id));
+        // Several things of one call may be seen at once.
+        if self.barred.back() != Some(&(after, id)) {
+            self.barred.push_back((after, id));
+        }
     }
 
     /// The next call that is seen since the last delivery.

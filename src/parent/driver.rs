@@ -223,8 +223,8 @@ impl<W: Wire> Driver<W> {
         for signal in core.take_signals() {
             self.wire.signal(signal);
         }
-        if let Some(at) = core.take_alarm() {
-            self.wire.tick_at(at);
+        for at in [core.take_alarm(), core.next_deadline()] {
+            at.into_iter().for_each(|at| self.wire.tick_at(at));
         }
         if core.take_delivery_due() && !self.wire.deliver() {
             core.give_up_deliveries();

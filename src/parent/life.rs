@@ -258,7 +258,8 @@ impl Life {
         Some(self.known())
     }
 
-    fn known(&self) -> Known {
+    /// What is known of the calls that it has started.
+    pub(super) fn known(&self) -> Known {
         let never_ran = !self.greeted || matches!(self.ending, Some(Ending::Init(_)));
         match &self.page {
             _ if never_ran => Known::Count(0),

@@ -7,18 +7,12 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
-use futures_core::Stream;
-use offspring_serialisers::{Input, Output, SendAs, Serialiser};
-
-use super::call::{Call, Decode};
 use super::connection::Connection;
 use super::core::Core;
 use super::driver::{Driver, Want};
+use super::events::DecodeEvent;
 use super::life::Ending;
 use crate::error::{Error, ExitStatus};
-use crate::protocol::HEADER;
-use crate::signature::{Signature, Whole};
-use crate::spare;
 
 /// A child that runs one worker: call it.
 ///
@@ -45,6 +39,7 @@ use crate::spare;
 /// ```
 pub struct Rpc<F, S, E = crate::NoEvents> {
     handle: Arc<Handle>,
+    pub(super) decode_event: DecodeEvent<E>,
     types: crate::Types<(F, S, E)>,
 }
 
@@ -63,6 +58,7 @@ impl<F, S, E> Clone for Rpc<F, S, E> {
     fn clone(&self) -> Self {
         Self {
             handle: Arc::clone(&self.handle),
+            decode_event: self.decode_event,
             types: PhantomData,
         }
     }
@@ -77,14 +73,15 @@ impl<F, S, E> std::fmt::Debug for Rpc<F, S, E> {
 }
 
 impl<F, S, E> Rpc<F, S, E> {
-    pub(crate) fn new(driver: Arc<Driver<Connection>>) -> Self {
+    pub(crate) fn new(driver: Arc<Driver<Connection>>, decode_event: DecodeEvent<E>) -> Self {
         Self {
             handle: Arc::new(Handle { driver }),
+            decode_event,
             types: PhantomData,
         }
     }
 
-    fn driver(&self) -> &Arc<Driver<Connection>> {
+    pub(super) fn driver(&self) -> &Arc<Driver<Connection>> {
         &self.handle.driver
     }
 
@@ -168,138 +165,6 @@ impl<F, S, E> Rpc<F, S, E> {
     pub fn kill(&self) {
         self.driver()
             .change(|core| core.kill(Ending::Killed("it was killed by `kill`".into())));
-    }
-
-    fn start<R>(
-        &self,
-        encode: impl FnOnce(&mut Output<'_>) -> Result<(), offspring_serialisers::Error>,
-    ) -> Call<R>
-    where
-        S: Serialiser<R>,
-    {
-        let decode: Decode<R> =
-            |octets| S::decode(&mut Input::new(octets)).map_err(|error| Error::decode(&error));
-        match self.send(encode) {
-            Ok(id) => Call::open(self.driver(), id, decode),
-            Err(error) => Call::failed(error, decode),
-        }
-    }
-
-    fn send(
-        &self,
-        encode: impl FnOnce(&mut Output<'_>) -> Result<(), offspring_serialisers::Error>,
-    ) -> Result<u32, Error> {
-        with_frame(|frame| {
-            let encoded = crate::shielded(|| encode(&mut Output::new(frame)));
-            encoded
-                .unwrap_or_else(|panic| Err(offspring_serialisers::Error::new(panic)))
-                .map_err(|error| Error::encode(&error))?;
-            if frame.len() < HEADER {
-                return Err(Error::encode(&offspring_serialisers::Error::new(
-                    "the serialiser took octets away that were not its own",
-                )));
-            }
-            let mut refused = None;
-            let id = self.driver().call(|core| match core.call(frame) {
-                Ok(id) => id,
-                Err(error) => {
-                    refused = Some(error);
-                    0
-                }
-            });
-            refused.map_or(Ok(id), Err)
-        })
-    }
-}
-
-/// Lends a buffer of this thread, with room for a header in front. A nested
-/// use, in a value's own serialisation, gets another one.
-fn with_frame<T>(use_it: impl FnOnce(&mut Vec<u8>) -> T) -> T {
-    let mut frame = spare::take();
-    frame.resize(HEADER, 0);
-    let value = use_it(&mut frame);
-    let used = frame.len();
-    spare::put(frame, used);
-    value
-}
-
-macro_rules! calls {
-    ($($name:ident $form:ident $argument:ident),*) => {
-        impl<R: 'static, S, Ev, $($name: 'static),*> Rpc<fn($($name),*) -> R, S, Ev> {
-            /// Calls the worker's function in the child.
-            ///
-            /// Never blocks. The arguments are encoded at once, so borrowed
-            /// ones (`&str` for a `String`, `&Path` for a `PathBuf`, `&[T]` for
-            /// a `Vec<T>`) need not be copied. If the limits of what may be
-            /// under way are reached, the octets wait their turn in the handle.
-            ///
-            /// All errors, also that the arguments could not be encoded, come
-            /// through the handle.
-            #[allow(clippy::too_many_arguments, reason = "one for each of the worker's")]
-            pub fn call<$($form),*>(&self, $($argument: $form),*) -> Call<R>
-            where
-                $($form: SendAs<$name>,)*
-                S: Serialiser<($($name,)*), ($($form::Form,)*)> + Serialiser<R>,
-            {
-                let arguments = ($($argument.into_form(),)*);
-                self.start::<R>(|output| <S as Serialiser<($($name,)*), _>>::encode(&arguments, output))
-            }
-        }
-    };
-}
-calls!();
-calls!(A1 X1 a);
-calls!(A1 X1 a, A2 X2 b);
-calls!(A1 X1 a, A2 X2 b, A3 X3 c);
-calls!(A1 X1 a, A2 X2 b, A3 X3 c, A4 X4 d);
-calls!(A1 X1 a, A2 X2 b, A3 X3 c, A4 X4 d, A5 X5 e);
-calls!(A1 X1 a, A2 X2 b, A3 X3 c, A4 X4 d, A5 X5 e, A6 X6 f);
-calls!(A1 X1 a, A2 X2 b, A3 X3 c, A4 X4 d, A5 X5 e, A6 X6 f, A7 X7 g);
-calls!(A1 X1 a, A2 X2 b, A3 X3 c, A4 X4 d, A5 X5 e, A6 X6 f, A7 X7 g, A8 X8 h);
-
-impl<A: 'static, R: 'static, S, E> Rpc<Whole<fn(A) -> R>, S, E> {
-    /// Calls the worker's function in the child with the whole array of
-    /// arguments. See the `call` of other signatures.
-    ///
-    /// ```
-    /// # fn words(mut words: Vec<String>) -> Vec<String> {
-    /// #     words.reverse();
-    /// #     words
-    /// # }
-    /// # offspring::worker!(WORDS: fn(..Vec<String>) -> Vec<String> = words);
-    /// # fn main() -> Result<(), offspring::Error> {
-    /// # offspring::init();
-    /// let rpc = WORDS.spawn()?;
-    /// assert_eq!(rpc.call(vec!["one".to_owned(), "two".to_owned()]).wait()?, ["two", "one"]);
-    /// # Ok(()) }
-    /// ```
-    pub fn call<X>(&self, arguments: X) -> Call<R>
-    where
-        X: SendAs<A>,
-        S: Serialiser<A, X::Form> + Serialiser<R>,
-    {
-        let arguments = arguments.into_form();
-        self.start::<R>(|output| <S as Serialiser<A, _>>::encode(&arguments, output))
-    }
-}
-
-impl<F: Signature, S, E> Rpc<F, S, E> {
-    /// Calls the worker's function with the arguments as one value: for code
-    /// that is generic over the signature.
-    ///
-    /// ```
-    /// # offspring::worker!(ECHO: fn(String) -> String = |text: String| text);
-    /// # fn main() -> Result<(), offspring::Error> {
-    /// # offspring::init();
-    /// let rpc = ECHO.spawn()?;
-    /// assert_eq!(rpc.call_with(&("so".to_owned(),)).wait()?, "so");
-    /// # Ok(()) }
-    /// ```
-    pub fn call_with(&self, arguments: &F::Arguments) -> Call<F::Output>
-    where
-        S: Serialiser<F::Arguments> + Serialiser<F::Output>,
-    {
-        self.start::<F::Output>(|output| <S as Serialiser<F::Arguments>>::encode(arguments, output))
     }
 }
 
@@ -426,114 +291,3 @@ macro_rules! waits {
 }
 waits!(Ready, readiness, ());
 waits!(Join, ended, ExitStatus);
-
-/// The events of a child, in its order: a [`Stream`], and by [`IntoIterator`]
-/// an iterator whose `next` blocks. It ends when the child is gone.
-///
-/// From [`Builder::spawn_with_events`](crate::Builder::spawn_with_events). The
-/// queue behind it is bounded: if it is not read, the child is slowed down, and
-/// in the end answers do not come through either.
-///
-/// ```
-/// # fn count(to: String, events: &offspring::Events<String>) {
-/// #     for n in 0..to.parse().unwrap_or(0) {
-/// #         events.send(n.to_string()).expect("the parent is there");
-/// #     }
-/// # }
-/// # offspring::worker!(COUNT: fn(String) = count, events = String);
-/// # fn main() -> Result<(), offspring::Error> {
-/// # offspring::init();
-/// use futures_lite::StreamExt;
-///
-/// let (rpc, mut events) = COUNT.builder().spawn_with_events()?;
-/// rpc.call("1").detach();
-/// let first = futures_lite::future::block_on(events.next());
-/// assert_eq!(first.expect("an event")?, "0");
-/// # Ok(()) }
-/// ```
-pub struct EventStream<E> {
-    driver: Arc<Driver<Connection>>,
-    decode: DecodeEvent<E>,
-}
-
-/// How the octets of an event become one.
-pub(crate) type DecodeEvent<E> = fn(&mut Input<'_>) -> Result<E, offspring_serialisers::Error>;
-
-/// Turns the octets of an event into one. A decoder that panics is an error.
-pub(crate) fn decode_event<E>(decode: DecodeEvent<E>, octets: &[u8]) -> Result<E, Error> {
-    let decoded = crate::shielded(|| decode(&mut Input::new(octets)));
-    match decoded {
-        Ok(event) => event.map_err(|error| Error::decode(&error)),
-        Err(panic) => Err(Error::decode_panicked(panic)),
-    }
-}
-
-impl<E> std::fmt::Debug for EventStream<E> {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("EventStream")
-    }
-}
-
-impl<E> EventStream<E> {
-    pub(crate) fn new(driver: Arc<Driver<Connection>>, decode: DecodeEvent<E>) -> Self {
-        Self { driver, decode }
-    }
-}
-
-impl<E> Drop for EventStream<E> {
-    fn drop(&mut self) {
-        self.driver.change(|core| core.delivery.drop_stream());
-    }
-}
-
-impl<E> Stream for EventStream<E> {
-    type Item = Result<E, Error>;
-
-    fn poll_next(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
-        let polled = self.driver.poll(Want::Change, context, Core::next_event);
-        polled.map(|event| event.map(|payload| decode_event(self.decode, &payload)))
-    }
-}
-
-impl<E> IntoIterator for EventStream<E> {
-    type Item = Result<E, Error>;
-    type IntoIter = EventIter<E>;
-
-    fn into_iter(self) -> EventIter<E> {
-        EventIter(self)
-    }
-}
-
-/// Waits for events, one after the other; from an [`EventStream`].
-///
-/// ```
-/// # fn count(to: String, events: &offspring::Events<String>) {
-/// #     for n in 0..to.parse().unwrap_or(0) {
-/// #         events.send(n.to_string()).expect("the parent is there");
-/// #     }
-/// # }
-/// # offspring::worker!(COUNT: fn(String) = count, events = String);
-/// # fn main() -> Result<(), offspring::Error> {
-/// # offspring::init();
-/// let (rpc, events) = COUNT.builder().spawn_with_events()?;
-/// rpc.call("1").detach();
-/// drop(rpc);
-/// for event in events {
-///     assert_eq!(event?, "0");
-/// }
-/// # Ok(()) }
-/// ```
-#[derive(Debug)]
-pub struct EventIter<E>(EventStream<E>);
-
-impl<E> Iterator for EventIter<E> {
-    type Item = Result<E, Error>;
-
-    /// Blocks until an event comes, or until the child is gone.
-    fn next(&mut self) -> Option<Self::Item> {
-        let event = self.0.driver.wait(Want::Change, None, Core::next_event);
-        event
-            .flatten()
-            .map(|payload| decode_event(self.0.decode, &payload))
-    }
-}

@@ -5,13 +5,17 @@
 //! ```text
 //! Queued     over the limits; its octets wait here, first come, first served
 //! Sent       in the outbox, or written; its answer may come
+//! Expired    its time was up after it was sent; waits to be collected, once
 //! Abandoned  cancelled after it was sent; its answer is dropped when it comes
 //! Done       its outcome waits to be collected, once
 //! ```
 //!
 //! The id is given back when a Queued call is cancelled, when the answer of an
 //! Abandoned one comes, and when a Done one is collected or dropped: so no late
-//! answer can reach another call.
+//! answer can reach another call. An Expired one that is collected is Abandoned,
+//! and Done if its answer comes first.
+
+mod end;
 
 use std::collections::BTreeMap;
 
@@ -51,9 +55,11 @@ pub(crate) enum Outcome {
     /// The octets of the result.
     Result(Payload),
     /// It failed by itself; the child lives.
-    Failed(Failure),
+    Failed(Box<Failure>),
     /// The answer cannot come any more.
     Lost(Started),
+    /// Its time was up before it was answered.
+    Expired(Started),
 }
 
 /// What [`Caller::absorb`] found, in the order of the stream.
@@ -73,17 +79,7 @@ pub(crate) enum Notice {
     CallEvent(u32, Payload),
 }
 
-/// What is known of the calls that a child had started when it went.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Known {
-    /// It had started the first so many that were sent.
-    Count(u64),
-    /// It runs them one after the other and writes an answer before it starts
-    /// the next, so only the first unanswered one is in doubt.
-    OneByOne,
-    /// Nothing.
-    Nothing,
-}
+pub(crate) use end::Known;
 
 /// The place in the queue, counted from the beginning.
 type Ticket = u64;
@@ -92,6 +88,7 @@ type Ticket = u64;
 enum State {
     Queued(Ticket, Vec<u8>),
     Sent(Sent),
+    Expired(Sent, Started),
     Abandoned(Sent),
     Done(Outcome),
 }
@@ -127,6 +124,8 @@ pub(crate) struct Caller<W> {
     /// Calls sent and unanswered, and their octets.
     open: usize,
     open_bytes: usize,
+    /// Calls that have room and are still to come.
+    reserved: usize,
     /// Calls and octets sent, and octets written, since the beginning.
     ordinal: u64,
     pushed: u64,
@@ -153,6 +152,7 @@ impl<W> Caller<W> {
             outbox: Outbox::default(),
             open: 0,
             open_bytes: 0,
+            reserved: 0,
             ordinal: 0,
             pushed: 0,
             written: 0,
@@ -178,11 +178,8 @@ impl<W> Caller<W> {
     pub(crate) fn call(&mut self, frame: &mut Vec<u8>, waiter: W) -> u32 {
         let length = frame.len() - HEADER;
         if length > self.limits.frame as usize {
-            let state = State::Done(Outcome::Failed(too_long(
-                "the request",
-                length,
-                self.limits.frame,
-            )));
+            let failure = too_long("the request", length, self.limits.frame);
+            let state = State::Done(Outcome::Failed(failure.into()));
             return self.table.insert(Slot { state, waiter });
         }
         if self.has_room(frame.len()) && self.queue.is_empty() {
@@ -199,8 +196,14 @@ impl<W> Caller<W> {
             return id;
         }
         self.tickets += 1;
+        // A buffer that is far too large is not held back by what waits.
+        let own = if frame.capacity() > 2 * frame.len().max(HEADER) {
+            frame.as_slice().to_vec()
+        } else {
+            std::mem::take(frame)
+        };
         let id = self.table.insert(Slot {
-            state: State::Queued(self.tickets, std::mem::take(frame)),
+            state: State::Queued(self.tickets, own),
             waiter,
         });
         self.queue.insert(self.tickets, id);
@@ -209,7 +212,22 @@ impl<W> Caller<W> {
 
     fn has_room(&self, bytes: usize) -> bool {
         let fits = self.open_bytes.saturating_add(bytes) <= self.limits.bytes;
-        self.open < self.limits.calls && (self.open == 0 || fits)
+        self.open + self.reserved < self.limits.calls && (self.open == 0 || fits)
+    }
+
+    /// Keeps room for one call, if there is any and nobody waits for it. How
+    /// long the call will be is not known: it must fit with one octet. One
+    /// [`call`](Self::call) and [`release`](Self::release) must follow.
+    pub(crate) fn reserve(&mut self) -> bool {
+        let free = self.queue.is_empty() && self.has_room(HEADER + 1);
+        self.reserved += usize::from(free);
+        free
+    }
+
+    /// The room is not kept any longer: for the call that follows at once, or
+    /// for anybody.
+    pub(crate) fn release(&mut self) {
+        self.reserved -= 1;
     }
 
     fn send(&mut self, id: u32, frame: &mut Vec<u8>) {
@@ -229,7 +247,7 @@ impl<W> Caller<W> {
     }
 
     /// Sends what has waited for room and now has it.
-    fn refill(&mut self) {
+    pub(crate) fn refill(&mut self) {
         while let Some((&place, &id)) = self.queue.first_key_value() {
             let bytes = self.queued(id).len();
             if !self.has_room(bytes) {
@@ -258,15 +276,23 @@ impl<W> Caller<W> {
 
     /// The call is done, or was never known.
     pub(crate) fn is_done(&self, id: u32) -> bool {
-        self.table
-            .get(id)
-            .is_none_or(|slot| matches!(slot.state, State::Done(_)))
+        let done = |slot: &Slot<W>| matches!(slot.state, State::Done(_) | State::Expired(..));
+        self.table.get(id).is_none_or(done)
     }
 
     /// Takes the outcome of a call that is done; its id is free then.
-    pub(crate) fn collect(&mut self, id: u32) -> Option<(Outcome, W)> {
-        if !matches!(self.table.get(id)?.state, State::Done(_)) {
-            return None;
+    pub(crate) fn collect(&mut self, id: u32) -> Option<(Outcome, W)>
+    where
+        W: Default,
+    {
+        let slot = self.table.get_mut(id)?;
+        match slot.state {
+            State::Done(_) => {}
+            State::Expired(sent, started) => {
+                slot.state = State::Abandoned(sent);
+                return Some((Outcome::Expired(started), std::mem::take(&mut slot.waiter)));
+            }
+            _ => return None,
         }
         match self.table.remove(id)? {
             Slot {
@@ -286,11 +312,9 @@ impl<W> Caller<W> {
         match slot.state {
             State::Sent(sent) => {
                 slot.state = State::Abandoned(sent);
-                if self.form == Form::Full {
-                    self.outbox.push_parts(Frame::of(Kind::Cancel, id, 0), &[]);
-                    self.pushed += HEADER as u64;
-                }
+                self.push_cancel(id);
             }
+            State::Expired(sent, _) => slot.state = State::Abandoned(sent),
             State::Abandoned(_) => {}
             State::Queued(place, _) => {
                 self.table.remove(id);
@@ -299,6 +323,35 @@ impl<W> Caller<W> {
             }
             State::Done(_) => drop(self.table.remove(id)),
         }
+    }
+
+    fn push_cancel(&mut self, id: u32) {
+        if self.form == Form::Full {
+            self.outbox.push_parts(Frame::of(Kind::Cancel, id, 0), &[]);
+            self.pushed += HEADER as u64;
+        }
+    }
+
+    /// The time of this call is up: it is done, and cancelled like any other;
+    /// `started` is what is known of it if it was sent. False if it was done
+    /// before.
+    pub(crate) fn expire(&mut self, id: u32, started: Started) -> bool {
+        let Some(slot) = self.table.get_mut(id) else {
+            return false;
+        };
+        match slot.state {
+            State::Sent(sent) => {
+                slot.state = State::Expired(sent, started);
+                self.push_cancel(id);
+            }
+            State::Queued(place, _) => {
+                slot.state = State::Done(Outcome::Expired(Started::No));
+                self.queue.remove(&place);
+                self.refill();
+            }
+            State::Expired(..) | State::Abandoned(_) | State::Done(_) => return false,
+        }
+        true
     }
 
     /// Reads all frames that have come; but stops behind a hello, and says so,
@@ -354,7 +407,7 @@ impl<W> Caller<W> {
                     notices.push(Notice::Unfit(failure));
                     return Ok(());
                 }
-                self.complete(frame.id, Outcome::Failed(failure), notices)
+                self.complete(frame.id, Outcome::Failed(failure.into()), notices)
             }
             Some(Kind::Ready) => {
                 notices.push(Notice::Ready);
@@ -385,7 +438,7 @@ impl<W> Caller<W> {
     ) -> Result<(), Violation> {
         match self.table.get(id).map(|slot| &slot.state) {
             Some(State::Sent(_)) => notices.push(Notice::CallEvent(id, reader.take())),
-            Some(State::Abandoned(_)) => {}
+            Some(State::Expired(..) | State::Abandoned(_)) => {}
             Some(State::Queued(..) | State::Done(_)) | None => {
                 return Err(Violation(format!(
                     "an event of the call {id}, which is not open"
@@ -409,7 +462,7 @@ impl<W> Caller<W> {
             )));
         }
         let failure = too_long("the result", frame.length as usize, reader.limit());
-        self.complete(frame.id, Outcome::Failed(failure), notices)
+        self.complete(frame.id, Outcome::Failed(failure.into()), notices)
     }
 
     fn complete(
@@ -426,6 +479,10 @@ impl<W> Caller<W> {
                 self.close_call(sent);
                 notices.push(Notice::Completed(id));
             }
+            State::Expired(sent, started) => {
+                slot.state = State::Done(Outcome::Expired(started));
+                self.close_call(sent);
+            }
             State::Abandoned(sent) => {
                 self.table.remove(id);
                 self.close_call(sent);
@@ -438,44 +495,6 @@ impl<W> Caller<W> {
     fn close_call(&mut self, sent: Sent) {
         self.open -= 1;
         self.open_bytes -= sent.bytes;
-    }
-
-    /// No answer will come any more: every open call is lost. Whether it had
-    /// started follows from `known` and from what was written at all.
-    pub(crate) fn fail_all(&mut self, known: Known) -> Vec<u32> {
-        let first = self.first_unanswered();
-        let mut lost = Vec::new();
-        for id in self.table.ids() {
-            let slot = self.table.get_mut(id).expect("the table listed it");
-            let started = match slot.state {
-                State::Done(_) => continue,
-                State::Abandoned(_) => {
-                    self.table.remove(id);
-                    continue;
-                }
-                State::Queued(..) => Started::No,
-                State::Sent(sent) => had_started(sent, known, self.written + self.in_hand, first),
-            };
-            slot.state = State::Done(Outcome::Lost(started));
-            lost.push(id);
-        }
-        lost.sort_unstable();
-        self.queue.clear();
-        self.outbox.clear();
-        (self.open, self.open_bytes) = (0, 0);
-        lost
-    }
-
-    fn first_unanswered(&self) -> u64 {
-        let ordinals =
-            self.table
-                .ids()
-                .into_iter()
-                .filter_map(|id| match self.table.get(id)?.state {
-                    State::Sent(sent) | State::Abandoned(sent) => Some(sent.ordinal),
-                    _ => None,
-                });
-        ordinals.min().unwrap_or(u64::MAX)
     }
 
     /// Calls sent and unanswered.
@@ -516,16 +535,6 @@ impl<W> Caller<W> {
 fn too_long(what: &str, length: usize, limit: u32) -> Failure {
     let text = format!("{what} has {length} octets, the limit is {limit}; raise `max_message`");
     Failure::new(FailureCode::TooLong, text)
-}
-
-fn had_started(sent: Sent, known: Known, reached: u64, first: u64) -> Started {
-    match known {
-        _ if sent.end > reached => Started::No,
-        Known::Count(count) if sent.ordinal <= count => Started::Yes,
-        Known::Count(_) => Started::No,
-        Known::OneByOne if sent.ordinal > first => Started::No,
-        Known::OneByOne | Known::Nothing => Started::Unknown,
-    }
 }
 
 fn starts_with_hello(octets: &[u8]) -> bool {

@@ -3,12 +3,20 @@
 //! Ids count up and wrap; one that is taken is passed over, so an id is never
 //! given twice while its answer may still come. The ring is at most half full,
 //! and grows by doubling: ids that did not collide before do not collide after.
+//! It shrinks once it is nearly empty, to the smallest size without collisions.
+
+/// A ring is no smaller.
+const SMALLEST: usize = 16;
+/// One up to this is never too large.
+const KEPT: usize = 4096;
 
 /// Calls by id.
 #[derive(Debug)]
 pub(crate) struct Table<S> {
     slots: Box<[Option<(u32, S)>]>,
     used: usize,
+    /// How many were taken out since the size was thought over.
+    removed: usize,
     next: u32,
     largest: u32,
 }
@@ -17,8 +25,9 @@ impl<S> Table<S> {
     /// A table whose ids go from 1 to `largest`.
     pub(crate) fn new(largest: u32) -> Self {
         Self {
-            slots: Self::ring(16),
+            slots: Self::ring(SMALLEST),
             used: 0,
+            removed: 0,
             next: 1,
             largest,
         }
@@ -65,6 +74,8 @@ impl<S> Table<S> {
         let index = self.index(id);
         let (_, slot) = self.slots[index].take_if(|(known, _)| *known == id)?;
         self.used -= 1;
+        self.removed += 1;
+        self.shrink();
         Some(slot)
     }
 
@@ -86,12 +97,41 @@ impl<S> Table<S> {
     }
 
     fn grow(&mut self) {
-        let old = std::mem::replace(&mut self.slots, Self::ring(0));
-        self.slots = Self::ring(old.len() * 2);
+        self.resize(self.slots.len() * 2);
+    }
+
+    fn resize(&mut self, size: usize) {
+        let old = std::mem::replace(&mut self.slots, Self::ring(size));
+        self.removed = 0;
         for (id, slot) in old.into_iter().flatten() {
             let index = self.index(id);
             self.slots[index] = Some((id, slot));
         }
+    }
+
+    /// Thinks the size over, once in so many removals that it costs nothing.
+    fn shrink(&mut self) {
+        let size = self.slots.len();
+        if size <= KEPT || self.used > size / 16 || self.removed < size / 4 && self.used > 0 {
+            return;
+        }
+        self.removed = 0;
+        let sizes = [SMALLEST, size / 8, size / 4, size / 2];
+        let fits = sizes.into_iter().find(|size| self.fits(*size));
+        if let Some(size) = fits {
+            self.resize(size);
+        }
+    }
+
+    /// No two would have the same place in a ring of this size.
+    fn fits(&self, size: usize) -> bool {
+        if 2 * self.used > size {
+            return false;
+        }
+        let mut taken = vec![false; size];
+        let ids = self.slots.iter().flatten();
+        ids.map(|(id, _)| *id as usize & (size - 1))
+            .all(|place| !std::mem::replace(&mut taken[place], true))
     }
 }
 
@@ -140,5 +180,38 @@ mod tests {
         );
         assert!(ids.iter().all(|(id, n)| table.remove(*id) == Some(*n)));
         assert_eq!(table.len(), 0);
+    }
+    #[test]
+    fn an_emptied_one_gives_its_memory_back() {
+        let mut table = Table::new(u32::MAX);
+        let ids: Vec<_> = (0..100_000).map(|n| table.insert(n)).collect();
+        let kept = ids[70_000];
+        for id in ids.iter().filter(|id| **id != kept) {
+            table.remove(*id).unwrap();
+            assert!(table.get(kept).is_some());
+        }
+        assert!(table.slots.len() <= 2 * KEPT, "{}", table.slots.len());
+        assert_eq!(table.remove(kept), Some(70_000));
+    }
+
+    #[test]
+    fn one_that_cannot_shrink_is_left_as_it_is() {
+        let mut table = Table::new(u32::MAX);
+        let ids: Vec<_> = (0..20_000).map(|n| table.insert(n)).collect();
+        let size = table.slots.len();
+        // All that stay have the same place in any smaller ring.
+        let stays = |id: &u32| *id as usize % (size / 2) == 5;
+        ids.iter().filter(|id| !stays(id)).for_each(|id| {
+            table.remove(*id).unwrap();
+        });
+        assert!(
+            ids.iter()
+                .filter(|id| stays(id))
+                .all(|id| table.get(*id).is_some())
+        );
+        ids.iter().filter(|id| stays(id)).for_each(|id| {
+            table.remove(*id).unwrap();
+        });
+        assert_eq!((table.len(), table.slots.len()), (0, SMALLEST));
     }
 }

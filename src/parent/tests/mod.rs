@@ -3,6 +3,8 @@
 //! more.
 
 mod driver;
+#[cfg(not(loom))]
+mod late;
 mod models;
 
 use std::io::{self, IoSlice};

@@ -50,7 +50,7 @@ fn tell(caller: &mut Caller<()>, notice: Notice) -> String {
             Outcome::Failed(failure) => {
                 format!("{id} failed: {:?} {}", failure.code, failure.message)
             }
-            Outcome::Lost(_) => unreachable!("nothing is lost here"),
+            Outcome::Lost(_) | Outcome::Expired(_) => unreachable!("nothing is lost here"),
         },
         Notice::Event(payload) => format!("event {:02x?}", &*payload),
         Notice::CallEvent(id, payload) => format!("event of {id} {:02x?}", &*payload),

@@ -1,0 +1,289 @@
+//! What becomes of calls: how they come in, are done, cancelled, or late.
+
+use std::time::{Duration, Instant};
+
+use super::super::delivery::Item;
+use super::super::driver::Want;
+use super::super::inbox::Inbox;
+use super::super::life::Ending;
+use super::super::waiting::{Callback, Waking};
+use super::Core;
+use crate::error::Error;
+use crate::protocol::{Outcome, Payload, Started};
+
+/// How soon it is looked again whether a call that is to take the child with it
+/// has started.
+const RECHECK: Duration = Duration::from_millis(10);
+
+/// What becomes of the outcome of a call.
+#[derive(Default)]
+enum Then {
+    /// Its handle collects it.
+    #[default]
+    Collect,
+    /// It is handed to this callback.
+    Call(Callback),
+    /// Nobody wants it.
+    Forget,
+}
+
+/// What is kept for each call.
+#[derive(Default)]
+pub(crate) struct Waiter {
+    pub(super) waking: Option<Waking>,
+    /// It waits inside a callback, and so does not wait for callbacks.
+    pub(super) nested: bool,
+    /// So many deliveries come before its outcome.
+    after: u64,
+    then: Then,
+    /// Its own events.
+    pub(in super::super) inbox: Inbox,
+    deadline: Option<Instant>,
+    /// If it is cancelled while it runs, the child is killed.
+    kills: bool,
+}
+
+impl Core {
+    /// Takes a call: room for a header, then its arguments.
+    pub(crate) fn call(&mut self, frame: &mut Vec<u8>) -> Result<u32, Error> {
+        if let Some(error) = self.life.refusal() {
+            return Err(error);
+        }
+        Ok(self.caller.call(frame, Waiter::default()))
+    }
+
+    /// Keeps room for a call that is to be made at once, or says that there is
+    /// none. One that will be refused for another reason needs no room.
+    pub(crate) fn reserve(&mut self) -> Option<bool> {
+        if self.life.refusal().is_some() {
+            return Some(false);
+        }
+        self.caller.reserve().then_some(true)
+    }
+
+    /// The room that was kept is there for anybody.
+    pub(crate) fn release(&mut self) {
+        self.caller.release();
+        self.caller.refill();
+    }
+
+    /// The outcome of this call, if its turn has come. Whoever asks does not
+    /// want its events.
+    pub(crate) fn collect(&mut self, id: u32) -> Option<Result<Payload, Error>> {
+        let waiter = self.caller.waiter(id)?;
+        self.delivery.inboxes.decline(id, &mut waiter.inbox);
+        if !self.may_see_end(id) {
+            return None;
+        }
+        let (outcome, waiter) = self.caller.collect(id)?;
+        self.dismiss(id, waiter);
+        Some(self.judge(outcome))
+    }
+
+    /// It is done, and whatever came before that has been seen.
+    pub(in super::super) fn may_see_end(&mut self, id: u32) -> bool {
+        let after = self.caller.waiter(id).map_or(0, |waiter| waiter.after);
+        self.caller.is_done(id) && self.delivery.is_before(after)
+    }
+
+    /// What was kept for this call is not needed any more.
+    fn dismiss(&mut self, id: u32, mut waiter: Waiter) {
+        self.waiting.discard(waiter.waking.take());
+        self.delivery.inboxes.decline(id, &mut waiter.inbox);
+        if let Some(at) = waiter.deadline {
+            self.deadlines.remove(at, id);
+        }
+    }
+
+    /// An answer may come soon: looking for it may pay.
+    pub(in super::super) fn expects_answer(&self) -> bool {
+        self.caller.open() > 0
+    }
+
+    /// It is not the link that this one waits for.
+    pub(in super::super) fn has_come(&mut self, want: Want) -> bool {
+        let Want::Call(id) = want else { return false };
+        let waiter = self.caller.waiter(id);
+        waiter.is_none_or(|waiter| !waiter.inbox.is_empty()) || self.caller.is_done(id)
+    }
+
+    /// Nobody wants the outcome of this call any more.
+    pub(crate) fn cancel(&mut self, id: u32) {
+        let Some(waiter) = self.caller.waiter(id).map(std::mem::take) else {
+            return;
+        };
+        if waiter.kills && !self.caller.is_done(id) {
+            self.condemn(id);
+        }
+        self.dismiss(id, waiter);
+        self.caller.cancel(id);
+    }
+
+    /// A callback waits for this call, which cannot come before it returns:
+    /// cancels the call.
+    pub(crate) fn stuck(&mut self, id: u32) -> Error {
+        self.cancel(id);
+        Error::full("the queue of events is full, and its callback waits for an answer behind them")
+    }
+
+    /// The outcome of this call goes to a callback.
+    pub(crate) fn then_call(&mut self, id: u32, callback: Callback) {
+        if self.entrust(id, Then::Call(callback)) {
+            self.callbacks += 1;
+            self.finish_if_done(id);
+        }
+    }
+
+    /// This call shall be done, but nobody wants the outcome.
+    pub(crate) fn then_forget(&mut self, id: u32) {
+        if self.entrust(id, Then::Forget) {
+            self.finish_if_done(id);
+        }
+    }
+
+    /// From now on nobody waits for this call.
+    fn entrust(&mut self, id: u32, then: Then) -> bool {
+        let Some(waiter) = self.caller.waiter(id) else {
+            return false;
+        };
+        waiter.then = then;
+        self.waiting.discard(waiter.waking.take());
+        self.delivery.inboxes.decline(id, &mut waiter.inbox);
+        true
+    }
+
+    fn finish_if_done(&mut self, id: u32) {
+        if self.caller.is_done(id) {
+            self.completed(id);
+        }
+    }
+
+    /// This call is done, in its turn among the deliveries.
+    pub(super) fn completed(&mut self, id: u32) {
+        self.completed_after(id, self.delivery.enqueued());
+    }
+
+    fn completed_after(&mut self, id: u32, after: u64) {
+        let Some(waiter) = self.caller.waiter(id) else {
+            return;
+        };
+        waiter.after = after;
+        match std::mem::take(&mut waiter.then) {
+            Then::Collect => self.come(id, after),
+            Then::Forget => {
+                if let Some((_, waiter)) = self.caller.collect(id) {
+                    self.dismiss(id, waiter);
+                }
+            }
+            Then::Call(callback) => {
+                self.callbacks -= 1;
+                let Some((outcome, waiter)) = self.caller.collect(id) else {
+                    return;
+                };
+                self.dismiss(id, waiter);
+                let outcome = self.judge(outcome);
+                self.delivery.push(Item::Done(callback, outcome));
+            }
+        }
+    }
+
+    /// Something has come for whoever waits for this call, to be seen after so
+    /// many deliveries.
+    pub(in super::super) fn come(&mut self, id: u32, after: u64) {
+        // Inside a callback it may be seen at once; but whoever waits there may
+        // hand the call on.
+        let nested = self.caller.waiter(id).is_some_and(|waiter| waiter.nested);
+        let passed = self.delivery.is_passed(after);
+        if !passed {
+            self.delivery.bar(id, after);
+        }
+        if passed || nested {
+            self.wake_call(id);
+        }
+    }
+
+    fn judge(&self, outcome: Outcome) -> Result<Payload, Error> {
+        match outcome {
+            Outcome::Result(payload) => Ok(payload),
+            Outcome::Failed(failure) => Err((*failure).into()),
+            Outcome::Lost(started) => Err(self.life.lost(started)),
+            Outcome::Expired(started) => Err(Error::expired(started)),
+        }
+    }
+
+    // --- time ---
+
+    /// This call is to be done by then.
+    pub(crate) fn set_deadline(&mut self, id: u32, at: Instant) {
+        let Some(waiter) = self.caller.waiter(id) else {
+            return;
+        };
+        if let Some(old) = waiter.deadline.replace(at) {
+            self.deadlines.remove(old, id);
+        }
+        if !self.caller.is_done(id) {
+            self.deadlines.insert(at, id);
+        }
+    }
+
+    /// If this call is cancelled while it runs, the child is killed.
+    pub(crate) fn kill_on_cancel(&mut self, id: u32) {
+        if let Some(waiter) = self.caller.waiter(id) {
+            waiter.kills = true;
+        }
+    }
+
+    /// The calls whose time is up by now are done.
+    pub(super) fn times_up(&mut self, now: Instant) {
+        for id in self.deadlines.take_due(now) {
+            self.expire(id);
+        }
+        for (id, ordinal) in self.deadlines.take_condemned(now) {
+            let known = self.life.known();
+            if self.caller.has_started(id, known).map(|(_, sent)| sent) == Some(ordinal) {
+                self.condemn(id);
+            }
+        }
+    }
+
+    /// The time of this call is up: it is done with an error, unless it was done
+    /// before, and cancelled.
+    pub(crate) fn expire(&mut self, id: u32) {
+        let known = self.life.known();
+        let started = match self.caller.has_started(id, known) {
+            Some((Started::Yes, _)) => Started::Yes,
+            // It may still start before the child reads that it should not.
+            _ => Started::Unknown,
+        };
+        if !self.caller.expire(id, started) {
+            return;
+        }
+        if self.caller.waiter(id).is_some_and(|waiter| waiter.kills) {
+            self.condemn(id);
+        }
+        // It is late already: it waits for no callback.
+        self.completed_after(id, 0);
+    }
+
+    /// A call that is to take the child with it is cancelled. One that has not
+    /// started yet may do so before the child reads of the cancel.
+    fn condemn(&mut self, id: u32) {
+        match self.caller.has_started(id, self.life.known()) {
+            None => {}
+            Some((Started::No, ordinal)) => {
+                let at = Instant::now() + RECHECK;
+                self.deadlines.condemn(at, id, ordinal);
+            }
+            Some(_) => self.kill(Ending::Killed(
+                "a call was cancelled or late, and its caller had asked that the child be killed for it".into(),
+            )),
+        }
+    }
+}
+
+#[cfg(test)]
+impl Core {
+    pub(crate) fn has_no_deadlines(&self) -> bool {
+        self.deadlines.is_empty()
+    }
+}

@@ -1,0 +1,256 @@
+//! Events, for whoever reads them: those of a child, and those of one call.
+
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use futures_core::Stream;
+use offspring_serialisers::Input;
+
+use super::call::State;
+use super::connection::Connection;
+use super::core::Core;
+use super::delivery::OnEvent;
+use super::driver::{Driver, Want};
+use crate::error::Error;
+use crate::protocol::Payload;
+
+/// The events of a child, in its order: a [`Stream`], and by [`IntoIterator`]
+/// an iterator whose `next` blocks. It ends when the child is gone.
+///
+/// From [`Builder::spawn_with_events`](crate::Builder::spawn_with_events). The
+/// queue behind it is bounded: if it is not read, the child is slowed down, and
+/// in the end answers do not come through either.
+///
+/// ```
+/// # fn count(to: String, events: &offspring::Events<String>) {
+/// #     for n in 0..to.parse().unwrap_or(0) {
+/// #         events.send(n.to_string()).expect("the parent is there");
+/// #     }
+/// # }
+/// # offspring::worker!(COUNT: fn(String) = count, events = String);
+/// # fn main() -> Result<(), offspring::Error> {
+/// # offspring::init();
+/// use futures_lite::StreamExt;
+///
+/// let (rpc, mut events) = COUNT.builder().spawn_with_events()?;
+/// rpc.call("1").detach();
+/// let first = futures_lite::future::block_on(events.next());
+/// assert_eq!(first.expect("an event")?, "0");
+/// # Ok(()) }
+/// ```
+pub struct EventStream<E> {
+    driver: Arc<Driver<Connection>>,
+    decode: DecodeEvent<E>,
+}
+
+/// How the octets of an event become one.
+pub(crate) type DecodeEvent<E> = fn(&mut Input<'_>) -> Result<E, offspring_serialisers::Error>;
+
+/// Turns the octets of an event into one. A decoder that panics is an error.
+fn decode_event<E>(decode: DecodeEvent<E>, octets: &[u8]) -> Result<E, Error> {
+    let decoded = crate::shielded(|| decode(&mut Input::new(octets)));
+    match decoded {
+        Ok(event) => event.map_err(|error| Error::decode(&error)),
+        Err(panic) => Err(Error::decode_panicked(panic)),
+    }
+}
+
+impl<E> std::fmt::Debug for EventStream<E> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("EventStream")
+    }
+}
+
+impl<E> EventStream<E> {
+    pub(crate) fn new(driver: Arc<Driver<Connection>>, decode: DecodeEvent<E>) -> Self {
+        Self { driver, decode }
+    }
+}
+
+impl<E> Drop for EventStream<E> {
+    fn drop(&mut self) {
+        self.driver.change(|core| core.delivery.drop_stream());
+    }
+}
+
+impl<E> Stream for EventStream<E> {
+    type Item = Result<E, Error>;
+
+    fn poll_next(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        let polled = self.driver.poll(Want::Change, context, Core::next_event);
+        polled.map(|event| event.map(|payload| decode_event(self.decode, &payload)))
+    }
+}
+
+impl<E> IntoIterator for EventStream<E> {
+    type Item = Result<E, Error>;
+    type IntoIter = EventIter<E>;
+
+    fn into_iter(self) -> EventIter<E> {
+        EventIter(self)
+    }
+}
+
+/// Waits for events, one after the other; from an [`EventStream`].
+///
+/// ```
+/// # fn count(to: String, events: &offspring::Events<String>) {
+/// #     for n in 0..to.parse().unwrap_or(0) {
+/// #         events.send(n.to_string()).expect("the parent is there");
+/// #     }
+/// # }
+/// # offspring::worker!(COUNT: fn(String) = count, events = String);
+/// # fn main() -> Result<(), offspring::Error> {
+/// # offspring::init();
+/// let (rpc, events) = COUNT.builder().spawn_with_events()?;
+/// rpc.call("1").detach();
+/// drop(rpc);
+/// for event in events {
+///     assert_eq!(event?, "0");
+/// }
+/// # Ok(()) }
+/// ```
+#[derive(Debug)]
+pub struct EventIter<E>(EventStream<E>);
+
+impl<E> Iterator for EventIter<E> {
+    type Item = Result<E, Error>;
+
+    /// Blocks until an event comes, or until the child is gone.
+    fn next(&mut self) -> Option<Self::Item> {
+        let event = self.0.driver.wait(Want::Change, None, Core::next_event);
+        event
+            .flatten()
+            .map(|payload| decode_event(self.0.decode, &payload))
+    }
+}
+
+/// What is called with the octets of each event.
+pub(super) fn handle_events<E: 'static>(
+    handler: Option<Box<dyn FnMut(E) + Send>>,
+    decode: DecodeEvent<E>,
+) -> OnEvent {
+    match handler {
+        Some(mut handler) => {
+            Box::new(move |payload| decode_event(decode, payload).map(&mut handler))
+        }
+        None => Box::new(|_| Err(Error::unhandled())),
+    }
+}
+
+/// The events of one call, in order: a [`Stream`], and by [`IntoIterator`] an
+/// iterator whose `next` blocks. It ends when the call is done.
+///
+/// From [`Call::events`](crate::Call::events).
+///
+/// ```
+/// # offspring::worker!(ECHO: fn(String) -> String = |text: String| text, events = String);
+/// # fn main() -> Result<(), offspring::Error> {
+/// # offspring::init();
+/// use futures_lite::{StreamExt, future::block_on};
+///
+/// let rpc = ECHO.spawn()?;
+/// let mut call = rpc.call("so");
+/// let mut events = call.events();
+/// // This worker sends none.
+/// assert!(block_on(events.next()).is_none());
+/// assert_eq!(call.wait()?, "so");
+/// # Ok(()) }
+/// ```
+pub struct CallEvents<'a, E> {
+    state: &'a mut State,
+    decode: DecodeEvent<E>,
+}
+
+impl<E> std::fmt::Debug for CallEvents<'_, E> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("CallEvents")
+    }
+}
+
+/// What [`Core::next_call_event`] finds, or why nothing is to be waited for.
+type Found = Option<Result<Payload, Error>>;
+
+/// Looks for the next event; or gives the call up, and leaves why, if this is a
+/// callback that would wait for ever.
+fn next_of_call(core: &mut Core, id: u32, stuck: &mut Option<Error>) -> Option<Found> {
+    let found = core.next_call_event(id);
+    if found.is_none() && core.delivery.is_stuck_here() {
+        *stuck = Some(core.stuck(id));
+        return Some(None);
+    }
+    found
+}
+
+impl<'a, E> CallEvents<'a, E> {
+    pub(super) fn new(state: &'a mut State, decode: DecodeEvent<E>) -> Self {
+        if let State::Open(open) = &*state {
+            open.driver.change(|core| core.ask_for_events(open.id));
+        }
+        Self { state, decode }
+    }
+
+    fn finish(&mut self, found: Found, stuck: Option<Error>) -> Option<Result<E, Error>> {
+        if let Some(error) = stuck {
+            *self.state = State::Failed(error.clone());
+            return Some(Err(error));
+        }
+        found.map(|event| event.and_then(|payload| decode_event(self.decode, &payload)))
+    }
+}
+
+impl<E> Stream for CallEvents<'_, E> {
+    type Item = Result<E, Error>;
+
+    fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        let mut stuck = None;
+        let State::Open(open) = &*self.state else {
+            return Poll::Ready(None);
+        };
+        let polled = open.driver.poll(Want::Call(open.id), context, |core| {
+            next_of_call(core, open.id, &mut stuck)
+        });
+        polled.map(|found| self.finish(found, stuck))
+    }
+}
+
+impl<'a, E> IntoIterator for CallEvents<'a, E> {
+    type Item = Result<E, Error>;
+    type IntoIter = CallEventIter<'a, E>;
+
+    fn into_iter(self) -> CallEventIter<'a, E> {
+        CallEventIter(self)
+    }
+}
+
+/// Waits for the events of one call, one after the other; from [`CallEvents`].
+///
+/// ```
+/// # offspring::worker!(ECHO: fn(String) -> String = |text: String| text, events = String);
+/// # fn main() -> Result<(), offspring::Error> {
+/// # offspring::init();
+/// let rpc = ECHO.spawn()?;
+/// let mut call = rpc.call("so");
+/// for event in call.events() {
+///     println!("{}", event?);
+/// }
+/// assert_eq!(call.wait()?, "so");
+/// # Ok(()) }
+/// ```
+#[derive(Debug)]
+pub struct CallEventIter<'a, E>(CallEvents<'a, E>);
+
+impl<E> Iterator for CallEventIter<'_, E> {
+    type Item = Result<E, Error>;
+
+    /// Blocks until an event comes, or until the call is done.
+    fn next(&mut self) -> Option<Self::Item> {
+        let mut stuck = None;
+        let State::Open(open) = &*self.0.state else {
+            return None;
+        };
+        let found = open.wait(None, |core, id| next_of_call(core, id, &mut stuck));
+        self.0.finish(found.flatten(), stuck)
+    }
+}

@@ -1,0 +1,209 @@
+//! Events of calls, which wait for whoever holds the call.
+//!
+//! Nobody says beforehand whether the events of a call will be read. So they
+//! are kept as long as the handle may still ask for them, within the limits of
+//! events. Those that were asked for are waited for: over the limits nothing
+//! more is read from the child. Those that were not must not stop anybody: over
+//! the limits they go, and whoever asks for them later is told.
+
+use std::collections::{BTreeSet, VecDeque};
+
+use super::core::Core;
+use crate::error::Error;
+use crate::protocol::Payload;
+
+type Queue = VecDeque<(u64, Payload)>;
+
+/// The events of one call.
+#[derive(Debug, Default)]
+pub(crate) struct Inbox {
+    /// Each with the deliveries that come before it. Most calls have none, so
+    /// they carry no queue.
+    queue: Option<Box<Queue>>,
+    wish: Wish,
+    /// Events that were dropped before anybody asked.
+    missed: usize,
+}
+
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+enum Wish {
+    /// They may be asked for.
+    #[default]
+    Unsaid,
+    /// They are read.
+    Reads,
+    /// Nobody wants them.
+    Declined,
+}
+
+impl Inbox {
+    pub(super) fn is_empty(&self) -> bool {
+        self.queue.is_none()
+    }
+
+    fn len(&self) -> usize {
+        self.queue.as_ref().map_or(0, |queue| queue.len())
+    }
+
+    fn bytes(&self) -> usize {
+        let payloads = self.queue.iter().flat_map(|queue| queue.iter());
+        payloads.map(|(_, payload)| payload.len()).sum()
+    }
+}
+
+/// A number of events, and their octets.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Tally {
+    pub(crate) events: usize,
+    pub(crate) bytes: usize,
+}
+
+impl Tally {
+    fn add(&mut self, events: usize, bytes: usize) {
+        self.events += events;
+        self.bytes += bytes;
+    }
+
+    fn subtract(&mut self, events: usize, bytes: usize) {
+        self.events -= events;
+        self.bytes -= bytes;
+    }
+}
+
+/// The events of all calls.
+#[derive(Debug, Default)]
+pub(crate) struct Inboxes {
+    /// Those that were asked for.
+    pub(super) asked: Tally,
+    /// Those that were not, and whose they are.
+    pub(super) unasked: Tally,
+    holders: BTreeSet<u32>,
+}
+
+impl Inboxes {
+    fn tally(&mut self, wish: Wish) -> &mut Tally {
+        match wish {
+            Wish::Reads => &mut self.asked,
+            Wish::Unsaid | Wish::Declined => &mut self.unasked,
+        }
+    }
+
+    fn push(&mut self, id: u32, inbox: &mut Inbox, after: u64, payload: Payload) -> bool {
+        if inbox.wish == Wish::Declined {
+            return false;
+        }
+        if inbox.missed > 0 && inbox.wish == Wish::Unsaid {
+            inbox.missed += 1;
+            return false;
+        }
+        self.tally(inbox.wish).add(1, payload.len());
+        if inbox.wish == Wish::Unsaid {
+            self.holders.insert(id);
+        }
+        inbox
+            .queue
+            .get_or_insert_default()
+            .push_back((after, payload));
+        true
+    }
+
+    fn pop(&mut self, inbox: &mut Inbox) -> Option<Payload> {
+        let queue = inbox.queue.as_mut()?;
+        let (_, payload) = queue.pop_front()?;
+        if queue.is_empty() {
+            inbox.queue = None;
+        }
+        self.tally(inbox.wish).subtract(1, payload.len());
+        Some(payload)
+    }
+
+    fn clear(&mut self, id: u32, inbox: &mut Inbox) {
+        if inbox.is_empty() {
+            return;
+        }
+        let (events, bytes) = (inbox.len(), inbox.bytes());
+        self.tally(inbox.wish).subtract(events, bytes);
+        self.holders.remove(&id);
+        inbox.queue = None;
+    }
+
+    /// Nobody wants the events of this call any more.
+    pub(super) fn decline(&mut self, id: u32, inbox: &mut Inbox) {
+        self.clear(id, inbox);
+        inbox.wish = Wish::Declined;
+    }
+
+    /// The events of this call are read from now on.
+    fn ask(&mut self, id: u32, inbox: &mut Inbox) {
+        if inbox.wish == Wish::Reads {
+            return;
+        }
+        let (events, bytes) = (inbox.len(), inbox.bytes());
+        self.tally(inbox.wish).subtract(events, bytes);
+        inbox.wish = Wish::Reads;
+        self.asked.add(events, bytes);
+        self.holders.remove(&id);
+    }
+
+    /// The events of this call make way for others.
+    fn give_up(&mut self, id: u32, inbox: &mut Inbox) {
+        inbox.missed += inbox.len();
+        self.clear(id, inbox);
+    }
+}
+
+impl Core {
+    /// An event of this call has come.
+    pub(super) fn call_event(&mut self, id: u32, payload: Payload) {
+        let after = self.delivery.enqueued();
+        let Some(waiter) = self.caller.waiter(id) else {
+            return;
+        };
+        if self
+            .delivery
+            .inboxes
+            .push(id, &mut waiter.inbox, after, payload)
+        {
+            self.come(id, after);
+        }
+    }
+
+    /// Over the limits, what nobody has asked for goes.
+    pub(super) fn crowd_out(&mut self) {
+        while self.delivery.is_crowded() {
+            let Some(id) = self.delivery.inboxes.holders.pop_first() else {
+                return;
+            };
+            if let Some(waiter) = self.caller.waiter(id) {
+                self.delivery.inboxes.give_up(id, &mut waiter.inbox);
+            }
+        }
+    }
+
+    /// The events of this call will be read.
+    pub(crate) fn ask_for_events(&mut self, id: u32) {
+        if let Some(waiter) = self.caller.waiter(id) {
+            self.delivery.inboxes.ask(id, &mut waiter.inbox);
+        }
+    }
+
+    /// The next event of this call, or that there will be none.
+    pub(crate) fn next_call_event(&mut self, id: u32) -> Option<Option<Result<Payload, Error>>> {
+        let Some(waiter) = self.caller.waiter(id) else {
+            return Some(None);
+        };
+        let inbox = &mut waiter.inbox;
+        if inbox.missed > 0 {
+            let missed = std::mem::take(&mut inbox.missed);
+            return Some(Some(Err(Error::missed(missed))));
+        }
+        match inbox.queue.as_ref().and_then(|queue| queue.front()) {
+            Some((after, _)) if !self.delivery.is_before(*after) => None,
+            Some(_) => {
+                let payload = self.delivery.inboxes.pop(inbox);
+                payload.map(|payload| Some(Ok(payload)))
+            }
+            None => self.may_see_end(id).then_some(None),
+        }
+    }
+}

@@ -1,0 +1,78 @@
+//! Room for a call, before there is a call.
+
+use super::connection::Connection;
+use super::core::Core;
+use super::driver::Driver;
+
+/// There was no room for a call now: the limits of
+/// [`max_outstanding`](crate::Builder::max_outstanding) are reached, or other
+/// calls wait their turn. From [`Rpc::try_call`](crate::Rpc).
+///
+/// ```
+/// # offspring::worker!(SLEEP: fn(String) = |ms: String| {
+/// #     std::thread::sleep(std::time::Duration::from_millis(ms.parse().unwrap_or(0)))
+/// # });
+/// # fn main() -> Result<(), offspring::Error> {
+/// # offspring::init();
+/// let rpc = SLEEP.builder().max_outstanding(1, 1000).spawn()?;
+/// let first = rpc.try_call("20").expect("nothing else is under way");
+/// let (text,) = rpc.try_call("1").unwrap_err().into_inner();
+/// assert_eq!(text, "1");
+/// first.wait()?;
+/// rpc.try_call(text).expect("there is room again").wait()?;
+/// # Ok(()) }
+/// ```
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub struct NoRoom<T>(pub(super) T);
+
+impl<T> NoRoom<T> {
+    /// The arguments, as they were given: a tuple with an element for each, or
+    /// the array of arguments if the worker takes it whole.
+    #[must_use]
+    pub fn into_inner(self) -> T {
+        self.0
+    }
+}
+
+impl<T> std::fmt::Debug for NoRoom<T> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("NoRoom(..)")
+    }
+}
+
+impl<T> std::fmt::Display for NoRoom<T> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("there is no room for a call now")
+    }
+}
+
+impl<T> std::error::Error for NoRoom<T> {}
+
+/// Room that is kept for one call, however that comes about.
+pub(super) struct Room<'a> {
+    driver: &'a Driver<Connection>,
+    kept: bool,
+}
+
+impl<'a> Room<'a> {
+    /// Room for one call, if there is any now.
+    pub(super) fn find(driver: &'a Driver<Connection>) -> Option<Self> {
+        let kept = driver.change(Core::reserve)?;
+        Some(Self { driver, kept })
+    }
+
+    /// Its call comes now.
+    pub(super) fn enter(&mut self, core: &mut Core) {
+        if std::mem::take(&mut self.kept) {
+            core.caller.release();
+        }
+    }
+}
+
+impl Drop for Room<'_> {
+    fn drop(&mut self) {
+        if self.kept {
+            self.driver.change(Core::release);
+        }
+    }
+}

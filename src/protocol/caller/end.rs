@@ -1,0 +1,85 @@
+//! What is known of open calls, at the child's end and before it.
+
+use super::{Caller, Outcome, Sent, Started, State};
+
+/// What is known of the calls that a child had started when it went.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Known {
+    /// It had started the first so many that were sent.
+    Count(u64),
+    /// It runs them one after the other and writes an answer before it starts
+    /// the next, so only the first unanswered one is in doubt.
+    OneByOne,
+    /// Nothing.
+    Nothing,
+}
+
+impl<W> Caller<W> {
+    /// No answer will come any more: every open call is lost. Whether it had
+    /// started follows from `known` and from what was written at all.
+    pub(crate) fn fail_all(&mut self, known: Known) -> Vec<u32> {
+        let first = self.first_unanswered();
+        let mut lost = Vec::new();
+        for id in self.table.ids() {
+            let slot = self.table.get_mut(id).expect("the table listed it");
+            let started = match slot.state {
+                State::Done(_) => continue,
+                State::Expired(_, started) => {
+                    slot.state = State::Done(Outcome::Expired(started));
+                    continue;
+                }
+                State::Abandoned(_) => {
+                    self.table.remove(id);
+                    continue;
+                }
+                State::Queued(..) => Started::No,
+                State::Sent(sent) => had_started(sent, known, self.written + self.in_hand, first),
+            };
+            slot.state = State::Done(Outcome::Lost(started));
+            lost.push(id);
+        }
+        lost.sort_unstable();
+        self.queue.clear();
+        self.outbox.clear();
+        (self.open, self.open_bytes) = (0, 0);
+        lost
+    }
+
+    fn first_unanswered(&self) -> u64 {
+        let ordinals =
+            self.table
+                .ids()
+                .into_iter()
+                .filter_map(|id| match self.table.get(id)?.state {
+                    State::Sent(sent) | State::Expired(sent, _) | State::Abandoned(sent) => {
+                        Some(sent.ordinal)
+                    }
+                    _ => None,
+                });
+        ordinals.min().unwrap_or(u64::MAX)
+    }
+
+    /// Whether the child has started this call, which it has not answered, as
+    /// far as it can be told; and which one it is of those that were sent.
+    /// `None` if it was not sent, or is over.
+    pub(crate) fn has_started(&self, id: u32, known: Known) -> Option<(Started, u64)> {
+        let (State::Sent(sent) | State::Expired(sent, _) | State::Abandoned(sent)) =
+            self.table.get(id)?.state
+        else {
+            return None;
+        };
+        let reached = self.written + self.in_hand;
+        let started = had_started(sent, known, reached, self.first_unanswered());
+        Some((started, sent.ordinal))
+    }
+}
+
+fn had_started(sent: Sent, known: Known, reached: u64, first: u64) -> Started {
+    match known {
+        _ if sent.end > reached => Started::No,
+        Known::Count(count) if sent.ordinal <= count => Started::Yes,
+        Known::Count(_) => Started::No,
+        Known::OneByOne if sent.ordinal > first => Started::No,
+        Known::OneByOne | Known::Nothing => Started::Unknown,
+    }
+}
