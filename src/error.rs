@@ -175,6 +175,9 @@ impl Error {
     pub(crate) fn closed() -> Self {
         Self::new(Kind::Closed)
     }
+    pub(crate) fn refused(text: impl Into<String>) -> Self {
+        Self::new(Kind::Refused(text.into()))
+    }
     pub(crate) fn protocol(text: impl Into<String>) -> Self {
         Self::new(Kind::Protocol(text.into()))
     }

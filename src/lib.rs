@@ -1,8 +1,11 @@
 #![doc = include_str!("../README.md")]
 #![cfg_attr(docsrs, feature(doc_cfg))]
 #![cfg_attr(
-    not(feature = "blocking"),
-    expect(dead_code, reason = "without a backend nobody reads requests")
+    not(all(feature = "blocking", feature = "concurrent")),
+    allow(
+        dead_code,
+        reason = "each backend uses parts of the child's side that the other does not"
+    )
 )]
 
 mod child;
@@ -21,7 +24,9 @@ mod sync;
 mod sys;
 mod worker;
 
-pub use child::{Child, Events, Function, NoEvents};
+#[cfg(feature = "concurrent")]
+pub use child::Responder;
+pub use child::{Child, Events, Function, Init, NoEvents};
 pub use error::{Crash, Error, ExitStatus, Fold, Folded, Panic, Started};
 pub use offspring_serialisers::*;
 // The glob hides behind this crate's own `Error`.

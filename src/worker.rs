@@ -315,58 +315,64 @@ macro_rules! worker {
     ($(#[$meta:meta])* $vis:vis $name:ident: fn(..$whole:ty) $(-> $output:ty)? = $function:expr $(, $($options:tt)*)?) => {
         $crate::__worker!(
             [$(#[$meta])* $vis $name [$crate::Whole<fn($whole) $(-> $output)?>] $function]
-            [::core::concat!(::core::module_path!(), "::", ::core::stringify!($name))] [] [$crate::Octets] []
+            [::core::concat!(::core::module_path!(), "::", ::core::stringify!($name))] [] [$crate::Octets] [] []
             $($($options)*)?
         );
     };
     ($(#[$meta:meta])* $vis:vis $name:ident: fn($($argument:ty),* $(,)?) $(-> $output:ty)? = $function:expr $(, $($options:tt)*)?) => {
         $crate::__worker!(
             [$(#[$meta])* $vis $name [fn($($argument),*) $(-> $output)?] $function]
-            [::core::concat!(::core::module_path!(), "::", ::core::stringify!($name))] [] [$crate::Octets] []
+            [::core::concat!(::core::module_path!(), "::", ::core::stringify!($name))] [] [$crate::Octets] [] []
             $($($options)*)?
         );
     };
 }
 
 /// The options of a declaration, one after the other: name, events, serialiser,
-/// init; and then the static.
+/// init, settings; and then the static.
 #[doc(hidden)]
 #[macro_export]
 macro_rules! __worker {
-    ($head:tt [$($name:tt)*] $events:tt $serialiser:tt $init:tt name = $new:expr $(, $($rest:tt)*)?) => {
-        $crate::__worker!($head [$new] $events $serialiser $init $($($rest)*)?);
+    ($head:tt [$($name:tt)*] $events:tt $serialiser:tt $init:tt $settings:tt name = $new:expr $(, $($rest:tt)*)?) => {
+        $crate::__worker!($head [$new] $events $serialiser $init $settings $($($rest)*)?);
     };
-    ($head:tt $name:tt [$($events:tt)*] $serialiser:tt $init:tt events = $new:ty $(, $($rest:tt)*)?) => {
-        $crate::__worker!($head $name [$new] $serialiser $init $($($rest)*)?);
+    ($head:tt $name:tt [$($events:tt)*] $serialiser:tt $init:tt $settings:tt events = $new:ty $(, $($rest:tt)*)?) => {
+        $crate::__worker!($head $name [$new] $serialiser $init $settings $($($rest)*)?);
     };
-    ($head:tt $name:tt $events:tt [$($serialiser:tt)*] $init:tt serialiser = $new:ty $(, $($rest:tt)*)?) => {
-        $crate::__worker!($head $name $events [$new] $init $($($rest)*)?);
+    ($head:tt $name:tt $events:tt [$($serialiser:tt)*] $init:tt $settings:tt serialiser = $new:ty $(, $($rest:tt)*)?) => {
+        $crate::__worker!($head $name $events [$new] $init $settings $($($rest)*)?);
     };
-    ($head:tt $name:tt $events:tt $serialiser:tt [$($init:tt)*] init($($argument:ty),* $(,)?) = $new:expr $(, $($rest:tt)*)?) => {
-        $crate::__worker!($head $name $events $serialiser [($($argument),*) $new] $($($rest)*)?);
+    ($head:tt $name:tt $events:tt $serialiser:tt [$($init:tt)*] $settings:tt init($($argument:ty),* $(,)?) = $new:expr $(, $($rest:tt)*)?) => {
+        $crate::__worker!($head $name $events $serialiser [($($argument),*) $new] $settings $($($rest)*)?);
     };
-    ([$(#[$meta:meta])* $vis:vis $static:ident [$signature:ty] $function:expr] [$name:expr] [] [$serialiser:ty] []) => {
+    ($head:tt $name:tt $events:tt $serialiser:tt $init:tt [$($settings:tt)*] done = $new:expr $(, $($rest:tt)*)?) => {
+        $crate::__worker!($head $name $events $serialiser $init [$($settings)* .done($new)] $($($rest)*)?);
+    };
+    ($head:tt $name:tt $events:tt $serialiser:tt $init:tt [$($settings:tt)*] max_running = $new:expr $(, $($rest:tt)*)?) => {
+        $crate::__worker!($head $name $events $serialiser $init [$($settings)* .max_running($new)] $($($rest)*)?);
+    };
+    ([$(#[$meta:meta])* $vis:vis $static:ident [$signature:ty] $function:expr] [$name:expr] [] [$serialiser:ty] [] [$($settings:tt)*]) => {
         $(#[$meta])*
         $vis static $static: $crate::Worker<$signature, $serialiser> =
-            $crate::Worker::new($name, |child| child.serve($function));
+            $crate::Worker::new($name, |child| child $($settings)* .serve($function));
         $crate::__register!($static);
     };
-    ([$(#[$meta:meta])* $vis:vis $static:ident [$signature:ty] $function:expr] [$name:expr] [$events:ty] [$serialiser:ty] []) => {
+    ([$(#[$meta:meta])* $vis:vis $static:ident [$signature:ty] $function:expr] [$name:expr] [$events:ty] [$serialiser:ty] [] [$($settings:tt)*]) => {
         $(#[$meta])*
         $vis static $static: $crate::Worker<$signature, $serialiser, $events> =
-            $crate::Worker::with_events($name, |child| child.serve($function));
+            $crate::Worker::with_events($name, |child| child $($settings)* .serve($function));
         $crate::__register!($static);
     };
-    ([$(#[$meta:meta])* $vis:vis $static:ident [$signature:ty] $function:expr] [$name:expr] [] [$serialiser:ty] [($($argument:ty),*) $init:expr]) => {
+    ([$(#[$meta:meta])* $vis:vis $static:ident [$signature:ty] $function:expr] [$name:expr] [] [$serialiser:ty] [($($argument:ty),*) $init:expr] [$($settings:tt)*]) => {
         $(#[$meta])*
         $vis static $static: $crate::Worker<$signature, $serialiser, $crate::NoEvents, fn($($argument),*)> =
-            $crate::Worker::new($name, |child| child.serve_with($init, $function));
+            $crate::Worker::new($name, |child| child $($settings)* .serve_with($init, $function));
         $crate::__register!($static);
     };
-    ([$(#[$meta:meta])* $vis:vis $static:ident [$signature:ty] $function:expr] [$name:expr] [$events:ty] [$serialiser:ty] [($($argument:ty),*) $init:expr]) => {
+    ([$(#[$meta:meta])* $vis:vis $static:ident [$signature:ty] $function:expr] [$name:expr] [$events:ty] [$serialiser:ty] [($($argument:ty),*) $init:expr] [$($settings:tt)*]) => {
         $(#[$meta])*
         $vis static $static: $crate::Worker<$signature, $serialiser, $events, fn($($argument),*)> =
-            $crate::Worker::with_events($name, |child| child.serve_with($init, $function));
+            $crate::Worker::with_events($name, |child| child $($settings)* .serve_with($init, $function));
         $crate::__register!($static);
     };
 }

@@ -6,16 +6,19 @@
 
 use std::sync::atomic::Ordering;
 
-use super::outgoing::{Unsent, start};
-use super::session::{Conversation, FAILED};
-use crate::protocol::{Failure, FailureCode, Form, Reader, Request};
+use super::outgoing::start;
+use super::session::{Backend, Conversation, broken, end, fail};
+use crate::protocol::{Failure, Form, Reader, Request};
 use crate::spare;
 
 /// What the parent is told of how calls run here: one after the other.
-pub(super) const NAME: Option<&str> = Some("blocking");
+pub(super) const BACKEND: Backend = Backend {
+    name: Some("blocking"),
+    holds: false,
+};
 
-/// Runs one call: octets of arguments in, octets of the result appended.
-pub(super) type Work<'a> = dyn FnMut(&[u8], &mut Vec<u8>) -> Result<(), Failure> + 'a;
+/// Runs one call: its id and octets of arguments in, octets of the result appended.
+pub(super) type Work<'a> = dyn FnMut(u32, &[u8], &mut Vec<u8>) -> Result<(), Failure> + 'a;
 
 /// Serves until the parent is done, or gone. Gives the code to exit with.
 pub(super) fn serve(mut conversation: Conversation, work: &mut Work<'_>) -> i32 {
@@ -30,7 +33,7 @@ pub(super) fn serve(mut conversation: Conversation, work: &mut Work<'_>) -> i32 
                 }
             }
             Ok(Some(Request::Refuse(id, failure))) => {
-                if let Err(code) = fail(&conversation, id, &failure) {
+                if let Err(code) = fail(&conversation.outgoing, id, &failure) {
                     return code;
                 }
             }
@@ -40,7 +43,7 @@ pub(super) fn serve(mut conversation: Conversation, work: &mut Work<'_>) -> i32 
             Err(violation) => return broken(&violation.0),
             Ok(None) => {
                 if !more(&mut conversation) {
-                    return end(&conversation);
+                    return end(&conversation.reader);
                 }
             }
         }
@@ -69,18 +72,6 @@ fn more(conversation: &mut Conversation) -> bool {
     count > 0
 }
 
-fn end(conversation: &Conversation) -> i32 {
-    if conversation.reader.is_empty() {
-        return 0;
-    }
-    broken("the input ended in the middle of a frame")
-}
-
-fn broken(text: &str) -> i32 {
-    eprintln!("offspring: the parent broke the protocol: {text}");
-    FAILED
-}
-
 fn answer(conversation: &Conversation, id: u32, work: &mut Work<'_>) -> Result<(), i32> {
     if let Some(page) = conversation.outgoing.page() {
         page.started()
@@ -88,30 +79,17 @@ fn answer(conversation: &Conversation, id: u32, work: &mut Work<'_>) -> Result<(
     }
     let mut frame = spare::take();
     start(&mut frame);
-    let done = work(conversation.reader.octets(), &mut frame);
+    let done = work(id, conversation.reader.octets(), &mut frame);
     let more = conversation.reader.has_whole();
     let sent = done.map(|()| conversation.outgoing.result(id, &mut frame, more));
     let used = frame.len();
     spare::put(frame, used);
     match sent {
         Ok(Ok(())) => Ok(()),
-        Ok(Err(Unsent::Gone)) => Err(0),
-        Ok(Err(Unsent::TooLong(limit))) => {
-            let text = format!(
-                "the result is longer than {limit} octets, which is the limit; raise `max_message`"
-            );
-            fail(conversation, id, &Failure::new(FailureCode::TooLong, text))
-        }
-        Err(failure) => fail(conversation, id, &failure),
+        Ok(Err(unsent)) => match unsent.failure() {
+            Some(failure) => fail(&conversation.outgoing, id, &failure),
+            None => Err(0),
+        },
+        Err(failure) => fail(&conversation.outgoing, id, &failure),
     }
-}
-
-/// Answers that a call failed. The plain form has no words for it: the message
-/// goes to stderr, and the process ends.
-fn fail(conversation: &Conversation, id: u32, failure: &Failure) -> Result<(), i32> {
-    if conversation.outgoing.form() == Form::Plain {
-        eprintln!("offspring: a call failed: {}", failure.message);
-        return Err(FAILED);
-    }
-    conversation.outgoing.failed(id, failure).map_err(|_| 0)
 }

@@ -5,8 +5,9 @@ use std::sync::Arc;
 
 use offspring_serialisers::{Error as SerialiserError, Output};
 
-use super::outgoing::{Outgoing, Unsent, start};
+use super::outgoing::{Open, Outgoing, Unsent, start};
 use crate::error::Error;
+use crate::protocol::Form;
 
 /// The events of a worker that has none. There is no such value.
 ///
@@ -60,6 +61,8 @@ pub(crate) type EncodeEvent<E> = fn(&E, &mut Output<'_>) -> Result<(), Serialise
 pub struct Events<E = NoEvents> {
     outgoing: Arc<Outgoing>,
     encode: EncodeEvent<E>,
+    /// The call that it was handed to.
+    call: Option<Arc<Open>>,
 }
 
 impl<E> Clone for Events<E> {
@@ -67,6 +70,7 @@ impl<E> Clone for Events<E> {
         Self {
             outgoing: Arc::clone(&self.outgoing),
             encode: self.encode,
+            call: self.call.clone(),
         }
     }
 }
@@ -82,6 +86,31 @@ impl<E> Events<E> {
         Self {
             outgoing: Arc::clone(outgoing),
             encode,
+            call: None,
+        }
+    }
+
+    /// From now on it belongs to this call; its clones stay where they are.
+    pub(super) fn enter(&mut self, id: u32) {
+        match self.call.as_mut().and_then(Arc::get_mut) {
+            Some(open) => *open = Open::new(id),
+            None => self.call = Some(Arc::new(Open::new(id))),
+        }
+    }
+
+    /// The call that it belongs to.
+    pub(super) fn open(&self, id: u32) -> Arc<Open> {
+        let open = self.call.as_ref().filter(|open| open.id == id);
+        open.map_or_else(|| Arc::new(Open::new(id)), Arc::clone)
+    }
+
+    /// The call that it belongs to is about to be answered.
+    pub(super) fn leave(&self) {
+        // Who has the only one cannot use it meanwhile.
+        if let Some(open) = &self.call
+            && Arc::strong_count(open) > 1
+        {
+            self.outgoing.end(open);
         }
     }
 
@@ -118,13 +147,68 @@ impl<E> Events<E> {
         reason = "an event is given away, as with every sender"
     )]
     pub fn send(&self, event: E) -> Result<(), Error> {
+        let mut frame = self.frame(&event)?;
+        self.outgoing.event(&mut frame).map_err(error_of)
+    }
+
+    /// Sends an event that belongs to the call this was handed to: it arrives
+    /// at the handle of that call, and before its result. Otherwise like
+    /// [`send`](Self::send).
+    ///
+    /// ```
+    /// use offspring::{Error, Events};
+    ///
+    /// fn copy(files: &[String], events: &Events<String>) -> Result<(), Error> {
+    ///     for file in files {
+    ///         events.progress(format!("copying {file}"))?;
+    ///     }
+    ///     Ok(())
+    /// }
+    /// ```
+    ///
+    /// # Blocking
+    ///
+    /// As [`send`](Self::send).
+    ///
+    /// # Errors
+    ///
+    /// Those of [`send`](Self::send). Besides, there must be such a call: it is an
+    /// error in `init`, after the call was answered, and under a parent that speaks
+    /// the plain form, which knows events of the child only.
+    #[expect(
+        clippy::needless_pass_by_value,
+        reason = "an event is given away, as with every sender"
+    )]
+    pub fn progress(&self, event: E) -> Result<(), Error> {
+        let Some(call) = &self.call else {
+            return Err(Error::refused(
+                "there is no call that the event could belong to",
+            ));
+        };
+        if self.outgoing.form() == Form::Plain {
+            return Err(Error::refused(
+                "the parent speaks the plain form, which has no events of one call",
+            ));
+        }
+        let mut frame = self.frame(&event)?;
+        self.outgoing.call_event(call, &mut frame).map_err(error_of)
+    }
+
+    fn frame(&self, event: &E) -> Result<Vec<u8>, Error> {
         let mut frame = Vec::new();
         start(&mut frame);
-        (self.encode)(&event, &mut Output::new(&mut frame))
-            .map_err(|error| Error::encode(&error))?;
-        self.outgoing.event(&mut frame).map_err(|unsent| match unsent {
-            Unsent::TooLong(limit) => Error::too_long(format!("the event has more than {limit} octets, which is the limit; raise `max_message`")),
-            Unsent::Gone => Error::closed(),
-        })
+        let encoded = (self.encode)(event, &mut Output::new(&mut frame));
+        encoded.map_err(|error| Error::encode(&error))?;
+        Ok(frame)
+    }
+}
+
+fn error_of(unsent: Unsent) -> Error {
+    match unsent {
+        Unsent::TooLong(limit) => Error::too_long(format!(
+            "the event has more than {limit} octets, which is the limit; raise `max_message`"
+        )),
+        Unsent::Gone => Error::closed(),
+        Unsent::Over => Error::refused("the call that the event belongs to was answered"),
     }
 }

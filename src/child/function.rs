@@ -2,14 +2,16 @@
 
 use std::fmt::Display;
 use std::marker::PhantomData;
+use std::panic::catch_unwind;
 use std::process::exit;
+use std::sync::Arc;
 
 use offspring_serialisers::{Input, Output, Serialiser};
 
 use super::blocking::{self, Work};
 use super::events::{EncodeEvent, Events};
 use super::panic::{install_hook, shield};
-use super::session::{Conversation, FAILED, Session};
+use super::session::{Backend, Conversation, FAILED, Session};
 use crate::protocol::{Failure, FailureCode};
 use crate::signature::{Entire, Signature, each_arity};
 
@@ -44,14 +46,32 @@ use crate::signature::{Entire, Signature, each_arity};
 #[diagnostic::on_unimplemented(
     message = "this function does not fit the worker's signature",
     label = "does not fit the signature in the declaration",
-    note = "it takes the arguments of the signature; `&mut State` may stand before them if there is an `init`, `&Events<E>` behind them if there are events"
+    note = "it takes the arguments of the signature; state may stand before them if there is an `init` (`&mut State`, or `&State` if the function is async), `&Events<E>` behind them if there are events",
+    note = "an `async fn`, or a function that takes a `Responder`, needs the feature `concurrent` of `offspring`"
 )]
-pub trait Function<Form, State, Arguments, R, E> {
-    /// Calls it.
-    fn call(&self, state: &mut State, arguments: Arguments, events: &Events<E>) -> R;
+pub trait Function<Form, State, Arguments, R, E>: Sized {
+    /// How its calls run.
+    #[doc(hidden)]
+    const BACKEND: Backend;
+    /// Serves until the parent is done, or gone. Gives the code to exit with.
+    #[doc(hidden)]
+    fn serve(self, serving: Serving<State, Arguments, R, E>) -> i32;
 }
 
-mod forms {
+/// A function that can make a worker's state: it takes the arguments of `init`,
+/// and may take [`&Events<E>`](Events) behind them.
+#[diagnostic::on_unimplemented(
+    message = "this function does not fit the declaration's `init`",
+    label = "does not fit `init` in the declaration",
+    note = "it takes the arguments of `init`, and `&Events<E>` behind them if there are events; it is not async, and returns a `Result`"
+)]
+pub trait Init<Form, Arguments, R, E> {
+    /// Calls it.
+    #[doc(hidden)]
+    fn call(&self, arguments: Arguments, events: &Events<E>) -> R;
+}
+
+pub(super) mod forms {
     #[derive(Debug)]
     pub struct Plain;
     #[derive(Debug)]
@@ -68,10 +88,23 @@ macro_rules! functions {
     };
     // The type of the arguments, the pattern that takes them apart, their types.
     (@ $arguments:tt $pattern:tt $($name:ident),*) => {
+        functions!(@init [events] forms::Plain; $arguments $pattern ($($name),*) ());
+        functions!(@init [events] forms::WithEvents; $arguments $pattern ($($name),*) (events: Events<Ev>));
         functions!(@@ [state events] forms::Plain; $arguments $pattern () ($($name),*) ());
         functions!(@@ [state events] forms::WithEvents; $arguments $pattern () ($($name),*) (events: Events<Ev>));
         functions!(@@ [state events] forms::WithState; $arguments $pattern (state: St) ($($name),*) ());
         functions!(@@ [state events] forms::WithBoth; $arguments $pattern (state: St) ($($name),*) (events: Events<Ev>));
+    };
+    (@init [$ev:ident] $form:ty; [$arguments:ty] [$pattern:pat] ($($name:ident),*) ($($events:ident: $Events:ty)?)) => {
+        #[allow(non_snake_case, unused_variables, reason = "variables are named like types, and not all are used")]
+        impl<Fun, R, Ev, $($name),*> Init<$form, $arguments, R, Ev> for Fun
+        where
+            Fun: Fn($($name,)* $(&$Events)?) -> R,
+        {
+            fn call(&self, $pattern: $arguments, $ev: &Events<Ev>) -> R {
+                self($($name,)* $($events)?)
+            }
+        }
     };
     (@@ [$st:ident $ev:ident] $form:ty; [$arguments:ty] [$pattern:pat] ($($state:ident: $State:ty)?) ($($name:ident),*) ($($events:ident: $Events:ty)?)) => {
         #[allow(non_snake_case, unused_variables, reason = "variables are named like types, and not all are used")]
@@ -79,8 +112,9 @@ macro_rules! functions {
         where
             Fun: Fn($(&mut $State,)? $($name,)* $(&$Events)?) -> R,
         {
-            fn call(&self, $st: &mut St, $pattern: $arguments, $ev: &Events<Ev>) -> R {
-                self($($state,)? $($name,)* $($events)?)
+            const BACKEND: Backend = blocking::BACKEND;
+            fn serve(self, serving: Serving<St, $arguments, R, Ev>) -> i32 {
+                serving.one_by_one(|$st, $pattern, $ev| self($($state,)? $($name,)* $($events)?))
             }
         }
     };
@@ -88,11 +122,85 @@ macro_rules! functions {
 each_arity!(functions);
 functions!(@ [Entire<A1>] [Entire(A1)] A1);
 
+/// How arguments come out of octets, and a result becomes octets, behind what is
+/// there. Whatever panics meanwhile is a failure.
+pub(super) struct Codec<Arguments, R> {
+    pub(super) decode: fn(&[u8]) -> Result<Arguments, Failure>,
+    pub(super) encode: fn(R, &mut Vec<u8>) -> Result<(), Failure>,
+}
+
+impl<Arguments, R> Codec<Arguments, R> {
+    fn new<F, S>() -> Self
+    where
+        F: Signature<Call = Arguments, Output = R>,
+        S: Serialiser<F::Arguments> + Serialiser<F::Output>,
+    {
+        Self {
+            decode: |octets| {
+                let decode = || <S as Serialiser<F::Arguments>>::decode(&mut Input::new(octets));
+                let arguments = shield(FailureCode::Decode, decode)?
+                    .map_err(|error| Failure::new(FailureCode::Decode, error.to_string()))?;
+                Ok(F::enter(arguments))
+            },
+            encode: |output, frame| {
+                let encode =
+                    || <S as Serialiser<F::Output>>::encode(&output, &mut Output::new(frame));
+                let encoded = shield(FailureCode::Encode, encode);
+                // A value whose drop panics fails its own call, and no other.
+                shield(FailureCode::Panic, || drop(output))?;
+                encoded?.map_err(|error| Failure::new(FailureCode::Encode, error.to_string()))
+            },
+        }
+    }
+}
+
+/// All that a function needs to be served.
+pub struct Serving<State, Arguments, R, E> {
+    pub(super) conversation: Conversation,
+    pub(super) events: Events<E>,
+    pub(super) state: State,
+    pub(super) codec: Codec<Arguments, R>,
+    /// How many calls may run at once.
+    pub(super) max_running: usize,
+}
+
+impl<State, Arguments, R, E> std::fmt::Debug for Serving<State, Arguments, R, E> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Serving").finish_non_exhaustive()
+    }
+}
+
+impl<State, Arguments, R, E> Serving<State, Arguments, R, E> {
+    fn one_by_one(self, call: impl Fn(&mut State, Arguments, &Events<E>) -> R) -> i32 {
+        let Self {
+            conversation,
+            mut events,
+            mut state,
+            codec,
+            ..
+        } = self;
+        let work: &mut Work<'_> = &mut |id, octets, frame| {
+            let arguments = (codec.decode)(octets)?;
+            events.enter(id);
+            let output = shield(FailureCode::Panic, || call(&mut state, arguments, &events));
+            let encoded = output.and_then(|output| (codec.encode)(output, frame));
+            events.leave();
+            encoded
+        };
+        blocking::serve(conversation, work)
+    }
+}
+
+/// How many calls run at once in a child if its declaration does not say.
+const MAX_RUNNING: usize = 65_536;
+
 /// A child that is about to serve: what a declaration hands its function to.
 pub struct Child<F, S, E, I> {
     session: Session,
     worker: &'static str,
     events: EncodeEvent<E>,
+    done: Option<fn()>,
+    max_running: usize,
     types: crate::Types<(F, S, I)>,
 }
 
@@ -115,77 +223,99 @@ where
             session,
             worker,
             events,
+            done: None,
+            max_running: MAX_RUNNING,
             types: PhantomData,
         }
     }
 
+    /// Runs this when the parent is done and all is answered; then the process
+    /// exits.
+    #[must_use]
+    pub fn done(mut self, done: fn()) -> Self {
+        self.done = Some(done);
+        self
+    }
+
+    /// Runs at most so many calls at once, and at least one.
+    #[must_use]
+    pub fn max_running(mut self, calls: usize) -> Self {
+        self.max_running = calls.max(1);
+        self
+    }
+
     /// Serves with a function that needs no state. Never returns: the process
     /// ends with the parent's last call.
-    pub fn serve<Form>(self, function: impl Function<Form, (), F::Call, F::Output, E>) -> ! {
-        install_hook();
-        let conversation = self.session.greet(self.worker, S::NAME, blocking::NAME);
-        let events = Events::new(&conversation.outgoing, self.events);
-        run::<F, S, _, _, _>(conversation, &events, (), function)
+    pub fn serve<Form, Fun>(self, function: Fun) -> !
+    where
+        Fun: Function<Form, (), F::Call, F::Output, E>,
+    {
+        self.run(function, |_, _| Ok(()))
     }
 
     /// Serves with a function and the state that `init` makes, once, from the
     /// arguments given at the start. An error or a panic of `init` is the error
     /// of all calls, and ends the process.
-    pub fn serve_with<State, Failed: Display, InitForm, Form>(
+    pub fn serve_with<State, Failed: Display, InitForm, Form, Fun>(
         self,
-        init: impl Function<InitForm, (), I::Call, Result<State, Failed>, E>,
-        function: impl Function<Form, State, F::Call, F::Output, E>,
+        init: impl Init<InitForm, I::Call, Result<State, Failed>, E>,
+        function: Fun,
     ) -> !
     where
         S: Serialiser<I::Arguments>,
+        Fun: Function<Form, State, F::Call, F::Output, E>,
     {
-        install_hook();
-        let conversation = self.session.greet(self.worker, S::NAME, blocking::NAME);
-        let events = Events::new(&conversation.outgoing, self.events);
-        let made = shield(FailureCode::Panic, || {
-            let decode =
-                || <S as Serialiser<I::Arguments>>::decode(&mut Input::new(&conversation.init));
+        self.run(function, |octets, events| {
+            let decode = || <S as Serialiser<I::Arguments>>::decode(&mut Input::new(octets));
             let arguments = I::nothing()
                 .map_or_else(decode, Ok)
                 .map_err(|error| format!("its arguments could not be decoded: {error}"))?;
-            init.call(&mut (), I::enter(arguments), &events)
+            init.call(I::enter(arguments), events)
                 .map_err(|error| error.to_string())
-        });
+        })
+    }
+
+    fn run<State, Form, Fun>(
+        self,
+        function: Fun,
+        init: impl FnOnce(&[u8], &Events<E>) -> Result<State, String>,
+    ) -> !
+    where
+        Fun: Function<Form, State, F::Call, F::Output, E>,
+    {
+        install_hook();
+        let conversation = self.session.greet(self.worker, S::NAME, &Fun::BACKEND);
+        // The link stays until the process is gone, for the parent waits for that.
+        let link = Arc::clone(&conversation.outgoing);
+        let events = Events::new(&link, self.events);
+        let made = shield(FailureCode::Panic, || init(&conversation.init, &events));
         let failure = match made {
-            Ok(Ok(state)) => run::<F, S, _, _, _>(conversation, &events, state, function),
+            Ok(Ok(state)) => {
+                let code = function.serve(Serving {
+                    conversation,
+                    events,
+                    state,
+                    codec: Codec::new::<F, S>(),
+                    max_running: self.max_running,
+                });
+                leave(code, self.done)
+            }
             Ok(Err(text)) => Failure::new(FailureCode::Refused, text),
             Err(panic) => panic,
         };
         // If the parent is gone there is nobody to tell.
-        let _ = conversation.outgoing.unfit(&failure);
+        let _ = link.unfit(&failure);
         exit(FAILED)
     }
 }
 
-fn run<F, S, State, Form, E>(
-    conversation: Conversation,
-    events: &Events<E>,
-    mut state: State,
-    function: impl Function<Form, State, F::Call, F::Output, E>,
-) -> !
-where
-    F: Signature,
-    S: Serialiser<F::Arguments> + Serialiser<F::Output>,
-{
-    let work: &mut Work<'_> = &mut |octets, frame| {
-        let decode = || <S as Serialiser<F::Arguments>>::decode(&mut Input::new(octets));
-        let arguments = shield(FailureCode::Decode, decode)?
-            .map_err(|error| Failure::new(FailureCode::Decode, error.to_string()))?;
-        let output = shield(FailureCode::Panic, || {
-            function.call(&mut state, F::enter(arguments), events)
-        })?;
-        let encode = || <S as Serialiser<F::Output>>::encode(&output, &mut Output::new(frame));
-        let encoded = shield(FailureCode::Encode, encode);
-        // A value whose drop panics fails its own call, and no other.
-        shield(FailureCode::Panic, || drop(output))?;
-        encoded?.map_err(|error| Failure::new(FailureCode::Encode, error.to_string()))
-    };
-    let code = blocking::serve(conversation, work);
-    drop(state);
+/// Exits, after what the worker wants to be done before.
+fn leave(code: i32, done: Option<fn()>) -> ! {
+    if code == 0
+        && let Some(done) = done
+        && catch_unwind(done).is_err()
+    {
+        exit(FAILED);
+    }
     exit(code)
 }

@@ -10,17 +10,27 @@
 //! the link is moved away before any of the worker's code runs, so nothing the
 //! worker prints or reads can touch it.
 
+#[cfg(feature = "concurrent")]
+mod asynchronous;
 #[cfg(feature = "blocking")]
 mod blocking;
 #[cfg(not(feature = "blocking"))]
 #[path = "no_backend.rs"]
 mod blocking;
+#[cfg(feature = "concurrent")]
+mod calls;
+#[cfg(feature = "concurrent")]
+mod concurrent;
 mod events;
 mod function;
 mod outgoing;
 mod panic;
+#[cfg(feature = "concurrent")]
+mod responder;
 mod session;
 
 pub use events::{Events, NoEvents};
-pub use function::{Child, Function};
+pub use function::{Child, Function, Init};
+#[cfg(feature = "concurrent")]
+pub use responder::Responder;
 pub(crate) use session::Session;

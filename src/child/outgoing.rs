@@ -13,17 +13,25 @@
 //!
 //! The first frame after a pause is written at once. Without a page (over stdin
 //! and stdout, or from a parent that gave none) every frame is.
+//!
+//! If the link is full, a blocking child sleeps. A child that [holds](Outgoing::new)
+//! goes on, and the watcher writes once there is room; only with [`HELD`] octets
+//! unwritten it sleeps, too, since no more are safe in the page.
 
 use std::io;
+use std::os::fd::{AsFd, BorrowedFd};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use crate::protocol::{Failure, Form, HEADER, Replies};
-use crate::sys::{Page, Port};
+use crate::protocol::{Failure, FailureCode, Form, HEADER, Replies};
+use crate::sys::{Page, Port, RING};
 
 /// So many octets are written without waiting for more. The ring has room for
 /// several times as many.
 const BATCH: usize = 16 << 10;
+/// So many octets may wait for room in the link; a little less than the ring has.
+const HELD: usize = RING - BATCH;
 /// How old octets may be when the next come, for all to wait a little longer.
 const FRESH: Duration = Duration::from_micros(20);
 /// When the watcher writes what nobody else has.
@@ -38,6 +46,8 @@ pub(crate) struct Outgoing {
     form: Form,
     replies: Replies,
     page: Option<Page>,
+    /// What finds the link full is held, and nobody sleeps for it.
+    holds: bool,
     queue: Mutex<Queue>,
     /// Wakes the watcher.
     watch: Condvar,
@@ -54,6 +64,8 @@ struct Queue {
     /// How many octets were written, ever.
     place: u64,
     watcher: Watcher,
+    /// The link was full, and the watcher waits for room.
+    full: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -66,6 +78,23 @@ enum Watcher {
     Armed,
 }
 
+/// A call that events may belong to.
+#[derive(Debug)]
+pub(crate) struct Open {
+    pub(crate) id: u32,
+    /// Written under the queue's lock.
+    over: AtomicBool,
+}
+
+impl Open {
+    pub(crate) fn new(id: u32) -> Self {
+        Self {
+            id,
+            over: AtomicBool::new(false),
+        }
+    }
+}
+
 /// Why something was not sent.
 #[derive(Debug)]
 pub(crate) enum Unsent {
@@ -73,6 +102,22 @@ pub(crate) enum Unsent {
     TooLong(u32),
     /// Nobody reads any more.
     Gone,
+    /// It belongs to a call that is over.
+    Over,
+}
+
+impl Unsent {
+    /// What a result that was not sent is as the failure of its call, unless
+    /// nobody is there to be told.
+    pub(crate) fn failure(&self) -> Option<Failure> {
+        let Self::TooLong(limit) = self else {
+            return None;
+        };
+        let text = format!(
+            "the result is longer than {limit} octets, which is the limit; raise `max_message`"
+        );
+        Some(Failure::new(FailureCode::TooLong, text))
+    }
 }
 
 impl From<io::Error> for Unsent {
@@ -81,8 +126,23 @@ impl From<io::Error> for Unsent {
     }
 }
 
+/// The end that is read from.
+impl AsFd for Outgoing {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.port.read_fd()
+    }
+}
+
 impl Outgoing {
-    pub(crate) fn new(port: Port, form: Form, limit: u32, page: Option<Page>, place: u64) -> Self {
+    /// An end at which `place` octets were written. One that holds must flush
+    /// with [`try_flush`](Self::try_flush) before it sleeps.
+    pub(crate) fn new(
+        port: Port,
+        form: Form,
+        limit: u32,
+        (page, place): (Option<Page>, u64),
+        holds: bool,
+    ) -> Self {
         let now = Instant::now();
         let queue = Queue {
             octets: Vec::new(),
@@ -90,11 +150,13 @@ impl Outgoing {
             wrote: now,
             place,
             watcher: Watcher::None,
+            full: false,
         };
         Self {
             port,
             form,
             replies: Replies::new(limit),
+            holds: holds && page.is_some(),
             page,
             queue: Mutex::new(queue),
             watch: Condvar::new(),
@@ -142,6 +204,28 @@ impl Outgoing {
         self.send(frame, true)
     }
 
+    /// Sends an event of a call that is not over: room for a header, then octets.
+    pub(crate) fn call_event(
+        self: &Arc<Self>,
+        call: &Open,
+        frame: &mut [u8],
+    ) -> Result<(), Unsent> {
+        self.replies
+            .call_event(call.id, frame)
+            .map_err(Unsent::TooLong)?;
+        let mut queue = self.lock();
+        if call.over.load(Ordering::Relaxed) {
+            return Err(Unsent::Over);
+        }
+        self.send_in(&mut queue, frame, true)
+    }
+
+    /// From now on there are no events of this call: its answer may follow.
+    pub(crate) fn end(&self, call: &Open) {
+        let _queue = self.lock();
+        call.over.store(true, Ordering::Relaxed);
+    }
+
     /// Sends the failure of a call.
     pub(crate) fn failed(self: &Arc<Self>, id: u32, failure: &Failure) -> Result<(), Unsent> {
         self.send(&self.replies.failed(id, failure), false)
@@ -163,7 +247,20 @@ impl Outgoing {
         self.send(&Replies::ready(), false)
     }
 
+    /// Writes what waits, as far as there is room; the watcher does the rest.
+    pub(crate) fn try_flush(self: &Arc<Self>) -> Result<(), Unsent> {
+        let mut queue = self.lock();
+        if self.holds && !queue.full {
+            return self.try_write_out(&mut queue);
+        }
+        Ok(())
+    }
+
     /// Writes what waits.
+    ///
+    /// # Blocking
+    ///
+    /// Until the parent has made room for it.
     pub(crate) fn flush(&self) -> Result<(), Unsent> {
         let mut queue = self.lock();
         self.write_out(&mut queue)
@@ -174,18 +271,54 @@ impl Outgoing {
     }
 
     fn send(self: &Arc<Self>, frame: &[u8], more: bool) -> Result<(), Unsent> {
-        let mut queue = self.lock();
-        let small = queue.octets.len() + frame.len() < BATCH;
-        if more && small && self.page.is_some() && self.may_wait(&mut queue) {
-            self.put(&mut queue, frame);
+        self.send_in(&mut self.lock(), frame, more)
+    }
+
+    fn send_in(
+        self: &Arc<Self>,
+        queue: &mut Queue,
+        frame: &[u8],
+        more: bool,
+    ) -> Result<(), Unsent> {
+        let length = queue.octets.len() + frame.len();
+        if queue.full && length <= HELD {
+            self.put(queue, frame);
             return Ok(());
         }
-        if small && !queue.octets.is_empty() {
-            self.put(&mut queue, frame);
-            return self.write_out(&mut queue);
+        let small = length < BATCH;
+        if more && small && self.page.is_some() && self.may_wait(queue) {
+            self.put(queue, frame);
+            return Ok(());
         }
-        self.write_out(&mut queue)?;
-        self.write(&mut queue, frame)
+        if self.holds && length <= HELD {
+            self.put(queue, frame);
+            return self.try_write_out(queue);
+        }
+        if small && !queue.octets.is_empty() {
+            self.put(queue, frame);
+            return self.write_out(queue);
+        }
+        self.write_out(queue)?;
+        self.write(queue, frame)
+    }
+
+    /// Writes what there is room for. Without a watcher to wait for more, it is
+    /// waited for here.
+    fn try_write_out(self: &Arc<Self>, queue: &mut Queue) -> Result<(), Unsent> {
+        while !queue.octets.is_empty() {
+            queue.wrote = Instant::now();
+            let Some(count) = self.port.try_send(&queue.octets)? else {
+                queue.full = self.arm(queue);
+                return if queue.full {
+                    Ok(())
+                } else {
+                    self.write_out(queue)
+                };
+            };
+            queue.octets.drain(..count);
+            queue.place += count as u64;
+        }
+        Ok(())
     }
 
     /// Whether what is made now may wait for more; then the watcher will look.
@@ -248,12 +381,20 @@ impl Outgoing {
     /// The watcher: sleeps until it is armed, looks a little later, and writes
     /// what has been waiting too long. While it finds that others write, it
     /// looks less often.
-    fn keep_watch(&self) {
+    fn keep_watch(self: &Arc<Self>) {
         let mut queue = self.lock();
         let mut patience = LATE;
         let mut place = queue.place;
         loop {
-            if queue.octets.is_empty() && queue.place == place {
+            if queue.full {
+                drop(queue);
+                let room = self.port.wait_for_room();
+                queue = self.lock();
+                queue.full = false;
+                if room.is_err() || self.try_write_out(&mut queue).is_err() {
+                    return;
+                }
+            } else if queue.octets.is_empty() && queue.place == place {
                 queue.watcher = Watcher::Idle;
                 patience = LATE;
                 queue = unpoisoned(self.watch.wait(queue));

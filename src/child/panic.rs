@@ -32,9 +32,9 @@ pub(super) fn install_hook() {
 
 /// Runs the worker's code; a panic is a failure of this kind.
 pub(super) fn shield<T>(code: FailureCode, run: impl FnOnce() -> T) -> Result<T, Failure> {
-    WATCHED.set(true);
+    let before = WATCHED.replace(true);
     let outcome = catch_unwind(AssertUnwindSafe(run));
-    WATCHED.set(false);
+    WATCHED.set(before);
     outcome.map_err(|panic| {
         let noted = CAUGHT.take();
         let failure =

@@ -6,7 +6,7 @@ use std::process::exit;
 use std::sync::Arc;
 
 use super::outgoing::Outgoing;
-use crate::protocol::{Form, Hello, Reader, Replies, Request, Requests, Role, VERSION};
+use crate::protocol::{Failure, Form, Hello, Reader, Replies, Request, Requests, Role, VERSION};
 use crate::registry::Registered;
 use crate::spin::Spin;
 use crate::sys::{self, Page, Port};
@@ -25,6 +25,15 @@ pub struct Session {
     pub(super) requests: Requests,
     hello: Option<Hello>,
     descriptors: Vec<OwnedFd>,
+}
+
+/// How calls run in a child.
+#[derive(Debug)]
+pub struct Backend {
+    /// What the parent is told; without a name it was not built in.
+    pub(super) name: Option<&'static str>,
+    /// It goes on while the link is full: see [`Outgoing::new`].
+    pub(super) holds: bool,
 }
 
 /// A session that is under way.
@@ -141,14 +150,9 @@ impl Session {
     }
 
     /// Checks the parent's hello against this worker, and answers it.
-    pub(super) fn greet(
-        self,
-        worker: &str,
-        serialiser: &str,
-        backend: Option<&str>,
-    ) -> Conversation {
-        let Some(backend) = backend else {
-            self.refuse("this program was built without a backend: it wants the feature `blocking`")
+    pub(super) fn greet(self, worker: &str, serialiser: &str, backend: &Backend) -> Conversation {
+        let Some(name) = backend.name else {
+            self.refuse("this program was built without the backend for a function that is not async: it wants the feature `blocking`")
         };
         if let Err(text) = self.check(worker, serialiser) {
             self.refuse(&text);
@@ -168,7 +172,7 @@ impl Session {
             let mut own = Hello::new(Role::Child)
                 .with("worker", worker)
                 .with("serialiser", serialiser)
-                .with("backend", backend)
+                .with("backend", name)
                 .with("max-message", MAX_MESSAGE.to_string())
                 .with("pid", std::process::id().to_string());
             if page.is_some() {
@@ -187,7 +191,13 @@ impl Session {
         let spins = hello.is_some_and(|hello| hello.field("spin") != Some(b"no"));
         let at_once = hello.is_some_and(|hello| hello.field("parent-death") == Some(b"exit"));
         let form = self.reader.form();
-        let outgoing = Arc::new(Outgoing::new(self.port, form, limit, page, place));
+        let outgoing = Arc::new(Outgoing::new(
+            self.port,
+            form,
+            limit,
+            (page, place),
+            backend.holds,
+        ));
         if at_once {
             go_with_parent(Arc::clone(&outgoing));
         }
@@ -226,6 +236,30 @@ impl Session {
         want("worker", worker)?;
         want("serialiser", serialiser)
     }
+}
+
+/// The parent is done. Gives the code to exit with.
+pub(super) fn end(reader: &Reader) -> i32 {
+    if reader.is_empty() {
+        return 0;
+    }
+    broken("the input ended in the middle of a frame")
+}
+
+/// Says what the parent did that it may not. Gives the code to exit with.
+pub(super) fn broken(text: &str) -> i32 {
+    eprintln!("offspring: the parent broke the protocol: {text}");
+    FAILED
+}
+
+/// Answers that a call failed. The plain form has no words for it: the message
+/// goes to stderr, and the process ends with the code that this gives.
+pub(super) fn fail(outgoing: &Arc<Outgoing>, id: u32, failure: &Failure) -> Result<(), i32> {
+    if outgoing.form() == Form::Plain {
+        eprintln!("offspring: a call failed: {}", failure.message);
+        return Err(FAILED);
+    }
+    outgoing.failed(id, failure).map_err(|_| 0)
 }
 
 /// Puts the descriptors that came with hello where they belong.

@@ -344,7 +344,9 @@ impl<R, E> Call<R, E> {
     /// It is called exactly once, on the child's thread for callbacks, in the
     /// order in which the child answered, after the events that came before.
     /// It may block, call, wait, and drop handles; a panic of it goes to
-    /// [`on_error`](crate::Builder::on_error).
+    /// [`on_error`](crate::Builder::on_error). A call that was refused at once
+    /// (the handle was closed, say, or the arguments could not be encoded) has
+    /// it called here and now, by this thread.
     ///
     /// ```
     /// # offspring::worker!(ECHO: fn(String) -> String = |text: String| text);

@@ -121,9 +121,11 @@ impl Core {
             .expect("whoever has the role has the reader")
     }
 
-    /// There may be something to read, and there is room for it.
+    /// There may be something to read, and there is room for it. Of a child that
+    /// has exited only what the socket held can come, so there is always room.
     fn may_read(&self) -> bool {
-        !self.life.stream_ended() && !self.delivery.is_full()
+        let room = !self.delivery.is_full() || self.life.has_exited();
+        !self.life.stream_ended() && room
     }
 
     pub(super) fn settle(&mut self) -> Orders {

@@ -151,7 +151,12 @@ impl Life {
 
     /// Nobody may be waiting, but what comes must be read.
     pub(super) fn is_urgent(&self) -> bool {
-        !self.stream_ended && (self.closing || self.exit.is_some() && self.pid.is_some())
+        !self.stream_ended && (self.closing || self.has_exited())
+    }
+
+    /// The process that was started is gone.
+    pub(super) fn has_exited(&self) -> bool {
+        self.exit.is_some() && self.pid.is_some()
     }
 
     pub(super) fn stream_ended(&self) -> bool {

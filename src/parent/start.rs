@@ -127,6 +127,11 @@ impl Plan {
                 "this process is itself a child, but did not go to work: call `offspring::init()` first in `main`",
             ));
         }
+        if self.settings.plain && matches!(self.launch, Launch::Own) {
+            return Err(Error::start(
+                "the plain form cannot say which worker of this program is meant: name a `program` or a `command`",
+            ));
+        }
         let socket = matches!(self.launch, Launch::Own | Launch::Program(_));
         let started = self.launch()?;
         let (page, page_fd) = if socket && !self.settings.plain {

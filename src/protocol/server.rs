@@ -70,6 +70,12 @@ impl Requests {
         self.started
     }
 
+    /// Calls whose cancel was read and is still to come out of [`next`](Self::next):
+    /// those that run can be stopped at once.
+    pub(crate) fn withdrawn(&self) -> impl Iterator<Item = u32> + '_ {
+        self.cancelled.iter().copied()
+    }
+
     /// Enough has come to know which form is spoken: [`Reader::form`].
     pub(crate) fn has_begun(&mut self, reader: &mut Reader) -> bool {
         if self.begun {
@@ -162,7 +168,6 @@ impl Replies {
     /// Makes an event of this call (full form only), which must not be answered
     /// yet, of room for a header and octets. Says how many octets are the most
     /// if these are more.
-    #[cfg_attr(not(test), expect(dead_code, reason = "the child's side is to come"))]
     pub(crate) fn call_event(self, id: u32, frame: &mut [u8]) -> Result<(), u32> {
         self.head(Kind::CallEvent, id, frame)
     }

@@ -29,9 +29,7 @@ mod tests;
 pub(crate) use link::{Link, set_nonblocking};
 #[cfg(test)]
 pub(crate) use octets::MAX_DESCRIPTORS;
-pub(crate) use page::Page;
-#[cfg(test)]
-pub(crate) use page::RING;
+pub(crate) use page::{Page, RING};
 pub(crate) use poll::{Interest, Ready};
 pub(crate) use poller::{PollEvent, Poller};
 pub(crate) use port::Port;

@@ -106,6 +106,24 @@ impl Port {
         Ok(())
     }
 
+    /// Writes what there is room for without blocking: `None` if there is none. What is no socket is written as a whole.
+    pub(crate) fn try_send(&self, octets: &[u8]) -> io::Result<Option<usize>> {
+        if !self.carrier.is_socket() {
+            self.send_all(octets)?;
+            return Ok(Some(octets.len()));
+        }
+        self.carrier
+            .send(&[IoSlice::new(octets)], MsgFlags::MSG_DONTWAIT)
+    }
+
+    /// Sleeps until there is room to write, or nobody who reads.
+    ///
+    /// # Blocking
+    /// Until then.
+    pub(crate) fn wait_for_room(&self) -> io::Result<()> {
+        sleep_until(self.write_fd(), PollFlags::POLLOUT)
+    }
+
     /// The same, with descriptors, which go with the first of the octets.
     #[cfg_attr(
         not(test),

@@ -712,7 +712,7 @@ fn kill_ends_it_now() {
 #[test]
 fn a_waker_that_holds_a_call_may_be_dropped_at_any_time() {
     #[expect(dead_code, reason = "it is only dropped")]
-    struct Holder(Mutex<Option<offspring::Call<Result<String, String>>>>);
+    struct Holder(Mutex<Option<offspring::Call<Result<String, String>, u32>>>);
     impl Wake for Holder {
         fn wake(self: Arc<Self>) {}
     }

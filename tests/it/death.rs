@@ -367,15 +367,19 @@ fn answer_and_exit() {
     }
 }
 
+worker!(MAKE: fn(String) -> String = |octets: String| match octets.parse() {
+    Ok(octets) => "x".repeat(octets),
+    Err(_) => std::process::exit(0),
+});
+
 /// X48.
 #[test]
 fn a_large_answer_and_exit() {
     let _guard = guard();
     for _ in 0..rounds(10) {
-        let rpc = WORK.builder().on_error(|_| ()).spawn().unwrap();
-        let large = rpc.call(Job::Make(10 << 20));
-        let exit = rpc.call(Job::Exit(0));
-        assert_eq!(large.wait().unwrap().unwrap().len(), 10 << 20);
+        let rpc = MAKE.builder().on_error(|_| ()).spawn().unwrap();
+        let (large, exit) = (rpc.call("10000000"), rpc.call("exit"));
+        assert_eq!(large.wait().unwrap().len(), 10_000_000);
         assert!(exit.wait().unwrap_err().is_child_dead());
         rpc.join().wait().unwrap();
     }

@@ -186,3 +186,36 @@ fn a_stream_that_is_read_late() {
     assert_eq!(waiting.join().unwrap().unwrap(), "done");
     rpc.join().wait().unwrap();
 }
+
+/// G2: a child that dies behind a full stream of events; what it had written is
+/// bounded, and is read.
+#[test]
+fn killed_behind_a_stream_that_nobody_reads() {
+    let _guard = guard();
+    for waits in [false, true] {
+        let (rpc, events) = FLOOD
+            .builder()
+            .max_events(10, 1 << 20)
+            .on_error(|_| ())
+            .spawn_with_events()
+            .unwrap();
+        rpc.ready().wait().unwrap();
+        let (one, two) = (rpc.call("20000"), rpc.call("1"));
+        if waits {
+            // Until the queue is full, and so is the socket.
+            let mut still = 0;
+            until(|| {
+                let (state, _) = stat(rpc.pid().unwrap()).unwrap();
+                still = if state == 'S' { still + 1 } else { 0 };
+                still > 100
+            });
+        }
+        kill_process(rpc.pid().unwrap());
+        quickly(|| {
+            assert!(one.wait().unwrap_err().is_child_dead());
+            assert!(two.wait().unwrap_err().is_child_dead());
+            assert_eq!(rpc.join().wait().unwrap().signal(), Some(libc::SIGKILL));
+        });
+        assert!(events.into_iter().all(|event| event.is_ok()));
+    }
+}

@@ -7,6 +7,8 @@
 mod callbacks;
 mod calls;
 mod common;
+#[cfg(feature = "concurrent")]
+mod concurrent;
 mod death;
 mod leaks;
 mod limits;

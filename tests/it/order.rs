@@ -72,7 +72,7 @@ proptest! {
     }
 }
 
-fn collect(mut call: offspring::Call<u32>, way: Way) -> u32 {
+fn collect(mut call: offspring::Call<u32, u32>, way: Way) -> u32 {
     match way {
         Way::Wait => call.wait(),
         Way::Await => block_on(call),

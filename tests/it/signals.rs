@@ -87,7 +87,7 @@ fn sigpipe_at_its_default() {
                 until(|| !is_alive(rpc.pid().unwrap()));
             }
             for _ in 0..20 {
-                assert!(rpc.call(Job::Len("x".repeat(100_000))).wait().is_err());
+                assert!(rpc.call(Job::Len("x".repeat(10_000))).wait().is_err());
             }
             rpc.join().wait().unwrap();
         }
@@ -108,7 +108,7 @@ fn sigpipe_at_its_default() {
         child.kill().unwrap();
         child.wait().unwrap();
         for _ in 0..20 {
-            assert!(rpc.call(Job::Len("x".repeat(100_000))).wait().is_err());
+            assert!(rpc.call(Job::Len("x".repeat(10_000))).wait().is_err());
         }
         let _ = rpc.join().wait();
     });
@@ -128,7 +128,7 @@ fn non_blocking_streams() {
         .spawn()
         .unwrap();
     let rpc = WORK.builder().socket(ours).spawn().unwrap();
-    let big = "x".repeat(4 << 20);
+    let big = "x".repeat(1 << 20);
     for _ in 0..3 {
         assert!(rpc.call(Job::Echo(big.clone())).wait().unwrap() == Ok(big.clone()));
     }

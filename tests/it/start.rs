@@ -54,6 +54,16 @@ fn echo(text: &str) -> Job {
 }
 
 #[test]
+fn the_plain_form_is_not_for_the_own_program() {
+    let _guard = guard();
+    let error = crate::work::WORK.builder().plain().spawn().unwrap_err();
+    assert!(
+        error.is_start() && error.to_string().contains("plain form"),
+        "{error}"
+    );
+}
+
+#[test]
 fn the_program_itself() {
     let _guard = guard();
     let rpc = WORK.spawn().unwrap();

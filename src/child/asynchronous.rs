@@ -1,0 +1,149 @@
+//! The functions that the concurrent server runs: async ones, and those that
+//! answer through a [`Responder`].
+
+use std::sync::Arc;
+
+use super::calls::Running;
+use super::concurrent::{self, BACKEND};
+use super::events::Events;
+use super::function::{Function, Serving};
+use super::outgoing::start;
+use super::panic::shield;
+use super::responder::Responder;
+use super::session::Backend;
+use crate::protocol::{Failure, FailureCode};
+use crate::signature::{Entire, each_arity};
+use crate::spare;
+
+mod forms {
+    #[derive(Debug)]
+    pub struct Async;
+    #[derive(Debug)]
+    pub struct AsyncWithEvents;
+    #[derive(Debug)]
+    pub struct AsyncWithState;
+    #[derive(Debug)]
+    pub struct AsyncWithBoth;
+    #[derive(Debug)]
+    pub struct Responding;
+    #[derive(Debug)]
+    pub struct RespondingWithEvents;
+    #[derive(Debug)]
+    pub struct RespondingWithState;
+    #[derive(Debug)]
+    pub struct RespondingWithBoth;
+}
+
+macro_rules! functions {
+    ($($name:ident),*) => {
+        functions!(@ [($($name,)*)] [($($name,)*)] $($name),*);
+    };
+    // The type of the arguments, the pattern that takes them apart, their types.
+    (@ $arguments:tt $pattern:tt $($name:ident),*) => {
+        functions!(@async [state events] forms::Async; $arguments $pattern () ($($name),*) ());
+        functions!(@async [state events] forms::AsyncWithEvents; $arguments $pattern () ($($name),*) (events: Events<Ev>));
+        functions!(@async [state events] forms::AsyncWithState; $arguments $pattern (state: St) ($($name),*) ());
+        functions!(@async [state events] forms::AsyncWithBoth; $arguments $pattern (state: St) ($($name),*) (events: Events<Ev>));
+        functions!(@responding [state events] forms::Responding; $arguments $pattern () ($($name),*) ());
+        functions!(@responding [state events] forms::RespondingWithEvents; $arguments $pattern () ($($name),*) (events: Events<Ev>));
+        functions!(@responding [state events] forms::RespondingWithState; $arguments $pattern (state: St) ($($name),*) ());
+        functions!(@responding [state events] forms::RespondingWithBoth; $arguments $pattern (state: St) ($($name),*) (events: Events<Ev>));
+    };
+    (@async [$st:ident $ev:ident] $form:ty; [$arguments:ty] [$pattern:pat] ($($state:ident: $State:ty)?) ($($name:ident),*) ($($events:ident: $Events:ty)?)) => {
+        #[allow(non_snake_case, unused_variables, reason = "variables are named like types, and not all are used")]
+        impl<Fun, St, R, Ev, $($name),*> Function<$form, St, $arguments, R, Ev> for Fun
+        where
+            Fun: AsyncFn($(&$State,)? $($name,)* $(&$Events)?) -> R,
+        {
+            const BACKEND: Backend = BACKEND;
+            fn serve(self, serving: Serving<St, $arguments, R, Ev>) -> i32 {
+                serving.at_once(async |$st: &St, $pattern: $arguments, $ev: &Events<Ev>| {
+                    self($($state,)? $($name,)* $($events)?).await
+                })
+            }
+        }
+    };
+    (@responding [$st:ident $ev:ident] $form:ty; [$arguments:ty] [$pattern:pat] ($($state:ident: $State:ty)?) ($($name:ident),*) ($($events:ident: $Events:ty)?)) => {
+        #[allow(non_snake_case, unused_variables, reason = "variables are named like types, and not all are used")]
+        impl<Fun, St, R, Ev, $($name),*> Function<$form, St, $arguments, R, Ev> for Fun
+        where
+            Fun: Fn($(&$State,)? Responder<R>, $($name,)* $(&$Events)?),
+        {
+            const BACKEND: Backend = BACKEND;
+            fn serve(self, serving: Serving<St, $arguments, R, Ev>) -> i32 {
+                serving.with_responders(|$st, responder, $pattern, $ev| {
+                    self($($state,)? responder, $($name,)* $($events)?);
+                })
+            }
+        }
+    };
+}
+each_arity!(functions);
+functions!(@ [Entire<A1>] [Entire(A1)] A1);
+
+/// The events of a call until it is over, however it ends.
+struct Lent<E>(Events<E>);
+
+impl<E> Lent<E> {
+    fn new(events: &Events<E>, id: u32) -> Self {
+        let mut own = events.clone();
+        own.enter(id);
+        Self(own)
+    }
+}
+
+impl<E> Drop for Lent<E> {
+    fn drop(&mut self) {
+        self.0.leave();
+    }
+}
+
+impl<State, Arguments, R, E> Serving<State, Arguments, R, E> {
+    fn at_once(self, call: impl AsyncFn(&State, Arguments, &Events<E>) -> R) -> i32 {
+        let Self {
+            conversation,
+            events,
+            state,
+            codec,
+            max_running,
+        } = self;
+        let (call, state) = (&call, &state);
+        let begin = |id: u32, octets: &[u8]| -> Result<Running<'_>, Failure> {
+            let arguments = (codec.decode)(octets)?;
+            let lent = Lent::new(&events, id);
+            Ok(Box::pin(async move {
+                let output = call(state, arguments, &lent.0).await;
+                let mut frame = spare::take();
+                start(&mut frame);
+                (codec.encode)(output, &mut frame)?;
+                Ok(Some(frame))
+            }))
+        };
+        concurrent::serve(conversation, max_running, &begin)
+    }
+
+    fn with_responders(self, call: impl Fn(&State, Responder<R>, Arguments, &Events<E>)) -> i32 {
+        let Self {
+            conversation,
+            events,
+            state,
+            codec,
+            max_running,
+        } = self;
+        let outgoing = Arc::clone(&conversation.outgoing);
+        let begin = |id: u32, octets: &[u8]| -> Result<Running<'_>, Failure> {
+            let arguments = (codec.decode)(octets)?;
+            let lent = Lent::new(&events, id);
+            let (responder, answered) = Responder::new(&outgoing, &lent.0, id, codec.encode);
+            shield(FailureCode::Panic, || {
+                call(&state, responder, arguments, &lent.0);
+            })?;
+            Ok(Box::pin(async move {
+                let answered = answered.await;
+                drop(lent);
+                answered
+            }))
+        };
+        concurrent::serve(conversation, max_running, &begin)
+    }
+}

@@ -1,0 +1,152 @@
+//! The calls that run at once: futures that are polled when something woke them.
+//!
+//! A small executor of its own kind, because the server must do three things
+//! that executors do not offer: drop the future of one call at once, by its id;
+//! know when nothing is left to be polled, which is when answers are to be
+//! written; and take a panic as the failure of that one call.
+//!
+//! Whoever wakes a call rings its [`Bell`], from any thread: it puts the call's
+//! id on a list, and wakes the server if the list was empty. A bell that is rung
+//! after its call is over may wake a later call of the same id, which futures
+//! must bear.
+
+use std::collections::HashMap;
+use std::mem;
+use std::pin::Pin;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll, Wake, Waker};
+
+use super::panic::shield;
+use crate::protocol::{Failure, FailureCode};
+
+/// A call under way. It ends with the frame of its result, with nothing if it has
+/// been answered from elsewhere, or with its failure.
+pub(super) type Running<'a> = Pin<Box<dyn Future<Output = Outcome> + 'a>>;
+
+/// How a call ended.
+pub(super) type Outcome = Result<Option<Vec<u8>>, Failure>;
+
+/// The calls under way. See the module.
+#[derive(Default)]
+pub(super) struct Calls<'a> {
+    running: HashMap<u32, Call<'a>>,
+    rung: Arc<Rung>,
+}
+
+struct Call<'a> {
+    future: Running<'a>,
+    bell: Arc<Bell>,
+}
+
+/// Wakes one call.
+struct Bell {
+    id: u32,
+    /// It is on the list.
+    is_rung: AtomicBool,
+    rung: Arc<Rung>,
+}
+
+/// The calls that were woken, and who is to be told.
+#[derive(Default)]
+struct Rung(Mutex<(Vec<u32>, Option<Waker>)>);
+
+impl Rung {
+    fn lock(&self) -> MutexGuard<'_, (Vec<u32>, Option<Waker>)> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Wake for Bell {
+    fn wake(self: Arc<Self>) {
+        self.wake_by_ref();
+    }
+
+    fn wake_by_ref(self: &Arc<Self>) {
+        if self.is_rung.swap(true, Ordering::AcqRel) {
+            return;
+        }
+        let mut rung = self.rung.lock();
+        rung.0.push(self.id);
+        let waker = if rung.0.len() == 1 {
+            rung.1.take()
+        } else {
+            None
+        };
+        drop(rung);
+        if let Some(waker) = waker {
+            waker.wake();
+        }
+    }
+}
+
+impl<'a> Calls<'a> {
+    /// How many there are.
+    pub(super) fn len(&self) -> usize {
+        self.running.len()
+    }
+
+    /// There are none.
+    pub(super) fn is_empty(&self) -> bool {
+        self.running.is_empty()
+    }
+
+    /// Adds a call and polls it for the first time. It may be over with that.
+    pub(super) fn start(&mut self, id: u32, future: Running<'a>) -> Option<Outcome> {
+        let bell = Arc::new(Bell {
+            id,
+            is_rung: AtomicBool::new(false),
+            rung: Arc::clone(&self.rung),
+        });
+        self.running.insert(id, Call { future, bell });
+        self.poll(id)
+    }
+
+    /// Those that were woken since the last time, in that order. If there are
+    /// none, this waker is woken with the first.
+    pub(super) fn woken(&mut self, waker: &Waker, ids: &mut Vec<u32>) {
+        ids.clear();
+        let mut rung = self.rung.lock();
+        mem::swap(&mut rung.0, ids);
+        if ids.is_empty() && !rung.1.as_ref().is_some_and(|old| old.will_wake(waker)) {
+            rung.1 = Some(waker.clone());
+        }
+    }
+
+    /// Polls a call; how it ended, if it did.
+    pub(super) fn poll(&mut self, id: u32) -> Option<Outcome> {
+        let call = self.running.get_mut(&id)?;
+        call.bell.is_rung.store(false, Ordering::Release);
+        let waker = Waker::from(Arc::clone(&call.bell));
+        let context = &mut Context::from_waker(&waker);
+        let outcome = match shield(FailureCode::Panic, || call.future.as_mut().poll(context)) {
+            Ok(Poll::Pending) => return None,
+            Ok(Poll::Ready(outcome)) => outcome,
+            Err(panic) => Err(panic),
+        };
+        Some(self.remove(id).and(outcome))
+    }
+
+    /// Drops a call; whether it was there.
+    pub(super) fn cancel(&mut self, id: u32) -> bool {
+        let is_running = self.running.contains_key(&id);
+        // A destructor that panics has nobody to tell: the answer is not wanted.
+        let _ = self.remove(id);
+        is_running
+    }
+
+    /// Drops a call; a panic of its destructor is its failure.
+    fn remove(&mut self, id: u32) -> Result<(), Failure> {
+        let call = self.running.remove(&id);
+        shield(FailureCode::Panic, || drop(call))
+    }
+}
+
+impl Drop for Calls<'_> {
+    /// If the server ends early, destructors run, and none can stop the others.
+    fn drop(&mut self) {
+        for (_, call) in self.running.drain() {
+            let _ = shield(FailureCode::Panic, || drop(call));
+        }
+    }
+}

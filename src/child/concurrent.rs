@@ -1,0 +1,262 @@
+//! The concurrent server: many calls at once, in one thread.
+//!
+//! It reads as much as there is, starts each call as it comes, and polls those
+//! that were woken; once there are none it has the answers written, and sleeps
+//! until octets come or a call is woken. At the end of input it finishes what
+//! runs. When answers are written before that is up to
+//! [`Outgoing`](super::outgoing::Outgoing).
+//!
+//! With as many calls running as may be, requests stay in the buffer, and when
+//! that has [`AHEAD`] octets, in the socket. A cancel is heard as soon as it is
+//! read.
+
+use std::future::poll_fn;
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::task::{Context, Poll};
+
+use async_io::Async;
+
+use super::calls::{Calls, Outcome, Running};
+use super::outgoing::Outgoing;
+use super::session::{Backend, Conversation, broken, end, fail};
+use crate::protocol::{Failure, FailureCode, Form, Request};
+use crate::spare;
+
+/// What the parent is told of how calls run here.
+pub(super) const BACKEND: Backend = Backend {
+    name: Some("concurrent"),
+    holds: true,
+};
+
+/// So many octets of requests are read ahead while no more calls may run.
+const AHEAD: usize = 64 << 10;
+/// After so many rounds without a pause timers and other descriptors get a turn.
+const ROUNDS: usize = 16;
+
+/// Starts one call: its id and the octets of its arguments.
+pub(super) type Begin<'a> = dyn Fn(u32, &[u8]) -> Result<Running<'a>, Failure> + 'a;
+
+/// Serves until the parent is done, or gone. Gives the code to exit with.
+pub(super) fn serve<'a>(
+    conversation: Conversation,
+    max_running: usize,
+    begin: &'a Begin<'a>,
+) -> i32 {
+    let outgoing = Arc::clone(&conversation.outgoing);
+    if outgoing.form() == Form::Full && outgoing.ready().is_err() {
+        return 0;
+    }
+    let mut server = Server {
+        source: Source::new(&outgoing),
+        conversation,
+        begin,
+        max_running,
+        calls: Calls::default(),
+        woken: Vec::new(),
+        ended: false,
+    };
+    let code = async_io::block_on(poll_fn(|context| server.poll(context)));
+    drop(server);
+    match outgoing.flush() {
+        Ok(()) => code,
+        Err(_) => 0,
+    }
+}
+
+struct Server<'a> {
+    conversation: Conversation,
+    source: Source,
+    begin: &'a Begin<'a>,
+    max_running: usize,
+    calls: Calls<'a>,
+    /// The calls that are polled in this round.
+    woken: Vec<u32>,
+    /// No more requests come.
+    ended: bool,
+}
+
+impl Server<'_> {
+    fn poll(&mut self, context: &mut Context<'_>) -> Poll<i32> {
+        for _ in 0..ROUNDS {
+            match self.round(context) {
+                Ok(Poll::Ready(())) => {}
+                Ok(Poll::Pending) => return Poll::Pending,
+                Err(code) => return Poll::Ready(code),
+            }
+        }
+        context.waker().wake_by_ref();
+        Poll::Pending
+    }
+
+    /// Does what there is to do once; pending if there was nothing. An error is
+    /// the end.
+    fn round(&mut self, context: &mut Context<'_>) -> Result<Poll<()>, i32> {
+        self.start_calls()?;
+        if self.poll_calls(context)? {
+            return Ok(Poll::Ready(()));
+        }
+        self.conversation.outgoing.try_flush().map_err(|_| 0)?;
+        if self.ended && self.calls.is_empty() {
+            return Err(end(&self.conversation.reader));
+        }
+        let is_full = self.is_full() && self.conversation.reader.rest().len() >= AHEAD;
+        if self.ended || is_full {
+            return Ok(Poll::Pending);
+        }
+        self.read(context)
+    }
+
+    fn is_full(&self) -> bool {
+        self.calls.len() >= self.max_running
+    }
+
+    /// Starts what was read, as far as more calls may run.
+    fn start_calls(&mut self) -> Result<(), i32> {
+        while !self.is_full() {
+            let Conversation {
+                requests, reader, ..
+            } = &mut self.conversation;
+            match requests.next(reader) {
+                Ok(Some(Request::Call(id))) => self.start(id)?,
+                Ok(Some(Request::Refuse(id, failure))) => self.fail(id, &failure)?,
+                Ok(Some(Request::Cancel(id))) => self.cancel(id)?,
+                Ok(Some(Request::Hello(_))) => return Err(broken("a second hello")),
+                Err(violation) => return Err(broken(&violation.0)),
+                Ok(None) => return Ok(()),
+            }
+        }
+        Ok(())
+    }
+
+    fn start(&mut self, id: u32) -> Result<(), i32> {
+        let Conversation {
+            outgoing,
+            requests,
+            reader,
+            ..
+        } = &self.conversation;
+        if let Some(page) = outgoing.page() {
+            page.started().store(requests.started(), Ordering::Release);
+        }
+        match (self.begin)(id, reader.octets()) {
+            Ok(future) => {
+                let outcome = self.calls.start(id, future);
+                outcome.map_or(Ok(()), |outcome| self.answer(id, outcome))
+            }
+            Err(failure) => self.fail(id, &failure),
+        }
+    }
+
+    /// Polls the calls that were woken; whether there were any.
+    fn poll_calls(&mut self, context: &Context<'_>) -> Result<bool, i32> {
+        let mut woken = std::mem::take(&mut self.woken);
+        self.calls.woken(context.waker(), &mut woken);
+        for id in &woken {
+            if let Some(outcome) = self.calls.poll(*id) {
+                self.answer(*id, outcome)?;
+            }
+        }
+        self.woken = woken;
+        Ok(!self.woken.is_empty())
+    }
+
+    fn answer(&self, id: u32, outcome: Outcome) -> Result<(), i32> {
+        let mut frame = match outcome {
+            Ok(Some(frame)) => frame,
+            Ok(None) => return Ok(()),
+            Err(failure) => return self.fail(id, &failure),
+        };
+        let sent = self.conversation.outgoing.result(id, &mut frame, true);
+        let used = frame.len();
+        spare::put(frame, used);
+        match sent.map_err(|unsent| unsent.failure()) {
+            Ok(()) => Ok(()),
+            Err(Some(failure)) => self.fail(id, &failure),
+            Err(None) => Err(0),
+        }
+    }
+
+    fn fail(&self, id: u32, failure: &Failure) -> Result<(), i32> {
+        fail(&self.conversation.outgoing, id, failure)
+    }
+
+    /// Drops a call that runs; one that does not has been answered.
+    fn cancel(&mut self, id: u32) -> Result<(), i32> {
+        if !self.calls.cancel(id) {
+            return Ok(());
+        }
+        let text = "cancelled while it ran";
+        self.fail(id, &Failure::new(FailureCode::Cancelled, text))
+    }
+
+    /// Reads what there is; pending if there is nothing.
+    fn read(&mut self, context: &mut Context<'_>) -> Result<Poll<()>, i32> {
+        let Conversation {
+            outgoing,
+            reader,
+            requests,
+            spin,
+            ..
+        } = &mut self.conversation;
+        let room = reader.room();
+        let mut look = || outgoing.try_recv(reader.buffer(), room);
+        let found = if self.calls.is_empty() {
+            // Nothing else could be late for it.
+            spin.look(&mut look)
+        } else {
+            None
+        };
+        let Some(count) = found.or_else(|| self.source.read(context, &mut look)) else {
+            return Ok(Poll::Pending);
+        };
+        self.source.may_have_more = count == room;
+        self.ended = count == 0;
+        requests.look_ahead(reader);
+        let withdrawn: Vec<_> = requests.withdrawn().collect();
+        for id in withdrawn {
+            self.cancel(id)?;
+        }
+        Ok(Poll::Ready(()))
+    }
+}
+
+/// Tells when octets have come.
+struct Source {
+    /// Nothing for what is always ready, such as a file.
+    ready: Option<Async<Arc<Outgoing>>>,
+    /// It pays to read without waiting to be told.
+    may_have_more: bool,
+}
+
+impl Source {
+    fn new(outgoing: &Arc<Outgoing>) -> Self {
+        // The mode of the descriptor stays as it is, for others may share it.
+        let ready: io::Result<_> = Async::new_nonblocking(Arc::clone(outgoing));
+        Self {
+            ready: ready.ok(),
+            may_have_more: true,
+        }
+    }
+
+    /// Reads; `None` if there is nothing yet, and then the context is woken.
+    fn read(
+        &mut self,
+        context: &mut Context<'_>,
+        read: &mut impl FnMut() -> Option<usize>,
+    ) -> Option<usize> {
+        loop {
+            if std::mem::take(&mut self.may_have_more)
+                && let Some(count) = read()
+            {
+                return Some(count);
+            }
+            let ready = self.ready.as_ref()?;
+            let Poll::Ready(_) = ready.poll_readable(context) else {
+                return None;
+            };
+            self.may_have_more = true;
+        }
+    }
+}
