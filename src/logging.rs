@@ -301,7 +301,7 @@ mod tests {
         let sent = record("full");
         <Octets as Serialiser<LogEvent>>::encode(&sent, &mut Output::new(&mut octets)).unwrap();
         assert_eq!(octets, b"\x04WARN\x04disk\x04full");
-        let come: LogEvent = Octets::decode(&mut Input::new(&octets)).unwrap();
+        let come = <Octets as Serialiser<LogEvent>>::decode(&mut Input::new(&octets)).unwrap();
         assert_eq!(come, sent);
         let odd = <Octets as Serialiser<LogEvent>>::decode(&mut Input::new(b"\x01a\x00\x00"));
         odd.unwrap_err();

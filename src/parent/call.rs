@@ -57,6 +57,16 @@ pub(super) struct Open {
 }
 
 impl Open {
+    /// Nobody need wait for the helper to notice that it is late.
+    pub(super) fn check_time(&self) {
+        if self
+            .deadline
+            .is_some_and(|deadline| deadline <= Instant::now())
+        {
+            self.driver.change(|core| core.expire(self.id));
+        }
+    }
+
     /// Waits for something of this call, no longer than until `until`. What is
     /// waited for comes with the call's own deadline in any case.
     pub(super) fn wait<T>(
@@ -72,8 +82,7 @@ impl Open {
         if found.is_some() || own.is_none() {
             return found;
         }
-        // Whoever waits need not wait for the helper to notice.
-        self.driver.change(|core| core.expire(self.id));
+        self.check_time();
         self.driver.wait(want, until, take)
     }
 }
@@ -275,6 +284,7 @@ impl<R, E> Call<R, E> {
             open.deadline = Some(deadline);
             open.driver
                 .change(|core| core.set_deadline(open.id, deadline));
+            open.check_time();
         }
         self
     }
@@ -413,11 +423,13 @@ impl<R, E> Future for Call<R, E> {
     ///
     /// If polled after it was ready.
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
-        let Open { driver, id, .. } = match &self.state {
+        let open = match &self.state {
             State::Open(open) => open,
             State::Failed(error) => return Poll::Ready(Err(error.clone())),
             State::Over => panic!("the result of this call was taken before"),
         };
+        open.check_time();
+        let Open { driver, id, .. } = open;
         let polled = driver.poll(Want::Call(*id), context, |core| collect(core, *id));
         polled.map(|outcome| {
             self.state = State::Over;

@@ -208,6 +208,7 @@ impl<E> Stream for CallEvents<'_, E> {
         let State::Open(open) = &*self.state else {
             return Poll::Ready(None);
         };
+        open.check_time();
         let polled = open.driver.poll(Want::Call(open.id), context, |core| {
             next_of_call(core, open.id, &mut stuck)
         });
