@@ -10,10 +10,14 @@ mod common;
 #[cfg(feature = "concurrent")]
 mod concurrent;
 mod death;
+mod late;
 mod leaks;
 mod limits;
 mod order;
 mod peers;
+mod progress;
+mod room;
+mod runtimes;
 mod signals;
 mod start;
 mod threads;

@@ -1,0 +1,177 @@
+//! Deadlines, cancelling, and killing for it.
+
+use std::sync::mpsc::channel;
+use std::time::{Duration, Instant};
+
+use futures_lite::future::block_on;
+use offspring::Started;
+
+use crate::common::*;
+use crate::work::{Job, WORK};
+
+const SHORT: Duration = Duration::from_millis(20);
+
+/// However one waits, the call is done in time, and the child works on.
+#[test]
+fn a_late_call_is_done_with_an_error() {
+    let _guard = guard();
+    let temp = Temp::new();
+    let gate = temp.gate("gate");
+    let rpc = WORK.spawn().unwrap();
+    let blocked = rpc.call(Job::Gate(gate.name()));
+    let open = gate.reached();
+    quickly(|| {
+        let late = || rpc.call(Job::Echo("late".into())).timeout(SHORT);
+        assert!(late().wait().unwrap_err().is_timeout());
+        assert!(block_on(late()).unwrap_err().is_timeout());
+        let mut call = late();
+        assert!(call.wait_timeout(Duration::MAX).unwrap_err().is_timeout());
+        let (sender, receiver) = channel();
+        late().on_done(move |outcome| sender.send(outcome).unwrap());
+        assert!(receiver.recv().unwrap().unwrap_err().is_timeout());
+        late().detach();
+        // Over at once.
+        let past = rpc.call(Job::Echo("past".into())).deadline(Instant::now());
+        assert!(past.wait().unwrap_err().is_timeout());
+    });
+    // A wait that ends before leaves the call as it is; a time that is far, too.
+    let mut call = rpc
+        .call(Job::Echo("so".into()))
+        .timeout(limit(Duration::from_secs(50)));
+    assert!(call.wait_timeout(SHORT).unwrap_err().is_timeout());
+    drop(open);
+    assert_eq!(call.wait().unwrap(), Ok("so".into()));
+    assert_eq!(blocked.wait().unwrap(), Ok("done".into()));
+    let far = rpc.call(Job::Echo("far".into())).timeout(Duration::MAX);
+    assert_eq!(far.wait().unwrap(), Ok("far".into()));
+    rpc.join().wait().unwrap();
+}
+
+/// A late call does not run if the child has not started it (N1).
+#[test]
+fn a_late_call_does_not_run_afterwards() {
+    let _guard = guard();
+    let temp = Temp::new();
+    let (gate, file) = (temp.gate("gate"), temp.path("file"));
+    let rpc = WORK.spawn().unwrap();
+    let blocked = rpc.call(Job::Gate(gate.name()));
+    let open = gate.reached();
+    let late: Vec<_> = (0..10)
+        .map(|n| {
+            rpc.call(Job::Append(file.clone(), n.to_string()))
+                .timeout(SHORT)
+        })
+        .collect();
+    for call in late {
+        assert!(call.wait().unwrap_err().is_timeout());
+    }
+    drop(open);
+    blocked.wait().unwrap().unwrap();
+    rpc.call(Job::Echo("so".into())).wait().unwrap().unwrap();
+    assert_eq!(temp.lines("file"), [""; 0]);
+    rpc.join().wait().unwrap();
+}
+
+/// Killed because one call was given up: the others say that it was not their
+/// doing, and whether they had started.
+#[test]
+fn a_call_that_cannot_be_stopped_takes_the_child_with_it() {
+    let _guard = guard();
+    for dropped in [false, true] {
+        let temp = Temp::new();
+        let (gate, file) = (temp.gate("gate"), temp.path("file"));
+        let rpc = WORK.spawn().unwrap();
+        let running = rpc.call(Job::Gate(gate.name())).kill_on_cancel();
+        let other = rpc.call(Job::Append(file, "ran".into()));
+        let open = gate.reached();
+        quickly(|| {
+            if dropped {
+                drop(running);
+            } else {
+                let error = running.timeout(SHORT).wait().unwrap_err();
+                assert!(error.is_timeout());
+                assert_eq!(error.started(), Started::Yes);
+            }
+            let error = other.wait().unwrap_err();
+            assert!(error.is_child_dead());
+            assert_eq!(error.started(), Started::No);
+            let reason = error.crash().unwrap().reason().unwrap();
+            assert!(reason.contains("a call was cancelled or late"), "{reason}");
+        });
+        assert_eq!(rpc.join().wait().unwrap().signal(), Some(9));
+        assert_eq!(temp.lines("file"), [""; 0]);
+        drop(open);
+    }
+}
+
+/// One that has not started is only cancelled: the others live.
+#[test]
+fn a_call_that_does_not_run_takes_nobody_with_it() {
+    let _guard = guard();
+    let temp = Temp::new();
+    let gate = temp.gate("gate");
+    let rpc = WORK.builder().max_outstanding(2, 1 << 20).spawn().unwrap();
+    let running = rpc.call(Job::Gate(gate.name()));
+    let open = gate.reached();
+    // One is sent, one is not.
+    for _ in 0..2 {
+        drop(rpc.call(Job::Echo("sent".into())).kill_on_cancel());
+    }
+    // Done is done.
+    std::thread::sleep(SHORT);
+    drop(open);
+    assert_eq!(running.wait().unwrap(), Ok("done".into()));
+    let done = rpc.call(Job::Echo("so".into())).kill_on_cancel();
+    rpc.call(Job::Echo("next".into())).wait().unwrap().unwrap();
+    drop(done);
+    assert!(rpc.join().wait().unwrap().success());
+}
+
+/// Read ahead by the child before it was cancelled, it starts all the same; then
+/// the child is killed for it.
+#[test]
+fn a_call_that_starts_in_spite_of_it_takes_the_child_with_it() {
+    let _guard = guard();
+    let temp = Temp::new();
+    let (first, second) = (temp.gate("first"), temp.gate("second"));
+    let rpc = WORK.spawn().unwrap();
+    rpc.ready().wait().unwrap();
+    // Both in one write, so that the child has read the second when the first runs.
+    let running = rpc.call(Job::Gate(first.name()));
+    let doomed = rpc.call(Job::Gate(second.name())).kill_on_cancel();
+    let open = first.reached();
+    drop(doomed);
+    drop(open);
+    let outcome = running.wait();
+    assert_eq!(outcome.unwrap(), Ok("done".into()));
+    quickly(|| {
+        let status = rpc.join().wait().unwrap();
+        // It was skipped, if the cancel was read in time.
+        assert!(status.success() || status.signal() == Some(9), "{status}");
+    });
+}
+
+/// X18, with a real child: many late calls, whose answers come all the same.
+#[test]
+fn many_late_calls_are_forgotten() {
+    let _guard = guard();
+    let rpc = WORK.spawn().unwrap();
+    for n in 0..rounds(10_000) {
+        let late = rpc.call(Job::Echo("late".into())).deadline(Instant::now());
+        let outcome = if n % 2 == 0 {
+            late.wait()
+        } else {
+            block_on(late)
+        };
+        // The helper may have read the answer before it was too late.
+        match outcome {
+            Ok(text) => assert_eq!(text, Ok("late".into())),
+            Err(error) => assert!(error.is_timeout(), "{error}"),
+        }
+        if n % 100 == 0 {
+            let text = n.to_string();
+            assert_eq!(rpc.call(Job::Echo(text.clone())).wait().unwrap(), Ok(text));
+        }
+    }
+    assert!(rpc.join().wait().unwrap().success());
+}

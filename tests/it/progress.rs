@@ -1,0 +1,202 @@
+//! Events of one call, as a stream and iterator on its handle.
+
+use std::sync::{Arc, Mutex};
+use std::thread;
+use std::time::Duration;
+
+use futures_lite::StreamExt;
+use futures_lite::future::block_on;
+use offspring::{Events, worker};
+
+use crate::common::*;
+
+/// Text of the form `mark count`: sends so many events of the call, each with
+/// the mark and its number, and as many of the child.
+fn steps(text: String, events: &Events<String>) -> String {
+    let (mark, count) = text.split_once(' ').unwrap();
+    for n in 0..count.parse().unwrap() {
+        events.progress(format!("{mark}{n}")).unwrap();
+        if mark == "both" {
+            events.send(format!("child {n}")).unwrap();
+        }
+    }
+    format!("{mark} done")
+}
+
+worker!(STEPS: fn(String) -> String = steps, events = String);
+
+fn expected(mark: &str, count: usize) -> Vec<String> {
+    (0..count).map(|n| format!("{mark}{n}")).collect()
+}
+
+/// Blocking and async, and whether or not they came before they were asked for.
+#[test]
+fn they_come_in_order_and_before_the_result() {
+    let _guard = guard();
+    let rpc = STEPS.spawn().unwrap();
+    for round in 0..rounds(50) {
+        let count = round as usize % 7;
+        let mut calls = ["a", "b", "c"].map(|mark| rpc.call(format!("{mark} {count}")));
+        if round % 2 == 0 {
+            rpc.call("last 0").wait().unwrap();
+        }
+        for (n, call) in [1, 0, 2].into_iter().enumerate() {
+            let mark = ["a", "b", "c"][call];
+            let call = &mut calls[call];
+            let events: Vec<_> = if (n + round as usize) % 2 == 0 {
+                call.events().into_iter().collect()
+            } else {
+                block_on(call.events().collect())
+            };
+            let events: Vec<_> = events.into_iter().map(Result::unwrap).collect();
+            assert_eq!(events, expected(mark, count));
+            assert_eq!(call.events().into_iter().count(), 0);
+        }
+        for (call, mark) in calls.into_iter().zip(["a", "b", "c"]) {
+            assert_eq!(call.wait().unwrap(), format!("{mark} done"));
+        }
+    }
+    rpc.join().wait().unwrap();
+}
+
+/// G4, with the child's events in a slow handler: an event of a call is not seen
+/// before those of the child that came first, nor the result before any.
+#[test]
+fn they_keep_their_place_among_the_events_of_the_child() {
+    let _guard = guard();
+    let log = Arc::new(Mutex::new(Vec::new()));
+    let seen = Arc::clone(&log);
+    let handler = move |event: String| {
+        thread::sleep(Duration::from_micros(200));
+        seen.lock().unwrap().push(event);
+    };
+    let rpc = STEPS.on_event(handler).spawn().unwrap();
+    for asynchronous in [false, true] {
+        let mut call = rpc.call("both 50");
+        let mut note = |event: Result<String, _>| log.lock().unwrap().push(event.unwrap());
+        if asynchronous {
+            block_on(call.events().for_each(&mut note));
+            log.lock().unwrap().push(block_on(call).unwrap());
+        } else {
+            call.events().into_iter().for_each(&mut note);
+            log.lock().unwrap().push(call.wait().unwrap());
+        }
+        let seen = std::mem::take(&mut *log.lock().unwrap());
+        assert_eq!(seen.last().map(String::as_str), Some("both done"));
+        let place = |text: String| seen.iter().position(|seen| *seen == text).unwrap();
+        for n in 1..50 {
+            assert!(place(format!("child {}", n - 1)) < place(format!("both{n}")));
+            assert!(place(format!("both{}", n - 1)) < place(format!("both{n}")));
+        }
+    }
+    rpc.join().wait().unwrap();
+}
+
+/// Nobody asked, in all the ways there are: nothing waits for it.
+#[test]
+fn what_nobody_asks_for_is_in_nobodys_way() {
+    let _guard = guard();
+    let rpc = STEPS.builder().max_events(10, 1000).spawn().unwrap();
+    let held = rpc.call("held 1000");
+    rpc.call("a 1000").detach();
+    rpc.call("b 1000").on_done(|done| drop(done.unwrap()));
+    drop(rpc.call("c 1000"));
+    assert_eq!(rpc.call("d 1000").wait().unwrap(), "d done");
+    assert_eq!(block_on(rpc.call("e 1000")).unwrap(), "e done");
+    assert_eq!(held.wait().unwrap(), "held done");
+    rpc.join().wait().unwrap();
+}
+
+/// What was not asked for makes way over the limits, and whoever asks later is
+/// told; then they come as ever.
+#[test]
+fn who_asks_too_late_is_told() {
+    let _guard = guard();
+    let rpc = STEPS.builder().max_events(100, 1 << 20).spawn().unwrap();
+    let mut late = rpc.call("late 10000");
+    assert_eq!(rpc.call("next 10").wait().unwrap(), "next done");
+    let mut events = late.events().into_iter();
+    assert!(events.next().unwrap().unwrap_err().is_full());
+    assert!(events.all(|event| event.is_ok()));
+    assert_eq!(late.wait().unwrap(), "late done");
+    rpc.join().wait().unwrap();
+}
+
+/// What was asked for is waited for: within the limits others go on, beyond
+/// them they wait, and nothing is lost.
+#[test]
+fn a_slow_reader_slows_the_child_down() {
+    let _guard = guard();
+    let rpc = STEPS.builder().max_events(100, 1 << 20).spawn().unwrap();
+    let mut within = rpc.call("within 90");
+    assert_eq!(
+        within.events().into_iter().next().unwrap().unwrap(),
+        "within0"
+    );
+    rpc.call("next 0").wait().unwrap();
+    drop(within);
+    // A call whose first event was read. More than there is room for may come
+    // before it is asked for.
+    let asked = |mark: &str| loop {
+        let mut call = rpc.call(format!("{mark} 100000"));
+        if let Ok(first) = call.events().into_iter().next().unwrap() {
+            assert_eq!(first, format!("{mark}0"));
+            return call;
+        }
+    };
+    let mut beyond = asked("beyond");
+    let mut next = rpc.call("next 0");
+    let short = Duration::from_millis(50);
+    assert!(next.wait_timeout(short).unwrap_err().is_timeout());
+    let rest: Vec<_> = beyond.events().into_iter().map(Result::unwrap).collect();
+    assert_eq!(rest, expected("beyond", 100_000)[1..]);
+    next.wait().unwrap();
+    beyond.wait().unwrap();
+    // Whoever gives the handle up, or waits for the result, is in nobody's way.
+    for wait in [false, true] {
+        let slow = asked("slow");
+        if wait {
+            assert_eq!(slow.wait().unwrap(), "slow done");
+        } else {
+            drop(slow);
+        }
+        rpc.call("next 0").wait().unwrap();
+    }
+    rpc.join().wait().unwrap();
+}
+
+/// The child dies in between: what came is there, then the end, then the error.
+#[test]
+fn they_end_with_the_child() {
+    let _guard = guard();
+    let rpc = STEPS.spawn().unwrap();
+    let mut call = rpc.call("many 100000000");
+    let mut events = call.events().into_iter();
+    assert_eq!(events.next().unwrap().unwrap(), "many0");
+    rpc.kill();
+    let last = events.map(Result::unwrap).last();
+    assert!(last.is_none_or(|last| last.starts_with("many")));
+    assert!(call.wait().unwrap_err().is_child_dead());
+    rpc.join().wait().unwrap();
+}
+
+/// A deadline ends them, too.
+#[test]
+fn they_end_at_the_deadline_of_the_call() {
+    let _guard = guard();
+    let rpc = STEPS.spawn().unwrap();
+    for asynchronous in [false, true] {
+        let mut call = rpc.call("many 100000000").kill_on_cancel();
+        call = call.timeout(Duration::from_millis(50));
+        if asynchronous {
+            block_on(call.events().for_each(|event| drop(event.unwrap())));
+        } else {
+            call.events()
+                .into_iter()
+                .for_each(|event| drop(event.unwrap()));
+        }
+        let error = call.wait().unwrap_err();
+        assert!(asynchronous || error.is_timeout(), "{error}");
+    }
+    rpc.join().wait().unwrap();
+}

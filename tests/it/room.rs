@@ -1,0 +1,223 @@
+//! Back-pressure: what is under way stays within its limits, whoever is slow.
+
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::thread;
+use std::time::Duration;
+
+use futures_lite::future::block_on;
+use offspring::{Events, worker};
+
+use crate::common::*;
+use crate::work::{Job, WORK};
+
+/// Resident memory of a process, in octets.
+fn memory(pid: u32) -> usize {
+    let text = std::fs::read_to_string(format!("/proc/{pid}/statm")).unwrap();
+    let pages: usize = text.split_whitespace().nth(1).unwrap().parse().unwrap();
+    pages * 4096
+}
+
+fn own_memory() -> usize {
+    memory(std::process::id())
+}
+
+/// There is room, or there is none; then the arguments come back unencoded.
+#[test]
+fn try_call_gives_back_what_there_is_no_room_for() {
+    let _guard = guard();
+    let temp = Temp::new();
+    let gate = temp.gate("gate");
+    let rpc = WORK.builder().max_outstanding(2, 1 << 20).spawn().unwrap();
+    let running = rpc.try_call(Job::Gate(gate.name())).unwrap();
+    let open = gate.reached();
+    let second = rpc.try_call(Job::Echo("second".into())).unwrap();
+    for _ in 0..100 {
+        let refused = rpc.try_call(Job::Echo("third".into())).unwrap_err();
+        assert!(matches!(refused.into_inner().0, Job::Echo(text) if text == "third"));
+    }
+    // Room that comes is for those who wait.
+    let queued = rpc.call(Job::Echo("queued".into()));
+    drop(open);
+    running.wait().unwrap().unwrap();
+    for call in [second, queued] {
+        call.wait().unwrap().unwrap();
+    }
+    let last = rpc.try_call(Job::Echo("last".into())).unwrap();
+    assert_eq!(last.wait().unwrap(), Ok("last".into()));
+    // A closed handle has room, and says what is wrong through the call.
+    let other = rpc.clone();
+    rpc.join().wait().unwrap();
+    let closed = other.try_call(Job::Echo("closed".into())).unwrap();
+    assert!(closed.wait().unwrap_err().is_closed());
+}
+
+/// Many threads try at once: never more than the limit, and room is not lost.
+#[test]
+fn try_call_is_exact_under_many_threads() {
+    let _guard = guard();
+    let rpc = WORK.builder().max_outstanding(3, 1 << 20).spawn().unwrap();
+    let (under_way, refused) = (AtomicU32::new(0), AtomicU32::new(0));
+    thread::scope(|scope| {
+        for _ in 0..8 {
+            scope.spawn(|| {
+                for _ in 0..rounds(500) {
+                    match rpc.try_call(Job::Echo("so".into())) {
+                        Ok(call) => {
+                            let now = under_way.fetch_add(1, Ordering::SeqCst);
+                            assert!(now < 3, "{now}");
+                            under_way.fetch_sub(1, Ordering::SeqCst);
+                            call.wait().unwrap().unwrap();
+                        }
+                        Err(_) => drop(refused.fetch_add(1, Ordering::Relaxed)),
+                    }
+                }
+            });
+        }
+    });
+    let all: Vec<_> = (0..3)
+        .map(|_| rpc.try_call(Job::Echo("so".into())))
+        .collect();
+    assert!(all.iter().all(Result::is_ok));
+    drop(all);
+    rpc.join().wait().unwrap();
+}
+
+/// One that cannot be encoded gives its room back.
+#[test]
+fn a_call_that_cannot_be_made_keeps_no_room() {
+    let _guard = guard();
+    worker!(SHORT: fn(String) -> String = |text: String| text);
+    let rpc = SHORT
+        .builder()
+        .max_outstanding(1, 1000)
+        .max_message(1000)
+        .spawn()
+        .unwrap();
+    for _ in 0..3 {
+        let long = rpc.try_call("long".repeat(1000)).unwrap();
+        assert!(long.wait().unwrap_err().is_too_long());
+    }
+    assert_eq!(rpc.try_call("so").unwrap().wait().unwrap(), "so");
+    rpc.join().wait().unwrap();
+}
+
+/// A million calls at once, of which the child reads slowly (G7, X9): what is
+/// sent stays within the limits; the rest is its handles', and goes with them.
+#[test]
+fn a_million_calls_at_once() {
+    alone("room::a_million_calls_at_once", || {
+        let temp = Temp::new();
+        let gate = temp.gate("gate");
+        let rpc = WORK
+            .builder()
+            .max_outstanding(1000, 1 << 20)
+            .spawn()
+            .unwrap();
+        let blocked = rpc.call(Job::Gate(gate.name()));
+        let open = gate.reached();
+        let child = memory(rpc.pid().unwrap());
+        let before = own_memory();
+        let count = rounds(1_000_000);
+        let calls: Vec<_> = (0..count)
+            .map(|n| rpc.call(Job::Echo(n.to_string())))
+            .collect();
+        let each = (own_memory() - before) / count as usize;
+        assert!(each < 1000, "{each} octets a call");
+        drop(open);
+        blocked.wait().unwrap().unwrap();
+        for (n, call) in calls.into_iter().enumerate() {
+            match n % 3 {
+                0 if n < 3000 => assert_eq!(call.wait().unwrap(), Ok(n.to_string())),
+                1 if n < 3000 => assert_eq!(block_on(call).unwrap(), Ok(n.to_string())),
+                _ => drop(call),
+            }
+        }
+        let text = "after all";
+        let after = rpc.call(Job::Echo(text.into())).wait();
+        assert_eq!(after.unwrap(), Ok(text.into()));
+        let grown = memory(rpc.pid().unwrap()).saturating_sub(child);
+        assert!(grown < 8 << 20, "the child grew by {grown}");
+        // What an allocator keeps of small pieces is its own affair; that it is
+        // free shows in that the same again needs no more.
+        let most = own_memory();
+        let calls: Vec<_> = (0..count / 2)
+            .map(|n| rpc.call(Job::Echo(n.to_string())))
+            .collect();
+        drop(calls);
+        let grown = own_memory().saturating_sub(most.max(before + each * count as usize));
+        assert!(grown < 32 << 20, "the second time it grew by {grown}");
+        rpc.join().wait().unwrap();
+    });
+}
+
+fn flood(text: String, events: &Events<String>) -> String {
+    let (count, own) = text.split_once(' ').unwrap();
+    for n in 0..count.parse().unwrap() {
+        let event = format!("{n} {}", "x".repeat(100));
+        match own {
+            "own" => events.progress(event).unwrap(),
+            _ => events.send(event).unwrap(),
+        }
+    }
+    "x".repeat(1000)
+}
+
+worker!(FLOOD: fn(String) -> String = flood, events = String);
+
+/// X43: a child that floods events, of its own or of a call, while the parent
+/// sleeps, in all the ways to receive them.
+#[test]
+fn a_flood_of_events_while_the_parent_sleeps() {
+    alone("room::a_flood_of_events_while_the_parent_sleeps", || {
+        let count = rounds(300_000);
+        let stays_small = |what: &str, act: &mut dyn FnMut()| {
+            let before = own_memory();
+            act();
+            let grown = own_memory().saturating_sub(before);
+            assert!(grown < 24 << 20, "{what}: it grew by {grown}");
+        };
+        let pause = || thread::sleep(Duration::from_millis(300));
+        let builder = || FLOOD.builder().max_events(10_000, 1 << 20);
+
+        let (rpc, events) = builder().spawn_with_events().unwrap();
+        rpc.call(format!("{count} child")).detach();
+        stays_small("a stream", &mut || pause());
+        drop(rpc);
+        assert_eq!(events.into_iter().count(), count as usize);
+
+        static OPEN: AtomicBool = AtomicBool::new(false);
+        let closed = |_| until(|| OPEN.load(Ordering::Relaxed));
+        let rpc = builder().on_event(closed).spawn().unwrap();
+        let call = rpc.call(format!("{count} child"));
+        stays_small("a handler", &mut || pause());
+        OPEN.store(true, Ordering::Relaxed);
+        call.wait().unwrap();
+
+        let mut call = rpc.call(format!("{count} own"));
+        let first = call.events().into_iter().next().unwrap();
+        stays_small("a reader of one call", &mut || pause());
+        let rest = call.events().into_iter().count();
+        assert!(rest == count as usize - 1 || first.is_err());
+        call.wait().unwrap();
+        rpc.join().wait().unwrap();
+    });
+}
+
+/// Answers that nobody reads yet: no more than were asked for.
+#[test]
+fn answers_come_while_the_parent_sleeps() {
+    let _guard = guard();
+    let rpc = WORK
+        .builder()
+        .max_outstanding(100, 1 << 20)
+        .spawn()
+        .unwrap();
+    let calls: Vec<_> = (0..rounds(2000))
+        .map(|_| rpc.call(Job::Make(10_000)))
+        .collect();
+    thread::sleep(Duration::from_millis(200));
+    for call in calls {
+        assert_eq!(call.wait().unwrap().unwrap().len(), 10_000);
+    }
+    rpc.join().wait().unwrap();
+}

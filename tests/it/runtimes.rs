@@ -1,0 +1,275 @@
+//! The same tests under every runtime, and under none: nothing here knows more
+//! of them than how to run a future to its end, and how to spawn one.
+
+use std::future::{Future, poll_fn};
+use std::pin::{Pin, pin};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::task::{Context, Poll, Wake, Waker};
+use std::thread::{self, Thread};
+use std::time::{Duration, Instant};
+
+use futures_lite::StreamExt;
+use offspring::{Events, Rpc, worker};
+
+use crate::common::*;
+
+fn steps(count: String, events: &Events<String>) -> String {
+    for n in 0..count.parse().unwrap() {
+        events.progress(n.to_string()).unwrap();
+    }
+    count
+}
+
+worker!(STEPS: fn(String) -> String = steps, events = String);
+worker!(SLEEP: fn(String) = |ms: String| thread::sleep(Duration::from_millis(ms.parse().unwrap())));
+
+type Job = Pin<Box<dyn Future<Output = ()> + Send>>;
+type Steps = Rpc<fn(String) -> String, offspring::Octets, String>;
+
+/// A way to run futures: one to its end, or one beside others.
+trait Runtime {
+    fn block_on(&self, job: Job);
+    fn spawn(&self, job: Job);
+}
+
+/// Threads that do nothing but poll and park: no reactor, no timers.
+struct Bare;
+
+struct Unpark(Thread);
+
+impl Wake for Unpark {
+    fn wake(self: Arc<Self>) {
+        self.0.unpark();
+    }
+}
+
+impl Runtime for Bare {
+    fn block_on(&self, mut job: Job) {
+        let waker = Waker::from(Arc::new(Unpark(thread::current())));
+        let mut context = Context::from_waker(&waker);
+        while job.as_mut().poll(&mut context).is_pending() {
+            thread::park();
+        }
+    }
+    fn spawn(&self, job: Job) {
+        thread::spawn(|| Self.block_on(job));
+    }
+}
+
+struct Smol;
+
+impl Runtime for Smol {
+    fn block_on(&self, job: Job) {
+        smol::block_on(job);
+    }
+    fn spawn(&self, job: Job) {
+        smol::spawn(job).detach();
+    }
+}
+
+impl Runtime for tokio::runtime::Runtime {
+    fn block_on(&self, job: Job) {
+        self.block_on(job);
+    }
+    fn spawn(&self, job: Job) {
+        drop(self.spawn(job));
+    }
+}
+
+fn tokio_current() -> tokio::runtime::Runtime {
+    let mut builder = tokio::runtime::Builder::new_current_thread();
+    builder.enable_time().build().unwrap()
+}
+
+fn tokio_multi() -> tokio::runtime::Runtime {
+    let mut builder = tokio::runtime::Builder::new_multi_thread();
+    builder.worker_threads(2).enable_time().build().unwrap()
+}
+
+/// Every test of this file.
+fn all(runtime: &dyn Runtime) {
+    let rpc = STEPS.spawn().unwrap();
+    for test in [calls_and_events, dripped, moved, rewoken, late] {
+        let rpc = rpc.clone();
+        let runtime: &dyn Runtime = runtime;
+        test(runtime, rpc);
+    }
+    joined(runtime, rpc);
+}
+
+#[test]
+fn under_a_bare_block_on() {
+    let _guard = guard();
+    all(&Bare);
+}
+
+#[test]
+fn under_tokio_in_one_thread() {
+    let _guard = guard();
+    all(&tokio_current());
+}
+
+#[test]
+fn under_tokio_in_many_threads() {
+    let _guard = guard();
+    all(&tokio_multi());
+}
+
+#[test]
+fn under_smol() {
+    // Its threads and descriptors stay.
+    alone("runtimes::under_smol", || all(&Smol));
+}
+
+fn calls_and_events(runtime: &dyn Runtime, rpc: Steps) {
+    runtime.block_on(Box::pin(async move {
+        rpc.ready().await.unwrap();
+        for n in 0..rounds(50) {
+            let mut call = rpc.call((n % 5).to_string());
+            let other = rpc.call("0");
+            let events: Vec<_> = call.events().map(Result::unwrap).collect().await;
+            assert_eq!(
+                events,
+                (0..n % 5).map(|n| n.to_string()).collect::<Vec<_>>()
+            );
+            assert_eq!(other.await.unwrap(), "0");
+            assert_eq!(call.await.unwrap(), (n % 5).to_string());
+        }
+    }));
+}
+
+/// Futures that are dropped halfway, after any number of polls.
+fn dripped(runtime: &dyn Runtime, rpc: Steps) {
+    runtime.block_on(Box::pin(async move {
+        for polls in 0..rounds(100) {
+            let mut call = rpc.call("3");
+            for _ in 0..polls % 4 {
+                if polls % 2 == 0 {
+                    let mut events = call.events();
+                    drop(futures_lite::future::poll_once(events.next()).await);
+                } else if futures_lite::future::poll_once(&mut call).await.is_some() {
+                    break;
+                }
+                futures_lite::future::yield_now().await;
+            }
+            drop(call);
+            assert_eq!(rpc.call("1").await.unwrap(), "1");
+        }
+    }));
+}
+
+/// Polled here, awaited there, and waited for elsewhere.
+fn moved(runtime: &dyn Runtime, rpc: Steps) {
+    let (sender, receiver) = std::sync::mpsc::channel();
+    for n in 0..rounds(30) {
+        let mut call = rpc.call("2");
+        if n % 2 == 0 {
+            let mut context = Context::from_waker(Waker::noop());
+            if Pin::new(&mut call).poll(&mut context).is_ready() {
+                continue;
+            }
+        }
+        if n % 3 == 0 {
+            thread::spawn(move || assert_eq!(call.wait().unwrap(), "2"))
+                .join()
+                .unwrap();
+        } else {
+            let sender = sender.clone();
+            let job: Job = Box::pin(async move { sender.send(call.await.unwrap()).unwrap() });
+            runtime.spawn(job);
+        }
+    }
+    drop(sender);
+    // One thread must run what was spawned.
+    runtime.block_on(Box::pin(async move {
+        for answer in poll_all(receiver).await {
+            assert_eq!(answer, "2");
+        }
+    }));
+}
+
+async fn poll_all(receiver: std::sync::mpsc::Receiver<String>) -> Vec<String> {
+    let mut all = Vec::new();
+    loop {
+        match receiver.try_recv() {
+            Ok(text) => all.push(text),
+            Err(std::sync::mpsc::TryRecvError::Empty) => futures_lite::future::yield_now().await,
+            Err(std::sync::mpsc::TryRecvError::Disconnected) => return all,
+        }
+    }
+}
+
+struct Count(AtomicUsize);
+
+impl Wake for Count {
+    fn wake(self: Arc<Self>) {
+        self.0.fetch_add(1, Ordering::SeqCst);
+    }
+}
+
+/// The last of several wakers is the one that counts.
+fn rewoken(runtime: &dyn Runtime, rpc: Steps) {
+    let first = Arc::new(Count(AtomicUsize::new(0)));
+    runtime.block_on(Box::pin(async move {
+        for _ in 0..rounds(20) {
+            let mut call = pin!(rpc.call("1"));
+            let waker = Waker::from(Arc::clone(&first));
+            let mut ready = call.as_mut().poll(&mut Context::from_waker(&waker));
+            let outcome = poll_fn(
+                |context| match std::mem::replace(&mut ready, Poll::Pending) {
+                    Poll::Ready(outcome) => Poll::Ready(outcome),
+                    Poll::Pending => call.as_mut().poll(context),
+                },
+            );
+            assert_eq!(outcome.await.unwrap(), "1");
+        }
+    }));
+}
+
+/// Deadlines need no timer of the runtime.
+fn late(runtime: &dyn Runtime, _: Steps) {
+    let rpc = SLEEP.spawn().unwrap();
+    runtime.block_on(Box::pin(async move {
+        let start = Instant::now();
+        let call = rpc.call("1000000").timeout(Duration::from_millis(20));
+        let call = call.kill_on_cancel();
+        assert!(call.await.unwrap_err().is_timeout());
+        assert!(start.elapsed() < soon());
+        rpc.join().await.unwrap();
+    }));
+}
+
+fn joined(runtime: &dyn Runtime, rpc: Steps) {
+    runtime.block_on(Box::pin(async move {
+        assert!(rpc.join().await.unwrap().success());
+    }));
+}
+
+/// X55: the runtime goes with calls under way; the child serves others.
+#[test]
+fn a_runtime_that_goes_takes_nothing_with_it() {
+    let _guard = guard();
+    let rpc = SLEEP.spawn().unwrap();
+    for runtime in [tokio_current(), tokio_multi()] {
+        let mut kept = rpc.call("20");
+        for n in 0..20 {
+            let rpc = rpc.clone();
+            drop(runtime.spawn(async move {
+                let _ = rpc.call((n % 3).to_string()).await;
+            }));
+        }
+        runtime.block_on(async {
+            // Its waker belongs to this runtime.
+            assert!(futures_lite::future::poll_once(&mut kept).await.is_none());
+            tokio::time::sleep(Duration::from_millis(2)).await;
+        });
+        runtime.shutdown_background();
+        quickly(|| {
+            kept.wait().unwrap();
+            rpc.call("1").wait().unwrap();
+        });
+        futures_lite::future::block_on(rpc.call("1")).unwrap();
+    }
+    assert!(rpc.join().wait().unwrap().success());
+}
