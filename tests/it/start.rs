@@ -35,6 +35,8 @@ pub(crate) fn serve_if_asked() {
         "other" => OTHER.serve(),
         "panics" => crate::death::TEXT_PANICS.serve(),
         "state" => STATEFUL.serve(),
+        #[cfg(feature = "concurrent")]
+        "many" => crate::concurrent::serve(),
         "noise" => {
             std::io::stdout().write_all(&[b'#'; 1 << 20]).unwrap();
             WORK.serve()
