@@ -313,6 +313,15 @@ impl Error {
         matches!(*self.0, Kind::TooLong(_))
     }
 
+    /// The child refused the call: the worker dropped its
+    /// [`Responder`](https://docs.rs/offspring/latest/offspring/struct.Responder.html),
+    /// say. It is also what [`Events::progress`](crate::Events::progress) says
+    /// where there is no call.
+    #[must_use]
+    pub fn is_refused(&self) -> bool {
+        matches!(*self.0, Kind::Refused(_))
+    }
+
     /// The call was cancelled.
     #[must_use]
     pub fn is_cancelled(&self) -> bool {
