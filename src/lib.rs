@@ -10,6 +10,9 @@
 
 mod child;
 mod error;
+pub mod logging;
+#[cfg(feature = "serde")]
+mod logging_serde;
 mod parent;
 mod protocol;
 mod registry;

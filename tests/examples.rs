@@ -93,6 +93,13 @@ fn hello_says_hello() {
 }
 
 #[test]
+fn logging_brings_the_records_of_the_child() {
+    let output = example("logging").output().unwrap();
+    let stderr = b"INFO logging: the child has started\nWARN logging: the worker is being set up\nERROR logging: the worker cannot do that\n";
+    assert_output(&output, 0, b"", stderr);
+}
+
+#[test]
 fn own_serialiser_calls_with_each() {
     let output = example("own_serialiser").output().unwrap();
     let stdout = b"PrettyJson: 2, 1\nNumbers: [1.0, 3.0, 6.5]\n";
