@@ -44,7 +44,8 @@ pub enum Started {
 /// A panic of the worker's function, caught in the child, which lives on.
 ///
 /// ```
-/// # offspring::worker!(RISK: fn(String) = |text: String| panic!("{text}"));
+/// # fn risk(text: String) { panic!("{text}") }
+/// # offspring::worker!(RISK: fn(String) = risk);
 /// # fn main() -> Result<(), offspring::Error> {
 /// # offspring::init();
 /// let rpc = RISK.spawn()?;
@@ -194,7 +195,8 @@ impl Error {
     /// The function panicked; the child caught it and lives.
     ///
     /// ```
-    /// # offspring::worker!(RISK: fn(String) = |text: String| panic!("{text}"));
+    /// # fn risk(text: String) { panic!("{text}") }
+/// # offspring::worker!(RISK: fn(String) = risk);
     /// # fn main() -> Result<(), offspring::Error> {
     /// # offspring::init();
     /// let rpc = RISK.spawn()?;
