@@ -44,7 +44,8 @@ pub enum Started {
 /// A panic of the worker's function, caught in the child, which lives on.
 ///
 /// ```
-/// # offspring::worker!(RISK: fn(String) = |text: String| panic!("{text}"));
+/// # fn risk(text: String) { panic!("{text}") }
+/// # offspring::worker!(RISK: fn(String) = risk);
 /// # fn main() -> Result<(), offspring::Error> {
 /// # offspring::init();
 /// let rpc = RISK.spawn()?;
@@ -194,7 +195,8 @@ impl Error {
     /// The function panicked; the child caught it and lives.
     ///
     /// ```
-    /// # offspring::worker!(RISK: fn(String) = |text: String| panic!("{text}"));
+    /// # fn risk(text: String) { panic!("{text}") }
+/// # offspring::worker!(RISK: fn(String) = risk);
     /// # fn main() -> Result<(), offspring::Error> {
     /// # offspring::init();
     /// let rpc = RISK.spawn()?;
@@ -311,6 +313,15 @@ impl Error {
     #[must_use]
     pub fn is_too_long(&self) -> bool {
         matches!(*self.0, Kind::TooLong(_))
+    }
+
+    /// The child refused the call: the worker dropped its
+    /// [`Responder`](https://docs.rs/offspring/latest/offspring/struct.Responder.html),
+    /// say. It is also what [`Events::progress`](crate::Events::progress) says
+    /// where there is no call.
+    #[must_use]
+    pub fn is_refused(&self) -> bool {
+        matches!(*self.0, Kind::Refused(_))
     }
 
     /// The call was cancelled.

@@ -36,6 +36,8 @@ pub(crate) fn serve_if_asked() {
         "panics" => crate::death::TEXT_PANICS.serve(),
         "numbers" => crate::callbacks::serve_numbers(),
         "state" => STATEFUL.serve(),
+        #[cfg(feature = "concurrent")]
+        "many" => crate::concurrent::serve(),
         "noise" => {
             std::io::stdout().write_all(&[b'#'; 1 << 20]).unwrap();
             WORK.serve()
