@@ -196,7 +196,7 @@ impl Error {
     ///
     /// ```
     /// # fn risk(text: String) { panic!("{text}") }
-/// # offspring::worker!(RISK: fn(String) = risk);
+    /// # offspring::worker!(RISK: fn(String) = risk);
     /// # fn main() -> Result<(), offspring::Error> {
     /// # offspring::init();
     /// let rpc = RISK.spawn()?;
