@@ -185,6 +185,9 @@ impl Error {
     pub(crate) fn unhandled() -> Self {
         Self::new(Kind::Unhandled)
     }
+    pub(crate) fn stuck() -> Self {
+        Self::full("the queue of events is full, and its callback waits for what lies behind them")
+    }
     pub(crate) fn full(text: impl Into<String>) -> Self {
         Self::new(Kind::Full(text.into()))
     }

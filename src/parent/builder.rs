@@ -436,7 +436,8 @@ impl<F, S, E: Send + 'static> Builder<F, S, E> {
     /// other. An answer is not seen before the handler has returned from the
     /// events that came before it (but inside a callback it is).
     ///
-    /// The handler may block, call and wait. If it panics, the panic goes to
+    /// While it blocks, later answers, also that the child is gone, wait for it.
+    /// It may call and wait. If it panics, the panic goes to
     /// [`on_error`](Self::on_error), and the next event comes as if nothing had
     /// happened.
     ///

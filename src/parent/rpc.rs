@@ -229,12 +229,22 @@ impl Join {
 }
 
 fn readiness(core: &mut Core) -> Option<Result<(), Error>> {
-    core.life.readiness()
+    unless_stuck(core, core.life.readiness())
 }
 
 fn ended(core: &mut Core) -> Option<Result<ExitStatus, Error>> {
     let delivered = core.delivery.is_over() || core.delivery.is_running_here();
-    core.life.outcome().filter(|_| delivered)
+    unless_stuck(core, core.life.outcome().filter(|_| delivered))
+}
+
+/// A callback that would wait for what is never read hears so instead.
+fn unless_stuck<T>(core: &Core, found: Option<Result<T, Error>>) -> Option<Result<T, Error>> {
+    let stuck = found.is_none() && core.delivery.is_stuck_here();
+    if stuck {
+        Some(Err(Error::stuck()))
+    } else {
+        found
+    }
 }
 
 macro_rules! waits {

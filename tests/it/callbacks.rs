@@ -394,6 +394,39 @@ fn a_wait_behind_a_full_queue() {
     assert!(!all().is_empty());
 }
 
+/// The same for whoever waits inside a callback until the child is gone.
+#[test]
+fn a_join_behind_a_full_queue() {
+    let _guard = guard();
+    let (log, all) = Log::new();
+    let slot = Slot::default();
+    let inside = Arc::clone(&slot);
+    let on_event = log.clone();
+    let rpc = WORK
+        .builder()
+        .max_events(5, 1 << 20)
+        .on_event(move |_: u32| {
+            until(|| inside.lock().unwrap().is_some());
+            match borrowed(&inside).join().wait() {
+                Ok(status) => assert!(status.success()),
+                Err(error) => {
+                    assert!(error.is_full(), "{error}");
+                    on_event.note("full");
+                }
+            }
+        })
+        .on_error(|error| panic!("{error}"))
+        .spawn()
+        .unwrap();
+    let call = rpc.call(Job::Events(0, 500));
+    *slot.lock().unwrap() = Some(rpc.clone());
+    call.wait().unwrap().unwrap();
+    *slot.lock().unwrap() = None;
+    rpc.join().wait().unwrap();
+    drop(log);
+    assert!(!all().is_empty());
+}
+
 /// `on_destroy` is called once, however it ended.
 #[test]
 fn on_destroy_in_every_case() {

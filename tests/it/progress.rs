@@ -1,5 +1,6 @@
 //! Events of one call, as a stream and iterator on its handle.
 
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::Duration;
@@ -7,6 +8,7 @@ use std::time::Duration;
 use futures_lite::StreamExt;
 use futures_lite::future::block_on;
 use offspring::{Events, worker};
+use proptest::prelude::*;
 
 use crate::common::*;
 
@@ -146,8 +148,9 @@ fn a_slow_reader_slows_the_child_down() {
     };
     let mut beyond = asked("beyond");
     let mut next = rpc.call("next 0");
-    let short = Duration::from_millis(50);
-    assert!(next.wait_timeout(short).unwrap_err().is_timeout());
+    // Long enough to read them all, if nobody held the child up.
+    let long = limit(Duration::from_millis(500));
+    assert!(next.wait_timeout(long).unwrap_err().is_timeout());
     let rest: Vec<_> = beyond.events().into_iter().map(Result::unwrap).collect();
     assert_eq!(rest, expected("beyond", 100_000)[1..]);
     next.wait().unwrap();
@@ -199,4 +202,71 @@ fn they_end_at_the_deadline_of_the_call() {
         assert!(asynchronous || error.is_timeout(), "{error}");
     }
     rpc.join().wait().unwrap();
+}
+
+/// A plan is a list of what is made, in this order: an event of the child, or
+/// of the call. Each carries its number; the result is the last.
+fn planned(plan: Vec<bool>, events: &Events<usize>) -> usize {
+    for (number, of_call) in plan.iter().enumerate() {
+        if *of_call {
+            events.progress(number).unwrap();
+        } else {
+            events.send(number).unwrap();
+        }
+    }
+    plan.len()
+}
+
+worker!(PLANNED: fn(Vec<bool>) -> usize = planned, events = usize, serialiser = Json);
+
+/// What was made before is seen before, whatever it is and whoever reads.
+fn in_order(plans: &[Vec<bool>], asynchronous: bool, ahead: usize) {
+    let handled = Arc::new(AtomicUsize::new(0));
+    let count = Arc::clone(&handled);
+    let rpc = PLANNED
+        .on_event(move |_| {
+            thread::yield_now();
+            count.fetch_add(1, Ordering::SeqCst);
+        })
+        .spawn()
+        .unwrap();
+    let mut before = 0;
+    for plans in plans.chunks(ahead) {
+        let calls: Vec<_> = plans.iter().map(|plan| rpc.call(plan)).collect();
+        for (mut call, plan) in calls.into_iter().zip(plans) {
+            let of_child = |until: usize| plan[..until].iter().filter(|own| !**own).count();
+            let see = |number: usize| {
+                let handled = handled.load(Ordering::SeqCst);
+                assert!(handled >= before + of_child(number), "{number} of {plan:?}");
+                number
+            };
+            let numbers: Vec<usize> = if asynchronous {
+                block_on(call.events().map(|event| see(event.unwrap())).collect())
+            } else {
+                call.events()
+                    .into_iter()
+                    .map(|event| see(event.unwrap()))
+                    .collect()
+            };
+            let own = plan.iter().enumerate().filter(|(_, own)| **own);
+            assert_eq!(numbers, own.map(|(number, _)| number).collect::<Vec<_>>());
+            assert_eq!(see(call.wait().unwrap()), plan.len());
+            before += of_child(plan.len());
+        }
+    }
+    rpc.join().wait().unwrap();
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: rounds(16), failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn whatever_is_made_is_seen_in_order(
+        plans in prop::collection::vec(prop::collection::vec(any::<bool>(), 0..30), 1..8),
+        asynchronous: bool,
+        ahead in 1..4_usize,
+    ) {
+        let _guard = guard();
+        in_order(&plans, asynchronous, ahead);
+    }
 }

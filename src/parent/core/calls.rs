@@ -123,7 +123,7 @@ impl Core {
     /// cancels the call.
     pub(crate) fn stuck(&mut self, id: u32) -> Error {
         self.cancel(id);
-        Error::full("the queue of events is full, and its callback waits for an answer behind them")
+        Error::stuck()
     }
 
     /// The outcome of this call goes to a callback.
