@@ -7,7 +7,7 @@
 //! |---|---|
 //! | `echo …` | the rest |
 //! | `event N` | `done`, after the events `event 1` … `event N` |
-//! | `sleep MS` | `slept`, MS, after that many milliseconds |
+//! | `sleep MS` | `slept`, MS, after that many milliseconds; with the feature `concurrent` other calls go on meanwhile |
 //! | `pid` | the process id |
 //! | `panic TEXT` | none: the call fails |
 //! | `exit CODE` | none: the process exits |
@@ -19,7 +19,23 @@ use offspring::{Events, worker};
 
 type Strings = Vec<Vec<u8>>;
 
+#[cfg(not(feature = "concurrent"))]
 worker!(POLYGLOT: fn(..Strings) -> Strings = serve, name = "polyglot", events = Strings);
+#[cfg(feature = "concurrent")]
+worker!(POLYGLOT: fn(..Strings) -> Strings = serve_many, name = "polyglot", events = Strings);
+
+/// The same, but whoever sleeps holds up nobody else.
+#[cfg(feature = "concurrent")]
+async fn serve_many(request: Strings, events: &Events<Strings>) -> Strings {
+    if let Some((b"sleep", rest)) = request
+        .split_first()
+        .map(|(name, rest)| (name.as_slice(), rest))
+    {
+        smol::Timer::after(Duration::from_millis(number(rest))).await;
+        return slept(rest);
+    }
+    serve(request, events)
+}
 
 /// Whatever goes wrong is a panic here, and that is how a call fails.
 fn serve(request: Strings, events: &Events<Strings>) -> Strings {
@@ -37,7 +53,7 @@ fn serve(request: Strings, events: &Events<Strings>) -> Strings {
         }
         b"sleep" => {
             std::thread::sleep(Duration::from_millis(number(rest)));
-            vec![b"slept".to_vec(), rest[0].clone()]
+            slept(rest)
         }
         b"pid" => strings([std::process::id().to_string()]),
         b"panic" => panic!("{}", text(&rest.join(&b' '))),
@@ -46,6 +62,10 @@ fn serve(request: Strings, events: &Events<Strings>) -> Strings {
         b"exit" => std::process::exit(number::<u8>(rest).into()),
         unknown => panic!("there is no function `{}`", text(unknown)),
     }
+}
+
+fn slept(rest: &[Vec<u8>]) -> Strings {
+    vec![b"slept".to_vec(), rest[0].clone()]
 }
 
 fn number<N: FromStr>(rest: &[Vec<u8>]) -> N {

@@ -5,8 +5,14 @@
 //! cargo run --example unlink                    # makes a tree of its own
 //! cargo run --example unlink -- FILE FOLDER …
 //! cargo run --example unlink --features cbor -- --serialiser cbor FILE …
+//! cargo run --example unlink --features concurrent -- --concurrent FILE …
 //! ```
+//!
+//! `--concurrent` is example 1a, the same on the other backend. It is pointless:
+//! it shows the least that has to be changed.
 
+#[cfg(feature = "concurrent")]
+use std::cell::Cell;
 use std::convert::Infallible;
 use std::ffi::OsString;
 use std::fs;
@@ -22,8 +28,8 @@ use offspring::{Bytes, Events, Serialiser, Worker, worker};
 // ---- The child. ----
 
 /// What the child keeps between calls: how many there were.
-fn no_requests_yet() -> Result<u32, Infallible> {
-    Ok(0)
+fn no_requests_yet<Count: Default>() -> Result<Count, Infallible> {
+    Ok(Count::default())
 }
 
 /// Removes what is at `path`. Says what went wrong, or nothing.
@@ -52,17 +58,54 @@ fn text_of(error: io::Error) -> String {
     plain.unwrap_or(text)
 }
 
+/// The same for the concurrent backend, whose calls share the state.
+#[cfg(feature = "concurrent")]
+async fn remove_async(count: &Cell<u32>, path: Bytes, events: &Events<String>) -> String {
+    let mut so_far = count.get();
+    let answer = remove(&mut so_far, path, events);
+    count.set(so_far);
+    answer
+}
+
 // ---- The same worker in each format. Octet strings need no feature. ----
 
-worker!(OCTETS: fn(Bytes) -> String = remove, events = String, init() = no_requests_yet);
+/// Declares it for each backend that is there.
+macro_rules! workers {
+    ($blocking:ident, $concurrent:ident, $serialiser:ty) => {
+        worker!($blocking: fn(Bytes) -> String = remove, events = String, init() = no_requests_yet, serialiser = $serialiser);
+        #[cfg(feature = "concurrent")]
+        worker!($concurrent: fn(Bytes) -> String = remove_async, events = String, init() = no_requests_yet, serialiser = $serialiser);
+    };
+}
+
+workers!(OCTETS, OCTETS_ASYNC, offspring::Octets);
 #[cfg(feature = "cbor")]
-worker!(CBOR: fn(Bytes) -> String = remove, events = String, init() = no_requests_yet, serialiser = offspring::Cbor);
+workers!(CBOR, CBOR_ASYNC, offspring::Cbor);
 #[cfg(feature = "json")]
-worker!(JSON: fn(Bytes) -> String = remove, events = String, init() = no_requests_yet, serialiser = offspring::Json);
+workers!(JSON, JSON_ASYNC, offspring::Json);
 #[cfg(feature = "messagepack")]
-worker!(MESSAGEPACK: fn(Bytes) -> String = remove, events = String, init() = no_requests_yet, serialiser = offspring::MessagePack);
+workers!(MESSAGEPACK, MESSAGEPACK_ASYNC, offspring::MessagePack);
 #[cfg(feature = "postcard")]
-worker!(POSTCARD: fn(Bytes) -> String = remove, events = String, init() = no_requests_yet, serialiser = offspring::Postcard);
+workers!(POSTCARD, POSTCARD_ASYNC, offspring::Postcard);
+
+/// The one for the backend that is wanted.
+#[cfg(feature = "concurrent")]
+macro_rules! choose {
+    ($options:expr, $blocking:ident, $concurrent:ident) => {
+        if $options.concurrent {
+            &$concurrent
+        } else {
+            &$blocking
+        }
+    };
+}
+#[cfg(not(feature = "concurrent"))]
+macro_rules! choose {
+    ($options:expr, $blocking:ident, $concurrent:ident) => {{
+        assert!(!$options.concurrent, "`main` refuses that");
+        &$blocking
+    }};
+}
 
 // ---- The parent. ----
 
@@ -106,17 +149,24 @@ fn say(what: &[u8], text: &str) {
 /// The formats that have a feature.
 const FORMATS: [&str; 4] = ["cbor", "json", "messagepack", "postcard"];
 
-fn run(serialiser: &str, paths: Vec<OsString>) -> Result<bool, offspring::Error> {
+#[derive(Default)]
+struct Options {
+    serialiser: Option<String>,
+    concurrent: bool,
+}
+
+fn run(options: &Options, paths: Vec<OsString>) -> Result<bool, offspring::Error> {
+    let serialiser = options.serialiser.as_deref().unwrap_or("octets");
     match serialiser {
-        "octets" => remove_all(&OCTETS, paths),
+        "octets" => remove_all(choose!(options, OCTETS, OCTETS_ASYNC), paths),
         #[cfg(feature = "cbor")]
-        "cbor" => remove_all(&CBOR, paths),
+        "cbor" => remove_all(choose!(options, CBOR, CBOR_ASYNC), paths),
         #[cfg(feature = "json")]
-        "json" => remove_all(&JSON, paths),
+        "json" => remove_all(choose!(options, JSON, JSON_ASYNC), paths),
         #[cfg(feature = "messagepack")]
-        "messagepack" => remove_all(&MESSAGEPACK, paths),
+        "messagepack" => remove_all(choose!(options, MESSAGEPACK, MESSAGEPACK_ASYNC), paths),
         #[cfg(feature = "postcard")]
-        "postcard" => remove_all(&POSTCARD, paths),
+        "postcard" => remove_all(choose!(options, POSTCARD, POSTCARD_ASYNC), paths),
         name if FORMATS.contains(&name) => usage(&format!(
             "`--serialiser {name}` needs the feature `{name}`: cargo run --example unlink --features {name}"
         )),
@@ -137,9 +187,9 @@ fn make_tree() -> io::Result<Vec<OsString>> {
     Ok(names.into_iter().chain([root]).map(Into::into).collect())
 }
 
-fn demonstrate(serialiser: &str) -> Result<bool, Box<dyn std::error::Error>> {
+fn demonstrate(options: &Options) -> Result<bool, Box<dyn std::error::Error>> {
     let paths = make_tree()?;
-    let gone = run(serialiser, paths.clone())?;
+    let gone = run(options, paths.clone())?;
     println!("A child process removed, in this order:");
     for path in paths {
         println!("  {}", path.display());
@@ -149,27 +199,28 @@ fn demonstrate(serialiser: &str) -> Result<bool, Box<dyn std::error::Error>> {
 
 fn main() -> ExitCode {
     offspring::init();
-    let mut serialiser = "octets".to_owned();
+    let mut options = Options::default();
     let mut paths = Vec::new();
     let mut arguments = std::env::args_os().skip(1);
     while let Some(argument) = arguments.next() {
         match argument.as_bytes() {
             b"--" => paths.extend(arguments.by_ref()),
             b"--serialiser" => match arguments.next() {
-                Some(name) => serialiser = name.to_string_lossy().into_owned(),
+                Some(name) => options.serialiser = Some(name.to_string_lossy().into_owned()),
                 None => usage("`--serialiser` wants a name"),
             },
+            b"--concurrent" if cfg!(feature = "concurrent") => options.concurrent = true,
             b"--concurrent" => usage(
-                "`--concurrent` needs the backend of the feature `concurrent`, which is not built yet",
+                "`--concurrent` needs the feature `concurrent`: cargo run --example unlink --features concurrent",
             ),
             [b'-', _, ..] => usage(&format!("there is no option `{}`", argument.display())),
             _ => paths.push(argument),
         }
     }
     let done = if paths.is_empty() {
-        demonstrate(&serialiser)
+        demonstrate(&options)
     } else {
-        run(&serialiser, paths).map_err(Into::into)
+        run(&options, paths).map_err(Into::into)
     };
     match done {
         Ok(true) => ExitCode::SUCCESS,

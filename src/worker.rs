@@ -304,9 +304,56 @@ where
 /// * `serialiser = S`: instead of [`Octets`](crate::Octets).
 /// * `init(A, B) = function`: runs once before all calls, and returns
 ///   `Result<State, impl Display>`; the function may then take `&mut State` as
-///   its first argument. The state is dropped before the child exits.
+///   its first argument (`&State` if it runs concurrently). The state is dropped
+///   before the child exits.
+/// * `done = function`: a `fn()` that the child calls when its parent is done and
+///   everything is answered; when it returns, the process exits. Without it the
+///   process exits at once, whatever tasks and timers the worker has left.
+/// * `max_running = number`: so many calls run at once in a child at most, 65,536
+///   if nothing is said (as many as a parent sends by itself); the others wait
+///   their turn. Without meaning where only one does.
 /// * `name = "…"`: instead of the module's path and the static's name. A parent
 ///   and a worker that are different programs must agree on it.
+///
+/// # Many calls at once
+///
+/// With the feature `concurrent` the function may be an `async fn`, or take a
+/// `Responder` and answer later; the declaration is the same. The child then runs
+/// all its calls at once, in one thread: a future need not be [`Send`]. Whoever
+/// blocks that thread holds up the others. A panic, a future that never wakes, a
+/// cancelled call (its future is dropped where it stands) are that call's affair.
+///
+/// Timers and sockets of `async-io` and `smol` run in the same thread; tasks that
+/// the worker spawns (`smol::spawn`, say) and threads of its own are welcome, and
+/// do not keep the child alive.
+///
+/// ```
+/// # #[cfg(feature = "concurrent")] mod naps {
+/// use offspring::worker;
+/// use std::time::Duration;
+///
+/// async fn nap(name: String, milliseconds: String) -> String {
+///     let milliseconds = milliseconds.parse().expect("a number");
+///     smol::Timer::after(Duration::from_millis(milliseconds)).await;
+///     format!("{name} slept for {milliseconds} ms")
+/// }
+/// worker!(NAP: fn(String, String) -> String = nap, max_running = 100);
+///
+/// # pub
+/// fn main() -> Result<(), offspring::Error> {
+///     offspring::init();
+///     let rpc = NAP.spawn()?;
+///     let (long, short) = (rpc.call("a", "50"), rpc.call("b", "10"));
+///     assert_eq!(short.wait()?, "b slept for 10 ms");
+///     assert_eq!(long.wait()?, "a slept for 50 ms");
+///     Ok(())
+/// }
+/// # }
+/// # #[cfg(feature = "concurrent")] use naps::main;
+/// # #[cfg(not(feature = "concurrent"))] fn main() {}
+/// ```
+///
+/// # The array of arguments
 ///
 /// In the signature, `fn(..Vec<String>) -> R` takes the array of arguments
 /// whole, any number of them.
@@ -319,12 +366,32 @@ macro_rules! worker {
             $($($options)*)?
         );
     };
+    // A closure that only panics has no type of its own, and could be async as well.
+    ($(#[$meta:meta])* $vis:vis $name:ident: fn($($argument:ty),* $(,)?) $(-> $output:ty)? = |$($given:tt: $type:ty),* $(,)?| $macro:ident ! $body:tt $(, $($options:tt)*)?) => {
+        $crate::worker!(
+            $(#[$meta])* $vis $name: fn($($argument),*) $(-> $output)?
+                = |$($given: $type),*| -> $crate::__output!($($output)?) { $macro ! $body }
+            $(, $($options)*)?
+        );
+    };
     ($(#[$meta:meta])* $vis:vis $name:ident: fn($($argument:ty),* $(,)?) $(-> $output:ty)? = $function:expr $(, $($options:tt)*)?) => {
         $crate::__worker!(
             [$(#[$meta])* $vis $name [fn($($argument),*) $(-> $output)?] $function]
             [::core::concat!(::core::module_path!(), "::", ::core::stringify!($name))] [] [$crate::Octets] [] []
             $($($options)*)?
         );
+    };
+}
+
+/// What a function returns that says so, or does not.
+#[doc(hidden)]
+#[macro_export]
+macro_rules! __output {
+    () => {
+        ()
+    };
+    ($output:ty) => {
+        $output
     };
 }
 

@@ -21,6 +21,19 @@ const FORMATS: &[&str] = &[
     "postcard",
 ];
 
+/// The options by which `unlink` chooses a backend.
+const BACKENDS: &[&[&str]] = &[
+    &[],
+    #[cfg(feature = "concurrent")]
+    &["--concurrent"],
+];
+
+/// Each format with each backend.
+fn formats_and_backends() -> impl Iterator<Item = (&'static str, &'static [&'static str])> {
+    let with = |format| BACKENDS.iter().map(move |backend| (format, *backend));
+    FORMATS.iter().copied().flat_map(with)
+}
+
 /// Examples lie beside the folder of the tests.
 fn path_of(example: &str) -> PathBuf {
     let test = std::env::current_exe().expect("a test is a program");
@@ -106,9 +119,59 @@ fn own_serialiser_calls_with_each() {
     assert_output(&output, 0, stdout, b"");
 }
 
+#[cfg(feature = "concurrent")]
+mod concurrent {
+    use super::*;
+    use std::time::{Duration, Instant};
+
+    #[test]
+    fn the_countdown_that_was_started_last_is_finished_first() {
+        let stdout = b"starting to count up to 3\n\
+            starting to count up to 2\n\
+            starting to count up to 1\n\
+            count 1 of 3\n\
+            count 1 of 2\n\
+            count 1 of 1\n\
+            job 1 finished\n\
+            count 2 of 3\n\
+            count 2 of 2\n\
+            job 2 finished\n\
+            count 3 of 3\n\
+            job 3 finished\n";
+        let output = example("countdown").arg("--fast").output().unwrap();
+        assert_output(&output, 0, stdout, b"");
+        let output = example("countdown").arg("x").output();
+        assert_usage(&output.unwrap(), "usage: countdown");
+    }
+
+    #[test]
+    fn arith_calls_by_name() {
+        let output = example("arith").output().unwrap();
+        assert_output(&output, 0, b"4\n6\n", b"");
+    }
+
+    #[test]
+    fn cancel_frees_the_child() {
+        let start = Instant::now();
+        let output = example("cancel").output().unwrap();
+        assert_output(&output, 0, b"timed out\nstill here\n", b"");
+        assert!(start.elapsed() < Duration::from_secs(5));
+    }
+
+    #[test]
+    fn polyglot_sleeps_hold_up_nobody() {
+        for form in FORMS {
+            let calls = b"sleep 300\nsleep 100\necho at once\n";
+            let output = feed(&mut polyglot(form, path_of("polyglot_worker")), calls);
+            let stdout = b"3: at once\n2: slept 100\n1: slept 300\n";
+            assert_output(&output, 0, stdout, b"");
+        }
+    }
+}
+
 #[test]
 fn unlink_removes_whatever_its_name() {
-    for format in FORMATS {
+    for (format, backend) in formats_and_backends() {
         let folder = Folder::new(&format!("unlink-{format}"));
         let odd = OsString::from_vec(b"caf\xe9\xff \"\n".to_vec());
         fs::create_dir(folder.0.join("folder")).unwrap();
@@ -117,7 +180,8 @@ fn unlink_removes_whatever_its_name() {
         symlink("folder", folder.0.join("link")).unwrap();
         symlink("nowhere", folder.0.join("dangling")).unwrap();
         let mut unlink = example("unlink");
-        unlink.current_dir(&folder.0).args(["--serialiser", format]);
+        unlink.current_dir(&folder.0).args(backend);
+        unlink.args(["--serialiser", format]);
         unlink.args(["link", "dangling"]).arg(&odd);
         unlink.args(["folder/file", "folder"]);
         let output = unlink.output().unwrap();
@@ -128,12 +192,13 @@ fn unlink_removes_whatever_its_name() {
 
 #[test]
 fn unlink_tells_failures_and_events_in_the_childs_order() {
-    for format in FORMATS {
+    for (format, backend) in formats_and_backends() {
         let folder = Folder::new(&format!("order-{format}"));
         fs::create_dir(folder.0.join("full")).unwrap();
         fs::write(folder.0.join("full/file"), "").unwrap();
         let mut unlink = example("unlink");
-        unlink.current_dir(&folder.0).args(["--serialiser", format]);
+        unlink.current_dir(&folder.0).args(backend);
+        unlink.args(["--serialiser", format]);
         unlink.args(["1", "full", "3", "full/file/4", "5"]);
         unlink.arg(OsString::from_vec(b"\xff6".to_vec()));
         unlink.args(["--", "--7", "--serialiser", ""]);
@@ -155,18 +220,20 @@ fn unlink_tells_failures_and_events_in_the_childs_order() {
 
 #[test]
 fn unlink_keeps_the_order_of_many() {
-    let folder = Folder::new("many");
-    let mut unlink = example("unlink");
-    unlink.current_dir(&folder.0);
-    let mut stderr = String::new();
-    for n in 1..=3000 {
-        unlink.arg(n.to_string());
-        if n % 3 == 0 {
-            stderr += &format!("{n} requests handled\n");
+    for backend in BACKENDS {
+        let folder = Folder::new("many");
+        let mut unlink = example("unlink");
+        unlink.current_dir(&folder.0).args(*backend);
+        let mut stderr = String::new();
+        for n in 1..=3000 {
+            unlink.arg(n.to_string());
+            if n % 3 == 0 {
+                stderr += &format!("{n} requests handled\n");
+            }
+            stderr += &format!("{n}: No such file or directory\n");
         }
-        stderr += &format!("{n}: No such file or directory\n");
+        assert_output(&unlink.output().unwrap(), 1, b"", stderr.as_bytes());
     }
-    assert_output(&unlink.output().unwrap(), 1, b"", stderr.as_bytes());
 }
 
 #[test]
@@ -183,16 +250,19 @@ fn unlink_makes_a_tree_if_it_is_given_none() {
 
 #[test]
 fn unlink_explains_its_usage() {
-    let cases: [(&[&str], &str); 5] = [
+    let cases: [(&[&str], &str); 4] = [
         (&["--serialiser"], "wants a name"),
         (&["--serialiser", "xml", "x"], "no serialiser `xml`"),
         (&["--verbose"], "no option `--verbose`"),
         (&["x", "-v"], "no option `-v`"),
-        (&["--concurrent", "x"], "`concurrent`"),
     ];
     for (arguments, text) in cases {
         let output = example("unlink").args(arguments).output().unwrap();
         assert_usage(&output, text);
+    }
+    if BACKENDS.len() == 1 {
+        let output = example("unlink").arg("--concurrent").output().unwrap();
+        assert_usage(&output, "the feature `concurrent`");
     }
     for format in ["cbor", "json", "messagepack", "postcard"] {
         if !FORMATS.contains(&format) {
@@ -223,7 +293,7 @@ const FORMS: [&[&str]; 2] = [&[], &["--plain"]];
 #[test]
 fn polyglot_answers_in_both_forms() {
     for form in FORMS {
-        let calls = b"echo a  b\tc\xff \necho\nevent 2\n\tevent 0\nsleep 1\necho last";
+        let calls = b"echo a  b\tc\xff \necho\nevent 2\n\tevent 0\necho last\nsleep 1";
         let output = feed(&mut polyglot(form, path_of("polyglot_worker")), calls);
         let stdout = b"1: a b c\xff\n\
             2: \n\
@@ -231,8 +301,8 @@ fn polyglot_answers_in_both_forms() {
             event: event 2\n\
             3: done\n\
             4: done\n\
-            5: slept 1\n\
-            6: last\n";
+            5: last\n\
+            6: slept 1\n";
         assert_output(&output, 0, stdout, b"");
     }
 }

@@ -91,15 +91,19 @@ impl<'a> Calls<'a> {
         self.running.is_empty()
     }
 
-    /// Adds a call and polls it for the first time. It may be over with that.
+    /// Polls a call for the first time, and keeps it unless it is over with that.
     pub(super) fn start(&mut self, id: u32, future: Running<'a>) -> Option<Outcome> {
         let bell = Arc::new(Bell {
             id,
             is_rung: AtomicBool::new(false),
             rung: Arc::clone(&self.rung),
         });
-        self.running.insert(id, Call { future, bell });
-        self.poll(id)
+        let mut call = Call { future, bell };
+        let Some(outcome) = call.poll() else {
+            self.running.insert(id, call);
+            return None;
+        };
+        Some(call.dispose().and(outcome))
     }
 
     /// Those that were woken since the last time, in that order. If there are
@@ -115,30 +119,35 @@ impl<'a> Calls<'a> {
 
     /// Polls a call; how it ended, if it did.
     pub(super) fn poll(&mut self, id: u32) -> Option<Outcome> {
-        let call = self.running.get_mut(&id)?;
-        call.bell.is_rung.store(false, Ordering::Release);
-        let waker = Waker::from(Arc::clone(&call.bell));
-        let context = &mut Context::from_waker(&waker);
-        let outcome = match shield(FailureCode::Panic, || call.future.as_mut().poll(context)) {
-            Ok(Poll::Pending) => return None,
-            Ok(Poll::Ready(outcome)) => outcome,
-            Err(panic) => Err(panic),
-        };
-        Some(self.remove(id).and(outcome))
+        let outcome = self.running.get_mut(&id)?.poll()?;
+        let call = self.running.remove(&id)?;
+        Some(call.dispose().and(outcome))
     }
 
     /// Drops a call; whether it was there.
     pub(super) fn cancel(&mut self, id: u32) -> bool {
-        let is_running = self.running.contains_key(&id);
         // A destructor that panics has nobody to tell: the answer is not wanted.
-        let _ = self.remove(id);
-        is_running
+        let dropped = self.running.remove(&id).map(Call::dispose);
+        dropped.is_some()
+    }
+}
+
+impl Call<'_> {
+    fn poll(&mut self) -> Option<Outcome> {
+        // First this: what is woken during the poll is polled again.
+        self.bell.is_rung.store(false, Ordering::Release);
+        let waker = Waker::from(Arc::clone(&self.bell));
+        let context = &mut Context::from_waker(&waker);
+        match shield(FailureCode::Panic, || self.future.as_mut().poll(context)) {
+            Ok(Poll::Pending) => None,
+            Ok(Poll::Ready(outcome)) => Some(outcome),
+            Err(panic) => Some(Err(panic)),
+        }
     }
 
-    /// Drops a call; a panic of its destructor is its failure.
-    fn remove(&mut self, id: u32) -> Result<(), Failure> {
-        let call = self.running.remove(&id);
-        shield(FailureCode::Panic, || drop(call))
+    /// Drops it; a panic of a destructor is its failure.
+    fn dispose(self) -> Result<(), Failure> {
+        shield(FailureCode::Panic, || drop(self))
     }
 }
 
@@ -146,7 +155,7 @@ impl Drop for Calls<'_> {
     /// If the server ends early, destructors run, and none can stop the others.
     fn drop(&mut self) {
         for (_, call) in self.running.drain() {
-            let _ = shield(FailureCode::Panic, || drop(call));
+            let _ = call.dispose();
         }
     }
 }

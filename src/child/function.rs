@@ -26,6 +26,13 @@ use crate::signature::{Entire, Signature, each_arity};
 /// | state | `fn(&mut S, A, B) -> R` |
 /// | both | `fn(&mut S, A, B, &Events<E>) -> R` |
 ///
+/// With the feature `concurrent` it may also be an `async fn`, with `&S` for
+/// `&mut S`, or a function that takes a `Responder<R>` before the arguments and
+/// returns nothing. Such a worker's calls run many at once, in one thread.
+///
+/// The form decides which backend runs it. A function that is none of these needs
+/// the feature `blocking` to be served; to be declared and called it needs none.
+///
 /// ```
 /// use offspring::{Events, worker};
 ///
@@ -47,7 +54,8 @@ use crate::signature::{Entire, Signature, each_arity};
     message = "this function does not fit the worker's signature",
     label = "does not fit the signature in the declaration",
     note = "it takes the arguments of the signature; state may stand before them if there is an `init` (`&mut State`, or `&State` if the function is async), `&Events<E>` behind them if there are events",
-    note = "an `async fn`, or a function that takes a `Responder`, needs the feature `concurrent` of `offspring`"
+    note = "an `async fn`, or a function that takes a `Responder`, needs the feature `concurrent` of `offspring`",
+    note = "a closure that never returns must say what it would return: `|a: A| -> R {{ … }}`"
 )]
 pub trait Function<Form, State, Arguments, R, E>: Sized {
     /// How its calls run.

@@ -425,3 +425,63 @@ pub(crate) fn start(frame: &mut Vec<u8>) {
     frame.clear();
     frame.resize(HEADER, 0);
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sys::Link;
+
+    /// Reads until so many octets have come.
+    fn read(link: &Link, count: usize) -> Vec<u8> {
+        let mut octets = Vec::new();
+        while octets.len() < count {
+            assert!(link.recv(&mut octets, count).unwrap() > 0);
+        }
+        octets
+    }
+
+    fn frame(fill: u8, length: usize) -> Vec<u8> {
+        let mut frame = Vec::new();
+        start(&mut frame);
+        frame.resize(HEADER + length, fill);
+        frame
+    }
+
+    #[test]
+    fn one_that_holds_goes_on_while_the_link_is_full() {
+        let (link, theirs) = Link::pair().unwrap();
+        let (page, fd) = Page::create().unwrap();
+        let own = Some(Page::open(fd).unwrap());
+        let port = Port::from_socket(theirs).unwrap();
+        let outgoing = Arc::new(Outgoing::new(port, Form::Full, 1 << 30, (own, 0), true));
+        let mut sent = Vec::new();
+        // Nobody reads, and this thread never sleeps for it.
+        for fill in 0.. {
+            let mut frame = frame(fill, 1000);
+            outgoing.result(1, &mut frame, true).unwrap();
+            sent.extend_from_slice(&frame);
+            outgoing.try_flush().unwrap();
+            let queue = outgoing.lock();
+            if queue.octets.len() + frame.len() > HELD {
+                assert!(queue.full);
+                // If the process died now, nothing would be lost.
+                let written = queue.place as usize;
+                assert_eq!(page.rescue(queue.place), sent[written..]);
+                break;
+            }
+        }
+        // Now somebody reads, and the watcher writes the rest, without a word.
+        assert!(read(&link, sent.len()) == sent);
+        // What does not fit any more waits for the reader, and comes last.
+        let (mut small, mut large) = (frame(1, 10), frame(2, 1 << 20));
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                outgoing.result(1, &mut small, true).unwrap();
+                outgoing.result(1, &mut large, true).unwrap();
+            });
+            let octets = read(&link, 2 * HEADER + 10 + (1 << 20));
+            assert_eq!(octets[HEADER..HEADER + 10], [1; 10]);
+            assert!(octets[2 * HEADER + 10..].iter().all(|octet| *octet == 2));
+        });
+    }
+}

@@ -191,7 +191,7 @@ trait WaitTimed {
     fn wait_timed(self, time: Duration) -> Error;
 }
 
-impl WaitTimed for Call<String> {
+impl<E> WaitTimed for Call<String, E> {
     /// Gives up after this, and drops the call.
     fn wait_timed(mut self, time: Duration) -> Error {
         self.wait_timeout(time).unwrap_err()

@@ -45,7 +45,7 @@ fn they_come_in_order_and_before_the_result() {
         for (n, call) in [1, 0, 2].into_iter().enumerate() {
             let mark = ["a", "b", "c"][call];
             let call = &mut calls[call];
-            let events: Vec<_> = if (n + round as usize) % 2 == 0 {
+            let events: Vec<_> = if (n + round as usize).is_multiple_of(2) {
                 call.events().into_iter().collect()
             } else {
                 block_on(call.events().collect())
