@@ -286,3 +286,27 @@ fn a_peer_that_is_killed() {
         quickly(|| rpc.join().wait()).unwrap();
     });
 }
+
+/// A call that was given up starts all the same, as soon as the one before it is
+/// answered: then the child goes with it, as its caller had asked.
+#[test]
+fn a_call_that_starts_although_it_was_given_up() {
+    let _guard = guard();
+    let (done, held) = std::sync::mpsc::channel::<()>();
+    let peer = move |peer: &mut Peer| {
+        peer.greet();
+        let (first, _) = peer.frame();
+        let (second, _) = peer.frame();
+        assert_eq!(peer.frame().0, 3 << 28 | second);
+        peer.send(first, b"\x02so");
+        // It does not heed the cancel, and holds the link.
+        assert!(held.recv().is_err());
+    };
+    with_peer(peer, |rpc| {
+        let first = rpc.call("first");
+        drop(rpc.call("second").kill_on_cancel());
+        assert_eq!(first.wait().unwrap(), "so");
+        rpc.join().wait_timeout(soon()).unwrap();
+        drop(done);
+    });
+}
