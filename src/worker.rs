@@ -326,32 +326,7 @@ where
 /// Timers and sockets of `async-io` and `smol` run in the same thread; tasks that
 /// the worker spawns (`smol::spawn`, say) and threads of its own are welcome, and
 /// do not keep the child alive.
-///
-/// ```
-/// # #[cfg(feature = "concurrent")] mod naps {
-/// use offspring::worker;
-/// use std::time::Duration;
-///
-/// async fn nap(name: String, milliseconds: String) -> String {
-///     let milliseconds = milliseconds.parse().expect("a number");
-///     smol::Timer::after(Duration::from_millis(milliseconds)).await;
-///     format!("{name} slept for {milliseconds} ms")
-/// }
-/// worker!(NAP: fn(String, String) -> String = nap, max_running = 100);
-///
-/// # pub
-/// fn main() -> Result<(), offspring::Error> {
-///     offspring::init();
-///     let rpc = NAP.spawn()?;
-///     let (long, short) = (rpc.call("a", "50"), rpc.call("b", "10"));
-///     assert_eq!(short.wait()?, "b slept for 10 ms");
-///     assert_eq!(long.wait()?, "a slept for 50 ms");
-///     Ok(())
-/// }
-/// # }
-/// # #[cfg(feature = "concurrent")] use naps::main;
-/// # #[cfg(not(feature = "concurrent"))] fn main() {}
-/// ```
+/// The front page of the crate, and the example `countdown`, show one at work.
 ///
 /// # The array of arguments
 ///
