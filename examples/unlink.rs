@@ -146,8 +146,24 @@ fn say(what: &[u8], text: &str) {
     let _ = io::stderr().write_all(&line);
 }
 
-/// The formats that have a feature.
-const FORMATS: [&str; 4] = ["cbor", "json", "messagepack", "postcard"];
+/// The formats, and whether they are built.
+const FORMATS: [(&str, bool); 5] = [
+    ("octets", true),
+    ("cbor", cfg!(feature = "cbor")),
+    ("json", cfg!(feature = "json")),
+    ("messagepack", cfg!(feature = "messagepack")),
+    ("postcard", cfg!(feature = "postcard")),
+];
+
+fn check_serialiser(name: &str) {
+    match FORMATS.iter().find(|(format, _)| *format == name) {
+        Some((_, true)) => {}
+        Some(_) => usage(&format!(
+            "`--serialiser {name}` needs the feature `{name}`: cargo run --example unlink --features {name}"
+        )),
+        None => usage(&format!("there is no serialiser `{name}`")),
+    }
+}
 
 #[derive(Default)]
 struct Options {
@@ -167,10 +183,7 @@ fn run(options: &Options, paths: Vec<OsString>) -> Result<bool, offspring::Error
         "messagepack" => remove_all(choose!(options, MESSAGEPACK, MESSAGEPACK_ASYNC), paths),
         #[cfg(feature = "postcard")]
         "postcard" => remove_all(choose!(options, POSTCARD, POSTCARD_ASYNC), paths),
-        name if FORMATS.contains(&name) => usage(&format!(
-            "`--serialiser {name}` needs the feature `{name}`: cargo run --example unlink --features {name}"
-        )),
-        _ => usage(&format!("there is no serialiser `{serialiser}`")),
+        name => unreachable!("`main` has refused {name}"),
     }
 }
 
@@ -206,7 +219,11 @@ fn main() -> ExitCode {
         match argument.as_bytes() {
             b"--" => paths.extend(arguments.by_ref()),
             b"--serialiser" => match arguments.next() {
-                Some(name) => options.serialiser = Some(name.to_string_lossy().into_owned()),
+                Some(name) => {
+                    let name = name.to_string_lossy().into_owned();
+                    check_serialiser(&name);
+                    options.serialiser = Some(name);
+                }
                 None => usage("`--serialiser` wants a name"),
             },
             b"--concurrent" if cfg!(feature = "concurrent") => options.concurrent = true,
