@@ -184,6 +184,9 @@ fn a_cancelled_call_is_dropped_where_it_stands() {
     let late = rpc.call(Job::Held(temp.path("late"), false));
     assert!(late.wait_timed(MOMENT).is_timeout());
     until(|| temp.lines("late").len() == 1);
+    let timed = rpc.call(Job::Held(temp.path("timed"), false));
+    assert!(timed.timeout(MOMENT).wait().unwrap_err().is_timeout());
+    until(|| temp.lines("timed").len() == 1);
     assert!(quickly(|| rpc.join().wait()).unwrap().success());
 }
 
