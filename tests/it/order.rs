@@ -161,3 +161,68 @@ fn stream(script: &[(u32, Way)], ahead: usize) {
     seen.sort_unstable();
     assert_eq!(seen, (0..seen.len() as u32).collect::<Vec<_>>());
 }
+
+/// The same in a child that runs many calls at once.
+#[cfg(feature = "concurrent")]
+mod concurrent {
+    use super::*;
+
+    /// Numbers all that it makes, and lets others go first now and then.
+    async fn number_in_turns(count: u32, turns: u32, events: &Events<u32>) -> u32 {
+        static NEXT: AtomicU32 = AtomicU32::new(0);
+        for step in 0..count {
+            for _ in 0..(turns >> step) % 3 {
+                futures_lite::future::yield_now().await;
+            }
+            events.send(NEXT.fetch_add(1, Ordering::Relaxed)).unwrap();
+        }
+        NEXT.fetch_add(1, Ordering::Relaxed)
+    }
+
+    worker!(TURNS: fn(u32, u32) -> u32 = number_in_turns, events = u32, serialiser = Json);
+
+    proptest! {
+        #![proptest_config(config())]
+
+        #[test]
+        fn with_callbacks((script, ahead) in script(), turns in any::<u32>(), room in 1_usize..50) {
+            let _guard = guard();
+            check(&script, ahead, turns, room);
+        }
+    }
+
+    /// Events are seen in order, and whoever waits for a result does not see it
+    /// before the handler has seen all events that were made before it.
+    fn check(script: &[(u32, Way)], ahead: usize, turns: u32, room: usize) {
+        let seen = Arc::new(Mutex::new(Vec::new()));
+        let on_event = Arc::clone(&seen);
+        let rpc = TURNS
+            .builder()
+            .max_events(room, 1 << 20)
+            .on_event(move |n| on_event.lock().unwrap().push(n))
+            .spawn()
+            .unwrap();
+        let mut results = Vec::new();
+        for part in script.chunks(ahead) {
+            let start = |(n, (count, way)): (usize, &(u32, Way))| {
+                (rpc.call(count, turns.rotate_left(n as u32)), *way)
+            };
+            let calls: Vec<_> = part.iter().enumerate().map(start).collect();
+            for (call, way) in calls {
+                let result = collect(call, way);
+                results.push((result, seen.lock().unwrap().len()));
+            }
+        }
+        rpc.join().wait().unwrap();
+        let seen = seen.lock().unwrap().clone();
+        assert!(seen.is_sorted(), "{seen:?}");
+        for (result, known) in &results {
+            let before = seen.iter().filter(|n| *n < result).count();
+            assert!(before <= *known, "{known} of {before} when {result} came");
+        }
+        let mut all = seen;
+        all.extend(results.iter().map(|(result, _)| *result));
+        all.sort_unstable();
+        assert_eq!(all, (0..all.len() as u32).collect::<Vec<_>>());
+    }
+}
