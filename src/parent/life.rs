@@ -172,6 +172,16 @@ impl Life {
         self.ending.get_or_insert(ending);
     }
 
+    /// Calls run one after the other in this child.
+    pub(super) fn is_one_by_one(&self) -> bool {
+        self.one_by_one
+    }
+
+    /// This child has started a later call, and so is done with this one.
+    pub(super) fn has_passed(&self, ordinal: u64) -> bool {
+        self.one_by_one && matches!(self.known(), Known::Count(count) if count > ordinal)
+    }
+
     /// What the child had finished but not written, if so many octets came.
     pub(super) fn rescue(&self, received: u64) -> Vec<u8> {
         self.page

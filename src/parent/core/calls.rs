@@ -266,10 +266,13 @@ impl Core {
     }
 
     /// A call that is to take the child with it is cancelled. One that has not
-    /// started yet may do so before the child reads of the cancel.
+    /// started yet may do so before a blocking child reads of the cancel; one
+    /// that the child has passed already, run or skipped, is left alone.
     fn condemn(&mut self, id: u32) {
         match self.caller.has_started(id, self.life.known()) {
             None => {}
+            Some((_, ordinal)) if self.life.has_passed(ordinal) => {}
+            Some((Started::No, _)) if !self.life.is_one_by_one() => {}
             Some((Started::No, ordinal)) => {
                 let at = Instant::now() + RECHECK;
                 self.deadlines.condemn(at, id, ordinal);
