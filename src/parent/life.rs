@@ -172,9 +172,10 @@ impl Life {
         self.ending.get_or_insert(ending);
     }
 
-    /// Calls run one after the other in this child.
-    pub(super) fn is_one_by_one(&self) -> bool {
-        self.one_by_one
+    /// This child is known to run many calls at once, and so to drop those that
+    /// are cancelled.
+    pub(super) fn drops_cancelled(&self) -> bool {
+        self.greeted && !self.one_by_one
     }
 
     /// This child has started a later call, and so is done with this one.

@@ -272,7 +272,7 @@ impl Core {
         match self.caller.has_started(id, self.life.known()) {
             None => {}
             Some((_, ordinal)) if self.life.has_passed(ordinal) => {}
-            Some((Started::No, _)) if !self.life.is_one_by_one() => {}
+            Some((Started::No, _)) if self.life.drops_cancelled() => {}
             Some((Started::No, ordinal)) => {
                 let at = Instant::now() + RECHECK;
                 self.deadlines.condemn(at, id, ordinal);
