@@ -144,6 +144,7 @@ pub trait Serialiser<T, Sent: ?Sized = T>: Format {
 /// ```
 pub struct Output<'a> {
     octets: &'a mut Vec<u8>,
+    descriptors: Option<&'a mut Vec<std::os::fd::OwnedFd>>,
 }
 
 impl<'a> Output<'a> {
@@ -156,7 +157,26 @@ impl<'a> Output<'a> {
     /// assert_eq!(octets, [1, 2]);
     /// ```
     pub fn new(octets: &'a mut Vec<u8>) -> Self {
-        Self { octets }
+        Self {
+            octets,
+            descriptors: None,
+        }
+    }
+
+    /// STUB
+    pub fn with_descriptors(
+        octets: &'a mut Vec<u8>,
+        descriptors: &'a mut Vec<std::os::fd::OwnedFd>,
+    ) -> Self {
+        Self {
+            octets,
+            descriptors: Some(descriptors),
+        }
+    }
+
+    /// STUB
+    pub fn descriptor(&mut self, fd: std::os::fd::OwnedFd) {
+        self.descriptors.as_mut().unwrap().push(fd);
     }
 
     /// The octets so far; a format appends and leaves alone what is there.
@@ -214,6 +234,12 @@ impl<'a> Input<'a> {
     /// assert!(Input::new(&[]).octets().is_empty());
     /// ```
     pub fn new(octets: &'a [u8]) -> Self {
+        Self { octets }
+    }
+
+    /// STUB
+    pub fn with_descriptors(octets: &'a [u8], descriptors: Vec<std::os::fd::OwnedFd>) -> Self {
+        drop(descriptors);
         Self { octets }
     }
 
