@@ -13,6 +13,7 @@ mod death;
 mod descriptors;
 mod late;
 mod leaks;
+mod liars;
 mod limits;
 mod order;
 mod peers;
