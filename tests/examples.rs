@@ -113,6 +113,25 @@ fn logging_brings_the_records_of_the_child() {
 }
 
 #[test]
+fn descriptors_hands_connections_to_children() {
+    let output = example("descriptors").arg("3").output().unwrap();
+    let line = |client: u32, child: u32| {
+        format!(
+            "client {client}: 2 lines: HELLO, I AM {client} (child {child}), GOODBYE (child {child})\n"
+        )
+    };
+    let stdout = [line(0, 1), line(1, 2), line(2, 1)].concat();
+    assert_output(&output, 0, stdout.as_bytes(), b"");
+    let output = example("descriptors").arg("many").output().unwrap();
+    assert_output(
+        &output,
+        1,
+        b"",
+        b"Error: \"usage: descriptors [CLIENTS]\"\n",
+    );
+}
+
+#[test]
 fn own_serialiser_calls_with_each() {
     let output = example("own_serialiser").output().unwrap();
     let stdout = b"PrettyJson: 2, 1\nNumbers: [1.0, 3.0, 6.5]\n";
