@@ -11,6 +11,7 @@ use std::time::Duration;
 use super::connection::Connection;
 use super::core::EventSink;
 use super::delivery::{EventLimits, Handlers};
+use super::demands::Demands;
 use super::driver::Driver;
 use super::events::{DecodeEvent, EventStream, handle_events};
 use super::rpc::Rpc;
@@ -83,6 +84,10 @@ impl<F, S, E: Send + 'static> Builder<F, S, E> {
 
     fn settings(&mut self) -> &mut Settings {
         &mut self.plan.settings
+    }
+
+    pub(super) fn demands(&mut self) -> &mut Demands {
+        &mut self.settings().demands
     }
 
     /// Starts another program instead of this one. It calls

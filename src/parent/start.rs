@@ -10,6 +10,7 @@ use std::time::Duration;
 use super::connection::{Capture, Charge, Connection};
 use super::core::{Core, EventSink, Reading, Waiter};
 use super::delivery::{Courier, Delivery, EventLimits, Handlers};
+use super::demands::Demands;
 use super::driver::Driver;
 use super::helper::Helper;
 use super::life::{Expected, Life};
@@ -45,6 +46,7 @@ pub(super) struct Settings {
     pub(super) spin: bool,
     pub(super) stdin: Option<OwnedFd>,
     pub(super) capture: Option<usize>,
+    pub(super) demands: Demands,
 }
 
 type Adjustment = Box<dyn FnOnce(&mut Command) + Send>;
@@ -101,6 +103,7 @@ impl Plan {
                 spin: true,
                 stdin: None,
                 capture: None,
+                demands: Demands::default(),
             },
             name,
             origin,
@@ -132,6 +135,9 @@ impl Plan {
                 "the plain form cannot say which worker of this program is meant: name a `program` or a `command`",
             ));
         }
+        self.settings
+            .demands
+            .fit(&self.launch, self.settings.plain)?;
         let socket = matches!(self.launch, Launch::Own | Launch::Program(_));
         let started = self.launch()?;
         let (page, page_fd) = if socket && !self.settings.plain {
@@ -153,6 +159,7 @@ impl Plan {
         let expected = Expected {
             worker: self.name.into(),
             serialiser: self.serialiser,
+            demands: self.settings.demands,
         };
         let life = Life::new(
             expected,
@@ -218,7 +225,10 @@ impl Plan {
         if self.settings.capture.is_some() {
             command.stderr(Stdio::piped());
         }
-        let (process, stderr) = sys::spawn(&mut command).map_err(describe)?;
+        let demands = self.settings.demands;
+        demands.prepare(&mut command);
+        let limit = |pid| demands.impose(pid, self.settings.plain);
+        let (process, stderr) = sys::spawn(&mut command, limit).map_err(describe)?;
         let keep = self.settings.capture.unwrap_or(0);
         let capture = stderr
             .map(|pipe| Capture::new(pipe, keep))
@@ -257,7 +267,7 @@ impl Plan {
         if self.settings.exit_with_parent {
             hello = hello.with("parent-death", "exit");
         }
-        hello
+        self.settings.demands.tell(hello)
     }
 }
 

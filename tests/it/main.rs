@@ -9,6 +9,7 @@ mod calls;
 mod common;
 #[cfg(feature = "concurrent")]
 mod concurrent;
+mod confined;
 mod death;
 mod late;
 mod leaks;
