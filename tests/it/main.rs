@@ -21,6 +21,7 @@ mod room;
 mod runtimes;
 mod signals;
 mod start;
+mod terminal;
 mod threads;
 mod work;
 
