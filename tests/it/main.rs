@@ -2,7 +2,8 @@
 //!
 //! `OFFSPRING_TEST_SCALE` makes limits and repetitions larger, or, below 1,
 //! repetitions smaller; `OFFSPRING_TEST_WATCHDOG` says how many seconds one test
-//! may take.
+//! may take; `OFFSPRING_TEST_REQUIRE` names, with commas between, what must be there
+//! (`sshd`): without it the tests that need it are skipped.
 
 mod callbacks;
 mod calls;
@@ -20,6 +21,8 @@ mod progress;
 mod room;
 mod runtimes;
 mod signals;
+mod site;
+mod ssh;
 mod start;
 mod terminal;
 mod threads;
