@@ -251,8 +251,10 @@ impl<F, S, E: Send + 'static> Builder<F, S, E> {
         self
     }
 
-    /// What the worker reads as its stdin; empty if nothing is said. Not for
-    /// [`command`](Self::command)s, whose stdin is the link.
+    /// What the worker reads as its stdin; empty if nothing is said. Only for
+    /// this program and [`program`](Self::program)s in the full form: for a
+    /// [`command`](Self::command), whose stdin is the link, it is an error at the
+    /// start.
     ///
     /// ```
     /// # fn line() -> String {

@@ -139,6 +139,12 @@ impl Plan {
             .demands
             .fit(&self.launch, self.settings.plain)?;
         let socket = matches!(self.launch, Launch::Own | Launch::Program(_));
+        let carries_stdin = socket && !self.settings.plain;
+        if self.settings.stdin.is_some() && !carries_stdin {
+            return Err(Error::start(
+                "the worker's stdin is the link here, and no other can be passed over it",
+            ));
+        }
         let started = self.launch()?;
         let (page, page_fd) = if socket && !self.settings.plain {
             Page::create().ok().unzip()

@@ -350,7 +350,11 @@ fn what_cannot_be_is_an_error_at_the_start() {
     let socket = || CONFINED.builder().socket(UnixStream::pair().unwrap().0);
     let cat = || CONFINED.command(Command::new("cat"));
     let program = || CONFINED.program(serving("confined"));
-    let cases: [(Builds, &str); 5] = [
+    let file = || File::open("/dev/null").unwrap();
+    let cases: [(Builds, &str); 8] = [
+        (cat().stdin(file()), "stdin is the link"),
+        (socket().stdin(file()), "stdin is the link"),
+        (program().plain().stdin(file()), "stdin is the link"),
         (socket().plain().limits(limits), "limits"),
         (socket().own_group(), "group of its own"),
         (socket().own_session(), "session of its own"),

@@ -20,6 +20,7 @@ mod peers;
 mod progress;
 mod room;
 mod runtimes;
+mod sandbox;
 mod signals;
 mod site;
 mod ssh;
