@@ -105,3 +105,41 @@ fn sudo() {
     let _guard = guard();
     works_behind(&["sudo", "-n", "-u", "nobody"]);
 }
+
+const POWERLESS: &str = "OFFSPRING_TEST_POWERLESS";
+
+/// A command that has become another user's, which may not be sent signals: the
+/// link is cut instead, and the worker goes by itself.
+#[test]
+fn a_child_that_cannot_be_killed() {
+    let name = "sandbox::a_child_that_cannot_be_killed";
+    let other = ["setpriv", "--reuid", "65534", "--clear-groups"];
+    if std::env::var_os(POWERLESS).is_none() {
+        let _guard = guard();
+        if before(&other).is_none() {
+            return;
+        }
+        let mut again = Command::new("setpriv");
+        again.arg("--bounding-set=-kill");
+        again.arg(std::env::current_exe().unwrap());
+        again.args([name, "--exact", "--nocapture"]);
+        let output = again.env(POWERLESS, "1").stdin(Stdio::null()).output();
+        let output = output.unwrap();
+        let text = String::from_utf8_lossy(&output.stdout);
+        assert!(output.status.success(), "{output:?}");
+        return assert!(text.contains("1 passed"), "{text}");
+    }
+    let _guard = guard();
+    let command = before(&other).unwrap();
+    let builder = WORK.command(command).exit_with_parent();
+    let rpc = builder.on_error(|_| ()).spawn().unwrap();
+    rpc.ready().wait().unwrap();
+    let pid = nix::unistd::Pid::from_raw(rpc.pid().unwrap() as i32);
+    let refused = nix::sys::signal::kill(pid, None);
+    assert_eq!(refused, Err(nix::errno::Errno::EPERM));
+    let call = rpc.call(Job::Spin);
+    rpc.kill();
+    let error = quickly(|| call.wait().unwrap_err());
+    assert!(error.is_child_dead(), "{error}");
+    quickly(|| rpc.join().wait()).unwrap();
+}
