@@ -18,6 +18,8 @@ mod limits;
 mod order;
 mod peers;
 mod progress;
+#[cfg(feature = "serde")]
+mod records;
 mod room;
 mod runtimes;
 mod sandbox;
