@@ -142,7 +142,7 @@ impl<F, S, E: Send + 'static> Builder<F, S, E> {
     /// password) is stopped by the system; and that after the end of this process
     /// the child finishes the call that it is running, unless it
     /// [goes with it](Self::exit_with_parent). It then ends its whole group, with
-    /// what it has started.
+    /// what it has started. (`kill` and `join` are for the child alone.)
     ///
     /// ```
     /// # offspring::worker!(ECHO: fn(String) -> String = |text: String| text);
