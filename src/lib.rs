@@ -14,6 +14,7 @@ mod limits;
 pub mod logging;
 #[cfg(feature = "serde")]
 mod logging_serde;
+mod parcel;
 mod parent;
 mod protocol;
 mod registry;

@@ -425,6 +425,10 @@ fn groups_and_sessions() {
     assert_eq!(ids_of_session, (pid, pid));
     let (pid, ids_of_command) = ids(CONFINED.command(serving("confined")).own_group());
     assert_eq!(ids_of_command, (pid, own.1));
+    // The group is there from the start, and does not wait for what the child does.
+    let cat = CONFINED.command(Command::new("cat")).plain();
+    let (pid, ids_of_cat) = ids(cat.own_group());
+    assert_eq!(ids_of_cat, (pid, own.1));
 }
 
 /// X49: with its parent goes all that a child with a group of its own has started.

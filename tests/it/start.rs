@@ -38,6 +38,7 @@ pub(crate) fn serve_if_asked() {
         "numbers" => crate::callbacks::serve_numbers(),
         "state" => STATEFUL.serve(),
         "confined" => crate::confined::serve(),
+        "fds" => crate::descriptors::FDS.serve(),
         #[cfg(feature = "concurrent")]
         "many" => crate::concurrent::serve(),
         "noise" => {
