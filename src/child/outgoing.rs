@@ -212,6 +212,11 @@ impl Outgoing {
         self.port.wait_hang_up()
     }
 
+    /// Whether the parent is gone, as far as anybody can tell.
+    pub(crate) fn has_hung_up(&self) -> bool {
+        self.port.has_hung_up().unwrap_or(false)
+    }
+
     /// Sends a result: room for a header, then octets. It may be written with
     /// those that follow if `more` calls are there to be run now.
     pub(crate) fn result(
