@@ -1,7 +1,9 @@
 //! The conversation until the worker's own code runs.
 
+use std::ffi::OsStr;
 use std::io::{self, IsTerminal};
 use std::os::fd::OwnedFd;
+use std::os::unix::ffi::OsStrExt;
 use std::process::exit;
 use std::sync::Arc;
 
@@ -9,7 +11,7 @@ use super::outgoing::Outgoing;
 use crate::protocol::{Failure, Form, Hello, Reader, Replies, Request, Requests, Role, VERSION};
 use crate::registry::Registered;
 use crate::spin::Spin;
-use crate::sys::{self, Page, Port};
+use crate::sys::{self, Alone, Page, Port};
 
 /// The longest message unless the parent says otherwise.
 const MAX_MESSAGE: u32 = 1 << 30;
@@ -23,8 +25,10 @@ pub struct Session {
     port: Port,
     pub(super) reader: Reader,
     pub(super) requests: Requests,
-    hello: Option<Hello>,
-    descriptors: Vec<OwnedFd>,
+    pub(super) hello: Option<Hello>,
+    arrived: Vec<OwnedFd>,
+    /// Those that came with hello, and what they are for.
+    descriptors: Vec<(String, OwnedFd)>,
 }
 
 /// How calls run in a child.
@@ -73,6 +77,45 @@ impl Session {
         Ok(session)
     }
 
+    /// For a child that a template has just forked: over this link.
+    pub(super) fn of_fork(link: OwnedFd, alone: &Alone) -> io::Result<Self> {
+        let mut session = Self::begin(Port::from_socket(link)?)?;
+        if let Err(error) = session.settle(alone) {
+            session.refuse(&format!("what was asked for cannot be set: {error}"));
+        }
+        Ok(session)
+    }
+
+    /// Does what `exec` would have done: environment, directory, streams.
+    fn settle(&mut self, alone: &Alone) -> io::Result<()> {
+        let changes = self
+            .hello
+            .as_ref()
+            .and_then(|hello| hello.field("environment"));
+        for change in changes
+            .into_iter()
+            .flat_map(|all| all.split(|octet| *octet == 0))
+        {
+            set_variable(alone, change);
+        }
+        for stream in self.take("stdout") {
+            sys::put_stdout(stream)?;
+        }
+        for stream in self.take("stderr") {
+            sys::put_stderr(stream)?;
+        }
+        for directory in self.take("directory") {
+            sys::enter(directory)?;
+        }
+        Ok(())
+    }
+
+    /// The descriptors of this name, which are the caller's then.
+    pub(super) fn take(&mut self, name: &str) -> Vec<OwnedFd> {
+        let taken = self.descriptors.extract_if(.., |(own, _)| own == name);
+        taken.map(|(_, descriptor)| descriptor).collect()
+    }
+
     /// Reads until it is known which form is spoken.
     fn begin(port: Port) -> io::Result<Self> {
         let reader = Reader::new(Form::Plain, MAX_MESSAGE);
@@ -81,6 +124,7 @@ impl Session {
             reader,
             requests: Requests::default(),
             hello: None,
+            arrived: Vec::new(),
             descriptors: Vec::new(),
         };
         while !session.requests.has_begun(&mut session.reader) {
@@ -89,7 +133,11 @@ impl Session {
             }
         }
         if session.reader.form() == Form::Full {
-            session.hello = Some(session.read_hello()?);
+            let hello = session.read_hello()?;
+            let names = hello.text("descriptors");
+            let names = names.split(',').map(str::to_owned);
+            session.descriptors = names.zip(session.arrived.drain(..)).collect();
+            session.hello = Some(hello);
         }
         Ok(session)
     }
@@ -107,7 +155,7 @@ impl Session {
         let room = self.reader.room();
         Ok(self
             .port
-            .recv_with(self.reader.buffer(), room, &mut self.descriptors)?
+            .recv_with(self.reader.buffer(), room, &mut self.arrived)?
             > 0)
     }
 
@@ -132,7 +180,8 @@ impl Session {
         let Some(hello) = &self.hello else {
             self.refuse("the parent speaks the plain form, which cannot say which worker it wants");
         };
-        match crate::registry::find(workers, &hello.text("worker"), &hello.text("origin")) {
+        let (name, origin) = (hello.text("worker"), hello.text("origin"));
+        match crate::registry::find("worker", workers, &name, &origin) {
             Ok(worker) => worker.run(self),
             Err(text) => self.refuse(&text),
         }
@@ -163,10 +212,7 @@ impl Session {
         let limit = hello
             .and_then(|hello| hello.number("max-message"))
             .unwrap_or(MAX_MESSAGE);
-        let names = hello
-            .map(|hello| hello.text("descriptors"))
-            .unwrap_or_default();
-        let page = put_in_place(&names, self.descriptors);
+        let page = put_in_place(self.descriptors);
         let mut place = 0;
         if hello.is_some() {
             let mut own = Hello::new(Role::Child)
@@ -263,16 +309,33 @@ pub(super) fn fail(outgoing: &Arc<Outgoing>, id: u32, failure: &Failure) -> Resu
 }
 
 /// Puts the descriptors that came with hello where they belong.
-fn put_in_place(names: &str, descriptors: Vec<OwnedFd>) -> Option<Page> {
+fn put_in_place(descriptors: Vec<(String, OwnedFd)>) -> Option<Page> {
     let mut page = None;
-    for (name, descriptor) in names.split(',').zip(descriptors) {
-        match name {
+    for (name, descriptor) in descriptors {
+        match name.as_str() {
             "page" => page = Page::open(descriptor).ok(),
             "stdin" => drop(sys::put_stdin(descriptor)),
             _ => {}
         }
     }
     page
+}
+
+/// One change of the environment: `+NAME=VALUE`, `-NAME`, or `*` for none left.
+fn set_variable(alone: &Alone, change: &[u8]) {
+    let (name, value) = match change {
+        [b'+', rest @ ..] => {
+            let at = rest.iter().position(|octet| *octet == b'=');
+            let (name, value) = rest.split_at(at.unwrap_or(rest.len()));
+            (name, value.get(1..))
+        }
+        [b'-', name @ ..] => (name, None),
+        [b'*'] => return alone.clear_variables(),
+        _ => return,
+    };
+    if !name.is_empty() {
+        alone.set_variable(OsStr::from_bytes(name), value.map(OsStr::from_bytes));
+    }
 }
 
 /// Ends this process as soon as the parent is gone, whatever it is doing.

@@ -2,6 +2,7 @@
 
 mod builder;
 mod call;
+mod changes;
 mod connection;
 mod core;
 mod delivery;
@@ -15,6 +16,7 @@ mod roles;
 mod room;
 mod rpc;
 mod start;
+mod template;
 #[cfg(test)]
 mod tests;
 mod waiting;
@@ -26,3 +28,4 @@ pub use call::Call;
 pub use events::{CallEventIter, CallEvents, EventIter, EventStream};
 pub use room::NoRoom;
 pub use rpc::{Join, Ready, Rpc};
+pub use template::{Template, TemplateBuilder};

@@ -1,22 +1,24 @@
 //! Starting a child: the link, the process, the hello, the driver.
 
 use std::io::{self, IoSlice};
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::process::CommandExt;
-use std::process::{Command, Stdio};
+use std::process::{ChildStderr, Command, Stdio};
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::changes::{Change, Outlet, directory, environment};
 use super::connection::{Capture, Charge, Connection};
 use super::core::{Core, EventSink, Reading, Waiter};
 use super::delivery::{Courier, Delivery, EventLimits, Handlers};
 use super::driver::Driver;
 use super::helper::Helper;
 use super::life::{Expected, Life};
+use super::template::Template;
 use crate::error::Error;
 use crate::protocol::{Caller, Form, Hello, Limits, Reader, Role};
 use crate::spin::Spin;
-use crate::startup::{MARKER, VARIABLE, forgot_init};
+use crate::startup::{Lent, MARKER, VARIABLE, forgot_init};
 use crate::sys::{self, Link, Page, Process};
 
 /// What is started.
@@ -28,6 +30,8 @@ pub(super) enum Launch {
     Program(Command),
     /// A command whose stdin and stdout are the link.
     Command(Command),
+    /// A fork of this template.
+    Template(Template),
     /// Nothing; this is the link.
     Socket(OwnedFd),
     /// Nothing; these are the link: what is read, and what is written.
@@ -45,9 +49,12 @@ pub(super) struct Settings {
     pub(super) spin: bool,
     pub(super) stdin: Option<OwnedFd>,
     pub(super) capture: Option<usize>,
+    /// Memory is shared with the child: what it has finished, and started.
+    pub(super) ring: bool,
 }
 
-type Adjustment = Box<dyn FnOnce(&mut Command) + Send>;
+/// A descriptor that goes along with hello, and what it is for.
+pub(super) type Along = (&'static str, OwnedFd);
 
 /// All that is known before a child is started.
 pub(super) struct Plan {
@@ -57,7 +64,12 @@ pub(super) struct Plan {
     origin: String,
     serialiser: &'static str,
     init: Result<Vec<u8>, Error>,
-    adjustments: Vec<Adjustment>,
+    pub(super) changes: Vec<Change>,
+    /// The changes of the environment that the child is to make itself.
+    environment: Vec<u8>,
+    pub(super) stdout: Option<Outlet>,
+    pub(super) stderr: Option<Outlet>,
+    pub(super) along: Vec<Along>,
 }
 
 impl std::fmt::Debug for Plan {
@@ -73,6 +85,8 @@ impl std::fmt::Debug for Plan {
 struct Started {
     link: Link,
     process: Option<Process>,
+    /// Who is to fork the process, and the link's other end for it.
+    unborn: Option<(Template, OwnedFd)>,
     capture: Option<Capture>,
 }
 
@@ -101,18 +115,18 @@ impl Plan {
                 spin: true,
                 stdin: None,
                 capture: None,
+                ring: true,
             },
             name,
             origin,
             serialiser,
             init,
-            adjustments: Vec::new(),
+            changes: Vec::new(),
+            environment: Vec::new(),
+            stdout: None,
+            stderr: None,
+            along: Vec::new(),
         }
-    }
-
-    /// Changes the command that is started, after all that comes before.
-    pub(super) fn adjust(&mut self, change: impl FnOnce(&mut Command) + Send + 'static) {
-        self.adjustments.push(Box::new(change));
     }
 
     /// Starts the child and all that belongs to it.
@@ -127,28 +141,21 @@ impl Plan {
                 "this process is itself a child, but did not go to work: call `offspring::init()` first in `main`",
             ));
         }
-        if self.settings.plain && matches!(self.launch, Launch::Own) {
+        let own = matches!(self.launch, Launch::Own | Launch::Template(_));
+        if self.settings.plain && own {
             return Err(Error::start(
                 "the plain form cannot say which worker of this program is meant: name a `program` or a `command`",
             ));
         }
-        let socket = matches!(self.launch, Launch::Own | Launch::Program(_));
-        let started = self.launch()?;
-        let (page, page_fd) = if socket && !self.settings.plain {
-            Page::create().ok().unzip()
-        } else {
-            (None, None)
-        };
-        let hello = (!self.settings.plain).then(|| self.hello(init, socket, page_fd.is_some()));
+        let socket = own || matches!(self.launch, Launch::Program(_));
+        let mut started = self.launch()?;
+        let page = self.go_along(socket);
+        let hello = (!self.settings.plain).then(|| self.hello(init, socket));
         let mut caller = Caller::new(hello.as_ref(), self.settings.limits);
-        let descriptors: Vec<_> = [&page_fd, &self.settings.stdin]
-            .into_iter()
-            .flatten()
-            .map(AsFd::as_fd)
-            .collect();
         if socket {
-            send_hello(&started.link, &mut caller, &descriptors);
+            send_hello(&started.link, &mut caller, &self.along);
         }
+        started.be_born(self.settings.hello_timeout)?;
         let pid = started.process.as_ref().map(Process::pid);
         let expected = Expected {
             worker: self.name.into(),
@@ -189,11 +196,11 @@ impl Plan {
                 command.arg0(format!("{} of {}", self.name, std::process::id()));
                 command.arg(MARKER);
                 // After all that the user may say of the environment.
-                self.adjust(|command| {
-                    command.env(VARIABLE, std::process::id().to_string());
-                });
+                let parent = Change::set(VARIABLE, std::process::id().to_string());
+                self.changes.push(parent);
                 self.run(command, false)
             }
+            Launch::Template(template) => self.fork(template),
             // Without a hello it cannot know that its stdin is both ways.
             Launch::Program(command) => self.run(command, self.settings.plain),
             Launch::Command(command) => self.run(command, true),
@@ -207,8 +214,14 @@ impl Plan {
     fn run(&mut self, mut command: Command, both: bool) -> Result<Started, Error> {
         let program = command.get_program().to_string_lossy().into_owned();
         let describe = |error: io::Error| Error::start(format!("`{program}`: {error}"));
-        for adjust in self.adjustments.drain(..) {
-            adjust(&mut command);
+        for change in &self.changes {
+            change.apply(&mut command);
+        }
+        if let Some(stdout) = self.stdout.take() {
+            command.stdout(stdout);
+        }
+        if let Some(stderr) = self.stderr.take() {
+            command.stderr(stderr);
         }
         let (link, theirs) = Link::pair().map_err(describe)?;
         if both {
@@ -219,28 +232,66 @@ impl Plan {
             command.stderr(Stdio::piped());
         }
         let (process, stderr) = sys::spawn(&mut command).map_err(describe)?;
-        let keep = self.settings.capture.unwrap_or(0);
-        let capture = stderr
-            .map(|pipe| Capture::new(pipe, keep))
-            .transpose()
-            .map_err(describe)?;
+        let capture = self.capture(stderr).map_err(describe)?;
         Ok(Started {
             link,
             process: Some(process),
+            unborn: None,
             capture,
         })
     }
 
-    fn hello(&self, init: Vec<u8>, socket: bool, page: bool) -> Hello {
-        let names = [
-            ("page", page),
-            ("stdin", self.settings.stdin.is_some() && socket),
-        ];
-        let descriptors: Vec<_> = names
-            .iter()
-            .filter(|(_, there)| *there)
-            .map(|(name, _)| *name)
-            .collect();
+    /// Prepares what a template's child is to have; it is born later.
+    fn fork(&mut self, template: Template) -> Result<Started, Error> {
+        let describe = |error: io::Error| Error::start(error.to_string());
+        let (link, theirs) = Link::pair().map_err(describe)?;
+        let mut pipe = None;
+        if self.settings.capture.is_some() {
+            let (read, write) = io::pipe().map_err(describe)?;
+            pipe = Some(OwnedFd::from(read).into());
+            self.stderr = Some(Outlet::new(write));
+        }
+        let capture = self.capture(pipe).map_err(describe)?;
+        let directory = directory(&self.changes).map_err(describe)?;
+        self.along.extend(directory.map(|fd| ("directory", fd)));
+        let (stdout, stderr) = (self.stdout.take(), self.stderr.take());
+        for (name, outlet, lent) in [
+            ("stdout", stdout, Lent::Stdout),
+            ("stderr", stderr, Lent::Stderr),
+        ] {
+            let Some(outlet) = outlet else { continue };
+            let descriptor = outlet.resolve(lent).map_err(describe)?;
+            self.along.push((name, descriptor));
+        }
+        self.environment = environment(&self.changes).map_err(describe)?;
+        Ok(Started {
+            link,
+            process: None,
+            unborn: Some((template, theirs)),
+            capture,
+        })
+    }
+
+    fn capture(&self, stderr: Option<ChildStderr>) -> io::Result<Option<Capture>> {
+        let keep = self.settings.capture.unwrap_or(0);
+        stderr.map(|pipe| Capture::new(pipe, keep)).transpose()
+    }
+
+    /// Gathers the descriptors that go along with hello. Gives the page.
+    fn go_along(&mut self, socket: bool) -> Option<Page> {
+        if !socket {
+            return None;
+        }
+        let stdin = self.settings.stdin.take();
+        self.along.extend(stdin.map(|fd| ("stdin", fd)));
+        let wanted = self.settings.ring && !self.settings.plain;
+        let (page, fd) = Page::create().ok().filter(|_| wanted).unzip();
+        self.along.extend(fd.map(|fd| ("page", fd)));
+        page
+    }
+
+    fn hello(&self, init: Vec<u8>, socket: bool) -> Hello {
+        let descriptors: Vec<_> = self.along.iter().map(|(name, _)| *name).collect();
         let mut hello = Hello::new(Role::Parent)
             .with("worker", self.name)
             .with("serialiser", self.serialiser)
@@ -250,6 +301,9 @@ impl Plan {
             .with("init", init);
         if socket {
             hello = hello.with("link", "socket");
+        }
+        if !self.environment.is_empty() {
+            hello = hello.with("environment", self.environment.as_slice());
         }
         if !self.settings.spin {
             hello = hello.with("spin", "no");
@@ -261,11 +315,22 @@ impl Plan {
     }
 }
 
+impl Started {
+    /// Has the template fork the child, if one is to.
+    fn be_born(&mut self, time: Duration) -> Result<(), Error> {
+        if let Some((template, theirs)) = self.unborn.take() {
+            self.process = Some(template.fork(&theirs, time)?);
+        }
+        Ok(())
+    }
+}
+
 fn linked(link: io::Result<Link>) -> Result<Started, Error> {
     let link = link.map_err(|error| Error::start(error.to_string()))?;
     Ok(Started {
         link,
         process: None,
+        unborn: None,
         capture: None,
     })
 }
@@ -273,11 +338,12 @@ fn linked(link: io::Result<Link>) -> Result<Started, Error> {
 /// Sends the first octets with the descriptors that go along. What does not fit
 /// is left for the driver; and how a child ended that is gone already, comes
 /// from elsewhere.
-fn send_hello(link: &Link, caller: &mut Caller<Waiter>, descriptors: &[BorrowedFd<'_>]) {
+fn send_hello(link: &Link, caller: &mut Caller<Waiter>, along: &[Along]) {
+    let descriptors: Vec<_> = along.iter().map(|(_, fd)| fd.as_fd()).collect();
     let mut outbox = caller.take_outbox();
     let mut slices = [IoSlice::new(&[])];
     let count = outbox.slices(&mut slices);
-    let sent = link.try_send_with(&slices[..count], descriptors);
+    let sent = link.try_send_with(&slices[..count], &descriptors);
     let sent = sent.ok().flatten().unwrap_or(0);
     outbox.consume(sent);
     caller.wrote(sent, outbox);
@@ -292,6 +358,7 @@ fn connect(
         link,
         process,
         capture,
+        ..
     } = started;
     let charge = Helper::attach(|helper, key| {
         let connection =

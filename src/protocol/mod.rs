@@ -39,6 +39,9 @@ pub(crate) use frame::{Form, Frame, HEADER, Kind, Outbox, Payload, Reader};
 pub(crate) use hello::{Failure, FailureCode, Hello, Role, VERSION};
 pub(crate) use server::{Replies, Request, Requests};
 
+/// The worker that a parent asks for if it wants a template.
+pub(crate) const TEMPLATE: &str = "offspring::template";
+
 /// The other side broke the protocol: what it did, in words.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Violation(pub(crate) String);

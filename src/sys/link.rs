@@ -157,10 +157,6 @@ impl Link {
     ///
     /// # Blocking
     /// As [`recv`](Self::recv).
-    #[cfg_attr(
-        not(test),
-        expect(dead_code, reason = "descriptors do not travel with calls yet")
-    )]
     pub(crate) fn recv_with(
         &self,
         buffer: &mut Vec<u8>,

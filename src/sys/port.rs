@@ -125,10 +125,6 @@ impl Port {
     }
 
     /// The same, with descriptors, which go with the first of the octets.
-    #[cfg_attr(
-        not(test),
-        expect(dead_code, reason = "descriptors do not travel with calls yet")
-    )]
     pub(crate) fn send_all_with(
         &self,
         octets: &[u8],

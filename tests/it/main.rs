@@ -20,6 +20,7 @@ mod room;
 mod runtimes;
 mod signals;
 mod start;
+mod template;
 mod threads;
 mod work;
 
