@@ -8,7 +8,7 @@ use std::sync::atomic::Ordering;
 
 use super::outgoing::start;
 use super::session::{Backend, Conversation, broken, end, fail};
-use crate::protocol::{Failure, Form, Reader, Request};
+use crate::protocol::{Failure, Reader, Request};
 use crate::spare;
 
 /// What the parent is told of how calls run here: one after the other.
@@ -22,7 +22,7 @@ pub(super) type Work<'a> = dyn FnMut(u32, &[u8], &mut Vec<u8>) -> Result<(), Fai
 
 /// Serves until the parent is done, or gone. Gives the code to exit with.
 pub(super) fn serve(mut conversation: Conversation, work: &mut Work<'_>) -> i32 {
-    if conversation.outgoing.form() == Form::Full && conversation.outgoing.ready().is_err() {
+    if conversation.ready().is_err() {
         return 0;
     }
     loop {

@@ -21,7 +21,7 @@ use async_io::Async;
 use super::calls::{Calls, Outcome, Running};
 use super::outgoing::Outgoing;
 use super::session::{Backend, Conversation, broken, end, fail};
-use crate::protocol::{Failure, FailureCode, Form, Request};
+use crate::protocol::{Failure, FailureCode, Request};
 use crate::spare;
 
 /// What the parent is told of how calls run here.
@@ -45,7 +45,7 @@ pub(super) fn serve<'a>(
     begin: &'a Begin<'a>,
 ) -> i32 {
     let outgoing = Arc::clone(&conversation.outgoing);
-    if outgoing.form() == Form::Full && outgoing.ready().is_err() {
+    if conversation.ready().is_err() {
         return 0;
     }
     let mut server = Server {

@@ -11,7 +11,7 @@ use offspring_serialisers::{Input, Output, Serialiser};
 use super::blocking::{self, Work};
 use super::events::{EncodeEvent, Events};
 use super::panic::{install_hook, shield};
-use super::session::{Backend, Conversation, FAILED, Session};
+use super::session::{Backend, Conversation, FAILED, Preparation, Session};
 use crate::protocol::{Failure, FailureCode};
 use crate::signature::{Entire, Signature, each_arity};
 
@@ -258,7 +258,7 @@ where
     where
         Fun: Function<Form, (), F::Call, F::Output, E>,
     {
-        self.run(function, |_, _| Ok(()))
+        self.run(function, Preparation::None, |_, _| Ok(()))
     }
 
     /// Serves with a function and the state that `init` makes, once, from the
@@ -273,7 +273,7 @@ where
         S: Serialiser<I::Arguments>,
         Fun: Function<Form, State, F::Call, F::Output, E>,
     {
-        self.run(function, |octets, events| {
+        self.run(function, Preparation::Some, |octets, events| {
             let decode = || <S as Serialiser<I::Arguments>>::decode(&mut Input::new(octets));
             let arguments = I::nothing()
                 .map_or_else(decode, Ok)
@@ -286,13 +286,16 @@ where
     fn run<State, Form, Fun>(
         self,
         function: Fun,
+        preparation: Preparation,
         init: impl FnOnce(&[u8], &Events<E>) -> Result<State, String>,
     ) -> !
     where
         Fun: Function<Form, State, F::Call, F::Output, E>,
     {
         install_hook();
-        let conversation = self.session.greet(self.worker, S::NAME, &Fun::BACKEND);
+        let conversation = self
+            .session
+            .greet(self.worker, S::NAME, &Fun::BACKEND, preparation);
         // The link stays until the process is gone, for the parent waits for that.
         let link = Arc::clone(&conversation.outgoing);
         let events = Events::new(&link, self.events);

@@ -7,7 +7,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::process::exit;
 use std::sync::Arc;
 
-use super::outgoing::Outgoing;
+use super::outgoing::{Outgoing, Unsent};
 use crate::protocol::{Failure, Form, Hello, Reader, Replies, Request, Requests, Role, VERSION};
 use crate::registry::Registered;
 use crate::spin::Spin;
@@ -48,6 +48,25 @@ pub(super) struct Conversation {
     pub(super) spin: Spin,
     /// The arguments of `init`.
     pub(super) init: Vec<u8>,
+    /// The parent was told so with hello.
+    is_ready: bool,
+}
+
+/// Whether there is something to be done between hello and the first call.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Preparation {
+    Some,
+    None,
+}
+
+impl Conversation {
+    /// Says that `init` is done, if that was not said with hello.
+    pub(super) fn ready(&self) -> Result<(), Unsent> {
+        if self.is_ready || self.outgoing.form() == Form::Plain {
+            return Ok(());
+        }
+        self.outgoing.ready()
+    }
 }
 
 impl Session {
@@ -79,7 +98,7 @@ impl Session {
 
     /// For a child that a template has just forked: over this link.
     pub(super) fn of_fork(link: OwnedFd, alone: &Alone) -> io::Result<Self> {
-        let mut session = Self::begin(Port::from_socket(link)?)?;
+        let mut session = Self::begin(Port::from_pair_end(link))?;
         if let Err(error) = session.settle(alone) {
             session.refuse(&format!("what was asked for cannot be set: {error}"));
         }
@@ -199,7 +218,14 @@ impl Session {
     }
 
     /// Checks the parent's hello against this worker, and answers it.
-    pub(super) fn greet(self, worker: &str, serialiser: &str, backend: &Backend) -> Conversation {
+    /// Without a preparation it is ready at once, and says so in the same breath.
+    pub(super) fn greet(
+        self,
+        worker: &str,
+        serialiser: &str,
+        backend: &Backend,
+        preparation: Preparation,
+    ) -> Conversation {
         let Some(name) = backend.name else {
             self.refuse("this program was built without the backend for a function that is not async: it wants the feature `blocking`")
         };
@@ -224,7 +250,10 @@ impl Session {
             if page.is_some() {
                 own = own.with("page", "used");
             }
-            let frame = Replies::hello(&own);
+            let mut frame = Replies::hello(&own);
+            if preparation == Preparation::None {
+                frame.extend_from_slice(&Replies::ready());
+            }
             if self.port.send_all(&frame).is_err() {
                 exit(0);
             }
@@ -253,6 +282,7 @@ impl Session {
             requests: self.requests,
             spin: Spin::new(spins),
             init,
+            is_ready: preparation == Preparation::None,
         }
     }
 

@@ -24,7 +24,7 @@ use std::process::exit;
 
 use offspring_serialisers::{Format, Input, Octets, Serialiser};
 
-use super::session::{Backend, FAILED, Session};
+use super::session::{Backend, FAILED, Preparation, Session};
 use crate::protocol::{Failure, FailureCode, TEMPLATE};
 use crate::startup::Lent;
 use crate::sys::{self, Alone, Port, Requests};
@@ -55,7 +55,7 @@ impl Session {
 fn be_template(mut session: Session) -> (OwnedFd, Alone) {
     let (control, page) = (session.take("control").pop(), session.take("forks").pop());
     let descriptors = session.take("preload");
-    let conversation = session.greet(TEMPLATE, Octets::NAME, &BACKEND);
+    let conversation = session.greet(TEMPLATE, Octets::NAME, &BACKEND, Preparation::Some);
     let prepared = control
         .zip(page)
         .ok_or_else(|| "the parent has not sent what a template needs".to_owned())
@@ -66,7 +66,7 @@ fn be_template(mut session: Session) -> (OwnedFd, Alone) {
         });
     match prepared {
         Ok(requests) => {
-            if conversation.outgoing.ready().is_err() {
+            if conversation.ready().is_err() {
                 exit(0);
             }
             // In the child the template's link is closed by leaving.
