@@ -13,6 +13,7 @@ mod error;
 pub mod logging;
 #[cfg(feature = "serde")]
 mod logging_serde;
+mod parcel;
 mod parent;
 mod preload;
 mod protocol;

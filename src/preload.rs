@@ -5,9 +5,10 @@ use std::os::fd::OwnedFd;
 use std::panic::Location;
 use std::sync::OnceLock;
 
-use offspring_serialisers::{Input, Octets, Output, SendAs, Serialiser};
+use offspring_serialisers::{Input, Octets, SendAs, Serialiser};
 
 use crate::error::Error;
+use crate::parcel::Parcel;
 use crate::registry::{Declaration, Loads};
 use crate::signature::{Signature, each_arity};
 
@@ -72,12 +73,11 @@ impl<T, S, I> Preload<T, S, I> {
         self.value.get()
     }
 
-    fn loading(&'static self, arguments: Result<Vec<u8>, Error>) -> Preloading {
+    fn loading(&'static self, arguments: Result<Parcel, Error>) -> Preloading {
         Preloading {
             name: self.name,
             origin: self.declared.to_string(),
             arguments,
-            descriptors: Vec::new(),
         }
     }
 }
@@ -90,56 +90,12 @@ impl<T, S, I> Preload<T, S, I> {
 pub struct Preloading {
     pub(crate) name: &'static str,
     pub(crate) origin: String,
-    pub(crate) arguments: Result<Vec<u8>, Error>,
-    pub(crate) descriptors: Vec<OwnedFd>,
-}
-
-impl Preloading {
-    /// Gives a descriptor to the function, which then takes `Vec<OwnedFd>` as
-    /// its last argument: those given, in their order. The children have copies
-    /// of what the function keeps open.
-    ///
-    /// ```
-    /// use std::fs::File;
-    /// use std::io::{Error, Read};
-    /// use std::os::fd::OwnedFd;
-    ///
-    /// use offspring::{Template, preload};
-    ///
-    /// fn read(files: Vec<OwnedFd>) -> Result<String, Error> {
-    ///     let mut text = String::new();
-    ///     for file in files {
-    ///         File::from(file).read_to_string(&mut text)?;
-    ///     }
-    ///     Ok(text)
-    /// }
-    /// preload!(TEXT() -> String = read);
-    ///
-    /// fn main() -> Result<(), Box<dyn std::error::Error>> {
-    ///     offspring::init();
-    ///     let file = File::open("/proc/self/comm")?;
-    ///     let template = Template::builder().preload(TEXT.with().descriptor(file)).start()?;
-    ///     template.ready().wait()?;
-    ///     Ok(())
-    /// }
-    /// ```
-    pub fn descriptor(mut self, descriptor: impl Into<OwnedFd>) -> Self {
-        self.descriptors.push(descriptor.into());
-        self
-    }
+    pub(crate) arguments: Result<Parcel, Error>,
 }
 
 impl<T, S> From<&'static Preload<T, S, fn()>> for Preloading {
     fn from(preload: &'static Preload<T, S, fn()>) -> Self {
-        preload.with()
-    }
-}
-
-impl<T, S> Preload<T, S, fn()> {
-    /// For [`TemplateBuilder::preload`](crate::TemplateBuilder::preload), which
-    /// takes the reference as well; needed to add descriptors.
-    pub fn with(&'static self) -> Preloading {
-        self.loading(Ok(Vec::new()))
+        preload.loading(Ok(Parcel::new()))
     }
 }
 
@@ -147,7 +103,9 @@ macro_rules! withs {
     ($($name:ident $form:ident $argument:ident),+) => {
         impl<T, S, $($name: 'static),*> Preload<T, S, fn($($name),*)> {
             /// The arguments of the function. They are encoded at once, and used
-            /// again if the template has to be started anew.
+            /// again if the template has to be started anew. They may hold
+            /// descriptors; what the function keeps open of them, and of what it
+            /// opens itself, each child has, too.
             ///
             /// ```
             /// use offspring::{Template, preload};
@@ -169,9 +127,9 @@ macro_rules! withs {
                 S: Serialiser<($($name,)*), ($($form::Form,)*)>,
             {
                 let arguments = ($($argument.into_form(),)*);
-                let mut octets = Vec::new();
-                let encoded = <S as Serialiser<($($name,)*), _>>::encode(&arguments, &mut Output::new(&mut octets));
-                self.loading(encoded.map(|()| octets).map_err(|error| Error::encode(&error)))
+                let mut parcel = Parcel::new();
+                let encoded = <S as Serialiser<($($name,)*), _>>::encode(&arguments, &mut parcel.output(true));
+                self.loading(encoded.map(|()| parcel).map_err(|error| Error::encode(&error)))
             }
         }
     };
@@ -196,63 +154,44 @@ where
     S: Serialiser<I::Arguments>,
 {
     /// Calls the function.
-    pub fn run<Form, T, Failed: Display>(
+    pub fn run<T, Failed: Display>(
         self,
-        function: impl Load<Form, I::Call, Result<T, Failed>>,
+        function: impl Load<I::Call, Result<T, Failed>>,
     ) -> Result<T, String> {
-        let decode = || <S as Serialiser<I::Arguments>>::decode(&mut Input::new(&self.arguments));
+        let decode = || {
+            let input = &mut Input::with_descriptors(&self.arguments, self.descriptors);
+            <S as Serialiser<I::Arguments>>::decode(input)
+        };
         let arguments = I::nothing()
             .map_or_else(decode, Ok)
             .map_err(|error| format!("its arguments could not be decoded: {error}"))?;
         function
-            .load(I::enter(arguments), self.descriptors)?
+            .load(I::enter(arguments))
             .map_err(|error| error.to_string())
     }
 }
 
-/// A function that can be preloaded: it takes the arguments of the declaration,
-/// and may take the descriptors, as a `Vec<OwnedFd>`, behind them.
-///
-/// `Form` only tells these apart, and is always inferred.
+/// A function that can be preloaded: it takes the arguments of the declaration.
 #[diagnostic::on_unimplemented(
     message = "this function does not fit the declaration",
     label = "does not fit the arguments in the declaration",
-    note = "it takes the arguments of the declaration, and may take `Vec<OwnedFd>` behind them; it is not async, and returns a `Result`"
+    note = "it takes the arguments of the declaration; it is not async, and returns a `Result`"
 )]
-pub trait Load<Form, Arguments, R> {
+pub trait Load<Arguments, R> {
     /// Calls it.
     #[doc(hidden)]
-    fn load(self, arguments: Arguments, descriptors: Vec<OwnedFd>) -> Result<R, String>;
-}
-
-mod forms {
-    #[derive(Debug)]
-    pub struct Plain;
-    #[derive(Debug)]
-    pub struct WithDescriptors;
+    fn load(self, arguments: Arguments) -> R;
 }
 
 macro_rules! loads {
     ($($name:ident),*) => {
         #[allow(non_snake_case, reason = "variables are named like types")]
-        impl<Fun, R, $($name),*> Load<forms::Plain, ($($name,)*), R> for Fun
+        impl<Fun, R, $($name),*> Load<($($name,)*), R> for Fun
         where
             Fun: FnOnce($($name),*) -> R,
         {
-            fn load(self, ($($name,)*): ($($name,)*), descriptors: Vec<OwnedFd>) -> Result<R, String> {
-                if descriptors.is_empty() {
-                    return Ok(self($($name),*));
-                }
-                Err("its function takes no descriptors, and was given some".to_owned())
-            }
-        }
-        #[allow(non_snake_case, reason = "variables are named like types")]
-        impl<Fun, R, $($name),*> Load<forms::WithDescriptors, ($($name,)*), R> for Fun
-        where
-            Fun: FnOnce($($name,)* Vec<OwnedFd>) -> R,
-        {
-            fn load(self, ($($name,)*): ($($name,)*), descriptors: Vec<OwnedFd>) -> Result<R, String> {
-                Ok(self($($name,)* descriptors))
+            fn load(self, ($($name,)*): ($($name,)*)) -> R {
+                self($($name),*)
             }
         }
     };
@@ -316,10 +255,9 @@ impl<T: Send + Sync, S, I> Loads for Preload<T, S, I> {
 ///
 /// It stands for a `static` of type [`Preload`], and leaves word of it for
 /// [`init`](crate::init). The function takes the arguments of the declaration,
-/// up to eight of them (and may take `Vec<OwnedFd>` behind them, see
-/// [`Preloading::descriptor`](crate::Preloading::descriptor)), and returns
-/// `Result<T, impl Display>`. The value is shared by threads, so `T` is
-/// `Send + Sync`. After the function may follow, in any order:
+/// up to four of them, and returns `Result<T, impl Display>`. The value is shared
+/// by threads, so `T` is `Send + Sync`. After the function may follow, in any
+/// order:
 ///
 /// * `serialiser = S`: for the arguments, instead of [`Octets`](crate::Octets).
 /// * `name = "…"`: instead of the module's path and the static's name.

@@ -7,8 +7,9 @@ use std::os::unix::ffi::OsStrExt;
 use std::process::exit;
 use std::sync::Arc;
 
-use super::outgoing::{Outgoing, Unsent};
-use crate::protocol::{Failure, Form, Hello, Reader, Replies, Request, Requests, Role, VERSION};
+use super::outgoing::{Abilities, Outgoing, Unsent};
+use crate::parcel::Reader;
+use crate::protocol::{Failure, Form, Hello, Replies, Request, Requests, Role, VERSION};
 use crate::registry::Registered;
 use crate::spin::Spin;
 use crate::sys::{self, Alone, Page, Port};
@@ -26,8 +27,7 @@ pub struct Session {
     pub(super) reader: Reader,
     pub(super) requests: Requests,
     pub(super) hello: Option<Hello>,
-    arrived: Vec<OwnedFd>,
-    /// Those that came with hello, and what they are for.
+    /// Those that came with hello, with what they are.
     descriptors: Vec<(String, OwnedFd)>,
 }
 
@@ -46,9 +46,7 @@ pub(super) struct Conversation {
     pub(super) reader: Reader,
     pub(super) requests: Requests,
     pub(super) spin: Spin,
-    /// The arguments of `init`.
-    pub(super) init: Vec<u8>,
-    /// The parent was told so with hello.
+    /// The parent was told with hello that this child is ready.
     is_ready: bool,
 }
 
@@ -68,6 +66,9 @@ impl Conversation {
         self.outgoing.ready()
     }
 }
+
+/// The arguments of `init`, and the descriptors in them.
+pub(super) type Init = (Vec<u8>, Vec<OwnedFd>);
 
 impl Session {
     /// For a program that was started again: the link is a socket on stdin.
@@ -92,6 +93,9 @@ impl Session {
             .is_some_and(|hello| hello.field("link") == Some(b"socket"));
         if !both_ways {
             session.port = Port::from_pair(input, sys::take_stdout()?)?;
+        } else if sys::is_stdout(&input)? {
+            // What is printed there would come into the conversation.
+            drop(sys::take_stdout()?);
         }
         Ok(session)
     }
@@ -143,7 +147,6 @@ impl Session {
             reader,
             requests: Requests::default(),
             hello: None,
-            arrived: Vec::new(),
             descriptors: Vec::new(),
         };
         while !session.requests.has_begun(&mut session.reader) {
@@ -152,11 +155,7 @@ impl Session {
             }
         }
         if session.reader.form() == Form::Full {
-            let hello = session.read_hello()?;
-            let names = hello.text("descriptors");
-            let names = names.split(',').map(str::to_owned);
-            session.descriptors = names.zip(session.arrived.drain(..)).collect();
-            session.hello = Some(hello);
+            session.hello = Some(session.read_hello()?);
         }
         Ok(session)
     }
@@ -172,16 +171,19 @@ impl Session {
 
     fn read(&mut self) -> io::Result<bool> {
         let room = self.reader.room();
-        Ok(self
-            .port
-            .recv_with(self.reader.buffer(), room, &mut self.arrived)?
-            > 0)
+        let mut arrival = None;
+        let count = self.port.recv(self.reader.buffer(), room, &mut arrival)?;
+        self.reader.arrived(arrival);
+        Ok(count > 0)
     }
 
     fn read_hello(&mut self) -> io::Result<Hello> {
         loop {
             match self.requests.next(&mut self.reader) {
-                Ok(Some(Request::Hello(hello))) => return Ok(hello),
+                Ok(Some(Request::Hello(hello))) => {
+                    self.claim(&hello)?;
+                    return Ok(hello);
+                }
                 Ok(Some(other)) => {
                     return Err(io::Error::other(format!("{other:?} came before hello")));
                 }
@@ -192,6 +194,21 @@ impl Session {
                 return Err(io::Error::other("the input ended in the middle of hello"));
             }
         }
+    }
+
+    /// Takes the descriptors that came with hello.
+    fn claim(&mut self, hello: &Hello) -> io::Result<()> {
+        let names = hello.text("descriptors");
+        let names: Vec<_> = names.split(',').filter(|name| !name.is_empty()).collect();
+        if names.is_empty() {
+            return Ok(());
+        }
+        self.reader.claim(names.len());
+        let descriptors = self.reader.take_ancillary().into_descriptors();
+        let descriptors = descriptors.map_err(|loss| io::Error::other(format!("hello: {loss}")))?;
+        let names = names.into_iter().map(str::to_owned);
+        self.descriptors = names.zip(descriptors).collect();
+        Ok(())
     }
 
     /// Finds the worker that the parent asks for, and serves.
@@ -225,7 +242,7 @@ impl Session {
         serialiser: &str,
         backend: &Backend,
         preparation: Preparation,
-    ) -> Conversation {
+    ) -> (Conversation, Init) {
         let Some(name) = backend.name else {
             self.refuse("this program was built without the backend for a function that is not async: it wants the feature `blocking`")
         };
@@ -238,7 +255,7 @@ impl Session {
         let limit = hello
             .and_then(|hello| hello.number("max-message"))
             .unwrap_or(MAX_MESSAGE);
-        let page = put_in_place(self.descriptors);
+        let (page, descriptors) = put_in_place(self.descriptors);
         let mut place = 0;
         if hello.is_some() {
             let mut own = Hello::new(Role::Child)
@@ -266,24 +283,24 @@ impl Session {
         let spins = hello.is_some_and(|hello| hello.field("spin") != Some(b"no"));
         let at_once = hello.is_some_and(|hello| hello.field("parent-death") == Some(b"exit"));
         let form = self.reader.form();
-        let outgoing = Arc::new(Outgoing::new(
-            self.port,
-            form,
-            limit,
-            (page, place),
-            backend.holds,
-        ));
+        let carries = hello.is_some_and(|hello| hello.field("carries") == Some(b"descriptors"));
+        let abilities = Abilities {
+            carries: carries && self.port.carries_descriptors(),
+            holds: backend.holds,
+        };
+        let outgoing = Outgoing::new(self.port, form, limit, (page, place), abilities);
+        let outgoing = Arc::new(outgoing);
         if at_once {
             go_with_parent(Arc::clone(&outgoing));
         }
-        Conversation {
+        let conversation = Conversation {
             outgoing,
             reader: self.reader,
             requests: self.requests,
             spin: Spin::new(spins),
-            init,
             is_ready: preparation == Preparation::None,
-        }
+        };
+        (conversation, (init, descriptors))
     }
 
     fn check(&self, worker: &str, serialiser: &str) -> Result<(), String> {
@@ -338,17 +355,20 @@ pub(super) fn fail(outgoing: &Arc<Outgoing>, id: u32, failure: &Failure) -> Resu
     outgoing.failed(id, failure).map_err(|_| 0)
 }
 
-/// Puts the descriptors that came with hello where they belong.
-fn put_in_place(descriptors: Vec<(String, OwnedFd)>) -> Option<Page> {
+/// Puts the descriptors that came with hello where they belong; those in the
+/// arguments of `init` are left.
+fn put_in_place(descriptors: Vec<(String, OwnedFd)>) -> (Option<Page>, Vec<OwnedFd>) {
     let mut page = None;
+    let mut init = Vec::new();
     for (name, descriptor) in descriptors {
         match name.as_str() {
             "page" => page = Page::open(descriptor).ok(),
             "stdin" => drop(sys::put_stdin(descriptor)),
+            "init" => init.push(descriptor),
             _ => {}
         }
     }
-    page
+    (page, init)
 }
 
 /// One change of the environment: `+NAME=VALUE`, `-NAME`, or `*` for none left.

@@ -19,7 +19,7 @@
 //! afterwards the end of the requests is the end.
 
 use std::io;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::process::exit;
 
 use offspring_serialisers::{Format, Input, Octets, Serialiser};
@@ -55,13 +55,14 @@ impl Session {
 fn be_template(mut session: Session) -> (OwnedFd, Alone) {
     let (control, page) = (session.take("control").pop(), session.take("forks").pop());
     let descriptors = session.take("preload");
-    let conversation = session.greet(TEMPLATE, Octets::NAME, &BACKEND, Preparation::Some);
+    let (conversation, (list, _)) =
+        session.greet(TEMPLATE, Octets::NAME, &BACKEND, Preparation::Some);
     let prepared = control
         .zip(page)
         .ok_or_else(|| "the parent has not sent what a template needs".to_owned())
         .and_then(|(control, page)| Requests::new(control, page).map_err(|error| error.to_string()))
         .and_then(|requests| {
-            prepare(&requests, &conversation.init, descriptors)?;
+            prepare(&requests, &list, descriptors)?;
             Ok(requests)
         });
     match prepared {
@@ -118,11 +119,12 @@ fn preload(
 /// Sends the parent a stream of this process that it could not look into, for a
 /// child that a template forks; and that is all.
 pub(crate) fn send_back(lent: Lent) -> ! {
+    let own = |stream: BorrowedFd<'_>| stream.try_clone_to_owned();
     let send = || {
         let port = Port::from_socket(sys::take_stdin()?)?;
         match lent {
-            Lent::Stdout => port.send_all_with(b"s", &[io::stdout().as_fd()]),
-            Lent::Stderr => port.send_all_with(b"s", &[io::stderr().as_fd()]),
+            Lent::Stdout => port.send_all_with(b"s", &[own(io::stdout().as_fd())?]),
+            Lent::Stderr => port.send_all_with(b"s", &[own(io::stderr().as_fd())?]),
         }
     };
     // The parent sees that nothing came.

@@ -125,12 +125,13 @@ impl Outlet {
         let mut process = command.spawn()?;
         // What it held is the other end.
         drop(command);
-        let mut arrived = Vec::new();
-        let received = link.recv_with(&mut Vec::new(), 1, &mut arrived);
+        let mut arrival = None;
+        let received = link.recv(&mut Vec::new(), 1, &mut arrival);
         // Somebody else may have reaped it.
         let _ = process.wait();
         received?;
-        arrived.pop().ok_or_else(|| {
+        let descriptor = arrival.and_then(|mut arrival| arrival.descriptors.pop());
+        descriptor.ok_or_else(|| {
             io::Error::other("a stream could not be had from a process that was given it")
         })
     }

@@ -1,7 +1,7 @@
 //! Starting a child: the link, the process, the hello, the driver.
 
-use std::io::{self, IoSlice};
-use std::os::fd::{AsFd, OwnedFd};
+use std::io;
+use std::os::fd::OwnedFd;
 use std::os::unix::process::CommandExt;
 use std::process::{ChildStderr, Command, Stdio};
 use std::sync::Arc;
@@ -9,14 +9,15 @@ use std::time::Duration;
 
 use super::changes::{Change, Outlet, directory, environment};
 use super::connection::{Capture, Charge, Connection};
-use super::core::{Core, EventSink, Reading, Waiter};
+use super::core::{Caller, Core, EventSink, Reading};
 use super::delivery::{Courier, Delivery, EventLimits, Handlers};
 use super::driver::Driver;
 use super::helper::Helper;
 use super::life::{Expected, Life};
 use super::template::Template;
 use crate::error::Error;
-use crate::protocol::{Caller, Form, Hello, Limits, Reader, Role};
+use crate::parcel::{Parcel, Reader};
+use crate::protocol::{Form, HEADER, Hello, Limits, MOST, Role};
 use crate::spin::Spin;
 use crate::startup::{Lent, MARKER, VARIABLE, forgot_init};
 use crate::sys::{self, Link, Page, Process};
@@ -53,6 +54,10 @@ pub(super) struct Settings {
     pub(super) ring: bool,
 }
 
+/// How many descriptors may go along with hello beside those of `init`: the page,
+/// three streams and a directory.
+const OTHERS: usize = 5;
+
 /// A descriptor that goes along with hello, and what it is for.
 pub(super) type Along = (&'static str, OwnedFd);
 
@@ -63,7 +68,7 @@ pub(super) struct Plan {
     name: &'static str,
     origin: String,
     serialiser: &'static str,
-    init: Result<Vec<u8>, Error>,
+    init: Result<Parcel, Error>,
     pub(super) changes: Vec<Change>,
     /// The changes of the environment that the child is to make itself.
     environment: Vec<u8>,
@@ -95,7 +100,7 @@ impl Plan {
         name: &'static str,
         origin: String,
         serialiser: &'static str,
-        init: Result<Vec<u8>, Error>,
+        init: Result<Parcel, Error>,
     ) -> Self {
         Self {
             launch: Launch::Own,
@@ -135,7 +140,7 @@ impl Plan {
         sink: EventSink,
         handlers: Handlers,
     ) -> Result<Arc<Driver<Connection>>, Error> {
-        let init = std::mem::replace(&mut self.init, Ok(Vec::new()))?;
+        let init = std::mem::replace(&mut self.init, Ok(Parcel::default()))?;
         if forgot_init() {
             return Err(Error::start(
                 "this process is itself a child, but did not go to work: call `offspring::init()` first in `main`",
@@ -148,13 +153,28 @@ impl Plan {
             ));
         }
         let socket = own || matches!(self.launch, Launch::Program(_));
+        let both_ways = socket || matches!(self.launch, Launch::Socket(_));
+        let is_ours = socket && !self.settings.plain;
+        let carries = !self.settings.plain && self.may_carry();
+        self.check_descriptors(&init, carries)?;
         let mut started = self.launch()?;
-        let page = self.go_along(socket);
-        let hello = (!self.settings.plain).then(|| self.hello(init, socket));
-        let mut caller = Caller::new(hello.as_ref(), self.settings.limits);
-        if socket {
-            send_hello(&started.link, &mut caller, &self.along);
-        }
+        let carries = carries && started.link.carries_descriptors();
+        let page = self.go_along(is_ours);
+        let along = self.along.drain(..);
+        let along = along.chain(init.descriptors.into_iter().map(|own| ("init", own)));
+        let (names, descriptors): (Vec<_>, Vec<_>) = along.unzip();
+        let hello = (!self.settings.plain).then(|| {
+            let octets = init.frame.get(HEADER..).unwrap_or_default();
+            let mut hello = self.hello(octets, &names.join(","));
+            if both_ways {
+                hello = hello.with("link", "socket");
+            }
+            if carries {
+                hello = hello.with("carries", "descriptors");
+            }
+            hello
+        });
+        let caller = Caller::new(hello.as_ref(), descriptors, self.settings.limits);
         started.be_born(self.settings.hello_timeout)?;
         let pid = started.process.as_ref().map(Process::pid);
         let expected = Expected {
@@ -183,7 +203,7 @@ impl Plan {
             life,
             delivery,
         );
-        let driver = connect(started, core, handlers)
+        let driver = connect(started, carries, core, handlers)
             .map_err(|error| Error::start(format!("no helper for the child: {error}")))?;
         driver.change(|_| ());
         Ok(driver)
@@ -278,30 +298,55 @@ impl Plan {
     }
 
     /// Gathers the descriptors that go along with hello. Gives the page.
-    fn go_along(&mut self, socket: bool) -> Option<Page> {
-        if !socket {
+    fn go_along(&mut self, is_ours: bool) -> Option<Page> {
+        if !is_ours {
             return None;
         }
         let stdin = self.settings.stdin.take();
         self.along.extend(stdin.map(|fd| ("stdin", fd)));
-        let wanted = self.settings.ring && !self.settings.plain;
-        let (page, fd) = Page::create().ok().filter(|_| wanted).unzip();
+        let (page, fd) = if self.settings.ring {
+            Page::create().ok().unzip()
+        } else {
+            (None, None)
+        };
         self.along.extend(fd.map(|fd| ("page", fd)));
         page
     }
 
-    fn hello(&self, init: Vec<u8>, socket: bool) -> Hello {
-        let descriptors: Vec<_> = self.along.iter().map(|(name, _)| *name).collect();
+    /// Descriptors may go along: it is for no command's stdin and stdout, which
+    /// may lead anywhere.
+    fn may_carry(&self) -> bool {
+        match &self.launch {
+            Launch::Own | Launch::Program(_) | Launch::Socket(_) | Launch::Template(_) => true,
+            Launch::Command(_) | Launch::Pair(..) => false,
+        }
+    }
+
+    fn check_descriptors(&self, init: &Parcel, carries: bool) -> Result<(), Error> {
+        let count = init.descriptors.len();
+        if count > 0 && !carries {
+            return Err(Error::start(
+                "the arguments of `init` hold descriptors, which cannot travel over the stdin and stdout of a command, nor in the plain form",
+            ));
+        }
+        // Others may go along.
+        if count > MOST - OTHERS {
+            return Err(Error::start(format!(
+                "the arguments of `init` hold {count} descriptors, the most is {}: send the others with calls",
+                MOST - OTHERS
+            )));
+        }
+        Ok(())
+    }
+
+    fn hello(&self, init: &[u8], descriptors: &str) -> Hello {
         let mut hello = Hello::new(Role::Parent)
             .with("worker", self.name)
             .with("serialiser", self.serialiser)
             .with("origin", self.origin.as_str())
             .with("max-message", self.settings.limits.frame.to_string())
-            .with("descriptors", descriptors.join(","))
+            .with("descriptors", descriptors)
             .with("init", init);
-        if socket {
-            hello = hello.with("link", "socket");
-        }
         if !self.environment.is_empty() {
             hello = hello.with("environment", self.environment.as_slice());
         }
@@ -335,22 +380,9 @@ fn linked(link: io::Result<Link>) -> Result<Started, Error> {
     })
 }
 
-/// Sends the first octets with the descriptors that go along. What does not fit
-/// is left for the driver; and how a child ended that is gone already, comes
-/// from elsewhere.
-fn send_hello(link: &Link, caller: &mut Caller<Waiter>, along: &[Along]) {
-    let descriptors: Vec<_> = along.iter().map(|(_, fd)| fd.as_fd()).collect();
-    let mut outbox = caller.take_outbox();
-    let mut slices = [IoSlice::new(&[])];
-    let count = outbox.slices(&mut slices);
-    let sent = link.try_send_with(&slices[..count], &descriptors);
-    let sent = sent.ok().flatten().unwrap_or(0);
-    outbox.consume(sent);
-    caller.wrote(sent, outbox);
-}
-
 fn connect(
     started: Started,
+    carries: bool,
     core: Core,
     handlers: Handlers,
 ) -> io::Result<Arc<Driver<Connection>>> {
@@ -361,8 +393,14 @@ fn connect(
         ..
     } = started;
     let charge = Helper::attach(|helper, key| {
-        let connection =
-            Connection::new(helper, key, link, process, capture, Courier::new(handlers))?;
+        let connection = Connection::new(
+            helper,
+            key,
+            (link, carries),
+            process,
+            capture,
+            Courier::new(handlers),
+        )?;
         let driver = Driver::new(core, connection);
         driver.wire.set_driver(&driver);
         Ok(Arc::new(Charge(driver)))

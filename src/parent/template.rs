@@ -24,7 +24,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use offspring_serialisers::{Format, Octets, Output, Serialiser};
+use offspring_serialisers::{Format, Octets, Serialiser};
 
 use super::builder::Builder;
 use super::changes::Change;
@@ -36,8 +36,9 @@ use super::life::Ending;
 use super::rpc::{Ready, readiness};
 use super::start::{Launch, Plan};
 use crate::error::Error;
+use crate::parcel::Parcel;
 use crate::preload::Preloading;
-use crate::protocol::TEMPLATE;
+use crate::protocol::{HEADER, MOST, TEMPLATE};
 use crate::sys::{self, Answer, Control, Page, Process};
 
 /// How often a start asks, if templates die under it.
@@ -217,11 +218,15 @@ impl Recipe {
         plan.changes = self.changes.clone();
         plan.settings.ring = false;
         plan.along = vec![("control", theirs), ("forks", page_fd)];
-        for preload in &self.preloads {
+        for preload in self.preloads.iter().flat_map(|one| &one.arguments) {
             for descriptor in &preload.descriptors {
                 let copy = descriptor.try_clone().map_err(describe)?;
                 plan.along.push(("preload", copy));
             }
+        }
+        if plan.along.len() > MOST {
+            let text = format!("it is to preload more than {MOST} descriptors, with its own");
+            return Err(Error::start(text));
         }
         let handlers = Handlers {
             on_event: Box::new(|_| Ok(())),
@@ -241,18 +246,19 @@ impl Recipe {
     }
 
     /// What is to be preloaded, for the template's `init`.
-    fn list(&self) -> Result<Vec<u8>, Error> {
+    fn list(&self) -> Result<Parcel, Error> {
         let mut list: Vec<Vec<u8>> = Vec::new();
         for preload in &self.preloads {
             list.push(preload.name.into());
             list.push(preload.origin.clone().into());
-            list.push(preload.descriptors.len().to_string().into());
-            list.push(preload.arguments.clone()?);
+            let arguments = preload.arguments.as_ref().map_err(Error::clone)?;
+            list.push(arguments.descriptors.len().to_string().into());
+            list.push(arguments.frame.get(HEADER..).unwrap_or_default().to_vec());
         }
-        let mut octets = Vec::new();
-        <Octets as Serialiser<Vec<Vec<u8>>, _>>::encode(&list, &mut Output::new(&mut octets))
+        let mut parcel = Parcel::new();
+        <Octets as Serialiser<Vec<Vec<u8>>, _>>::encode(&list, &mut parcel.output(false))
             .map_err(|error| Error::encode(&error))?;
-        Ok(octets)
+        Ok(parcel)
     }
 }
 

@@ -22,6 +22,7 @@ use nix::sys::socket::{
 use nix::sys::time::TimeVal;
 use nix::unistd::getpid;
 use std::io::{self, IoSlice};
+use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::time::Instant;
 
@@ -175,20 +176,19 @@ impl Requests {
 
     /// The link of the next child; `None` when the parent is done, or gone.
     fn next(&self) -> io::Result<Option<OwnedFd>> {
-        let (mut octets, mut arrived) = (Vec::new(), Vec::new());
-        let control = &mut [0; words(1)];
+        let (mut octets, mut arrival) = (Vec::new(), None);
+        let control = &mut [MaybeUninit::uninit(); words(1)];
         let flags = MsgFlags::empty();
-        match recv_with(
-            self.socket.as_fd(),
-            &mut octets,
-            1,
-            &mut arrived,
-            (control, flags),
-        ) {
+        let socket = self.socket.as_fd();
+        match recv_with(socket, &mut octets, 1, &mut arrival, (control, flags)) {
             Ok(0) => Ok(None),
-            Ok(_) => Ok(arrived.pop()),
-            Err(error) if error.kind() == io::ErrorKind::ConnectionReset => Ok(None),
-            Err(error) => Err(error),
+            Ok(_) => {
+                let link = arrival.and_then(|mut arrival| arrival.descriptors.pop());
+                let lost = || io::Error::other("it has too many open files");
+                link.map(Some).ok_or_else(lost)
+            }
+            Err(Errno::ECONNRESET) => Ok(None),
+            Err(errno) => Err(errno.into()),
         }
     }
 }

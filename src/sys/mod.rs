@@ -29,6 +29,7 @@ mod streams;
 mod tests;
 
 pub(crate) use control::{Answer, Control, Requests};
+pub(crate) use descriptors::Arrival;
 pub(crate) use fork::Alone;
 pub(crate) use link::{Link, set_nonblocking};
 #[cfg(test)]
@@ -43,8 +44,8 @@ pub(crate) use registry::{preloads, registrations};
 pub(crate) use sigpipe::ignore_sigpipe;
 pub(crate) use spawn::{adopt, own_program, spawn};
 pub(crate) use streams::{
-    cpus, enter, exit_now, flush_streams, open_directory, parent_id, put_stderr, put_stdin,
-    put_stdout, set_thread_name, take_stdin, take_stdout,
+    cpus, enter, exit_now, flush_streams, is_stdout, open_directory, parent_id, put_stderr,
+    put_stdin, put_stdout, set_thread_name, take_stdin, take_stdout,
 };
 
 use nix::errno::Errno;
@@ -58,6 +59,11 @@ fn retry<T>(mut call: impl FnMut() -> nix::Result<T>) -> nix::Result<T> {
             result => return result,
         }
     }
+}
+
+/// Descriptors were not sent because too many are on their way that nobody has received.
+pub(crate) fn is_too_many_in_flight(error: &io::Error) -> bool {
+    error.raw_os_error() == Some(libc::ETOOMANYREFS)
 }
 
 /// Tells a call that would have blocked from one that failed.

@@ -2,7 +2,7 @@
 
 use nix::fcntl::{OFlag, open};
 use nix::sys::prctl;
-use nix::sys::stat::Mode;
+use nix::sys::stat::{Mode, fstat};
 use nix::unistd::{dup2_stderr, dup2_stdin, dup2_stdout, fchdir};
 use std::ffi::CString;
 use std::fs::File;
@@ -26,6 +26,13 @@ pub(crate) fn take_stdout() -> io::Result<OwnedFd> {
     let taken = io::stdout().as_fd().try_clone_to_owned()?;
     dup2_stdout(io::stderr())?;
     Ok(taken)
+}
+
+/// Whether descriptor 1 is open to the same file, if it is open at all.
+pub(crate) fn is_stdout(fd: &OwnedFd) -> io::Result<bool> {
+    let own = fstat(fd)?;
+    Ok(fstat(io::stdout())
+        .is_ok_and(|other| (own.st_dev, own.st_ino) == (other.st_dev, other.st_ino)))
 }
 
 /// Makes a descriptor the standard input.

@@ -10,6 +10,7 @@ mod common;
 #[cfg(feature = "concurrent")]
 mod concurrent;
 mod death;
+mod descriptors;
 mod late;
 mod leaks;
 mod limits;
