@@ -119,6 +119,13 @@ fn own_serialiser_calls_with_each() {
     assert_output(&output, 0, stdout, b"");
 }
 
+#[test]
+fn template_counts_once() {
+    let output = example("template").output().unwrap();
+    let stdout = b"wood: 2\nchuck: 2\nwould: 1\ncoal: 0\n";
+    assert_output(&output, 0, stdout, b"");
+}
+
 #[cfg(feature = "concurrent")]
 mod concurrent {
     use super::*;
