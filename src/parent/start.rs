@@ -54,10 +54,6 @@ pub(super) struct Settings {
     pub(super) ring: bool,
 }
 
-/// How many descriptors may go along with hello beside those of `init`: the page,
-/// three streams and a directory.
-const OTHERS: usize = 5;
-
 /// A descriptor that goes along with hello, and what it is for.
 pub(super) type Along = (&'static str, OwnedFd);
 
@@ -329,11 +325,15 @@ impl Plan {
                 "the arguments of `init` hold descriptors, which cannot travel over the stdin and stdout of a command, nor in the plain form",
             ));
         }
-        // Others may go along.
-        if count > MOST - OTHERS {
+        // The page and stdin may go along; to a fork the other streams and the directory, too.
+        let others = match self.launch {
+            Launch::Template(_) => 5,
+            _ => 2,
+        };
+        let most = MOST - others;
+        if count > most {
             return Err(Error::start(format!(
-                "the arguments of `init` hold {count} descriptors, the most is {}: send the others with calls",
-                MOST - OTHERS
+                "the arguments of `init` hold {count} descriptors, the most is {most}: send the others with calls"
             )));
         }
         Ok(())
