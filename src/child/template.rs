@@ -21,9 +21,11 @@
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::process::exit;
+use std::sync::Arc;
 
 use offspring_serialisers::{Format, Input, Octets, Serialiser};
 
+use super::outgoing::Outgoing;
 use super::session::{Backend, FAILED, Preparation, Session};
 use crate::protocol::{Failure, FailureCode, TEMPLATE};
 use crate::startup::Lent;
@@ -70,7 +72,12 @@ fn be_template(mut session: Session) -> (OwnedFd, Alone) {
             if conversation.ready().is_err() {
                 exit(0);
             }
-            // In the child the template's link is closed by leaving.
+            // All that is left is the link, which says that this process is
+            // there. What a child would have to free, it would have to copy.
+            let _link = Arc::into_inner(conversation.outgoing).map(Outgoing::into_port);
+            drop(conversation.reader);
+            drop(conversation.requests);
+            drop(list);
             requests.serve()
         }
         Err(text) => {

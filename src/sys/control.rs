@@ -152,8 +152,10 @@ impl Requests {
 
     /// Forks whenever the parent wants a child. Returns in each child, with its link; ends the process with the parent.
     pub(crate) fn serve(self) -> (OwnedFd, Alone) {
+        let mut octets = Vec::new();
         loop {
-            let answer = match self.next() {
+            octets.clear();
+            let answer = match self.next(&mut octets) {
                 Ok(None) => super::exit_now(0),
                 Ok(Some(link)) => match self.forker.fork(self.page.forked()) {
                     Ok(Some(alone)) => {
@@ -166,21 +168,27 @@ impl Requests {
                 },
                 Err(error) => Err(format!("a descriptor has not arrived: {error}")),
             };
-            let answer = answer.map_or_else(|why| format!("-{why}"), |()| "+".to_owned());
-            let parts = [IoSlice::new(answer.as_bytes())];
-            if send(self.socket.as_fd(), &parts, &[], MsgFlags::empty()).is_err() {
+            let sent = match answer {
+                Ok(()) => self.answer(&[IoSlice::new(b"+")]),
+                Err(why) => self.answer(&[IoSlice::new(b"-"), IoSlice::new(why.as_bytes())]),
+            };
+            if sent.is_err() {
                 super::exit_now(0);
             }
         }
     }
 
+    fn answer(&self, parts: &[IoSlice<'_>]) -> nix::Result<usize> {
+        send(self.socket.as_fd(), parts, &[], MsgFlags::empty())
+    }
+
     /// The link of the next child; `None` when the parent is done, or gone.
-    fn next(&self) -> io::Result<Option<OwnedFd>> {
-        let (mut octets, mut arrival) = (Vec::new(), None);
+    fn next(&self, octets: &mut Vec<u8>) -> io::Result<Option<OwnedFd>> {
+        let mut arrival = None;
         let control = &mut [MaybeUninit::uninit(); words(1)];
         let flags = MsgFlags::empty();
         let socket = self.socket.as_fd();
-        match recv_with(socket, &mut octets, 1, &mut arrival, (control, flags)) {
+        match recv_with(socket, octets, 1, &mut arrival, (control, flags)) {
             Ok(0) => Ok(None),
             Ok(_) => {
                 let link = arrival.and_then(|mut arrival| arrival.descriptors.pop());

@@ -508,6 +508,9 @@ fn children_have_nothing_of_each_other() {
                         .values()
                         .filter(|target| target.starts_with("socket:"));
                     assert_eq!(links.count(), usual.count(), "{list:?}");
+                    // Of the memory that is shared, only its own page.
+                    let maps = fs::read_to_string(format!("/proc/{}/maps", rpc.pid().unwrap()));
+                    assert_eq!(maps.unwrap().matches("memfd:offspring").count(), 1);
                     rpc.join().wait().unwrap();
                 }
             });
