@@ -429,8 +429,8 @@ fn signalled(number: i32) -> ExitStatus {
     }
 }
 
-// What libc knows of the one thread: its id, by which it signals itself and
-// tells a mutex's owner.
+// What libc knows of the first thread: its id, by which others signal it, and
+// which tells a mutex's owner.
 worker!(HEALTH: fn() -> String = || {
     static RAISED: AtomicBool = AtomicBool::new(false);
     extern "C" fn note(_: i32) {
@@ -439,7 +439,9 @@ worker!(HEALTH: fn() -> String = || {
     // SAFETY: the handler only stores. The mutex lives on this stack until it was unlocked as often as it was locked.
     let recursive = unsafe {
         signal(Signal::SIGUSR1, SigHandler::Handler(note)).unwrap();
-        assert_eq!(libc::pthread_kill(libc::pthread_self(), libc::SIGUSR1), 0);
+        let main = libc::pthread_self();
+        let told = thread::spawn(move || libc::pthread_kill(main, libc::SIGUSR1));
+        assert_eq!(told.join().unwrap(), 0);
         let mut attributes = std::mem::zeroed();
         libc::pthread_mutexattr_init(&raw mut attributes);
         libc::pthread_mutexattr_settype(&raw mut attributes, libc::PTHREAD_MUTEX_RECURSIVE);
