@@ -56,7 +56,7 @@ impl<T: DeserializeOwned, Sent: Serialize + ?Sized> Serialiser<T, Sent> for Cbor
     fn decode(input: &mut Input<'_>) -> Result<T, Error> {
         let octets = input.octets();
         let descriptors = input.take_descriptors();
-        // A first reading that fails would close those that it has taken.
+        // The first reading knows of none: if it failed, it would have closed what it took.
         if descriptors.count() > 0 || scan::has_shared_values(octets) {
             return tree::read(octets, descriptors);
         }

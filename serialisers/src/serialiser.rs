@@ -51,6 +51,9 @@ pub trait Format: 'static {
 /// # Ok::<(), Error>(())
 /// ```
 ///
+/// A descriptor in a value is an error in this format. To carry some it would write with
+/// `Descriptors::serialise`, and read with `Input::deserialise`.
+///
 /// # A format of your own, without serde
 ///
 /// Everything that can be printed and parsed again travels as its text. `Plain` is there to say

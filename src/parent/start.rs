@@ -11,6 +11,7 @@ use super::changes::{Change, Outlet, directory, environment};
 use super::connection::{Capture, Charge, Connection};
 use super::core::{Caller, Core, EventSink, Reading};
 use super::delivery::{Courier, Delivery, EventLimits, Handlers};
+use super::demands::Demands;
 use super::driver::Driver;
 use super::helper::Helper;
 use super::life::{Expected, Life};
@@ -52,6 +53,7 @@ pub(super) struct Settings {
     pub(super) capture: Option<usize>,
     /// Memory is shared with the child: what it has finished, and started.
     pub(super) ring: bool,
+    pub(super) demands: Demands,
 }
 
 /// A descriptor that goes along with hello, and what it is for.
@@ -117,6 +119,7 @@ impl Plan {
                 stdin: None,
                 capture: None,
                 ring: true,
+                demands: Demands::default(),
             },
             name,
             origin,
@@ -148,11 +151,14 @@ impl Plan {
                 "the plain form cannot say which worker of this program is meant: name a `program` or a `command`",
             ));
         }
+        self.settings
+            .demands
+            .fit(&self.launch, self.settings.plain)?;
         let socket = own || matches!(self.launch, Launch::Program(_));
         let both_ways = socket || matches!(self.launch, Launch::Socket(_));
         let is_ours = socket && !self.settings.plain;
         let carries = !self.settings.plain && self.may_carry();
-        self.check_descriptors(&init, carries)?;
+        self.check_descriptors(&init, carries, is_ours)?;
         let mut started = self.launch()?;
         let carries = carries && started.link.carries_descriptors();
         let page = self.go_along(is_ours);
@@ -176,6 +182,7 @@ impl Plan {
         let expected = Expected {
             worker: self.name.into(),
             serialiser: self.serialiser,
+            demands: self.settings.demands,
         };
         let life = Life::new(
             expected,
@@ -247,7 +254,10 @@ impl Plan {
         if self.settings.capture.is_some() {
             command.stderr(Stdio::piped());
         }
-        let (process, stderr) = sys::spawn(&mut command).map_err(describe)?;
+        let demands = self.settings.demands;
+        demands.prepare(&mut command);
+        let limit = |pid| demands.impose(pid, self.settings.plain);
+        let (process, stderr) = sys::spawn(&mut command, limit).map_err(describe)?;
         let capture = self.capture(stderr).map_err(describe)?;
         Ok(Started {
             link,
@@ -318,11 +328,16 @@ impl Plan {
         }
     }
 
-    fn check_descriptors(&self, init: &Parcel, carries: bool) -> Result<(), Error> {
+    fn check_descriptors(&self, init: &Parcel, carries: bool, is_ours: bool) -> Result<(), Error> {
         let count = init.descriptors.len();
         if count > 0 && !carries {
             return Err(Error::start(
                 "the arguments of `init` hold descriptors, which cannot travel over the stdin and stdout of a command, nor in the plain form",
+            ));
+        }
+        if self.settings.stdin.is_some() && !is_ours {
+            return Err(Error::start(
+                "the worker's stdin is the link here, and no other can be passed over it",
             ));
         }
         // The page and stdin may go along; to a fork the other streams and the directory, too.
@@ -356,7 +371,7 @@ impl Plan {
         if self.settings.exit_with_parent {
             hello = hello.with("parent-death", "exit");
         }
-        hello
+        self.settings.demands.tell(hello)
     }
 }
 

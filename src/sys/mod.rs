@@ -14,6 +14,7 @@ mod carrier;
 mod control;
 mod descriptors;
 mod fork;
+mod limits;
 mod link;
 mod octets;
 mod page;
@@ -31,6 +32,7 @@ mod tests;
 pub(crate) use control::{Answer, Control, Requests};
 pub(crate) use descriptors::Arrival;
 pub(crate) use fork::Alone;
+pub(crate) use limits::{Resource, be_nicer, exit_group_now, lead_group, lead_session, set_limit};
 pub(crate) use link::{Link, set_nonblocking};
 #[cfg(test)]
 pub(crate) use octets::MAX_DESCRIPTORS;

@@ -14,7 +14,7 @@ use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use nix::sys::signal::{SigHandler, Signal, kill, signal};
 use nix::unistd::Pid;
 use offspring::{
-    Descriptor, Error, ExitStatus, Started, Template, TemplateBuilder, preload, worker,
+    Descriptor, Error, ExitStatus, Limits, Started, Template, TemplateBuilder, preload, worker,
 };
 
 use crate::common::*;
@@ -317,6 +317,41 @@ fn all_that_can_be_set() {
     assert!(rpc.call(Job::Env("BOTH".into())).wait().unwrap().is_err());
     let only = rpc.call(Job::Env("ONLY".into())).wait().unwrap();
     assert_eq!(only, Ok("x".into()));
+}
+
+#[test]
+fn limits_and_groups() {
+    let _guard = guard();
+    let template = template();
+    let limits = Limits::new().open_files(77);
+    let own = TEXT
+        .template(&template)
+        .limits(limits)
+        .own_group()
+        .spawn()
+        .unwrap();
+    let session = TEXT.template(&template).own_session().spawn().unwrap();
+    let usual = TEXT.template(&template).spawn().unwrap();
+    let group = |rpc: &offspring::Rpc<_, _>| {
+        rpc.ready().wait().unwrap();
+        let pid = rpc.pid().unwrap() as i32;
+        // SAFETY: the calls take a number.
+        let (group, session) = unsafe { (libc::getpgid(pid), libc::getsid(pid)) };
+        (group == pid, session == pid)
+    };
+    assert_eq!(
+        (group(&own), group(&session), group(&usual)),
+        ((true, false), (true, true), (false, false))
+    );
+    let limits = |rpc: &offspring::Rpc<_, _>| {
+        fs::read_to_string(format!("/proc/{}/limits", rpc.pid().unwrap())).unwrap()
+    };
+    assert!(
+        limits(&own)
+            .lines()
+            .any(|line| line.starts_with("Max open files") && line.contains(" 77 "))
+    );
+    assert_eq!(limits(&usual), limits(&session));
 }
 
 #[test]

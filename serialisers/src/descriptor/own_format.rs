@@ -9,20 +9,40 @@ use serde::ser::{Serialize, Serializer};
 impl Descriptors<'_> {
     /// Writes a value through a serialiser of serde's, with the descriptors in it.
     ///
-    /// For a [`Serialiser`](crate::Serialiser) of your own; its documentation has an example.
-    /// `()` is written as an empty list, as the arguments of a call without any are one.
+    /// For a [`Serialiser`](crate::Serialiser) of your own. `()` is written as an empty list, as
+    /// the arguments of a call without any are one.
     ///
     /// ```
-    /// use offspring_serialisers::{Descriptor, Output};
+    /// use offspring_serialisers::{Descriptor, Error, Format, Input, Output, Serialiser};
+    /// use serde::{Serialize, de::DeserializeOwned};
     /// use std::fs::File;
     ///
-    /// let value = ("null", Descriptor::new(File::open("/dev/null")?));
-    /// let (mut octets, mut files) = (Vec::new(), Vec::new());
-    /// let mut output = Output::with_descriptors(&mut octets, &mut files);
-    /// let (octets, descriptors) = output.split();
-    /// descriptors.serialise(&value, &mut serde_json::Serializer::new(&mut *octets))?;
-    /// assert_eq!(octets, br#"["null",0]"#);
-    /// assert_eq!(files.len(), 1);
+    /// struct PrettyJson;
+    ///
+    /// impl Format for PrettyJson {
+    ///     const NAME: &'static str = "pretty-json";
+    /// }
+    ///
+    /// impl<T: DeserializeOwned, Sent: Serialize + ?Sized> Serialiser<T, Sent> for PrettyJson {
+    ///     fn encode(value: &Sent, output: &mut Output<'_>) -> Result<(), Error> {
+    ///         let (octets, descriptors) = output.split();
+    ///         let mut serializer = serde_json::Serializer::pretty(octets);
+    ///         descriptors.serialise(value, &mut serializer).map_err(Error::other)
+    ///     }
+    ///     fn decode(input: &mut Input<'_>) -> Result<T, Error> {
+    ///         let mut deserializer = serde_json::Deserializer::from_slice(input.octets());
+    ///         let value = input.deserialise(&mut deserializer).map_err(Error::other)?;
+    ///         deserializer.end().map_err(Error::other)?;
+    ///         Ok(value)
+    ///     }
+    /// }
+    ///
+    /// let value = (7, Descriptor::new(File::open("/dev/null")?));
+    /// let (mut octets, mut descriptors) = (Vec::new(), Vec::new());
+    /// let mut output = Output::with_descriptors(&mut octets, &mut descriptors);
+    /// <PrettyJson as Serialiser<(u32, Descriptor<File>)>>::encode(&value, &mut output)?;
+    /// assert_eq!(octets, b"[\n  7,\n  0\n]");
+    /// assert_eq!(descriptors.len(), 1);
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     ///
@@ -46,9 +66,9 @@ impl Input<'_> {
     /// Reads a value through a deserialiser of serde's, with the descriptors in it; those not in
     /// it are closed. Whether octets are left over is for the caller to see.
     ///
-    /// For a [`Serialiser`](crate::Serialiser) of your own; its documentation has an example. As
-    /// in all formats of this crate a value may be nested 256 levels deep, and a list that is
-    /// read as a tuple must be as long.
+    /// For a [`Serialiser`](crate::Serialiser) of your own, such as that of
+    /// [`Descriptors::serialise`]. As in all formats of this crate a value may be nested 256
+    /// levels deep, and a list that is read as a tuple must be as long.
     ///
     /// ```
     /// use offspring_serialisers::{Descriptor, Input};

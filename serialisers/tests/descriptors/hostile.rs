@@ -70,7 +70,7 @@ fn octets_of_all_kinds() {
 #[test]
 fn threads_do_not_mix_up_theirs() {
     let _guard = guard();
-    static STOP: AtomicBool = AtomicBool::new(false);
+    let stop = AtomicBool::new(false);
     let round = |name: &'static str| {
         for i in 0..500 {
             let text = format!("{name}{i}");
@@ -84,7 +84,7 @@ fn threads_do_not_mix_up_theirs() {
     };
     let guess = || {
         let mut number = 0u64;
-        while !STOP.load(Ordering::Relaxed) {
+        while !stop.load(Ordering::Relaxed) {
             let octets = number.to_string();
             assert!(serde_json::from_str::<Descriptor>(&octets).is_err());
             number = number.wrapping_mul(6364136223846793005).wrapping_add(1);
@@ -93,11 +93,53 @@ fn threads_do_not_mix_up_theirs() {
     std::thread::scope(|scope| {
         scope.spawn(guess);
         let rounds = ["a", "b"].map(|name| scope.spawn(move || round(name)));
-        for round in rounds {
-            round.join().unwrap();
-        }
-        STOP.store(true, Ordering::Relaxed);
+        let outcomes = rounds.map(|round| round.join());
+        stop.store(true, Ordering::Relaxed);
+        outcomes.into_iter().for_each(Result::unwrap);
     });
+}
+
+/// Asks for a descriptor, and does not take it.
+#[derive(Debug)]
+struct Thief(u64);
+
+impl<'de> Deserialize<'de> for Thief {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Visitor;
+        impl<'de> serde::de::Visitor<'de> for Visitor {
+            type Value = Thief;
+
+            fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                f.write_str("a token")
+            }
+
+            fn visit_newtype_struct<D: serde::Deserializer<'de>>(
+                self,
+                token: D,
+            ) -> Result<Thief, D::Error> {
+                let token = u64::deserialize(token)?;
+                assert_ne!(token % 2, 1, "as it should");
+                Ok(Thief(token))
+            }
+        }
+        deserializer.deserialize_newtype_struct("offspring::Descriptor", Visitor)
+    }
+}
+
+#[test]
+fn what_is_handed_over_and_not_taken_is_closed() {
+    let _guard = guard();
+    let (mut panicked, mut stolen) = (0, 0);
+    while panicked < 3 || stolen < 3 {
+        match std::panic::catch_unwind(|| attempt::<Json, Thief>(b"0", 1)) {
+            Err(_) => panicked += 1,
+            Ok(thief) => {
+                let token = thief.unwrap().0.to_string();
+                serde_json::from_str::<Descriptor>(&token).unwrap_err();
+                stolen += 1;
+            }
+        }
+    }
 }
 
 /// In a process of its own, since all of it would suffer.
