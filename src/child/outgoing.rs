@@ -182,6 +182,11 @@ impl Outgoing {
         }
     }
 
+    /// What is left when nothing will be sent any more.
+    pub(crate) fn into_port(self) -> Port {
+        self.port
+    }
+
     pub(crate) fn form(&self) -> Form {
         self.form
     }

@@ -29,6 +29,7 @@ mod signals;
 mod site;
 mod ssh;
 mod start;
+mod template;
 mod terminal;
 mod threads;
 mod work;
