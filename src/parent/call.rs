@@ -9,12 +9,9 @@ use std::time::{Duration, Instant};
 use super::connection::Connection;
 use super::core::Core;
 use super::driver::{Driver, Want};
-use super::events::{CallEvents, DecodeEvent};
+use super::events::{CallEvents, unpack};
 use crate::error::Error;
-use crate::protocol::Payload;
-
-/// How octets become a result.
-pub(crate) type Decode<R> = fn(&[u8]) -> Result<R, Error>;
+use crate::parcel::{Decode, Payload};
 
 /// One call: its result is to come.
 ///
@@ -39,7 +36,7 @@ pub(crate) type Decode<R> = fn(&[u8]) -> Result<R, Error>;
 pub struct Call<R, E = crate::NoEvents> {
     state: State,
     decode: Decode<R>,
-    decode_event: DecodeEvent<E>,
+    decode_event: Decode<E>,
 }
 
 pub(super) enum State {
@@ -103,7 +100,7 @@ impl<R, E> Call<R, E> {
         driver: &Arc<Driver<Connection>>,
         id: u32,
         decode: Decode<R>,
-        decode_event: DecodeEvent<E>,
+        decode_event: Decode<E>,
     ) -> Self {
         let open = Open {
             driver: Arc::clone(driver),
@@ -117,7 +114,7 @@ impl<R, E> Call<R, E> {
         }
     }
 
-    pub(crate) fn failed(error: Error, decode: Decode<R>, decode_event: DecodeEvent<E>) -> Self {
+    pub(crate) fn failed(error: Error, decode: Decode<R>, decode_event: Decode<E>) -> Self {
         Self {
             state: State::Failed(error),
             decode,
@@ -228,7 +225,7 @@ impl<R, E> Call<R, E> {
             return Err(Error::timed_out());
         };
         self.state = State::Over;
-        finish(outcome, self.decode)
+        unpack(outcome?, self.decode)
     }
 
     /// Limits the call: if it is not done after `time` it fails with an error
@@ -375,7 +372,9 @@ impl<R, E> Call<R, E> {
         let decode = self.decode;
         match std::mem::replace(&mut self.state, State::Over) {
             State::Open(Open { driver, id, .. }) => {
-                let callback = Box::new(move |outcome| callback(finish(outcome, decode)));
+                let callback = Box::new(move |outcome: Result<Payload, Error>| {
+                    callback(outcome.and_then(|payload| unpack(payload, decode)))
+                });
                 driver.change(|core| core.then_call(id, callback));
             }
             State::Failed(error) => callback(Err(error)),
@@ -433,7 +432,7 @@ impl<R, E> Future for Call<R, E> {
         let polled = driver.poll(Want::Call(*id), context, |core| collect(core, *id));
         polled.map(|outcome| {
             self.state = State::Over;
-            finish(outcome, self.decode)
+            unpack(outcome?, self.decode)
         })
     }
 }
@@ -444,12 +443,4 @@ impl<R, E> Drop for Call<R, E> {
             open.driver.change(|core| core.cancel(open.id));
         }
     }
-}
-
-/// Turns the outcome into the result. A decoder that panics is an error.
-fn finish<R>(outcome: Result<Payload, Error>, decode: Decode<R>) -> Result<R, Error> {
-    let payload = outcome?;
-    let decoded = crate::shielded(|| decode(&payload));
-    payload.recycle();
-    decoded.unwrap_or_else(|panic| Err(Error::decode_panicked(panic)))
 }

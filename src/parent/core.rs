@@ -18,6 +18,7 @@
 mod calls;
 mod deadlines;
 
+use std::os::fd::OwnedFd;
 use std::thread::ThreadId;
 use std::time::{Duration, Instant};
 
@@ -28,7 +29,8 @@ use super::life::{Ending, Life};
 use super::roles::{Needs, Orders, Roles, Ticket};
 use super::waiting::{Errands, Waiting, Waking};
 use crate::error::{Error, ExitStatus};
-use crate::protocol::{Caller, Failure, Hello, Notice, Outbox, Payload, Reader};
+use crate::parcel::{Outbox, Payload, Reader};
+use crate::protocol::{Failure, Hello};
 use crate::spin::Spin;
 use crate::sync::Thread;
 
@@ -39,6 +41,9 @@ pub(super) const GRACE: Duration = Duration::from_millis(250);
 const MUCH: usize = 32 << 10;
 
 pub(crate) use self::calls::Waiter;
+
+pub(crate) type Caller = crate::protocol::Caller<Waiter, OwnedFd>;
+type Notice = crate::protocol::Notice<OwnedFd>;
 
 /// Who takes events.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -60,7 +65,7 @@ pub(crate) struct Reading {
 
 /// See the module.
 pub(crate) struct Core {
-    pub(crate) caller: Caller<Waiter>,
+    pub(crate) caller: Caller,
     pub(crate) roles: Roles,
     pub(crate) life: Life,
     pub(crate) delivery: Delivery,
@@ -80,12 +85,7 @@ pub(crate) struct Core {
 }
 
 impl Core {
-    pub(crate) fn new(
-        caller: Caller<Waiter>,
-        reading: Reading,
-        life: Life,
-        delivery: Delivery,
-    ) -> Self {
+    pub(crate) fn new(caller: Caller, reading: Reading, life: Life, delivery: Delivery) -> Self {
         Self {
             caller,
             roles: Roles::new(),
@@ -158,6 +158,8 @@ impl Core {
     // --- who is woken ---
 
     pub(super) fn take_errands(&mut self) -> Errands {
+        let spent = self.caller.take_spent();
+        self.waiting.close(spent);
         self.waiting.take_errands()
     }
 

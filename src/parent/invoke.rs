@@ -1,14 +1,14 @@
 //! Making calls: the arguments become octets, and go to the driver.
 
-use offspring_serialisers::{Input, Output, SendAs, Serialiser};
+use offspring_serialisers::{Output, SendAs, Serialiser};
 
-use super::call::{Call, Decode};
+use super::call::Call;
 use super::room::{NoRoom, Room};
 use super::rpc::Rpc;
 use crate::error::Error;
+use crate::parcel::{Decode, Parcel};
 use crate::protocol::HEADER;
 use crate::signature::{Signature, Whole};
-use crate::spare;
 
 impl<F, S, E> Rpc<F, S, E> {
     fn start<R>(
@@ -19,8 +19,7 @@ impl<F, S, E> Rpc<F, S, E> {
     where
         S: Serialiser<R>,
     {
-        let decode: Decode<R> =
-            |octets| S::decode(&mut Input::new(octets)).map_err(|error| Error::decode(&error));
+        let decode: Decode<R> = <S as Serialiser<R>>::decode;
         match self.send(room, encode) {
             Ok(id) => Call::open(self.driver(), id, decode, self.decode_event),
             Err(error) => Call::failed(error, decode, self.decode_event),
@@ -32,12 +31,13 @@ impl<F, S, E> Rpc<F, S, E> {
         mut room: Option<Room<'_>>,
         encode: impl FnOnce(&mut Output<'_>) -> Result<(), offspring_serialisers::Error>,
     ) -> Result<u32, Error> {
-        with_frame(|frame| {
-            let encoded = crate::shielded(|| encode(&mut Output::new(frame)));
+        let carries = self.driver().wire.carries_descriptors();
+        with_parcel(|parcel| {
+            let encoded = crate::shielded(|| encode(&mut parcel.output(carries)));
             encoded
                 .unwrap_or_else(|panic| Err(offspring_serialisers::Error::new(panic)))
                 .map_err(|error| Error::encode(&error))?;
-            if frame.len() < HEADER {
+            if parcel.frame.len() < HEADER {
                 return Err(Error::encode(&offspring_serialisers::Error::new(
                     "the serialiser took octets away that were not its own",
                 )));
@@ -47,7 +47,7 @@ impl<F, S, E> Rpc<F, S, E> {
                 if let Some(room) = &mut room {
                     room.enter(core);
                 }
-                core.call(frame).unwrap_or_else(|error| {
+                core.call(parcel).unwrap_or_else(|error| {
                     refused = Some(error);
                     0
                 })
@@ -59,12 +59,10 @@ impl<F, S, E> Rpc<F, S, E> {
 
 /// Lends a buffer of this thread, with room for a header in front. A nested
 /// use, in a value's own serialisation, gets another one.
-fn with_frame<T>(use_it: impl FnOnce(&mut Vec<u8>) -> T) -> T {
-    let mut frame = spare::take();
-    frame.resize(HEADER, 0);
-    let value = use_it(&mut frame);
-    let used = frame.len();
-    spare::put(frame, used);
+fn with_parcel<T>(use_it: impl FnOnce(&mut Parcel) -> T) -> T {
+    let mut parcel = Parcel::new();
+    let value = use_it(&mut parcel);
+    parcel.recycle();
     value
 }
 

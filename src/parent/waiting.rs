@@ -5,11 +5,12 @@
 //! happen under the driver's lock: all such things are laid down here, and the
 //! driver takes them away and wakes, or drops, once it has let the lock go.
 
+use std::os::fd::OwnedFd;
 use std::task::Waker;
 
 use super::roles::Ticket;
 use crate::error::Error;
-use crate::protocol::Payload;
+use crate::parcel::Payload;
 use crate::sync::Thread;
 
 /// What is called with the outcome of a call.
@@ -43,12 +44,16 @@ pub(crate) struct Errands {
     /// Only dropped.
     wakings: Vec<Waking>,
     callbacks: Vec<Callback>,
+    descriptors: Vec<OwnedFd>,
 }
 
 impl Errands {
     /// Nothing is to be done.
     pub(super) fn is_empty(&self) -> bool {
-        self.wake.is_empty() && self.wakings.is_empty() && self.callbacks.is_empty()
+        self.wake.is_empty()
+            && self.wakings.is_empty()
+            && self.callbacks.is_empty()
+            && self.descriptors.is_empty()
     }
 
     /// Does it. Never under the lock. A panic of a waker, or of what is dropped,
@@ -90,6 +95,11 @@ impl Waiting {
     /// What is to be done without the lock.
     pub(super) fn take_errands(&mut self) -> Errands {
         std::mem::take(&mut self.errands)
+    }
+
+    /// These are to be closed, which may take its time.
+    pub(super) fn close(&mut self, mut descriptors: Vec<OwnedFd>) {
+        self.errands.descriptors.append(&mut descriptors);
     }
 
     /// This thread goes to sleep.

@@ -14,7 +14,7 @@ pub(crate) enum Known {
     Nothing,
 }
 
-impl<W> Caller<W> {
+impl<W, D> Caller<W, D> {
     /// No answer will come any more: every open call is lost. Whether it had
     /// started follows from `known` and from what was written at all.
     pub(crate) fn fail_all(&mut self, known: Known) -> Vec<u32> {
@@ -32,7 +32,10 @@ impl<W> Caller<W> {
                     self.table.remove(id);
                     continue;
                 }
-                State::Queued(..) => Started::No,
+                State::Queued(_, ref mut parcel) => {
+                    self.spent.append(&mut parcel.descriptors);
+                    Started::No
+                }
                 State::Sent(sent) => had_started(sent, known, self.written + self.in_hand, first),
             };
             slot.state = State::Done(Outcome::Lost(started));
