@@ -13,6 +13,9 @@ mod error;
 pub mod logging;
 #[cfg(feature = "serde")]
 mod logging_serde;
+mod memory;
+#[cfg(feature = "serde")]
+mod memory_serde;
 mod parcel;
 mod parent;
 mod protocol;
@@ -29,6 +32,7 @@ mod worker;
 pub use child::Responder;
 pub use child::{Child, Events, Function, Init, NoEvents};
 pub use error::{Crash, Error, ExitStatus, Fold, Folded, Panic, Started};
+pub use memory::{SharedBytes, SharedMemory};
 pub use offspring_serialisers::*;
 // The glob hides behind this crate's own `Error`.
 pub use offspring_serialisers::Error as SerialiserError;

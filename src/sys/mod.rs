@@ -13,6 +13,7 @@ compile_error!(
 mod carrier;
 mod descriptors;
 mod link;
+mod memory;
 mod octets;
 mod page;
 mod poll;
@@ -28,6 +29,7 @@ mod tests;
 
 pub(crate) use descriptors::Arrival;
 pub(crate) use link::{Link, set_nonblocking};
+pub(crate) use memory::{Found, Identity, Lasting, Sealed};
 #[cfg(test)]
 pub(crate) use octets::MAX_DESCRIPTORS;
 pub(crate) use page::{Page, RING};
