@@ -80,7 +80,8 @@ impl SharedMemory {
     /// ```
     ///
     /// # Errors
-    /// There is no memory or no descriptor left for it. All memory is there from the beginning.
+    /// There is no room or no descriptor left for it. The system finds the memory when the octets are first touched, as
+    /// always.
     pub fn new(length: usize) -> io::Result<Self> {
         Ok(Self(registry::made(Lasting::create(length)?)))
     }

@@ -86,7 +86,7 @@ impl SharedBytes {
     /// ```
     ///
     /// # Errors
-    /// There is no memory or no descriptor left for it. All memory is there before `fill` is called.
+    /// There is no room or no descriptor left for it.
     pub fn build(length: usize, fill: impl FnOnce(&mut [u8])) -> io::Result<Self> {
         Ok(Self(Arc::new(Sealed::build(length, fill)?)))
     }

@@ -20,15 +20,15 @@
 mod slices;
 mod words;
 
+use libc::off_t;
 use nix::errno::Errno;
-use nix::fcntl::{FallocateFlags, FcntlArg, SealFlag, fallocate, fcntl};
+use nix::fcntl::{FcntlArg, SealFlag, fcntl};
 use nix::sys::memfd::{MFdFlags, memfd_create};
 use nix::sys::mman::{MapFlags, MmapAdvise, ProtFlags, madvise, mmap, munmap};
 use nix::sys::stat::fstat;
 use nix::sys::statfs::{TMPFS_MAGIC, fstatfs};
 use nix::sys::uio::pread;
 use nix::unistd::ftruncate;
-use libc::off_t;
 use std::ffi::c_void;
 use std::fs::File;
 use std::hash::{BuildHasher, RandomState};
@@ -47,8 +47,6 @@ const HEAD: usize = 4096;
 const DROPPED: usize = 0;
 /// Which octets of the head are the token.
 const TOKEN: usize = 8;
-/// Room is made in steps, of which each may be interrupted and made again.
-const STEP: usize = 16 << 20;
 
 /// A memory file that cannot be executed; kernels before 6.3 have no word for the latter.
 pub(super) fn create_file() -> nix::Result<OwnedFd> {
@@ -60,17 +58,11 @@ pub(super) fn create_file() -> nix::Result<OwnedFd> {
     }
 }
 
-/// A memory file of this size whose octets are zeros, and are there: what lacks memory fails here, and not by a signal
-/// when the octets are written.
-fn allocate(length: usize) -> io::Result<OwnedFd> {
-    let too_long = |_| io::Error::from(Errno::EFBIG);
-    let whole = off_t::try_from(length).map_err(too_long)?;
+/// A memory file of zeros. As with all memory, the system has to find the pages when they are first written to.
+fn zeros(length: usize) -> io::Result<OwnedFd> {
+    let length = off_t::try_from(length).map_err(|_| Errno::EFBIG)?;
     let file = create_file()?;
-    ftruncate(&file, whole)?;
-    for at in (0..length).step_by(STEP) {
-        let step = STEP.min(length - at);
-        retry(|| fallocate(&file, FallocateFlags::empty(), at as off_t, step as off_t))?;
-    }
+    ftruncate(&file, length)?;
     Ok(file)
 }
 
@@ -167,7 +159,7 @@ impl Sealed {
 
     /// Octets that are filled in where they are; they are zeros at first.
     pub(crate) fn build(length: usize, fill: impl FnOnce(&mut [u8])) -> io::Result<Self> {
-        let file = allocate(length)?;
+        let file = zeros(length)?;
         let map = Map::new(&file, length, ProtFlags::PROT_READ | ProtFlags::PROT_WRITE)?;
         if length > 0 {
             // A process forked meanwhile by another thread would have the mapping, too, and the file could not be
@@ -183,7 +175,7 @@ impl Sealed {
     }
 
     /// Seals what this process has written.
-    fn finish(file: OwnedFd, length: usize) -> io::Result<Self> {
+    pub(super) fn finish(file: OwnedFd, length: usize) -> io::Result<Self> {
         match seal(&file, frozen()) {
             // Somebody forked between the mapping and the advice. He won't write, but the kernel cannot know.
             Err(Errno::EBUSY) => Self::copy(&read_all(&file, length)?),
@@ -242,7 +234,7 @@ fn read_all(file: &OwnedFd, length: usize) -> io::Result<Vec<u8>> {
 pub(crate) struct Identity {
     device: libc::dev_t,
     inode: libc::ino_t,
-    token: u64,
+    pub(super) token: u64,
 }
 
 /// Octets of which the number is fixed, that all who have the file may read and write.
@@ -305,7 +297,7 @@ impl Lasting {
     /// So many zeros.
     pub(crate) fn create(length: usize) -> io::Result<Self> {
         let size = length.checked_add(HEAD).ok_or(Errno::EFBIG)?;
-        let file = File::from(allocate(size)?);
+        let file = File::from(zeros(size)?);
         let token = RandomState::new().hash_one(size);
         std::os::unix::fs::FileExt::write_all_at(&file, &token.to_ne_bytes(), TOKEN as u64)?;
         let file = OwnedFd::from(file);
@@ -386,10 +378,12 @@ impl Lasting {
 
     #[track_caller]
     fn check(&self, at: usize, count: usize) {
-        let fits = at
-            .checked_add(count)
-            .is_some_and(|end| end <= self.len());
-        assert!(fits, "{count} octets at {at} of {} are out of range", self.len());
+        let fits = at.checked_add(count).is_some_and(|end| end <= self.len());
+        assert!(
+            fits,
+            "{count} octets at {at} of {} are out of range",
+            self.len()
+        );
     }
 
     fn octets(&self) -> NonNull<u8> {
