@@ -37,6 +37,7 @@ pub(crate) fn serve_if_asked() {
         "numbers" => crate::callbacks::serve_numbers(),
         "state" => STATEFUL.serve(),
         "fds" => crate::descriptors::FDS.serve(),
+        memory if memory.starts_with("memory-") => crate::memory::serve(memory),
         #[cfg(feature = "concurrent")]
         "many" => crate::concurrent::serve(),
         "noise" => {

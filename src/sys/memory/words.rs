@@ -69,7 +69,7 @@ pub(super) fn fill(words: &[AtomicUsize], octet: u8) {
     let (turns, rest) = words.as_chunks::<TURN>();
     for turn in turns {
         // By the turn, for the same reason.
-        turn.each_ref().map(|word| word.store(filled, Relaxed));
+        let _ = turn.each_ref().map(|word| word.store(filled, Relaxed));
     }
     for word in rest {
         word.store(filled, Relaxed);
