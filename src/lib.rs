@@ -10,6 +10,7 @@
 
 mod child;
 mod error;
+mod limits;
 pub mod logging;
 #[cfg(feature = "serde")]
 mod logging_serde;
@@ -32,6 +33,7 @@ mod worker;
 pub use child::Responder;
 pub use child::{Child, Events, Function, Init, NoEvents};
 pub use error::{Crash, Error, ExitStatus, Fold, Folded, Panic, Started};
+pub use limits::{Limit, Limits};
 pub use memory::{SharedBytes, SharedMemory};
 pub use offspring_serialisers::*;
 // The glob hides behind this crate's own `Error`.

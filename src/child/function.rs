@@ -305,6 +305,7 @@ where
         let (conversation, arguments) = greeting;
         // The link stays until the process is gone, for the parent waits for that.
         let link = Arc::clone(&conversation.outgoing);
+        let takes_group = conversation.takes_group;
         let events = Events::new(&link, self.events);
         let made = shield(FailureCode::Panic, || init(arguments, &events));
         let failure = match made {
@@ -316,6 +317,9 @@ where
                     codec: Codec::new::<F, S>(),
                     max_running: self.max_running,
                 });
+                if takes_group && link.has_hung_up() {
+                    crate::sys::exit_group_now(code);
+                }
                 leave(code, self.done)
             }
             Ok(Err(text)) => Failure::new(FailureCode::Refused, text),

@@ -212,6 +212,11 @@ impl Outgoing {
         self.port.wait_hang_up()
     }
 
+    /// Whether the parent is gone, as far as anybody can tell.
+    pub(crate) fn has_hung_up(&self) -> bool {
+        self.port.has_hung_up().unwrap_or(false)
+    }
+
     /// Sends a result: room for a header, then octets. It may be written with
     /// those that follow if `more` calls are there to be run now.
     pub(crate) fn result(
@@ -501,6 +506,38 @@ mod tests {
         let mut parcel = Parcel::new();
         parcel.frame.resize(HEADER + length, fill);
         parcel
+    }
+
+    /// What waits to be written goes before a frame with descriptors, and these
+    /// come with their own.
+    #[test]
+    fn descriptors_overtake_nothing() {
+        let (link, theirs) = Link::pair().unwrap();
+        let (_page, fd) = Page::create().unwrap();
+        let own = Some(Page::open(fd.try_clone().unwrap()).unwrap());
+        let port = Port::from_socket(theirs).unwrap();
+        let abilities = Abilities {
+            carries: true,
+            holds: false,
+        };
+        let outgoing = Outgoing::new(port, Form::Full, 1000, (own, 0), abilities);
+        let outgoing = Arc::new(outgoing);
+        let (first, mut second) = (parcel(1, 10), parcel(2, 10));
+        second.descriptors.push(fd);
+        let mut queue = outgoing.lock();
+        outgoing.put(&mut queue, &first.frame);
+        outgoing
+            .send_parcel_in(&mut queue, &mut second, true)
+            .unwrap();
+        drop(queue);
+        let want = [&first.frame[..], &announcement(1), &second.frame].concat();
+        let (mut octets, mut arrival) = (Vec::new(), None);
+        while octets.len() < want.len() {
+            assert!(link.recv(&mut octets, 1000, &mut arrival).unwrap() > 0);
+        }
+        assert!(octets == want);
+        assert_eq!(arrival.unwrap().descriptors.len(), 1);
+        assert_eq!(outgoing.lock().place, want.len() as u64);
     }
 
     #[test]

@@ -44,6 +44,8 @@ pub(super) struct Conversation {
     pub(super) reader: Reader,
     pub(super) requests: Requests,
     pub(super) spin: Spin,
+    /// This process leads a group that goes with the parent.
+    pub(super) takes_group: bool,
 }
 
 /// The arguments of `init`, and the descriptors in them.
@@ -186,6 +188,11 @@ impl Session {
         if let Err(text) = self.check(worker, serialiser) {
             self.refuse(&text);
         }
+        let demand = |name| hello_text(self.hello.as_ref(), name);
+        let (limits, group) = (demand("limits"), demand("group"));
+        if let Err(text) = obey(&limits, &group) {
+            self.refuse(&text);
+        }
         // A name is for people; a thread that cannot have one works as well.
         let _ = sys::set_thread_name(worker.rsplit("::").next().unwrap_or(worker));
         let hello = self.hello.as_ref();
@@ -203,6 +210,11 @@ impl Session {
                 .with("pid", std::process::id().to_string());
             if page.is_some() {
                 own = own.with("page", "used");
+            }
+            for (name, value) in [("limits", limits), ("group", group.clone())] {
+                if !value.is_empty() {
+                    own = own.with(name, value);
+                }
             }
             let frame = Replies::hello(&own);
             if self.port.send_all(&frame).is_err() {
@@ -224,14 +236,16 @@ impl Session {
         };
         let outgoing = Outgoing::new(self.port, form, limit, (page, place), abilities);
         let outgoing = Arc::new(outgoing);
+        let takes_group = at_once && !group.is_empty();
         if at_once {
-            go_with_parent(Arc::clone(&outgoing));
+            go_with_parent(Arc::clone(&outgoing), takes_group);
         }
         let conversation = Conversation {
             outgoing,
             reader: self.reader,
             requests: self.requests,
             spin: Spin::new(spins),
+            takes_group,
         };
         (conversation, (init, descriptors))
     }
@@ -288,6 +302,22 @@ pub(super) fn fail(outgoing: &Arc<Outgoing>, id: u32, failure: &Failure) -> Resu
     outgoing.failed(id, failure).map_err(|_| 0)
 }
 
+/// A field of the parent's hello, if there was one.
+fn hello_text(hello: Option<&Hello>, name: &str) -> String {
+    hello.map(|hello| hello.text(name)).unwrap_or_default()
+}
+
+/// Does what the parent demands of this process.
+fn obey(limits: &str, group: &str) -> Result<(), String> {
+    let done = match group {
+        "own" => sys::lead_group(),
+        "session" => sys::lead_session(),
+        _ => Ok(()),
+    };
+    done.map_err(|error| format!("a {group} group cannot be had: {error}"))?;
+    crate::limits::obey(limits)
+}
+
 /// Puts the descriptors that came with hello where they belong; those in the
 /// arguments of `init` are left.
 fn put_in_place(descriptors: Vec<(String, OwnedFd)>) -> (Option<Page>, Vec<OwnedFd>) {
@@ -304,10 +334,14 @@ fn put_in_place(descriptors: Vec<(String, OwnedFd)>) -> (Option<Page>, Vec<Owned
     (page, init)
 }
 
-/// Ends this process as soon as the parent is gone, whatever it is doing.
-fn go_with_parent(outgoing: Arc<Outgoing>) {
+/// Ends this process, or its whole group, as soon as the parent is gone,
+/// whatever it is doing.
+fn go_with_parent(outgoing: Arc<Outgoing>, group: bool) {
     let watch = move || {
         if outgoing.wait_hang_up().is_ok() {
+            if group {
+                sys::exit_group_now(FAILED);
+            }
             sys::exit_now(FAILED);
         }
     };

@@ -11,6 +11,7 @@ use std::time::Duration;
 use super::connection::Connection;
 use super::core::EventSink;
 use super::delivery::{EventLimits, Handlers};
+use super::demands::Demands;
 use super::driver::Driver;
 use super::events::{EventStream, handle_events};
 use super::rpc::Rpc;
@@ -84,6 +85,10 @@ impl<F, S, E: Send + 'static> Builder<F, S, E> {
 
     fn settings(&mut self) -> &mut Settings {
         &mut self.plan.settings
+    }
+
+    pub(super) fn demands(&mut self) -> &mut Demands {
+        &mut self.settings().demands
     }
 
     /// Starts another program instead of this one. It calls
@@ -247,8 +252,10 @@ impl<F, S, E: Send + 'static> Builder<F, S, E> {
         self
     }
 
-    /// What the worker reads as its stdin; empty if nothing is said. Not for
-    /// [`command`](Self::command)s, whose stdin is the link.
+    /// What the worker reads as its stdin; empty if nothing is said. Only for
+    /// this program and [`program`](Self::program)s in the full form: for a
+    /// [`command`](Self::command), whose stdin is the link, it is an error at the
+    /// start.
     ///
     /// ```
     /// # fn line() -> String {

@@ -233,8 +233,14 @@ impl Wire for Connection {
     }
     fn signal(&self, signal: i32) {
         match &self.process {
-            // It fails only where the process is gone, which is what was meant.
-            Some(process) => drop(process.signal(signal)),
+            Some(process) => {
+                // A process that has become another user's may refuse. Then it
+                // is to hear that nobody is here any more.
+                if process.signal(signal).is_err() && signal == libc::SIGKILL {
+                    self.shutdown_write();
+                    self.link.shutdown_read();
+                }
+            }
             None => self.link.shutdown_read(),
         }
     }

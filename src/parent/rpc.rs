@@ -147,7 +147,8 @@ impl<F, S, E> Rpc<F, S, E> {
     }
 
     /// Kills the child with `SIGKILL`, now. Open calls fail; [`join`](Self::join)
-    /// still tells how it ended. Without a process of ours the link is cut.
+    /// still tells how it ended. Without a process of ours, or if it refuses our
+    /// signals because it has become another user's, the link is cut.
     ///
     /// ```
     /// # offspring::worker!(SLEEP: fn(String) = |ms: String| {

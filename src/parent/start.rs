@@ -10,6 +10,7 @@ use std::time::Duration;
 use super::connection::{Capture, Charge, Connection};
 use super::core::{Caller, Core, EventSink, Reading};
 use super::delivery::{Courier, Delivery, EventLimits, Handlers};
+use super::demands::Demands;
 use super::driver::Driver;
 use super::helper::Helper;
 use super::life::{Expected, Life};
@@ -46,6 +47,7 @@ pub(super) struct Settings {
     pub(super) spin: bool,
     pub(super) stdin: Option<OwnedFd>,
     pub(super) capture: Option<usize>,
+    pub(super) demands: Demands,
 }
 
 type Adjustment = Box<dyn FnOnce(&mut Command) + Send>;
@@ -102,6 +104,7 @@ impl Plan {
                 spin: true,
                 stdin: None,
                 capture: None,
+                demands: Demands::default(),
             },
             name,
             origin,
@@ -133,11 +136,14 @@ impl Plan {
                 "the plain form cannot say which worker of this program is meant: name a `program` or a `command`",
             ));
         }
+        self.settings
+            .demands
+            .fit(&self.launch, self.settings.plain)?;
         let socket = matches!(self.launch, Launch::Own | Launch::Program(_));
         let both_ways = socket || matches!(self.launch, Launch::Socket(_));
         let is_ours = socket && !self.settings.plain;
         let carries = !self.settings.plain && self.may_carry();
-        self.check_descriptors(&init, carries)?;
+        self.check_descriptors(&init, carries, is_ours)?;
         let started = self.launch()?;
         let carries = carries && started.link.carries_descriptors();
         let (page, page_fd) = if is_ours {
@@ -168,6 +174,7 @@ impl Plan {
         let expected = Expected {
             worker: self.name.into(),
             serialiser: self.serialiser,
+            demands: self.settings.demands,
         };
         let life = Life::new(
             expected,
@@ -233,7 +240,10 @@ impl Plan {
         if self.settings.capture.is_some() {
             command.stderr(Stdio::piped());
         }
-        let (process, stderr) = sys::spawn(&mut command).map_err(describe)?;
+        let demands = self.settings.demands;
+        demands.prepare(&mut command);
+        let limit = |pid| demands.impose(pid, self.settings.plain);
+        let (process, stderr) = sys::spawn(&mut command, limit).map_err(describe)?;
         let keep = self.settings.capture.unwrap_or(0);
         let capture = stderr
             .map(|pipe| Capture::new(pipe, keep))
@@ -255,11 +265,16 @@ impl Plan {
         }
     }
 
-    fn check_descriptors(&self, init: &Parcel, carries: bool) -> Result<(), Error> {
+    fn check_descriptors(&self, init: &Parcel, carries: bool, is_ours: bool) -> Result<(), Error> {
         let count = init.descriptors.len();
         if count > 0 && !carries {
             return Err(Error::start(
                 "the arguments of `init` hold descriptors, which cannot travel over the stdin and stdout of a command, nor in the plain form",
+            ));
+        }
+        if self.settings.stdin.is_some() && !is_ours {
+            return Err(Error::start(
+                "the worker's stdin is the link here, and no other can be passed over it",
             ));
         }
         // Two more may go along.
@@ -286,7 +301,7 @@ impl Plan {
         if self.settings.exit_with_parent {
             hello = hello.with("parent-death", "exit");
         }
-        hello
+        self.settings.demands.tell(hello)
     }
 }
 

@@ -12,6 +12,7 @@ compile_error!(
 
 mod carrier;
 mod descriptors;
+mod limits;
 mod link;
 mod memory;
 mod octets;
@@ -28,6 +29,7 @@ mod streams;
 mod tests;
 
 pub(crate) use descriptors::Arrival;
+pub(crate) use limits::{Resource, be_nicer, exit_group_now, lead_group, lead_session, set_limit};
 pub(crate) use link::{Link, set_nonblocking};
 pub(crate) use memory::{Found, Identity, Lasting, Sealed};
 #[cfg(test)]

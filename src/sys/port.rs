@@ -156,6 +156,12 @@ impl Port {
     pub(crate) fn wait_hang_up(&self) -> io::Result<()> {
         sleep_until(self.write_fd(), PollFlags::empty())
     }
+
+    /// Whether [`wait_hang_up`](Self::wait_hang_up) would return at once.
+    pub(crate) fn has_hung_up(&self) -> io::Result<bool> {
+        let now = Some(std::time::Instant::now());
+        poll(&mut [PollFd::new(self.write_fd(), PollFlags::empty())], now)
+    }
 }
 
 /// Sleeps until a descriptor is ready, or its other end is gone.

@@ -8,12 +8,20 @@ use std::fs::File;
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 
+/// What reads as empty, also where a sandbox has no devices.
+fn nothing(device: &str) -> io::Result<OwnedFd> {
+    match File::open(device) {
+        Ok(file) => Ok(file.into()),
+        Err(_) => Ok(io::pipe()?.0.into()),
+    }
+}
+
 /// Moves descriptor 0 to one above 2; descriptor 0 then reads as empty.
 ///
 /// What somebody has already read into the buffer of [`io::stdin`] is lost.
 pub(crate) fn take_stdin() -> io::Result<OwnedFd> {
     let taken = io::stdin().as_fd().try_clone_to_owned()?;
-    dup2_stdin(File::open("/dev/null")?)?;
+    dup2_stdin(nothing("/dev/null")?)?;
     Ok(taken)
 }
 
@@ -74,4 +82,19 @@ pub(crate) fn cpus() -> usize {
     (0..nix::sched::CpuSet::count())
         .filter(|cpu| set.is_set(*cpu).unwrap_or(false))
         .count()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io::Read;
+
+    #[test]
+    fn nothing_reads_as_empty_even_without_devices() {
+        for device in ["/dev/null", "/no such/device"] {
+            let mut text = String::new();
+            let mut file = File::from(nothing(device).unwrap());
+            assert_eq!(file.read_to_string(&mut text).unwrap(), 0);
+        }
+    }
 }

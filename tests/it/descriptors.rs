@@ -635,27 +635,41 @@ proptest! {
 worker!(ECHO: fn(Vec<Descriptor>, Bytes) -> (Vec<Descriptor>, Bytes)
     = |descriptors: Vec<Descriptor>, octets: Bytes| (descriptors, octets), serialiser = Postcard);
 
-/// All calls are under way at once, with one each; what the child reads ahead does
-/// not fill its table.
+/// What the child reads ahead while no more calls may run does not fill its table.
 #[cfg(feature = "concurrent")]
 #[test]
 fn more_calls_than_the_child_can_open() {
     let _guard = guard();
+    let temp = Temp::new();
+    let gate = temp.path("gate");
     let rpc = FEW.spawn().unwrap();
-    let calls: Vec<_> = (0..500)
-        .map(|n| rpc.call(File::from(readable(n).into_inner())))
+    let waiting: Vec<_> = (0..2)
+        .map(|n| rpc.call(File::from(readable(n).into_inner()), &gate))
         .collect();
-    for (n, call) in (0..).zip(calls) {
-        let text: String = call.wait().unwrap();
-        assert_eq!(text, n.to_string());
+    let calls: Vec<_> = (2..500)
+        .map(|n| rpc.call(File::from(readable(n).into_inner()), ""))
+        .collect();
+    // It has read what it wants to: some, and it sleeps.
+    let pid = rpc.pid().unwrap();
+    let open = || {
+        std::fs::read_dir(format!("/proc/{pid}/fd"))
+            .unwrap()
+            .count()
+    };
+    until(|| open() > 50 && stat(pid).is_some_and(|(state, _)| state == 'S'));
+    append(&gate, "open");
+    for (n, call) in (0..).zip(waiting.into_iter().chain(calls)) {
+        assert_eq!(call.wait().unwrap(), n.to_string());
     }
     rpc.join().wait().unwrap();
 }
 #[cfg(feature = "concurrent")]
-worker!(FEW: fn(Descriptor<File>) -> String = async |file: Descriptor<File>| {
+worker!(FEW: fn(Descriptor<File>, String) -> String = async |file: Descriptor<File>, gate: String| {
         let (_, hard) = getrlimit(Resource::RLIMIT_NOFILE).unwrap();
         setrlimit(Resource::RLIMIT_NOFILE, 400, hard).unwrap();
-        futures_lite::future::yield_now().await;
+        while !gate.is_empty() && !std::path::Path::new(&gate).exists() {
+            smol::Timer::after(Duration::from_millis(1)).await;
+        }
         let mut text = String::new();
         file.into_inner().read_to_string(&mut text).unwrap();
         text

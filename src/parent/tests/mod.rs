@@ -14,6 +14,7 @@ use std::time::Instant;
 
 use super::core::{Caller, Core, EventSink, Reading};
 use super::delivery::{Courier, Delivery, EventLimits};
+use super::demands::Demands;
 use super::driver::{Driver, Want};
 use super::life::{Expected, Life};
 use super::wire::Wire;
@@ -229,6 +230,7 @@ pub(super) fn driver_with(calls: usize, sink: EventSink) -> Arc<Driver<FakeWire>
     let expected = Expected {
         worker: "echo".into(),
         serialiser: "octets",
+        demands: Demands::default(),
     };
     let events = EventLimits {
         events: 100,

@@ -1,6 +1,6 @@
 //! The parent's end.
 
-use super::{alone, both_kinds, inheritable, over_pipes, over_socket, pipe, soon};
+use super::{alone, both_kinds, inheritable, over_pipes, over_socket, pipe, soon, spawn};
 use crate::sys::{Interest, Link, Page, Poller, Port, Process, Ready};
 use std::io::{ErrorKind, IoSlice};
 use std::net::{TcpListener, TcpStream};
@@ -17,7 +17,7 @@ fn everything_is_close_on_exec() {
         let page = Page::create().unwrap();
         let poller = Poller::new().unwrap();
         let mut command = Command::new("true");
-        let process: Process = crate::sys::spawn(&mut command).unwrap().0;
+        let process: Process = spawn(&mut command).unwrap().0;
         let gone = Process::open(std::os::unix::process::parent_id()).unwrap();
         let mut arrival = None;
         socket.1.send_all_with(b"x", &[page.1]).unwrap();
