@@ -64,7 +64,8 @@ const CHUNK: usize = 64 << 10;
 /// # What it takes
 ///
 /// A descriptor, for as long as there is a handle in this process; another one while it is sent. The memory is given
-/// back when the last process has let go of it. What comes from another process is mapped only if it is a memory file
+/// back when the last process has let go of it. Where a process may not write files of that size
+/// ([`Limits`](crate::Limits)), it may not make these either. What comes from another process is mapped only if it is a memory file
 /// of which the size cannot change; all else is an error of that call, result or event.
 #[derive(Clone)]
 pub struct SharedMemory(Arc<Lasting>);

@@ -28,7 +28,8 @@ use crate::sys::Sealed;
 /// # What it takes
 ///
 /// A descriptor, for as long as there is a handle in this process; another one while it is sent. The memory is given
-/// back when the last process has dropped it.
+/// back when the last process has dropped it. Where a process may not write files of that size
+/// ([`Limits`](crate::Limits)), it may not make these either.
 ///
 /// # Why it may be lent
 ///
