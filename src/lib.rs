@@ -14,6 +14,9 @@ mod limits;
 pub mod logging;
 #[cfg(feature = "serde")]
 mod logging_serde;
+mod memory;
+#[cfg(feature = "serde")]
+mod memory_serde;
 mod parcel;
 mod parent;
 mod preload;
@@ -32,6 +35,7 @@ pub use child::Responder;
 pub use child::{Child, Events, Function, Init, NoEvents};
 pub use error::{Crash, Error, ExitStatus, Fold, Folded, Panic, Started};
 pub use limits::{Limit, Limits};
+pub use memory::{SharedBytes, SharedMemory};
 pub use offspring_serialisers::*;
 // The glob hides behind this crate's own `Error`.
 pub use offspring_serialisers::Error as SerialiserError;

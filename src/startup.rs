@@ -73,8 +73,13 @@ pub(crate) fn go_to_work() {
     AT_WORK.store(true, Ordering::Relaxed);
 }
 
+/// Whether this process is a worker that has begun its work.
+pub(crate) fn is_at_work() -> bool {
+    AT_WORK.load(Ordering::Relaxed)
+}
+
 /// It was started to be a child, but nobody called `init`: a child of its own
 /// would do the same, and so on without end.
 pub(crate) fn forgot_init() -> bool {
-    !AT_WORK.load(Ordering::Relaxed) && role() != Role::Program
+    !is_at_work() && role() != Role::Program
 }

@@ -519,3 +519,24 @@ fn polyglot_sends_many_calls() {
         assert_output(&output, 0, answers.as_bytes(), b"");
     }
 }
+
+/// What it measures is the machine's affair; what it says is checked, and it checks its octets itself.
+#[test]
+fn large_says_how_long_it_took() {
+    let output = example("large").arg("2").output().unwrap();
+    let text = String::from_utf8(output.stdout).unwrap();
+    assert!(output.status.success(), "{text}");
+    let lines: Vec<_> = text.lines().collect();
+    assert_eq!(lines.len(), 3, "{text}");
+    assert_eq!(lines[0], "2 MiB, inverted 10 times");
+    for (line, how) in lines[1..]
+        .iter()
+        .zip(["in shared memory: ", "through the socket: "])
+    {
+        let (seconds, speed) = line.strip_prefix(how).unwrap().split_once(" s, ").unwrap();
+        let speed = speed.strip_suffix(" GiB/s").unwrap();
+        for number in [seconds, speed] {
+            assert!(number.parse::<f64>().unwrap() > 0.0, "{line}");
+        }
+    }
+}

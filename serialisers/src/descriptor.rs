@@ -38,6 +38,7 @@ use crate::layer::{DESCRIPTOR, OFFER};
 use crate::{Arrived, Bytes, BytesRef, Descriptor, DescriptorOrOctets, DescriptorRef};
 use serde::de::{Deserialize, Deserializer, Error as _, SeqAccess, Visitor};
 use serde::ser::{Error as _, Serialize, SerializeTuple, Serializer};
+use std::borrow::Cow;
 use std::cell::{Cell, OnceCell};
 use std::fmt;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -107,8 +108,11 @@ impl Serialize for DescriptorOrOctets<'_> {
         let offer = Offer::new(self.descriptor, true);
         let mut pair = serializer.serialize_tuple(2)?;
         pair.serialize_element(&Offered(&offer))?;
-        let octets = if offer.taken()? { &[] } else { self.octets };
-        pair.serialize_element(&BytesRef(octets))?;
+        let octets = match offer.taken()? {
+            true => Cow::default(),
+            false => (self.octets)(),
+        };
+        pair.serialize_element(&BytesRef(&octets))?;
         pair.end()
     }
 }

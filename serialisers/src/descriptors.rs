@@ -2,6 +2,7 @@
 //! `descriptor` (for formats over serde) and `octets`; the table itself is [`table`].
 
 use crate::Bytes;
+use std::borrow::Cow;
 use std::fmt;
 use std::ops::{Deref, DerefMut};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -143,15 +144,16 @@ impl AsFd for DescriptorRef<'_> {
 
 /// A value to be sent as its descriptor where descriptors can go, and else as its octets.
 ///
-/// For types whose content lies behind a descriptor, such as a mapped file. Over a link that
-/// carries descriptors nobody looks at the octets. What comes out is [`Arrived`].
+/// For types whose content lies behind a descriptor, such as a mapped file. Nobody asks for the
+/// octets if the descriptor can go. What comes out is [`Arrived`].
 ///
 /// ```
 /// use offspring_serialisers::{Arrived, DescriptorOrOctets, Input, Octets, Output, Serialiser};
 /// use std::{fs::File, os::fd::AsFd};
 ///
 /// let file = File::open("/dev/null")?;
-/// let value = DescriptorOrOctets { descriptor: file.as_fd(), octets: b"what is in it" };
+/// let octets = || b"what is in it".into();
+/// let value = DescriptorOrOctets { descriptor: file.as_fd(), octets: &octets };
 /// let mut octets = Vec::new();
 /// <Octets as Serialiser<Arrived, _>>::encode(&value, &mut Output::new(&mut octets))?;
 /// match <Octets as Serialiser<Arrived, ()>>::decode(&mut Input::new(&octets))? {
@@ -160,12 +162,20 @@ impl AsFd for DescriptorRef<'_> {
 /// }
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy)]
 pub struct DescriptorOrOctets<'a> {
     /// What the octets lie behind.
     pub descriptor: BorrowedFd<'a>,
-    /// The octets themselves.
-    pub octets: &'a [u8],
+    /// Looks them up, or makes a copy of what may change while it is written.
+    pub octets: &'a dyn Fn() -> Cow<'a, [u8]>,
+}
+
+impl fmt::Debug for DescriptorOrOctets<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("DescriptorOrOctets")
+            .field("descriptor", &self.descriptor)
+            .finish_non_exhaustive()
+    }
 }
 
 /// What comes out where [`DescriptorOrOctets`] went in.

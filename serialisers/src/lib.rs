@@ -5,34 +5,31 @@
 //! what a caller may lend instead of giving it away, [`Bytes`] are octets that stay octets,
 //! [`Descriptor`] is something open that travels beside the octets.
 #![forbid(unsafe_code)]
+#![cfg_attr(
+    not(any(
+        feature = "cbor",
+        feature = "json",
+        feature = "messagepack",
+        feature = "postcard"
+    )),
+    allow(
+        dead_code,
+        reason = "only the formats of this crate use all of the layer"
+    )
+)]
 
 mod bytes;
-#[cfg(any(
-    feature = "cbor",
-    feature = "json",
-    feature = "messagepack",
-    feature = "postcard"
-))]
+#[cfg(feature = "serde")]
 mod bytes_serde;
 #[cfg(feature = "cbor")]
 mod cbor;
-#[cfg(any(
-    feature = "cbor",
-    feature = "json",
-    feature = "messagepack",
-    feature = "postcard"
-))]
+#[cfg(feature = "serde")]
 pub mod descriptor;
 mod descriptors;
 mod error;
 #[cfg(feature = "json")]
 mod json;
-#[cfg(any(
-    feature = "cbor",
-    feature = "json",
-    feature = "messagepack",
-    feature = "postcard"
-))]
+#[cfg(feature = "serde")]
 mod layer;
 #[cfg(feature = "messagepack")]
 mod messagepack;

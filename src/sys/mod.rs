@@ -16,6 +16,7 @@ mod descriptors;
 mod fork;
 mod limits;
 mod link;
+mod memory;
 mod octets;
 mod page;
 mod poll;
@@ -34,6 +35,7 @@ pub(crate) use descriptors::Arrival;
 pub(crate) use fork::Alone;
 pub(crate) use limits::{Resource, be_nicer, exit_group_now, lead_group, lead_session, set_limit};
 pub(crate) use link::{Link, set_nonblocking};
+pub(crate) use memory::{Found, Identity, Lasting, Sealed};
 #[cfg(test)]
 pub(crate) use octets::MAX_DESCRIPTORS;
 pub(crate) use page::{Page, RING};

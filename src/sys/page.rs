@@ -11,9 +11,7 @@
 //!
 //! A template has a page of its own, of which only `forked` is used: the number of the child that it has forked last.
 
-use nix::errno::Errno;
 use nix::fcntl::{FcntlArg, SealFlag, fcntl};
-use nix::sys::memfd::{MFdFlags, memfd_create};
 use nix::sys::mman::{MapFlags, MmapAdvise, ProtFlags, madvise, mmap, munmap};
 use nix::sys::stat::fstat;
 use nix::unistd::ftruncate;
@@ -48,7 +46,7 @@ unsafe impl Sync for Page {}
 impl Page {
     /// A new page of zeros, and the descriptor that another process can open it by.
     pub(crate) fn create() -> io::Result<(Self, OwnedFd)> {
-        let fd = create_file()?;
+        let fd = super::memory::create_file()?;
         ftruncate(&fd, LENGTH as _)?;
         fcntl(&fd, FcntlArg::F_ADD_SEALS(seals() | SealFlag::F_SEAL_SEAL))?;
         Ok((Self::map(&fd)?, fd))
@@ -167,16 +165,6 @@ fn ring_place(at: u64) -> usize {
 /// The seals that keep the size as it is.
 fn seals() -> SealFlag {
     SealFlag::F_SEAL_GROW | SealFlag::F_SEAL_SHRINK
-}
-
-/// A memory file that cannot be executed; kernels before 6.3 have no word for the latter.
-fn create_file() -> nix::Result<OwnedFd> {
-    let flags = MFdFlags::MFD_CLOEXEC | MFdFlags::MFD_ALLOW_SEALING;
-    let data_only = MFdFlags::from_bits_retain(libc::MFD_NOEXEC_SEAL);
-    match memfd_create("offspring", flags | data_only) {
-        Err(Errno::EINVAL) => memfd_create("offspring", flags),
-        result => result,
-    }
 }
 
 /// Why a page is refused.

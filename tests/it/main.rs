@@ -17,6 +17,7 @@ mod late;
 mod leaks;
 mod liars;
 mod limits;
+mod memory;
 mod order;
 mod peers;
 mod progress;

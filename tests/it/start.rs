@@ -39,6 +39,7 @@ pub(crate) fn serve_if_asked() {
         "state" => STATEFUL.serve(),
         "confined" => crate::confined::serve(),
         "fds" => crate::descriptors::FDS.serve(),
+        memory if memory.starts_with("memory-") => crate::memory::serve(memory),
         #[cfg(feature = "concurrent")]
         "many" => crate::concurrent::serve(),
         "noise" => {

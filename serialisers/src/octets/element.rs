@@ -111,7 +111,7 @@ const CONTENT: u8 = 1;
 impl AsElement for DescriptorOrOctets<'_> {
     fn write_element(&self, list: &mut ListWriter<'_>) {
         if !list.carries_descriptors() {
-            list.push_parts([&[CONTENT], self.octets]);
+            list.push_parts([&[CONTENT], &(self.octets)()]);
         } else if let Some(index) = list.let_travel(self.descriptor) {
             list.push_parts([&[INDEX], &index.to_be_bytes()]);
         }

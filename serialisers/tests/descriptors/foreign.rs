@@ -71,7 +71,7 @@ fn one_that_knows() {
     let file = null();
     let either = DescriptorOrOctets {
         descriptor: file.as_fd(),
-        octets: b"octets",
+        octets: &|| b"octets".into(),
     };
     let value = ("a", Some(Descriptor::new(said("pipe"))), either);
     let sent = write::<Knowing, Value, _>(&value).unwrap();
@@ -100,7 +100,7 @@ fn one_that_does_not_know() {
         7,
         DescriptorOrOctets {
             descriptor: value.1.as_fd(),
-            octets: b"octets",
+            octets: &|| b"octets".into(),
         },
     );
     let sent = write::<Unknowing, (i32, Arrived), _>(&value).unwrap();

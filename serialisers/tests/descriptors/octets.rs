@@ -93,7 +93,7 @@ fn descriptor_or_octets() {
     let reader = said("through the descriptor");
     let value = DescriptorOrOctets {
         descriptor: reader.as_fd(),
-        octets: b"octets",
+        octets: &|| b"octets".into(),
     };
     let sent = write::<Octets, (Arrived, String), _>(&(value, "x")).unwrap();
     assert_eq!(sent.octets, b"\x05\0\0\0\0\0\x01x");

@@ -2,6 +2,7 @@
 
 mod descriptors;
 mod link;
+mod memory;
 mod page;
 mod poller;
 mod port;

@@ -1,0 +1,85 @@
+//! Large data: [`SharedBytes`], which do not change, and [`SharedMemory`], which lasts.
+//!
+//! What only the system can do is in `sys/memory.rs`; here are the handles, and `registry`, by which a mapping that is
+//! there already is found again.
+
+use offspring_serialisers::{
+    Arrived, AsElement, DescriptorOrOctets, Error, FromElement, ListReader, ListWriter,
+};
+use std::borrow::Cow;
+use std::io;
+
+mod lasting;
+mod registry;
+mod sealed;
+
+pub use lasting::SharedMemory;
+pub use sealed::SharedBytes;
+
+/// Something that lies in a memory file.
+pub(crate) trait InMemory: Sized {
+    /// Hands this on in the form in which it is sent: the file where it can go, else the octets.
+    fn with_form<T>(&self, send: impl FnOnce(DescriptorOrOctets<'_>) -> T) -> T;
+
+    /// What has come, checked and mapped.
+    fn arrived(arrived: Arrived) -> io::Result<Self>;
+}
+
+impl InMemory for SharedBytes {
+    fn with_form<T>(&self, send: impl FnOnce(DescriptorOrOctets<'_>) -> T) -> T {
+        send(DescriptorOrOctets {
+            descriptor: self.file(),
+            octets: &|| Cow::Borrowed(self),
+        })
+    }
+
+    fn arrived(arrived: Arrived) -> io::Result<Self> {
+        match arrived {
+            Arrived::Descriptor(file) => Self::open(file),
+            Arrived::Octets(octets) => Self::copy_from_slice(&octets),
+        }
+    }
+}
+
+impl InMemory for SharedMemory {
+    /// Others may write to it meanwhile, so its octets are copied before a format sees them.
+    fn with_form<T>(&self, send: impl FnOnce(DescriptorOrOctets<'_>) -> T) -> T {
+        send(DescriptorOrOctets {
+            descriptor: self.file(),
+            octets: &|| Cow::Owned(self.to_vec()),
+        })
+    }
+
+    fn arrived(arrived: Arrived) -> io::Result<Self> {
+        match arrived {
+            Arrived::Descriptor(file) => registry::arrived(file).map(Self::from_mapping),
+            Arrived::Octets(octets) => Self::copy_from_slice(&octets),
+        }
+    }
+}
+
+/// One element of a list of octet strings.
+macro_rules! element {
+    ($($memory:ty)*) => {$(
+        impl AsElement for $memory {
+            fn write_element(&self, list: &mut ListWriter<'_>) {
+                self.with_form(|form| form.write_element(list));
+            }
+        }
+
+        impl AsElement for &$memory {
+            fn write_element(&self, list: &mut ListWriter<'_>) {
+                (**self).write_element(list);
+            }
+        }
+
+        impl FromElement for $memory {
+            fn from_element(string: &[u8], list: &mut ListReader<'_>) -> Result<Self, Error> {
+                let arrived = Arrived::from_element(string, list)?;
+                Self::arrived(arrived).map_err(|error| Error::new(format!("octets: {error}")))
+            }
+        }
+    )*};
+}
+
+element! { SharedBytes SharedMemory }

@@ -1,0 +1,307 @@
+use std::fmt;
+use std::io;
+use std::ops::{Bound, Range, RangeBounds};
+use std::os::fd::BorrowedFd;
+use std::sync::Arc;
+
+use super::{SharedBytes, registry};
+use crate::sys::Lasting;
+
+/// How much is worked on at once: so much stays in a cache.
+const CHUNK: usize = 64 << 10;
+
+/// Memory of a fixed size that several processes read and write: for large data that go back and forth.
+///
+/// A worker that takes or returns `SharedMemory`, alone or as a part of something else, in a call, a result or an event,
+/// in any format, has the very same memory. A clone is another handle on it, and so is what comes back:
+///
+/// ```
+/// use offspring::{SharedMemory, worker};
+///
+/// fn invert(memory: SharedMemory) -> SharedMemory {
+///     memory.update(.., |chunk| chunk.iter_mut().for_each(|octet| *octet = !*octet));
+///     memory
+/// }
+/// worker!(INVERT: fn(SharedMemory) -> SharedMemory = invert);
+///
+/// fn main() -> Result<(), Box<dyn std::error::Error>> {
+///     offspring::init();
+///     let rpc = INVERT.spawn()?;
+///     let mut memory = SharedMemory::copy_from_slice(&[0x0f; 1 << 20])?;
+///     for _ in 0..3 {
+///         // Lent, so it stays mapped here; what comes back is `memory` itself.
+///         memory = rpc.call(&memory).wait()?;
+///     }
+///     assert_eq!(memory.to_vec(), [0xf0; 1 << 20]);
+///     Ok(())
+/// }
+/// ```
+///
+/// # Who sees what
+///
+/// What was written before a call is made is seen by the worker, and what the worker wrote before it answered is seen by
+/// the caller. Between that, both see each other's writes at some time, in any order. Nothing is unsafe about that: the
+/// methods copy, word by word, and what is read while somebody else writes is a mixture. So one looks at data first
+/// *after* it was copied, when nobody can change it any more. The two `unsafe` methods lend the memory itself.
+///
+/// **Where descriptors cannot go** (a command, ssh) **the octets are sent, and the worker has a copy**: what it writes is
+/// seen by the caller only if it returns the memory, and then as another memory again. A worker that returns what it was
+/// given works over every link, if the caller goes on with what comes back, as above. [`is_same`](Self::is_same) tells
+/// the two apart.
+///
+/// # When it pays
+///
+/// With the pages mapped on both sides, a call costs the same whatever the size, and the octets are touched only by who
+/// reads or writes them. FIGURES (provisional, on a noisy machine of two CPUs): it wins over
+/// [`Bytes`](crate::Bytes) from 64 KiB on, and at 1 MiB is several times as fast.
+///
+/// For that the memory must *stay* mapped. Here it does as long as there is a handle: so lend it (`rpc.call(&memory)`),
+/// and keep what comes back. A worker keeps the last four that it was sent, although it drops its arguments; one that
+/// its owner has dropped is let go when the next comes. So what a worker holds beyond its handles is at most four
+/// memories and their descriptors; what makes it more is that they are large. Owner is the process that made the memory,
+/// or, if it was given away (`rpc.call(memory)`), the one that it was given to.
+///
+/// # What it takes
+///
+/// A descriptor, for as long as there is a handle in this process; another one while it is sent. The memory is given
+/// back when the last process has let go of it. Where a process may not write files of that size
+/// ([`Limits`](crate::Limits)), it may not make these either. What comes from another process is mapped only if it is a memory file
+/// of which the size cannot change; all else is an error of that call, result or event.
+#[derive(Clone)]
+pub struct SharedMemory(Arc<Lasting>);
+
+impl SharedMemory {
+    /// So many zeros; also none.
+    ///
+    /// ```
+    /// # use offspring::SharedMemory;
+    /// let memory = SharedMemory::new(1000)?;
+    /// assert_eq!(memory.to_vec(), [0; 1000]);
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// There is no room or no descriptor left for it. The system finds the memory when the octets are first touched, as
+    /// always.
+    pub fn new(length: usize) -> io::Result<Self> {
+        Ok(Self(registry::made(Lasting::create(length)?)))
+    }
+
+    /// As many octets as these, and at first the same.
+    ///
+    /// ```
+    /// # use offspring::SharedMemory;
+    /// let memory = SharedMemory::copy_from_slice(b"abc")?;
+    /// assert_eq!(memory.to_vec(), b"abc");
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// As those of [`new`](Self::new).
+    pub fn copy_from_slice(octets: &[u8]) -> io::Result<Self> {
+        let memory = Self::new(octets.len())?;
+        memory.write(0, octets);
+        Ok(memory)
+    }
+
+    pub(super) fn from_mapping(mapping: Arc<Lasting>) -> Self {
+        Self(mapping)
+    }
+
+    pub(super) fn file(&self) -> BorrowedFd<'_> {
+        self.0.file()
+    }
+
+    pub(crate) fn mapping(&self) -> &Lasting {
+        &self.0
+    }
+
+    /// How many octets there are, which never changes.
+    ///
+    /// ```
+    /// # use offspring::SharedMemory;
+    /// assert_eq!(SharedMemory::new(5)?.len(), 5);
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    pub fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    /// Whether there are none.
+    ///
+    /// ```
+    /// # use offspring::SharedMemory;
+    /// assert!(SharedMemory::new(0)?.is_empty());
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Whether the two are handles on the same memory: what is written to one is read from the other.
+    ///
+    /// ```
+    /// # use offspring::SharedMemory;
+    /// let memory = SharedMemory::new(1)?;
+    /// assert!(memory.is_same(&memory.clone()));
+    /// assert!(!memory.is_same(&SharedMemory::new(1)?));
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    pub fn is_same(&self, other: &Self) -> bool {
+        self.0.identity() == other.0.identity()
+    }
+
+    /// Copies from the memory, from the octet `offset` on, as many as fit.
+    ///
+    /// ```
+    /// # use offspring::SharedMemory;
+    /// let memory = SharedMemory::copy_from_slice(b"abcd")?;
+    /// let mut two = [0; 2];
+    /// memory.read(1, &mut two);
+    /// assert_eq!(&two, b"bc");
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    ///
+    /// # Panics
+    /// If the memory ends before that, as with slices.
+    #[track_caller]
+    pub fn read(&self, offset: usize, to: &mut [u8]) {
+        self.0.read(offset, to);
+    }
+
+    /// Copies to the memory, to the octet `offset` and on.
+    ///
+    /// ```
+    /// # use offspring::SharedMemory;
+    /// let memory = SharedMemory::copy_from_slice(b"abcd")?;
+    /// memory.write(1, b"xx");
+    /// assert_eq!(memory.to_vec(), b"axxd");
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    ///
+    /// # Panics
+    /// If the memory ends before that, as with slices. Then nothing has been written.
+    #[track_caller]
+    pub fn write(&self, offset: usize, from: &[u8]) {
+        self.0.write(offset, from);
+    }
+
+    /// Makes all octets the same.
+    ///
+    /// ```
+    /// # use offspring::SharedMemory;
+    /// let memory = SharedMemory::new(3)?;
+    /// memory.fill(b'x');
+    /// assert_eq!(memory.to_vec(), b"xxx");
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    pub fn fill(&self, octet: u8) {
+        self.0.fill(octet);
+    }
+
+    /// A copy of all octets.
+    ///
+    /// ```
+    /// # use offspring::SharedMemory;
+    /// assert_eq!(SharedMemory::new(2)?.to_vec(), [0, 0]);
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    pub fn to_vec(&self) -> Vec<u8> {
+        let mut octets = vec![0; self.len()];
+        self.read(0, &mut octets);
+        octets
+    }
+
+    /// A copy that nobody can change any more.
+    ///
+    /// ```
+    /// # use offspring::SharedMemory;
+    /// let memory = SharedMemory::copy_from_slice(b"abc")?;
+    /// let sealed = memory.seal_copy()?;
+    /// memory.fill(0);
+    /// assert_eq!(*sealed, *b"abc");
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// As those of [`SharedBytes::build`].
+    pub fn seal_copy(&self) -> io::Result<SharedBytes> {
+        SharedBytes::build(self.len(), |octets| self.read(0, octets))
+    }
+
+    /// Works on these octets in place: each chunk of 64 KiB is copied into a buffer, which stays in a cache, changed
+    /// there, and copied back. Only the last chunk may be shorter.
+    ///
+    /// What others write to a chunk meanwhile is written over. If `change` panics, the chunks before are changed, and
+    /// this one and those behind it are not.
+    ///
+    /// ```
+    /// # use offspring::SharedMemory;
+    /// let memory = SharedMemory::copy_from_slice(b"abcd")?;
+    /// memory.update(1..3, |chunk| chunk.make_ascii_uppercase());
+    /// assert_eq!(memory.to_vec(), b"aBCd");
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    ///
+    /// # Panics
+    /// If the range is not within the memory, as with slices.
+    #[track_caller]
+    pub fn update(&self, range: impl RangeBounds<usize>, mut change: impl FnMut(&mut [u8])) {
+        self.by_chunks(self.within(range), |at, chunk| {
+            change(chunk);
+            self.write(at, chunk);
+        });
+    }
+
+    /// Looks at these octets, chunk by chunk, as [`update`](Self::update) does; nothing is written.
+    ///
+    /// ```
+    /// # use offspring::SharedMemory;
+    /// let (memory, mut sum) = (SharedMemory::copy_from_slice(&[1, 2, 3])?, 0);
+    /// memory.scan(.., |chunk| sum += chunk.iter().map(|&octet| u64::from(octet)).sum::<u64>());
+    /// assert_eq!(sum, 6);
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    ///
+    /// # Panics
+    /// If the range is not within the memory, as with slices.
+    #[track_caller]
+    pub fn scan(&self, range: impl RangeBounds<usize>, mut look: impl FnMut(&[u8])) {
+        self.by_chunks(self.within(range), |_, chunk| look(chunk));
+    }
+
+    fn by_chunks(&self, range: Range<usize>, mut act: impl FnMut(usize, &mut [u8])) {
+        let mut buffer = vec![0; CHUNK.min(range.len())];
+        for at in range.clone().step_by(CHUNK) {
+            let chunk = &mut buffer[..CHUNK.min(range.end - at)];
+            self.read(at, chunk);
+            act(at, chunk);
+        }
+    }
+
+    #[track_caller]
+    fn within(&self, range: impl RangeBounds<usize>) -> Range<usize> {
+        let length = self.len();
+        let start = match range.start_bound() {
+            Bound::Included(&start) => Some(start),
+            Bound::Excluded(&before) => before.checked_add(1),
+            Bound::Unbounded => Some(0),
+        };
+        let end = match range.end_bound() {
+            Bound::Included(&last) => last.checked_add(1),
+            Bound::Excluded(&end) => Some(end),
+            Bound::Unbounded => Some(length),
+        };
+        match (start, end) {
+            (Some(start), Some(end)) if start <= end && end <= length => start..end,
+            _ => panic!("a range is not within the {length} octets of the memory"),
+        }
+    }
+}
+
+/// How many octets there are: they may change while one looks.
+impl fmt::Debug for SharedMemory {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "SharedMemory({} octets)", self.len())
+    }
+}

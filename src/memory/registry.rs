@@ -1,0 +1,108 @@
+//! The lasting memory that this process has mapped, so that none is mapped twice.
+//!
+//! Page faults decide how fast memory is that comes and goes. Two things keep them away:
+//!
+//! - whatever is in use is found by its identity when it comes again: a result that is the caller's own memory is that
+//!   memory, mapped as it is;
+//! - a worker, which drops its arguments after each call, keeps the last [`KEPT`] that came. Not those that their owner
+//!   has dropped: nobody will send them again. That is looked at whenever some memory comes.
+//!
+//! Owner is the process that has made it. With its last handle there it is dropped, which a mark in the memory says; if
+//! it was on its way then, the process in which it arrives is the owner, and takes the mark away. Another process can
+//! set and clear the mark as it likes: then this one keeps nothing, or four at most, as it does anyway.
+//!
+//! Only workers keep any: a parent that wants its results back keeps its handles, and would otherwise be left with
+//! descriptors of children that are gone.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::os::fd::OwnedFd;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+
+use crate::startup;
+use crate::sys::{Found, Identity, Lasting};
+
+/// How many mappings a worker keeps that it does not use.
+const KEPT: usize = 4;
+
+/// The mappings of one process. An entry in `in_use` may be of one that is gone.
+#[derive(Debug, Default)]
+struct Registry {
+    in_use: BTreeMap<Identity, Weak<Lasting>>,
+    /// At so many entries those that are gone are cleared away.
+    crowded: usize,
+    /// The latest last.
+    kept: Vec<Arc<Lasting>>,
+}
+
+static REGISTRY: Mutex<Registry> = Mutex::new(Registry {
+    in_use: BTreeMap::new(),
+    crowded: 0,
+    kept: Vec::new(),
+});
+
+/// Nothing is unmapped under the lock: that takes its time.
+fn registry() -> MutexGuard<'static, Registry> {
+    REGISTRY.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Memory that this process has made.
+pub(super) fn made(memory: Lasting) -> Arc<Lasting> {
+    let memory = Arc::new(memory);
+    registry().enter(&memory);
+    memory
+}
+
+/// Memory that has come from another process, or has come back.
+pub(super) fn arrived(file: OwnedFd) -> io::Result<Arc<Lasting>> {
+    let found = Found::new(file)?;
+    let mut gone = Vec::new();
+    let memory = registry().arrived(found, startup::is_at_work(), &mut gone);
+    drop(gone);
+    memory
+}
+
+impl Registry {
+    /// Finds it, or maps it; what is kept no longer is added to `gone`.
+    fn arrived(
+        &mut self,
+        found: Found,
+        keeps: bool,
+        gone: &mut Vec<Arc<Lasting>>,
+    ) -> io::Result<Arc<Lasting>> {
+        gone.extend(self.kept.extract_if(.., |kept| kept.is_dropped()));
+        let known = self.in_use.get(&found.identity).and_then(Weak::upgrade);
+        let memory = match known {
+            Some(memory) => memory,
+            None => Arc::new(found.map()?),
+        };
+        self.enter(&memory);
+        if memory.is_dropped() {
+            memory.adopt();
+        }
+        if keeps && !memory.is_owned() {
+            self.keep(&memory, gone);
+        }
+        Ok(memory)
+    }
+
+    fn enter(&mut self, memory: &Arc<Lasting>) {
+        if self.in_use.len() >= self.crowded {
+            self.in_use.retain(|_, memory| memory.strong_count() > 0);
+            self.crowded = (2 * self.in_use.len()).max(16);
+        }
+        self.in_use
+            .insert(memory.identity(), Arc::downgrade(memory));
+    }
+
+    fn keep(&mut self, memory: &Arc<Lasting>, gone: &mut Vec<Arc<Lasting>>) {
+        self.kept.retain(|kept| !Arc::ptr_eq(kept, memory));
+        self.kept.push(memory.clone());
+        if self.kept.len() > KEPT {
+            gone.push(self.kept.remove(0));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,719 @@
+//! Large data in memory files: in every format, as every part of a call, over every kind of link.
+
+use std::fs::{self, File};
+use std::io::pipe;
+use std::os::fd::OwnedFd;
+use std::sync::Mutex;
+
+use nix::fcntl::{FcntlArg, SealFlag, fcntl};
+use nix::sys::memfd::{MFdFlags, memfd_create};
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
+use nix::unistd::ftruncate;
+use offspring::{
+    Bytes, Cbor, Descriptor, Error, Events, Json, MessagePack, Octets, Postcard, Rpc, SharedBytes,
+    SharedMemory, worker,
+};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+use crate::common::*;
+
+/// What goes there, comes back, and is sent as an event.
+type Both = (SharedBytes, SharedMemory);
+
+/// Inverts the memory, and sends both as events of the child and of the call.
+fn round(bytes: SharedBytes, memory: SharedMemory, events: &Events<Both>) -> Both {
+    invert(&memory);
+    events.send((bytes.clone(), memory.clone())).unwrap();
+    events.progress((bytes.clone(), memory.clone())).unwrap();
+    (bytes, memory)
+}
+
+fn invert(memory: &SharedMemory) {
+    memory.update(.., |chunk| {
+        chunk.iter_mut().for_each(|octet| *octet = !*octet)
+    });
+}
+
+#[cfg(feature = "concurrent")]
+async fn round_later(bytes: SharedBytes, memory: SharedMemory, events: &Events<Both>) -> Both {
+    futures_lite::future::yield_now().await;
+    round(bytes, memory, events)
+}
+
+macro_rules! rounds {
+    ($($name:ident = $label:literal, $function:ident, $serialiser:ty;)*) => {$(
+        worker!($name: fn(SharedBytes, SharedMemory) -> Both = $function,
+            serialiser = $serialiser, events = Both, name = $label);
+    )*};
+}
+rounds! {
+    IN_OCTETS = "memory-octets", round, Octets;
+    IN_CBOR = "memory-cbor", round, Cbor;
+    IN_JSON = "memory-json", round, Json;
+    IN_MESSAGEPACK = "memory-messagepack", round, MessagePack;
+    IN_POSTCARD = "memory-postcard", round, Postcard;
+}
+#[cfg(feature = "concurrent")]
+rounds! {
+    OCTETS_AT_ONCE = "memory-octets-at-once", round_later, Octets;
+    CBOR_AT_ONCE = "memory-cbor-at-once", round_later, Cbor;
+    JSON_AT_ONCE = "memory-json-at-once", round_later, Json;
+    MESSAGEPACK_AT_ONCE = "memory-messagepack-at-once", round_later, MessagePack;
+    POSTCARD_AT_ONCE = "memory-postcard-at-once", round_later, Postcard;
+}
+
+/// Runs this for each worker, with its name.
+macro_rules! each {
+    (|$worker:ident, $name:ident| $body:expr) => {{
+        macro_rules! one {
+            ($which:ident, $label:literal) => {{
+                let ($worker, $name) = (&$which, $label);
+                $body
+            }};
+        }
+        one!(IN_OCTETS, "memory-octets");
+        one!(IN_CBOR, "memory-cbor");
+        one!(IN_JSON, "memory-json");
+        one!(IN_MESSAGEPACK, "memory-messagepack");
+        one!(IN_POSTCARD, "memory-postcard");
+        #[cfg(feature = "concurrent")]
+        one!(OCTETS_AT_ONCE, "memory-octets-at-once");
+        #[cfg(feature = "concurrent")]
+        one!(CBOR_AT_ONCE, "memory-cbor-at-once");
+        #[cfg(feature = "concurrent")]
+        one!(JSON_AT_ONCE, "memory-json-at-once");
+        #[cfg(feature = "concurrent")]
+        one!(MESSAGEPACK_AT_ONCE, "memory-messagepack-at-once");
+        #[cfg(feature = "concurrent")]
+        one!(POSTCARD_AT_ONCE, "memory-postcard-at-once");
+    }};
+}
+
+pub(crate) fn serve(name: &str) -> ! {
+    each!(|worker, label| if name == label {
+        worker.serve()
+    });
+    panic!("nobody serves {name}")
+}
+
+fn numbers(count: usize) -> Vec<u8> {
+    (0..count).map(|n| (n * 7 + n / 251) as u8).collect()
+}
+
+fn inverted(octets: &[u8]) -> Vec<u8> {
+    octets.iter().map(|octet| !octet).collect()
+}
+
+/// The mappings of memory files in this process, by the numbers of their inodes.
+fn mapped() -> Vec<u64> {
+    let maps = fs::read_to_string("/proc/self/maps").unwrap();
+    let files = maps.lines().filter(|line| line.contains("/memfd:"));
+    files
+        .map(|line| line.split_whitespace().nth(4).unwrap().parse().unwrap())
+        .collect()
+}
+
+/// Whether nothing is mapped that was not mapped before.
+fn no_more_mapped(before: &[u64]) -> bool {
+    mapped().iter().all(|inode| before.contains(inode))
+}
+
+/// The page that a child shares with this process goes with the last thread that had to do with it.
+fn until_mapped(before: &[u64]) {
+    until(|| no_more_mapped(before));
+}
+
+#[test]
+fn there_and_back_in_every_format() {
+    let _guard = guard();
+    let before = mapped();
+    for length in [0, 1, 5000, 1 << 20] {
+        let octets = numbers(length);
+        let bytes = SharedBytes::copy_from_slice(&octets).unwrap();
+        let memory = SharedMemory::copy_from_slice(&octets).unwrap();
+        each!(|worker, name| {
+            let (rpc, events) = worker.builder().spawn_with_events().unwrap();
+            let mut events = events.into_iter();
+            memory.write(0, &octets);
+            let mut call = rpc.call(&bytes, &memory);
+            let of_call = call.events().into_iter().next().unwrap().unwrap();
+            let result = call.wait().unwrap();
+            let of_child = events.next().unwrap().unwrap();
+            for (bytes, came) in [of_call, result, of_child] {
+                assert_eq!(*bytes, octets, "{name}");
+                assert!(came.is_same(&memory), "{name}");
+            }
+            assert_eq!(memory.to_vec(), inverted(&octets), "{name}");
+            rpc.join().wait().unwrap();
+        });
+    }
+    until_mapped(&before);
+}
+
+/// Where descriptors cannot go the octets do, and what comes is a copy.
+#[test]
+fn over_a_command_as_octets() {
+    let _guard = guard();
+    let octets = numbers(5000);
+    let bytes = SharedBytes::copy_from_slice(&octets).unwrap();
+    let memory = SharedMemory::copy_from_slice(&octets).unwrap();
+    each!(|worker, name| {
+        let builder = worker.command(serving(name));
+        let (rpc, events) = builder.spawn_with_events().unwrap();
+        let mut events = events.into_iter();
+        let mut call = rpc.call(&bytes, &memory);
+        let of_call = call.events().into_iter().next().unwrap().unwrap();
+        let result = call.wait().unwrap();
+        let of_child = events.next().unwrap().unwrap();
+        for (bytes, came) in [of_call, result, of_child] {
+            assert_eq!(*bytes, octets, "{name}");
+            assert!(!came.is_same(&memory), "{name}");
+            assert_eq!(came.to_vec(), inverted(&octets), "{name}");
+        }
+        rpc.join().wait().unwrap();
+    });
+    assert_eq!(memory.to_vec(), octets, "nobody wrote to it");
+}
+
+/// Written as another says; read as what it should be.
+#[derive(Debug)]
+enum Told<M> {
+    Truth(M),
+    Lie(Descriptor),
+}
+
+impl<M: Serialize> Serialize for Told<M> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match self {
+            Self::Truth(memory) => memory.serialize(serializer),
+            Self::Lie(file) => (Some(file), Bytes::default()).serialize(serializer),
+        }
+    }
+}
+
+impl<'de, M: Deserialize<'de>> Deserialize<'de> for Told<M> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        M::deserialize(deserializer).map(Self::Truth)
+    }
+}
+
+impl<M> Told<M> {
+    fn truth(self) -> M {
+        match self {
+            Self::Truth(memory) => memory,
+            Self::Lie(_) => unreachable!("it was read"),
+        }
+    }
+}
+
+/// Deep inside of something else.
+#[derive(Debug, Default, Serialize, Deserialize)]
+struct Data {
+    name: String,
+    bytes: Vec<Told<SharedBytes>>,
+    memory: Option<Box<Told<SharedMemory>>>,
+}
+
+#[derive(Debug, Clone, Serialize, Deserialize)]
+enum Task {
+    Invert,
+    /// Says which memory files are mapped.
+    Mapped,
+    /// Says where the memory is mapped.
+    Place,
+    /// Says how many descriptors there are.
+    Descriptors,
+    Keep,
+    LetGo,
+    /// Makes so many octets of both kinds.
+    Make(usize),
+    /// Gives back what this is; and then as an event.
+    Lie(Wrong),
+    Limit(u64),
+    Gate(String),
+    Die,
+}
+
+/// What is no memory of ours, or not as it should be.
+#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
+enum Wrong {
+    Unsealed,
+    NotAgainstWriting,
+    NotAgainstShrinking,
+    NotAgainstGrowing,
+    TooShort,
+    Endless,
+    RegularFile,
+    Pipe,
+    Socket,
+}
+
+const WRONG: [Wrong; 9] = [
+    Wrong::Unsealed,
+    Wrong::NotAgainstWriting,
+    Wrong::NotAgainstShrinking,
+    Wrong::NotAgainstGrowing,
+    Wrong::TooShort,
+    Wrong::Endless,
+    Wrong::RegularFile,
+    Wrong::Pipe,
+    Wrong::Socket,
+];
+
+fn memory_file(size: i64, seals: SealFlag) -> OwnedFd {
+    let file = memfd_create("test", MFdFlags::MFD_CLOEXEC | MFdFlags::MFD_ALLOW_SEALING).unwrap();
+    ftruncate(&file, size).unwrap();
+    fcntl(&file, FcntlArg::F_ADD_SEALS(seals)).unwrap();
+    file
+}
+
+impl Wrong {
+    /// Of one kind for those who want `SharedBytes`, of another for those who want `SharedMemory`.
+    fn make(self, sealed: bool) -> Descriptor {
+        let (steady, write) = (
+            SealFlag::F_SEAL_SHRINK | SealFlag::F_SEAL_GROW,
+            SealFlag::F_SEAL_WRITE,
+        );
+        let seals = if sealed { steady | write } else { steady };
+        let file = match self {
+            Self::Unsealed => memory_file(9000, SealFlag::empty()),
+            // The other kind has what this one must not have.
+            Self::NotAgainstWriting => memory_file(9000, seals ^ write),
+            Self::NotAgainstShrinking => memory_file(9000, seals - SealFlag::F_SEAL_SHRINK),
+            Self::NotAgainstGrowing => memory_file(9000, seals - SealFlag::F_SEAL_GROW),
+            Self::TooShort if sealed => memory_file(100, steady),
+            Self::TooShort => memory_file(100, seals),
+            Self::Endless => memory_file(i64::MAX - 4095, seals),
+            Self::RegularFile => File::open("/proc/self/exe").unwrap().into(),
+            Self::Pipe => pipe().unwrap().0.into(),
+            Self::Socket => std::os::unix::net::UnixStream::pair().unwrap().0.into(),
+        };
+        Descriptor::new(file)
+    }
+
+    fn data(self) -> [Data; 2] {
+        let bytes = Data {
+            bytes: vec![Told::Lie(self.make(true))],
+            ..Data::default()
+        };
+        let memory = Data {
+            memory: Some(Box::new(Told::Lie(self.make(false)))),
+            ..Data::default()
+        };
+        [bytes, memory]
+    }
+}
+
+static KEPT: Mutex<Vec<Data>> = Mutex::new(Vec::new());
+
+fn act(task: Task, mut data: Data, events: &Events<Data>) -> Data {
+    match task {
+        Task::Invert => {
+            if let Some(Told::Truth(memory)) = data.memory.as_deref() {
+                invert(memory);
+            }
+            return data;
+        }
+        Task::Mapped => data.name = format!("{:?}", mapped()),
+        Task::Place => {
+            let Some(Told::Truth(memory)) = data.memory.as_deref() else {
+                panic!("none came")
+            };
+            // SAFETY: nobody looks at the octets.
+            data.name = format!("{:p}", unsafe { memory.as_slice() });
+        }
+        Task::Descriptors => data.name = descriptors().len().to_string(),
+        Task::Keep => {
+            KEPT.lock().unwrap().push(data);
+            return Data::default();
+        }
+        Task::LetGo => KEPT.lock().unwrap().clear(),
+        Task::Make(length) => {
+            let octets = numbers(length);
+            let memory = SharedMemory::copy_from_slice(&octets).unwrap();
+            data.memory = Some(Box::new(Told::Truth(memory)));
+            data.bytes = vec![Told::Truth(SharedBytes::try_from(octets).unwrap())];
+            return data;
+        }
+        Task::Lie(wrong) => {
+            let [bytes, memory] = wrong.data();
+            for data in wrong.data() {
+                events.send(data).unwrap();
+            }
+            return if data.name == "bytes" { bytes } else { memory };
+        }
+        Task::Limit(soft) => {
+            let (_, hard) = getrlimit(Resource::RLIMIT_NOFILE).unwrap();
+            setrlimit(Resource::RLIMIT_NOFILE, soft, hard).unwrap();
+        }
+        Task::Gate(gate) => wait_here_at(gate),
+        Task::Die => std::process::abort(),
+    }
+    Data {
+        name: data.name,
+        ..Data::default()
+    }
+}
+
+macro_rules! acts {
+    ($($name:ident $serialiser:ty;)*) => {$(
+        worker!($name: fn(Task, Data) -> Data = act, serialiser = $serialiser, events = Data);
+    )*};
+}
+acts! {
+    ACT_CBOR Cbor;
+    ACT_JSON Json;
+    ACT_MESSAGEPACK MessagePack;
+    ACT Postcard;
+}
+
+#[cfg(feature = "concurrent")]
+async fn act_later(task: Task, data: Data, events: &Events<Data>) -> Data {
+    act(task, data, events)
+}
+#[cfg(feature = "concurrent")]
+worker!(ACT_AT_ONCE: fn(Task, Data) -> Data = act_later, serialiser = Postcard, events = Data);
+
+macro_rules! each_act {
+    (|$worker:ident| $body:expr) => {{
+        macro_rules! one {
+            ($which:ident) => {{
+                let $worker = &$which;
+                $body
+            }};
+        }
+        one!(ACT_CBOR);
+        one!(ACT_JSON);
+        one!(ACT_MESSAGEPACK);
+        one!(ACT);
+        #[cfg(feature = "concurrent")]
+        one!(ACT_AT_ONCE);
+    }};
+}
+
+type Act = Rpc<fn(Task, Data) -> Data, Postcard, Data>;
+
+fn with(memory: &SharedMemory) -> Data {
+    Data {
+        memory: Some(Box::new(Told::Truth(memory.clone()))),
+        ..Data::default()
+    }
+}
+
+fn memory_of(data: Data) -> SharedMemory {
+    data.memory.unwrap().truth()
+}
+
+/// What the child says of itself.
+fn asked(rpc: &Act, task: Task) -> String {
+    rpc.call(task, Data::default()).wait().unwrap().name
+}
+
+/// The memory files that the child has mapped beside those it began with.
+fn mapped_there(rpc: &Act, at_first: &str) -> usize {
+    let count = |text: &str| text.split(',').count();
+    count(&asked(rpc, Task::Mapped)) - count(at_first)
+}
+
+#[test]
+fn as_parts_of_something_else() {
+    let _guard = guard();
+    let octets = numbers(10_000);
+    each_act!(|worker| {
+        let rpc = worker.spawn().unwrap();
+        let memory = SharedMemory::copy_from_slice(&octets).unwrap();
+        let bytes = (0..300).map(|n| SharedBytes::copy_from_slice(&octets[..n]).unwrap());
+        let data = Data {
+            name: "name".into(),
+            bytes: bytes.map(Told::Truth).collect(),
+            memory: Some(Box::new(Told::Truth(memory.clone()))),
+        };
+        let back = rpc.call(Task::Invert, data).wait().unwrap();
+        assert_eq!(back.name, "name");
+        assert_eq!(back.bytes.len(), 300);
+        for (n, bytes) in back.bytes.into_iter().enumerate() {
+            assert_eq!(*bytes.truth(), octets[..n]);
+        }
+        assert!(back.memory.unwrap().truth().is_same(&memory));
+        assert_eq!(memory.to_vec(), inverted(&octets));
+        // What the child has made.
+        let made = rpc.call(Task::Make(5000), Data::default()).wait().unwrap();
+        assert_eq!(memory_of(made).to_vec(), octets[..5000]);
+        rpc.join().wait().unwrap();
+    });
+}
+
+/// A worker drops its arguments after each call; the pages stay mapped all the same.
+#[test]
+fn what_comes_again_is_still_mapped() {
+    let _guard = guard();
+    let rpc = ACT.spawn().unwrap();
+    let at_first = asked(&rpc, Task::Mapped);
+    let memory = SharedMemory::new(1 << 20).unwrap();
+    let place = || rpc.call(Task::Place, with(&memory)).wait().unwrap().name;
+    let first = place();
+    let there = asked(&rpc, Task::Mapped);
+    let open = asked(&rpc, Task::Descriptors);
+    assert_eq!(mapped_there(&rpc, &at_first), 1, "although nobody uses it");
+    for _ in 0..rounds(20) {
+        assert_eq!(place(), first);
+        assert_eq!(asked(&rpc, Task::Mapped), there);
+    }
+    assert_eq!(asked(&rpc, Task::Descriptors), open);
+    // Nor is a result mapped here.
+    let here = mapped();
+    let back = rpc.call(Task::Invert, with(&memory)).wait().unwrap();
+    assert!(no_more_mapped(&here));
+    assert!(memory_of(back).is_same(&memory));
+    rpc.join().wait().unwrap();
+}
+
+#[test]
+fn a_worker_keeps_four_and_no_more() {
+    let _guard = guard();
+    let rpc = ACT.spawn().unwrap();
+    let at_first = asked(&rpc, Task::Mapped);
+    let open: usize = asked(&rpc, Task::Descriptors).parse().unwrap();
+    let mut memories: Vec<_> = (0..6).map(|_| SharedMemory::new(10_000).unwrap()).collect();
+    for memory in &memories {
+        rpc.call(Task::Invert, with(memory)).wait().unwrap();
+    }
+    assert_eq!(mapped_there(&rpc, &at_first), 4);
+    assert_eq!(asked(&rpc, Task::Descriptors), (open + 4).to_string());
+    // Those that nobody will send again are let go when something comes.
+    let last = memories.pop().unwrap();
+    drop(memories);
+    rpc.call(Task::Invert, with(&last)).wait().unwrap();
+    assert_eq!(mapped_there(&rpc, &at_first), 1);
+    // What is given away is its new owner's, who drops it.
+    let given = SharedMemory::new(10_000).unwrap();
+    rpc.call(Task::Place, with(&given)).wait().unwrap();
+    assert_eq!(mapped_there(&rpc, &at_first), 2);
+    let given = Data {
+        memory: Some(Box::new(Told::Truth(given))),
+        ..Data::default()
+    };
+    rpc.call(Task::Place, given).wait().unwrap();
+    rpc.call(Task::Place, with(&last)).wait().unwrap();
+    assert_eq!(mapped_there(&rpc, &at_first), 1);
+    assert_eq!(asked(&rpc, Task::Descriptors), (open + 1).to_string());
+    rpc.join().wait().unwrap();
+}
+
+#[test]
+fn nothing_stays_mapped_or_open() {
+    let _guard = guard();
+    let before = mapped();
+    let rpc = ACT.spawn().unwrap();
+    let (there, open) = (asked(&rpc, Task::Mapped), asked(&rpc, Task::Descriptors));
+    let (here, open_here) = (mapped(), descriptors().len());
+    for _ in 0..rounds(50) {
+        let octets = SharedBytes::copy_from_slice(&[7; 5000]).unwrap();
+        let data = Data {
+            bytes: vec![Told::Truth(octets.clone()), Told::Truth(octets)],
+            ..Data::default()
+        };
+        rpc.call(Task::Invert, data).wait().unwrap();
+        drop(rpc.call(Task::Make(5000), Data::default()).wait().unwrap());
+        // A result that nobody decodes.
+        rpc.call(Task::Make(5000), Data::default()).detach();
+    }
+    assert_eq!(asked(&rpc, Task::Mapped), there);
+    assert_eq!(asked(&rpc, Task::Descriptors), open);
+    assert!(no_more_mapped(&here));
+    assert_eq!(descriptors().len(), open_here);
+    rpc.join().wait().unwrap();
+    until_mapped(&before);
+}
+
+/// What is no memory, or could change under the reader, is the error of that call, at either end.
+#[test]
+fn whoever_lies_is_found_out() {
+    let _guard = guard();
+    let before = mapped();
+    each_act!(|worker| {
+        let (rpc, events) = worker.builder().spawn_with_events().unwrap();
+        let mut events = events.into_iter();
+        let well = || {
+            let memory = SharedMemory::copy_from_slice(b"well").unwrap();
+            let back = rpc.call(Task::Invert, with(&memory)).wait().unwrap();
+            assert_eq!(memory_of(back).to_vec(), inverted(b"well"));
+        };
+        for wrong in WRONG {
+            for data in wrong.data() {
+                let error = rpc.call(Task::Invert, data).wait().unwrap_err();
+                assert!(error.is_decode(), "{wrong:?}: {error}");
+                well();
+            }
+            for name in ["bytes", "memory"] {
+                let data = Data {
+                    name: name.into(),
+                    ..Data::default()
+                };
+                let error = rpc.call(Task::Lie(wrong), data).wait().unwrap_err();
+                assert!(error.is_decode(), "{wrong:?}: {error}");
+                well();
+                for _ in 0..2 {
+                    let error = events.next().unwrap().unwrap_err();
+                    assert!(error.is_decode(), "{wrong:?}: {error}");
+                }
+            }
+        }
+        rpc.join().wait().unwrap();
+    });
+    until_mapped(&before);
+}
+
+#[test]
+fn one_thing_for_many() {
+    let _guard = guard();
+    let octets = numbers(1 << 20);
+    let before = mapped();
+    let bytes = SharedBytes::copy_from_slice(&octets).unwrap();
+    let inode = mapped()
+        .into_iter()
+        .find(|inode| !before.contains(inode))
+        .unwrap();
+    let data = || Data {
+        bytes: vec![Told::Truth(bytes.clone())],
+        ..Data::default()
+    };
+    let children: Vec<_> = (0..8).map(|_| ACT.spawn().unwrap()).collect();
+    let kept: Vec<_> = children
+        .iter()
+        .map(|rpc| rpc.call(Task::Keep, data()))
+        .collect();
+    for call in kept {
+        call.wait().unwrap();
+    }
+    for rpc in &children {
+        let there = asked(rpc, Task::Mapped);
+        assert!(
+            there.contains(&inode.to_string()),
+            "{there} without {inode}"
+        );
+    }
+    // The maker lets go, and they still have it: here it comes back.
+    let back = children[0].call(Task::Invert, data()).wait().unwrap();
+    drop(bytes);
+    assert_eq!(*back.bytes.into_iter().next().unwrap().truth(), octets);
+    for rpc in children {
+        asked(&rpc, Task::LetGo);
+        assert!(!asked(&rpc, Task::Mapped).contains(&inode.to_string()));
+        rpc.join().wait().unwrap();
+    }
+    until_mapped(&before);
+}
+
+#[test]
+fn a_child_that_dies_with_it_takes_nothing_along() {
+    let _guard = guard();
+    let before = mapped();
+    let memory = SharedMemory::copy_from_slice(&numbers(100_000)).unwrap();
+    for _ in 0..rounds(3).min(10) {
+        let rpc = ACT.builder().on_error(|_| ()).spawn().unwrap();
+        rpc.call(Task::Keep, with(&memory)).wait().unwrap();
+        let made = rpc.call(Task::Make(3000), Data::default());
+        let died = rpc.call(Task::Die, with(&memory));
+        assert!(died.wait().unwrap_err().is_child_dead());
+        // What it made before outlives it.
+        let made = made.wait().unwrap();
+        assert_eq!(memory_of(made).to_vec(), numbers(3000));
+        rpc.join().wait().unwrap();
+    }
+    let rpc = ACT.spawn().unwrap();
+    rpc.call(Task::Invert, with(&memory)).wait().unwrap();
+    assert_eq!(memory.to_vec(), inverted(&numbers(100_000)));
+    rpc.join().wait().unwrap();
+    drop(memory);
+    until_mapped(&before);
+}
+
+/// Killed while the memory is on its way.
+#[test]
+fn a_child_that_is_killed_before_it_looks() {
+    let _guard = guard();
+    let before = mapped();
+    let temp = Temp::new();
+    let gate = temp.gate("gate");
+    let rpc = ACT.builder().on_error(|_| ()).spawn().unwrap();
+    let first = rpc.call(Task::Gate(gate.name()), Data::default());
+    let _open = gate.reached();
+    let memory = SharedMemory::new(100_000).unwrap();
+    let calls: Vec<_> = (0..5)
+        .map(|_| rpc.call(Task::Invert, with(&memory)))
+        .collect();
+    rpc.kill();
+    assert!(first.wait().unwrap_err().is_child_dead());
+    for call in calls {
+        assert!(call.wait().unwrap_err().is_child_dead());
+    }
+    rpc.join().wait().unwrap();
+    assert_eq!(memory.to_vec(), [0; 100_000]);
+    drop(memory);
+    until_mapped(&before);
+}
+
+#[test]
+fn without_descriptors_it_is_the_call_that_fails() {
+    let _guard = guard();
+    let rpc = ACT.spawn().unwrap();
+    let memory = SharedMemory::new(9).unwrap();
+    rpc.call(Task::Limit(3), Data::default()).wait().unwrap();
+    let error = rpc.call(Task::Invert, with(&memory)).wait().unwrap_err();
+    assert!(error.is_decode(), "{error}");
+    rpc.call(Task::Limit(100), Data::default()).wait().unwrap();
+    rpc.call(Task::Invert, with(&memory)).wait().unwrap();
+    assert_eq!(memory.to_vec(), [255; 9]);
+    rpc.join().wait().unwrap();
+}
+
+#[test]
+fn without_descriptors_here_it_is_the_call_that_fails() {
+    alone(
+        "memory::without_descriptors_here_it_is_the_call_that_fails",
+        || {
+            let _guard = guard();
+            let rpc = ACT.spawn().unwrap();
+            let memory = SharedMemory::new(9).unwrap();
+            let (soft, hard) = getrlimit(Resource::RLIMIT_NOFILE).unwrap();
+            rpc.ready().wait().unwrap();
+            setrlimit(Resource::RLIMIT_NOFILE, 3, hard).unwrap();
+            assert!(SharedMemory::new(9).is_err());
+            assert!(SharedBytes::copy_from_slice(b"a").is_err());
+            let error = rpc.call(Task::Invert, with(&memory)).wait().unwrap_err();
+            assert!(error.is_encode(), "{error}");
+            setrlimit(Resource::RLIMIT_NOFILE, soft, hard).unwrap();
+            rpc.call(Task::Invert, with(&memory)).wait().unwrap();
+            rpc.join().wait().unwrap();
+        },
+    );
+}
+
+/// A peer that writes meanwhile spoils the octets, and nothing else.
+#[test]
+fn both_may_write_at_once() {
+    let _guard = guard();
+    let rpc = ACT.spawn().unwrap();
+    let memory = SharedMemory::new(1 << 20).unwrap();
+    memory.fill(0x55);
+    let call = |_| rpc.call(Task::Invert, with(&memory));
+    let calls: Vec<_> = (0..10).map(call).collect();
+    for round in 0..100 {
+        memory.update(round..round + 70_000, |chunk| chunk.fill(0x55));
+        memory.scan(.., |chunk| {
+            assert!(chunk.iter().all(|octet| [0x55, 0xaa].contains(octet)));
+        });
+    }
+    for call in calls {
+        call.wait().unwrap();
+    }
+    rpc.join().wait().unwrap();
+}
+
+/// The errors are typed and travel between threads like all others.
+#[test]
+fn are_for_all_threads() {
+    fn travels<T: Send + Sync + 'static>() {}
+    travels::<(SharedBytes, SharedMemory, Error)>();
+}
