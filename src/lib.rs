@@ -22,17 +22,23 @@ mod spin;
 mod startup;
 mod sync;
 mod sys;
+#[cfg(feature = "tracing")]
+mod trace;
+#[cfg(not(feature = "tracing"))]
+#[path = "trace_nothing.rs"]
+mod trace;
 mod worker;
 
 #[cfg(feature = "concurrent")]
 pub use child::Responder;
-pub use child::{Child, Events, Function, Init, NoEvents};
+pub use child::{Child, Events, Function, Init, NoEvents, retire};
 pub use error::{Crash, Error, ExitStatus, Fold, Folded, Panic, Started};
 pub use offspring_serialisers::*;
 // The glob hides behind this crate's own `Error`.
 pub use offspring_serialisers::Error as SerialiserError;
 pub use parent::{
-    Builder, Call, CallEventIter, CallEvents, EventIter, EventStream, Join, NoRoom, Ready, Rpc,
+    Builder, Call, CallEventIter, CallEvents, EventIter, EventStream, Join, NoRoom, Pool,
+    PoolBuilder, PoolStatus, Ready, Rpc,
 };
 pub use signature::{Signature, Whole};
 pub use worker::Worker;

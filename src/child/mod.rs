@@ -27,10 +27,12 @@ mod outgoing;
 mod panic;
 #[cfg(feature = "concurrent")]
 mod responder;
+mod retire;
 mod session;
 
 pub use events::{Events, NoEvents};
 pub use function::{Child, Function, Init};
 #[cfg(feature = "concurrent")]
 pub use responder::Responder;
+pub use retire::retire;
 pub(crate) use session::Session;

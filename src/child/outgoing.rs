@@ -247,6 +247,11 @@ impl Outgoing {
         self.send(&Replies::ready(), false)
     }
 
+    /// Says that no more calls are wanted.
+    pub(crate) fn retire(self: &Arc<Self>) -> Result<(), Unsent> {
+        self.send(&Replies::retire(), true)
+    }
+
     /// Writes what waits, as far as there is room; the watcher does the rest.
     pub(crate) fn try_flush(self: &Arc<Self>) -> Result<(), Unsent> {
         let mut queue = self.lock();

@@ -198,6 +198,7 @@ impl Session {
             (page, place),
             backend.holds,
         ));
+        super::retire::remember(&outgoing);
         if at_once {
             go_with_parent(Arc::clone(&outgoing));
         }

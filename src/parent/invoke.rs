@@ -1,8 +1,11 @@
 //! Making calls: the arguments become octets, and go to the driver.
 
+use std::sync::Arc;
+
 use offspring_serialisers::{Input, Output, SendAs, Serialiser};
 
 use super::call::{Call, Decode};
+use super::origin::Calls;
 use super::room::{NoRoom, Room};
 use super::rpc::Rpc;
 use crate::error::Error;
@@ -22,7 +25,7 @@ impl<F, S, E> Rpc<F, S, E> {
         let decode: Decode<R> =
             |octets| S::decode(&mut Input::new(octets)).map_err(|error| Error::decode(&error));
         match self.send(room, encode) {
-            Ok(id) => Call::open(self.driver(), id, decode, self.decode_event),
+            Ok(open) => Call::open(open, decode, self.decode_event),
             Err(error) => Call::failed(error, decode, self.decode_event),
         }
     }
@@ -31,7 +34,7 @@ impl<F, S, E> Rpc<F, S, E> {
         &self,
         mut room: Option<Room<'_>>,
         encode: impl FnOnce(&mut Output<'_>) -> Result<(), offspring_serialisers::Error>,
-    ) -> Result<u32, Error> {
+    ) -> Result<(Arc<dyn Calls>, u32), Error> {
         with_frame(|frame| {
             let encoded = crate::shielded(|| encode(&mut Output::new(frame)));
             encoded
@@ -42,17 +45,8 @@ impl<F, S, E> Rpc<F, S, E> {
                     "the serialiser took octets away that were not its own",
                 )));
             }
-            let mut refused = None;
-            let id = self.driver().call(|core| {
-                if let Some(room) = &mut room {
-                    room.enter(core);
-                }
-                core.call(frame).unwrap_or_else(|error| {
-                    refused = Some(error);
-                    0
-                })
-            });
-            refused.map_or(Ok(id), Err)
+            let kept = room.as_mut().is_some_and(Room::enter);
+            Arc::clone(self.origin()).call(frame, kept)
         })
     }
 }
@@ -108,7 +102,7 @@ macro_rules! calls {
                 $($form: SendAs<$name>,)*
                 S: Serialiser<($($name,)*), ($($form::Form,)*)> + Serialiser<R>,
             {
-                let Some(room) = Room::find(self.driver()) else {
+                let Some(room) = Room::find(&**self.origin()) else {
                     return Err(NoRoom(($($argument,)*)));
                 };
                 let arguments = ($($argument.into_form(),)*);
@@ -165,7 +159,7 @@ impl<A: 'static, R: 'static, S, E> Rpc<Whole<fn(A) -> R>, S, E> {
         X: SendAs<A>,
         S: Serialiser<A, X::Form> + Serialiser<R>,
     {
-        let Some(room) = Room::find(self.driver()) else {
+        let Some(room) = Room::find(&**self.origin()) else {
             return Err(NoRoom(arguments));
         };
         let arguments = arguments.into_form();

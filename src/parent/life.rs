@@ -38,6 +38,8 @@ pub(crate) struct Life {
     hello_time: Duration,
     greeted: bool,
     ready: bool,
+    /// It wants no more calls.
+    retired: bool,
     /// Calls run one after the other in this child.
     one_by_one: bool,
     page: Option<Page>,
@@ -71,6 +73,7 @@ impl Life {
             hello_time: hello.unwrap_or_default(),
             greeted: hello.is_none(),
             ready: hello.is_none(),
+            retired: false,
             one_by_one: false,
             page,
             closing: false,
@@ -112,6 +115,19 @@ impl Life {
 
     pub(super) fn ready(&mut self) {
         self.ready = true;
+    }
+
+    pub(super) fn retire(&mut self) {
+        self.retired = true;
+    }
+
+    pub(super) fn is_retired(&self) -> bool {
+        self.retired
+    }
+
+    /// It was this side that ended it, for no fault of its own.
+    pub(super) fn was_killed(&self) -> bool {
+        matches!(self.ending, Some(Ending::Killed(_)))
     }
 
     pub(super) fn is_greeted(&self) -> bool {
@@ -312,6 +328,11 @@ impl Life {
         let killed = matches!(self.ending, Some(Ending::Killed(_)));
         let quiet = self.lost == 0 && (asked && self.ending.is_none() || killed);
         (!quiet).then(|| self.lost(Started::Unknown))
+    }
+
+    /// How the process ended, once all is over.
+    pub(super) fn status(&self) -> Option<ExitStatus> {
+        self.crash.as_ref().map(|crash| crash.status)
     }
 
     /// How the child ended, once it has, unless it never was what was meant.

@@ -7,11 +7,8 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
-use super::connection::Connection;
-use super::core::Core;
-use super::driver::{Driver, Want};
 use super::events::DecodeEvent;
-use super::life::Ending;
+use super::origin::Origin;
 use crate::error::{Error, ExitStatus};
 
 /// A child that runs one worker: call it.
@@ -45,12 +42,12 @@ pub struct Rpc<F, S, E = crate::NoEvents> {
 
 /// Closes the child when the last clone goes.
 struct Handle {
-    driver: Arc<Driver<Connection>>,
+    origin: Arc<dyn Origin>,
 }
 
 impl Drop for Handle {
     fn drop(&mut self) {
-        self.driver.change(Core::close);
+        self.origin.close();
     }
 }
 
@@ -73,16 +70,16 @@ impl<F, S, E> std::fmt::Debug for Rpc<F, S, E> {
 }
 
 impl<F, S, E> Rpc<F, S, E> {
-    pub(crate) fn new(driver: Arc<Driver<Connection>>, decode_event: DecodeEvent<E>) -> Self {
+    pub(crate) fn new(origin: Arc<dyn Origin>, decode_event: DecodeEvent<E>) -> Self {
         Self {
-            handle: Arc::new(Handle { driver }),
+            handle: Arc::new(Handle { origin }),
             decode_event,
             types: PhantomData,
         }
     }
 
-    pub(super) fn driver(&self) -> &Arc<Driver<Connection>> {
-        &self.handle.driver
+    pub(super) fn origin(&self) -> &Arc<dyn Origin> {
+        &self.handle.origin
     }
 
     /// The process that was started for this child: the child itself, or the
@@ -98,7 +95,7 @@ impl<F, S, E> Rpc<F, S, E> {
     /// ```
     #[must_use]
     pub fn pid(&self) -> Option<u32> {
-        self.driver().wire.pid()
+        self.origin().pid()
     }
 
     /// Waits until the child has said hello and its `init` is done.
@@ -117,7 +114,7 @@ impl<F, S, E> Rpc<F, S, E> {
     #[must_use = "wait for it, or await it"]
     pub fn ready(&self) -> Ready {
         Ready {
-            driver: Arc::clone(self.driver()),
+            origin: Arc::clone(self.origin()),
         }
     }
 
@@ -140,9 +137,9 @@ impl<F, S, E> Rpc<F, S, E> {
     /// ```
     #[must_use = "wait for it, or await it"]
     pub fn join(self) -> Join {
-        self.driver().change(Core::close);
+        self.origin().close();
         Join {
-            driver: Arc::clone(self.driver()),
+            origin: Arc::clone(self.origin()),
         }
     }
 
@@ -163,8 +160,7 @@ impl<F, S, E> Rpc<F, S, E> {
     /// # Ok(()) }
     /// ```
     pub fn kill(&self) {
-        self.driver()
-            .change(|core| core.kill(Ending::Killed("it was killed by `kill`".into())));
+        self.origin().kill();
     }
 }
 
@@ -179,10 +175,9 @@ impl<F, S, E> Rpc<F, S, E> {
 /// ready.wait_timeout(std::time::Duration::from_secs(60))?;
 /// # Ok(()) }
 /// ```
-#[derive(Debug)]
 #[must_use = "wait for it, or await it"]
 pub struct Ready {
-    driver: Arc<Driver<Connection>>,
+    origin: Arc<dyn Origin>,
 }
 
 /// Waits until a child is gone; from [`Rpc::join`]. A future, too.
@@ -196,10 +191,9 @@ pub struct Ready {
 /// assert!(status.success());
 /// # Ok(()) }
 /// ```
-#[derive(Debug)]
 #[must_use = "wait for it, or await it"]
 pub struct Join {
-    driver: Arc<Driver<Connection>>,
+    origin: Arc<dyn Origin>,
 }
 
 impl Join {
@@ -222,33 +216,14 @@ impl Join {
     pub fn within(self, time: Duration) -> Self {
         // A time that no clock reaches is no limit.
         if let Some(at) = Instant::now().checked_add(time) {
-            self.driver.change(|core| core.close_within(at));
+            self.origin.close_within(at);
         }
         self
     }
 }
 
-fn readiness(core: &mut Core) -> Option<Result<(), Error>> {
-    unless_stuck(core, core.life.readiness())
-}
-
-fn ended(core: &mut Core) -> Option<Result<ExitStatus, Error>> {
-    let delivered = core.delivery.is_over() || core.delivery.is_running_here();
-    unless_stuck(core, core.life.outcome().filter(|_| delivered))
-}
-
-/// A callback that would wait for what is never read hears so instead.
-fn unless_stuck<T>(core: &Core, found: Option<Result<T, Error>>) -> Option<Result<T, Error>> {
-    let stuck = found.is_none() && core.delivery.is_stuck_here();
-    if stuck {
-        Some(Err(Error::stuck()))
-    } else {
-        found
-    }
-}
-
 macro_rules! waits {
-    ($type:ident, $take:ident, $value:ty) => {
+    ($type:ident, $wait:ident, $poll:ident, $value:ty) => {
         impl $type {
             /// Waits for it.
             ///
@@ -262,7 +237,7 @@ macro_rules! waits {
             /// What kept the child from working: the handshake, its `init`, a
             /// breach of the protocol.
             pub fn wait(self) -> Result<$value, Error> {
-                let outcome = self.driver.wait(Want::Change, None, $take);
+                let outcome = self.origin.$wait(None);
                 outcome.expect("a wait without a deadline ends with what it waits for")
             }
 
@@ -274,8 +249,8 @@ macro_rules! waits {
             /// [`is_timeout`](Error::is_timeout). It can be waited for again.
             pub fn wait_timeout(&mut self, time: Duration) -> Result<$value, Error> {
                 let deadline = Instant::now().checked_add(time);
-                self.driver
-                    .wait(Want::Change, deadline, $take)
+                self.origin
+                    .$wait(deadline)
                     .unwrap_or_else(|| Err(Error::timed_out()))
             }
 
@@ -285,8 +260,14 @@ macro_rules! waits {
             ///
             /// As [`wait_timeout`](Self::wait_timeout).
             pub fn wait_deadline(&mut self, deadline: Instant) -> Result<$value, Error> {
-                let outcome = self.driver.wait(Want::Change, Some(deadline), $take);
+                let outcome = self.origin.$wait(Some(deadline));
                 outcome.unwrap_or_else(|| Err(Error::timed_out()))
+            }
+        }
+
+        impl std::fmt::Debug for $type {
+            fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                f.write_str(stringify!($type))
             }
         }
 
@@ -294,10 +275,10 @@ macro_rules! waits {
             type Output = Result<$value, Error>;
 
             fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
-                self.driver.poll(Want::Change, context, $take)
+                self.origin.$poll(context)
             }
         }
     };
 }
-waits!(Ready, readiness, ());
-waits!(Join, ended, ExitStatus);
+waits!(Ready, wait_ready, poll_ready, ());
+waits!(Join, wait_end, poll_end, ExitStatus);

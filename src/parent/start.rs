@@ -32,6 +32,19 @@ pub(super) enum Launch {
     Socket(OwnedFd),
     /// Nothing; these are the link: what is read, and what is written.
     Pair(OwnedFd, OwnedFd),
+    /// Once more what was started before.
+    Again(Command, Way),
+    /// What could be used once only.
+    Spent,
+}
+
+/// How a process is given the link.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Way {
+    /// As its stdout, too.
+    both: bool,
+    /// It knows that its stdin is a socket for both directions.
+    socket: bool,
 }
 
 /// What a user may set.
@@ -66,6 +79,12 @@ impl std::fmt::Debug for Plan {
             .field("launch", &self.launch)
             .field("settings", &self.settings)
             .finish_non_exhaustive()
+    }
+}
+
+impl Way {
+    fn new(both: bool, socket: bool) -> Self {
+        Self { both, socket }
     }
 }
 
@@ -115,13 +134,11 @@ impl Plan {
         self.adjustments.push(Box::new(change));
     }
 
-    /// Starts the child and all that belongs to it.
-    pub(super) fn start(
-        mut self,
-        sink: EventSink,
-        handlers: Handlers,
-    ) -> Result<Arc<Driver<Connection>>, Error> {
-        let init = std::mem::replace(&mut self.init, Ok(Vec::new()))?;
+    /// What keeps every child from being started, if that is known.
+    pub(super) fn check(&self) -> Result<(), Error> {
+        if let Err(error) = &self.init {
+            return Err(error.clone());
+        }
         if forgot_init() {
             return Err(Error::start(
                 "this process is itself a child, but did not go to work: call `offspring::init()` first in `main`",
@@ -132,7 +149,23 @@ impl Plan {
                 "the plain form cannot say which worker of this program is meant: name a `program` or a `command`",
             ));
         }
-        let socket = matches!(self.launch, Launch::Own | Launch::Program(_));
+        Ok(())
+    }
+
+    /// Starts a child and all that belongs to it. What was not given away with
+    /// it can be started again.
+    pub(super) fn start(
+        &mut self,
+        sink: EventSink,
+        handlers: Handlers,
+    ) -> Result<Arc<Driver<Connection>>, Error> {
+        self.check()?;
+        let init = self.init.clone()?;
+        let socket = match &self.launch {
+            Launch::Own | Launch::Program(_) => true,
+            Launch::Again(_, way) => way.socket,
+            _ => false,
+        };
         let started = self.launch()?;
         let (page, page_fd) = if socket && !self.settings.plain {
             Page::create().ok().unzip()
@@ -183,7 +216,7 @@ impl Plan {
     }
 
     fn launch(&mut self) -> Result<Started, Error> {
-        match std::mem::replace(&mut self.launch, Launch::Own) {
+        let (mut command, way) = match std::mem::replace(&mut self.launch, Launch::Spent) {
             Launch::Own => {
                 let mut command = sys::own_program();
                 command.arg0(format!("{} of {}", self.name, std::process::id()));
@@ -192,24 +225,38 @@ impl Plan {
                 self.adjust(|command| {
                     command.env(VARIABLE, std::process::id().to_string());
                 });
-                self.run(command, false)
+                (command, Way::new(false, true))
             }
             // Without a hello it cannot know that its stdin is both ways.
-            Launch::Program(command) => self.run(command, self.settings.plain),
-            Launch::Command(command) => self.run(command, true),
-            Launch::Socket(socket) => linked(Link::from_socket(socket)),
-            Launch::Pair(read, write) => linked(Link::from_pair(read, write)),
+            Launch::Program(command) => (command, Way::new(self.settings.plain, true)),
+            Launch::Command(command) => (command, Way::new(true, false)),
+            Launch::Again(command, way) => (command, way),
+            Launch::Socket(socket) => return linked(Link::from_socket(socket)),
+            Launch::Pair(read, write) => return linked(Link::from_pair(read, write)),
+            Launch::Spent => {
+                return Err(Error::start(
+                    "a socket, or a pair of descriptors, leads to one child only",
+                ));
+            }
+        };
+        for adjust in self.adjustments.drain(..) {
+            adjust(&mut command);
         }
+        let started = self.run(&mut command, way.both);
+        // The child's end is its own.
+        command.stdin(Stdio::null());
+        if way.both {
+            command.stdout(Stdio::null());
+        }
+        self.launch = Launch::Again(command, way);
+        started
     }
 
     /// Runs a command with its end of a socket as stdin, and as stdout too if
     /// the link is both.
-    fn run(&mut self, mut command: Command, both: bool) -> Result<Started, Error> {
+    fn run(&self, command: &mut Command, both: bool) -> Result<Started, Error> {
         let program = command.get_program().to_string_lossy().into_owned();
         let describe = |error: io::Error| Error::start(format!("`{program}`: {error}"));
-        for adjust in self.adjustments.drain(..) {
-            adjust(&mut command);
-        }
         let (link, theirs) = Link::pair().map_err(describe)?;
         if both {
             command.stdout(theirs.try_clone().map_err(describe)?);
@@ -218,7 +265,7 @@ impl Plan {
         if self.settings.capture.is_some() {
             command.stderr(Stdio::piped());
         }
-        let (process, stderr) = sys::spawn(&mut command).map_err(describe)?;
+        let (process, stderr) = sys::spawn(command).map_err(describe)?;
         let keep = self.settings.capture.unwrap_or(0);
         let capture = stderr
             .map(|pipe| Capture::new(pipe, keep))

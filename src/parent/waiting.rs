@@ -5,6 +5,7 @@
 //! happen under the driver's lock: all such things are laid down here, and the
 //! driver takes them away and wakes, or drops, once it has let the lock go.
 
+use std::sync::Arc;
 use std::task::Waker;
 
 use super::roles::Ticket;
@@ -14,6 +15,13 @@ use crate::sync::Thread;
 
 /// What is called with the outcome of a call.
 pub(crate) type Callback = Box<dyn FnOnce(Result<Payload, Error>) + Send>;
+
+/// Whoever keeps several children, for one of its calls.
+pub(crate) trait Owner: Send + Sync {
+    /// The child has ended, for this reason, and the call is not its affair any
+    /// more; it may have started it. Called without locks, by whoever noticed.
+    fn returned(self: Arc<Self>, error: Error, started: bool);
+}
 
 /// Somebody to wake.
 #[derive(Debug)]
@@ -39,21 +47,30 @@ impl Waking {
 /// What is to be done once the lock was let go.
 #[derive(Default)]
 pub(crate) struct Errands {
+    returned: Vec<(Arc<dyn Owner>, Error, bool)>,
     wake: Vec<Waking>,
     /// Only dropped.
     wakings: Vec<Waking>,
     callbacks: Vec<Callback>,
+    owners: Vec<Arc<dyn Owner>>,
 }
 
 impl Errands {
     /// Nothing is to be done.
     pub(super) fn is_empty(&self) -> bool {
-        self.wake.is_empty() && self.wakings.is_empty() && self.callbacks.is_empty()
+        self.wake.is_empty()
+            && self.wakings.is_empty()
+            && self.callbacks.is_empty()
+            && self.returned.is_empty()
+            && self.owners.is_empty()
     }
 
     /// Does it. Never under the lock. A panic of a waker, or of what is dropped,
     /// keeps nobody else from being woken.
     pub(super) fn run(self) {
+        for (owner, error, started) in self.returned {
+            owner.returned(error, started);
+        }
         for waking in self.wake {
             match waking {
                 Waking::Thread(thread) => thread.unpark(),
@@ -65,6 +82,9 @@ impl Errands {
         }
         for callback in self.callbacks {
             let _ = crate::shielded(|| drop(callback));
+        }
+        for owner in self.owners {
+            let _ = crate::shielded(|| drop(owner));
         }
     }
 }
@@ -79,6 +99,10 @@ pub(crate) struct Waiting {
     tickets: Ticket,
     /// How many tasks wait.
     tasks: usize,
+    /// Who looks at this child whenever there is something new; and has been
+    /// told that there is.
+    watch: Option<Waker>,
+    told: bool,
 }
 
 impl Waiting {
@@ -89,7 +113,37 @@ impl Waiting {
 
     /// What is to be done without the lock.
     pub(super) fn take_errands(&mut self) -> Errands {
+        self.told = false;
         std::mem::take(&mut self.errands)
+    }
+
+    /// This one is woken whenever there is something new, from now on.
+    pub(super) fn watch(&mut self, waker: Option<Waker>) {
+        let old = std::mem::replace(&mut self.watch, waker);
+        self.errands.wakings.extend(old.map(Waking::Task));
+    }
+
+    /// There is something new.
+    pub(super) fn news(&mut self) {
+        if let Some(watch) = self.watch.as_ref().filter(|_| !self.told) {
+            self.told = true;
+            self.errands.wake.push(Waking::Task(watch.clone()));
+        }
+    }
+
+    /// This one, who was not enlisted, is to be woken.
+    pub(super) fn wake_now(&mut self, waking: Waking) {
+        self.errands.wake.push(waking);
+    }
+
+    /// This call goes back to its owner.
+    pub(super) fn hand_back(&mut self, owner: Arc<dyn Owner>, error: Error, started: bool) {
+        self.errands.returned.push((owner, error, started));
+    }
+
+    /// This owner has nothing more to do with the child.
+    pub(super) fn discard_owner(&mut self, owner: Arc<dyn Owner>) {
+        self.errands.owners.push(owner);
     }
 
     /// This thread goes to sleep.

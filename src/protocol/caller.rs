@@ -69,6 +69,8 @@ pub(crate) enum Notice {
     Hello(Hello),
     /// The child's `init` is done.
     Ready,
+    /// The child wants no more calls.
+    Retired,
     /// The child cannot work at all, and ends.
     Unfit(Failure),
     /// This call is done.
@@ -124,6 +126,8 @@ pub(crate) struct Caller<W> {
     /// Calls sent and unanswered, and their octets.
     open: usize,
     open_bytes: usize,
+    /// Calls answered since the beginning.
+    answered: u64,
     /// Calls that have room and are still to come.
     reserved: usize,
     /// Calls and octets sent, and octets written, since the beginning.
@@ -152,6 +156,7 @@ impl<W> Caller<W> {
             outbox: Outbox::default(),
             open: 0,
             open_bytes: 0,
+            answered: 0,
             reserved: 0,
             ordinal: 0,
             pushed: 0,
@@ -413,6 +418,10 @@ impl<W> Caller<W> {
                 notices.push(Notice::Ready);
                 Ok(())
             }
+            Some(Kind::Retire) if !self.awaits_hello => {
+                notices.push(Notice::Retired);
+                Ok(())
+            }
             Some(Kind::Hello) if self.awaits_hello => {
                 let hello = Hello::parse(reader.octets())?;
                 hello.is_of_child()?;
@@ -495,6 +504,7 @@ impl<W> Caller<W> {
     fn close_call(&mut self, sent: Sent) {
         self.open -= 1;
         self.open_bytes -= sent.bytes;
+        self.answered += 1;
     }
 
     /// Calls sent and unanswered.

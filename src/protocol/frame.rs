@@ -41,6 +41,8 @@ pub(crate) enum Kind {
     Cancel = 3,
     /// From the child: `init` is done.
     Ready = 4,
+    /// From the child: it wants no more calls.
+    Retire = 5,
     /// The first frame of either side.
     Hello = 15,
 }
@@ -53,6 +55,7 @@ impl Kind {
             Self::CallEvent,
             Self::Cancel,
             Self::Ready,
+            Self::Retire,
             Self::Hello,
         ]
         .into_iter()

@@ -15,6 +15,7 @@ mod leaks;
 mod limits;
 mod order;
 mod peers;
+mod pool;
 mod progress;
 mod room;
 mod runtimes;
