@@ -113,6 +113,19 @@ fn logging_brings_the_records_of_the_child() {
 }
 
 #[test]
+fn pool_survives_a_job_that_kills_its_process() {
+    for arguments in [&[][..], &["--children", "1"], &["--children", "3"]] {
+        let output = example("pool").args(arguments).output().unwrap();
+        let stdout = b"below 100: 97\nbelow 10000: 9973\nbelow a million: its process died, started: Yes\nbelow 1000000: 999983\nbelow 100000000: 99999989\n4 calls answered, 1 child died\n";
+        assert_output(&output, 0, stdout, b"");
+    }
+    let output = example("pool").arg("--children").output().unwrap();
+    assert_eq!(output.status.code(), Some(2));
+    let output = example("pool").args(["--children", "0"]).output().unwrap();
+    assert_eq!(output.status.code(), Some(1));
+}
+
+#[test]
 fn own_serialiser_calls_with_each() {
     let output = example("own_serialiser").output().unwrap();
     let stdout = b"PrettyJson: 2, 1\nNumbers: [1.0, 3.0, 6.5]\n";

@@ -22,20 +22,27 @@ pub(super) fn remember(outgoing: &Arc<Outgoing>) {
 /// likes. The parent of a single child takes no notice.
 ///
 /// ```
-/// # fn count(number: &mut u32) -> String {
-/// *number += 1;
-/// if *number == 2 {
-///     // Two are enough for this process.
-///     offspring::retire().expect("there is a parent");
-/// }
-/// # format!("{} {number}", std::process::id())
-/// # }
 /// # fn start() -> Result<u32, std::convert::Infallible> { Ok(0) }
-/// # offspring::worker!(COUNT: fn() -> String = count, init() = start);
-/// # fn main() -> Result<(), offspring::Error> {
-/// # offspring::init();
-/// # let pool = COUNT.init_pool()?;
-/// # Ok(()) }
+/// fn count(number: &mut u32) -> String {
+///     *number += 1;
+///     if *number == 2 {
+///         // Two are enough for this process.
+///         offspring::retire().expect("there is a parent");
+///     }
+///     format!("call {number} of {}", std::process::id())
+/// }
+/// offspring::worker!(COUNT: fn() -> String = count, init() = start);
+///
+/// fn main() -> Result<(), offspring::Error> {
+///     offspring::init();
+///     let pool = COUNT.pool().max(1).spawn()?;
+///     let calls: Vec<_> = (0..3).map(|_| pool.call()).collect();
+///     for call in calls {
+///         println!("{}", call.wait()?);
+///     }
+///     # pool.join().wait()?;
+///     Ok(())
+/// }
 /// ```
 ///
 /// # Errors

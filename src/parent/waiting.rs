@@ -48,6 +48,8 @@ impl Waking {
 #[derive(Default)]
 pub(crate) struct Errands {
     returned: Vec<(Arc<dyn Owner>, Error, bool)>,
+    /// Who watches. First of those that are woken: he may have more to send.
+    watch: Option<Waker>,
     wake: Vec<Waking>,
     /// Only dropped.
     wakings: Vec<Waking>,
@@ -62,6 +64,7 @@ impl Errands {
             && self.wakings.is_empty()
             && self.callbacks.is_empty()
             && self.returned.is_empty()
+            && self.watch.is_none()
             && self.owners.is_empty()
     }
 
@@ -70,6 +73,9 @@ impl Errands {
     pub(super) fn run(self) {
         for (owner, error, started) in self.returned {
             owner.returned(error, started);
+        }
+        if let Some(watch) = self.watch {
+            watch.wake();
         }
         for waking in self.wake {
             match waking {
@@ -99,10 +105,8 @@ pub(crate) struct Waiting {
     tickets: Ticket,
     /// How many tasks wait.
     tasks: usize,
-    /// Who looks at this child whenever there is something new; and has been
-    /// told that there is.
+    /// Who looks at this child whenever there is something new.
     watch: Option<Waker>,
-    told: bool,
 }
 
 impl Waiting {
@@ -113,7 +117,6 @@ impl Waiting {
 
     /// What is to be done without the lock.
     pub(super) fn take_errands(&mut self) -> Errands {
-        self.told = false;
         std::mem::take(&mut self.errands)
     }
 
@@ -125,9 +128,8 @@ impl Waiting {
 
     /// There is something new.
     pub(super) fn news(&mut self) {
-        if let Some(watch) = self.watch.as_ref().filter(|_| !self.told) {
-            self.told = true;
-            self.errands.wake.push(Waking::Task(watch.clone()));
+        if self.errands.watch.is_none() {
+            self.errands.watch = self.watch.clone();
         }
     }
 

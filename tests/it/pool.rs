@@ -121,10 +121,8 @@ fn for_one(rpc: &Handle) {
     assert_eq!(call.wait().unwrap(), "done");
     let call = rpc.call_with(&(Do::Echo("d".into()),));
     assert_eq!(call.wait().unwrap(), "d");
-    assert_eq!(
-        rpc.try_call(Do::Pid).unwrap().wait().unwrap().is_empty(),
-        false
-    );
+    let tried = rpc.try_call(Do::Pid).unwrap();
+    assert!(tried.wait().unwrap().parse::<u32>().is_ok());
 }
 
 #[test]
@@ -134,8 +132,8 @@ fn a_pool_is_used_like_a_child() {
     let pool = pool(2);
     for_one(&pool);
     let rpc = pool.rpc().clone();
-    let status = pool.status();
-    assert!(status.answered >= 10 && status.died == 0, "{status:?}");
+    until(|| pool.status().answered >= 13);
+    assert_eq!(pool.status().died, 0);
     assert!(pool.join().wait().unwrap().success());
     assert!(rpc.call(Do::Pid).wait().unwrap_err().is_closed());
 }
@@ -181,12 +179,10 @@ fn every_call_is_answered() {
             });
         }
     });
+    let all = u64::from(count) * 5 + u64::from(count / 8) * 8;
+    until(|| pool.status().answered == all);
     let status = pool.status();
     assert_eq!((status.queued, status.running, status.moved), (0, 0, 0));
-    assert_eq!(
-        status.answered,
-        u64::from(count) * 5 + u64::from(count / 8) * 8
-    );
     pool.join().wait().unwrap();
 }
 
@@ -572,7 +568,7 @@ fn a_full_queue() {
     let over = pool.call(Do::Pid);
     assert!(pool.try_call(Do::Pid).is_err());
     drop(calls);
-    assert_eq!(pool.status().queued, 1);
+    until(|| pool.status().queued == 1);
     let next = pool.try_call(Do::Pid).unwrap();
     drop(open);
     held.wait().unwrap();
@@ -636,7 +632,7 @@ fn a_late_call_counts() {
     for _ in 0..10 {
         pool.call(Do::Pid).wait().unwrap();
     }
-    assert_eq!(pool.status().busy, 1);
+    until(|| pool.status().busy == 1);
     drop(open);
     until(|| pool.status().idle == 2);
     pool.join().wait().unwrap();

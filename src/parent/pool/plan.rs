@@ -20,7 +20,7 @@
 //! 1. What waits beyond its deadline fails.
 //! 2. A child that is old enough leaves.
 //! 3. When a start fails and every launcher has failed [`PATIENCE`] times in a
-//!    row, with no child left, all that waits fails.
+//!    row, with no child that can work, all that waits fails.
 //! 4. The first call of the queue goes to the child with the least to do; among
 //!    equals to the launcher that was named first, then to the child that was
 //!    given something last (so that the others can be stopped).
@@ -485,7 +485,7 @@ impl Plan {
             .launchers
             .iter()
             .all(|launcher| launcher.failures >= PATIENCE);
-        let none = !self.children.values().any(Child::works);
+        let none = !self.has_ready();
         if std::mem::take(&mut self.verdict) && all && none {
             self.wanted = false;
             self.fail_all(Fault::NoChild);
