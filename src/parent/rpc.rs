@@ -18,6 +18,9 @@ use crate::error::{Error, ExitStatus};
 /// given, answers them, and exits; that goes on in the background, as long as
 /// this process lives. [`join`](Self::join) waits for it.
 ///
+/// The handle of a [`Pool`](crate::Pool) is one of these, too; what is said of the
+/// child here is then true of all its children together.
+///
 /// The type parameters are the signature, the serialiser and the events, as in
 /// the declaration.
 ///
@@ -83,7 +86,8 @@ impl<F, S, E> Rpc<F, S, E> {
     }
 
     /// The process that was started for this child: the child itself, or the
-    /// command that leads to it. `None` for descriptors that were given.
+    /// command that leads to it. `None` for descriptors that were given, and for a
+    /// pool.
     ///
     /// ```
     /// # offspring::worker!(ECHO: fn(String) -> String = |text: String| text);
@@ -98,7 +102,8 @@ impl<F, S, E> Rpc<F, S, E> {
         self.origin().pid()
     }
 
-    /// Waits until the child has said hello and its `init` is done.
+    /// Waits until the child has said hello and its `init` is done. Of a pool,
+    /// until one child is ready, which is started if there is none.
     ///
     /// Calls do not need it: they go out at once, and what keeps a child from
     /// getting ready is their error.

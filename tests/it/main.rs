@@ -22,6 +22,8 @@ mod runtimes;
 mod signals;
 mod start;
 mod threads;
+#[cfg(feature = "tracing")]
+mod traces;
 mod work;
 
 offspring::init_in_tests!();

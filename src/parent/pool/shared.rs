@@ -398,6 +398,12 @@ impl Shared {
     /// Has a callback run on a thread that is for callbacks.
     pub(super) fn aside(self: &Arc<Self>, job: Job) {
         let own = Arc::clone(self);
+        let job = Box::new(move || {
+            if let Err(panic) = crate::shielded(job) {
+                own.launchers[0].report(Error::callback(panic));
+            }
+        });
+        let own = Arc::clone(self);
         self.aside.push(job, move || {
             let mut deeds = Vec::new();
             own.lock().wake_changes(&mut deeds);
