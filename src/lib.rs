@@ -10,9 +10,11 @@
 
 mod child;
 mod error;
+mod limits;
 pub mod logging;
 #[cfg(feature = "serde")]
 mod logging_serde;
+mod parcel;
 mod parent;
 mod protocol;
 mod registry;
@@ -33,6 +35,7 @@ mod worker;
 pub use child::Responder;
 pub use child::{Child, Events, Function, Init, NoEvents, retire};
 pub use error::{Crash, Error, ExitStatus, Fold, Folded, Panic, Started};
+pub use limits::{Limit, Limits};
 pub use offspring_serialisers::*;
 // The glob hides behind this crate's own `Error`.
 pub use offspring_serialisers::Error as SerialiserError;

@@ -10,6 +10,7 @@ use offspring_serialisers::{
 
 use crate::child::{Child, NoEvents, Session};
 use crate::error::Error;
+use crate::parcel::Parcel;
 use crate::parent::{Builder, Declared, PoolBuilder, Rpc};
 use crate::registry::Registered;
 use crate::signature::Signature;
@@ -104,7 +105,7 @@ impl<F, S: Format, E: Send + 'static> Worker<F, S, E, fn()> {
     /// # Ok(()) }
     /// ```
     pub fn builder(&'static self) -> Builder<F, S, E> {
-        Builder::new(self.declared(), Ok(Vec::new()))
+        Builder::new(self.declared(), Ok(Parcel::default()))
     }
 
     /// Starts a child of this program that runs this worker, with the defaults
@@ -221,9 +222,9 @@ macro_rules! inits {
                 S: Serialiser<($($name,)*), ($($form::Form,)*)>,
             {
                 let arguments = ($($argument.into_form(),)*);
-                let mut octets = Vec::new();
-                let encoded = <S as Serialiser<($($name,)*), _>>::encode(&arguments, &mut Output::new(&mut octets));
-                Builder::new(self.declared(), encoded.map(|()| octets).map_err(|error| Error::encode(&error)))
+                let mut parcel = Parcel::new();
+                let encoded = <S as Serialiser<($($name,)*), _>>::encode(&arguments, &mut parcel.output(true));
+                Builder::new(self.declared(), encoded.map(|()| parcel).map_err(|error| Error::encode(&error)))
             }
         }
     };

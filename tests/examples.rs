@@ -126,10 +126,77 @@ fn pool_survives_a_job_that_kills_its_process() {
 }
 
 #[test]
+fn descriptors_hands_connections_to_children() {
+    let output = example("descriptors").arg("3").output().unwrap();
+    let line = |client: u32, child: u32| {
+        format!(
+            "client {client}: 2 lines: HELLO, I AM {client} (child {child}), GOODBYE (child {child})\n"
+        )
+    };
+    let stdout = [line(0, 1), line(1, 2), line(2, 1)].concat();
+    assert_output(&output, 0, stdout.as_bytes(), b"");
+    let output = example("descriptors").arg("many").output().unwrap();
+    assert_output(
+        &output,
+        1,
+        b"",
+        b"Error: \"usage: descriptors [CLIENTS]\"\n",
+    );
+}
+
+#[test]
 fn own_serialiser_calls_with_each() {
     let output = example("own_serialiser").output().unwrap();
     let stdout = b"PrettyJson: 2, 1\nNumbers: [1.0, 3.0, 6.5]\n";
     assert_output(&output, 0, stdout, b"");
+}
+
+/// What it prints, and the one process id in it.
+#[track_caller]
+fn remote_calls(output: &Output) -> u32 {
+    let text = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success(), "{output:?}");
+    assert!(output.stderr.is_empty(), "{output:?}");
+    let start = "remote function returned: this is process ";
+    let rest = text.strip_prefix(start).expect("its words");
+    let pid = rest.split_once(',').expect("a process id").0;
+    let lines = (1..=10).map(|n| format!("{start}{pid}, and you passed <{n}>\n"));
+    assert_eq!(text, lines.collect::<String>());
+    pid.parse().expect("a number")
+}
+
+#[test]
+fn remote_starts_itself() {
+    remote_calls(&example("remote").output().unwrap());
+}
+
+#[test]
+fn remote_starts_a_command() {
+    let own = path_of("remote");
+    let mut remote = example("remote");
+    remote.arg("--").arg(&own).arg("--serve");
+    remote_calls(&remote.output().unwrap());
+    let mut remote = example("remote");
+    let script = "echo $$ >&3; cat | \"$0\" --serve | cat";
+    let note = Folder::new("remote");
+    let shell = format!("exec 3> '{}'; {script}", note.0.join("pid").display());
+    remote.args(["--", "sh", "-c"]).arg(shell).arg(&own);
+    let worker = remote_calls(&remote.output().unwrap());
+    let shell = fs::read_to_string(note.0.join("pid")).unwrap();
+    assert_ne!(shell.trim(), worker.to_string());
+}
+
+#[test]
+fn remote_explains_its_usage() {
+    for arguments in [&["--"][..], &["x"], &["--serve", "x"]] {
+        let output = example("remote").args(arguments).output().unwrap();
+        assert_usage(&output, "usage: remote");
+    }
+    let output = example("remote").args(["--", "/nowhere/ssh"]).output();
+    let output = output.unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    assert!(stderr.contains("/nowhere/ssh"), "{stderr}");
 }
 
 #[cfg(feature = "concurrent")]

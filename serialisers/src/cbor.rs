@@ -1,9 +1,10 @@
 //! CBOR (RFC 8949), through ciborium: what the Perl original speaks.
 //!
-//! A value is read straight from the octets. Only if that fails, or if it has shared values, is
-//! it read again into a tree, and with more patience (see [`tree`]).
+//! A value is read straight from the octets. Only if that fails, or if it has shared values or
+//! came with descriptors, is it read into a tree, and with more patience (see [`tree`]).
 
-use crate::layer::{self, Rules};
+use crate::descriptors::Received;
+use crate::layer::{self, Context, Floats, Rules};
 use crate::{Error, Format, Input, Output, Serialiser};
 use ciborium::de::Error as DecodeError;
 use ciborium::ser::Error as EncodeError;
@@ -40,43 +41,50 @@ impl Format for Cbor {
 
 impl<T: DeserializeOwned, Sent: Serialize + ?Sized> Serialiser<T, Sent> for Cbor {
     fn encode(value: &Sent, output: &mut Output<'_>) -> Result<(), Error> {
-        let sink = Sink::new(output.octets());
-        let written = ciborium::into_writer(&Writing(value, &sink), &sink);
+        let (octets, descriptors) = output.split();
+        let sink = Sink::new(octets);
+        let context = Context::new(&sink, descriptors);
+        let written = ciborium::into_writer(&Writing(value, &context), &sink);
         written.map_err(|error| match error {
             EncodeError::Io(error) => layer::refused(Self::NAME, error),
             EncodeError::Value(why) => layer::refused(Self::NAME, why),
-        })
+        })?;
+        descriptors.accept(context.into_descriptors());
+        Ok(())
     }
 
     fn decode(input: &mut Input<'_>) -> Result<T, Error> {
         let octets = input.octets();
-        if scan::has_shared_values(octets) {
-            return tree::read(octets);
+        let descriptors = input.take_descriptors();
+        // The first reading knows of none: if it failed, it would have closed what it took.
+        if descriptors.count() > 0 || scan::has_shared_values(octets) {
+            return tree::read(octets, descriptors);
         }
         match parse::<Reading<T>>(octets) {
             Ok(Reading(value)) => Ok(value),
-            Err(Failure::Value(_)) => tree::read(octets),
+            Err(Failure::Value(_)) => tree::read(octets, descriptors),
             Err(failure) => Err(layer::failed(Self::NAME, failure)),
         }
     }
 }
 
 /// A value with the layer around the serialiser that ciborium gives it.
-struct Writing<'a, 's, 'v, Sent: ?Sized>(&'v Sent, &'s Sink<'a>);
+struct Writing<'a, 'v, Sent: ?Sized, F>(&'v Sent, &'a Context<F>);
 
-impl<Sent: Serialize + ?Sized> Serialize for Writing<'_, '_, '_, Sent> {
+impl<Sent: Serialize + ?Sized, F: Floats> Serialize for Writing<'_, '_, Sent, F> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         layer::write(serializer, self.0, self.1)
     }
 }
 
-/// A value with the layer around the deserialiser that ciborium gives it.
+/// A value without descriptors, with the layer around the deserialiser that ciborium gives it.
 struct Reading<T>(T);
 
 impl<'de, T: Deserialize<'de>> Deserialize<'de> for Reading<T> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         // Every element takes an octet in CBOR, so there is no need to count them.
-        layer::read(deserializer, &Rules::new(usize::MAX)).map(Self)
+        let rules = Rules::new(usize::MAX, Received::default());
+        layer::read(deserializer, &rules).map(Self)
     }
 }
 

@@ -1,6 +1,6 @@
 //! JSON (RFC 8259): what everybody reads.
 
-use crate::layer::{self, Floats, Rules};
+use crate::layer::{self, Context, Floats, Rules};
 use crate::{Error, Format, Input, Output, Serialiser};
 use serde::ser::Serializer;
 use serde::{Serialize, de::DeserializeOwned};
@@ -30,9 +30,13 @@ impl Format for Json {
 
 impl<T: DeserializeOwned, Sent: Serialize + ?Sized> Serialiser<T, Sent> for Json {
     fn encode(value: &Sent, output: &mut Output<'_>) -> Result<(), Error> {
-        let mut serializer = serde_json::Serializer::with_formatter(output, Compact);
-        let written = layer::write(&mut serializer, value, &Finite);
-        written.map_err(|error| layer::refused(Self::NAME, error))
+        let (octets, descriptors) = output.split();
+        let context = Context::new(Finite, descriptors);
+        let mut serializer = serde_json::Serializer::with_formatter(octets, Compact);
+        let written = layer::write(&mut serializer, value, &context);
+        written.map_err(|error| layer::refused(Self::NAME, error))?;
+        descriptors.accept(context.into_descriptors());
+        Ok(())
     }
 
     fn decode(input: &mut Input<'_>) -> Result<T, Error> {
@@ -40,7 +44,7 @@ impl<T: DeserializeOwned, Sent: Serialize + ?Sized> Serialiser<T, Sent> for Json
         let mut deserializer = serde_json::Deserializer::from_slice(octets);
         let rules = Rules {
             octets_are_text: true,
-            ..Rules::new(octets.len())
+            ..Rules::new(octets.len(), input.take_descriptors())
         };
         let value = layer::read(&mut deserializer, &rules);
         let value = value.map_err(|error| layer::failed(Self::NAME, error))?;

@@ -9,17 +9,47 @@
 //!   which recurse without an octet being read.
 //! - A list has no more elements than the input has octets, as far as elements of no octets
 //!   (`()` in postcard) allow that to be said.
+//! - A newtype of the name [`DESCRIPTOR`] or [`OFFER`] is an open descriptor: it goes into the
+//!   table beside the octets, and its index is written (see `descriptor.rs`).
 
 use crate::Error;
+use crate::descriptors::{Collected, Descriptors};
 use serde::ser::Serializer;
+use std::cell::RefCell;
 use std::fmt;
 
 mod access;
+mod descriptor;
 mod read;
 mod write;
 
+pub(crate) use descriptor::{DESCRIPTOR, OFFER};
 pub(crate) use read::{Rules, read};
 pub(crate) use write::write;
+
+/// What one writing goes by.
+pub(crate) struct Context<F> {
+    floats: F,
+    descriptors: Collected,
+    /// What the layer objected to, as postcard's errors keep no words.
+    pub(crate) objection: RefCell<Option<String>>,
+}
+
+impl<F: Floats> Context<F> {
+    /// For a value whose descriptors get into that table, by [`Descriptors::accept`].
+    pub(crate) fn new(floats: F, table: &Descriptors<'_>) -> Self {
+        Self {
+            floats,
+            descriptors: table.collect(),
+            objection: RefCell::default(),
+        }
+    }
+
+    /// The descriptors of the value, which has been written.
+    pub(crate) fn into_descriptors(self) -> Collected {
+        self.descriptors
+    }
+}
 
 /// How a format writes its floating-point numbers; left alone, as serde has it.
 pub(crate) trait Floats {
@@ -33,6 +63,16 @@ pub(crate) trait Floats {
 }
 
 impl Floats for () {}
+
+impl<F: Floats> Floats for &F {
+    fn f32<S: Serializer>(&self, serializer: S, value: f32) -> Result<S::Ok, S::Error> {
+        F::f32(self, serializer, value)
+    }
+
+    fn f64<S: Serializer>(&self, serializer: S, value: f64) -> Result<S::Ok, S::Error> {
+        F::f64(self, serializer, value)
+    }
+}
 
 /// The error of a format, with the format's name.
 pub(crate) fn failed(format: &str, why: impl fmt::Display) -> Error {

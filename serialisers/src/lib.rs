@@ -2,7 +2,8 @@
 //!
 //! [`Serialiser`] is the trait, [`Octets`] the format that is always there; the features `cbor`,
 //! `json`, `messagepack` and `postcard` bring one each, for all that serde knows. [`SendAs`] says
-//! what a caller may lend instead of giving it away, [`Bytes`] are octets that stay octets.
+//! what a caller may lend instead of giving it away, [`Bytes`] are octets that stay octets,
+//! [`Descriptor`] is something open that travels beside the octets.
 #![forbid(unsafe_code)]
 
 mod bytes;
@@ -15,6 +16,14 @@ mod bytes;
 mod bytes_serde;
 #[cfg(feature = "cbor")]
 mod cbor;
+#[cfg(any(
+    feature = "cbor",
+    feature = "json",
+    feature = "messagepack",
+    feature = "postcard"
+))]
+pub mod descriptor;
+mod descriptors;
 mod error;
 #[cfg(feature = "json")]
 mod json;
@@ -36,13 +45,15 @@ mod serialiser;
 pub use bytes::{Bytes, BytesRef};
 #[cfg(feature = "cbor")]
 pub use cbor::Cbor;
+pub use descriptors::{Arrived, Descriptor, DescriptorOrOctets, DescriptorRef, Descriptors};
 pub use error::Error;
 #[cfg(feature = "json")]
 pub use json::Json;
 #[cfg(feature = "messagepack")]
 pub use messagepack::MessagePack;
 pub use octets::{
-    AsOctetStrings, AsOctets, FromOctetStrings, FromOctets, ListReader, ListWriter, Octets,
+    AsElement, AsOctetStrings, AsOctets, FromElement, FromOctetStrings, FromOctets, ListReader,
+    ListWriter, Octets,
 };
 #[cfg(feature = "postcard")]
 pub use postcard::Postcard;

@@ -1,6 +1,6 @@
 //! MessagePack: CBOR's elder cousin.
 
-use crate::layer::{self, Rules};
+use crate::layer::{self, Context, Rules};
 use crate::{Error, Format, Input, Output, Serialiser};
 use rmp_serde::decode::Error as DecodeError;
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
@@ -26,15 +26,20 @@ impl Format for MessagePack {
 
 impl<T: DeserializeOwned, Sent: Serialize + ?Sized> Serialiser<T, Sent> for MessagePack {
     fn encode(value: &Sent, output: &mut Output<'_>) -> Result<(), Error> {
-        let mut serializer = rmp_serde::Serializer::new(output).with_struct_map();
-        let written = layer::write(&mut serializer, value, &());
-        written.map_err(|error| layer::refused(Self::NAME, error))
+        let (octets, descriptors) = output.split();
+        let context = Context::new((), descriptors);
+        let mut serializer = rmp_serde::Serializer::new(octets).with_struct_map();
+        let written = layer::write(&mut serializer, value, &context);
+        written.map_err(|error| layer::refused(Self::NAME, error))?;
+        descriptors.accept(context.into_descriptors());
+        Ok(())
     }
 
     fn decode(input: &mut Input<'_>) -> Result<T, Error> {
         let octets = input.octets();
         let mut deserializer = rmp_serde::Deserializer::from_read_ref(octets);
-        let value = layer::read(&mut deserializer, &Rules::new(octets.len()));
+        let rules = Rules::new(octets.len(), input.take_descriptors());
+        let value = layer::read(&mut deserializer, &rules);
         let value = value.map_err(|error| layer::failed(Self::NAME, error))?;
         // The deserialiser does not say where it stands; another value shows it.
         match u8::deserialize(&mut deserializer) {

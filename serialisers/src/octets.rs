@@ -4,11 +4,15 @@
 //! first, the high bit set on all octets but the last), then its octets. A list is their
 //! concatenation.
 
+use crate::descriptors::{Collected, Received};
 use crate::{Error, Format, Input, Output, Serialiser};
+use std::os::fd::{BorrowedFd, OwnedFd};
 
+mod element;
 mod list;
 mod string;
 
+pub use element::{AsElement, FromElement};
 pub use list::{AsOctetStrings, FromOctetStrings};
 pub use string::{AsOctets, FromOctets};
 
@@ -17,7 +21,9 @@ pub use string::{AsOctets, FromOctets};
 /// An octet string is a `Vec<u8>`, [`Bytes`](crate::Bytes), `String`, `PathBuf`, `OsString`,
 /// `[u8; N]`, or one of their borrowed forms; [`AsOctets`] and [`FromOctets`] make one of a type
 /// of your own. A list is `()`, a tuple of strings, a `Vec`, a slice or an array of strings; a
-/// string by itself is a list of one.
+/// string by itself is a list of one. Instead of a string there may be a
+/// [`Descriptor`](crate::Descriptor): its index in the table beside the octets is written, as a
+/// string of 4 octets, most significant first.
 ///
 /// ```
 /// use offspring_serialisers::{Input, Octets, Output, Serialiser};
@@ -53,13 +59,25 @@ where
     Sent: AsOctetStrings + ?Sized,
 {
     fn encode(value: &Sent, output: &mut Output<'_>) -> Result<(), Error> {
-        let octets = output.octets();
-        value.write_strings(&mut ListWriter { octets });
+        let (octets, descriptors) = output.split();
+        let mut list = ListWriter {
+            octets,
+            descriptors: descriptors.collect(),
+            error: None,
+        };
+        value.write_strings(&mut list);
+        let written = list.finish()?;
+        descriptors.accept(written);
         Ok(())
     }
 
     fn decode(input: &mut Input<'_>) -> Result<T, Error> {
-        let mut list = ListReader::new(input.octets());
+        let descriptors = input.take_descriptors();
+        let mut list = ListReader {
+            rest: input.octets(),
+            seen: 0,
+            descriptors: Some(&descriptors),
+        };
         let value = T::read_strings(&mut list)?;
         list.finish()?;
         Ok(value)
@@ -83,6 +101,9 @@ where
 #[derive(Debug)]
 pub struct ListWriter<'a> {
     octets: &'a mut Vec<u8>,
+    descriptors: Collected,
+    /// The first.
+    error: Option<Error>,
 }
 
 impl ListWriter<'_> {
@@ -98,9 +119,84 @@ impl ListWriter<'_> {
     /// # }
     /// ```
     pub fn push(&mut self, string: &[u8]) {
-        self.octets.reserve(string.len() + 2);
-        push_length(string.len(), self.octets);
-        self.octets.extend_from_slice(string);
+        self.push_parts([string]);
+    }
+
+    /// Appends one string that is in several pieces.
+    fn push_parts<const N: usize>(&mut self, parts: [&[u8]; N]) {
+        let length = parts.iter().map(|part| part.len()).sum();
+        self.octets.reserve(length + 2);
+        push_length(length, self.octets);
+        for part in parts {
+            self.octets.extend_from_slice(part);
+        }
+    }
+
+    /// Whether descriptors can travel along.
+    ///
+    /// ```
+    /// # use offspring_serialisers::{AsElement, ListWriter};
+    /// # use std::os::fd::BorrowedFd;
+    /// fn write(log: BorrowedFd<'_>, text: &str, list: &mut ListWriter<'_>) {
+    ///     if list.carries_descriptors() {
+    ///         list.push_descriptor(log);
+    ///     } else {
+    ///         list.push(text.as_bytes());
+    ///     }
+    /// }
+    /// ```
+    pub fn carries_descriptors(&self) -> bool {
+        self.descriptors.are_carried()
+    }
+
+    /// Appends a descriptor; it stays open here. To be read as a
+    /// [`Descriptor`](crate::Descriptor).
+    ///
+    /// If it cannot be sent, writing the whole value is an error, which says why: the link
+    /// carries no descriptors, or this process has too many open to duplicate one.
+    ///
+    /// ```
+    /// # use offspring_serialisers::{AsOctetStrings, ListWriter};
+    /// use std::{fs::File, os::fd::AsFd};
+    ///
+    /// struct Log(String, File);
+    ///
+    /// impl AsOctetStrings for Log {
+    ///     fn write_strings(&self, list: &mut ListWriter<'_>) {
+    ///         list.push(self.0.as_bytes());
+    ///         list.push_descriptor(self.1.as_fd());
+    ///     }
+    /// }
+    /// ```
+    pub fn push_descriptor(&mut self, descriptor: BorrowedFd<'_>) {
+        if let Some(index) = self.let_travel(descriptor) {
+            self.push(&index.to_be_bytes());
+        }
+    }
+
+    /// The index of a duplicate in the table, unless there was an error.
+    fn let_travel(&mut self, descriptor: BorrowedFd<'_>) -> Option<u32> {
+        if self.error.is_some() {
+            return None;
+        }
+        let added = self.add(descriptor);
+        added.map_err(|error| self.error = Some(error)).ok()
+    }
+
+    fn add(&self, descriptor: BorrowedFd<'_>) -> Result<u32, Error> {
+        if !self.carries_descriptors() {
+            return Err(wrong(crate::descriptors::not_carried()));
+        }
+        let duplicate = descriptor.try_clone_to_owned();
+        let cannot = |error| wrong(format_args!("a descriptor cannot be duplicated: {error}"));
+        self.descriptors.add(duplicate.map_err(cannot)?)
+    }
+
+    fn finish(self) -> Result<Collected, Error> {
+        match self.error {
+            None => Ok(self.descriptors),
+            Some(error) => Err(error),
+        }
     }
 }
 
@@ -129,10 +225,11 @@ fn push_length(length: usize, octets: &mut Vec<u8>) {
 pub struct ListReader<'a> {
     rest: &'a [u8],
     seen: usize,
+    descriptors: Option<&'a Received>,
 }
 
 impl<'a> ListReader<'a> {
-    /// A reader of the list that `octets` are.
+    /// A reader of the list that `octets` are, with no descriptors.
     ///
     /// ```
     /// # use offspring_serialisers::ListReader;
@@ -142,6 +239,7 @@ impl<'a> ListReader<'a> {
         Self {
             rest: octets,
             seen: 0,
+            descriptors: None,
         }
     }
 
@@ -158,11 +256,36 @@ impl<'a> ListReader<'a> {
     ///
     /// # Errors
     /// There is no string left, it is cut off, or it is not a `T`.
-    pub fn take_as<T: FromOctets>(&mut self, wanted: usize) -> Result<T, Error> {
+    pub fn take_as<T: FromElement>(&mut self, wanted: usize) -> Result<T, Error> {
         let Some(string) = self.next() else {
             return Err(wrong_number(wanted, self.seen));
         };
-        T::from_octets(string?)
+        T::from_element(string?, self)
+    }
+
+    /// Takes the descriptor that this string stands for.
+    ///
+    /// ```
+    /// # use offspring_serialisers::ListReader;
+    /// let mut list = ListReader::new(b"\x04\0\0\0\0");
+    /// let string = list.next().expect("a string")?;
+    /// let error = list.descriptor(string).unwrap_err();
+    /// assert!(error.to_string().contains("0 came along"));
+    /// # Ok::<(), offspring_serialisers::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// It stands for none, or for one that did not come along or has been taken already.
+    pub fn descriptor(&mut self, string: &[u8]) -> Result<OwnedFd, Error> {
+        let got = string.len();
+        let index = string.try_into().map_err(|_| {
+            wrong(format_args!(
+                "wanted a descriptor, a string of 4 octets, got {got}"
+            ))
+        })?;
+        let none = Received::default();
+        let descriptors = self.descriptors.unwrap_or(&none);
+        descriptors.take(u32::from_be_bytes(index)).map_err(wrong)
     }
 
     /// All have been taken; otherwise an error that says how many there were.
@@ -220,6 +343,10 @@ impl<'a> Iterator for ListReader<'a> {
         self.seen += 1;
         Some(string)
     }
+}
+
+fn wrong(why: impl std::fmt::Display) -> Error {
+    Error::new(format!("octets: {why}"))
 }
 
 fn wrong_number(wanted: usize, got: usize) -> Error {

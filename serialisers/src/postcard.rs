@@ -1,6 +1,6 @@
 //! postcard: small and fast. It says nothing of itself, so both sides must be of one build.
 
-use crate::layer::{self, Rules};
+use crate::layer::{self, Context, Rules};
 use crate::{Error, Format, Input, Output, Serialiser};
 use ::postcard::ser_flavors::Flavor;
 use serde::{Serialize, de::DeserializeOwned};
@@ -25,9 +25,14 @@ impl Format for Postcard {
 
 impl<T: DeserializeOwned, Sent: Serialize + ?Sized> Serialiser<T, Sent> for Postcard {
     fn encode(value: &Sent, output: &mut Output<'_>) -> Result<(), Error> {
-        let output = Appending(output.octets());
+        let (octets, descriptors) = output.split();
+        let context = Context::new((), descriptors);
+        let output = Appending(octets);
         let mut serializer = ::postcard::Serializer { output };
-        layer::write(&mut serializer, value, &()).map_err(refused)
+        let written = layer::write(&mut serializer, value, &context);
+        written.map_err(|error| refused(error, &context))?;
+        descriptors.accept(context.into_descriptors());
+        Ok(())
     }
 
     fn decode(input: &mut Input<'_>) -> Result<T, Error> {
@@ -35,7 +40,7 @@ impl<T: DeserializeOwned, Sent: Serialize + ?Sized> Serialiser<T, Sent> for Post
         let mut deserializer = ::postcard::Deserializer::from_bytes(octets);
         let rules = Rules {
             null: false,
-            ..Rules::new(octets.len())
+            ..Rules::new(octets.len(), input.take_descriptors())
         };
         let value = layer::read(&mut deserializer, &rules).map_err(|e| failed(e, &rules))?;
         let rest = deserializer.finalize().map_err(|e| failed(e, &rules))?;
@@ -71,11 +76,12 @@ impl Flavor for Appending<'_> {
 }
 
 /// postcard throws the words of other people's errors away.
-fn refused(error: ::postcard::Error) -> Error {
+fn refused(error: ::postcard::Error, context: &Context<()>) -> Error {
     let own = "the value refuses to be written, as a path does that is not UTF-8";
-    match error {
-        ::postcard::Error::SerdeSerCustom => layer::refused(Postcard::NAME, own),
-        error => layer::refused(Postcard::NAME, error),
+    match (context.objection.take(), error) {
+        (Some(objection), _) => layer::failed(Postcard::NAME, objection),
+        (None, ::postcard::Error::SerdeSerCustom) => layer::refused(Postcard::NAME, own),
+        (None, error) => layer::refused(Postcard::NAME, error),
     }
 }
 

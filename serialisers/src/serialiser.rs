@@ -1,4 +1,6 @@
 use crate::Error;
+use crate::descriptors::{Descriptors, Received};
+use std::os::fd::OwnedFd;
 use std::{fmt, io};
 
 /// A format: its name, as both sides say it when they meet.
@@ -48,6 +50,9 @@ pub trait Format: 'static {
 /// assert_eq!(octets, b"[\n  \"x\"\n]");
 /// # Ok::<(), Error>(())
 /// ```
+///
+/// A descriptor in a value is an error in this format. To carry some it would write with
+/// `Descriptors::serialise`, and read with `Input::deserialise`.
 ///
 /// # A format of your own, without serde
 ///
@@ -109,7 +114,7 @@ pub trait Serialiser<T, Sent: ?Sized = T>: Format {
     /// ```
     ///
     /// # Errors
-    /// The value has no form in this format. The output may then hold half of it.
+    /// The value has no form in this format. The output may then hold half of its octets.
     fn encode(value: &Sent, output: &mut Output<'_>) -> Result<(), Error>;
 
     /// Reads the one value that the input holds.
@@ -126,10 +131,7 @@ pub trait Serialiser<T, Sent: ?Sized = T>: Format {
     fn decode(input: &mut Input<'_>) -> Result<T, Error>;
 }
 
-/// Where one value is written.
-///
-/// Passed instead of a bare `Vec<u8>` so that it can later hold what travels beside the octets
-/// without any format having to change.
+/// Where one value is written: its octets, and beside them a table of the descriptors in it.
 ///
 /// ```
 /// use offspring_serialisers::Output;
@@ -144,10 +146,11 @@ pub trait Serialiser<T, Sent: ?Sized = T>: Format {
 /// ```
 pub struct Output<'a> {
     octets: &'a mut Vec<u8>,
+    descriptors: Descriptors<'a>,
 }
 
 impl<'a> Output<'a> {
-    /// An output that appends to `octets`.
+    /// An output that appends to `octets`, and can carry no descriptors.
     ///
     /// ```
     /// # use offspring_serialisers::Output;
@@ -156,7 +159,27 @@ impl<'a> Output<'a> {
     /// assert_eq!(octets, [1, 2]);
     /// ```
     pub fn new(octets: &'a mut Vec<u8>) -> Self {
-        Self { octets }
+        let descriptors = Descriptors::none();
+        Self {
+            octets,
+            descriptors,
+        }
+    }
+
+    /// An output that appends to `octets`, and to `descriptors` those that travel along.
+    ///
+    /// ```
+    /// # use offspring_serialisers::Output;
+    /// let (mut octets, mut descriptors) = (Vec::new(), Vec::new());
+    /// let output = Output::with_descriptors(&mut octets, &mut descriptors);
+    /// assert!(output.carries_descriptors());
+    /// ```
+    pub fn with_descriptors(octets: &'a mut Vec<u8>, descriptors: &'a mut Vec<OwnedFd>) -> Self {
+        let descriptors = Descriptors::behind(descriptors);
+        Self {
+            octets,
+            descriptors,
+        }
     }
 
     /// The octets so far; a format appends and leaves alone what is there.
@@ -169,6 +192,47 @@ impl<'a> Output<'a> {
     /// ```
     pub fn octets(&mut self) -> &mut Vec<u8> {
         self.octets
+    }
+
+    /// Whether descriptors can travel along.
+    ///
+    /// ```
+    /// # use offspring_serialisers::Output;
+    /// assert!(!Output::new(&mut Vec::new()).carries_descriptors());
+    /// ```
+    pub fn carries_descriptors(&self) -> bool {
+        self.descriptors.are_carried()
+    }
+
+    /// Lets this descriptor travel along. Returns its index in the table of the value, which
+    /// counts from zero; the format writes it among the octets, in any way, and asks for it with
+    /// [`Input::descriptor`].
+    ///
+    /// ```
+    /// # use offspring_serialisers::Output;
+    /// let (mut octets, mut descriptors) = (Vec::new(), Vec::new());
+    /// let mut output = Output::with_descriptors(&mut octets, &mut descriptors);
+    /// assert_eq!(output.descriptor(std::fs::File::open("/dev/null")?.into())?, 0);
+    /// assert_eq!(descriptors.len(), 1);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Errors
+    /// This link carries no descriptors. The descriptor is then closed.
+    pub fn descriptor(&mut self, descriptor: OwnedFd) -> Result<u32, Error> {
+        self.descriptors.push(descriptor)
+    }
+
+    /// The octets and the descriptors, for a format that needs both at once.
+    ///
+    /// ```
+    /// # use offspring_serialisers::Output;
+    /// let mut octets = Vec::new();
+    /// Output::new(&mut octets).split().0.push(1);
+    /// assert_eq!(octets, [1]);
+    /// ```
+    pub fn split(&mut self) -> (&mut Vec<u8>, &mut Descriptors<'a>) {
+        (self.octets, &mut self.descriptors)
     }
 }
 
@@ -190,12 +254,16 @@ impl io::Write for Output<'_> {
 
 impl fmt::Debug for Output<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let length = self.octets.len();
-        f.debug_struct("Output").field("length", &length).finish()
+        f.debug_struct("Output")
+            .field("length", &self.octets.len())
+            .field("descriptors", &self.descriptors)
+            .finish()
     }
 }
 
-/// What one value is read from.
+/// What one value is read from: its octets, and the descriptors that came along.
+///
+/// Those that nobody takes are closed with it.
 ///
 /// ```
 /// use offspring_serialisers::Input;
@@ -204,17 +272,35 @@ impl fmt::Debug for Output<'_> {
 /// ```
 pub struct Input<'a> {
     octets: &'a [u8],
+    descriptors: Received,
 }
 
 impl<'a> Input<'a> {
-    /// An input that holds `octets`, all of them one value.
+    /// An input that holds `octets`, all of them one value, with no descriptors.
     ///
     /// ```
     /// # use offspring_serialisers::Input;
     /// assert!(Input::new(&[]).octets().is_empty());
     /// ```
     pub fn new(octets: &'a [u8]) -> Self {
-        Self { octets }
+        Self::with_descriptors(octets, Vec::new())
+    }
+
+    /// An input that holds `octets`, all of them one value, and the descriptors that came along.
+    ///
+    /// ```
+    /// # use offspring_serialisers::Input;
+    /// let null = std::fs::File::open("/dev/null")?;
+    /// let input = Input::with_descriptors(b"", vec![null.into()]);
+    /// drop(input); // It is closed.
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    pub fn with_descriptors(octets: &'a [u8], descriptors: Vec<OwnedFd>) -> Self {
+        let descriptors = Received::new(descriptors);
+        Self {
+            octets,
+            descriptors,
+        }
     }
 
     /// The octets of the value.
@@ -226,11 +312,36 @@ impl<'a> Input<'a> {
     pub fn octets(&self) -> &'a [u8] {
         self.octets
     }
+
+    /// Takes the descriptor that [`Output::descriptor`] gave this index to.
+    ///
+    /// ```
+    /// # use offspring_serialisers::Input;
+    /// let null = std::fs::File::open("/dev/null")?;
+    /// let mut input = Input::with_descriptors(b"", vec![null.into()]);
+    /// let null = input.descriptor(0)?;
+    /// assert!(input.descriptor(0).is_err());
+    /// assert!(input.descriptor(1).is_err());
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Errors
+    /// None of this index came along, or it has been taken already.
+    pub fn descriptor(&mut self, index: u32) -> Result<OwnedFd, Error> {
+        self.descriptors.take(index)
+    }
+
+    /// The descriptors, for who reads all of the value.
+    pub(crate) fn take_descriptors(&mut self) -> Received {
+        std::mem::take(&mut self.descriptors)
+    }
 }
 
 impl fmt::Debug for Input<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let length = self.octets.len();
-        f.debug_struct("Input").field("length", &length).finish()
+        f.debug_struct("Input")
+            .field("length", &self.octets.len())
+            .field("descriptors", &self.descriptors)
+            .finish()
     }
 }

@@ -7,13 +7,12 @@ use super::calls::Running;
 use super::concurrent::{self, BACKEND};
 use super::events::Events;
 use super::function::{Function, Serving};
-use super::outgoing::start;
 use super::panic::shield;
 use super::responder::Responder;
 use super::session::Backend;
+use crate::parcel::{Parcel, Received};
 use crate::protocol::{Failure, FailureCode};
 use crate::signature::{Entire, each_arity};
-use crate::spare;
 
 mod forms {
     #[derive(Debug)]
@@ -108,15 +107,15 @@ impl<State, Arguments, R, E> Serving<State, Arguments, R, E> {
             max_running,
         } = self;
         let (call, state) = (&call, &state);
-        let begin = |id: u32, octets: &[u8]| -> Result<Running<'_>, Failure> {
-            let arguments = (codec.decode)(octets)?;
+        let carries = conversation.outgoing.carries();
+        let begin = |id: u32, arguments: Received<'_>| -> Result<Running<'_>, Failure> {
+            let arguments = (codec.decode)(arguments)?;
             let lent = Lent::new(&events, id);
             Ok(Box::pin(async move {
                 let output = call(state, arguments, &lent.0).await;
-                let mut frame = spare::take();
-                start(&mut frame);
-                (codec.encode)(output, &mut frame)?;
-                Ok(Some(frame))
+                let mut parcel = Parcel::new();
+                (codec.encode)(output, &mut parcel.output(carries))?;
+                Ok(Some(parcel))
             }))
         };
         concurrent::serve(conversation, max_running, &begin)
@@ -131,8 +130,8 @@ impl<State, Arguments, R, E> Serving<State, Arguments, R, E> {
             max_running,
         } = self;
         let outgoing = Arc::clone(&conversation.outgoing);
-        let begin = |id: u32, octets: &[u8]| -> Result<Running<'_>, Failure> {
-            let arguments = (codec.decode)(octets)?;
+        let begin = |id: u32, arguments: Received<'_>| -> Result<Running<'_>, Failure> {
+            let arguments = (codec.decode)(arguments)?;
             let lent = Lent::new(&events, id);
             let (responder, answered) = Responder::new(&outgoing, &lent.0, id, codec.encode);
             shield(FailureCode::Panic, || {

@@ -6,10 +6,9 @@
 
 use std::sync::atomic::Ordering;
 
-use super::outgoing::start;
 use super::session::{Backend, Conversation, broken, end, fail};
-use crate::protocol::{Failure, Form, Reader, Request};
-use crate::spare;
+use crate::parcel::{Parcel, Received};
+use crate::protocol::{Failure, Form, Request};
 
 /// What the parent is told of how calls run here: one after the other.
 pub(super) const BACKEND: Backend = Backend {
@@ -17,8 +16,8 @@ pub(super) const BACKEND: Backend = Backend {
     holds: false,
 };
 
-/// Runs one call: its id and octets of arguments in, octets of the result appended.
-pub(super) type Work<'a> = dyn FnMut(u32, &[u8], &mut Vec<u8>) -> Result<(), Failure> + 'a;
+/// Runs one call: its id and its arguments in, the result appended.
+pub(super) type Work<'a> = dyn FnMut(u32, Received<'_>, &mut Parcel) -> Result<(), Failure> + 'a;
 
 /// Serves until the parent is done, or gone. Gives the code to exit with.
 pub(super) fn serve(mut conversation: Conversation, work: &mut Work<'_>) -> i32 {
@@ -28,7 +27,7 @@ pub(super) fn serve(mut conversation: Conversation, work: &mut Work<'_>) -> i32 
     loop {
         match conversation.requests.next(&mut conversation.reader) {
             Ok(Some(Request::Call(id))) => {
-                if let Err(code) = answer(&conversation, id, work) {
+                if let Err(code) = answer(&mut conversation, id, work) {
                     return code;
                 }
             }
@@ -60,30 +59,28 @@ fn more(conversation: &mut Conversation) -> bool {
         spin,
         ..
     } = conversation;
-    let room = reader.room();
-    let look = |reader: &mut Reader| outgoing.try_recv(reader.buffer(), room);
     let found = if reader.is_empty() {
-        spin.look(|| look(reader))
+        spin.look(|| outgoing.try_recv(reader))
     } else {
         None
     };
-    let count = found.unwrap_or_else(|| outgoing.recv(reader.buffer(), room));
+    let count = found.unwrap_or_else(|| outgoing.recv(reader));
     conversation.requests.look_ahead(&mut conversation.reader);
     count > 0
 }
 
-fn answer(conversation: &Conversation, id: u32, work: &mut Work<'_>) -> Result<(), i32> {
+fn answer(conversation: &mut Conversation, id: u32, work: &mut Work<'_>) -> Result<(), i32> {
     if let Some(page) = conversation.outgoing.page() {
         page.started()
             .store(conversation.requests.started(), Ordering::Release);
     }
-    let mut frame = spare::take();
-    start(&mut frame);
-    let done = work(id, conversation.reader.octets(), &mut frame);
+    let ancillary = conversation.reader.take_ancillary();
+    let mut parcel = Parcel::new();
+    let arguments = (conversation.reader.octets(), ancillary);
+    let done = work(id, arguments, &mut parcel);
     let more = conversation.reader.has_whole();
-    let sent = done.map(|()| conversation.outgoing.result(id, &mut frame, more));
-    let used = frame.len();
-    spare::put(frame, used);
+    let sent = done.map(|()| conversation.outgoing.result(id, &mut parcel, more));
+    parcel.recycle();
     match sent {
         Ok(Ok(())) => Ok(()),
         Ok(Err(unsent)) => match unsent.failure() {

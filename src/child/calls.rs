@@ -18,6 +18,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Wake, Waker};
 
 use super::panic::shield;
+use crate::parcel::Parcel;
 use crate::protocol::{Failure, FailureCode};
 
 /// A call under way. It ends with the frame of its result, with nothing if it has
@@ -25,7 +26,7 @@ use crate::protocol::{Failure, FailureCode};
 pub(super) type Running<'a> = Pin<Box<dyn Future<Output = Outcome> + 'a>>;
 
 /// How a call ended.
-pub(super) type Outcome = Result<Option<Vec<u8>>, Failure>;
+pub(super) type Outcome = Result<Option<Parcel>, Failure>;
 
 /// The calls under way. See the module.
 #[derive(Default)]

@@ -21,8 +21,8 @@ use async_io::Async;
 use super::calls::{Calls, Outcome, Running};
 use super::outgoing::Outgoing;
 use super::session::{Backend, Conversation, broken, end, fail};
+use crate::parcel::Received;
 use crate::protocol::{Failure, FailureCode, Form, Request};
-use crate::spare;
 
 /// What the parent is told of how calls run here.
 pub(super) const BACKEND: Backend = Backend {
@@ -32,11 +32,13 @@ pub(super) const BACKEND: Backend = Backend {
 
 /// So many octets of requests are read ahead while no more calls may run.
 const AHEAD: usize = 64 << 10;
+/// And so many descriptors.
+const DESCRIPTORS_AHEAD: usize = 64;
 /// After so many rounds without a pause timers and other descriptors get a turn.
 const ROUNDS: usize = 16;
 
-/// Starts one call: its id and the octets of its arguments.
-pub(super) type Begin<'a> = dyn Fn(u32, &[u8]) -> Result<Running<'a>, Failure> + 'a;
+/// Starts one call: its id and its arguments.
+pub(super) type Begin<'a> = dyn Fn(u32, Received<'_>) -> Result<Running<'a>, Failure> + 'a;
 
 /// Serves until the parent is done, or gone. Gives the code to exit with.
 pub(super) fn serve<'a>(
@@ -101,8 +103,7 @@ impl Server<'_> {
         if self.ended && self.calls.is_empty() {
             return Err(end(&self.conversation.reader));
         }
-        let is_full = self.is_full() && self.conversation.reader.rest().len() >= AHEAD;
-        if self.ended || is_full {
+        if self.ended || (self.is_full() && self.has_read_ahead()) {
             return Ok(Poll::Pending);
         }
         self.read(context)
@@ -110,6 +111,11 @@ impl Server<'_> {
 
     fn is_full(&self) -> bool {
         self.calls.len() >= self.max_running
+    }
+
+    fn has_read_ahead(&self) -> bool {
+        let reader = &self.conversation.reader;
+        reader.rest().len() >= AHEAD || reader.unclaimed() >= DESCRIPTORS_AHEAD
     }
 
     /// Starts what was read, as far as more calls may run.
@@ -136,11 +142,12 @@ impl Server<'_> {
             requests,
             reader,
             ..
-        } = &self.conversation;
+        } = &mut self.conversation;
         if let Some(page) = outgoing.page() {
             page.started().store(requests.started(), Ordering::Release);
         }
-        match (self.begin)(id, reader.octets()) {
+        let ancillary = reader.take_ancillary();
+        match (self.begin)(id, (reader.octets(), ancillary)) {
             Ok(future) => {
                 let outcome = self.calls.start(id, future);
                 outcome.map_or(Ok(()), |outcome| self.answer(id, outcome))
@@ -163,14 +170,14 @@ impl Server<'_> {
     }
 
     fn answer(&self, id: u32, outcome: Outcome) -> Result<(), i32> {
-        let mut frame = match outcome {
-            Ok(Some(frame)) => frame,
+        let mut parcel = match outcome {
+            Ok(Some(parcel)) => parcel,
             Ok(None) => return Ok(()),
             Err(failure) => return self.fail(id, &failure),
         };
-        let sent = self.conversation.outgoing.result(id, &mut frame, true);
-        let used = frame.len();
-        spare::put(frame, used);
+        let outgoing = &self.conversation.outgoing;
+        let sent = outgoing.result(id, &mut parcel, true);
+        parcel.recycle();
         match sent.map_err(|unsent| unsent.failure()) {
             Ok(()) => Ok(()),
             Err(Some(failure)) => self.fail(id, &failure),
@@ -201,7 +208,7 @@ impl Server<'_> {
             ..
         } = &mut self.conversation;
         let room = reader.room();
-        let mut look = || outgoing.try_recv(reader.buffer(), room);
+        let mut look = || outgoing.try_recv(reader);
         let found = if self.calls.is_empty() {
             // Nothing else could be late for it.
             spin.look(&mut look)

@@ -5,8 +5,9 @@ use std::sync::Arc;
 
 use offspring_serialisers::{Error as SerialiserError, Output};
 
-use super::outgoing::{Open, Outgoing, Unsent, start};
+use super::outgoing::{Open, Outgoing, Unsent};
 use crate::error::Error;
+use crate::parcel::Parcel;
 use crate::protocol::Form;
 
 /// The events of a worker that has none. There is no such value.
@@ -147,8 +148,10 @@ impl<E> Events<E> {
         reason = "an event is given away, as with every sender"
     )]
     pub fn send(&self, event: E) -> Result<(), Error> {
-        let mut frame = self.frame(&event)?;
-        self.outgoing.event(&mut frame).map_err(error_of)
+        let mut parcel = self.parcel(&event)?;
+        let sent = self.outgoing.event(&mut parcel);
+        parcel.recycle();
+        sent.map_err(error_of)
     }
 
     /// Sends an event that belongs to the call this was handed to: it arrives
@@ -190,16 +193,17 @@ impl<E> Events<E> {
                 "the parent speaks the plain form, which has no events of one call",
             ));
         }
-        let mut frame = self.frame(&event)?;
-        self.outgoing.call_event(call, &mut frame).map_err(error_of)
+        let mut parcel = self.parcel(&event)?;
+        let sent = self.outgoing.call_event(call, &mut parcel);
+        parcel.recycle();
+        sent.map_err(error_of)
     }
 
-    fn frame(&self, event: &E) -> Result<Vec<u8>, Error> {
-        let mut frame = Vec::new();
-        start(&mut frame);
-        let encoded = (self.encode)(event, &mut Output::new(&mut frame));
+    fn parcel(&self, event: &E) -> Result<Parcel, Error> {
+        let mut parcel = Parcel::new();
+        let encoded = (self.encode)(event, &mut parcel.output(self.outgoing.carries()));
         encoded.map_err(|error| Error::encode(&error))?;
-        Ok(frame)
+        Ok(parcel)
     }
 }
 

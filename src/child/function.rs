@@ -2,6 +2,7 @@
 
 use std::fmt::Display;
 use std::marker::PhantomData;
+use std::os::fd::OwnedFd;
 use std::panic::catch_unwind;
 use std::process::exit;
 use std::sync::Arc;
@@ -12,6 +13,7 @@ use super::blocking::{self, Work};
 use super::events::{EncodeEvent, Events};
 use super::panic::{install_hook, shield};
 use super::session::{Backend, Conversation, FAILED, Session};
+use crate::parcel::{Received, read};
 use crate::protocol::{Failure, FailureCode};
 use crate::signature::{Entire, Signature, each_arity};
 
@@ -133,9 +135,12 @@ functions!(@ [Entire<A1>] [Entire(A1)] A1);
 /// How arguments come out of octets, and a result becomes octets, behind what is
 /// there. Whatever panics meanwhile is a failure.
 pub(super) struct Codec<Arguments, R> {
-    pub(super) decode: fn(&[u8]) -> Result<Arguments, Failure>,
-    pub(super) encode: fn(R, &mut Vec<u8>) -> Result<(), Failure>,
+    pub(super) decode: fn(Received<'_>) -> Result<Arguments, Failure>,
+    pub(super) encode: Encode<R>,
 }
+
+/// How a result becomes octets.
+pub(super) type Encode<R> = fn(R, &mut Output<'_>) -> Result<(), Failure>;
 
 impl<Arguments, R> Codec<Arguments, R> {
     fn new<F, S>() -> Self
@@ -144,15 +149,14 @@ impl<Arguments, R> Codec<Arguments, R> {
         S: Serialiser<F::Arguments> + Serialiser<F::Output>,
     {
         Self {
-            decode: |octets| {
-                let decode = || <S as Serialiser<F::Arguments>>::decode(&mut Input::new(octets));
+            decode: |received| {
+                let decode = || read(received, <S as Serialiser<F::Arguments>>::decode);
                 let arguments = shield(FailureCode::Decode, decode)?
                     .map_err(|error| Failure::new(FailureCode::Decode, error.to_string()))?;
                 Ok(F::enter(arguments))
             },
-            encode: |output, frame| {
-                let encode =
-                    || <S as Serialiser<F::Output>>::encode(&output, &mut Output::new(frame));
+            encode: |output, to| {
+                let encode = || <S as Serialiser<F::Output>>::encode(&output, to);
                 let encoded = shield(FailureCode::Encode, encode);
                 // A value whose drop panics fails its own call, and no other.
                 shield(FailureCode::Panic, || drop(output))?;
@@ -187,11 +191,13 @@ impl<State, Arguments, R, E> Serving<State, Arguments, R, E> {
             codec,
             ..
         } = self;
-        let work: &mut Work<'_> = &mut |id, octets, frame| {
-            let arguments = (codec.decode)(octets)?;
+        let carries = conversation.outgoing.carries();
+        let work: &mut Work<'_> = &mut |id, arguments, parcel| {
+            let arguments = (codec.decode)(arguments)?;
             events.enter(id);
             let output = shield(FailureCode::Panic, || call(&mut state, arguments, &events));
-            let encoded = output.and_then(|output| (codec.encode)(output, frame));
+            let encoded =
+                output.and_then(|output| (codec.encode)(output, &mut parcel.output(carries)));
             events.leave();
             encoded
         };
@@ -273,8 +279,11 @@ where
         S: Serialiser<I::Arguments>,
         Fun: Function<Form, State, F::Call, F::Output, E>,
     {
-        self.run(function, |octets, events| {
-            let decode = || <S as Serialiser<I::Arguments>>::decode(&mut Input::new(octets));
+        self.run(function, |(octets, descriptors), events| {
+            let decode = || {
+                let input = &mut Input::with_descriptors(&octets, descriptors);
+                <S as Serialiser<I::Arguments>>::decode(input)
+            };
             let arguments = I::nothing()
                 .map_or_else(decode, Ok)
                 .map_err(|error| format!("its arguments could not be decoded: {error}"))?;
@@ -286,17 +295,19 @@ where
     fn run<State, Form, Fun>(
         self,
         function: Fun,
-        init: impl FnOnce(&[u8], &Events<E>) -> Result<State, String>,
+        init: impl FnOnce((Vec<u8>, Vec<OwnedFd>), &Events<E>) -> Result<State, String>,
     ) -> !
     where
         Fun: Function<Form, State, F::Call, F::Output, E>,
     {
         install_hook();
-        let conversation = self.session.greet(self.worker, S::NAME, &Fun::BACKEND);
+        let greeting = self.session.greet(self.worker, S::NAME, &Fun::BACKEND);
+        let (conversation, arguments) = greeting;
         // The link stays until the process is gone, for the parent waits for that.
         let link = Arc::clone(&conversation.outgoing);
+        let takes_group = conversation.takes_group;
         let events = Events::new(&link, self.events);
-        let made = shield(FailureCode::Panic, || init(&conversation.init, &events));
+        let made = shield(FailureCode::Panic, || init(arguments, &events));
         let failure = match made {
             Ok(Ok(state)) => {
                 let code = function.serve(Serving {
@@ -306,6 +317,9 @@ where
                     codec: Codec::new::<F, S>(),
                     max_running: self.max_running,
                 });
+                if takes_group && link.has_hung_up() {
+                    crate::sys::exit_group_now(code);
+                }
                 leave(code, self.done)
             }
             Ok(Err(text)) => Failure::new(FailureCode::Refused, text),

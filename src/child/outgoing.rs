@@ -19,13 +19,14 @@
 //! unwritten it sleeps, too, since no more are safe in the page.
 
 use std::io;
-use std::os::fd::{AsFd, BorrowedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use crate::protocol::{Failure, FailureCode, Form, HEADER, Replies};
-use crate::sys::{Page, Port, RING};
+use crate::parcel::{Parcel, Reader};
+use crate::protocol::{Failure, FailureCode, Form, MOST, Replies, announcement};
+use crate::sys::{self, Page, Port, RING};
 
 /// So many octets are written without waiting for more. The ring has room for
 /// several times as many.
@@ -46,11 +47,22 @@ pub(crate) struct Outgoing {
     form: Form,
     replies: Replies,
     page: Option<Page>,
+    /// Descriptors can go along.
+    carries: bool,
     /// What finds the link full is held, and nobody sleeps for it.
     holds: bool,
     queue: Mutex<Queue>,
     /// Wakes the watcher.
     watch: Condvar,
+}
+
+/// What an end of a link can do.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Abilities {
+    /// Descriptors can go along.
+    pub(crate) carries: bool,
+    /// It goes on while the link is full.
+    pub(crate) holds: bool,
 }
 
 /// What was made and is not written.
@@ -141,7 +153,7 @@ impl Outgoing {
         form: Form,
         limit: u32,
         (page, place): (Option<Page>, u64),
-        holds: bool,
+        Abilities { carries, holds }: Abilities,
     ) -> Self {
         let now = Instant::now();
         let queue = Queue {
@@ -158,6 +170,7 @@ impl Outgoing {
             replies: Replies::new(limit),
             holds: holds && page.is_some(),
             page,
+            carries,
             queue: Mutex::new(queue),
             watch: Condvar::new(),
         }
@@ -172,18 +185,36 @@ impl Outgoing {
         self.page.as_ref()
     }
 
+    /// Whether descriptors can go along.
+    pub(crate) fn carries(&self) -> bool {
+        self.carries
+    }
+
     /// Reads, blocking. An error is an end: nobody is there any more.
-    pub(crate) fn recv(&self, buffer: &mut Vec<u8>, room: usize) -> usize {
-        self.port.recv(buffer, room).unwrap_or(0)
+    pub(crate) fn recv(&self, reader: &mut Reader) -> usize {
+        let room = reader.room();
+        let mut arrival = None;
+        let count = self.port.recv(reader.buffer(), room, &mut arrival);
+        reader.arrived(arrival);
+        count.unwrap_or(0)
     }
 
     /// Reads without blocking: `None` if there is nothing yet.
-    pub(crate) fn try_recv(&self, buffer: &mut Vec<u8>, room: usize) -> Option<usize> {
-        self.port.try_recv(buffer, room).unwrap_or(Some(0))
+    pub(crate) fn try_recv(&self, reader: &mut Reader) -> Option<usize> {
+        let room = reader.room();
+        let mut arrival = None;
+        let count = self.port.try_recv(reader.buffer(), room, &mut arrival);
+        reader.arrived(arrival);
+        count.unwrap_or(Some(0))
     }
 
     pub(crate) fn wait_hang_up(&self) -> io::Result<()> {
         self.port.wait_hang_up()
+    }
+
+    /// Whether the parent is gone, as far as anybody can tell.
+    pub(crate) fn has_hung_up(&self) -> bool {
+        self.port.has_hung_up().unwrap_or(false)
     }
 
     /// Sends a result: room for a header, then octets. It may be written with
@@ -191,33 +222,35 @@ impl Outgoing {
     pub(crate) fn result(
         self: &Arc<Self>,
         id: u32,
-        frame: &mut [u8],
+        parcel: &mut Parcel,
         more: bool,
     ) -> Result<(), Unsent> {
-        self.replies.message(id, frame).map_err(Unsent::TooLong)?;
-        self.send(frame, more)
+        let made = self.replies.message(id, &mut parcel.frame);
+        made.map_err(Unsent::TooLong)?;
+        self.send(parcel, more)
     }
 
     /// Sends an event: room for a header, then octets.
-    pub(crate) fn event(self: &Arc<Self>, frame: &mut [u8]) -> Result<(), Unsent> {
-        self.replies.message(0, frame).map_err(Unsent::TooLong)?;
-        self.send(frame, true)
+    pub(crate) fn event(self: &Arc<Self>, parcel: &mut Parcel) -> Result<(), Unsent> {
+        let made = self.replies.message(0, &mut parcel.frame);
+        made.map_err(Unsent::TooLong)?;
+        self.send(parcel, true)
     }
 
     /// Sends an event of a call that is not over: room for a header, then octets.
     pub(crate) fn call_event(
         self: &Arc<Self>,
         call: &Open,
-        frame: &mut [u8],
+        parcel: &mut Parcel,
     ) -> Result<(), Unsent> {
         self.replies
-            .call_event(call.id, frame)
+            .call_event(call.id, &mut parcel.frame)
             .map_err(Unsent::TooLong)?;
         let mut queue = self.lock();
         if call.over.load(Ordering::Relaxed) {
             return Err(Unsent::Over);
         }
-        self.send_in(&mut queue, frame, true)
+        self.send_parcel_in(&mut queue, parcel, true)
     }
 
     /// From now on there are no events of this call: its answer may follow.
@@ -228,7 +261,7 @@ impl Outgoing {
 
     /// Sends the failure of a call.
     pub(crate) fn failed(self: &Arc<Self>, id: u32, failure: &Failure) -> Result<(), Unsent> {
-        self.send(&self.replies.failed(id, failure), false)
+        self.send_octets(&self.replies.failed(id, failure))
     }
 
     /// Says that this child cannot work at all.
@@ -244,12 +277,12 @@ impl Outgoing {
 
     /// Says that `init` is done.
     pub(crate) fn ready(self: &Arc<Self>) -> Result<(), Unsent> {
-        self.send(&Replies::ready(), false)
+        self.send_octets(&Replies::ready())
     }
 
     /// Says that no more calls are wanted.
     pub(crate) fn retire(self: &Arc<Self>) -> Result<(), Unsent> {
-        self.send(&Replies::retire(), true)
+        self.send_octets(&Replies::retire())
     }
 
     /// Writes what waits, as far as there is room; the watcher does the rest.
@@ -275,8 +308,42 @@ impl Outgoing {
         unpoisoned(self.queue.lock())
     }
 
-    fn send(self: &Arc<Self>, frame: &[u8], more: bool) -> Result<(), Unsent> {
-        self.send_in(&mut self.lock(), frame, more)
+    fn send_octets(self: &Arc<Self>, frame: &[u8]) -> Result<(), Unsent> {
+        self.send_in(&mut self.lock(), frame, false)
+    }
+
+    fn send(self: &Arc<Self>, parcel: &mut Parcel, more: bool) -> Result<(), Unsent> {
+        self.send_parcel_in(&mut self.lock(), parcel, more)
+    }
+
+    /// Descriptors cannot wait in the page: with some, all is written at once.
+    fn send_parcel_in(
+        self: &Arc<Self>,
+        queue: &mut Queue,
+        parcel: &mut Parcel,
+        more: bool,
+    ) -> Result<(), Unsent> {
+        if parcel.descriptors.is_empty() {
+            return self.send_in(queue, &parcel.frame, more);
+        }
+        self.write_out(queue)?;
+        for lot in std::mem::take(&mut parcel.descriptors).chunks(MOST) {
+            self.announce(queue, lot)?;
+        }
+        self.write(queue, &parcel.frame)
+    }
+
+    /// Writes the frame that says what goes along with the next, and sends it along.
+    fn announce(&self, queue: &mut Queue, lot: &[OwnedFd]) -> Result<(), Unsent> {
+        let octets = announcement(lot.len());
+        match self.port.send_all_with(&octets, lot) {
+            Err(error) if sys::is_too_many_in_flight(&error) => self.write(queue, &announcement(0)),
+            sent => {
+                sent?;
+                queue.place += octets.len() as u64;
+                Ok(())
+            }
+        }
     }
 
     fn send_in(
@@ -425,31 +492,57 @@ fn unpoisoned<T>(result: Result<T, PoisonError<T>>) -> T {
     result.unwrap_or_else(PoisonError::into_inner)
 }
 
-/// An empty frame: room for a header.
-pub(crate) fn start(frame: &mut Vec<u8>) {
-    frame.clear();
-    frame.resize(HEADER, 0);
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::protocol::HEADER;
     use crate::sys::Link;
 
     /// Reads until so many octets have come.
     fn read(link: &Link, count: usize) -> Vec<u8> {
         let mut octets = Vec::new();
         while octets.len() < count {
-            assert!(link.recv(&mut octets, count).unwrap() > 0);
+            assert!(link.recv(&mut octets, count, &mut None).unwrap() > 0);
         }
         octets
     }
 
-    fn frame(fill: u8, length: usize) -> Vec<u8> {
-        let mut frame = Vec::new();
-        start(&mut frame);
-        frame.resize(HEADER + length, fill);
-        frame
+    fn parcel(fill: u8, length: usize) -> Parcel {
+        let mut parcel = Parcel::new();
+        parcel.frame.resize(HEADER + length, fill);
+        parcel
+    }
+
+    /// What waits to be written goes before a frame with descriptors, and these
+    /// come with their own.
+    #[test]
+    fn descriptors_overtake_nothing() {
+        let (link, theirs) = Link::pair().unwrap();
+        let (_page, fd) = Page::create().unwrap();
+        let own = Some(Page::open(fd.try_clone().unwrap()).unwrap());
+        let port = Port::from_socket(theirs).unwrap();
+        let abilities = Abilities {
+            carries: true,
+            holds: false,
+        };
+        let outgoing = Outgoing::new(port, Form::Full, 1000, (own, 0), abilities);
+        let outgoing = Arc::new(outgoing);
+        let (first, mut second) = (parcel(1, 10), parcel(2, 10));
+        second.descriptors.push(fd);
+        let mut queue = outgoing.lock();
+        outgoing.put(&mut queue, &first.frame);
+        outgoing
+            .send_parcel_in(&mut queue, &mut second, true)
+            .unwrap();
+        drop(queue);
+        let want = [&first.frame[..], &announcement(1), &second.frame].concat();
+        let (mut octets, mut arrival) = (Vec::new(), None);
+        while octets.len() < want.len() {
+            assert!(link.recv(&mut octets, 1000, &mut arrival).unwrap() > 0);
+        }
+        assert!(octets == want);
+        assert_eq!(arrival.unwrap().descriptors.len(), 1);
+        assert_eq!(outgoing.lock().place, want.len() as u64);
     }
 
     #[test]
@@ -458,16 +551,21 @@ mod tests {
         let (page, fd) = Page::create().unwrap();
         let own = Some(Page::open(fd).unwrap());
         let port = Port::from_socket(theirs).unwrap();
-        let outgoing = Arc::new(Outgoing::new(port, Form::Full, 1 << 30, (own, 0), true));
+        let abilities = Abilities {
+            carries: true,
+            holds: true,
+        };
+        let outgoing = Outgoing::new(port, Form::Full, 1 << 30, (own, 0), abilities);
+        let outgoing = Arc::new(outgoing);
         let mut sent = Vec::new();
         // Nobody reads, and this thread never sleeps for it.
         for fill in 0.. {
-            let mut frame = frame(fill, 1000);
-            outgoing.result(1, &mut frame, true).unwrap();
-            sent.extend_from_slice(&frame);
+            let mut parcel = parcel(fill, 1000);
+            outgoing.result(1, &mut parcel, true).unwrap();
+            sent.extend_from_slice(&parcel.frame);
             outgoing.try_flush().unwrap();
             let queue = outgoing.lock();
-            if queue.octets.len() + frame.len() > HELD {
+            if queue.octets.len() + parcel.frame.len() > HELD {
                 assert!(queue.full);
                 // If the process died now, nothing would be lost.
                 let written = queue.place as usize;
@@ -478,7 +576,7 @@ mod tests {
         // Now somebody reads, and the watcher writes the rest, without a word.
         assert!(read(&link, sent.len()) == sent);
         // What does not fit any more waits for the reader, and comes last.
-        let (mut small, mut large) = (frame(1, 10), frame(2, 1 << 20));
+        let (mut small, mut large) = (parcel(1, 10), parcel(2, 1 << 20));
         std::thread::scope(|scope| {
             scope.spawn(|| {
                 outgoing.result(1, &mut small, true).unwrap();

@@ -6,9 +6,10 @@ use std::task::{Context, Poll, Waker};
 
 use super::calls::Outcome;
 use super::events::Events;
-use super::outgoing::{Open, Outgoing, start};
+use super::function::Encode;
+use super::outgoing::{Open, Outgoing};
+use crate::parcel::Parcel;
 use crate::protocol::{Failure, FailureCode};
-use crate::spare;
 
 /// Answers one call, at any time and from any task or thread of the child.
 ///
@@ -36,7 +37,7 @@ use crate::spare;
 #[must_use = "a responder that is dropped fails its call"]
 pub struct Responder<R> {
     slot: Arc<Slot>,
-    encode: fn(R, &mut Vec<u8>) -> Result<(), Failure>,
+    encode: Encode<R>,
 }
 
 impl<R> std::fmt::Debug for Responder<R> {
@@ -79,7 +80,7 @@ impl<R> Responder<R> {
         outgoing: &Arc<Outgoing>,
         events: &Events<E>,
         id: u32,
-        encode: fn(R, &mut Vec<u8>) -> Result<(), Failure>,
+        encode: Encode<R>,
     ) -> (Self, Answered) {
         let slot = Arc::new(Slot {
             outgoing: Arc::clone(outgoing),
@@ -96,9 +97,9 @@ impl<R> Responder<R> {
     ///
     /// While the parent does not read and the socket is full.
     pub fn reply(self, result: R) {
-        let mut frame = spare::take();
-        start(&mut frame);
-        let encoded = (self.encode)(result, &mut frame);
+        let mut parcel = Parcel::new();
+        let carries = self.slot.outgoing.carries();
+        let encoded = (self.encode)(result, &mut parcel.output(carries));
         let outcome =
             |sent: Result<(), Failure>| sent.map_or_else(State::Failed, |()| State::Answered);
         self.finish(|slot| {
@@ -106,12 +107,11 @@ impl<R> Responder<R> {
                 return State::Failed(failure);
             }
             slot.outgoing.end(&slot.open);
-            let sent = slot.outgoing.result(slot.open.id, &mut frame, true);
+            let sent = slot.outgoing.result(slot.open.id, &mut parcel, true);
             // If nobody reads any more, the server will find out.
             outcome(sent.or_else(|unsent| unsent.failure().map_or(Ok(()), Err)))
         });
-        let used = frame.len();
-        spare::put(frame, used);
+        parcel.recycle();
     }
 
     /// The caller no longer wants the answer: there is no need to go on.

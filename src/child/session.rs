@@ -5,8 +5,9 @@ use std::os::fd::OwnedFd;
 use std::process::exit;
 use std::sync::Arc;
 
-use super::outgoing::Outgoing;
-use crate::protocol::{Failure, Form, Hello, Reader, Replies, Request, Requests, Role, VERSION};
+use super::outgoing::{Abilities, Outgoing};
+use crate::parcel::Reader;
+use crate::protocol::{Failure, Form, Hello, Replies, Request, Requests, Role, VERSION};
 use crate::registry::Registered;
 use crate::spin::Spin;
 use crate::sys::{self, Page, Port};
@@ -24,7 +25,8 @@ pub struct Session {
     pub(super) reader: Reader,
     pub(super) requests: Requests,
     hello: Option<Hello>,
-    descriptors: Vec<OwnedFd>,
+    /// Those that came with hello, with what they are.
+    descriptors: Vec<(String, OwnedFd)>,
 }
 
 /// How calls run in a child.
@@ -42,9 +44,12 @@ pub(super) struct Conversation {
     pub(super) reader: Reader,
     pub(super) requests: Requests,
     pub(super) spin: Spin,
-    /// The arguments of `init`.
-    pub(super) init: Vec<u8>,
+    /// This process leads a group that goes with the parent.
+    pub(super) takes_group: bool,
 }
+
+/// The arguments of `init`, and the descriptors in them.
+pub(super) type Init = (Vec<u8>, Vec<OwnedFd>);
 
 impl Session {
     /// For a program that was started again: the link is a socket on stdin.
@@ -69,6 +74,9 @@ impl Session {
             .is_some_and(|hello| hello.field("link") == Some(b"socket"));
         if !both_ways {
             session.port = Port::from_pair(input, sys::take_stdout()?)?;
+        } else if sys::is_stdout(&input)? {
+            // What is printed there would come into the conversation.
+            drop(sys::take_stdout()?);
         }
         Ok(session)
     }
@@ -105,16 +113,19 @@ impl Session {
 
     fn read(&mut self) -> io::Result<bool> {
         let room = self.reader.room();
-        Ok(self
-            .port
-            .recv_with(self.reader.buffer(), room, &mut self.descriptors)?
-            > 0)
+        let mut arrival = None;
+        let count = self.port.recv(self.reader.buffer(), room, &mut arrival)?;
+        self.reader.arrived(arrival);
+        Ok(count > 0)
     }
 
     fn read_hello(&mut self) -> io::Result<Hello> {
         loop {
             match self.requests.next(&mut self.reader) {
-                Ok(Some(Request::Hello(hello))) => return Ok(hello),
+                Ok(Some(Request::Hello(hello))) => {
+                    self.claim(&hello)?;
+                    return Ok(hello);
+                }
                 Ok(Some(other)) => {
                     return Err(io::Error::other(format!("{other:?} came before hello")));
                 }
@@ -125,6 +136,21 @@ impl Session {
                 return Err(io::Error::other("the input ended in the middle of hello"));
             }
         }
+    }
+
+    /// Takes the descriptors that came with hello.
+    fn claim(&mut self, hello: &Hello) -> io::Result<()> {
+        let names = hello.text("descriptors");
+        let names: Vec<_> = names.split(',').filter(|name| !name.is_empty()).collect();
+        if names.is_empty() {
+            return Ok(());
+        }
+        self.reader.claim(names.len());
+        let descriptors = self.reader.take_ancillary().into_descriptors();
+        let descriptors = descriptors.map_err(|loss| io::Error::other(format!("hello: {loss}")))?;
+        let names = names.into_iter().map(str::to_owned);
+        self.descriptors = names.zip(descriptors).collect();
+        Ok(())
     }
 
     /// Finds the worker that the parent asks for, and serves.
@@ -150,11 +176,21 @@ impl Session {
     }
 
     /// Checks the parent's hello against this worker, and answers it.
-    pub(super) fn greet(self, worker: &str, serialiser: &str, backend: &Backend) -> Conversation {
+    pub(super) fn greet(
+        self,
+        worker: &str,
+        serialiser: &str,
+        backend: &Backend,
+    ) -> (Conversation, Init) {
         let Some(name) = backend.name else {
             self.refuse("this program was built without the backend for a function that is not async: it wants the feature `blocking`")
         };
         if let Err(text) = self.check(worker, serialiser) {
+            self.refuse(&text);
+        }
+        let demand = |name| hello_text(self.hello.as_ref(), name);
+        let (limits, group) = (demand("limits"), demand("group"));
+        if let Err(text) = obey(&limits, &group) {
             self.refuse(&text);
         }
         // A name is for people; a thread that cannot have one works as well.
@@ -163,10 +199,7 @@ impl Session {
         let limit = hello
             .and_then(|hello| hello.number("max-message"))
             .unwrap_or(MAX_MESSAGE);
-        let names = hello
-            .map(|hello| hello.text("descriptors"))
-            .unwrap_or_default();
-        let page = put_in_place(&names, self.descriptors);
+        let (page, descriptors) = put_in_place(self.descriptors);
         let mut place = 0;
         if hello.is_some() {
             let mut own = Hello::new(Role::Child)
@@ -177,6 +210,11 @@ impl Session {
                 .with("pid", std::process::id().to_string());
             if page.is_some() {
                 own = own.with("page", "used");
+            }
+            for (name, value) in [("limits", limits), ("group", group.clone())] {
+                if !value.is_empty() {
+                    own = own.with(name, value);
+                }
             }
             let frame = Replies::hello(&own);
             if self.port.send_all(&frame).is_err() {
@@ -191,24 +229,26 @@ impl Session {
         let spins = hello.is_some_and(|hello| hello.field("spin") != Some(b"no"));
         let at_once = hello.is_some_and(|hello| hello.field("parent-death") == Some(b"exit"));
         let form = self.reader.form();
-        let outgoing = Arc::new(Outgoing::new(
-            self.port,
-            form,
-            limit,
-            (page, place),
-            backend.holds,
-        ));
+        let carries = hello.is_some_and(|hello| hello.field("carries") == Some(b"descriptors"));
+        let abilities = Abilities {
+            carries: carries && self.port.carries_descriptors(),
+            holds: backend.holds,
+        };
+        let outgoing = Outgoing::new(self.port, form, limit, (page, place), abilities);
+        let outgoing = Arc::new(outgoing);
         super::retire::remember(&outgoing);
+        let takes_group = at_once && !group.is_empty();
         if at_once {
-            go_with_parent(Arc::clone(&outgoing));
+            go_with_parent(Arc::clone(&outgoing), takes_group);
         }
-        Conversation {
+        let conversation = Conversation {
             outgoing,
             reader: self.reader,
             requests: self.requests,
             spin: Spin::new(spins),
-            init,
-        }
+            takes_group,
+        };
+        (conversation, (init, descriptors))
     }
 
     fn check(&self, worker: &str, serialiser: &str) -> Result<(), String> {
@@ -263,23 +303,46 @@ pub(super) fn fail(outgoing: &Arc<Outgoing>, id: u32, failure: &Failure) -> Resu
     outgoing.failed(id, failure).map_err(|_| 0)
 }
 
-/// Puts the descriptors that came with hello where they belong.
-fn put_in_place(names: &str, descriptors: Vec<OwnedFd>) -> Option<Page> {
+/// A field of the parent's hello, if there was one.
+fn hello_text(hello: Option<&Hello>, name: &str) -> String {
+    hello.map(|hello| hello.text(name)).unwrap_or_default()
+}
+
+/// Does what the parent demands of this process.
+fn obey(limits: &str, group: &str) -> Result<(), String> {
+    let done = match group {
+        "own" => sys::lead_group(),
+        "session" => sys::lead_session(),
+        _ => Ok(()),
+    };
+    done.map_err(|error| format!("a {group} group cannot be had: {error}"))?;
+    crate::limits::obey(limits)
+}
+
+/// Puts the descriptors that came with hello where they belong; those in the
+/// arguments of `init` are left.
+fn put_in_place(descriptors: Vec<(String, OwnedFd)>) -> (Option<Page>, Vec<OwnedFd>) {
     let mut page = None;
-    for (name, descriptor) in names.split(',').zip(descriptors) {
-        match name {
+    let mut init = Vec::new();
+    for (name, descriptor) in descriptors {
+        match name.as_str() {
             "page" => page = Page::open(descriptor).ok(),
             "stdin" => drop(sys::put_stdin(descriptor)),
+            "init" => init.push(descriptor),
             _ => {}
         }
     }
-    page
+    (page, init)
 }
 
-/// Ends this process as soon as the parent is gone, whatever it is doing.
-fn go_with_parent(outgoing: Arc<Outgoing>) {
+/// Ends this process, or its whole group, as soon as the parent is gone,
+/// whatever it is doing.
+fn go_with_parent(outgoing: Arc<Outgoing>, group: bool) {
     let watch = move || {
         if outgoing.wait_hang_up().is_ok() {
+            if group {
+                sys::exit_group_now(FAILED);
+            }
             sys::exit_now(FAILED);
         }
     };

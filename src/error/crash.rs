@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use crate::limits::{Limit, Limits};
+
 /// How a child ended.
 ///
 /// ```
@@ -101,6 +103,7 @@ pub struct Crash {
     /// Why the parent ended it, if it did.
     pub(crate) reason: Option<String>,
     pub(crate) stderr: Vec<u8>,
+    pub(crate) limits: Limits,
 }
 
 impl Crash {
@@ -128,6 +131,30 @@ impl Crash {
         self.reason.as_deref()
     }
 
+    /// The limit that it has probably gone over, by the way it ended: one of
+    /// [`Builder::limits`](crate::Builder::limits).
+    ///
+    /// ```
+    /// # fn spin() { loop { std::hint::spin_loop() } }
+    /// # offspring::worker!(SPIN: fn() = spin);
+    /// # fn main() -> Result<(), offspring::Error> {
+    /// # offspring::init();
+    /// use offspring::{Limit, Limits};
+    /// use std::time::Duration;
+    ///
+    /// let limits = Limits::new().cpu_time(Duration::from_secs(1));
+    /// let rpc = SPIN.builder().limits(limits).spawn()?;
+    /// let error = rpc.call().wait().unwrap_err();
+    /// assert_eq!(error.crash().unwrap().over_limit(), Some(Limit::CpuTime));
+    /// assert!(error.to_string().contains("CPU time"));
+    /// # Ok(()) }
+    /// ```
+    #[must_use]
+    pub fn over_limit(&self) -> Option<Limit> {
+        let own_doing = self.reason.is_none();
+        self.limits.exceeded(self.status).filter(|_| own_doing)
+    }
+
     /// The last octets it wrote to its standard error; empty unless
     /// [`capture_stderr`](crate::Builder::capture_stderr) was asked for.
     #[must_use]
@@ -145,6 +172,9 @@ impl fmt::Display for Crash {
         write!(f, " {}", self.status)?;
         if let Some(reason) = &self.reason {
             write!(f, ": {reason}")?;
+        }
+        if self.reason.is_none() {
+            self.limits.explain(self.status, f)?;
         }
         let tail = String::from_utf8_lossy(&self.stderr);
         match tail.trim_end() {

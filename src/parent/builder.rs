@@ -11,18 +11,20 @@ use std::time::Duration;
 use super::connection::Connection;
 use super::core::EventSink;
 use super::delivery::{EventLimits, Handlers};
+use super::demands::Demands;
 use super::driver::Driver;
-use super::events::{DecodeEvent, EventStream, handle_events};
+use super::events::{EventStream, handle_events};
 use super::rpc::Rpc;
 use super::start::{Launch, Plan, Settings};
 use crate::error::Error;
+use crate::parcel::{Decode, Parcel};
 
 /// What a declaration tells the parent.
 pub(crate) struct Declared<E> {
     pub(crate) name: &'static str,
     pub(crate) origin: String,
     pub(crate) serialiser: &'static str,
-    pub(crate) decode_event: DecodeEvent<E>,
+    pub(crate) decode_event: Decode<E>,
 }
 
 /// How a child is to be started, and what becomes of its events; from
@@ -64,7 +66,7 @@ impl<F, S, E> std::fmt::Debug for Builder<F, S, E> {
 }
 
 impl<F, S, E: Send + 'static> Builder<F, S, E> {
-    pub(crate) fn new(declared: Declared<E>, init: Result<Vec<u8>, Error>) -> Self {
+    pub(crate) fn new(declared: Declared<E>, init: Result<Parcel, Error>) -> Self {
         let plan = Plan::new(
             declared.name,
             declared.origin.clone(),
@@ -83,6 +85,10 @@ impl<F, S, E: Send + 'static> Builder<F, S, E> {
 
     fn settings(&mut self) -> &mut Settings {
         &mut self.plan.settings
+    }
+
+    pub(super) fn demands(&mut self) -> &mut Demands {
+        &mut self.settings().demands
     }
 
     /// Starts another program instead of this one. It calls
@@ -246,8 +252,10 @@ impl<F, S, E: Send + 'static> Builder<F, S, E> {
         self
     }
 
-    /// What the worker reads as its stdin; empty if nothing is said. Not for
-    /// [`command`](Self::command)s, whose stdin is the link.
+    /// What the worker reads as its stdin; empty if nothing is said. Only for
+    /// this program and [`program`](Self::program)s in the full form: for a
+    /// [`command`](Self::command), whose stdin is the link, it is an error at the
+    /// start.
     ///
     /// ```
     /// # fn line() -> String {

@@ -6,12 +6,10 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
-use super::events::{CallEvents, DecodeEvent};
+use super::events::{CallEvents, unpack};
 use super::origin::{Answer, Calls};
 use crate::error::Error;
-
-/// How octets become a result.
-pub(crate) type Decode<R> = fn(&[u8]) -> Result<R, Error>;
+use crate::parcel::Decode;
 
 /// One call: its result is to come.
 ///
@@ -36,7 +34,7 @@ pub(crate) type Decode<R> = fn(&[u8]) -> Result<R, Error>;
 pub struct Call<R, E = crate::NoEvents> {
     state: State,
     decode: Decode<R>,
-    decode_event: DecodeEvent<E>,
+    decode_event: Decode<E>,
 }
 
 pub(super) enum State {
@@ -98,7 +96,7 @@ impl<R, E> Call<R, E> {
     pub(crate) fn open(
         (calls, id): (Arc<dyn Calls>, u32),
         decode: Decode<R>,
-        decode_event: DecodeEvent<E>,
+        decode_event: Decode<E>,
     ) -> Self {
         let open = Open {
             calls,
@@ -112,7 +110,7 @@ impl<R, E> Call<R, E> {
         }
     }
 
-    pub(crate) fn failed(error: Error, decode: Decode<R>, decode_event: DecodeEvent<E>) -> Self {
+    pub(crate) fn failed(error: Error, decode: Decode<R>, decode_event: Decode<E>) -> Self {
         Self {
             state: State::Failed(error),
             decode,
@@ -223,7 +221,7 @@ impl<R, E> Call<R, E> {
             return Err(Error::timed_out());
         };
         self.state = State::Over;
-        finish(outcome, self.decode)
+        unpack(outcome?, self.decode)
     }
 
     /// Limits the call: if it is not done after `time` it fails with an error
@@ -403,7 +401,9 @@ impl<R, E> Call<R, E> {
         let decode = self.decode;
         match std::mem::replace(&mut self.state, State::Over) {
             State::Open(Open { calls, id, .. }) => {
-                let callback = Box::new(move |outcome| callback(finish(outcome, decode)));
+                let callback = Box::new(move |outcome: Answer| {
+                    callback(outcome.and_then(|payload| unpack(payload, decode)))
+                });
                 calls.then_call(id, callback);
             }
             State::Failed(error) => callback(Err(error)),
@@ -450,7 +450,7 @@ impl<R, E> Future for Call<R, E> {
         open.check_time();
         open.calls.poll(open.id, context).map(|outcome| {
             self.state = State::Over;
-            finish(outcome, self.decode)
+            unpack(outcome?, self.decode)
         })
     }
 }
@@ -461,12 +461,4 @@ impl<R, E> Drop for Call<R, E> {
             open.calls.cancel(open.id);
         }
     }
-}
-
-/// Turns the outcome into the result. A decoder that panics is an error.
-fn finish<R>(outcome: Answer, decode: Decode<R>) -> Result<R, Error> {
-    let payload = outcome?;
-    let decoded = crate::shielded(|| decode(&payload));
-    payload.recycle();
-    decoded.unwrap_or_else(|panic| Err(Error::decode_panicked(panic)))
 }

@@ -1,7 +1,7 @@
 //! One child as the helper sees it: the link, the process, its stderr.
 
 use std::io::{self, IoSlice, Read};
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::process::ChildStderr;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
 use std::time::Instant;
@@ -11,7 +11,7 @@ use super::driver::Driver;
 use super::helper::{Helper, Source, Tended};
 use super::wire::Wire;
 use crate::error::ExitStatus;
-use crate::sys::{Interest, Link, PollEvent, Process, Ready, Status};
+use crate::sys::{Arrival, Interest, Link, PollEvent, Process, Ready, Status};
 
 /// The end of what a child writes to its stderr.
 #[derive(Debug)]
@@ -56,6 +56,8 @@ impl Capture {
 #[derive(Debug)]
 pub(crate) struct Connection {
     link: Link,
+    /// Descriptors can go along with calls.
+    carries: bool,
     process: Option<Process>,
     capture: Mutex<Option<Capture>>,
     helper: Arc<Helper>,
@@ -69,7 +71,7 @@ impl Connection {
     pub(crate) fn new(
         helper: &Arc<Helper>,
         key: u64,
-        link: Link,
+        (link, carries): (Link, bool),
         process: Option<Process>,
         capture: Option<Capture>,
         courier: Courier,
@@ -86,6 +88,7 @@ impl Connection {
         }
         Ok(Self {
             link,
+            carries,
             process,
             capture: Mutex::new(capture),
             helper: Arc::clone(helper),
@@ -99,6 +102,11 @@ impl Connection {
     /// Must be called once, before anything else.
     pub(crate) fn set_driver(&self, driver: &Arc<Driver<Self>>) {
         let _ = self.driver.set(Arc::downgrade(driver));
+    }
+
+    /// Descriptors can go along with calls.
+    pub(crate) fn carries_descriptors(&self) -> bool {
+        self.carries
     }
 
     /// The process that was started.
@@ -181,17 +189,31 @@ impl Connection {
 }
 
 impl Wire for Connection {
-    fn try_send(&self, parts: &[IoSlice<'_>]) -> io::Result<Option<usize>> {
-        self.link.try_send(parts)
+    fn try_send(
+        &self,
+        parts: &[IoSlice<'_>],
+        descriptors: &[OwnedFd],
+    ) -> io::Result<Option<usize>> {
+        self.link.try_send(parts, descriptors)
     }
-    fn send(&self, parts: &[IoSlice<'_>]) -> io::Result<Option<usize>> {
-        self.link.send(parts)
+    fn send(&self, parts: &[IoSlice<'_>], descriptors: &[OwnedFd]) -> io::Result<Option<usize>> {
+        self.link.send(parts, descriptors)
     }
-    fn recv(&self, buffer: &mut Vec<u8>, room: usize) -> io::Result<usize> {
-        self.link.recv(buffer, room)
+    fn recv(
+        &self,
+        buffer: &mut Vec<u8>,
+        room: usize,
+        arrival: &mut Option<Arrival>,
+    ) -> io::Result<usize> {
+        self.link.recv(buffer, room, arrival)
     }
-    fn try_recv(&self, buffer: &mut Vec<u8>, room: usize) -> io::Result<Option<usize>> {
-        self.link.try_recv(buffer, room)
+    fn try_recv(
+        &self,
+        buffer: &mut Vec<u8>,
+        room: usize,
+        arrival: &mut Option<Arrival>,
+    ) -> io::Result<Option<usize>> {
+        self.link.try_recv(buffer, room, arrival)
     }
     fn wait(&self, interest: Interest, deadline: Option<Instant>) -> io::Result<Ready> {
         self.link.wait(interest, deadline)
@@ -211,8 +233,14 @@ impl Wire for Connection {
     }
     fn signal(&self, signal: i32) {
         match &self.process {
-            // It fails only where the process is gone, which is what was meant.
-            Some(process) => drop(process.signal(signal)),
+            Some(process) => {
+                // A process that has become another user's may refuse. Then it
+                // is to hear that nobody is here any more.
+                if process.signal(signal).is_err() && signal == libc::SIGKILL {
+                    self.shutdown_write();
+                    self.link.shutdown_read();
+                }
+            }
             None => self.link.shutdown_read(),
         }
     }

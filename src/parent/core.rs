@@ -19,6 +19,7 @@ mod calls;
 mod deadlines;
 mod members;
 
+use std::os::fd::OwnedFd;
 use std::thread::ThreadId;
 use std::time::{Duration, Instant};
 
@@ -29,7 +30,8 @@ use super::life::{Ending, Life};
 use super::roles::{Needs, Orders, Roles, Ticket};
 use super::waiting::{Errands, Waiting, Waking};
 use crate::error::{Error, ExitStatus};
-use crate::protocol::{Caller, Failure, Hello, Notice, Outbox, Payload, Reader};
+use crate::parcel::{Outbox, Payload, Reader};
+use crate::protocol::{Failure, Hello};
 use crate::spin::Spin;
 use crate::sync::Thread;
 
@@ -41,6 +43,9 @@ const MUCH: usize = 32 << 10;
 
 pub(crate) use self::calls::{Then, Waiter};
 pub(crate) use self::members::{Sight, Wishes};
+
+pub(crate) type Caller = crate::protocol::Caller<Waiter, OwnedFd>;
+type Notice = crate::protocol::Notice<OwnedFd>;
 
 /// Who takes events.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -64,7 +69,7 @@ pub(crate) struct Reading {
 
 /// See the module.
 pub(crate) struct Core {
-    pub(crate) caller: Caller<Waiter>,
+    pub(crate) caller: Caller,
     pub(crate) roles: Roles,
     pub(crate) life: Life,
     pub(crate) delivery: Delivery,
@@ -86,12 +91,7 @@ pub(crate) struct Core {
 }
 
 impl Core {
-    pub(crate) fn new(
-        caller: Caller<Waiter>,
-        reading: Reading,
-        life: Life,
-        delivery: Delivery,
-    ) -> Self {
+    pub(crate) fn new(caller: Caller, reading: Reading, life: Life, delivery: Delivery) -> Self {
         Self {
             caller,
             roles: Roles::new(),
@@ -165,6 +165,8 @@ impl Core {
     // --- who is woken ---
 
     pub(super) fn take_errands(&mut self) -> Errands {
+        let spent = self.caller.take_spent();
+        self.waiting.close(spent);
         self.waiting.take_errands()
     }
 

@@ -20,7 +20,7 @@ use super::inbox::Inboxes;
 use super::waiting::Callback;
 use super::wire::Wire;
 use crate::error::Error;
-use crate::protocol::Payload;
+use crate::parcel::Payload;
 use crate::shielded;
 
 /// How many events, and octets of events, wait for a slow receiver.
@@ -230,7 +230,7 @@ enum Next {
 }
 
 /// What is called with the octets of an event.
-pub(crate) type OnEvent = Box<dyn FnMut(&Payload) -> Result<(), Error> + Send>;
+pub(crate) type OnEvent = Box<dyn FnMut(Payload) -> Result<(), Error> + Send>;
 
 /// The user's callbacks.
 pub(crate) struct Handlers {
@@ -344,7 +344,7 @@ fn run<W: Wire>(handlers: &mut Handlers, driver: &Driver<W>) {
 fn deliver(handlers: &mut Handlers, item: Item) {
     match item {
         Item::Event(payload) => {
-            if let Err(error) = (handlers.on_event)(&payload) {
+            if let Err(error) = (handlers.on_event)(payload) {
                 (handlers.on_error)(error);
             }
         }

@@ -27,9 +27,9 @@ use super::core::{Core, Reading};
 use super::roles::{TICK, Ticket};
 use super::waiting::Waking;
 use super::wire::Wire;
-use crate::protocol::Outbox;
+use crate::parcel::{Outbox, Reader};
 use crate::sync::{Guard, Mutex, current, park_until};
-use crate::sys::Interest;
+use crate::sys::{self, Interest};
 
 /// So many octets are written without waiting for more.
 const BATCH: usize = 16 << 10;
@@ -249,15 +249,17 @@ impl<W: Wire> Driver<W> {
         deadline: Option<Instant>,
     ) -> (Got, bool) {
         let Reading { reader, spin } = reading;
-        let room = reader.room();
         if spins && !writes && reader.is_empty() {
-            let look = || self.wire.try_recv(reader.buffer(), room).transpose();
+            let look = || self.try_recv(reader).transpose();
             if let Some(count) = spin.look(look) {
                 return (Got::from(count.map(Some)), false);
             }
         }
         if !writes && deadline.is_none() {
-            let count = self.wire.recv(reader.buffer(), room);
+            let room = reader.room();
+            let mut arrival = None;
+            let count = self.wire.recv(reader.buffer(), room, &mut arrival);
+            reader.arrived(arrival);
             return (Got::from(count.map(Some)), false);
         }
         let interest = Interest {
@@ -266,12 +268,17 @@ impl<W: Wire> Driver<W> {
         };
         match self.wire.wait(interest, deadline) {
             Err(_) => (Got::End, false),
-            Ok(ready) if ready.read => (
-                Got::from(self.wire.try_recv(reader.buffer(), room)),
-                ready.write,
-            ),
+            Ok(ready) if ready.read => (Got::from(self.try_recv(reader)), ready.write),
             Ok(ready) => (Got::Nothing, ready.write),
         }
+    }
+
+    fn try_recv(&self, reader: &mut Reader) -> std::io::Result<Option<usize>> {
+        let room = reader.room();
+        let mut arrival = None;
+        let count = self.wire.try_recv(reader.buffer(), room, &mut arrival);
+        reader.arrived(arrival);
+        count
     }
 
     /// Sleeps until woken.
@@ -320,7 +327,7 @@ impl<W: Wire> Driver<W> {
             drop(core);
             let mut slices = [IoSlice::new(&[]); PIECES];
             let count = batch.slices(&mut slices);
-            let last = self.wire.send(&slices[..count]);
+            let last = self.wire.send(&slices[..count], batch.descriptors());
             let written = last.as_ref().map_or(0, |sent| sent.unwrap_or(0));
             batch.consume(written);
             core = self.lock();
@@ -340,7 +347,10 @@ impl<W: Wire> Driver<W> {
         while !batch.is_empty() {
             let mut slices = [IoSlice::new(&[]); PIECES];
             let count = batch.slices(&mut slices);
-            last = self.wire.try_send(&slices[..count]);
+            last = self.wire.try_send(&slices[..count], batch.descriptors());
+            if last.as_ref().is_err_and(sys::is_too_many_in_flight) && batch.give_up_descriptors() {
+                continue;
+            }
             let Ok(Some(sent)) = last else { break };
             batch.consume(sent);
             written += sent;
@@ -356,9 +366,7 @@ impl<W: Wire> Driver<W> {
                 return self.release(core);
             };
             drop(core);
-            let reader = &mut reading.reader;
-            let room = reader.room();
-            let got = Got::from(self.wire.try_recv(reader.buffer(), room));
+            let got = Got::from(self.try_recv(&mut reading.reader));
             core = self.lock();
             self.put_down(&mut core, reading, &got);
             core = self.flush(core);

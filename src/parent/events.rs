@@ -5,7 +5,6 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use futures_core::Stream;
-use offspring_serialisers::Input;
 
 use super::call::State;
 use super::connection::Connection;
@@ -14,6 +13,7 @@ use super::delivery::OnEvent;
 use super::driver::{Driver, Want};
 use super::origin::NextEvent;
 use crate::error::Error;
+use crate::parcel::{Decode, Payload, read};
 
 /// The events of a child, in its order: a [`Stream`], and by [`IntoIterator`]
 /// an iterator whose `next` blocks. It ends when the child is gone.
@@ -41,17 +41,17 @@ use crate::error::Error;
 /// ```
 pub struct EventStream<E> {
     driver: Arc<Driver<Connection>>,
-    decode: DecodeEvent<E>,
+    decode: Decode<E>,
 }
 
-/// How the octets of an event become one.
-pub(crate) type DecodeEvent<E> = fn(&mut Input<'_>) -> Result<E, offspring_serialisers::Error>;
-
-/// Turns the octets of an event into one. A decoder that panics is an error.
-fn decode_event<E>(decode: DecodeEvent<E>, octets: &[u8]) -> Result<E, Error> {
-    let decoded = crate::shielded(|| decode(&mut Input::new(octets)));
+/// Turns what came into the result or the event that it is. A decoder that panics
+/// is an error.
+pub(super) fn unpack<T>(mut payload: Payload, decode: Decode<T>) -> Result<T, Error> {
+    let ancillary = payload.take_ancillary();
+    let decoded = crate::shielded(|| read((&payload, ancillary), decode));
+    payload.recycle();
     match decoded {
-        Ok(event) => event.map_err(|error| Error::decode(&error)),
+        Ok(value) => value.map_err(|error| Error::decode(&error)),
         Err(panic) => Err(Error::decode_panicked(panic)),
     }
 }
@@ -63,7 +63,7 @@ impl<E> std::fmt::Debug for EventStream<E> {
 }
 
 impl<E> EventStream<E> {
-    pub(crate) fn new(driver: Arc<Driver<Connection>>, decode: DecodeEvent<E>) -> Self {
+    pub(crate) fn new(driver: Arc<Driver<Connection>>, decode: Decode<E>) -> Self {
         Self { driver, decode }
     }
 }
@@ -79,7 +79,7 @@ impl<E> Stream for EventStream<E> {
 
     fn poll_next(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
         let polled = self.driver.poll(Want::Change, context, Core::next_event);
-        polled.map(|event| event.map(|payload| decode_event(self.decode, &payload)))
+        polled.map(|event| event.map(|payload| unpack(payload, self.decode)))
     }
 }
 
@@ -122,19 +122,17 @@ impl<E> Iterator for EventIter<E> {
         let event = self.0.driver.wait(Want::Change, None, Core::next_event);
         event
             .flatten()
-            .map(|payload| decode_event(self.0.decode, &payload))
+            .map(|payload| unpack(payload, self.0.decode))
     }
 }
 
 /// What is called with the octets of each event.
 pub(super) fn handle_events<E: 'static>(
     handler: Option<Box<dyn FnMut(E) + Send>>,
-    decode: DecodeEvent<E>,
+    decode: Decode<E>,
 ) -> OnEvent {
     match handler {
-        Some(mut handler) => {
-            Box::new(move |payload| decode_event(decode, payload).map(&mut handler))
-        }
+        Some(mut handler) => Box::new(move |payload| unpack(payload, decode).map(&mut handler)),
         None => Box::new(|_| Err(Error::unhandled())),
     }
 }
@@ -160,7 +158,7 @@ pub(super) fn handle_events<E: 'static>(
 /// ```
 pub struct CallEvents<'a, E> {
     state: &'a mut State,
-    decode: DecodeEvent<E>,
+    decode: Decode<E>,
 }
 
 impl<E> std::fmt::Debug for CallEvents<'_, E> {
@@ -170,7 +168,7 @@ impl<E> std::fmt::Debug for CallEvents<'_, E> {
 }
 
 impl<'a, E> CallEvents<'a, E> {
-    pub(super) fn new(state: &'a mut State, decode: DecodeEvent<E>) -> Self {
+    pub(super) fn new(state: &'a mut State, decode: Decode<E>) -> Self {
         if let State::Open(open) = &*state {
             open.calls.ask_for_events(open.id);
         }
@@ -179,9 +177,7 @@ impl<'a, E> CallEvents<'a, E> {
 
     fn finish(&mut self, found: NextEvent) -> Option<Result<E, Error>> {
         match found {
-            NextEvent::Event(event) => {
-                Some(event.and_then(|payload| decode_event(self.decode, &payload)))
-            }
+            NextEvent::Event(event) => Some(event.and_then(|payload| unpack(payload, self.decode))),
             NextEvent::End => None,
             NextEvent::Stuck(error) => {
                 *self.state = State::Failed(error.clone());

@@ -10,7 +10,7 @@ use std::collections::{BTreeSet, VecDeque};
 
 use super::core::Core;
 use crate::error::Error;
-use crate::protocol::Payload;
+use crate::parcel::Payload;
 
 type Queue = VecDeque<(u64, Payload)>;
 

@@ -2,16 +2,16 @@
 
 use std::sync::Arc;
 
-use offspring_serialisers::{Input, Output, SendAs, Serialiser};
+use offspring_serialisers::{Output, SendAs, Serialiser};
 
-use super::call::{Call, Decode};
+use super::call::Call;
 use super::origin::Calls;
 use super::room::{NoRoom, Room};
 use super::rpc::Rpc;
 use crate::error::Error;
+use crate::parcel::{Decode, Parcel};
 use crate::protocol::HEADER;
 use crate::signature::{Signature, Whole};
-use crate::spare;
 
 impl<F, S, E> Rpc<F, S, E> {
     fn start<R>(
@@ -22,8 +22,7 @@ impl<F, S, E> Rpc<F, S, E> {
     where
         S: Serialiser<R>,
     {
-        let decode: Decode<R> =
-            |octets| S::decode(&mut Input::new(octets)).map_err(|error| Error::decode(&error));
+        let decode: Decode<R> = <S as Serialiser<R>>::decode;
         match self.send(room, encode) {
             Ok(open) => Call::open(open, decode, self.decode_event),
             Err(error) => Call::failed(error, decode, self.decode_event),
@@ -35,30 +34,29 @@ impl<F, S, E> Rpc<F, S, E> {
         mut room: Option<Room<'_>>,
         encode: impl FnOnce(&mut Output<'_>) -> Result<(), offspring_serialisers::Error>,
     ) -> Result<(Arc<dyn Calls>, u32), Error> {
-        with_frame(|frame| {
-            let encoded = crate::shielded(|| encode(&mut Output::new(frame)));
+        let carries = self.origin().carries_descriptors();
+        with_parcel(|parcel| {
+            let encoded = crate::shielded(|| encode(&mut parcel.output(carries)));
             encoded
                 .unwrap_or_else(|panic| Err(offspring_serialisers::Error::new(panic)))
                 .map_err(|error| Error::encode(&error))?;
-            if frame.len() < HEADER {
+            if parcel.frame.len() < HEADER {
                 return Err(Error::encode(&offspring_serialisers::Error::new(
                     "the serialiser took octets away that were not its own",
                 )));
             }
             let kept = room.as_mut().is_some_and(Room::enter);
-            Arc::clone(self.origin()).call(frame, kept)
+            Arc::clone(self.origin()).call(parcel, kept)
         })
     }
 }
 
 /// Lends a buffer of this thread, with room for a header in front. A nested
 /// use, in a value's own serialisation, gets another one.
-fn with_frame<T>(use_it: impl FnOnce(&mut Vec<u8>) -> T) -> T {
-    let mut frame = spare::take();
-    frame.resize(HEADER, 0);
-    let value = use_it(&mut frame);
-    let used = frame.len();
-    spare::put(frame, used);
+fn with_parcel<T>(use_it: impl FnOnce(&mut Parcel) -> T) -> T {
+    let mut parcel = Parcel::new();
+    let value = use_it(&mut parcel);
+    parcel.recycle();
     value
 }
 

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
+use super::demands::Demands;
 use crate::error::{Crash, Error, ExitStatus};
 use crate::protocol::{Hello, Known, Started};
 use crate::sys::Page;
@@ -13,6 +14,7 @@ use crate::sys::Page;
 pub(crate) struct Expected {
     pub(crate) worker: String,
     pub(crate) serialiser: &'static str,
+    pub(crate) demands: Demands,
 }
 
 /// Why the parent gave a child up.
@@ -110,7 +112,8 @@ impl Life {
             "serialiser",
             self.expected.serialiser,
             &hello.text("serialiser"),
-        )
+        )?;
+        self.expected.demands.check(hello)
     }
 
     pub(super) fn ready(&mut self) {
@@ -281,6 +284,7 @@ impl Life {
                 _ => None,
             },
             stderr: std::mem::take(&mut self.stderr),
+            limits: self.expected.demands.limits,
         }));
         Some(self.known())
     }

@@ -15,6 +15,7 @@
 //! Whoever waits for a call of a member waits at the child itself, as with a
 //! child that is alone; and its events, callbacks and order are that child's.
 
+use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 use std::time::Instant;
@@ -24,34 +25,59 @@ use super::driver::Driver;
 use super::origin::{Answer, Calls, Here, NextEvent, Origin};
 use super::start::Plan;
 use crate::error::Error;
+use crate::parcel::Parcel;
 use crate::protocol::HEADER;
 use crate::spare;
 
 pub(super) use super::core::{EventSink, Sight, Then, Wishes};
 pub(super) use super::delivery::Handlers;
 pub(super) use super::waiting::{Callback, Owner};
+pub(super) use crate::parcel::Parcel as Arguments;
 
 /// See the module. The child is closed when this is dropped.
 pub(super) struct Member {
     driver: Arc<Driver<Connection>>,
 }
 
-/// The arguments of a call, as octets: they can be sent more than once.
-pub(super) struct Request(Vec<u8>);
+/// The arguments of a call, as octets with their descriptors: they can be sent
+/// more than once.
+pub(super) struct Request(Parcel);
+
+/// Why a call was not sent.
+pub(super) enum Unsent {
+    /// The child has ended.
+    Ended,
+    /// It cannot be sent, whichever child it is.
+    Never(Error),
+}
 
 impl Request {
-    /// Takes the octets out of a frame that has room for a header.
-    pub(super) fn new(frame: &mut Vec<u8>) -> Self {
+    /// Takes them out of a buffer that has room for a header.
+    pub(super) fn new(parcel: &mut Parcel) -> Self {
+        let frame = &mut parcel.frame;
         // A buffer that is far too large is left for others.
-        if frame.len() > 4096 && frame.capacity() <= 2 * frame.len() {
-            return Self(std::mem::take(frame));
-        }
-        Self(frame.as_slice().to_vec())
+        let own = if frame.len() > 4096 && frame.capacity() <= 2 * frame.len() {
+            std::mem::take(frame)
+        } else {
+            frame.as_slice().to_vec()
+        };
+        Self(Parcel {
+            frame: own,
+            descriptors: std::mem::take(&mut parcel.descriptors),
+        })
     }
 
     /// How many octets of arguments there are.
     pub(super) fn len(&self) -> usize {
-        self.0.len() - HEADER
+        self.0.frame.len() - HEADER
+    }
+
+    /// Puts a copy behind what is in a buffer.
+    fn copy_into(&self, frame: &mut Vec<u8>) -> Result<Vec<OwnedFd>, Error> {
+        frame.extend_from_slice(&self.0.frame);
+        let copies = self.0.descriptors.iter().map(OwnedFd::try_clone);
+        let copies = copies.collect::<Result<_, _>>();
+        copies.map_err(|error| Error::start(format!("no descriptor to send along: {error}")))
     }
 }
 
@@ -69,22 +95,23 @@ impl Member {
     ///
     /// # Errors
     ///
-    /// The child has ended. The wishes are left as they were.
+    /// It was not. The wishes are left as they were.
     pub(super) fn send(
         &self,
         request: &Request,
         owner: Arc<dyn Owner>,
         wishes: &mut Wishes,
-    ) -> Result<u32, Error> {
+    ) -> Result<u32, Unsent> {
         let mut frame = spare::take();
         frame.clear();
-        frame.extend_from_slice(&request.0);
+        let descriptors = request.copy_into(&mut frame).map_err(Unsent::Never)?;
+        let mut parcel = Parcel { frame, descriptors };
         let sent = self
             .driver
-            .change(|core| core.call_of(&mut frame, owner, wishes));
-        let used = frame.len();
-        spare::put(frame, used);
-        sent
+            .change(|core| core.call_of(&mut parcel, owner, wishes));
+        let used = parcel.frame.len();
+        spare::put(parcel.frame, used);
+        sent.map_err(|_| Unsent::Ended)
     }
 
     /// What else is to be done with a call that was sent.

@@ -6,6 +6,7 @@ mod call;
 mod connection;
 mod core;
 mod delivery;
+mod demands;
 mod driver;
 mod events;
 mod helper;

@@ -15,7 +15,7 @@ use super::driver::{Driver, Want};
 use super::life::Ending;
 use super::waiting::Callback;
 use crate::error::{Error, ExitStatus};
-use crate::protocol::Payload;
+use crate::parcel::{Parcel, Payload};
 
 /// The octets of a result, or why there are none.
 pub(crate) type Answer = Result<Payload, Error>;
@@ -36,9 +36,11 @@ pub(crate) trait Origin: Send + Sync {
     /// for further use, or taken. Room may have been kept for it.
     fn call(
         self: Arc<Self>,
-        frame: &mut Vec<u8>,
+        parcel: &mut Parcel,
         kept: bool,
     ) -> Result<(Arc<dyn Calls>, u32), Error>;
+    /// Descriptors can go along with calls.
+    fn carries_descriptors(&self) -> bool;
     /// Keeps room for one call; false: it needs none, and will be refused.
     fn reserve(&self) -> Option<bool>;
     /// The room that was kept is there for anybody.
@@ -187,7 +189,7 @@ impl Calls for Driver<Connection> {
 impl Origin for Driver<Connection> {
     fn call(
         self: Arc<Self>,
-        frame: &mut Vec<u8>,
+        parcel: &mut Parcel,
         kept: bool,
     ) -> Result<(Arc<dyn Calls>, u32), Error> {
         let mut refused = None;
@@ -195,12 +197,15 @@ impl Origin for Driver<Connection> {
             if kept {
                 core.caller.release();
             }
-            core.call(frame).unwrap_or_else(|error| {
+            core.call(parcel).unwrap_or_else(|error| {
                 refused = Some(error);
                 0
             })
         });
         refused.map_or(Ok((self, id)), Err)
+    }
+    fn carries_descriptors(&self) -> bool {
+        self.wire.carries_descriptors()
     }
     fn reserve(&self) -> Option<bool> {
         self.change(Core::reserve)

@@ -7,9 +7,9 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
-use super::events::DecodeEvent;
 use super::origin::Origin;
 use crate::error::{Error, ExitStatus};
+use crate::parcel::Decode;
 
 /// A child that runs one worker: call it.
 ///
@@ -39,7 +39,7 @@ use crate::error::{Error, ExitStatus};
 /// ```
 pub struct Rpc<F, S, E = crate::NoEvents> {
     handle: Arc<Handle>,
-    pub(super) decode_event: DecodeEvent<E>,
+    pub(super) decode_event: Decode<E>,
     types: crate::Types<(F, S, E)>,
 }
 
@@ -73,7 +73,7 @@ impl<F, S, E> std::fmt::Debug for Rpc<F, S, E> {
 }
 
 impl<F, S, E> Rpc<F, S, E> {
-    pub(crate) fn new(origin: Arc<dyn Origin>, decode_event: DecodeEvent<E>) -> Self {
+    pub(crate) fn new(origin: Arc<dyn Origin>, decode_event: Decode<E>) -> Self {
         Self {
             handle: Arc::new(Handle { origin }),
             decode_event,
@@ -149,7 +149,8 @@ impl<F, S, E> Rpc<F, S, E> {
     }
 
     /// Kills the child with `SIGKILL`, now. Open calls fail; [`join`](Self::join)
-    /// still tells how it ended. Without a process of ours the link is cut.
+    /// still tells how it ended. Without a process of ours, or if it refuses our
+    /// signals because it has become another user's, the link is cut.
     ///
     /// ```
     /// # offspring::worker!(SLEEP: fn(String) = |ms: String| {

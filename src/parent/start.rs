@@ -1,20 +1,22 @@
 //! Starting a child: the link, the process, the hello, the driver.
 
-use std::io::{self, IoSlice};
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::io;
+use std::os::fd::OwnedFd;
 use std::os::unix::process::CommandExt;
 use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::time::Duration;
 
 use super::connection::{Capture, Charge, Connection};
-use super::core::{Core, EventSink, Reading, Waiter};
+use super::core::{Caller, Core, EventSink, Reading};
 use super::delivery::{Courier, Delivery, EventLimits, Handlers};
+use super::demands::Demands;
 use super::driver::Driver;
 use super::helper::Helper;
 use super::life::{Expected, Life};
 use crate::error::Error;
-use crate::protocol::{Caller, Form, Hello, Limits, Reader, Role};
+use crate::parcel::{Parcel, Reader};
+use crate::protocol::{Form, HEADER, Hello, Limits, MOST, Role};
 use crate::spin::Spin;
 use crate::startup::{MARKER, VARIABLE, forgot_init};
 use crate::sys::{self, Link, Page, Process};
@@ -58,6 +60,7 @@ pub(super) struct Settings {
     pub(super) spin: bool,
     pub(super) stdin: Option<OwnedFd>,
     pub(super) capture: Option<usize>,
+    pub(super) demands: Demands,
 }
 
 type Adjustment = Box<dyn FnOnce(&mut Command) + Send>;
@@ -69,7 +72,7 @@ pub(super) struct Plan {
     name: &'static str,
     origin: String,
     serialiser: &'static str,
-    init: Result<Vec<u8>, Error>,
+    init: Result<Parcel, Error>,
     adjustments: Vec<Adjustment>,
 }
 
@@ -100,7 +103,7 @@ impl Plan {
         name: &'static str,
         origin: String,
         serialiser: &'static str,
-        init: Result<Vec<u8>, Error>,
+        init: Result<Parcel, Error>,
     ) -> Self {
         Self {
             launch: Launch::Own,
@@ -120,6 +123,7 @@ impl Plan {
                 spin: true,
                 stdin: None,
                 capture: None,
+                demands: Demands::default(),
             },
             name,
             origin,
@@ -149,7 +153,27 @@ impl Plan {
                 "the plain form cannot say which worker of this program is meant: name a `program` or a `command`",
             ));
         }
+        if matches!(self.launch, Launch::Again(..)) {
+            return Ok(());
+        }
+        self.settings
+            .demands
+            .fit(&self.launch, self.settings.plain)?;
+        let socket = self.is_socket();
+        if let Ok(init) = &self.init {
+            let is_ours = socket && !self.settings.plain;
+            self.check_descriptors(init, self.may_carry(), is_ours)?;
+        }
         Ok(())
+    }
+
+    /// The link will be a socket, given to a process that is started.
+    fn is_socket(&self) -> bool {
+        match &self.launch {
+            Launch::Own | Launch::Program(_) => true,
+            Launch::Again(_, way) => way.socket,
+            _ => false,
+        }
     }
 
     /// Starts a child and all that belongs to it. What was not given away with
@@ -160,32 +184,47 @@ impl Plan {
         handlers: Handlers,
     ) -> Result<Arc<Driver<Connection>>, Error> {
         self.check()?;
-        let init = self.init.clone()?;
-        let socket = match &self.launch {
-            Launch::Own | Launch::Program(_) => true,
-            Launch::Again(_, way) => way.socket,
-            _ => false,
+        let copied = |error: io::Error| Error::start(format!("no descriptor for a child: {error}"));
+        let init = match &self.init {
+            Ok(init) => init.try_clone().map_err(copied)?,
+            Err(error) => return Err(error.clone()),
         };
+        let socket = self.is_socket();
+        let both_ways = socket || matches!(self.launch, Launch::Socket(_));
+        let is_ours = socket && !self.settings.plain;
+        let carries = self.may_carry();
         let started = self.launch()?;
-        let (page, page_fd) = if socket && !self.settings.plain {
+        let carries = carries && started.link.carries_descriptors();
+        let (page, page_fd) = if is_ours {
             Page::create().ok().unzip()
         } else {
             (None, None)
         };
-        let hello = (!self.settings.plain).then(|| self.hello(init, socket, page_fd.is_some()));
-        let mut caller = Caller::new(hello.as_ref(), self.settings.limits);
-        let descriptors: Vec<_> = [&page_fd, &self.settings.stdin]
-            .into_iter()
-            .flatten()
-            .map(AsFd::as_fd)
-            .collect();
-        if socket {
-            send_hello(&started.link, &mut caller, &descriptors);
+        let stdin = self.settings.stdin.as_ref().filter(|_| is_ours);
+        let stdin = stdin.map(OwnedFd::try_clone).transpose().map_err(copied)?;
+        let mut along = Vec::new();
+        for (name, descriptor) in [("page", page_fd), ("stdin", stdin)] {
+            along.extend(descriptor.map(|descriptor| (name, descriptor)));
         }
+        along.extend(init.descriptors.into_iter().map(|own| ("init", own)));
+        let (names, descriptors): (Vec<_>, Vec<_>) = along.into_iter().unzip();
+        let hello = (!self.settings.plain).then(|| {
+            let octets = init.frame.get(HEADER..).unwrap_or_default();
+            let mut hello = self.hello(octets, &names.join(","));
+            if both_ways {
+                hello = hello.with("link", "socket");
+            }
+            if carries {
+                hello = hello.with("carries", "descriptors");
+            }
+            hello
+        });
+        let caller = Caller::new(hello.as_ref(), descriptors, self.settings.limits);
         let pid = started.process.as_ref().map(Process::pid);
         let expected = Expected {
             worker: self.name.into(),
             serialiser: self.serialiser,
+            demands: self.settings.demands,
         };
         let life = Life::new(
             expected,
@@ -209,13 +248,14 @@ impl Plan {
             life,
             delivery,
         );
-        let driver = connect(started, core, handlers)
+        let driver = connect(started, carries, core, handlers)
             .map_err(|error| Error::start(format!("no helper for the child: {error}")))?;
         driver.change(|_| ());
         Ok(driver)
     }
 
     fn launch(&mut self) -> Result<Started, Error> {
+        let again = matches!(self.launch, Launch::Again(..));
         let (mut command, way) = match std::mem::replace(&mut self.launch, Launch::Spent) {
             Launch::Own => {
                 let mut command = sys::own_program();
@@ -242,7 +282,7 @@ impl Plan {
         for adjust in self.adjustments.drain(..) {
             adjust(&mut command);
         }
-        let started = self.run(&mut command, way.both);
+        let started = self.run(&mut command, way.both, again);
         // The child's end is its own.
         command.stdin(Stdio::null());
         if way.both {
@@ -254,7 +294,7 @@ impl Plan {
 
     /// Runs a command with its end of a socket as stdin, and as stdout too if
     /// the link is both.
-    fn run(&self, command: &mut Command, both: bool) -> Result<Started, Error> {
+    fn run(&self, command: &mut Command, both: bool, again: bool) -> Result<Started, Error> {
         let program = command.get_program().to_string_lossy().into_owned();
         let describe = |error: io::Error| Error::start(format!("`{program}`: {error}"));
         let (link, theirs) = Link::pair().map_err(describe)?;
@@ -265,7 +305,12 @@ impl Plan {
         if self.settings.capture.is_some() {
             command.stderr(Stdio::piped());
         }
-        let (process, stderr) = sys::spawn(command).map_err(describe)?;
+        let demands = self.settings.demands;
+        if !again {
+            demands.prepare(command);
+        }
+        let limit = |pid| demands.impose(pid, self.settings.plain);
+        let (process, stderr) = sys::spawn(command, limit).map_err(describe)?;
         let keep = self.settings.capture.unwrap_or(0);
         let capture = stderr
             .map(|pipe| Capture::new(pipe, keep))
@@ -278,33 +323,54 @@ impl Plan {
         })
     }
 
-    fn hello(&self, init: Vec<u8>, socket: bool, page: bool) -> Hello {
-        let names = [
-            ("page", page),
-            ("stdin", self.settings.stdin.is_some() && socket),
-        ];
-        let descriptors: Vec<_> = names
-            .iter()
-            .filter(|(_, there)| *there)
-            .map(|(name, _)| *name)
-            .collect();
+    /// Descriptors may go along: it is for no command's stdin and stdout, which
+    /// may lead anywhere.
+    pub(super) fn may_carry(&self) -> bool {
+        let link = match &self.launch {
+            Launch::Own | Launch::Program(_) | Launch::Socket(_) => true,
+            Launch::Again(_, way) => way.socket,
+            Launch::Command(_) | Launch::Pair(..) | Launch::Spent => false,
+        };
+        link && !self.settings.plain
+    }
+
+    fn check_descriptors(&self, init: &Parcel, carries: bool, is_ours: bool) -> Result<(), Error> {
+        let count = init.descriptors.len();
+        if count > 0 && !carries {
+            return Err(Error::start(
+                "the arguments of `init` hold descriptors, which cannot travel over the stdin and stdout of a command, nor in the plain form",
+            ));
+        }
+        if self.settings.stdin.is_some() && !is_ours {
+            return Err(Error::start(
+                "the worker's stdin is the link here, and no other can be passed over it",
+            ));
+        }
+        // Two more may go along.
+        if count > MOST - 2 {
+            return Err(Error::start(format!(
+                "the arguments of `init` hold {count} descriptors, the most is {}: send the others with calls",
+                MOST - 2
+            )));
+        }
+        Ok(())
+    }
+
+    fn hello(&self, init: &[u8], descriptors: &str) -> Hello {
         let mut hello = Hello::new(Role::Parent)
             .with("worker", self.name)
             .with("serialiser", self.serialiser)
             .with("origin", self.origin.as_str())
             .with("max-message", self.settings.limits.frame.to_string())
-            .with("descriptors", descriptors.join(","))
+            .with("descriptors", descriptors)
             .with("init", init);
-        if socket {
-            hello = hello.with("link", "socket");
-        }
         if !self.settings.spin {
             hello = hello.with("spin", "no");
         }
         if self.settings.exit_with_parent {
             hello = hello.with("parent-death", "exit");
         }
-        hello
+        self.settings.demands.tell(hello)
     }
 }
 
@@ -317,21 +383,9 @@ fn linked(link: io::Result<Link>) -> Result<Started, Error> {
     })
 }
 
-/// Sends the first octets with the descriptors that go along. What does not fit
-/// is left for the driver; and how a child ended that is gone already, comes
-/// from elsewhere.
-fn send_hello(link: &Link, caller: &mut Caller<Waiter>, descriptors: &[BorrowedFd<'_>]) {
-    let mut outbox = caller.take_outbox();
-    let mut slices = [IoSlice::new(&[])];
-    let count = outbox.slices(&mut slices);
-    let sent = link.try_send_with(&slices[..count], descriptors);
-    let sent = sent.ok().flatten().unwrap_or(0);
-    outbox.consume(sent);
-    caller.wrote(sent, outbox);
-}
-
 fn connect(
     started: Started,
+    carries: bool,
     core: Core,
     handlers: Handlers,
 ) -> io::Result<Arc<Driver<Connection>>> {
@@ -341,8 +395,14 @@ fn connect(
         capture,
     } = started;
     let charge = Helper::attach(|helper, key| {
-        let connection =
-            Connection::new(helper, key, link, process, capture, Courier::new(handlers))?;
+        let connection = Connection::new(
+            helper,
+            key,
+            (link, carries),
+            process,
+            capture,
+            Courier::new(handlers),
+        )?;
         let driver = Driver::new(core, connection);
         driver.wire.set_driver(&driver);
         Ok(Arc::new(Charge(driver)))

@@ -5,12 +5,13 @@
 //! happen under the driver's lock: all such things are laid down here, and the
 //! driver takes them away and wakes, or drops, once it has let the lock go.
 
+use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::task::Waker;
 
 use super::roles::Ticket;
 use crate::error::Error;
-use crate::protocol::Payload;
+use crate::parcel::Payload;
 use crate::sync::Thread;
 
 /// What is called with the outcome of a call.
@@ -55,6 +56,7 @@ pub(crate) struct Errands {
     wakings: Vec<Waking>,
     callbacks: Vec<Callback>,
     owners: Vec<Arc<dyn Owner>>,
+    descriptors: Vec<OwnedFd>,
 }
 
 impl Errands {
@@ -66,6 +68,7 @@ impl Errands {
             && self.returned.is_empty()
             && self.watch.is_none()
             && self.owners.is_empty()
+            && self.descriptors.is_empty()
     }
 
     /// Does it. Never under the lock. A panic of a waker, or of what is dropped,
@@ -146,6 +149,11 @@ impl Waiting {
     /// This owner has nothing more to do with the child.
     pub(super) fn discard_owner(&mut self, owner: Arc<dyn Owner>) {
         self.errands.owners.push(owner);
+    }
+
+    /// These are to be closed, which may take its time.
+    pub(super) fn close(&mut self, mut descriptors: Vec<OwnedFd>) {
+        self.errands.descriptors.append(&mut descriptors);
     }
 
     /// This thread goes to sleep.

@@ -2,21 +2,34 @@
 //! with none.
 
 use std::io::{self, IoSlice};
+use std::os::fd::OwnedFd;
 use std::time::Instant;
 
-use crate::sys::{Interest, Ready};
+use crate::sys::{Arrival, Interest, Ready};
 
 /// One link and the helper that watches it.
 pub(crate) trait Wire: Send + Sync + 'static {
-    /// Writes without blocking; `None`: the socket is full.
-    fn try_send(&self, parts: &[IoSlice<'_>]) -> io::Result<Option<usize>>;
+    /// Writes without blocking; `None`: the socket is full. The descriptors go
+    /// with the first octet.
+    fn try_send(&self, parts: &[IoSlice<'_>], descriptors: &[OwnedFd])
+    -> io::Result<Option<usize>>;
     /// Writes, but blocks for no longer than a millisecond or so without any
     /// progress; `None`: nothing was written.
-    fn send(&self, parts: &[IoSlice<'_>]) -> io::Result<Option<usize>>;
+    fn send(&self, parts: &[IoSlice<'_>], descriptors: &[OwnedFd]) -> io::Result<Option<usize>>;
     /// Reads, blocking, at most `room` octets; 0 at the end.
-    fn recv(&self, buffer: &mut Vec<u8>, room: usize) -> io::Result<usize>;
+    fn recv(
+        &self,
+        buffer: &mut Vec<u8>,
+        room: usize,
+        arrival: &mut Option<Arrival>,
+    ) -> io::Result<usize>;
     /// Reads without blocking.
-    fn try_recv(&self, buffer: &mut Vec<u8>, room: usize) -> io::Result<Option<usize>>;
+    fn try_recv(
+        &self,
+        buffer: &mut Vec<u8>,
+        room: usize,
+        arrival: &mut Option<Arrival>,
+    ) -> io::Result<Option<usize>>;
     /// Waits until reading or writing would not block.
     fn wait(&self, interest: Interest, deadline: Option<Instant>) -> io::Result<Ready>;
     /// The child sees the end of its input.

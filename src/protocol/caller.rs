@@ -16,14 +16,17 @@
 //! and Done if its answer comes first.
 
 mod end;
+mod withdraw;
 
 use std::collections::BTreeMap;
 
-use super::frame::{Step, largest_id};
+use super::frame::largest_id;
 use super::hello::MAGIC;
+use super::reader::Step;
 use super::table::Table;
 use super::{
-    Failure, FailureCode, Form, Frame, HEADER, Hello, Kind, Outbox, Payload, Reader, Violation,
+    Failure, FailureCode, Form, Frame, HEADER, Hello, Kind, Outbox, Parcel, Payload, Reader,
+    Violation,
 };
 
 /// How much may be under way.
@@ -50,10 +53,10 @@ pub(crate) enum Started {
 }
 
 /// How a call ended.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Outcome {
-    /// The octets of the result.
-    Result(Payload),
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Outcome<D> {
+    /// The result, as it came.
+    Result(Payload<D>),
     /// It failed by itself; the child lives.
     Failed(Box<Failure>),
     /// The answer cannot come any more.
@@ -64,7 +67,7 @@ pub(crate) enum Outcome {
 
 /// What [`Caller::absorb`] found, in the order of the stream.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) enum Notice {
+pub(crate) enum Notice<D> {
     /// The child said hello.
     Hello(Hello),
     /// The child's `init` is done.
@@ -76,9 +79,9 @@ pub(crate) enum Notice {
     /// This call is done.
     Completed(u32),
     /// An event of the child.
-    Event(Payload),
+    Event(Payload<D>),
     /// An event of this call, which is not done yet.
-    CallEvent(u32, Payload),
+    CallEvent(u32, Payload<D>),
 }
 
 pub(crate) use end::Known;
@@ -87,12 +90,12 @@ pub(crate) use end::Known;
 type Ticket = u64;
 
 #[derive(Debug)]
-enum State {
-    Queued(Ticket, Vec<u8>),
+enum State<D> {
+    Queued(Ticket, Parcel<D>),
     Sent(Sent),
     Expired(Sent, Started),
     Abandoned(Sent),
-    Done(Outcome),
+    Done(Outcome<D>),
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -105,24 +108,24 @@ struct Sent {
 }
 
 #[derive(Debug)]
-struct Slot<W> {
-    state: State,
+struct Slot<W, D> {
+    state: State<D>,
     waiter: W,
 }
 
 /// The parent's half of a conversation; `W` is what the owner keeps per call.
 #[derive(Debug)]
-pub(crate) struct Caller<W> {
+pub(crate) struct Caller<W, D> {
     form: Form,
     limits: Limits,
     /// Hello was sent and has not been answered.
     awaits_hello: bool,
-    table: Table<Slot<W>>,
+    table: Table<Slot<W, D>>,
     /// Calls that wait for room, by their place: one that is cancelled leaves
     /// nothing behind.
     queue: BTreeMap<Ticket, u32>,
     tickets: Ticket,
-    outbox: Outbox,
+    outbox: Outbox<D>,
     /// Calls sent and unanswered, and their octets.
     open: usize,
     open_bytes: usize,
@@ -136,11 +139,15 @@ pub(crate) struct Caller<W> {
     written: u64,
     /// Octets that a writer has in hand: the other side may have them already.
     in_hand: u64,
+    /// Descriptors that nobody wants any more.
+    spent: Vec<D>,
 }
 
-impl<W> Caller<W> {
-    /// Opens a conversation; with a hello in the full form, else plain.
-    pub(crate) fn new(hello: Option<&Hello>, limits: Limits) -> Self {
+impl<W, D> Caller<W, D> {
+    /// Opens a conversation; with a hello in the full form, else plain. The
+    /// descriptors, at most [`MOST`](super::MOST), go along with the hello,
+    /// which says which they are.
+    pub(crate) fn new(hello: Option<&Hello>, descriptors: Vec<D>, limits: Limits) -> Self {
         let form = if hello.is_some() {
             Form::Full
         } else {
@@ -162,11 +169,12 @@ impl<W> Caller<W> {
             pushed: 0,
             written: 0,
             in_hand: 0,
+            spent: Vec::new(),
         };
         if let Some(hello) = hello {
             let octets = hello.to_octets();
             let head = Frame::of(Kind::Hello, MAGIC & 0x0fff_ffff, octets.len());
-            caller.outbox.push_parts(head, &octets);
+            caller.outbox.push_first(head, &octets, descriptors);
             caller.pushed += (HEADER + octets.len()) as u64;
         }
         caller
@@ -177,17 +185,16 @@ impl<W> Caller<W> {
         self.limits.frame = self.limits.frame.min(longest);
     }
 
-    /// Takes a call: `frame` is room for a header, then the arguments. It is
-    /// sent if there is room, else it waits. The buffer is left for further
-    /// use, or taken.
-    pub(crate) fn call(&mut self, frame: &mut Vec<u8>, waiter: W) -> u32 {
-        let length = frame.len() - HEADER;
+    /// Takes a call: room for a header, then the arguments. It is sent if there
+    /// is room, else it waits. The buffer is left for further use, or taken.
+    pub(crate) fn call(&mut self, parcel: &mut Parcel<D>, waiter: W) -> u32 {
+        let length = parcel.frame.len() - HEADER;
         if length > self.limits.frame as usize {
             let failure = too_long("the request", length, self.limits.frame);
             let state = State::Done(Outcome::Failed(failure.into()));
             return self.table.insert(Slot { state, waiter });
         }
-        if self.has_room(frame.len()) && self.queue.is_empty() {
+        if self.has_room(parcel.frame.len()) && self.queue.is_empty() {
             let placeholder = Sent {
                 ordinal: 0,
                 end: 0,
@@ -197,15 +204,20 @@ impl<W> Caller<W> {
                 state: State::Sent(placeholder),
                 waiter,
             });
-            self.send(id, frame);
+            self.send(id, parcel);
             return id;
         }
         self.tickets += 1;
         // A buffer that is far too large is not held back by what waits.
-        let own = if frame.capacity() > 2 * frame.len().max(HEADER) {
+        let frame = &mut parcel.frame;
+        let frame = if frame.capacity() > 2 * frame.len().max(HEADER) {
             frame.as_slice().to_vec()
         } else {
             std::mem::take(frame)
+        };
+        let own = Parcel {
+            frame,
+            descriptors: std::mem::take(&mut parcel.descriptors),
         };
         let id = self.table.insert(Slot {
             state: State::Queued(self.tickets, own),
@@ -235,14 +247,15 @@ impl<W> Caller<W> {
         self.reserved -= 1;
     }
 
-    fn send(&mut self, id: u32, frame: &mut Vec<u8>) {
-        let bytes = frame.len();
-        frame[..HEADER].copy_from_slice(&Frame::message(id, bytes - HEADER).to_octets());
-        self.outbox.push(frame);
+    fn send(&mut self, id: u32, parcel: &mut Parcel<D>) {
+        let bytes = parcel.frame.len();
+        parcel.frame[..HEADER].copy_from_slice(&Frame::message(id, bytes - HEADER).to_octets());
+        let before = self.outbox.len();
+        self.outbox.push(parcel);
         self.open += 1;
         self.open_bytes += bytes;
         self.ordinal += 1;
-        self.pushed += bytes as u64;
+        self.pushed += (self.outbox.len() - before) as u64;
         let sent = Sent {
             ordinal: self.ordinal,
             end: self.pushed,
@@ -254,22 +267,22 @@ impl<W> Caller<W> {
     /// Sends what has waited for room and now has it.
     pub(crate) fn refill(&mut self) {
         while let Some((&place, &id)) = self.queue.first_key_value() {
-            let bytes = self.queued(id).len();
+            let bytes = self.queued(id).frame.len();
             if !self.has_room(bytes) {
                 return;
             }
-            let mut frame = std::mem::take(self.queued(id));
+            let mut parcel = std::mem::take(self.queued(id));
             self.queue.remove(&place);
-            self.send(id, &mut frame);
+            self.send(id, &mut parcel);
         }
     }
 
-    fn queued(&mut self, id: u32) -> &mut Vec<u8> {
+    fn queued(&mut self, id: u32) -> &mut Parcel<D> {
         match self.table.get_mut(id) {
             Some(Slot {
-                state: State::Queued(_, frame),
+                state: State::Queued(_, parcel),
                 ..
-            }) => frame,
+            }) => parcel,
             _ => unreachable!("what leaves this state leaves the queue"),
         }
     }
@@ -281,12 +294,12 @@ impl<W> Caller<W> {
 
     /// The call is done, or was never known.
     pub(crate) fn is_done(&self, id: u32) -> bool {
-        let done = |slot: &Slot<W>| matches!(slot.state, State::Done(_) | State::Expired(..));
+        let done = |slot: &Slot<W, D>| matches!(slot.state, State::Done(_) | State::Expired(..));
         self.table.get(id).is_none_or(done)
     }
 
     /// Takes the outcome of a call that is done; its id is free then.
-    pub(crate) fn collect(&mut self, id: u32) -> Option<(Outcome, W)>
+    pub(crate) fn collect(&mut self, id: u32) -> Option<(Outcome<D>, W)>
     where
         W: Default,
     {
@@ -308,63 +321,12 @@ impl<W> Caller<W> {
         }
     }
 
-    /// Nobody wants the answer of this call any more. One that was not sent is
-    /// withdrawn; else the child is told, and the answer dropped when it comes.
-    pub(crate) fn cancel(&mut self, id: u32) {
-        let Some(slot) = self.table.get_mut(id) else {
-            return;
-        };
-        match slot.state {
-            State::Sent(sent) => {
-                slot.state = State::Abandoned(sent);
-                self.push_cancel(id);
-            }
-            State::Expired(sent, _) => slot.state = State::Abandoned(sent),
-            State::Abandoned(_) => {}
-            State::Queued(place, _) => {
-                self.table.remove(id);
-                self.queue.remove(&place);
-                self.refill();
-            }
-            State::Done(_) => drop(self.table.remove(id)),
-        }
-    }
-
-    fn push_cancel(&mut self, id: u32) {
-        if self.form == Form::Full {
-            self.outbox.push_parts(Frame::of(Kind::Cancel, id, 0), &[]);
-            self.pushed += HEADER as u64;
-        }
-    }
-
-    /// The time of this call is up: it is done, and cancelled like any other;
-    /// `started` is what is known of it if it was sent. False if it was done
-    /// before.
-    pub(crate) fn expire(&mut self, id: u32, started: Started) -> bool {
-        let Some(slot) = self.table.get_mut(id) else {
-            return false;
-        };
-        match slot.state {
-            State::Sent(sent) => {
-                slot.state = State::Expired(sent, started);
-                self.push_cancel(id);
-            }
-            State::Queued(place, _) => {
-                slot.state = State::Done(Outcome::Expired(Started::No));
-                self.queue.remove(&place);
-                self.refill();
-            }
-            State::Expired(..) | State::Abandoned(_) | State::Done(_) => return false,
-        }
-        true
-    }
-
     /// Reads all frames that have come; but stops behind a hello, and says so,
     /// for it to be checked before anything after it is believed.
     pub(crate) fn absorb(
         &mut self,
-        reader: &mut Reader,
-        notices: &mut Vec<Notice>,
+        reader: &mut Reader<D>,
+        notices: &mut Vec<Notice<D>>,
     ) -> Result<bool, Violation> {
         if self.awaits_hello && !starts_with_hello(reader.rest()) {
             return Err(Violation(format!(
@@ -383,6 +345,7 @@ impl<W> Caller<W> {
                 Step::TooLong(frame) => self.too_long_answer(frame, reader, notices)?,
             }
         }
+        reader.take_spent(&mut self.spent);
         self.refill();
         Ok(false)
     }
@@ -390,8 +353,8 @@ impl<W> Caller<W> {
     fn frame(
         &mut self,
         frame: Frame,
-        reader: &mut Reader,
-        notices: &mut Vec<Notice>,
+        reader: &mut Reader<D>,
+        notices: &mut Vec<Notice<D>>,
     ) -> Result<(), Violation> {
         match frame.kind {
             Some(Kind::Message) if self.awaits_hello => {
@@ -442,8 +405,8 @@ impl<W> Caller<W> {
     fn call_event(
         &mut self,
         id: u32,
-        reader: &mut Reader,
-        notices: &mut Vec<Notice>,
+        reader: &mut Reader<D>,
+        notices: &mut Vec<Notice<D>>,
     ) -> Result<(), Violation> {
         match self.table.get(id).map(|slot| &slot.state) {
             Some(State::Sent(_)) => notices.push(Notice::CallEvent(id, reader.take())),
@@ -460,8 +423,8 @@ impl<W> Caller<W> {
     fn too_long_answer(
         &mut self,
         frame: Frame,
-        reader: &Reader,
-        notices: &mut Vec<Notice>,
+        reader: &Reader<D>,
+        notices: &mut Vec<Notice<D>>,
     ) -> Result<(), Violation> {
         if frame.id == 0 || frame.kind != Some(Kind::Message) {
             return Err(Violation(format!(
@@ -477,8 +440,8 @@ impl<W> Caller<W> {
     fn complete(
         &mut self,
         id: u32,
-        outcome: Outcome,
-        notices: &mut Vec<Notice>,
+        outcome: Outcome<D>,
+        notices: &mut Vec<Notice<D>>,
     ) -> Result<(), Violation> {
         let unasked = || Violation(format!("an answer to the call {id}, which is not open"));
         let slot = self.table.get_mut(id).ok_or_else(unasked)?;
@@ -490,10 +453,12 @@ impl<W> Caller<W> {
             }
             State::Expired(sent, started) => {
                 slot.state = State::Done(Outcome::Expired(started));
+                self.spend_outcome(outcome);
                 self.close_call(sent);
             }
             State::Abandoned(sent) => {
                 self.table.remove(id);
+                self.spend_outcome(outcome);
                 self.close_call(sent);
             }
             State::Queued(..) | State::Done(_) => return Err(unasked()),
@@ -524,13 +489,13 @@ impl<W> Caller<W> {
 
     /// Hands out what is to be written, all of it; [`wrote`](Self::wrote) must
     /// follow. Until then nobody can tell what of it the other side has.
-    pub(crate) fn take_outbox(&mut self) -> Outbox {
+    pub(crate) fn take_outbox(&mut self) -> Outbox<D> {
         self.in_hand = self.outbox.len() as u64;
         std::mem::take(&mut self.outbox)
     }
 
     /// So many octets reached the other side's socket, and these did not.
-    pub(crate) fn wrote(&mut self, count: usize, unwritten: Outbox) {
+    pub(crate) fn wrote(&mut self, count: usize, unwritten: Outbox<D>) {
         self.written += count as u64;
         self.in_hand = 0;
         self.outbox.put_back(unwritten);
@@ -566,7 +531,7 @@ pub(crate) fn show(octets: &[u8]) -> String {
 }
 
 #[cfg(test)]
-impl<W> Caller<W> {
+impl<W, D> Caller<W, D> {
     /// Calls that were not collected yet, in whatever state, and those of them
     /// that wait in the queue.
     pub(crate) fn entries(&self) -> (usize, usize) {

@@ -25,18 +25,27 @@
 //! 3. *Room*: what was sent and is unanswered stays within [`Limits`]; a call
 //!    over it waits in the queue, first come, first served.
 //! 4. *Trust*: a length is only a claim. Room is made as octets come.
+//!
+//! What a descriptor is nobody here knows: it is `D`, and what goes along with a
+//! frame is dropped with it. [`ancillary`] has the rules.
 
+mod ancillary;
 mod caller;
 mod frame;
 mod hello;
+mod outbox;
+mod reader;
 mod server;
 mod table;
 #[cfg(test)]
 mod tests;
 
+pub(crate) use ancillary::{Ancillary, MOST};
 pub(crate) use caller::{Caller, Known, Limits, Notice, Outcome, Started, show};
-pub(crate) use frame::{Form, Frame, HEADER, Kind, Outbox, Payload, Reader};
+pub(crate) use frame::{Form, Frame, HEADER, Kind, announcement};
 pub(crate) use hello::{Failure, FailureCode, Hello, Role, VERSION};
+pub(crate) use outbox::{Outbox, Parcel};
+pub(crate) use reader::{Payload, Reader};
 pub(crate) use server::{Replies, Request, Requests};
 
 /// The other side broke the protocol: what it did, in words.

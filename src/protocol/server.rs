@@ -9,8 +9,8 @@
 
 use std::collections::HashSet;
 
-use super::frame::Step;
 use super::hello::MAGIC;
+use super::reader::Step;
 use super::{Failure, FailureCode, Form, Frame, HEADER, Hello, Kind, Reader, Violation};
 
 /// What the parent asks.
@@ -42,7 +42,7 @@ pub(crate) struct Requests {
 impl Requests {
     /// To be called after octets have come: notes which of the calls that
     /// are still to start were cancelled.
-    pub(crate) fn look_ahead(&mut self, reader: &mut Reader) {
+    pub(crate) fn look_ahead<D>(&mut self, reader: &mut Reader<D>) {
         if self.begun && reader.form() == Form::Full {
             reader.scan(|frame| {
                 if frame.kind == Some(Kind::Cancel) {
@@ -53,7 +53,7 @@ impl Requests {
     }
 
     /// The next thing to do, or `None` if more octets are needed.
-    pub(crate) fn next(&mut self, reader: &mut Reader) -> Result<Option<Request>, Violation> {
+    pub(crate) fn next<D>(&mut self, reader: &mut Reader<D>) -> Result<Option<Request>, Violation> {
         if !self.has_begun(reader) {
             return Ok(None);
         }
@@ -77,7 +77,7 @@ impl Requests {
     }
 
     /// Enough has come to know which form is spoken: [`Reader::form`].
-    pub(crate) fn has_begun(&mut self, reader: &mut Reader) -> bool {
+    pub(crate) fn has_begun<D>(&mut self, reader: &mut Reader<D>) -> bool {
         if self.begun {
             return true;
         }
@@ -92,7 +92,7 @@ impl Requests {
         true
     }
 
-    fn request(&mut self, frame: Frame, reader: &Reader) -> Result<Request, Violation> {
+    fn request<D>(&mut self, frame: Frame, reader: &Reader<D>) -> Result<Request, Violation> {
         match frame.kind {
             Some(Kind::Message) if frame.id == 0 => Err(Violation("a call with the id 0".into())),
             Some(Kind::Message) if reader.form() == Form::Full && !self.greeted => {

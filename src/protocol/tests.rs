@@ -1,5 +1,6 @@
 //! Both halves, without a link.
 
+mod ancillary;
 mod call_events;
 mod caller;
 mod frames;
@@ -7,7 +8,24 @@ mod pair;
 
 use std::io::IoSlice;
 
-use super::{Form, Limits, Outbox, Reader};
+use super::{Form, Limits};
+
+/// What stands for a descriptor: its number.
+type Fd = u32;
+type Caller = super::Caller<(), Fd>;
+type Notice = super::Notice<Fd>;
+type Outbox = super::Outbox<Fd>;
+type Outcome = super::Outcome<Fd>;
+type Parcel = super::Parcel<Fd>;
+type Reader = super::Reader<Fd>;
+
+/// Room for a header, then these octets, and these descriptors.
+fn parcel(octets: &[u8], descriptors: &[Fd]) -> Parcel {
+    let mut parcel = Parcel::new();
+    parcel.frame.extend_from_slice(octets);
+    parcel.descriptors.extend_from_slice(descriptors);
+    parcel
+}
 
 /// Octets written as hex, with spaces where they help.
 fn hex(text: &str) -> Vec<u8> {

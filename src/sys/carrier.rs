@@ -1,7 +1,8 @@
 //! The descriptors under a byte stream: what the parent's link and the child's port have in common.
 
+use super::descriptors::{self, Arrival};
 use super::octets::{self, MAX_DESCRIPTORS};
-use super::{descriptors, unless_blocked};
+use super::unless_blocked;
 use nix::errno::Errno;
 use nix::fcntl::{FcntlArg, FdFlag, fcntl};
 use nix::sys::socket::{
@@ -9,6 +10,7 @@ use nix::sys::socket::{
     sockopt,
 };
 use std::io::{self, IoSlice};
+use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 
 /// One socket for both directions, or a descriptor for each.
@@ -70,59 +72,40 @@ impl Carrier {
 
     /// Appends at most `room` octets; nought is the end of input, `None` means that it would block.
     ///
+    /// Descriptors that came along are the arrival. Octets that were sent before those that carried the descriptors may
+    /// come in the same piece; those sent after them do not.
+    ///
     /// The flags are for a socket; whether a pair blocks is a matter of its descriptors.
     pub(super) fn recv(
         &self,
         buffer: &mut Vec<u8>,
         room: usize,
+        arrival: &mut Option<Arrival>,
         flags: MsgFlags,
     ) -> io::Result<Option<usize>> {
         let result = match self {
+            Self::Socket { fd, unix: true } => {
+                let control = &mut [MaybeUninit::uninit(); descriptors::WORDS];
+                descriptors::recv_with(fd.as_fd(), buffer, room, arrival, (control, flags))
+            }
             Self::Socket { fd, .. } => octets::recv(fd.as_fd(), buffer, room, flags),
             Self::Pair { read, .. } => octets::read(read.as_fd(), buffer, room),
         };
         unless_blocked(reset_is_end(result))
     }
 
-    /// The same, with the descriptors that came along.
-    ///
-    /// Octets that were sent before those that carried the descriptors may come in the same piece; those sent after
-    /// them do not.
-    pub(super) fn recv_with(
-        &self,
-        buffer: &mut Vec<u8>,
-        room: usize,
-        arrived: &mut Vec<OwnedFd>,
-        flags: MsgFlags,
-    ) -> io::Result<Option<usize>> {
-        if !self.carries_descriptors() {
-            return self.recv(buffer, room, flags);
-        }
-        let control = &mut [0; descriptors::WORDS];
-        match descriptors::recv_with(self.read_fd(), buffer, room, arrived, (control, flags)) {
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(None),
-            Err(error) if error.kind() == io::ErrorKind::ConnectionReset => Ok(Some(0)),
-            result => result.map(Some),
-        }
-    }
-
-    /// Writes what there is room for; `None` means that it would block.
-    pub(super) fn send(&self, parts: &[IoSlice<'_>], flags: MsgFlags) -> io::Result<Option<usize>> {
-        unless_blocked(match self {
-            Self::Socket { fd, .. } => octets::send(fd.as_fd(), parts, &[], flags),
-            Self::Pair { write, .. } => octets::write(write.as_fd(), parts),
-        })
-    }
-
-    /// The same, with descriptors, which go with the first of the octets.
-    pub(super) fn send_with(
+    /// Writes what there is room for; `None` means that it would block. Descriptors go with the first of the octets.
+    pub(super) fn send(
         &self,
         parts: &[IoSlice<'_>],
-        descriptors: &[BorrowedFd<'_>],
+        descriptors: &[OwnedFd],
         flags: MsgFlags,
     ) -> io::Result<Option<usize>> {
         if descriptors.is_empty() {
-            return self.send(parts, flags);
+            return unless_blocked(match self {
+                Self::Socket { fd, .. } => octets::send(fd.as_fd(), parts, &[], flags),
+                Self::Pair { write, .. } => octets::write(write.as_fd(), parts),
+            });
         }
         self.check_descriptors(parts, descriptors.len())?;
         let raw: Vec<RawFd> = descriptors.iter().map(AsRawFd::as_raw_fd).collect();

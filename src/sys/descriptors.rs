@@ -3,7 +3,6 @@
 use super::octets::{MAX_DESCRIPTORS, append, count};
 use super::retry;
 use nix::sys::socket::MsgFlags;
-use std::io;
 use std::mem::{self, MaybeUninit};
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 
@@ -17,21 +16,26 @@ pub(super) const fn words(descriptors: usize) -> usize {
 /// The room that any message of the kernel's fits into.
 pub(super) const WORDS: usize = words(MAX_DESCRIPTORS);
 
+/// The descriptors that came with some octets.
+#[derive(Debug)]
+pub(crate) struct Arrival {
+    pub(crate) descriptors: Vec<OwnedFd>,
+    /// There were more, but this process can open no more of them.
+    pub(crate) is_cut: bool,
+}
+
 /// Reads octets and the descriptors that came with them.
-///
-/// Descriptors that found no room (in `control`, or in this process's table) are an error; those that did arrive are
-/// then closed.
 pub(super) fn recv_with(
     fd: BorrowedFd<'_>,
     buffer: &mut Vec<u8>,
     room: usize,
-    descriptors: &mut Vec<OwnedFd>,
-    (control, flags): (&mut [u64], MsgFlags),
-) -> io::Result<usize> {
+    arrival: &mut Option<Arrival>,
+    (control, flags): (&mut [MaybeUninit<u64>], MsgFlags),
+) -> nix::Result<usize> {
     // SAFETY: `receive` returns what the kernel has written from the front.
     unsafe {
         append(buffer, room, |spare| {
-            receive(fd, spare, descriptors, control, flags)
+            receive(fd, spare, arrival, control, flags)
         })
     }
 }
@@ -40,10 +44,10 @@ pub(super) fn recv_with(
 fn receive(
     fd: BorrowedFd<'_>,
     spare: &mut [MaybeUninit<u8>],
-    descriptors: &mut Vec<OwnedFd>,
-    control: &mut [u64],
+    arrival: &mut Option<Arrival>,
+    control: &mut [MaybeUninit<u64>],
     flags: MsgFlags,
-) -> io::Result<usize> {
+) -> nix::Result<usize> {
     let mut part = libc::iovec {
         iov_base: spare.as_mut_ptr().cast(),
         iov_len: spare.len(),
@@ -57,14 +61,15 @@ fn receive(
     let flags = flags.bits() | libc::MSG_CMSG_CLOEXEC;
     // SAFETY: the header points to one live part and to live ancillary room, each with its true length.
     let count = retry(|| count(unsafe { libc::recvmsg(fd.as_raw_fd(), &raw mut header, flags) }))?;
-    // SAFETY: the header is as a successful `recvmsg` left it, and this is the only time that it is read.
-    let arrived = unsafe { arrived(&header) };
-    if header.msg_flags & libc::MSG_CTRUNC != 0 {
-        return Err(io::Error::other(
-            "more descriptors arrived than there was room for",
-        ));
+    let is_cut = header.msg_flags & libc::MSG_CTRUNC != 0;
+    if header.msg_controllen > 0 || is_cut {
+        // SAFETY: the header is as a successful `recvmsg` left it, and this is the only time that it is read.
+        let descriptors = unsafe { arrived(&header) };
+        *arrival = Some(Arrival {
+            descriptors,
+            is_cut,
+        });
     }
-    descriptors.extend(arrived);
     Ok(count)
 }
 

@@ -1,6 +1,7 @@
 //! The parent's end of the byte stream.
 
 use super::carrier::Carrier;
+use super::descriptors::Arrival;
 use super::poll::{Interest, Ready, poll, ready_for};
 use nix::errno::Errno;
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
@@ -81,10 +82,6 @@ impl Link {
     }
 
     /// Whether descriptors can travel along: over a socket of the Unix domain.
-    #[cfg_attr(
-        not(test),
-        expect(dead_code, reason = "descriptors do not travel with calls yet")
-    )]
     pub(crate) fn carries_descriptors(&self) -> bool {
         self.carrier.carries_descriptors()
     }
@@ -103,8 +100,18 @@ impl Link {
     ///
     /// A peer that is gone is an error ([`BrokenPipe`](io::ErrorKind::BrokenPipe) or
     /// [`ConnectionReset`](io::ErrorKind::ConnectionReset)), never a signal.
-    pub(crate) fn try_send(&self, parts: &[IoSlice<'_>]) -> io::Result<Option<usize>> {
-        self.sending(|| self.carrier.send(parts, MsgFlags::MSG_DONTWAIT))
+    ///
+    /// Descriptors, at most [`MAX_DESCRIPTORS`](super::octets::MAX_DESCRIPTORS), go with the first octet: once that is
+    /// written, all of them are.
+    pub(crate) fn try_send(
+        &self,
+        parts: &[IoSlice<'_>],
+        descriptors: &[OwnedFd],
+    ) -> io::Result<Option<usize>> {
+        self.sending(|| {
+            self.carrier
+                .send(parts, descriptors, MsgFlags::MSG_DONTWAIT)
+        })
     }
 
     /// Writes everything, but blocks for no longer than [`PATIENCE`] or so without any progress: then it says how much
@@ -112,21 +119,12 @@ impl Link {
     ///
     /// A writer that sleeps in the kernel is woken as soon as there is any room; one that polls, only when three
     /// quarters of the socket's buffer are free, which costs half the throughput.
-    pub(crate) fn send(&self, parts: &[IoSlice<'_>]) -> io::Result<Option<usize>> {
-        self.sending(|| self.carrier.send(parts, MsgFlags::empty()))
-    }
-
-    /// The same with descriptors, at most [`MAX_DESCRIPTORS`](super::octets::MAX_DESCRIPTORS); once one octet is
-    /// written, all of them are.
-    pub(crate) fn try_send_with(
+    pub(crate) fn send(
         &self,
         parts: &[IoSlice<'_>],
-        descriptors: &[BorrowedFd<'_>],
+        descriptors: &[OwnedFd],
     ) -> io::Result<Option<usize>> {
-        self.sending(|| {
-            self.carrier
-                .send_with(parts, descriptors, MsgFlags::MSG_DONTWAIT)
-        })
+        self.sending(|| self.carrier.send(parts, descriptors, MsgFlags::empty()))
     }
 
     /// A write that fails in one way after `shutdown_write`, whatever the descriptor has become since it began.
@@ -141,36 +139,19 @@ impl Link {
         send().map_err(|error| if ended() { Errno::EPIPE.into() } else { error })
     }
 
-    /// Appends at most `room` octets, and waits for the first; nought is the end of input.
+    /// Appends at most `room` octets, and waits for the first; nought is the end of input. Descriptors that came along
+    /// are the arrival: see [`Carrier::recv`].
     ///
     /// # Blocking
     /// Until there is an octet, the peer has ended its output, or [`shutdown_read`](Self::shutdown_read) is called. On
     /// a socket this is one system call.
-    pub(crate) fn recv(&self, buffer: &mut Vec<u8>, room: usize) -> io::Result<usize> {
-        self.receiving(|| self.carrier.recv(buffer, room, MsgFlags::empty()))
-    }
-
-    /// The same, with the descriptors that came along (none over a link that cannot carry them).
-    ///
-    /// Octets that were sent before those that carried the descriptors may come in the same piece. Descriptors that
-    /// find no room are an error; those that did arrive are then closed.
-    ///
-    /// # Blocking
-    /// As [`recv`](Self::recv).
-    #[cfg_attr(
-        not(test),
-        expect(dead_code, reason = "descriptors do not travel with calls yet")
-    )]
-    pub(crate) fn recv_with(
+    pub(crate) fn recv(
         &self,
         buffer: &mut Vec<u8>,
         room: usize,
-        descriptors: &mut Vec<OwnedFd>,
+        arrival: &mut Option<Arrival>,
     ) -> io::Result<usize> {
-        self.receiving(|| {
-            self.carrier
-                .recv_with(buffer, room, descriptors, MsgFlags::empty())
-        })
+        self.receiving(|| self.carrier.recv(buffer, room, arrival, MsgFlags::empty()))
     }
 
     /// Reads, and sleeps if there is nothing to read yet.
@@ -184,24 +165,15 @@ impl Link {
     }
 
     /// Appends at most `room` octets without blocking: `None` if there are none yet, nought at the end of input.
-    pub(crate) fn try_recv(&self, buffer: &mut Vec<u8>, room: usize) -> io::Result<Option<usize>> {
-        self.unless_ended(|| self.carrier.recv(buffer, room, MsgFlags::MSG_DONTWAIT))
-    }
-
-    /// The same, with the descriptors that came along; see [`recv_with`](Self::recv_with).
-    #[cfg_attr(
-        not(test),
-        expect(dead_code, reason = "descriptors do not travel with calls yet")
-    )]
-    pub(crate) fn try_recv_with(
+    pub(crate) fn try_recv(
         &self,
         buffer: &mut Vec<u8>,
         room: usize,
-        descriptors: &mut Vec<OwnedFd>,
+        arrival: &mut Option<Arrival>,
     ) -> io::Result<Option<usize>> {
         self.unless_ended(|| {
             self.carrier
-                .recv_with(buffer, room, descriptors, MsgFlags::MSG_DONTWAIT)
+                .recv(buffer, room, arrival, MsgFlags::MSG_DONTWAIT)
         })
     }
 
@@ -340,15 +312,21 @@ mod tests {
         let (link, theirs) = Link::pair().unwrap();
         let port = Port::from_socket(theirs).unwrap();
         let overtaken = link.unless_ended(|| {
-            let nothing = link
-                .carrier
-                .recv(&mut Vec::new(), 9, MsgFlags::MSG_DONTWAIT)?;
+            let nothing =
+                link.carrier
+                    .recv(&mut Vec::new(), 9, &mut None, MsgFlags::MSG_DONTWAIT)?;
             port.send_all(b"x")?;
             link.shutdown_read();
             Ok(nothing)
         });
         assert_eq!(overtaken.unwrap(), None, "it is not the end yet");
-        assert_eq!(link.try_recv(&mut Vec::new(), 9).unwrap(), Some(1));
-        assert_eq!(link.try_recv(&mut Vec::new(), 9).unwrap(), Some(0));
+        assert_eq!(
+            link.try_recv(&mut Vec::new(), 9, &mut None).unwrap(),
+            Some(1)
+        );
+        assert_eq!(
+            link.try_recv(&mut Vec::new(), 9, &mut None).unwrap(),
+            Some(0)
+        );
     }
 }

@@ -12,6 +12,7 @@ compile_error!(
 
 mod carrier;
 mod descriptors;
+mod limits;
 mod link;
 mod octets;
 mod page;
@@ -26,6 +27,8 @@ mod streams;
 #[cfg(test)]
 mod tests;
 
+pub(crate) use descriptors::Arrival;
+pub(crate) use limits::{Resource, be_nicer, exit_group_now, lead_group, lead_session, set_limit};
 pub(crate) use link::{Link, set_nonblocking};
 #[cfg(test)]
 pub(crate) use octets::MAX_DESCRIPTORS;
@@ -39,7 +42,7 @@ pub(crate) use registry::registrations;
 pub(crate) use sigpipe::ignore_sigpipe;
 pub(crate) use spawn::{own_program, spawn};
 pub(crate) use streams::{
-    cpus, exit_now, parent_id, put_stdin, set_thread_name, take_stdin, take_stdout,
+    cpus, exit_now, is_stdout, parent_id, put_stdin, set_thread_name, take_stdin, take_stdout,
 };
 
 use nix::errno::Errno;
@@ -53,6 +56,11 @@ fn retry<T>(mut call: impl FnMut() -> nix::Result<T>) -> nix::Result<T> {
             result => return result,
         }
     }
+}
+
+/// Descriptors were not sent because too many are on their way that nobody has received.
+pub(crate) fn is_too_many_in_flight(error: &io::Error) -> bool {
+    error.raw_os_error() == Some(libc::ETOOMANYREFS)
 }
 
 /// Tells a call that would have blocked from one that failed.

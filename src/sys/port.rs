@@ -1,6 +1,7 @@
 //! The child's end of the byte stream.
 
 use super::carrier::Carrier;
+use super::descriptors::Arrival;
 use super::poll::poll;
 use nix::poll::{PollFd, PollFlags};
 use nix::sys::socket::MsgFlags;
@@ -29,10 +30,6 @@ impl Port {
     }
 
     /// Whether descriptors can travel along: over a socket of the Unix domain.
-    #[cfg_attr(
-        not(test),
-        expect(dead_code, reason = "descriptors do not travel with calls yet")
-    )]
     pub(crate) fn carries_descriptors(&self) -> bool {
         self.carrier.carries_descriptors()
     }
@@ -47,33 +44,32 @@ impl Port {
         self.carrier.write_fd()
     }
 
-    /// Appends at most `room` octets, and waits for the first; nought is the end of input.
+    /// Appends at most `room` octets, and waits for the first; nought is the end of input. Descriptors that came along
+    /// are the arrival: see [`Carrier::recv`].
     ///
     /// # Blocking
     /// Until there is an octet or the parent has ended its output.
-    pub(crate) fn recv(&self, buffer: &mut Vec<u8>, room: usize) -> io::Result<usize> {
-        self.reading(|| self.carrier.recv(buffer, room, MsgFlags::empty()))
-    }
-
-    /// The same, with the descriptors that came along; see [`Link::recv_with`](super::Link::recv_with).
-    pub(crate) fn recv_with(
+    pub(crate) fn recv(
         &self,
         buffer: &mut Vec<u8>,
         room: usize,
-        descriptors: &mut Vec<OwnedFd>,
+        arrival: &mut Option<Arrival>,
     ) -> io::Result<usize> {
-        self.reading(|| {
-            self.carrier
-                .recv_with(buffer, room, descriptors, MsgFlags::empty())
-        })
+        self.reading(|| self.carrier.recv(buffer, room, arrival, MsgFlags::empty()))
     }
 
     /// Appends at most `room` octets without blocking: `None` if there are none yet, nought at the end of input.
-    pub(crate) fn try_recv(&self, buffer: &mut Vec<u8>, room: usize) -> io::Result<Option<usize>> {
+    pub(crate) fn try_recv(
+        &self,
+        buffer: &mut Vec<u8>,
+        room: usize,
+        arrival: &mut Option<Arrival>,
+    ) -> io::Result<Option<usize>> {
         if !self.carrier.is_socket() && !self.is_readable()? {
             return Ok(None);
         }
-        self.carrier.recv(buffer, room, MsgFlags::MSG_DONTWAIT)
+        self.carrier
+            .recv(buffer, room, arrival, MsgFlags::MSG_DONTWAIT)
     }
 
     /// Whether a read would not block.
@@ -99,8 +95,10 @@ impl Port {
     pub(crate) fn send_all(&self, octets: &[u8]) -> io::Result<()> {
         let mut left = octets;
         while !left.is_empty() {
-            let count =
-                self.writing(|| self.carrier.send(&[IoSlice::new(left)], MsgFlags::empty()))?;
+            let count = self.writing(|| {
+                self.carrier
+                    .send(&[IoSlice::new(left)], &[], MsgFlags::empty())
+            })?;
             left = &left[count..];
         }
         Ok(())
@@ -113,7 +111,7 @@ impl Port {
             return Ok(Some(octets.len()));
         }
         self.carrier
-            .send(&[IoSlice::new(octets)], MsgFlags::MSG_DONTWAIT)
+            .send(&[IoSlice::new(octets)], &[], MsgFlags::MSG_DONTWAIT)
     }
 
     /// Sleeps until there is room to write, or nobody who reads.
@@ -124,19 +122,14 @@ impl Port {
         sleep_until(self.write_fd(), PollFlags::POLLOUT)
     }
 
-    /// The same, with descriptors, which go with the first of the octets.
-    #[cfg_attr(
-        not(test),
-        expect(dead_code, reason = "descriptors do not travel with calls yet")
-    )]
-    pub(crate) fn send_all_with(
-        &self,
-        octets: &[u8],
-        descriptors: &[BorrowedFd<'_>],
-    ) -> io::Result<()> {
+    /// Writes everything, with descriptors, which go with the first of the octets.
+    ///
+    /// # Blocking
+    /// As [`send_all`](Self::send_all).
+    pub(crate) fn send_all_with(&self, octets: &[u8], descriptors: &[OwnedFd]) -> io::Result<()> {
         let send = || {
             self.carrier
-                .send_with(&[IoSlice::new(octets)], descriptors, MsgFlags::empty())
+                .send(&[IoSlice::new(octets)], descriptors, MsgFlags::empty())
         };
         let count = self.writing(send)?;
         self.send_all(&octets[count..])
@@ -162,6 +155,12 @@ impl Port {
     /// Until then.
     pub(crate) fn wait_hang_up(&self) -> io::Result<()> {
         sleep_until(self.write_fd(), PollFlags::empty())
+    }
+
+    /// Whether [`wait_hang_up`](Self::wait_hang_up) would return at once.
+    pub(crate) fn has_hung_up(&self) -> io::Result<bool> {
+        let now = Some(std::time::Instant::now());
+        poll(&mut [PollFd::new(self.write_fd(), PollFlags::empty())], now)
     }
 }
 

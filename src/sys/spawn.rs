@@ -8,7 +8,8 @@ use std::process::{Child, ChildStderr, Command};
 use std::thread;
 use std::time::Duration;
 
-/// Starts a program, and takes its pidfd; its standard error comes along if it was asked for as a pipe.
+/// Starts a program, and takes its pidfd; its standard error comes along if it was asked for as a pipe. Then `prepare` is
+/// given its number.
 ///
 /// The standard library uses `posix_spawn` (which shares memory with the child until it runs the program, and copies no
 /// page tables) unless the command has a `pre_exec` hook, another user, or a changed `PATH` to look a bare name up in.
@@ -19,10 +20,17 @@ use std::time::Duration;
 ///
 /// # Errors
 /// Those of [`Command::spawn`]; and that the system has no pidfds, or no descriptor left for one: then the child is
-/// killed and reaped.
-pub(crate) fn spawn(command: &mut Command) -> io::Result<(Process, Option<ChildStderr>)> {
+/// killed and reaped. So it is when `prepare` fails, unless it has ended by itself before that.
+pub(crate) fn spawn(
+    command: &mut Command,
+    prepare: impl FnOnce(u32) -> io::Result<()>,
+) -> io::Result<(Process, Option<ChildStderr>)> {
     let mut child = patiently(|| command.spawn())?;
-    match Process::open(child.id()) {
+    let prepared = Process::open(child.id()).and_then(|process| match prepare(child.id()) {
+        Err(error) if !process.is_over()? => Err(error),
+        _ => Ok(process),
+    });
+    match prepared {
         Ok(process) => Ok((process, child.stderr.take())),
         Err(error) => {
             discard(child);

@@ -1,18 +1,27 @@
 //! The standard streams of a child, and what else a child is told by the system.
 
 use nix::sys::prctl;
+use nix::sys::stat::fstat;
 use nix::unistd::{dup2_stdin, dup2_stdout};
 use std::ffi::CString;
 use std::fs::File;
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 
+/// What reads as empty, also where a sandbox has no devices.
+fn nothing(device: &str) -> io::Result<OwnedFd> {
+    match File::open(device) {
+        Ok(file) => Ok(file.into()),
+        Err(_) => Ok(io::pipe()?.0.into()),
+    }
+}
+
 /// Moves descriptor 0 to one above 2; descriptor 0 then reads as empty.
 ///
 /// What somebody has already read into the buffer of [`io::stdin`] is lost.
 pub(crate) fn take_stdin() -> io::Result<OwnedFd> {
     let taken = io::stdin().as_fd().try_clone_to_owned()?;
-    dup2_stdin(File::open("/dev/null")?)?;
+    dup2_stdin(nothing("/dev/null")?)?;
     Ok(taken)
 }
 
@@ -23,6 +32,13 @@ pub(crate) fn take_stdout() -> io::Result<OwnedFd> {
     let taken = io::stdout().as_fd().try_clone_to_owned()?;
     dup2_stdout(io::stderr())?;
     Ok(taken)
+}
+
+/// Whether descriptor 1 is open to the same file, if it is open at all.
+pub(crate) fn is_stdout(fd: &OwnedFd) -> io::Result<bool> {
+    let own = fstat(fd)?;
+    Ok(fstat(io::stdout())
+        .is_ok_and(|other| (own.st_dev, own.st_ino) == (other.st_dev, other.st_ino)))
 }
 
 /// Makes a descriptor the standard input.
@@ -66,4 +82,19 @@ pub(crate) fn cpus() -> usize {
     (0..nix::sched::CpuSet::count())
         .filter(|cpu| set.is_set(*cpu).unwrap_or(false))
         .count()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io::Read;
+
+    #[test]
+    fn nothing_reads_as_empty_even_without_devices() {
+        for device in ["/dev/null", "/no such/device"] {
+            let mut text = String::new();
+            let mut file = File::from(nothing(device).unwrap());
+            assert_eq!(file.read_to_string(&mut text).unwrap(), 0);
+        }
+    }
 }

@@ -2,25 +2,35 @@
 //!
 //! `OFFSPRING_TEST_SCALE` makes limits and repetitions larger, or, below 1,
 //! repetitions smaller; `OFFSPRING_TEST_WATCHDOG` says how many seconds one test
-//! may take.
+//! may take; `OFFSPRING_TEST_REQUIRE` names, with commas between, what must be there
+//! (`sshd`): without it the tests that need it are skipped.
 
 mod callbacks;
 mod calls;
 mod common;
 #[cfg(feature = "concurrent")]
 mod concurrent;
+mod confined;
 mod death;
+mod descriptors;
 mod late;
 mod leaks;
+mod liars;
 mod limits;
 mod order;
 mod peers;
 mod pool;
 mod progress;
+#[cfg(feature = "serde")]
+mod records;
 mod room;
 mod runtimes;
+mod sandbox;
 mod signals;
+mod site;
+mod ssh;
 mod start;
+mod terminal;
 mod threads;
 #[cfg(feature = "tracing")]
 mod traces;

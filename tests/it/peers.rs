@@ -18,10 +18,10 @@ worker!(
 
 type Text = Rpc<fn(String) -> String, Octets, String>;
 
-struct Peer(UnixStream);
+pub(crate) struct Peer(pub(crate) UnixStream);
 
 impl Peer {
-    fn frame(&mut self) -> (u32, Vec<u8>) {
+    pub(crate) fn frame(&mut self) -> (u32, Vec<u8>) {
         let mut header = [0; 8];
         self.0.read_exact(&mut header).unwrap();
         let number = |part: &[u8]| u32::from_be_bytes(part.try_into().unwrap());
@@ -34,14 +34,14 @@ impl Peer {
         self.0.write_all(&frame(id, payload)).unwrap();
     }
 
-    fn greet(&mut self) {
+    pub(crate) fn greet(&mut self) {
         let (id, _) = self.frame();
         assert_eq!(id, 0xf0ff_5942);
         self.0.write_all(&greeting()).unwrap();
     }
 }
 
-fn frame(id: u32, payload: &[u8]) -> Vec<u8> {
+pub(crate) fn frame(id: u32, payload: &[u8]) -> Vec<u8> {
     let mut frame = id.to_be_bytes().to_vec();
     frame.extend((payload.len() as u32).to_be_bytes());
     frame.extend(payload);

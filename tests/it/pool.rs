@@ -132,7 +132,7 @@ fn a_pool_is_used_like_a_child() {
     let pool = pool(2);
     for_one(&pool);
     let rpc = pool.rpc().clone();
-    until(|| pool.status().answered >= 13);
+    until(|| pool.status().answered >= 11);
     assert_eq!(pool.status().died, 0);
     assert!(pool.join().wait().unwrap().success());
     assert!(rpc.call(Do::Pid).wait().unwrap_err().is_closed());

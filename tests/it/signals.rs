@@ -114,6 +114,36 @@ fn sigpipe_at_its_default() {
     });
 }
 
+worker!(SLOW_TO_GO: fn(String, String) = slow_to_go);
+
+/// Hears of `SIGTERM`, writes that down, and goes.
+fn slow_to_go(note: String, gate: String) {
+    let mut term = SigSet::empty();
+    term.add(Signal::SIGTERM);
+    term.thread_block().unwrap();
+    thread::spawn(move || {
+        term.wait().unwrap();
+        append(&note, "told to end");
+        std::process::exit(7);
+    });
+    wait_here_at(gate);
+}
+
+/// X52: a child that is told to end has time for it before it is killed.
+#[test]
+fn between_term_and_kill_there_is_time() {
+    let _guard = guard();
+    let temp = Temp::new();
+    let gate = temp.gate("gate");
+    let rpc = SLOW_TO_GO.builder().on_error(|_| ()).spawn().unwrap();
+    let call = rpc.call(temp.path("note"), gate.name());
+    let _running = gate.reached();
+    let join = rpc.join().within(std::time::Duration::from_millis(10));
+    assert_eq!(join.wait().unwrap().code(), Some(7));
+    assert!(call.wait().unwrap_err().is_child_dead());
+    assert_eq!(temp.lines("note"), ["told to end"]);
+}
+
 /// X33: stdin and stdout of a command were left non-blocking by somebody.
 #[test]
 fn non_blocking_streams() {

@@ -20,7 +20,8 @@ mod peers {
     }
     worker!(pub(crate) OTHER: fn(String) -> String = |text: String| text, name = "it::other");
 }
-use peers::{OTHER, TEXTS, other_format};
+pub(crate) use peers::TEXTS;
+use peers::{OTHER, other_format};
 
 /// In a process that was started to be another program.
 pub(crate) fn serve_if_asked() {
@@ -37,6 +38,8 @@ pub(crate) fn serve_if_asked() {
         "numbers" => crate::callbacks::serve_numbers(),
         "state" => STATEFUL.serve(),
         "pooled" => crate::pool::POOLED.serve(),
+        "confined" => crate::confined::serve(),
+        "fds" => crate::descriptors::FDS.serve(),
         #[cfg(feature = "concurrent")]
         "many" => crate::concurrent::serve(),
         "noise" => {
@@ -47,6 +50,14 @@ pub(crate) fn serve_if_asked() {
         "silence" => loop {
             std::thread::park();
         },
+        // One of a later version, whose hello nobody can read yet.
+        "later" => {
+            let mut stdout = std::io::stdout().lock();
+            stdout.write_all(&hello(b'C', 2, &["new", "x"])).unwrap();
+            stdout.flush().unwrap();
+            let _ = std::io::stdin().read_to_end(&mut Vec::new());
+            std::process::exit(101)
+        }
         "leave" => std::process::exit(0),
         other => panic!("nobody serves {other}"),
     }

@@ -1,6 +1,6 @@
 //! Many threads and tasks at one child.
 
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::thread;
 use std::time::Duration;
 
@@ -140,4 +140,37 @@ fn many_children_at_once() {
     for rpc in all {
         rpc.join().wait().unwrap();
     }
+}
+
+/// X24: between `fork` and `exec` nothing of ours runs that could wait for a lock
+/// which a thread of the parent holds: that of the allocator, that of stdout.
+#[test]
+fn children_of_a_parent_that_holds_locks() {
+    let _guard = guard();
+    let over = AtomicBool::new(false);
+    thread::scope(|scope| {
+        for _ in 0..2 {
+            scope.spawn(|| {
+                while !over.load(Ordering::Relaxed) {
+                    drop(std::hint::black_box(vec![0_u8; 100_000]));
+                    drop(std::hint::black_box(Box::new(7)));
+                }
+            });
+        }
+        let (_stdout, _stderr) = (std::io::stdout().lock(), std::io::stderr().lock());
+        let spawning = scope.spawn(|| {
+            for n in 0..rounds(30) {
+                let limits = offspring::Limits::new().core_size(0).nice(1);
+                let builder = WORK.builder().limits(limits).env("N", n.to_string());
+                let builder = builder.own_group().current_dir("/").capture_stderr(100);
+                let rpc = builder.spawn().unwrap();
+                let here = rpc.call(Job::Echo("here".into()));
+                assert_eq!(here.wait().unwrap(), Ok("here".into()));
+                rpc.join().wait().unwrap();
+            }
+        });
+        let outcome = spawning.join();
+        over.store(true, Ordering::Relaxed);
+        outcome.unwrap();
+    });
 }

@@ -10,7 +10,10 @@ use tracing::{Event, Metadata, Subscriber};
 
 use crate::common::*;
 
-worker!(ABORTS: fn(String) = |_: String| std::process::abort());
+fn abort(_: String) {
+    std::process::abort()
+}
+worker!(ABORTS: fn(String) = abort);
 
 /// Keeps every event as a line.
 #[derive(Clone, Default)]

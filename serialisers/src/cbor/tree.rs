@@ -5,6 +5,7 @@
 //! nothing is copied; what bounds it is the cost of what is read by reference.
 
 use super::{Cbor, parse};
+use crate::descriptors::Received;
 use crate::layer::{self, Rules};
 use crate::{Error, Format};
 use ciborium::Value;
@@ -26,14 +27,15 @@ const BY_REFERENCE: usize = 1 << 20;
 /// How many references may lead into each other.
 const OPEN: usize = 256;
 
-pub(super) fn read<T: DeserializeOwned>(octets: &[u8]) -> Result<T, Error> {
+pub(super) fn read<T: DeserializeOwned>(octets: &[u8], descriptors: Received) -> Result<T, Error> {
     let value = parse(octets).map_err(|failure| layer::failed(Cbor::NAME, failure))?;
     let shared = Shared::new(&value, octets.len());
     let node = Node {
         value: &value,
         shared: &shared,
     };
-    layer::read(node, &Rules::new(usize::MAX)).map_err(|why| layer::failed(Cbor::NAME, why))
+    let rules = Rules::new(usize::MAX, descriptors);
+    layer::read(node, &rules).map_err(|why| layer::failed(Cbor::NAME, why))
 }
 
 /// The values that are referred to, in the order they begin in.

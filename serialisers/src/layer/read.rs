@@ -1,6 +1,9 @@
 //! The layer around a deserialiser.
 
+use super::DESCRIPTOR;
 use super::access::{Elements, Entries, Variants};
+use super::descriptor::receive;
+use crate::descriptors::Received;
 use serde::de::{
     Deserialize, DeserializeSeed, Deserializer, EnumAccess, Error, MapAccess, SeqAccess, Visitor,
 };
@@ -24,18 +27,21 @@ pub(crate) struct Rules {
     pub(crate) octets_are_text: bool,
     /// How many elements of lists and maps may still come.
     pub(crate) elements: Cell<usize>,
+    /// The descriptors that came along.
+    pub(crate) descriptors: Received,
     /// What the layer objected to, as postcard's errors keep no words.
     pub(crate) objection: RefCell<Option<String>>,
 }
 
 impl Rules {
-    /// For an input of that many octets.
-    pub(crate) fn new(octets: usize) -> Self {
+    /// For an input of that many octets, and these descriptors.
+    pub(crate) fn new(octets: usize, descriptors: Received) -> Self {
         let elements = Cell::new(octets.saturating_add(FREE_ELEMENTS));
         Self {
             null: true,
             octets_are_text: false,
             elements,
+            descriptors,
             objection: RefCell::default(),
         }
     }
@@ -138,13 +144,29 @@ impl<'de, D: Deserializer<'de>> Deserializer<'de> for Layer<'_, D> {
         deserialize_ignored_any() true;
         deserialize_option() false;
         deserialize_unit_struct(name: Name) false;
-        deserialize_newtype_struct(name: Name) false;
         deserialize_seq() true;
         deserialize_map() true;
         deserialize_tuple(length: usize) false;
         deserialize_tuple_struct(name: Name, length: usize) false;
         deserialize_struct(name: Name, fields: &'static [Name]) false;
         deserialize_enum(name: Name, variants: &'static [Name]) false;
+    }
+
+    fn deserialize_newtype_struct<V: Visitor<'de>>(
+        self,
+        name: Name,
+        visitor: V,
+    ) -> Result<V::Value, D::Error> {
+        let place = self.place;
+        if name == DESCRIPTOR {
+            return receive(self.inner, place.rules, visitor);
+        }
+        let visitor = Through {
+            visitor,
+            place,
+            counted: false,
+        };
+        self.inner.deserialize_newtype_struct(name, visitor)
     }
 
     fn deserialize_bytes<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, D::Error> {

@@ -1,10 +1,14 @@
 //! The layer around a serialiser.
 
-use super::Floats;
+use super::{Context, DESCRIPTOR, Floats, OFFER};
 use serde::ser::{self, Serialize, Serializer};
 
 /// Writes a whole value.
-pub(crate) fn write<S, T, F>(serializer: S, value: &T, floats: &F) -> Result<S::Ok, S::Error>
+pub(crate) fn write<S, T, F>(
+    serializer: S,
+    value: &T,
+    context: &Context<F>,
+) -> Result<S::Ok, S::Error>
 where
     S: Serializer,
     T: Serialize + ?Sized,
@@ -12,25 +16,25 @@ where
 {
     value.serialize(Layer {
         inner: serializer,
-        floats,
+        context,
         whole: true,
     })
 }
 
 struct Layer<'f, S, F> {
     inner: S,
-    floats: &'f F,
+    context: &'f Context<F>,
     whole: bool,
 }
 
 /// A value inside another.
-struct Part<'f, 'v, T: ?Sized, F>(&'v T, &'f F);
+struct Part<'f, 'v, T: ?Sized, F>(&'v T, &'f Context<F>);
 
 impl<T: Serialize + ?Sized, F: Floats> Serialize for Part<'_, '_, T, F> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         self.0.serialize(Layer {
             inner: serializer,
-            floats: self.1,
+            context: self.1,
             whole: false,
         })
     }
@@ -39,7 +43,7 @@ impl<T: Serialize + ?Sized, F: Floats> Serialize for Part<'_, '_, T, F> {
 /// What is being written element by element.
 struct Parts<'f, C, F> {
     inner: C,
-    floats: &'f F,
+    context: &'f Context<F>,
 }
 
 macro_rules! plain {
@@ -54,7 +58,7 @@ macro_rules! parts {
     ($($method:ident($($argument:ident: $t:ty),*) -> $parts:ident;)*) => {$(
         fn $method(self, $($argument: $t),*) -> Result<Self::$parts, S::Error> {
             let inner = self.inner.$method($($argument),*)?;
-            Ok(Parts { inner, floats: self.floats })
+            Ok(Parts { inner, context: self.context })
         }
     )*};
 }
@@ -103,11 +107,11 @@ impl<'f, S: Serializer, F: Floats> Serializer for Layer<'f, S, F> {
     }
 
     fn serialize_f32(self, value: f32) -> Result<S::Ok, S::Error> {
-        self.floats.f32(self.inner, value)
+        self.context.floats.f32(self.inner, value)
     }
 
     fn serialize_f64(self, value: f64) -> Result<S::Ok, S::Error> {
-        self.floats.f64(self.inner, value)
+        self.context.floats.f64(self.inner, value)
     }
 
     fn serialize_unit(self) -> Result<S::Ok, S::Error> {
@@ -123,7 +127,7 @@ impl<'f, S: Serializer, F: Floats> Serializer for Layer<'f, S, F> {
     }
 
     fn serialize_some<T: Serialize + ?Sized>(self, value: &T) -> Result<S::Ok, S::Error> {
-        self.inner.serialize_some(&Part(value, self.floats))
+        self.inner.serialize_some(&Part(value, self.context))
     }
 
     fn serialize_unit_variant(
@@ -140,8 +144,17 @@ impl<'f, S: Serializer, F: Floats> Serializer for Layer<'f, S, F> {
         name: Name,
         value: &T,
     ) -> Result<S::Ok, S::Error> {
-        self.inner
-            .serialize_newtype_struct(name, &Part(value, self.floats))
+        match name {
+            DESCRIPTOR => self.inner.serialize_u32(self.context.descriptor(value)?),
+            OFFER if self.context.carries() => {
+                let index = self.context.descriptor(value)?;
+                self.inner.serialize_some(&index)
+            }
+            OFFER => self.inner.serialize_none(),
+            _ => self
+                .inner
+                .serialize_newtype_struct(name, &Part(value, self.context)),
+        }
     }
 
     fn serialize_newtype_variant<T: Serialize + ?Sized>(
@@ -151,7 +164,7 @@ impl<'f, S: Serializer, F: Floats> Serializer for Layer<'f, S, F> {
         variant: Name,
         value: &T,
     ) -> Result<S::Ok, S::Error> {
-        let value = Part(value, self.floats);
+        let value = Part(value, self.context);
         self.inner
             .serialize_newtype_variant(name, index, variant, &value)
     }
@@ -172,7 +185,7 @@ macro_rules! elements {
             type Error = C::Error;
 
             fn $method<T: Serialize + ?Sized>(&mut self, value: &T) -> Result<(), C::Error> {
-                self.inner.$method(&Part(value, self.floats))
+                self.inner.$method(&Part(value, self.context))
             }
 
             fn end(self) -> Result<C::Ok, C::Error> {
@@ -200,7 +213,7 @@ macro_rules! fields {
                 name: Name,
                 value: &T,
             ) -> Result<(), C::Error> {
-                self.inner.serialize_field(name, &Part(value, self.floats))
+                self.inner.serialize_field(name, &Part(value, self.context))
             }
 
             fn skip_field(&mut self, name: Name) -> Result<(), C::Error> {
@@ -224,11 +237,11 @@ impl<C: ser::SerializeMap, F: Floats> ser::SerializeMap for Parts<'_, C, F> {
     type Error = C::Error;
 
     fn serialize_key<T: Serialize + ?Sized>(&mut self, key: &T) -> Result<(), C::Error> {
-        self.inner.serialize_key(&Part(key, self.floats))
+        self.inner.serialize_key(&Part(key, self.context))
     }
 
     fn serialize_value<T: Serialize + ?Sized>(&mut self, value: &T) -> Result<(), C::Error> {
-        self.inner.serialize_value(&Part(value, self.floats))
+        self.inner.serialize_value(&Part(value, self.context))
     }
 
     fn end(self) -> Result<C::Ok, C::Error> {

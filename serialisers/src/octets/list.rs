@@ -1,4 +1,4 @@
-use super::{AsOctets, FromOctets, ListReader, ListWriter};
+use super::{AsElement, FromElement, ListReader, ListWriter};
 use crate::Error;
 
 /// A list of octet strings, to be written. A string by itself is a list of one.
@@ -65,29 +65,29 @@ pub trait FromOctetStrings: Sized {
     fn read_strings(list: &mut ListReader<'_>) -> Result<Self, Error>;
 }
 
-impl<A: AsOctets + ?Sized> AsOctetStrings for A {
+impl<A: AsElement + ?Sized> AsOctetStrings for A {
     fn write_strings(&self, list: &mut ListWriter<'_>) {
-        list.push(self.as_octets());
+        self.write_element(list);
     }
 }
 
-impl<A: FromOctets> FromOctetStrings for A {
+impl<A: FromElement> FromOctetStrings for A {
     fn read_strings(list: &mut ListReader<'_>) -> Result<Self, Error> {
         list.take_as(1)
     }
 }
 
-impl<A: AsOctets> AsOctetStrings for [A] {
+impl<A: AsElement> AsOctetStrings for [A] {
     fn write_strings(&self, list: &mut ListWriter<'_>) {
         for string in self {
-            list.push(string.as_octets());
+            string.write_element(list);
         }
     }
 }
 
 macro_rules! lists {
     ($($({$length:ident})? $list:ty;)*) => {$(
-        impl<A: AsOctets $(, const $length: usize)?> AsOctetStrings for $list {
+        impl<A: AsElement $(, const $length: usize)?> AsOctetStrings for $list {
             fn write_strings(&self, list: &mut ListWriter<'_>) {
                 self[..].write_strings(list);
             }
@@ -103,13 +103,17 @@ lists! {
     {N} &[A; N];
 }
 
-impl<A: FromOctets> FromOctetStrings for Vec<A> {
+impl<A: FromElement> FromOctetStrings for Vec<A> {
     fn read_strings(list: &mut ListReader<'_>) -> Result<Self, Error> {
-        list.map(|string| A::from_octets(string?)).collect()
+        let mut all = Self::new();
+        while let Some(string) = list.next() {
+            all.push(A::from_element(string?, list)?);
+        }
+        Ok(all)
     }
 }
 
-impl<A: FromOctets, const N: usize> FromOctetStrings for [A; N] {
+impl<A: FromElement, const N: usize> FromOctetStrings for [A; N] {
     fn read_strings(list: &mut ListReader<'_>) -> Result<Self, Error> {
         let strings = (0..N)
             .map(|_| list.take_as(N))
@@ -136,20 +140,20 @@ impl FromOctetStrings for () {
 macro_rules! tuples {
     ($(($($string:ident)*) $length:literal;)*) => {$(
         #[expect(non_snake_case, reason = "the variables are named as their types")]
-        impl<$($string: AsOctets),*> AsOctetStrings for ($($string,)*) {
+        impl<$($string: AsElement),*> AsOctetStrings for ($($string,)*) {
             fn write_strings(&self, list: &mut ListWriter<'_>) {
                 let ($($string,)*) = self;
-                $(list.push($string.as_octets());)*
+                $($string.write_element(list);)*
             }
         }
 
-        impl<$($string: AsOctets),*> AsOctetStrings for &($($string,)*) {
+        impl<$($string: AsElement),*> AsOctetStrings for &($($string,)*) {
             fn write_strings(&self, list: &mut ListWriter<'_>) {
                 (**self).write_strings(list);
             }
         }
 
-        impl<$($string: FromOctets),*> FromOctetStrings for ($($string,)*) {
+        impl<$($string: FromElement),*> FromOctetStrings for ($($string,)*) {
             fn read_strings(list: &mut ListReader<'_>) -> Result<Self, Error> {
                 Ok(($(list.take_as::<$string>($length)?,)*))
             }

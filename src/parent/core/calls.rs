@@ -1,5 +1,6 @@
 //! What becomes of calls: how they come in, are done, cancelled, or late.
 
+use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -10,7 +11,10 @@ use super::super::life::Ending;
 use super::super::waiting::{Callback, Owner, Waking};
 use super::Core;
 use crate::error::Error;
-use crate::protocol::{Outcome, Payload, Started};
+use crate::parcel::{Parcel, Payload};
+use crate::protocol::Started;
+
+type Outcome = crate::protocol::Outcome<OwnedFd>;
 
 /// How soon it is looked again whether a call that is to take the child with it
 /// has started.
@@ -60,11 +64,11 @@ impl Waiter {
 
 impl Core {
     /// Takes a call: room for a header, then its arguments.
-    pub(crate) fn call(&mut self, frame: &mut Vec<u8>) -> Result<u32, Error> {
+    pub(crate) fn call(&mut self, parcel: &mut Parcel) -> Result<u32, Error> {
         if let Some(error) = self.life.refusal() {
             return Err(error);
         }
-        Ok(self.caller.call(frame, Waiter::default()))
+        Ok(self.caller.call(parcel, Waiter::default()))
     }
 
     /// Keeps room for a call that is to be made at once, or says that there is

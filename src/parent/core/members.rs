@@ -8,6 +8,7 @@ use std::time::Instant;
 use super::super::waiting::{Callback, Owner, Waking};
 use super::{Core, Then, Waiter};
 use crate::error::{Error, ExitStatus};
+use crate::parcel::Parcel;
 use crate::protocol::Started;
 
 /// What is to be done with a call, besides running it.
@@ -56,7 +57,7 @@ impl Core {
     /// Takes a call that is given back to its owner if it is not run.
     pub(crate) fn call_of(
         &mut self,
-        frame: &mut Vec<u8>,
+        parcel: &mut Parcel,
         owner: Arc<dyn Owner>,
         wishes: &mut Wishes,
     ) -> Result<u32, Error> {
@@ -65,7 +66,7 @@ impl Core {
             return Err(error);
         }
         let waiter = Waiter::of(owner);
-        let id = self.caller.call(frame, waiter);
+        let id = self.caller.call(parcel, waiter);
         self.wish(id, std::mem::take(wishes));
         Ok(id)
     }

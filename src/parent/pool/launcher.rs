@@ -9,6 +9,7 @@ use crate::error::Error;
 /// See the module.
 pub(super) struct Launcher {
     plan: Mutex<Plan>,
+    carries: bool,
     sink: EventSink,
     handlers: Box<dyn Fn() -> Handlers + Send + Sync>,
 }
@@ -20,10 +21,16 @@ impl Launcher {
         handlers: Box<dyn Fn() -> Handlers + Send + Sync>,
     ) -> Self {
         Self {
+            carries: plan.may_carry(),
             plan: Mutex::new(plan),
             sink,
             handlers,
         }
+    }
+
+    /// Descriptors can go along with calls.
+    pub(super) fn carries_descriptors(&self) -> bool {
+        self.carries
     }
 
     /// Starts a child.

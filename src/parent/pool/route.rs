@@ -23,7 +23,7 @@ use std::task::{Context, Poll, Wake, Waker};
 use std::thread::Thread;
 use std::time::Instant;
 
-use super::super::member::{Callback, Member, Owner, Request, Then, Wishes};
+use super::super::member::{Callback, Member, Owner, Request, Then, Unsent, Wishes};
 use super::super::origin::{Answer, Calls, NextEvent};
 use super::plan::Ticket;
 use super::shared::{News, Shared};
@@ -132,7 +132,12 @@ impl Route {
                 self.arrive(member, id);
                 Attempt::Sent
             }
-            Err(_) => self.stay(wishes.waker),
+            Err(Unsent::Ended) => self.stay(wishes.waker),
+            Err(Unsent::Never(error)) => {
+                self.stay(wishes.waker);
+                self.fail(error, false);
+                Attempt::Dropped
+            }
         };
         nested.into_iter().for_each(Waker::wake);
         attempt

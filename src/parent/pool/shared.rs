@@ -17,7 +17,7 @@ use std::task::{Context, Poll, Wake, Waker};
 use std::time::{Duration, Instant};
 
 use super::super::alarm::Alarm;
-use super::super::member::{Member, Request};
+use super::super::member::{Arguments, Member, Request};
 use super::super::origin::{Calls, Origin};
 use super::aside::{Aside, Job};
 use super::launcher::Launcher;
@@ -532,11 +532,11 @@ pub(super) struct Entrance(pub(super) Arc<Shared>);
 impl Origin for Entrance {
     fn call(
         self: Arc<Self>,
-        frame: &mut Vec<u8>,
+        arguments: &mut Arguments,
         kept: bool,
     ) -> Result<(Arc<dyn Calls>, u32), Error> {
         let pool = &self.0;
-        let request = Request::new(frame);
+        let request = Request::new(arguments);
         let mut work = pool.lock();
         work.reserved -= usize::from(kept);
         if work.closing {
@@ -548,6 +548,11 @@ impl Origin for Entrance {
         let route = Route::new(pool, work.tickets, request);
         pool.tell_in(work, News::Call(Arc::clone(&route)));
         Ok((route, 0))
+    }
+
+    /// Only if every child can take them, since nobody knows which it will be.
+    fn carries_descriptors(&self) -> bool {
+        self.0.launchers.iter().all(Launcher::carries_descriptors)
     }
 
     fn reserve(&self) -> Option<bool> {

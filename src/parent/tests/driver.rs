@@ -141,7 +141,7 @@ fn a_call_that_a_callback_polled_can_be_waited_for_elsewhere() {
     let calls = Mutex::new(0);
     let on_event = {
         let driver = Arc::clone(&driver);
-        move |_: &_| {
+        move |_| {
             let mut calls = calls.lock().unwrap();
             *calls += 1;
             if *calls == 1 {

@@ -8,20 +8,23 @@ mod late;
 mod models;
 
 use std::io::{self, IoSlice};
+use std::os::fd::OwnedFd;
 use std::sync::{Arc, OnceLock, Weak};
 use std::time::Instant;
 
-use super::core::{Core, EventSink, Reading, Waiter};
+use super::core::{Caller, Core, EventSink, Reading};
 use super::delivery::{Courier, Delivery, EventLimits};
+use super::demands::Demands;
 use super::driver::{Driver, Want};
 use super::life::{Expected, Life};
 use super::wire::Wire;
 use crate::error::Error;
-use crate::protocol::{Caller, Form, HEADER, Limits, Payload, Reader, Replies, Request, Requests};
+use crate::parcel::{Parcel, Payload, Reader};
+use crate::protocol::{Form, HEADER, Limits, Replies, Request, Requests};
 use crate::spin::Spin;
 use crate::sync::testing::Condvar;
 use crate::sync::{Guard, Mutex};
-use crate::sys::{Interest, Ready};
+use crate::sys::{Arrival, Interest, Ready};
 
 /// A link without a socket.
 pub(super) struct FakeWire {
@@ -135,7 +138,7 @@ impl State {
 }
 
 impl Wire for FakeWire {
-    fn try_send(&self, parts: &[IoSlice<'_>]) -> io::Result<Option<usize>> {
+    fn try_send(&self, parts: &[IoSlice<'_>], _: &[OwnedFd]) -> io::Result<Option<usize>> {
         let mut state = self.state.lock();
         if state.ended {
             return Err(io::ErrorKind::BrokenPipe.into());
@@ -150,15 +153,25 @@ impl Wire for FakeWire {
         Ok(Some(octets.len()))
     }
 
-    fn send(&self, parts: &[IoSlice<'_>]) -> io::Result<Option<usize>> {
-        self.try_send(parts)
+    fn send(&self, parts: &[IoSlice<'_>], _: &[OwnedFd]) -> io::Result<Option<usize>> {
+        self.try_send(parts, &[])
     }
 
-    fn recv(&self, buffer: &mut Vec<u8>, room: usize) -> io::Result<usize> {
+    fn recv(
+        &self,
+        buffer: &mut Vec<u8>,
+        room: usize,
+        _: &mut Option<Arrival>,
+    ) -> io::Result<usize> {
         Ok(self.until(State::is_readable).read(buffer, room))
     }
 
-    fn try_recv(&self, buffer: &mut Vec<u8>, room: usize) -> io::Result<Option<usize>> {
+    fn try_recv(
+        &self,
+        buffer: &mut Vec<u8>,
+        room: usize,
+        _: &mut Option<Arrival>,
+    ) -> io::Result<Option<usize>> {
         let mut state = self.state.lock();
         let readable = state.is_readable();
         state.idle_reads += usize::from(!readable);
@@ -217,13 +230,14 @@ pub(super) fn driver_with(calls: usize, sink: EventSink) -> Arc<Driver<FakeWire>
     let expected = Expected {
         worker: "echo".into(),
         serialiser: "octets",
+        demands: Demands::default(),
     };
     let events = EventLimits {
         events: 100,
         bytes: 1 << 20,
     };
     let core = Core::new(
-        Caller::<Waiter>::new(None, limits),
+        Caller::new(None, Vec::new(), limits),
         Reading {
             reader: Reader::new(Form::Plain, limits.frame),
             spin: Spin::new(false),
@@ -265,10 +279,11 @@ pub(super) fn help(driver: &Driver<FakeWire>) {
 
 /// Makes a call.
 pub(super) fn call(driver: &Driver<FakeWire>, text: &str) -> Result<u32, Error> {
-    let mut frame = [&[0; HEADER], text.as_bytes()].concat();
+    let mut parcel = Parcel::new();
+    parcel.frame.extend_from_slice(text.as_bytes());
     let mut refused = Ok(());
     let id = driver.call(|core| {
-        core.call(&mut frame).unwrap_or_else(|error| {
+        core.call(&mut parcel).unwrap_or_else(|error| {
             refused = Err(error);
             0
         })

@@ -10,7 +10,7 @@ use std::task::{Context, Poll, Wake, Waker};
 use super::super::driver::{Driver, Want};
 use super::{FakeWire, call, driver, help, wait};
 use crate::error::Error;
-use crate::protocol::Payload;
+use crate::parcel::Payload;
 use crate::sync::testing::{explore, spawn};
 use crate::sync::{Thread, current, park_until};
 

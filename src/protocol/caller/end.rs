@@ -14,7 +14,7 @@ pub(crate) enum Known {
     Nothing,
 }
 
-impl<W> Caller<W> {
+impl<W, D> Caller<W, D> {
     /// Calls taken and unanswered, whether they were sent or not.
     pub(crate) fn unanswered(&self) -> usize {
         self.open + self.queue.len()
@@ -50,7 +50,10 @@ impl<W> Caller<W> {
                     self.table.remove(id);
                     continue;
                 }
-                State::Queued(..) => Started::No,
+                State::Queued(_, ref mut parcel) => {
+                    self.spent.append(&mut parcel.descriptors);
+                    Started::No
+                }
                 State::Sent(sent) => had_started(sent, known, self.written + self.in_hand, first),
             };
             slot.state = State::Done(Outcome::Lost(started));

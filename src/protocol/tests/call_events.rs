@@ -1,6 +1,7 @@
 //! Events that belong to one call.
 
-use super::super::{Caller, Form, HEADER, Hello, Limits, Notice, Reader, Replies, Role, Violation};
+use super::super::{Form, HEADER, Hello, Limits, Replies, Role, Violation};
+use super::{Caller, Notice, Reader, parcel};
 
 const LIMITS: Limits = Limits {
     calls: 2,
@@ -9,20 +10,20 @@ const LIMITS: Limits = Limits {
 };
 
 /// A caller beyond hello.
-fn caller() -> (Caller<()>, Reader) {
-    let mut caller = Caller::new(Some(&Hello::new(Role::Parent)), LIMITS);
+fn caller() -> (Caller, Reader) {
+    let mut caller = Caller::new(Some(&Hello::new(Role::Parent)), Vec::new(), LIMITS);
     let mut reader = Reader::new(Form::Full, 1000);
     let hello = Replies::hello(&Hello::new(Role::Child));
     absorb(&mut caller, &mut reader, &hello).unwrap();
     (caller, reader)
 }
 
-fn call(caller: &mut Caller<()>) -> u32 {
-    caller.call(&mut vec![0; HEADER], ())
+fn call(caller: &mut Caller) -> u32 {
+    caller.call(&mut parcel(&[], &[]), ())
 }
 
 fn absorb(
-    caller: &mut Caller<()>,
+    caller: &mut Caller,
     reader: &mut Reader,
     octets: &[u8],
 ) -> Result<Vec<Notice>, Violation> {

@@ -1,20 +1,20 @@
 //! The parent's half alone: room, the queue, cancels, ids, the end.
 
 use super::super::frame::largest_id;
-use super::super::{
-    Caller, FailureCode, Form, Frame, HEADER, Hello, Known, Limits, Notice, Outcome, Reader, Role,
-    Started,
-};
-use super::{FORMS, WIDE, feed, hex, written};
+use super::super::{FailureCode, Form, Frame, HEADER, Hello, Known, Limits, Role, Started};
+use super::{Caller, FORMS, Notice, Outcome, Reader, WIDE, feed, hex, parcel, written};
 
-fn plain(limits: Limits) -> (Caller<()>, Reader) {
-    (Caller::new(None, limits), Reader::new(Form::Plain, 1000))
+fn plain(limits: Limits) -> (Caller, Reader) {
+    (
+        Caller::new(None, Vec::new(), limits),
+        Reader::new(Form::Plain, 1000),
+    )
 }
 
 /// A caller of this form, beyond hello.
-fn caller(form: Form) -> (Caller<()>, Reader) {
+fn caller(form: Form) -> (Caller, Reader) {
     let hello = Hello::new(Role::Parent);
-    let mut caller = Caller::new((form == Form::Full).then_some(&hello), WIDE);
+    let mut caller = Caller::new((form == Form::Full).then_some(&hello), Vec::new(), WIDE);
     let mut reader = Reader::new(form, 1000);
     if form == Form::Full {
         feed(
@@ -26,12 +26,12 @@ fn caller(form: Form) -> (Caller<()>, Reader) {
     (caller, reader)
 }
 
-fn call(caller: &mut Caller<()>, length: usize) -> u32 {
-    caller.call(&mut vec![0; HEADER + length], ())
+fn call(caller: &mut Caller, length: usize) -> u32 {
+    caller.call(&mut parcel(&vec![0; length], &[]), ())
 }
 
 /// The child answers with as many octets.
-fn answer(caller: &mut Caller<()>, reader: &mut Reader, id: u32, length: usize) -> Vec<Notice> {
+fn answer(caller: &mut Caller, reader: &mut Reader, id: u32, length: usize) -> Vec<Notice> {
     let mut notices = Vec::new();
     feed(reader, &Frame::message(id, length).to_octets());
     feed(reader, &vec![id as u8; length]);
@@ -40,7 +40,7 @@ fn answer(caller: &mut Caller<()>, reader: &mut Reader, id: u32, length: usize) 
 }
 
 /// All that is in the outbox is written.
-fn write(caller: &mut Caller<()>) -> usize {
+fn write(caller: &mut Caller) -> usize {
     let mut outbox = caller.take_outbox();
     let count = outbox.len();
     outbox.consume(count);
@@ -48,7 +48,7 @@ fn write(caller: &mut Caller<()>) -> usize {
     count
 }
 
-fn outcome(caller: &mut Caller<()>, id: u32) -> Outcome {
+fn outcome(caller: &mut Caller, id: u32) -> Outcome {
     caller.collect(id).unwrap().0
 }
 

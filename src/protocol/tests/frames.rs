@@ -1,13 +1,12 @@
 //! What the octets mean: one table for each side and form, fed whole, octet by
 //! octet, and with the beginning of a next frame.
 
-use super::super::frame::Step;
 use super::super::hello::{Failure, FailureCode, Hello, Role};
-use super::super::{
-    Caller, Form, Frame, HEADER, Kind, Notice, Outbox, Outcome, Reader, Replies, Request, Requests,
-    Violation,
+use super::super::reader::Step;
+use super::super::{Form, Frame, HEADER, Kind, Replies, Request, Requests, Violation};
+use super::{
+    Caller, FORMS, Notice, Outbox, Outcome, Parcel, Reader, WIDE, feed, hex, parcel, written,
 };
-use super::{FORMS, WIDE, feed, hex, written};
 
 const LIMIT: u32 = 100;
 
@@ -19,10 +18,10 @@ const CHILD_HELLO: &str = "ff ff 59 42 00000006 43 01 01 61 01 62";
 /// What a parent makes of the octets; calls 1 and 2 are open.
 fn read_as_parent(form: Form, pieces: &[&[u8]]) -> (Vec<String>, Option<Violation>) {
     let hello = Hello::new(Role::Parent);
-    let mut caller = Caller::new((form == Form::Full).then_some(&hello), WIDE);
+    let mut caller = Caller::new((form == Form::Full).then_some(&hello), Vec::new(), WIDE);
     let mut reader = Reader::new(form, LIMIT);
     for _ in 0..2 {
-        caller.call(&mut vec![0; HEADER], ());
+        caller.call(&mut parcel(&[], &[]), ());
     }
     let (mut seen, mut notices) = (Vec::new(), Vec::new());
     for piece in pieces {
@@ -43,7 +42,7 @@ fn read_as_parent(form: Form, pieces: &[&[u8]]) -> (Vec<String>, Option<Violatio
     (seen, None)
 }
 
-fn tell(caller: &mut Caller<()>, notice: Notice) -> String {
+fn tell(caller: &mut Caller, notice: Notice) -> String {
     match notice {
         Notice::Completed(id) => match caller.collect(id).unwrap().0 {
             Outcome::Result(payload) => format!("{id} is {payload:02x?}", payload = &*payload),
@@ -167,7 +166,7 @@ fn what_a_child_writes_in_the_full_form() {
             None,
         ),
         ("10000000 00000008 0570616e6963 01 7a", &["unfit: z"], None),
-        ("50000000 00000000", &["retired"], None),
+        ("60000000 00000000", &["retired"], None),
         ("30000001 00000000", &[], Some("kind Cancel")),
         ("70000001 00000000", &[], Some("does not know")),
         ("10000001 00000001 05", &[], Some("")),
@@ -222,7 +221,7 @@ fn what_a_parent_writes() {
         ("00000000 00000000", &[], Some("id 0")),
         ("10000001 00000000", &[], Some("kind Failed")),
         ("40000000 00000000", &[], Some("kind Ready")),
-        ("50000000 00000000", &[], Some("kind Retire")),
+        ("60000000 00000000", &[], Some("kind Retire")),
         ("90000000 00000000", &[], Some("does not know")),
         ("30000001 000000c8", &[], Some("no call")),
     ];
@@ -243,16 +242,16 @@ fn what_a_parent_writes() {
 #[test]
 fn what_both_sides_write_is_what_the_table_says() {
     let hello = Hello::new(Role::Parent).with("a", "b");
-    let mut full = Caller::new(Some(&hello), WIDE);
-    let id = full.call(&mut hex("0000000000000000 aabb"), ());
+    let mut full = Caller::new(Some(&hello), Vec::new(), WIDE);
+    let id = full.call(&mut parcel(&[0xaa, 0xbb], &[]), ());
     full.cancel(id);
     let want = format!(
         "f{} 00000001 00000002 aabb 30000001 00000000",
         &PARENT_HELLO[1..].replacen("f", "0", 1)
     );
     assert_eq!(written(&full.take_outbox(), 4), hex(&want));
-    let mut plain = Caller::new(None, WIDE);
-    let id = plain.call(&mut hex("0000000000000000 aabb"), ());
+    let mut plain = Caller::new(None, Vec::new(), WIDE);
+    let id = plain.call(&mut parcel(&[0xaa, 0xbb], &[]), ());
     plain.cancel(id);
     assert_eq!(
         written(&plain.take_outbox(), 4),
@@ -368,14 +367,21 @@ fn a_large_frame_is_put_together_in_linear_time() {
     assert!(reader.buffer().capacity() < 1 << 20);
 }
 
+fn of_frame(frame: Vec<u8>) -> Parcel {
+    Parcel {
+        frame,
+        ..Parcel::default()
+    }
+}
+
 #[test]
 fn pieces_come_out_of_the_outbox_as_they_went_in() {
     let mut outbox = Outbox::default();
     let mut want = Vec::new();
     for size in [1, 40_000, 5, 5, 100_000, 32_768, 3] {
-        let mut frame = vec![size as u8; size];
+        let frame = vec![size as u8; size];
         want.extend_from_slice(&frame);
-        outbox.push(&mut frame);
+        outbox.push(&mut of_frame(frame));
     }
     let (mut have, mut step) = (Vec::new(), 1);
     while !outbox.is_empty() {
@@ -387,7 +393,7 @@ fn pieces_come_out_of_the_outbox_as_they_went_in() {
         let count = some.len();
         taken.consume(count);
         if step == 4 {
-            outbox.push(&mut vec![9; 4]);
+            outbox.push(&mut of_frame(vec![9; 4]));
             want.extend([9; 4]);
         }
         outbox.put_back(taken);

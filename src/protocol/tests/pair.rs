@@ -5,10 +5,10 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use proptest::prelude::*;
 
 use super::super::{
-    Caller, Failure, FailureCode, Form, HEADER, Hello, Known, Limits, Notice, Outcome, Reader,
-    Replies, Request, Requests, Role, Started,
+    Failure, FailureCode, Form, HEADER, Hello, Known, Limits, Replies, Request, Requests, Role,
+    Started,
 };
-use super::{feed, written};
+use super::{Caller, Notice, Outcome, Reader, feed, parcel, written};
 
 const LIMITS: Limits = Limits {
     calls: 4,
@@ -75,7 +75,7 @@ enum Made {
 
 struct Pair {
     in_order: bool,
-    caller: Caller<()>,
+    caller: Caller,
     from_child: Reader,
     down: VecDeque<u8>,
     up: VecDeque<u8>,
@@ -100,7 +100,7 @@ impl Pair {
         let hello = (form == Form::Full).then(|| Hello::new(Role::Parent));
         let mut pair = Self {
             in_order,
-            caller: Caller::new(hello.as_ref(), LIMITS),
+            caller: Caller::new(hello.as_ref(), Vec::new(), LIMITS),
             from_child: Reader::new(form, 1000),
             down: VecDeque::new(),
             up: VecDeque::new(),
@@ -142,13 +142,8 @@ impl Pair {
 
     fn call(&mut self, size: usize) {
         self.serials += 1;
-        let mut frame = [
-            &[0; HEADER],
-            &self.serials.to_be_bytes()[..],
-            &vec![0; size],
-        ]
-        .concat();
-        let id = self.caller.call(&mut frame, ());
+        let octets = [&self.serials.to_be_bytes()[..], &vec![0; size]].concat();
+        let id = self.caller.call(&mut parcel(&octets, &[]), ());
         let old = self.calls.insert(id, self.serials);
         assert_eq!(old, None, "the id {id} is in use");
     }

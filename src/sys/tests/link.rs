@@ -1,10 +1,9 @@
 //! The parent's end.
 
-use super::{alone, both_kinds, inheritable, over_pipes, over_socket, pipe, soon};
+use super::{alone, both_kinds, inheritable, over_pipes, over_socket, pipe, soon, spawn};
 use crate::sys::{Interest, Link, Page, Poller, Port, Process, Ready};
 use std::io::{ErrorKind, IoSlice};
 use std::net::{TcpListener, TcpStream};
-use std::os::fd::AsFd;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
@@ -18,16 +17,15 @@ fn everything_is_close_on_exec() {
         let page = Page::create().unwrap();
         let poller = Poller::new().unwrap();
         let mut command = Command::new("true");
-        let process: Process = crate::sys::spawn(&mut command).unwrap().0;
+        let process: Process = spawn(&mut command).unwrap().0;
         let gone = Process::open(std::os::unix::process::parent_id()).unwrap();
-        let mut arrived = Vec::new();
-        socket.1.send_all_with(b"x", &[page.1.as_fd()]).unwrap();
-        socket
-            .0
-            .recv_with(&mut Vec::new(), 1, &mut arrived)
-            .unwrap();
-        assert_eq!((arrived.len(), inheritable()), (1, before));
-        drop((process, gone, poller));
+        let mut arrival = None;
+        socket.1.send_all_with(b"x", &[page.1]).unwrap();
+        let (link, _) = &socket;
+        link.recv(&mut Vec::new(), 1, &mut arrival).unwrap();
+        assert_eq!(arrival.as_ref().unwrap().descriptors.len(), 1);
+        assert_eq!(inheritable(), before);
+        drop((process, gone, poller, arrival));
     });
 }
 
@@ -49,16 +47,16 @@ fn octets_go_both_ways() {
     for (link, port) in both_kinds() {
         let mut buffer = b"kept ".to_vec();
         assert_eq!(
-            link.try_send(&[IoSlice::new(b"pi"), IoSlice::new(b"ng")])
+            link.try_send(&[IoSlice::new(b"pi"), IoSlice::new(b"ng")], &[])
                 .unwrap(),
             Some(4)
         );
-        assert_eq!(port.recv(&mut buffer, 100).unwrap(), 4);
+        assert_eq!(port.recv(&mut buffer, 100, &mut None).unwrap(), 4);
         port.send_all(b"pong").unwrap();
-        assert_eq!(link.recv(&mut buffer, 3).unwrap(), 3);
-        assert_eq!(link.try_recv(&mut buffer, 3).unwrap(), Some(1));
-        assert_eq!(link.try_recv(&mut buffer, 3).unwrap(), None);
-        assert_eq!(port.try_recv(&mut buffer, 3).unwrap(), None);
+        assert_eq!(link.recv(&mut buffer, 3, &mut None).unwrap(), 3);
+        assert_eq!(link.try_recv(&mut buffer, 3, &mut None).unwrap(), Some(1));
+        assert_eq!(link.try_recv(&mut buffer, 3, &mut None).unwrap(), None);
+        assert_eq!(port.try_recv(&mut buffer, 3, &mut None).unwrap(), None);
         assert_eq!(buffer, b"kept pingpong");
     }
 }
@@ -71,12 +69,12 @@ fn tcp_is_a_stream_without_descriptors() {
     let port = Port::from_socket(listener.accept().unwrap().0.into()).unwrap();
     assert!(link.is_socket() && !link.carries_descriptors() && !port.carries_descriptors());
     port.send_all(b"x").unwrap();
-    assert_eq!(
-        link.recv_with(&mut Vec::new(), 9, &mut Vec::new()).unwrap(),
-        1
-    );
+    assert_eq!(link.recv(&mut Vec::new(), 9, &mut None).unwrap(), 1);
     let refused = link
-        .try_send_with(&[IoSlice::new(b"x")], &[link.read_fd()])
+        .try_send(
+            &[IoSlice::new(b"x")],
+            &[link.read_fd().try_clone_to_owned().unwrap()],
+        )
         .unwrap_err();
     assert_eq!(refused.kind(), ErrorKind::InvalidInput);
 }
@@ -97,7 +95,7 @@ fn a_full_link_does_not_block() {
         for (link, port) in both_kinds() {
             let chunk = [0; 65536];
             let mut sent = 0;
-            while let Some(count) = link.try_send(&[IoSlice::new(&chunk)]).unwrap() {
+            while let Some(count) = link.try_send(&[IoSlice::new(&chunk)], &[]).unwrap() {
                 sent += count;
             }
             assert!(sent > 0);
@@ -105,7 +103,7 @@ fn a_full_link_does_not_block() {
             assert_eq!(link.wait(Interest::BOTH, now).unwrap(), Ready::default());
             let mut buffer = Vec::new();
             while buffer.len() < sent {
-                port.recv(&mut buffer, 1 << 20).unwrap();
+                port.recv(&mut buffer, 1 << 20, &mut None).unwrap();
             }
             assert!(link.wait(Interest::BOTH, None).unwrap().write);
         }
@@ -117,7 +115,7 @@ fn after_the_peer_has_ended_what_is_buffered_is_read_first() {
     for (link, port) in both_kinds() {
         port.send_all(b"last").unwrap();
         drop(port);
-        assert_eq!(link.recv(&mut Vec::new(), 3).unwrap(), 3);
+        assert_eq!(link.recv(&mut Vec::new(), 3, &mut None).unwrap(), 3);
         assert_eq!(
             link.wait(Interest::READ, None).unwrap(),
             Ready {
@@ -125,11 +123,14 @@ fn after_the_peer_has_ended_what_is_buffered_is_read_first() {
                 write: false
             }
         );
-        assert_eq!(link.recv(&mut Vec::new(), 3).unwrap(), 1);
-        assert_eq!(link.recv(&mut Vec::new(), 3).unwrap(), 0);
-        assert_eq!(link.try_recv(&mut Vec::new(), 3).unwrap(), Some(0));
+        assert_eq!(link.recv(&mut Vec::new(), 3, &mut None).unwrap(), 1);
+        assert_eq!(link.recv(&mut Vec::new(), 3, &mut None).unwrap(), 0);
+        assert_eq!(
+            link.try_recv(&mut Vec::new(), 3, &mut None).unwrap(),
+            Some(0)
+        );
         assert!(link.wait(Interest::WRITE, None).unwrap().write);
-        assert!(link.try_send(&[IoSlice::new(b"x")]).is_err());
+        assert!(link.try_send(&[IoSlice::new(b"x")], &[]).is_err());
     }
 }
 
@@ -137,33 +138,33 @@ fn after_the_peer_has_ended_what_is_buffered_is_read_first() {
 #[test]
 fn a_reset_is_an_end_of_input() {
     let (link, port) = over_socket();
-    link.try_send(&[IoSlice::new(b"unread")]).unwrap();
+    link.try_send(&[IoSlice::new(b"unread")], &[]).unwrap();
     port.send_all(b"x").unwrap();
     drop(port);
-    assert_eq!(link.recv(&mut Vec::new(), 3).unwrap(), 1);
-    assert_eq!(link.try_recv(&mut Vec::new(), 3).unwrap(), Some(0));
-    let (link, port) = over_socket();
-    link.try_send(&[IoSlice::new(b"unread")]).unwrap();
-    drop(port);
+    assert_eq!(link.recv(&mut Vec::new(), 3, &mut None).unwrap(), 1);
     assert_eq!(
-        link.recv_with(&mut Vec::new(), 3, &mut Vec::new()).unwrap(),
-        0
+        link.try_recv(&mut Vec::new(), 3, &mut None).unwrap(),
+        Some(0)
     );
+    let (link, port) = over_socket();
+    link.try_send(&[IoSlice::new(b"unread")], &[]).unwrap();
+    drop(port);
+    assert_eq!(link.recv(&mut Vec::new(), 3, &mut None).unwrap(), 0);
 }
 
 #[test]
 fn shutdown_write_is_the_peers_end_of_input() {
     soon(|| {
         for (link, port) in both_kinds() {
-            link.try_send(&[IoSlice::new(b"x")]).unwrap();
+            link.try_send(&[IoSlice::new(b"x")], &[]).unwrap();
             link.shutdown_write().unwrap();
             link.shutdown_write().unwrap();
-            let refused = link.try_send(&[IoSlice::new(b"y")]).unwrap_err();
+            let refused = link.try_send(&[IoSlice::new(b"y")], &[]).unwrap_err();
             assert_eq!(refused.kind(), ErrorKind::BrokenPipe);
-            assert_eq!(port.recv(&mut Vec::new(), 9).unwrap(), 1);
-            assert_eq!(port.recv(&mut Vec::new(), 9).unwrap(), 0);
+            assert_eq!(port.recv(&mut Vec::new(), 9, &mut None).unwrap(), 1);
+            assert_eq!(port.recv(&mut Vec::new(), 9, &mut None).unwrap(), 0);
             port.send_all(b"reply").unwrap();
-            assert_eq!(link.recv(&mut Vec::new(), 9).unwrap(), 5);
+            assert_eq!(link.recv(&mut Vec::new(), 9, &mut None).unwrap(), 5);
         }
     });
 }
@@ -174,10 +175,16 @@ fn shutdown_read_lets_the_buffered_octets_through() {
         port.send_all(b"abc").unwrap();
         link.shutdown_read();
         assert!(link.wait(Interest::READ, None).unwrap().read);
-        assert_eq!(link.recv(&mut Vec::new(), 2).unwrap(), 2);
-        assert_eq!(link.try_recv(&mut Vec::new(), 9).unwrap(), Some(1));
-        assert_eq!(link.try_recv(&mut Vec::new(), 9).unwrap(), Some(0));
-        assert_eq!(link.recv(&mut Vec::new(), 9).unwrap(), 0);
+        assert_eq!(link.recv(&mut Vec::new(), 2, &mut None).unwrap(), 2);
+        assert_eq!(
+            link.try_recv(&mut Vec::new(), 9, &mut None).unwrap(),
+            Some(1)
+        );
+        assert_eq!(
+            link.try_recv(&mut Vec::new(), 9, &mut None).unwrap(),
+            Some(0)
+        );
+        assert_eq!(link.recv(&mut Vec::new(), 9, &mut None).unwrap(), 0);
     }
 }
 
@@ -187,8 +194,8 @@ fn shutdown_read_wakes_a_blocked_reader() {
         for (link, port) in (0..200).flat_map(|_| both_kinds()) {
             std::thread::scope(|scope| {
                 let reader = scope.spawn(|| {
-                    assert_eq!(link.recv(&mut Vec::new(), 9).unwrap(), 1);
-                    link.recv(&mut Vec::new(), 9).unwrap()
+                    assert_eq!(link.recv(&mut Vec::new(), 9, &mut None).unwrap(), 1);
+                    link.recv(&mut Vec::new(), 9, &mut None).unwrap()
                 });
                 port.send_all(b"x").unwrap();
                 while link

@@ -10,12 +10,12 @@ mod registry;
 mod signals;
 mod streams;
 
-use super::{Link, Port};
+use super::{Link, Port, Process};
 use nix::fcntl::{FcntlArg, FdFlag, OFlag, fcntl};
 use nix::unistd::pipe2;
 use std::collections::BTreeSet;
 use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd, RawFd};
-use std::process::{Command, Stdio};
+use std::process::{ChildStderr, Command, Stdio};
 use std::sync::mpsc;
 use std::thread;
 use std::time::Duration;
@@ -76,6 +76,11 @@ fn over_pipes() -> (Link, Port) {
     let ((to_child, from_parent), (to_parent, from_child)) = (pipe(), pipe());
     let link = Link::from_pair(to_parent, from_parent).expect("a link");
     (link, Port::from_pair(to_child, from_child).expect("a port"))
+}
+
+/// Starts a program that needs nothing more.
+fn spawn(command: &mut Command) -> std::io::Result<(Process, Option<ChildStderr>)> {
+    super::spawn(command, |_| Ok(()))
 }
 
 /// The end to read from, and the end to write to.

@@ -36,7 +36,7 @@ fn what_is_ready_is_told_until_it_is_not() {
             writable: true
         }]
     );
-    link.recv(&mut Vec::new(), 9).unwrap();
+    link.recv(&mut Vec::new(), 9, &mut None).unwrap();
     assert_eq!(
         look(&poller),
         [PollEvent {
@@ -94,7 +94,7 @@ fn a_word_wakes_once() {
         let soon = Instant::now() + Duration::from_micros(100);
         poller.wait(&mut events, Some(soon)).unwrap();
         assert!(Instant::now() >= soon, "no word is left over");
-        link.try_send(&[IoSlice::new(b"x")]).unwrap();
+        link.try_send(&[IoSlice::new(b"x")], &[]).unwrap();
         drop(port);
     });
 }

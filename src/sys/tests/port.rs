@@ -16,16 +16,16 @@ fn non_blocking_descriptors_do_not_disturb() {
             thread::scope(|scope| {
                 let echo = scope.spawn(|| {
                     let mut buffer = Vec::new();
-                    while port.recv(&mut buffer, 1 << 16).unwrap() > 0 {}
+                    while port.recv(&mut buffer, 1 << 16, &mut None).unwrap() > 0 {}
                     port.send_all(&vec![1; 4 << 20]).unwrap();
                     drop(port);
                     buffer
                 });
                 thread::yield_now();
-                link.try_send(&[IoSlice::new(b"ask")]).unwrap();
+                link.try_send(&[IoSlice::new(b"ask")], &[]).unwrap();
                 link.shutdown_write().unwrap();
                 let mut answer = Vec::new();
-                while link.recv(&mut answer, 1 << 16).unwrap() > 0 {}
+                while link.recv(&mut answer, 1 << 16, &mut None).unwrap() > 0 {}
                 assert_eq!(
                     (echo.join().unwrap(), answer.len()),
                     (b"ask".to_vec(), 4 << 20)
@@ -52,7 +52,7 @@ fn only_a_parent_that_is_gone_hangs_up() {
 fn a_parent_that_is_gone_is_an_error_for_the_writer() {
     for (link, port) in both_kinds() {
         drop(link);
-        assert_eq!(port.recv(&mut Vec::new(), 9).unwrap(), 0);
+        assert_eq!(port.recv(&mut Vec::new(), 9, &mut None).unwrap(), 0);
         assert_eq!(
             port.send_all(b"x").unwrap_err().kind(),
             ErrorKind::BrokenPipe

@@ -1,7 +1,7 @@
 //! Children, and how they end.
 
-use super::{alone, limit_descriptors, open_descriptors, text};
-use crate::sys::{Process, Status, own_program, parent_id, spawn};
+use super::{alone, limit_descriptors, open_descriptors, spawn, text};
+use crate::sys::{Process, Status, own_program, parent_id};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::signal::{SigHandler, Signal, signal};
 use nix::sys::wait::{WaitPidFlag, waitpid};
@@ -15,6 +15,30 @@ fn shell(script: &str) -> Process {
     spawn(Command::new("sh").args(["-c", script]).stdin(Stdio::null()))
         .unwrap()
         .0
+}
+
+/// A child that cannot be made ready is not left behind, unless it has ended by itself.
+#[test]
+fn preparing_fails() {
+    let fail = |_: u32| Err(std::io::Error::other("no such limit"));
+    let mut sleep = Command::new("sleep");
+    let mut number = 0;
+    let note = |pid| {
+        number = pid;
+        fail(pid)
+    };
+    let error = crate::sys::spawn(sleep.arg("1000"), note).unwrap_err();
+    assert_eq!(error.to_string(), "no such limit");
+    let gone = std::fs::metadata(format!("/proc/{number}")).is_err();
+    assert!(gone, "it was killed and reaped");
+
+    let until_it_ends = |pid| {
+        let end = Process::open(pid).unwrap();
+        end_of(&end);
+        fail(pid)
+    };
+    let (process, _) = crate::sys::spawn(&mut Command::new("true"), until_it_ends).unwrap();
+    assert_eq!(process.try_reap().unwrap(), Some(Status::Exited(0)));
 }
 
 /// Sleeps until the pidfd says that the child has ended.

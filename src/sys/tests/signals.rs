@@ -17,7 +17,7 @@ fn a_gone_peer_raises_no_signal() {
         unsafe { signal(Signal::SIGPIPE, SigHandler::SigDfl) }.unwrap();
         for (link, port) in both_kinds() {
             drop(port);
-            let error = link.try_send(&[IoSlice::new(b"x")]).unwrap_err();
+            let error = link.try_send(&[IoSlice::new(b"x")], &[]).unwrap_err();
             assert_eq!(error.kind(), ErrorKind::BrokenPipe);
         }
         for (link, port) in both_kinds() {
@@ -40,10 +40,10 @@ fn a_pending_signal_is_left_alone() {
         set.thread_block().unwrap();
         let (link, port) = over_pipes();
         drop(port);
-        link.try_send(&[IoSlice::new(b"x")]).unwrap_err();
+        link.try_send(&[IoSlice::new(b"x")], &[]).unwrap_err();
         assert!(!is_pending(), "ours was taken back");
         raise(Signal::SIGPIPE).unwrap();
-        link.try_send(&[IoSlice::new(b"x")]).unwrap_err();
+        link.try_send(&[IoSlice::new(b"x")], &[]).unwrap_err();
         assert!(is_pending(), "theirs is still there");
         assert!(SigSet::thread_get_mask().unwrap().contains(Signal::SIGPIPE));
     });
@@ -119,17 +119,17 @@ fn interruptions_are_not_seen() {
         unsafe { sigaction(Signal::SIGUSR1, &action) }.unwrap();
         for (link, port) in both_kinds() {
             storm(
-                || assert_eq!(link.recv(&mut Vec::new(), 9).unwrap(), 1),
+                || assert_eq!(link.recv(&mut Vec::new(), 9, &mut None).unwrap(), 1),
                 || port.send_all(b"x").unwrap(),
             );
             storm(
                 || assert!(link.wait(Interest::READ, None).unwrap().read),
                 || port.send_all(b"x").unwrap(),
             );
-            link.recv(&mut Vec::new(), 9).unwrap();
-            let send = || assert_eq!(link.try_send(&[IoSlice::new(b"x")]).unwrap(), Some(1));
+            link.recv(&mut Vec::new(), 9, &mut None).unwrap();
+            let send = || assert_eq!(link.try_send(&[IoSlice::new(b"x")], &[]).unwrap(), Some(1));
             storm(
-                || assert_eq!(port.recv(&mut Vec::new(), 9).unwrap(), 1),
+                || assert_eq!(port.recv(&mut Vec::new(), 9, &mut None).unwrap(), 1),
                 send,
             );
             let megabytes = vec![0; 4 << 20];
@@ -156,6 +156,6 @@ fn interruptions_are_not_seen() {
 fn drain(link: &crate::sys::Link, octets: usize) {
     let mut buffer = Vec::new();
     while buffer.len() < octets {
-        link.recv(&mut buffer, 1 << 16).unwrap();
+        link.recv(&mut buffer, 1 << 16, &mut None).unwrap();
     }
 }

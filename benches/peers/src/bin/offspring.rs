@@ -1,0 +1,309 @@
+//! This crate.
+//!
+//! Variants: `std`; `nospin`; `concurrent`, a worker that is an `async fn`; `smol`, `tokio` and `tokio-mt`, the calls
+//! awaited there; `cbor`, `json`, `messagepack`, `postcard`; `two`, two children for the pool workload.
+use std::collections::VecDeque;
+use std::future::Future;
+use std::time::Duration;
+
+use offspring::{Bytes, Call, Cbor, Json, MessagePack, Octets, Postcard, Rpc, worker};
+use peers::{Peer, Record, UNLIMITED, run, sys};
+
+type Echo<S = Octets> = Rpc<fn(Vec<u8>) -> Vec<u8>, S>;
+type EchoPostcard = Rpc<fn(Bytes) -> Bytes, Postcard>;
+type Records<S> = Rpc<fn(Vec<Record>) -> Vec<Record>, S>;
+
+fn echo(octets: Vec<u8>) -> Vec<u8> {
+    octets
+}
+
+async fn echo_later(octets: Vec<u8>) -> Vec<u8> {
+    octets
+}
+
+fn echo_bytes(octets: Bytes) -> Bytes {
+    octets
+}
+
+async fn nap(milliseconds: Vec<u8>) -> Vec<u8> {
+    let time = u64::from_le_bytes(milliseconds[..].try_into().unwrap());
+    async_io::Timer::after(Duration::from_millis(time)).await;
+    milliseconds
+}
+
+fn burn(microseconds: Vec<u8>) {
+    sys::burn(u64::from_le_bytes(microseconds[..].try_into().unwrap()));
+}
+
+fn records(records: Vec<Record>) -> Vec<Record> {
+    records
+}
+
+worker!(ECHO: fn(Vec<u8>) -> Vec<u8> = echo);
+worker!(ECHO_LATER: fn(Vec<u8>) -> Vec<u8> = echo_later);
+worker!(ECHO_POSTCARD: fn(Bytes) -> Bytes = echo_bytes, serialiser = Postcard);
+worker!(NAP: fn(Vec<u8>) -> Vec<u8> = nap);
+worker!(BURN: fn(Vec<u8>) = burn);
+worker!(IN_CBOR: fn(Vec<Record>) -> Vec<Record> = records, serialiser = Cbor);
+worker!(IN_JSON: fn(Vec<Record>) -> Vec<Record> = records, serialiser = Json);
+worker!(IN_MESSAGEPACK: fn(Vec<Record>) -> Vec<Record> = records, serialiser = MessagePack);
+worker!(IN_POSTCARD: fn(Vec<Record>) -> Vec<Record> = records, serialiser = Postcard);
+
+/// How the answers are waited for.
+enum Waits {
+    Blocking,
+    Smol,
+    Tokio(tokio::runtime::Runtime),
+}
+
+impl Waits {
+    fn by(variant: &str) -> Self {
+        match variant {
+            "smol" => Self::Smol,
+            "tokio" => Self::Tokio(
+                tokio::runtime::Builder::new_current_thread()
+                    .build()
+                    .unwrap(),
+            ),
+            "tokio-mt" => Self::Tokio(
+                tokio::runtime::Builder::new_multi_thread()
+                    .worker_threads(2)
+                    .build()
+                    .unwrap(),
+            ),
+            _ => Self::Blocking,
+        }
+    }
+
+    fn multi(&self) -> bool {
+        matches!(self, Self::Tokio(runtime)
+            if runtime.handle().runtime_flavor() == tokio::runtime::RuntimeFlavor::MultiThread)
+    }
+
+    /// On one of the runtime's threads, where it has some.
+    fn run(&self, job: impl Future<Output = ()> + Send + 'static) {
+        match self {
+            Self::Blocking => unreachable!("nothing is awaited"),
+            Self::Smol => smol::block_on(job),
+            Self::Tokio(runtime) if self.multi() => runtime.block_on(runtime.spawn(job)).unwrap(),
+            Self::Tokio(runtime) => runtime.block_on(job),
+        }
+    }
+}
+
+struct Offspring {
+    rpc: Echo,
+    waits: Waits,
+    variant: String,
+    more: More,
+}
+
+/// A child of another worker, where a workload needs one.
+enum More {
+    None,
+    Postcard(EchoPostcard),
+    InCbor(Records<Cbor>),
+    InJson(Records<Json>),
+    InMessagePack(Records<MessagePack>),
+    InPostcard(Records<Postcard>),
+}
+
+/// `n` calls with up to `window` outstanding.
+fn pipelined<R>(
+    n: usize,
+    window: usize,
+    mut call: impl FnMut() -> Call<R>,
+    mut came: impl FnMut(R),
+) {
+    let mut open = VecDeque::new();
+    for _ in 0..n {
+        open.push_back(call());
+        if window != UNLIMITED && open.len() >= window {
+            came(open.pop_front().unwrap().wait().unwrap());
+        }
+    }
+    open.into_iter().for_each(|call| came(call.wait().unwrap()));
+}
+
+async fn pipelined_later(rpc: Echo, payload: Vec<u8>, n: usize, window: usize) {
+    let mut open: VecDeque<Call<Vec<u8>>> = VecDeque::new();
+    for _ in 0..n {
+        open.push_back(rpc.call(&payload));
+        if window != UNLIMITED && open.len() >= window {
+            assert_eq!(open.pop_front().unwrap().await.unwrap(), payload);
+        }
+    }
+    for call in open {
+        assert_eq!(call.await.unwrap(), payload);
+    }
+}
+
+/// A thread for each child, two jobs under way in each.
+fn burn_in(children: usize, n: usize, microseconds: u64) {
+    let next = std::sync::atomic::AtomicUsize::new(0);
+    std::thread::scope(|scope| {
+        for _ in 0..children {
+            scope.spawn(|| {
+                let rpc = BURN.spawn().unwrap();
+                let mut open = VecDeque::new();
+                while next.fetch_add(1, std::sync::atomic::Ordering::Relaxed) < n {
+                    open.push_back(rpc.call(microseconds.to_le_bytes()));
+                    if open.len() == 2 {
+                        open.pop_front().unwrap().wait().unwrap();
+                    }
+                }
+                open.into_iter()
+                    .for_each(|call: Call<()>| call.wait().unwrap());
+                assert!(rpc.join().wait().unwrap().success());
+            });
+        }
+    });
+}
+
+impl Peer for Offspring {
+    fn start(variant: &str) -> Self {
+        let rpc = match variant {
+            "concurrent" => ECHO_LATER.spawn(),
+            "nospin" => ECHO.builder().spin(false).spawn(),
+            _ => ECHO.spawn(),
+        };
+        let (waits, variant) = (Waits::by(variant), variant.to_owned());
+        Self {
+            rpc: rpc.unwrap(),
+            waits,
+            variant,
+            more: More::None,
+        }
+    }
+
+    fn pid(&mut self) -> i32 {
+        match &self.more {
+            More::Postcard(rpc) => rpc.pid().unwrap() as i32,
+            _ => self.rpc.pid().unwrap() as i32,
+        }
+    }
+
+    fn rtt(&mut self, payload: &[u8], n: usize) {
+        if !matches!(self.waits, Waits::Blocking) {
+            let (rpc, payload) = (self.rpc.clone(), payload.to_vec());
+            return self.waits.run(async move {
+                for _ in 0..n {
+                    assert_eq!(rpc.call(&payload).await.unwrap(), payload);
+                }
+            });
+        }
+        let mut last = Vec::new();
+        for _ in 0..n {
+            last = self.rpc.call(payload).wait().unwrap();
+        }
+        assert_eq!(last, payload);
+    }
+
+    fn pipe(&mut self, payload: &[u8], n: usize, window: usize) -> bool {
+        if self.variant == "postcard" {
+            if matches!(self.more, More::None) {
+                self.more = More::Postcard(ECHO_POSTCARD.spawn().unwrap());
+            }
+            let More::Postcard(rpc) = &self.more else {
+                unreachable!()
+            };
+            pipelined(
+                n,
+                window,
+                || rpc.call(payload),
+                |answer| assert_eq!(answer[..], *payload),
+            );
+        } else if matches!(self.waits, Waits::Blocking) {
+            let rpc = &self.rpc;
+            pipelined(
+                n,
+                window,
+                || rpc.call(payload),
+                |answer| assert_eq!(answer, payload),
+            );
+        } else {
+            self.waits.run(pipelined_later(
+                self.rpc.clone(),
+                payload.to_vec(),
+                n,
+                window,
+            ));
+        }
+        true
+    }
+
+    fn records(&mut self, records: &[Record], n: usize) -> bool {
+        if matches!(self.more, More::None) {
+            self.more = match self.variant.as_str() {
+                "cbor" => More::InCbor(IN_CBOR.spawn().unwrap()),
+                "json" => More::InJson(IN_JSON.spawn().unwrap()),
+                "messagepack" => More::InMessagePack(IN_MESSAGEPACK.spawn().unwrap()),
+                _ => More::InPostcard(IN_POSTCARD.spawn().unwrap()),
+            };
+        }
+        macro_rules! call {
+            ($rpc:expr) => {{
+                let mut last = Vec::new();
+                for _ in 0..n {
+                    last = $rpc.call(records).wait().unwrap();
+                }
+                last
+            }};
+        }
+        let last = match &self.more {
+            More::InCbor(rpc) => call!(rpc),
+            More::InJson(rpc) => call!(rpc),
+            More::InMessagePack(rpc) => call!(rpc),
+            More::InPostcard(rpc) => call!(rpc),
+            _ => unreachable!("a worker of records"),
+        };
+        assert!(peers::same(&last, records));
+        true
+    }
+
+    fn sleepers(&mut self, n: usize, milliseconds: u64) -> bool {
+        let payload = &milliseconds.to_le_bytes();
+        let calls: Vec<Call<Vec<u8>>> = (0..n).map(|_| self.rpc.call(payload)).collect();
+        calls
+            .into_iter()
+            .for_each(|call| assert_eq!(call.wait().unwrap(), payload));
+        true
+    }
+
+    fn for_sleepers(variant: &str) -> Self {
+        let (waits, variant) = (Waits::Blocking, variant.to_owned());
+        Self {
+            rpc: NAP.spawn().unwrap(),
+            waits,
+            variant,
+            more: More::None,
+        }
+    }
+
+    fn burn(&mut self, n: usize, microseconds: u64) -> bool {
+        burn_in(if self.variant == "two" { 2 } else { 1 }, n, microseconds);
+        true
+    }
+
+    fn stop(self) {
+        macro_rules! join {
+            ($rpc:expr) => {
+                assert!($rpc.join().wait().unwrap().success())
+            };
+        }
+        join!(self.rpc);
+        match self.more {
+            More::None => {}
+            More::Postcard(rpc) => join!(rpc),
+            More::InCbor(rpc) => join!(rpc),
+            More::InJson(rpc) => join!(rpc),
+            More::InMessagePack(rpc) => join!(rpc),
+            More::InPostcard(rpc) => join!(rpc),
+        }
+    }
+}
+
+fn main() {
+    offspring::init();
+    run::<Offspring>()
+}

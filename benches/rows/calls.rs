@@ -1,0 +1,187 @@
+//! Whole calls: the two backends, and the ways to wait.
+
+use std::collections::VecDeque;
+use std::future::Future;
+use std::time::Duration;
+
+use offspring::{Builder, Call, Octets, Rpc, worker};
+
+use super::{BARE, Group, Row, bare, pinned, timed};
+
+type Echo = fn(Vec<u8>) -> Vec<u8>;
+
+fn echo(octets: Vec<u8>) -> Vec<u8> {
+    octets
+}
+
+async fn echo_later(octets: Vec<u8>) -> Vec<u8> {
+    octets
+}
+
+worker!(BLOCKING: fn(Vec<u8>) -> Vec<u8> = echo);
+worker!(CONCURRENT: fn(Vec<u8>) -> Vec<u8> = echo_later);
+
+const SMALL: &[u8] = &[7; 32];
+/// How many calls are under way in the pipelined rows.
+pub const WINDOW: u32 = 1024;
+
+fn blocking() -> Builder<Echo, Octets> {
+    BLOCKING.builder()
+}
+
+fn concurrent() -> Builder<Echo, Octets> {
+    CONCURRENT.builder()
+}
+
+/// Calls of so many octets, each waited for.
+fn round_trips(builder: Builder<Echo, Octets>, octets: usize) -> impl FnMut(u64) -> Duration {
+    let rpc = builder.spawn().expect("a child");
+    let payload = vec![7; octets];
+    move |times| {
+        timed(times, || {
+            let answer = rpc.call(&payload).wait().expect("an answer");
+            assert_eq!(answer.len(), payload.len());
+        })
+    }
+}
+
+/// Calls that are awaited, within one future.
+fn awaited(block_on: impl Fn(Job)) -> impl FnMut(u64) -> Duration {
+    let rpc = blocking().spawn().expect("a child");
+    move |times| {
+        let start = std::time::Instant::now();
+        let rpc = rpc.clone();
+        block_on(Box::pin(async move {
+            for _ in 0..times {
+                assert_eq!(rpc.call(SMALL).await.expect("an answer"), SMALL);
+            }
+        }));
+        start.elapsed()
+    }
+}
+
+type Job = std::pin::Pin<Box<dyn Future<Output = ()> + Send>>;
+
+fn tokio_current() -> impl Fn(Job) {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .build()
+        .expect("a runtime");
+    move |job| runtime.block_on(job)
+}
+
+/// On one of its threads, not beside them.
+fn tokio_multi() -> impl Fn(Job) {
+    let mut builder = tokio::runtime::Builder::new_multi_thread();
+    let runtime = builder.worker_threads(2).build().expect("a runtime");
+    move |job| runtime.block_on(runtime.spawn(job)).expect("no panic")
+}
+
+/// Calls of 32 octets with so many under way, waited for in order.
+pub fn pipelined(rpc: Rpc<Echo, Octets>, window: usize) -> impl FnMut(u64) -> Duration {
+    let came = |call: Option<Call<Vec<u8>>>| {
+        let answer = call.expect("one is under way").wait().expect("an answer");
+        assert_eq!(answer, SMALL);
+    };
+    move |times| {
+        let mut open = VecDeque::with_capacity(window);
+        let start = std::time::Instant::now();
+        for _ in 0..times {
+            if open.len() == window {
+                came(open.pop_front());
+            }
+            open.push_back(rpc.call(SMALL));
+        }
+        while !open.is_empty() {
+            came(open.pop_front());
+        }
+        start.elapsed()
+    }
+}
+
+fn many(builder: Builder<Echo, Octets>) -> impl FnMut(u64) -> Duration {
+    pipelined(builder.spawn().expect("a child"), WINDOW as usize)
+}
+
+/// A child started, one call, its end.
+fn starts(builder: fn() -> Builder<Echo, Octets>) -> impl FnMut(u64) -> Duration {
+    move |times| {
+        timed(times, || {
+            let rpc = builder().spawn().expect("a child");
+            assert_eq!(rpc.call(SMALL).wait().expect("an answer"), SMALL);
+            assert!(rpc.join().wait().expect("an end").success());
+        })
+    }
+}
+
+fn small() -> Group {
+    Group::new("echo of 32 octets", 32)
+        .row("blocking", || round_trips(blocking(), 32))
+        .row("blocking, no spinning", || {
+            round_trips(blocking().spin(false), 32)
+        })
+        .row("blocking, one CPU", || {
+            pinned(|| round_trips(blocking(), 32))
+        })
+        .row("concurrent", || round_trips(concurrent(), 32))
+        .row("concurrent, no spinning", || {
+            round_trips(concurrent().spin(false), 32)
+        })
+        .row("concurrent, one CPU", || {
+            pinned(|| round_trips(concurrent(), 32))
+        })
+        .row("awaited, smol", || awaited(smol::block_on))
+        .row(
+            "awaited, tokio, current thread",
+            || awaited(tokio_current()),
+        )
+        .row("awaited, tokio, multi-thread", || awaited(tokio_multi()))
+}
+
+fn large() -> Group {
+    const MIB: usize = 1 << 20;
+    Group::new("echo of 1 MiB", MIB)
+        .row("blocking", || round_trips(blocking(), MIB))
+        .row("blocking, one CPU", || {
+            pinned(|| round_trips(blocking(), MIB))
+        })
+        .row("concurrent", || round_trips(concurrent(), MIB))
+}
+
+/// Beside octets that go there and back in batches.
+fn pipeline() -> Group {
+    let rows = vec![
+        Row::new("bare, blocking", || bare::batches(32, WINDOW, false)),
+        Row::new("bare, spinning", || bare::batches(32, WINDOW, true)),
+        Row::new("bare, one CPU", || {
+            pinned(|| bare::batches(32, WINDOW, false))
+        }),
+    ];
+    debug_assert_eq!(rows.len(), BARE);
+    Group {
+        name: "1024 echoes of 32 octets under way, each",
+        rows,
+    }
+    .row("blocking", || many(blocking()))
+    .row("blocking, no spinning", || many(blocking().spin(false)))
+    .row("blocking, one CPU", || pinned(|| many(blocking())))
+    .row("concurrent", || many(concurrent()))
+}
+
+fn start() -> Group {
+    let rows = vec![
+        Row::new("bare, blocking", || bare::starts(32)),
+        Row::new("bare, spinning", || bare::starts(32)),
+        Row::new("bare, one CPU", || pinned(|| bare::starts(32))),
+    ];
+    Group {
+        name: "start, one echo, end",
+        rows,
+    }
+    .row("blocking", || starts(blocking))
+    .row("blocking, one CPU", || pinned(|| starts(blocking)))
+    .row("concurrent", || starts(concurrent))
+}
+
+pub fn groups() -> Vec<Group> {
+    vec![small(), pipeline(), large(), start()]
+}

@@ -1,0 +1,185 @@
+//! Open descriptors as values. How they get from a value into the table beside its octets is
+//! `descriptor` (for formats over serde) and `octets`; the table itself is [`table`].
+
+use crate::Bytes;
+use std::fmt;
+use std::ops::{Deref, DerefMut};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+
+mod send_as;
+mod table;
+
+pub use table::Descriptors;
+pub(crate) use table::{Collected, Received, not_carried};
+
+/// An open descriptor as a value: an argument or a part of one, a result, an event.
+///
+/// `T` is what owns the descriptor: `OwnedFd`, `File`, `TcpStream`, `TcpListener`, `UdpSocket`,
+/// `UnixStream`, `UnixListener`, `UnixDatagram`, `PipeReader`, `PipeWriter`, `ChildStdin`,
+/// `ChildStdout`, `ChildStderr`, or a type of your own. To be sent it must be [`AsFd`], to be
+/// received `From<OwnedFd>`. What is open is passed, not its kind: a worker that wants a
+/// `TcpStream` and is sent a file gets a stream whose every use fails.
+///
+/// # Who owns it
+///
+/// - **Sending** leaves the value as it is: a duplicate travels, which shares the offset of a file
+///   and the flags with the original. A worker that takes a `Descriptor<File>` is called with
+///   `&file`, and the file stays open here; or with `file`, and then it is closed here as soon as
+///   the call has been made. A duplicate takes a free descriptor until it has been sent.
+/// - **Receiving** gives one owner to each descriptor, in the process that receives. It is
+///   close-on-exec.
+/// - What arrives and is not taken, since its field is not wanted or reading fails, is closed.
+///
+/// # In formats over serde
+///
+/// All formats of this crate carry descriptors at any depth of a value: in tuples, structs,
+/// enums, options, lists, maps. A format of your own carries them if it writes with
+/// `Descriptors::serialise` and reads with `Input::deserialise`; else a descriptor is an error
+/// that says so. A field that is a plain `File` needs `#[serde(with = "…::descriptor")]`.
+///
+/// What serde keeps in a buffer of its own until it knows the type cannot have a descriptor in it:
+/// enums with `untagged` or `tag`, structs with `flatten`. That is an error when it is read, if not
+/// when it is written.
+///
+/// # Errors
+///
+/// A value with a descriptor cannot be written where the link carries none (over `ssh`, say), or
+/// if no duplicate can be made (`EMFILE`: this process has too many open). It cannot be read if
+/// the descriptor that the octets speak of did not come along.
+///
+/// ```
+/// use offspring_serialisers::{Descriptor, Input, Octets, Output, Serialiser};
+/// use std::fs::File;
+///
+/// let file = Descriptor::new(File::open("/dev/null")?);
+/// let (mut octets, mut descriptors) = (Vec::new(), Vec::new());
+/// let mut output = Output::with_descriptors(&mut octets, &mut descriptors);
+/// <Octets as Serialiser<Descriptor<File>>>::encode(&file, &mut output)?;
+/// assert_eq!(descriptors.len(), 1);
+///
+/// let mut input = Input::with_descriptors(&octets, descriptors);
+/// let file: Descriptor<File> = <Octets as Serialiser<_>>::decode(&mut input)?;
+/// assert_eq!(file.metadata()?.len(), 0);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+pub struct Descriptor<T = OwnedFd>(T);
+
+impl<T> Descriptor<T> {
+    /// What owns a descriptor, as a value to send.
+    ///
+    /// ```
+    /// # use offspring_serialisers::Descriptor;
+    /// let null = Descriptor::new(std::fs::File::open("/dev/null")?);
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    pub fn new(owner: T) -> Self {
+        Self(owner)
+    }
+
+    /// What owns the descriptor, to go on with it.
+    ///
+    /// ```
+    /// # use offspring_serialisers::Descriptor;
+    /// # use std::fs::File;
+    /// let file: File = Descriptor::new(File::open("/dev/null")?).into_inner();
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    pub fn into_inner(self) -> T {
+        self.0
+    }
+}
+
+impl<T> From<T> for Descriptor<T> {
+    fn from(owner: T) -> Self {
+        Self(owner)
+    }
+}
+
+impl<T> Deref for Descriptor<T> {
+    type Target = T;
+
+    fn deref(&self) -> &T {
+        &self.0
+    }
+}
+
+impl<T> DerefMut for Descriptor<T> {
+    fn deref_mut(&mut self) -> &mut T {
+        &mut self.0
+    }
+}
+
+impl<T: AsFd> AsFd for Descriptor<T> {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.0.as_fd()
+    }
+}
+
+/// As its owner.
+impl<T: fmt::Debug> fmt::Debug for Descriptor<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+/// A lent descriptor that travels as a [`Descriptor`]. It stays open here.
+///
+/// ```
+/// use offspring_serialisers::{Descriptor, DescriptorRef, SendAs};
+/// use std::fs::File;
+///
+/// let file = File::open("/dev/null")?;
+/// let form: DescriptorRef<'_> = SendAs::<Descriptor<File>>::into_form(&file);
+/// # Ok::<(), std::io::Error>(())
+/// ```
+#[derive(Clone, Copy, Debug)]
+pub struct DescriptorRef<'a>(pub BorrowedFd<'a>);
+
+impl AsFd for DescriptorRef<'_> {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.0
+    }
+}
+
+/// A value to be sent as its descriptor where descriptors can go, and else as its octets.
+///
+/// For types whose content lies behind a descriptor, such as a mapped file. Over a link that
+/// carries descriptors nobody looks at the octets. What comes out is [`Arrived`].
+///
+/// ```
+/// use offspring_serialisers::{Arrived, DescriptorOrOctets, Input, Octets, Output, Serialiser};
+/// use std::{fs::File, os::fd::AsFd};
+///
+/// let file = File::open("/dev/null")?;
+/// let value = DescriptorOrOctets { descriptor: file.as_fd(), octets: b"what is in it" };
+/// let mut octets = Vec::new();
+/// <Octets as Serialiser<Arrived, _>>::encode(&value, &mut Output::new(&mut octets))?;
+/// match <Octets as Serialiser<Arrived, ()>>::decode(&mut Input::new(&octets))? {
+///     Arrived::Octets(octets) => assert_eq!(*octets, b"what is in it"),
+///     Arrived::Descriptor(_) => unreachable!("this output carries none"),
+/// }
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Clone, Copy, Debug)]
+pub struct DescriptorOrOctets<'a> {
+    /// What the octets lie behind.
+    pub descriptor: BorrowedFd<'a>,
+    /// The octets themselves.
+    pub octets: &'a [u8],
+}
+
+/// What comes out where [`DescriptorOrOctets`] went in.
+///
+/// ```
+/// use offspring_serialisers::{Arrived, Bytes};
+///
+/// let arrived = Arrived::Octets(Bytes::from(vec![1, 2, 3]));
+/// assert!(matches!(arrived, Arrived::Octets(octets) if octets.len() == 3));
+/// ```
+#[derive(Debug)]
+pub enum Arrived {
+    /// The link carries descriptors.
+    Descriptor(OwnedFd),
+    /// It does not.
+    Octets(Bytes),
+}

@@ -1,0 +1,143 @@
+//! The table of descriptors that belongs to one value.
+//!
+//! Who writes a value collects its descriptors first, and they get into the table of the output
+//! only once the whole value has been written. So a value that fails half-way leaves none there,
+//! and a panic closes them. Who reads takes each once; what is left is closed with the table.
+
+use crate::Error;
+use std::cell::RefCell;
+use std::fmt;
+use std::os::fd::OwnedFd;
+
+/// The descriptors that travel with one value, beside its octets: part of an
+/// [`Output`](crate::Output).
+///
+/// ```
+/// use offspring_serialisers::Output;
+///
+/// let mut octets = Vec::new();
+/// let mut output = Output::new(&mut octets);
+/// let (octets, descriptors) = output.split();
+/// octets.extend(b"abc");
+/// assert!(!descriptors.are_carried());
+/// ```
+pub struct Descriptors<'a> {
+    table: Option<&'a mut Vec<OwnedFd>>,
+    /// Where in it those of this value begin.
+    first: usize,
+}
+
+impl<'a> Descriptors<'a> {
+    pub(crate) fn none() -> Self {
+        Self {
+            table: None,
+            first: 0,
+        }
+    }
+
+    pub(crate) fn behind(table: &'a mut Vec<OwnedFd>) -> Self {
+        let first = table.len();
+        Self {
+            table: Some(table),
+            first,
+        }
+    }
+
+    /// Whether there is a way for descriptors to travel at all.
+    ///
+    /// ```
+    /// # use offspring_serialisers::Output;
+    /// let (mut octets, mut descriptors) = (Vec::new(), Vec::new());
+    /// let mut output = Output::with_descriptors(&mut octets, &mut descriptors);
+    /// assert!(output.split().1.are_carried());
+    /// ```
+    pub fn are_carried(&self) -> bool {
+        self.table.is_some()
+    }
+
+    pub(crate) fn push(&mut self, descriptor: OwnedFd) -> Result<u32, Error> {
+        let collected = self.collect();
+        let index = collected.add(descriptor)?;
+        self.accept(collected);
+        Ok(index)
+    }
+
+    /// For those of a value that is to be written now.
+    pub(crate) fn collect(&self) -> Collected {
+        let before = self.table.as_ref().map(|table| table.len() - self.first);
+        Collected {
+            before,
+            descriptors: RefCell::default(),
+        }
+    }
+
+    /// The value has been written.
+    pub(crate) fn accept(&mut self, collected: Collected) {
+        if let Some(table) = &mut self.table {
+            table.append(&mut collected.descriptors.into_inner());
+        }
+    }
+}
+
+impl fmt::Debug for Descriptors<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let table = self.table.as_ref().map(|table| &table[self.first..]);
+        f.debug_tuple("Descriptors").field(&table).finish()
+    }
+}
+
+/// The descriptors of a value of which only a part has been written.
+#[derive(Debug)]
+pub(crate) struct Collected {
+    /// How many are in the table before them; `None` if nothing carries them.
+    before: Option<usize>,
+    descriptors: RefCell<Vec<OwnedFd>>,
+}
+
+impl Collected {
+    pub(crate) fn are_carried(&self) -> bool {
+        self.before.is_some()
+    }
+
+    /// The index that the descriptor has in the table.
+    pub(crate) fn add(&self, descriptor: OwnedFd) -> Result<u32, Error> {
+        let before = self.before.ok_or_else(not_carried)?;
+        let mut descriptors = self.descriptors.borrow_mut();
+        let index = u32::try_from(before + descriptors.len());
+        let index = index.map_err(|_| Error::new("more descriptors than can be counted"))?;
+        descriptors.push(descriptor);
+        Ok(index)
+    }
+}
+
+pub(crate) fn not_carried() -> Error {
+    Error::new("descriptors cannot be sent here: the link carries none")
+}
+
+/// The descriptors that came with a value; those not taken are closed.
+#[derive(Debug, Default)]
+pub(crate) struct Received(RefCell<Vec<Option<OwnedFd>>>);
+
+impl Received {
+    pub(crate) fn new(descriptors: Vec<OwnedFd>) -> Self {
+        Self(RefCell::new(descriptors.into_iter().map(Some).collect()))
+    }
+
+    /// How many came, taken or not.
+    pub(crate) fn count(&self) -> usize {
+        self.0.borrow().len()
+    }
+
+    pub(crate) fn take(&self, index: u32) -> Result<OwnedFd, Error> {
+        let came = self.count();
+        let mut descriptors = self.0.borrow_mut();
+        let place = usize::try_from(index).ok();
+        let Some(descriptor) = place.and_then(|index| descriptors.get_mut(index)) else {
+            return Err(Error::new(format!(
+                "the value has a descriptor of index {index}, but {came} came along"
+            )));
+        };
+        let taken = || Error::new(format!("the value has the descriptor {index} twice"));
+        descriptor.take().ok_or_else(taken)
+    }
+}

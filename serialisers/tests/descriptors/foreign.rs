@@ -1,0 +1,124 @@
+//! Formats that are not ours: those that know of descriptors, and those that do not.
+
+use crate::*;
+
+/// Writes through our layer.
+struct Knowing;
+
+/// Writes as serde_json does it.
+struct Unknowing;
+
+/// Knows nothing of serde.
+struct Bare;
+
+impl Format for Knowing {
+    const NAME: &'static str = "knowing";
+}
+
+impl Format for Unknowing {
+    const NAME: &'static str = "unknowing";
+}
+
+impl Format for Bare {
+    const NAME: &'static str = "bare";
+}
+
+impl<T: DeserializeOwned, V: Serialize + ?Sized> Serialiser<T, V> for Knowing {
+    fn encode(value: &V, output: &mut Output<'_>) -> Result<(), Error> {
+        let (octets, descriptors) = output.split();
+        let mut serializer = serde_json::Serializer::pretty(octets);
+        let written = descriptors.serialise(value, &mut serializer);
+        written.map_err(Error::other)
+    }
+
+    fn decode(input: &mut Input<'_>) -> Result<T, Error> {
+        let mut deserializer = serde_json::Deserializer::from_slice(input.octets());
+        let value = input.deserialise(&mut deserializer).map_err(Error::other)?;
+        deserializer.end().map_err(Error::other)?;
+        Ok(value)
+    }
+}
+
+impl<T: DeserializeOwned, V: Serialize + ?Sized> Serialiser<T, V> for Unknowing {
+    fn encode(value: &V, output: &mut Output<'_>) -> Result<(), Error> {
+        serde_json::to_writer(output, value).map_err(Error::other)
+    }
+
+    fn decode(input: &mut Input<'_>) -> Result<T, Error> {
+        serde_json::from_slice(input.octets()).map_err(Error::other)
+    }
+}
+
+impl<T: From<OwnedFd>> Serialiser<T, File> for Bare {
+    fn encode(value: &File, output: &mut Output<'_>) -> Result<(), Error> {
+        assert!(output.carries_descriptors());
+        let duplicate = value.try_clone().map_err(Error::other)?;
+        let index = output.descriptor(duplicate.into())?;
+        output.octets().extend(index.to_le_bytes());
+        Ok(())
+    }
+
+    fn decode(input: &mut Input<'_>) -> Result<T, Error> {
+        let index = input.octets().try_into().map_err(Error::other)?;
+        input.descriptor(u32::from_le_bytes(index)).map(T::from)
+    }
+}
+
+#[test]
+fn one_that_knows() {
+    let _guard = guard();
+    type Value = (String, Option<Descriptor<PipeReader>>, Arrived);
+    let file = null();
+    let either = DescriptorOrOctets {
+        descriptor: file.as_fd(),
+        octets: b"octets",
+    };
+    let value = ("a", Some(Descriptor::new(said("pipe"))), either);
+    let sent = write::<Knowing, Value, _>(&value).unwrap();
+    drop(value);
+    assert_eq!(sent.descriptors.len(), 2);
+    let (_, pipe, arrived) = sent.read::<Knowing, Value>().unwrap();
+    assert_eq!(heard(pipe.unwrap().into_inner()), "pipe");
+    assert!(matches!(arrived, Arrived::Descriptor(_)));
+    assert_eq!(write_plain::<Knowing, (), _>(&()).unwrap(), b"[]");
+}
+
+#[test]
+fn one_that_does_not_know() {
+    let _guard = guard();
+    let value = (7, Descriptor::new(null()));
+    let error = refusal(write::<Unknowing, (), _>(&value));
+    assert_eq!(error, "this serialiser carries no descriptors");
+    let sent = write::<Json, (), _>(&value).unwrap();
+    let error = refusal(sent.read::<Unknowing, (i32, Descriptor)>());
+    assert!(
+        error.contains("this deserialiser carries no descriptors"),
+        "{error}"
+    );
+    // What can do without a descriptor does.
+    let value = (
+        7,
+        DescriptorOrOctets {
+            descriptor: value.1.as_fd(),
+            octets: b"octets",
+        },
+    );
+    let sent = write::<Unknowing, (i32, Arrived), _>(&value).unwrap();
+    assert_eq!(sent.octets, br#"[7,[null,"octets"]]"#);
+    assert!(sent.descriptors.is_empty());
+    let (_, Arrived::Octets(octets)) = sent.read::<Unknowing, (i32, Arrived)>().unwrap() else {
+        panic!("a descriptor");
+    };
+    assert_eq!(octets, Bytes::from("octets".to_string()));
+}
+
+#[test]
+fn one_without_serde() {
+    let _guard = guard();
+    let sent = write::<Bare, File, File>(&null()).unwrap();
+    assert_eq!(sent.octets, [0; 4]);
+    let mut input = Input::with_descriptors(&sent.octets, sent.descriptors);
+    let file: File = <Bare as Serialiser<File, File>>::decode(&mut input).unwrap();
+    assert_eq!(heard(file), "");
+    assert!(input.descriptor(0).is_err());
+}

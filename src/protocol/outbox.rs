@@ -1,0 +1,217 @@
+//! Queueing frames for a stream that takes them in pieces.
+
+use std::collections::VecDeque;
+use std::io::IoSlice;
+
+use super::ancillary::MOST;
+use super::frame::LARGE;
+use super::{Frame, HEADER, announcement};
+use crate::spare;
+
+/// A frame that is to go: room for a header, then octets, and the descriptors
+/// that go along.
+#[derive(Debug)]
+pub(crate) struct Parcel<D> {
+    pub(crate) frame: Vec<u8>,
+    pub(crate) descriptors: Vec<D>,
+}
+
+impl<D> Default for Parcel<D> {
+    /// Not even room for a header.
+    fn default() -> Self {
+        Self {
+            frame: Vec::new(),
+            descriptors: Vec::new(),
+        }
+    }
+}
+
+impl<D> Parcel<D> {
+    /// Room for a header, in a buffer of this thread.
+    pub(crate) fn new() -> Self {
+        let mut frame = spare::take();
+        frame.resize(HEADER, 0);
+        Self {
+            frame,
+            descriptors: Vec::new(),
+        }
+    }
+
+    /// It was sent, or is not wanted: its buffer can be used again.
+    pub(crate) fn recycle(self) {
+        let used = self.frame.len();
+        spare::put(self.frame, used);
+    }
+}
+
+/// Frames on their way out: small ones share a piece, a large one is a piece.
+///
+/// Descriptors go with the first octet of a piece, one lot at a time: a piece
+/// that has some is the first of what is written together.
+#[derive(Debug)]
+pub(crate) struct Outbox<D> {
+    pieces: VecDeque<Piece<D>>,
+    /// How much of the first piece is written.
+    written: usize,
+    length: usize,
+}
+
+#[derive(Debug)]
+struct Piece<D> {
+    octets: Vec<u8>,
+    descriptors: Vec<D>,
+}
+
+impl<D> From<Vec<u8>> for Piece<D> {
+    fn from(octets: Vec<u8>) -> Self {
+        Self {
+            octets,
+            descriptors: Vec::new(),
+        }
+    }
+}
+
+impl<D> Default for Outbox<D> {
+    fn default() -> Self {
+        Self {
+            pieces: VecDeque::new(),
+            written: 0,
+            length: 0,
+        }
+    }
+}
+
+impl<D> Outbox<D> {
+    /// How many octets are waiting.
+    pub(crate) fn len(&self) -> usize {
+        self.length
+    }
+
+    /// Nothing is waiting.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.length == 0
+    }
+
+    /// Queues a frame whose header is in place. A large one takes the buffer,
+    /// of a small one the buffer is left for further use.
+    pub(crate) fn push(&mut self, parcel: &mut Parcel<D>) {
+        if !parcel.descriptors.is_empty() {
+            self.announce(&mut parcel.descriptors);
+        }
+        let frame = &mut parcel.frame;
+        self.length += frame.len();
+        if frame.len() >= LARGE {
+            self.pieces.push_back(std::mem::take(frame).into());
+        } else {
+            self.open_piece().extend_from_slice(frame);
+        }
+    }
+
+    /// Queues the frames that say what goes along with the next.
+    fn announce(&mut self, descriptors: &mut Vec<D>) {
+        while !descriptors.is_empty() {
+            let rest = descriptors.split_off(descriptors.len().min(MOST));
+            let lot = std::mem::replace(descriptors, rest);
+            let mut octets = spare::take();
+            octets.extend_from_slice(&announcement(lot.len()));
+            self.length += octets.len();
+            self.pieces.push_back(Piece {
+                octets,
+                descriptors: lot,
+            });
+        }
+    }
+
+    /// Queues a frame that is built from its parts.
+    pub(crate) fn push_parts(&mut self, head: Frame, octets: &[u8]) {
+        self.length += HEADER + octets.len();
+        let piece = self.open_piece();
+        piece.extend_from_slice(&head.to_octets());
+        piece.extend_from_slice(octets);
+    }
+
+    /// Queues the first frame of all, built from its parts.
+    pub(crate) fn push_first(&mut self, head: Frame, octets: &[u8], descriptors: Vec<D>) {
+        debug_assert!(self.is_empty(), "else they would go with another frame");
+        self.push_parts(head, octets);
+        if let Some(piece) = self.pieces.front_mut() {
+            piece.descriptors = descriptors;
+        }
+    }
+
+    fn open_piece(&mut self) -> &mut Vec<u8> {
+        let full = |piece: &Piece<D>| piece.octets.len() >= LARGE;
+        if self.pieces.back().is_none_or(full) {
+            self.pieces.push_back(spare::take().into());
+        }
+        &mut self.pieces.back_mut().expect("one was just pushed").octets
+    }
+
+    /// The first pieces, for one `writev`: how many of `slices` are set.
+    pub(crate) fn slices<'a>(&'a self, slices: &mut [IoSlice<'a>]) -> usize {
+        let mut count = 0;
+        for (slice, piece) in slices.iter_mut().zip(&self.pieces) {
+            if count > 0 && !piece.descriptors.is_empty() {
+                break;
+            }
+            let from = if count == 0 { self.written } else { 0 };
+            *slice = IoSlice::new(&piece.octets[from..]);
+            count += 1;
+        }
+        count
+    }
+
+    /// What goes along with the first octet of them.
+    pub(crate) fn descriptors(&self) -> &[D] {
+        self.pieces.front().map_or(&[], |piece| &piece.descriptors)
+    }
+
+    /// They cannot be sent: the other side is told so, and nothing else is lost.
+    /// False if there are none that were announced.
+    pub(crate) fn give_up_descriptors(&mut self) -> bool {
+        let Some(piece) = self.pieces.front_mut() else {
+            return false;
+        };
+        let announced = announcement(piece.descriptors.len());
+        if piece.descriptors.is_empty() || !piece.octets.starts_with(&announced) {
+            return false;
+        }
+        piece.descriptors.clear();
+        piece.octets[..HEADER].copy_from_slice(&announcement(0));
+        true
+    }
+
+    /// So many octets were written.
+    pub(crate) fn consume(&mut self, mut count: usize) {
+        self.length -= count;
+        while count > 0 {
+            let first = &mut self.pieces[0];
+            first.descriptors = Vec::new();
+            let left = first.octets.len() - self.written;
+            if count < left {
+                self.written += count;
+                return;
+            }
+            count -= left;
+            self.written = 0;
+            let piece = self.pieces.pop_front().expect("a piece was written").octets;
+            let used = piece.len();
+            spare::put(piece, used);
+        }
+    }
+
+    /// Puts what came back unwritten in front of what was queued meanwhile.
+    pub(crate) fn put_back(&mut self, mut unwritten: Self) {
+        self.length += unwritten.length;
+        if self.pieces.is_empty() || !unwritten.pieces.is_empty() {
+            self.written = unwritten.written;
+            unwritten.pieces.append(&mut self.pieces);
+            self.pieces = unwritten.pieces;
+        }
+    }
+
+    /// Forgets everything: nobody will read it.
+    pub(crate) fn clear(&mut self) {
+        *self = Self::default();
+    }
+}

@@ -1,0 +1,315 @@
+//! Reading frames from a stream that comes in pieces.
+
+use std::ops::{Deref, Range};
+
+use super::ancillary::{Ancillary, Arrivals};
+use super::frame::LARGE;
+use super::{Form, Frame, HEADER};
+use crate::spare;
+
+/// How much is read at once, at least.
+const READ: usize = 64 << 10;
+/// How far ahead of the arrived octets room is made, at most.
+const AHEAD: usize = 1 << 20;
+
+/// A frame that came, owned: a buffer and where the octets start in it, and the
+/// descriptors that came along.
+#[derive(PartialEq, Eq)]
+pub(crate) struct Payload<D> {
+    buffer: Vec<u8>,
+    start: usize,
+    ancillary: Ancillary<D>,
+}
+
+impl<D> Deref for Payload<D> {
+    type Target = [u8];
+    fn deref(&self) -> &[u8] {
+        &self.buffer[self.start..]
+    }
+}
+
+impl<D> Payload<D> {
+    /// The descriptors that came along; whoever takes them has them.
+    pub(crate) fn take_ancillary(&mut self) -> Ancillary<D> {
+        std::mem::take(&mut self.ancillary)
+    }
+
+    /// It was read: its buffer can be used again.
+    pub(crate) fn recycle(self) {
+        let used = self.buffer.len();
+        spare::put(self.buffer, used);
+    }
+}
+
+impl<D> From<Vec<u8>> for Payload<D> {
+    fn from(buffer: Vec<u8>) -> Self {
+        Self {
+            buffer,
+            start: 0,
+            ancillary: Ancillary::default(),
+        }
+    }
+}
+
+impl<D> std::fmt::Debug for Payload<D> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Payload({} octets)", self.len())
+    }
+}
+
+/// What [`Reader::advance`] found.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Step {
+    /// More octets are needed.
+    Short,
+    /// A whole frame: see [`Reader::octets`] and [`Reader::take`].
+    Whole(Frame),
+    /// A frame over the limit, whose octets are read past.
+    TooLong(Frame),
+}
+
+/// Turns a stream that comes in pieces into frames.
+///
+/// Whoever reads puts octets behind the [buffer](Self::buffer), as many as
+/// [`room`](Self::room) says, and then calls [`advance`](Self::advance) until
+/// it is short. The current frame stays valid until the next `advance`.
+/// Descriptors that came with the octets [arrive](Self::arrivals) beside them.
+#[derive(Debug)]
+pub(crate) struct Reader<D> {
+    form: Form,
+    /// The longest frame taken.
+    limit: u32,
+    buffer: Vec<u8>,
+    /// The octets of the current frame, in the buffer.
+    current: Range<usize>,
+    /// Octets of a frame over the limit that are still to come.
+    skip: u64,
+    /// Up to where [`scan`](Self::scan) has looked.
+    scanned: usize,
+    /// How many octets have left the buffer, ever.
+    passed: u64,
+    /// How much of the buffer was used since it was taken.
+    high: usize,
+    /// Descriptors that came.
+    arrivals: Arrivals<D>,
+    /// Those of the current frame; of the next, if it is announced.
+    ancillary: Ancillary<D>,
+    announced: bool,
+}
+
+impl<D> Reader<D> {
+    /// A reader at the start of a stream.
+    pub(crate) fn new(form: Form, limit: u32) -> Self {
+        Self {
+            form,
+            limit,
+            buffer: Vec::new(),
+            current: 0..0,
+            skip: 0,
+            scanned: 0,
+            passed: 0,
+            high: 0,
+            arrivals: Arrivals::default(),
+            ancillary: Ancillary::default(),
+            announced: false,
+        }
+    }
+
+    /// From the next frame on, this form is spoken.
+    pub(crate) fn set_form(&mut self, form: Form) {
+        self.form = form;
+    }
+
+    /// The form that is spoken.
+    pub(crate) fn form(&self) -> Form {
+        self.form
+    }
+
+    /// The longest frame taken.
+    pub(crate) fn limit(&self) -> u32 {
+        self.limit
+    }
+
+    /// Where octets are put: behind what is there.
+    pub(crate) fn buffer(&mut self) -> &mut Vec<u8> {
+        &mut self.buffer
+    }
+
+    /// These descriptors came with the octets just put; of a lot that is cut some
+    /// are missing.
+    pub(crate) fn push_arrival(&mut self, descriptors: Vec<D>, is_cut: bool) {
+        self.arrivals.push(descriptors, is_cut);
+    }
+
+    /// How many descriptors have come that no frame has claimed.
+    pub(crate) fn unclaimed(&self) -> usize {
+        self.arrivals.count()
+    }
+
+    /// The descriptors of the current frame; whoever takes them has them.
+    pub(crate) fn take_ancillary(&mut self) -> Ancillary<D> {
+        std::mem::take(&mut self.ancillary)
+    }
+
+    /// Descriptors that nobody wants, to be closed; else they are when
+    /// [`room`](Self::room) is asked for.
+    pub(crate) fn take_spent(&mut self, spent: &mut Vec<D>) {
+        self.arrivals.take_spent(spent);
+    }
+
+    /// The current frame says by itself that so many came with its first octet.
+    pub(crate) fn claim(&mut self, count: usize) {
+        self.arrivals.claim(count, &mut self.ancillary);
+    }
+
+    /// How many octets may be put into the buffer now.
+    ///
+    /// In the middle of a large frame it is what is missing (so that the frame
+    /// ends where the buffer ends and can be handed out uncopied), but never
+    /// much more than what has come already: a claimed length costs nothing.
+    pub(crate) fn room(&mut self) -> usize {
+        self.high = self.high.max(self.buffer.len());
+        self.arrivals.close_spent();
+        self.make_way();
+        self.change_buffer();
+        let have = self.buffer.len();
+        match Frame::parse(&self.buffer, self.form) {
+            Some(frame) if self.skip == 0 => {
+                let missing = (HEADER + frame.length as usize).saturating_sub(have);
+                if missing > READ {
+                    missing.min(have.clamp(READ, AHEAD))
+                } else {
+                    missing.max(READ)
+                }
+            }
+            _ => READ,
+        }
+    }
+
+    /// Nothing of a frame has come that was not handed out.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.current.end == self.buffer.len() && self.skip == 0
+    }
+
+    /// What came and was not handed out, as it is.
+    pub(crate) fn rest(&self) -> &[u8] {
+        &self.buffer[self.current.end..]
+    }
+
+    /// Looks for the next frame.
+    pub(crate) fn advance(&mut self) -> Step {
+        if !self.announced {
+            let unwanted = self.take_ancillary();
+            self.arrivals.spend(unwanted);
+        }
+        loop {
+            let at = self.pass_over();
+            let Some(frame) = Frame::parse(&self.buffer[at..], self.form) else {
+                if at == self.buffer.len() {
+                    self.arrivals.spend_rest();
+                }
+                return Step::Short;
+            };
+            if frame.length > self.limit {
+                self.current = at + HEADER..at + HEADER;
+                self.skip = frame.length.into();
+                self.announced = false;
+                return Step::TooLong(frame);
+            }
+            let end = at + HEADER + frame.length as usize;
+            if self.buffer.len() < end {
+                return Step::Short;
+            }
+            self.current = at + HEADER..end;
+            self.announced = frame.announces();
+            if !self.announced {
+                return Step::Whole(frame);
+            }
+            self.arrivals.claim(frame.id as usize, &mut self.ancillary);
+        }
+    }
+
+    /// The frame after the current one is there, too.
+    pub(crate) fn has_whole(&self) -> bool {
+        let rest = self.rest();
+        Frame::parse(rest, self.form)
+            .is_some_and(|frame| self.skip == 0 && rest.len() >= HEADER + frame.length as usize)
+    }
+
+    /// How many octets have come, ever.
+    pub(crate) fn received(&self) -> u64 {
+        self.passed + self.buffer.len() as u64
+    }
+
+    /// The octets of the current frame.
+    pub(crate) fn octets(&self) -> &[u8] {
+        &self.buffer[self.current.clone()]
+    }
+
+    /// The octets of the current frame, owned: a large one takes the buffer
+    /// with it, a small one is copied.
+    pub(crate) fn take(&mut self) -> Payload<D> {
+        let ancillary = self.take_ancillary();
+        let Range { start, end } = self.current;
+        if end - start < LARGE || start > LARGE {
+            return Payload {
+                buffer: self.octets().to_vec(),
+                start: 0,
+                ancillary,
+            };
+        }
+        let rest = self.buffer.split_off(end);
+        self.passed += end as u64;
+        let buffer = std::mem::replace(&mut self.buffer, rest);
+        self.current = 0..0;
+        self.scanned = 0;
+        Payload {
+            buffer,
+            start,
+            ancillary,
+        }
+    }
+
+    /// Looks ahead: shows each header that has come since the last look.
+    pub(crate) fn scan(&mut self, mut see: impl FnMut(Frame)) {
+        let skip = usize::try_from(self.skip).unwrap_or(usize::MAX);
+        let mut at = self.scanned.max(self.current.end.saturating_add(skip));
+        while let Some(frame) = self
+            .buffer
+            .get(at..)
+            .and_then(|octets| Frame::parse(octets, self.form))
+        {
+            see(frame);
+            at = at.saturating_add(HEADER + frame.length as usize);
+        }
+        self.scanned = at;
+    }
+
+    /// Steps behind the current frame and what is skipped; where the next is.
+    fn pass_over(&mut self) -> usize {
+        let have = (self.buffer.len() - self.current.end) as u64;
+        let skipped = self.skip.min(have);
+        self.skip -= skipped;
+        let at = self.current.end + usize::try_from(skipped).expect("no more than the buffer");
+        self.current = at..at;
+        at
+    }
+
+    /// With nothing half read, the buffer is anybody's.
+    fn change_buffer(&mut self) {
+        if self.buffer.is_empty() {
+            spare::put(std::mem::take(&mut self.buffer), self.high);
+            self.buffer = spare::take();
+            self.high = 0;
+        }
+    }
+
+    /// Drops what was handed out, so that the buffer starts with a header.
+    fn make_way(&mut self) {
+        let at = self.pass_over();
+        self.scanned = self.scanned.saturating_sub(at);
+        self.buffer.drain(..at);
+        self.passed += at as u64;
+        self.current = 0..0;
+    }
+}

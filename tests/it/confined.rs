@@ -1,0 +1,487 @@
+//! Limits of a child's process, and its group and session.
+
+use std::fs::File;
+use std::io::Write;
+use std::os::unix::net::UnixStream;
+use std::os::unix::process::CommandExt;
+use std::process::{Command, Stdio};
+use std::time::Duration;
+
+use nix::sys::resource::{Resource, setrlimit};
+use nix::sys::signal::{SigHandler, Signal, signal};
+use nix::unistd::{Pid, getpgid, getpgrp, getsid};
+use offspring::{Builder, Limit, Limits, Started, worker};
+use serde::{Deserialize, Serialize};
+
+use crate::common::*;
+use crate::start::hello;
+use crate::work::{Job, WORK};
+
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) enum Task {
+    /// The soft and the hard limit of this name.
+    Limit(String),
+    Nice,
+    Spin {
+        deaf: bool,
+    },
+    Fill(usize),
+    Write(String, usize),
+    Open(usize),
+    Nothing,
+}
+
+worker!(CONFINED: fn(Task) -> Result<String, String> = run, serialiser = Json);
+
+pub(crate) fn serve() {
+    CONFINED.serve()
+}
+
+fn run(task: Task) -> Result<String, String> {
+    match task {
+        Task::Limit(name) => return Ok(limit_of("self", &name)),
+        Task::Nice => return Ok(nice_of("self").to_string()),
+        Task::Spin { deaf } => {
+            if deaf {
+                // SAFETY: ignoring a signal runs no code.
+                unsafe { signal(Signal::SIGXCPU, SigHandler::SigIgn) }.unwrap();
+            }
+            loop {
+                std::hint::spin_loop();
+            }
+        }
+        Task::Fill(octets) => drop(std::hint::black_box(vec![1_u8; octets])),
+        Task::Write(path, octets) => {
+            let mut file = File::create(path).map_err(|error| error.to_string())?;
+            file.write_all(&vec![b'x'; octets])
+                .map_err(|error| error.to_string())?;
+        }
+        Task::Open(count) => {
+            let files: Result<Vec<_>, _> = (0..count).map(|_| File::open("/dev/null")).collect();
+            files.map_err(|error| error.to_string())?;
+        }
+        Task::Nothing => {}
+    }
+    Ok("done".into())
+}
+
+/// Soft and hard, as the system shows them.
+fn limit_of(process: &str, name: &str) -> String {
+    let text = std::fs::read_to_string(format!("/proc/{process}/limits")).unwrap();
+    let line = text.lines().find_map(|line| line.strip_prefix(name));
+    let words: Vec<_> = line.unwrap().split_whitespace().take(2).collect();
+    words.join(" ")
+}
+
+fn nice_of(process: &str) -> i32 {
+    let text = std::fs::read_to_string(format!("/proc/{process}/stat")).unwrap();
+    let words = text.rsplit_once(')').unwrap().1.split_whitespace();
+    words
+        .skip(16)
+        .map(|word| word.parse().unwrap())
+        .next()
+        .unwrap()
+}
+
+/// All that can be limited, with the names and the values that the system shows.
+fn all() -> (Limits, [(&'static str, &'static str); 5]) {
+    let limits = Limits::new()
+        .memory(8 << 30)
+        .cpu_time(Duration::from_millis(6500))
+        .open_files(123)
+        .file_size(4567)
+        .core_size(0)
+        .nice(3);
+    let shown = [
+        ("Max address space", "8589934592 8589934592"),
+        ("Max cpu time", "7 8"),
+        ("Max open files", "123 123"),
+        ("Max file size", "4567 4567"),
+        ("Max core file size", "0 0"),
+    ];
+    (limits, shown)
+}
+
+#[test]
+fn limits_are_set_in_the_child_and_only_there() {
+    let _guard = guard();
+    let (limits, shown) = all();
+    let before = std::fs::read_to_string("/proc/self/limits").unwrap();
+    let (own_nice, rpc) = (
+        nice_of("self"),
+        CONFINED.builder().limits(limits).spawn().unwrap(),
+    );
+    for (name, value) in shown {
+        let told = rpc.call(Task::Limit(name.into())).wait().unwrap();
+        assert_eq!(told, Ok(value.into()), "{name}");
+    }
+    let nice = (own_nice + 3).min(19).to_string();
+    assert_eq!(rpc.call(Task::Nice).wait().unwrap(), Ok(nice));
+    rpc.join().wait().unwrap();
+    let after = std::fs::read_to_string("/proc/self/limits").unwrap();
+    assert_eq!(after, before);
+    assert_eq!(nice_of("self"), own_nice);
+}
+
+/// What stands between, `ssh` say, is not limited, the worker is.
+#[test]
+fn limits_travel_to_a_worker_behind_a_command() {
+    let _guard = guard();
+    let (limits, shown) = all();
+    let mut shell = Command::new("sh");
+    let own = std::env::current_exe().unwrap();
+    shell
+        .args(["-c", "cat | \"$0\" --serve confined | cat"])
+        .arg(own);
+    let rpc = CONFINED.command(shell).limits(limits).spawn().unwrap();
+    for (name, value) in shown {
+        let told = rpc.call(Task::Limit(name.into())).wait().unwrap();
+        assert_eq!(told, Ok(value.into()), "{name}");
+        let between = limit_of(&rpc.pid().unwrap().to_string(), name);
+        assert_eq!(between, limit_of("self", name));
+    }
+    rpc.join().wait().unwrap();
+}
+
+/// Without a hello there is nobody to be told: they are set from outside.
+#[test]
+fn limits_of_a_plain_child() {
+    let _guard = guard();
+    let (limits, shown) = all();
+    let own_nice = nice_of("self");
+    let cat = Command::new("cat");
+    let rpc = CONFINED
+        .command(cat)
+        .plain()
+        .limits(limits)
+        .spawn()
+        .unwrap();
+    let process = rpc.pid().unwrap().to_string();
+    for (name, value) in shown {
+        assert_eq!(limit_of(&process, name), value, "{name}");
+    }
+    assert_eq!(nice_of(&process), (own_nice + 3).min(19));
+    rpc.join().wait().unwrap();
+}
+
+#[test]
+fn limits_hold_before_init() {
+    let _guard = guard();
+    worker!(EARLY: fn() -> String = |seen: &mut String| seen.clone(), init() = || {
+        Ok::<_, std::convert::Infallible>(limit_of("self", "Max open files"))
+    });
+    let limits = Limits::new().open_files(55);
+    let rpc = EARLY.builder().limits(limits).spawn().unwrap();
+    assert_eq!(rpc.call().wait().unwrap(), "55 55");
+    rpc.join().wait().unwrap();
+}
+
+/// No limit is raised above what this process may have itself.
+#[test]
+fn a_limit_above_the_hard_one() {
+    alone("confined::a_limit_above_the_hard_one", || {
+        let _guard = guard();
+        setrlimit(Resource::RLIMIT_NOFILE, 90, 100).unwrap();
+        setrlimit(Resource::RLIMIT_CPU, 1000, 1000).unwrap();
+        let limits = Limits::new()
+            .open_files(u64::MAX)
+            .cpu_time(Duration::from_secs(1000));
+        let rpc = CONFINED.builder().limits(limits).spawn().unwrap();
+        let told = |name: &str| rpc.call(Task::Limit(name.into())).wait().unwrap().unwrap();
+        assert_eq!(told("Max open files"), "100 100");
+        assert_eq!(told("Max cpu time"), "1000 1000");
+        rpc.join().wait().unwrap();
+    });
+}
+
+/// A child that goes over a limit; the words that its error has to have.
+#[track_caller]
+fn goes_over(limits: Limits, task: Task, signal: i32, limit: Option<Limit>, words: &[&str]) {
+    let rpc = CONFINED
+        .builder()
+        .limits(limits)
+        .on_error(|_| ())
+        .capture_stderr(100_000)
+        .spawn()
+        .unwrap();
+    assert_eq!(rpc.call(Task::Nothing).wait().unwrap(), Ok("done".into()));
+    let (over, later) = (rpc.call(task), rpc.call(Task::Nothing));
+    let error = over.wait().unwrap_err();
+    let text = error.to_string();
+    assert!(error.is_child_dead(), "{text}");
+    let crash = error.crash().unwrap();
+    assert_eq!(crash.status().signal(), Some(signal), "{text}");
+    assert_eq!(crash.over_limit(), limit, "{text}");
+    assert_eq!(error.started(), Started::Yes);
+    for word in words {
+        assert!(text.contains(word), "no {word:?} in: {text}");
+    }
+    assert_eq!(later.wait().unwrap_err().started(), Started::No);
+    rpc.join().wait().unwrap();
+}
+
+#[test]
+fn over_the_cpu_time() {
+    let _guard = guard();
+    let limits = Limits::new().cpu_time(Duration::from_secs(1)).core_size(0);
+    goes_over(
+        limits,
+        Task::Spin { deaf: false },
+        libc::SIGXCPU,
+        Some(Limit::CpuTime),
+        &["CPU time", "1 s", "Limits::cpu_time", "SIGXCPU"],
+    );
+    // One that does not hear is killed, and nobody can tell that from others.
+    goes_over(
+        limits,
+        Task::Spin { deaf: true },
+        libc::SIGKILL,
+        None,
+        &["CPU time", "1 s", "SIGXCPU", "somebody else"],
+    );
+}
+
+#[test]
+fn over_the_memory() {
+    let _guard = guard();
+    let limits = Limits::new().memory(1 << 30).core_size(0);
+    goes_over(
+        limits,
+        Task::Fill(1 << 31),
+        libc::SIGABRT,
+        Some(Limit::Memory),
+        &[
+            "1073741824 octets",
+            "Limits::memory",
+            "SIGABRT",
+            "memory allocation of 2147483648 bytes failed",
+        ],
+    );
+}
+
+#[test]
+fn over_the_file_size() {
+    let _guard = guard();
+    let temp = Temp::new();
+    let limits = Limits::new().file_size(1000).core_size(0);
+    let write = |octets| Task::Write(temp.path("file"), octets);
+    goes_over(
+        limits,
+        write(1001),
+        libc::SIGXFSZ,
+        Some(Limit::FileSize),
+        &["1000 octets", "Limits::file_size"],
+    );
+    let rpc = CONFINED.builder().limits(limits).spawn().unwrap();
+    rpc.call(write(1000)).wait().unwrap().unwrap();
+    rpc.join().wait().unwrap();
+}
+
+#[test]
+fn over_the_open_files() {
+    let _guard = guard();
+    let limits = Limits::new().open_files(20);
+    let rpc = CONFINED.builder().limits(limits).spawn().unwrap();
+    let error = rpc.call(Task::Open(20)).wait().unwrap().unwrap_err();
+    assert!(error.contains("Too many open files"), "{error}");
+    rpc.call(Task::Open(1)).wait().unwrap().unwrap();
+    rpc.join().wait().unwrap();
+}
+
+/// 16 are enough for the child itself, whatever it is.
+#[test]
+fn few_open_files_are_enough() {
+    let _guard = guard();
+    let limits = Limits::new().open_files(16);
+    let builder = || CONFINED.builder().limits(limits).exit_with_parent();
+    let rpc = builder().stdin(File::open("/dev/null").unwrap()).spawn();
+    let rpc = rpc.unwrap();
+    rpc.call(Task::Open(1)).wait().unwrap().unwrap();
+    rpc.join().wait().unwrap();
+    #[cfg(feature = "concurrent")]
+    {
+        let rpc = NAP.builder().limits(limits).exit_with_parent();
+        let rpc = rpc.spawn().unwrap();
+        rpc.call().wait().unwrap();
+        rpc.join().wait().unwrap();
+    }
+}
+
+#[cfg(feature = "concurrent")]
+async fn nap() {
+    smol::Timer::after(Duration::from_millis(1)).await;
+}
+
+#[cfg(feature = "concurrent")]
+worker!(NAP: fn() = nap);
+
+/// The same ends where there is no limit say nothing of limits.
+#[test]
+fn without_limits_nothing_is_said_of_them() {
+    let _guard = guard();
+    let rpc = WORK.builder().on_error(|_| ()).spawn().unwrap();
+    let error = rpc.call(Job::Abort).wait().unwrap_err();
+    assert_eq!(error.crash().unwrap().over_limit(), None);
+    assert!(!error.to_string().contains("limit"), "{error}");
+    let limits = Limits::new()
+        .memory(8 << 30)
+        .cpu_time(Duration::from_secs(50));
+    let rpc = WORK
+        .builder()
+        .limits(limits)
+        .on_error(|_| ())
+        .spawn()
+        .unwrap();
+    rpc.ready().wait().unwrap();
+    rpc.kill();
+    let error = rpc.call(Job::Dir).wait().unwrap_err();
+    assert!(!error.to_string().contains("limit"), "{error}");
+    let _ = rpc.join().wait();
+}
+
+// --- what cannot be ---
+
+type Builds = Builder<fn(Task) -> Result<String, String>, Json>;
+
+#[test]
+fn what_cannot_be_is_an_error_at_the_start() {
+    let _guard = guard();
+    let limits = Limits::new().core_size(0);
+    let socket = || CONFINED.builder().socket(UnixStream::pair().unwrap().0);
+    let cat = || CONFINED.command(Command::new("cat"));
+    let program = || CONFINED.program(serving("confined"));
+    let file = || File::open("/dev/null").unwrap();
+    let cases: [(Builds, &str); 8] = [
+        (cat().stdin(file()), "stdin is the link"),
+        (socket().stdin(file()), "stdin is the link"),
+        (program().plain().stdin(file()), "stdin is the link"),
+        (socket().plain().limits(limits), "limits"),
+        (socket().own_group(), "group of its own"),
+        (socket().own_session(), "session of its own"),
+        (cat().own_session(), "`setsid`"),
+        (program().plain().own_session(), "`setsid`"),
+    ];
+    for (builder, word) in cases {
+        let error = builder.spawn().unwrap_err();
+        assert!(error.is_start(), "{error}");
+        assert!(error.to_string().contains(word), "{error}");
+    }
+}
+
+/// A worker in another language, or an older one.
+#[test]
+fn a_worker_that_knows_nothing_of_limits() {
+    let _guard = guard();
+    let (ours, mut theirs) = UnixStream::pair().unwrap();
+    let fields = ["worker", "it::confined", "serialiser", "test-json"];
+    theirs.write_all(&hello(b'C', 1, &fields)).unwrap();
+    worker!(REMOTE: fn() = || (), name = "it::confined", serialiser = Json);
+    let limits = Limits::new().memory(1 << 30);
+    let rpc = REMOTE.builder().socket(ours).limits(limits);
+    let rpc = rpc.on_error(|_| ()).spawn().unwrap();
+    let error = rpc.call().wait().unwrap_err();
+    assert!(error.is_handshake(), "{error}");
+    assert!(error.to_string().contains("`memory=1073741824`"), "{error}");
+    let _ = rpc.join().wait();
+}
+
+/// The leader of a group cannot make a session.
+#[test]
+fn a_child_that_cannot_do_it_says_so() {
+    let _guard = guard();
+    let mut program = serving("confined");
+    program.process_group(0).stderr(Stdio::null());
+    let rpc = CONFINED.program(program).own_session();
+    let rpc = rpc.on_error(|_| ()).spawn().unwrap();
+    let error = rpc.call(Task::Nothing).wait().unwrap_err();
+    assert!(error.is_handshake(), "{error}");
+    let text = error.to_string();
+    assert!(
+        text.contains("session") && text.contains("Operation not permitted"),
+        "{text}"
+    );
+    assert_eq!(error.started(), Started::No);
+    let _ = rpc.join().wait();
+}
+
+// --- groups ---
+
+#[test]
+fn groups_and_sessions() {
+    let _guard = guard();
+    let own = (getpgrp(), getsid(None).unwrap());
+    let ids = |builder: Builds| {
+        let rpc = builder.spawn().unwrap();
+        rpc.ready().wait().unwrap();
+        let pid = Pid::from_raw(rpc.pid().unwrap() as i32);
+        let ids = (getpgid(Some(pid)).unwrap(), getsid(Some(pid)).unwrap());
+        rpc.join().wait().unwrap();
+        (pid, ids)
+    };
+    assert_eq!(ids(CONFINED.builder()).1, own);
+    let (pid, ids_of_group) = ids(CONFINED.builder().own_group());
+    assert_eq!(ids_of_group, (pid, own.1));
+    let (pid, ids_of_session) = ids(CONFINED.builder().own_session());
+    assert_eq!(ids_of_session, (pid, pid));
+    let (pid, ids_of_command) = ids(CONFINED.command(serving("confined")).own_group());
+    assert_eq!(ids_of_command, (pid, own.1));
+    // The group is there from the start, and does not wait for what the child does.
+    let cat = CONFINED.command(Command::new("cat")).plain();
+    let (pid, ids_of_cat) = ids(cat.own_group());
+    assert_eq!(ids_of_cat, (pid, own.1));
+}
+
+/// X49: with its parent goes all that a child with a group of its own has started.
+fn middle(session: bool, busy: bool) -> ! {
+    let builder = WORK.builder().exit_with_parent();
+    let builder = if session {
+        builder.own_session()
+    } else {
+        builder.own_group()
+    };
+    let rpc = builder.spawn().unwrap();
+    let grandchild = rpc.call(Job::Grandchild).wait().unwrap().unwrap();
+    // In the middle of a call, or between two.
+    let call = busy.then(|| rpc.call(Job::Spin));
+    println!("both {} {grandchild}", rpc.pid().unwrap());
+    let _call = call.map(offspring::Call::wait);
+    loop {
+        std::thread::park();
+    }
+}
+
+const MIDDLE: &str = "OFFSPRING_TEST_CONFINED";
+
+#[test]
+fn the_group_goes_with_the_parent() {
+    if let Ok(way) = std::env::var(MIDDLE) {
+        middle(way.contains("session"), way.contains("busy"));
+    }
+    let _guard = guard();
+    for way in ["busy group", "idle group", "busy session", "idle session"] {
+        let mut middle = Command::new(std::env::current_exe().unwrap())
+            .args([
+                "confined::the_group_goes_with_the_parent",
+                "--exact",
+                "--nocapture",
+            ])
+            .env(MIDDLE, way)
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let lines = std::io::BufRead::lines(std::io::BufReader::new(middle.stdout.take().unwrap()));
+        let numbers = lines
+            .map_while(Result::ok)
+            .find_map(|line| {
+                let numbers = line.split_once("both ")?.1.split(' ');
+                numbers
+                    .map(|number| number.parse().ok())
+                    .collect::<Option<Vec<u32>>>()
+            })
+            .unwrap();
+        middle.kill().unwrap();
+        middle.wait().unwrap();
+        quickly(|| until(|| !numbers.iter().any(|pid| is_alive(*pid))));
+    }
+}

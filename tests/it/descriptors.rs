@@ -1,0 +1,676 @@
+//! Descriptors that go along with calls, results and events.
+
+use std::fs::File;
+use std::io::{PipeReader, PipeWriter, Read, Write, pipe};
+use std::os::fd::AsRawFd;
+use std::os::unix::net::UnixStream;
+use std::sync::Mutex;
+use std::time::Duration;
+
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
+use offspring::{
+    Bytes, Cbor, Descriptor, Error, Events, Json, MessagePack, Postcard, SerialiserError, worker,
+};
+use proptest::prelude::*;
+use serde::{Deserialize, Serialize};
+
+use crate::common::*;
+
+/// What a worker is to do with the descriptors that it is given.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) enum Task {
+    /// Writes this into all of them.
+    Write(String),
+    /// Says how many came, and how many are open.
+    Count,
+    /// Gives them back.
+    Return,
+    /// Makes so many that can be read from; each reads its number.
+    Make(u32),
+    /// Sends them as events of the child, then as events of the call.
+    Send,
+    /// Can open so many from now on.
+    Limit(u64),
+    /// Keeps them.
+    Keep,
+    Gate(String),
+    Die,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct Answer {
+    text: String,
+    descriptors: Vec<Descriptor>,
+}
+
+static KEPT: Mutex<Vec<Descriptor>> = Mutex::new(Vec::new());
+
+fn act(
+    task: Task,
+    descriptors: Vec<Descriptor>,
+    events: &Events<(u32, Descriptor)>,
+) -> Result<Answer, String> {
+    let mut answer = Answer {
+        text: String::new(),
+        descriptors: Vec::new(),
+    };
+    match task {
+        Task::Write(text) => {
+            for descriptor in descriptors {
+                let written = File::from(descriptor.into_inner()).write_all(text.as_bytes());
+                written.map_err(|error| error.to_string())?;
+            }
+        }
+        Task::Count => {
+            let came = descriptors.len();
+            drop(descriptors);
+            answer.text = format!("{came}, {}", crate::common::descriptors().len());
+        }
+        Task::Return => answer.descriptors = descriptors,
+        Task::Make(count) => answer.descriptors = (0..count).map(readable).collect(),
+        Task::Send => {
+            for (n, descriptor) in (0..).zip(descriptors) {
+                let copy = descriptor.try_clone().unwrap();
+                events.send((n, copy.into())).unwrap();
+                events.progress((n, descriptor)).unwrap();
+            }
+        }
+        Task::Limit(soft) => {
+            let (_, hard) = getrlimit(Resource::RLIMIT_NOFILE).unwrap();
+            setrlimit(Resource::RLIMIT_NOFILE, soft, hard).unwrap();
+        }
+        Task::Keep => KEPT.lock().unwrap().extend(descriptors),
+        Task::Gate(gate) => wait_here_at(gate),
+        Task::Die => std::process::abort(),
+    }
+    Ok(answer)
+}
+
+/// Something that reads this number.
+fn readable(number: u32) -> Descriptor {
+    let (reader, mut writer) = pipe().unwrap();
+    writer.write_all(number.to_string().as_bytes()).unwrap();
+    Descriptor::new(reader.into())
+}
+
+fn contents(descriptor: Descriptor) -> String {
+    let mut text = String::new();
+    File::from(descriptor.into_inner())
+        .read_to_string(&mut text)
+        .unwrap();
+    text
+}
+
+macro_rules! workers {
+    ($($name:ident $serialiser:ty;)*) => {$(
+        worker!($name: fn(Task, Vec<Descriptor>) -> Result<Answer, String> = act,
+            serialiser = $serialiser, events = (u32, Descriptor));
+    )*};
+}
+workers! {
+    IN_CBOR Cbor;
+    IN_JSON Json;
+    IN_MESSAGEPACK MessagePack;
+    IN_POSTCARD Postcard;
+}
+
+#[cfg(feature = "concurrent")]
+async fn act_later(
+    task: Task,
+    descriptors: Vec<Descriptor>,
+    events: &Events<(u32, Descriptor)>,
+) -> Result<Answer, String> {
+    futures_lite::future::yield_now().await;
+    act(task, descriptors, events)
+}
+#[cfg(feature = "concurrent")]
+worker!(AT_ONCE: fn(Task, Vec<Descriptor>) -> Result<Answer, String> = act_later,
+    serialiser = Postcard, events = (u32, Descriptor));
+
+worker!(IN_OCTETS: fn(Descriptor<PipeWriter>, String) -> Descriptor<PipeReader>
+= |writer: Descriptor<PipeWriter>, text: String| -> Descriptor<PipeReader> {
+    writer.into_inner().write_all(text.as_bytes()).unwrap();
+    let (reader, mut writer) = pipe().unwrap();
+    writer.write_all(b"back").unwrap();
+    reader.into()
+});
+
+/// Runs this for each worker.
+macro_rules! each {
+    (|$worker:ident| $body:expr) => {{
+        macro_rules! one {
+            ($which:ident) => {{
+                let $worker = &$which;
+                $body
+            }};
+        }
+        one!(IN_CBOR);
+        one!(IN_JSON);
+        one!(IN_MESSAGEPACK);
+        one!(IN_POSTCARD);
+        #[cfg(feature = "concurrent")]
+        one!(AT_ONCE);
+    }};
+}
+
+type Act = offspring::Rpc<
+    fn(Task, Vec<Descriptor>) -> Result<Answer, String>,
+    Postcard,
+    (u32, Descriptor),
+>;
+
+fn none() -> Vec<Descriptor> {
+    Vec::new()
+}
+
+/// How many descriptors came, and how many the child then has open.
+fn count(rpc: &Act, descriptors: Vec<Descriptor>) -> Result<(u32, u32), Error> {
+    let answer = rpc.call(Task::Count, descriptors).wait()?.unwrap();
+    let (came, open) = answer.text.split_once(", ").unwrap();
+    Ok((came.parse().unwrap(), open.parse().unwrap()))
+}
+
+/// A pipe's reader, and its writer as a descriptor.
+fn ends() -> (PipeReader, Descriptor) {
+    let (reader, writer) = pipe().unwrap();
+    (reader, Descriptor::new(writer.into()))
+}
+
+/// Reads until nobody can write any more.
+fn rest(mut reader: PipeReader) -> String {
+    let mut text = String::new();
+    reader.read_to_string(&mut text).unwrap();
+    text
+}
+
+#[test]
+fn there_and_back_in_every_format() {
+    let _guard = guard();
+    each!(|worker| {
+        let rpc = worker.on_event(|_| ()).spawn().unwrap();
+        let (reader, writer) = ends();
+        let (other, kept) = ends();
+        let given = vec![writer, kept.try_clone().unwrap().into()];
+        rpc.call(Task::Write("hello".into()), given)
+            .wait()
+            .unwrap()
+            .unwrap();
+        assert_eq!(rest(reader), "hello", "nobody else holds it");
+        drop(kept);
+        assert_eq!(rest(other), "hello");
+        let made = rpc.call(Task::Make(3), none()).wait().unwrap().unwrap();
+        let texts: Vec<_> = made.descriptors.into_iter().map(contents).collect();
+        assert_eq!(texts, ["0", "1", "2"]);
+        let back = rpc
+            .call(Task::Return, vec![readable(7)])
+            .wait()
+            .unwrap()
+            .unwrap();
+        assert_eq!(
+            back.descriptors
+                .into_iter()
+                .map(contents)
+                .collect::<String>(),
+            "7"
+        );
+        rpc.join().wait().unwrap();
+    });
+    let rpc = IN_OCTETS.spawn().unwrap();
+    let (reader, writer) = pipe().unwrap();
+    // Lent, then given away.
+    let back = rpc.call(&writer, "one, ").wait().unwrap();
+    assert_eq!(std::io::read_to_string(back.into_inner()).unwrap(), "back");
+    rpc.call(writer, "two").wait().unwrap();
+    assert_eq!(rest(reader), "one, two");
+    rpc.join().wait().unwrap();
+}
+
+#[test]
+fn events_of_both_kinds() {
+    let _guard = guard();
+    each!(|worker| {
+        let (rpc, events) = worker.builder().spawn_with_events().unwrap();
+        let mut call = rpc.call(Task::Send, (5..8).map(readable).collect::<Vec<_>>());
+        let of_call: Vec<_> = call
+            .events()
+            .into_iter()
+            .map(|event| event.unwrap())
+            .map(|(n, descriptor)| (n, contents(descriptor)))
+            .collect();
+        call.wait().unwrap().unwrap();
+        rpc.join().wait().unwrap();
+        assert_eq!(of_call.len(), 3);
+        // The other copy of each has nothing left to read.
+        for ((n, _), event) in of_call.iter().zip(events) {
+            let (number, descriptor) = event.unwrap();
+            assert_eq!((number, contents(descriptor)), (*n, String::new()));
+        }
+        let numbers: Vec<_> = of_call.into_iter().map(|(_, text)| text).collect();
+        assert_eq!(numbers, ["5", "6", "7"]);
+    });
+}
+
+/// X30: above what the kernel takes with one message, both ways.
+#[test]
+fn any_number() {
+    alone("descriptors::any_number", || {
+        let _guard = guard();
+        let (_, hard) = getrlimit(Resource::RLIMIT_NOFILE).unwrap();
+        setrlimit(Resource::RLIMIT_NOFILE, hard, hard).unwrap();
+        let most = u32::try_from(hard / 8).unwrap_or(u32::MAX).min(1000);
+        let rpc = IN_POSTCARD.spawn().unwrap();
+        for number in [0, 1, 252, 253, 254, 506, 507, most] {
+            let given: Vec<_> = (0..number.min(most)).map(readable).collect();
+            let want = given.len();
+            let back = rpc.call(Task::Return, given).wait().unwrap().unwrap();
+            let texts: Vec<_> = back.descriptors.into_iter().map(contents).collect();
+            assert_eq!(texts.len(), want);
+            assert!(
+                texts
+                    .iter()
+                    .enumerate()
+                    .all(|(n, text)| n.to_string() == *text)
+            );
+        }
+        rpc.join().wait().unwrap();
+    });
+}
+
+/// Neither side keeps what was not kept, and both keep what was.
+#[test]
+fn none_is_left_open() {
+    let _guard = guard();
+    let rpc = IN_POSTCARD.spawn().unwrap();
+    let (_, open) = count(&rpc, none()).unwrap();
+    let before = descriptors().len();
+    for _ in 0..rounds(50) {
+        assert_eq!(
+            count(&rpc, (0..9).map(readable).collect()).unwrap(),
+            (9, open)
+        );
+        drop(rpc.call(Task::Return, vec![readable(1)]).wait().unwrap());
+        // A result that is dropped undecoded.
+        rpc.call(Task::Make(3), none()).detach();
+    }
+    rpc.call(Task::Keep, vec![readable(1), readable(2)])
+        .wait()
+        .unwrap()
+        .unwrap();
+    assert_eq!(count(&rpc, none()).unwrap(), (0, open + 2));
+    assert_eq!(descriptors().len(), before);
+    rpc.join().wait().unwrap();
+}
+
+/// Calls that are cancelled close theirs, wherever they are.
+#[test]
+fn cancelled_calls_close_theirs() {
+    let _guard = guard();
+    let temp = Temp::new();
+    let gate = temp.gate("gate");
+    let rpc = IN_POSTCARD
+        .builder()
+        .max_outstanding(2, 1 << 20)
+        .spawn()
+        .unwrap();
+    let (_, open) = count(&rpc, none()).unwrap();
+    let first = rpc.call(Task::Gate(gate.name()), none());
+    let _open = gate.reached();
+    let (sent, writer) = ends();
+    let sent_call = rpc.call(Task::Count, vec![writer]);
+    let (queued, writer) = ends();
+    let queued_call = rpc.call(Task::Count, vec![writer]);
+    drop(queued_call);
+    assert_eq!(rest(queued), "");
+    drop(sent_call);
+    drop(_open);
+    first.wait().unwrap().unwrap();
+    assert_eq!(rest(sent), "", "the child read it, and closed it");
+    assert_eq!(count(&rpc, none()).unwrap(), (0, open));
+    rpc.join().wait().unwrap();
+}
+
+/// The child dies while descriptors are on their way to it: none stays open.
+#[test]
+fn a_child_dies_with_descriptors_in_flight() {
+    let _guard = guard();
+    for number in [1, 300] {
+        let temp = Temp::new();
+        let gate = temp.gate("gate");
+        let rpc = IN_POSTCARD.builder().on_error(|_| ()).spawn().unwrap();
+        let first = rpc.call(Task::Gate(gate.name()), none());
+        let _open = gate.reached();
+        let (readers, writers): (Vec<_>, Vec<_>) = (0..number).map(|_| ends()).unzip();
+        let call = rpc.call(Task::Count, writers);
+        rpc.kill();
+        assert!(first.wait().unwrap_err().is_child_dead());
+        assert!(call.wait().unwrap_err().is_child_dead());
+        for reader in readers {
+            assert_eq!(rest(reader), "");
+        }
+        rpc.join().wait().unwrap();
+    }
+    // With a result on its way from it.
+    let rpc = IN_POSTCARD.builder().on_error(|_| ()).spawn().unwrap();
+    let made = rpc.call(Task::Make(2), none());
+    let died = rpc.call(Task::Die, vec![readable(1)]);
+    assert!(died.wait().unwrap_err().is_child_dead());
+    // It was finished before, so it is not lost.
+    let made = made.wait().unwrap().unwrap();
+    let texts: Vec<_> = made.descriptors.into_iter().map(contents).collect();
+    assert_eq!(texts, ["0", "1"]);
+}
+
+/// M4: where descriptors cannot go, a call with some fails, and no other does.
+#[test]
+fn a_link_that_carries_none() {
+    let _guard = guard();
+    let text = |error: &Error| error.to_string();
+    let over_pipes = {
+        let mut shell = std::process::Command::new("sh");
+        let own = std::env::current_exe().unwrap();
+        shell
+            .args(["-c", "cat | \"$0\" --serve fds | cat"])
+            .arg(own);
+        FDS.command(shell)
+    };
+    let directly = FDS.command(serving("fds"));
+    let by_tcp = {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let ours = std::net::TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+        let theirs = listener.accept().unwrap().0;
+        let input: std::os::fd::OwnedFd = theirs.try_clone().unwrap().into();
+        let output: std::os::fd::OwnedFd = theirs.into();
+        let child = serving("fds").stdin(input).stdout(output).spawn().unwrap();
+        (FDS.builder().socket(ours), child)
+    };
+    let (socket, mut child) = by_tcp;
+    for builder in [over_pipes, directly, socket] {
+        let rpc = builder.spawn().unwrap();
+        let (reader, writer) = ends();
+        let error = rpc.call(Task::Count, vec![writer]).wait().unwrap_err();
+        assert!(
+            error.is_encode() && text(&error).contains("descriptor"),
+            "{error}"
+        );
+        assert_eq!(rest(reader), "");
+        let error = rpc.call(Task::Make(1), none()).wait().unwrap_err();
+        assert!(
+            error.is_encode() && text(&error).contains("descriptor"),
+            "{error}"
+        );
+        let answer = rpc.call(Task::Count, none()).wait().unwrap().unwrap();
+        assert!(answer.text.starts_with("0, "));
+        rpc.join().wait().unwrap();
+    }
+    assert!(child.wait().unwrap().success());
+}
+worker!(pub(crate) FDS: fn(Task, Vec<Descriptor>) -> Result<Answer, String> = act,
+    serialiser = Postcard, events = (u32, Descriptor), name = "fds");
+
+/// A socket that somebody else's child is at carries them.
+#[test]
+fn a_ready_socket_carries_them() {
+    let _guard = guard();
+    let (ours, theirs) = UnixStream::pair().unwrap();
+    let input: std::os::fd::OwnedFd = theirs.try_clone().unwrap().into();
+    let output: std::os::fd::OwnedFd = theirs.into();
+    let mut child = serving("fds").stdin(input).stdout(output).spawn().unwrap();
+    let rpc = FDS.builder().socket(ours).spawn().unwrap();
+    let back = rpc
+        .call(Task::Return, vec![readable(5)])
+        .wait()
+        .unwrap()
+        .unwrap();
+    assert_eq!(
+        back.descriptors
+            .into_iter()
+            .map(contents)
+            .collect::<String>(),
+        "5"
+    );
+    rpc.join().wait().unwrap();
+    assert!(child.wait().unwrap().success());
+    let rpc = FDS.program(serving("fds")).spawn().unwrap();
+    let back = rpc
+        .call(Task::Return, vec![readable(6)])
+        .wait()
+        .unwrap()
+        .unwrap();
+    assert_eq!(
+        back.descriptors
+            .into_iter()
+            .map(contents)
+            .collect::<String>(),
+        "6"
+    );
+    rpc.join().wait().unwrap();
+}
+
+/// X32: the child can open no more: that call fails, and the next does not.
+#[test]
+fn the_child_has_too_many_open() {
+    let _guard = guard();
+    for number in [20, 300] {
+        let rpc = IN_POSTCARD.spawn().unwrap();
+        let (_, open) = count(&rpc, none()).unwrap();
+        rpc.call(Task::Limit(u64::from(open) + 10), none())
+            .wait()
+            .unwrap()
+            .unwrap();
+        let error = count(&rpc, (0..number).map(readable).collect()).unwrap_err();
+        assert!(
+            error.is_decode() && error.to_string().contains("too many open files"),
+            "{error}"
+        );
+        assert_eq!(count(&rpc, vec![readable(1)]).unwrap(), (1, open));
+        rpc.join().wait().unwrap();
+    }
+}
+
+/// X32: the parent can open no more: a result that brings some is an error of its
+/// call; so is an argument that cannot be duplicated.
+#[test]
+fn the_parent_has_too_many_open() {
+    alone("descriptors::the_parent_has_too_many_open", || {
+        let _guard = guard();
+        let (soft, hard) = getrlimit(Resource::RLIMIT_NOFILE).unwrap();
+        let rpc = IN_POSTCARD.spawn().unwrap();
+        count(&rpc, none()).unwrap();
+        let given: Vec<_> = (0..100).map(readable).collect();
+        let highest = *descriptors().keys().max().unwrap();
+        let mut filling = vec![File::open("/dev/null").unwrap()];
+        while filling.last().unwrap().as_raw_fd() < highest as i32 {
+            filling.push(File::open("/dev/null").unwrap());
+        }
+        setrlimit(Resource::RLIMIT_NOFILE, u64::from(highest) + 10, hard).unwrap();
+        let error = rpc.call(Task::Make(200), none()).wait().unwrap_err();
+        assert!(
+            error.is_decode() && error.to_string().contains("too many open files"),
+            "{error}"
+        );
+        let error = count(&rpc, given).unwrap_err();
+        assert!(
+            error.is_encode() && error.to_string().contains("open files"),
+            "{error}"
+        );
+        let made = rpc.call(Task::Make(2), none()).wait().unwrap().unwrap();
+        assert_eq!(made.descriptors.len(), 2);
+        drop((made, filling));
+        setrlimit(Resource::RLIMIT_NOFILE, soft, hard).unwrap();
+        rpc.join().wait().unwrap();
+    });
+}
+
+/// The system lets a user have only so many on their way: the call that is one too
+/// many fails, and those before and behind do not.
+#[test]
+fn too_many_on_their_way() {
+    alone("descriptors::too_many_on_their_way", || {
+        let _guard = guard();
+        let temp = Temp::new();
+        let gate = temp.gate("gate");
+        let rpc = IN_POSTCARD.spawn().unwrap();
+        let first = rpc.call(Task::Gate(gate.name()), none());
+        let open = gate.reached();
+        let open_here = u64::from(*descriptors().keys().max().unwrap());
+        let (_, hard) = getrlimit(Resource::RLIMIT_NOFILE).unwrap();
+        let soft = open_here + 150;
+        setrlimit(Resource::RLIMIT_NOFILE, soft, hard).unwrap();
+        let many = |count: u32| {
+            let (reader, writer) = ends();
+            drop(reader);
+            (0..count)
+                .map(|_| writer.try_clone().unwrap().into())
+                .collect::<Vec<_>>()
+        };
+        as_nobody(true);
+        let mut calls = Vec::new();
+        for _ in 0..30 {
+            let mut call = rpc.call(Task::Count, many(30));
+            // Whoever waits writes.
+            assert!(call.wait_timeout(Duration::ZERO).unwrap_err().is_timeout());
+            calls.push(call);
+        }
+        let plain = rpc.call(Task::Count, none());
+        as_nobody(false);
+        drop(open);
+        first.wait().unwrap().unwrap();
+        let mut refused = 0;
+        for call in calls {
+            match call.wait() {
+                Ok(answer) => assert!(answer.unwrap().text.starts_with("30, ")),
+                Err(error) => {
+                    assert!(
+                        error.is_decode() && error.to_string().contains("on their way"),
+                        "{error}"
+                    );
+                    refused += 1;
+                }
+            }
+        }
+        assert!((1..30).contains(&refused), "{refused} of 30");
+        assert!(plain.wait().unwrap().unwrap().text.starts_with("0, "));
+        assert_eq!(count(&rpc, many(3)).unwrap().0, 3);
+        rpc.join().wait().unwrap();
+    });
+}
+
+/// Root may have any number on their way, so root is somebody else for a while.
+fn as_nobody(on: bool) {
+    let real = nix::unistd::getuid();
+    if real.is_root() {
+        let effective = if on { 65534.into() } else { real };
+        nix::unistd::seteuid(effective).unwrap();
+    }
+}
+
+/// F5: what is given at the start reaches `init`.
+#[test]
+fn given_at_the_start() {
+    let _guard = guard();
+    let (reader, writer) = pipe().unwrap();
+    let rpc = LOG.init(&writer, "log: ").spawn().unwrap();
+    drop(writer);
+    rpc.call("one").wait().unwrap();
+    rpc.call(" two").wait().unwrap();
+    rpc.join().wait().unwrap();
+    assert_eq!(rest(reader), "log: one two");
+    // Over a command it is an error, at once.
+    let (_reader, writer) = pipe().unwrap();
+    let error = LOG
+        .init(writer, "")
+        .command(serving("work"))
+        .spawn()
+        .unwrap_err();
+    assert!(
+        error.is_start() && error.to_string().contains("descriptors"),
+        "{error}"
+    );
+    let writers = (0..252).map(|_| ends().1).collect::<Vec<_>>();
+    let error = MANY.init(writers).spawn().unwrap_err();
+    assert!(
+        error.is_start() && error.to_string().contains("251"),
+        "{error}"
+    );
+    let rpc = MANY
+        .init((0..251).map(|_| ends().1).collect::<Vec<_>>())
+        .spawn()
+        .unwrap();
+    assert_eq!(rpc.call().wait().unwrap(), 251);
+    rpc.join().wait().unwrap();
+}
+worker!(LOG: fn(String) = |log: &mut PipeWriter, text: String| log.write_all(text.as_bytes()).unwrap(),
+init(Descriptor<PipeWriter>, String) = |log: Descriptor<PipeWriter>, first: String| {
+    let mut log = log.into_inner();
+    log.write_all(first.as_bytes())?;
+    Ok::<_, std::io::Error>(log)
+});
+worker!(MANY: fn() -> usize = |all: &mut Vec<Descriptor>| all.len(),
+    init(Vec<Descriptor>) = |all: Vec<Descriptor>| Ok::<_, SerialiserError>(all), serialiser = Postcard);
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(rounds(12)))]
+
+    /// Calls with and without descriptors, and with many octets, all sent before
+    /// the first is waited for: each has its own.
+    #[test]
+    fn in_between(script in prop::collection::vec((0..4u32, prop_oneof![4 => 0..100usize, 1 => 50_000..200_000usize]), 1..60)) {
+        let _guard = guard();
+        let rpc = ECHO.builder().max_outstanding(20, 1 << 20).spawn().unwrap();
+        let mut calls = Vec::new();
+        for (n, (count, size)) in (0..).zip(&script) {
+            let descriptors: Vec<_> = (0..*count).map(|k| readable(n * 10 + k)).collect();
+            calls.push(rpc.call(descriptors, Bytes::from(vec![n as u8; *size])));
+        }
+        for (call, (n, (count, size))) in calls.into_iter().zip((0u32..).zip(&script)) {
+            let (descriptors, octets) = call.wait().unwrap();
+            let texts: Vec<_> = descriptors.into_iter().map(contents).collect();
+            let want: Vec<_> = (0..*count).map(|k| (n * 10 + k).to_string()).collect();
+            assert_eq!(texts, want);
+            assert!(octets[..] == vec![n as u8; *size]);
+        }
+        rpc.join().wait().unwrap();
+    }
+}
+worker!(ECHO: fn(Vec<Descriptor>, Bytes) -> (Vec<Descriptor>, Bytes)
+    = |descriptors: Vec<Descriptor>, octets: Bytes| (descriptors, octets), serialiser = Postcard);
+
+/// What the child reads ahead while no more calls may run does not fill its table.
+#[cfg(feature = "concurrent")]
+#[test]
+fn more_calls_than_the_child_can_open() {
+    let _guard = guard();
+    let temp = Temp::new();
+    let gate = temp.path("gate");
+    let rpc = FEW.spawn().unwrap();
+    let waiting: Vec<_> = (0..2)
+        .map(|n| rpc.call(File::from(readable(n).into_inner()), &gate))
+        .collect();
+    let calls: Vec<_> = (2..500)
+        .map(|n| rpc.call(File::from(readable(n).into_inner()), ""))
+        .collect();
+    // It has read what it wants to: some, and it sleeps.
+    let pid = rpc.pid().unwrap();
+    let open = || {
+        std::fs::read_dir(format!("/proc/{pid}/fd"))
+            .unwrap()
+            .count()
+    };
+    until(|| open() > 50 && stat(pid).is_some_and(|(state, _)| state == 'S'));
+    append(&gate, "open");
+    for (n, call) in (0..).zip(waiting.into_iter().chain(calls)) {
+        assert_eq!(call.wait().unwrap(), n.to_string());
+    }
+    rpc.join().wait().unwrap();
+}
+#[cfg(feature = "concurrent")]
+worker!(FEW: fn(Descriptor<File>, String) -> String = async |file: Descriptor<File>, gate: String| {
+        let (_, hard) = getrlimit(Resource::RLIMIT_NOFILE).unwrap();
+        setrlimit(Resource::RLIMIT_NOFILE, 400, hard).unwrap();
+        while !gate.is_empty() && !std::path::Path::new(&gate).exists() {
+            smol::Timer::after(Duration::from_millis(1)).await;
+        }
+        let mut text = String::new();
+        file.into_inner().read_to_string(&mut text).unwrap();
+        text
+    }, max_running = 2, serialiser = Postcard);

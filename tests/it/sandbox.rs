@@ -1,0 +1,145 @@
+//! Children behind what confines them, where this machine permits it.
+
+use std::process::{Command, Stdio};
+
+use crate::common::*;
+use crate::site::skip;
+use crate::work::{Job, WORK};
+
+/// This command in front of a worker, unless it does not work here at all.
+fn before(words: &[&str]) -> Option<Command> {
+    let own = std::env::current_exe().unwrap();
+    let with = |worker| {
+        let mut command = Command::new(words[0]);
+        command
+            .args(&words[1..])
+            .arg(&own)
+            .args(["--serve", worker]);
+        command
+    };
+    match with("leave").stdin(Stdio::null()).output() {
+        Ok(output) if output.status.success() => return Some(with("work")),
+        Ok(output) => {
+            let errors = String::from_utf8_lossy(&output.stderr);
+            skip(words[0], errors.trim());
+        }
+        Err(error) => skip(words[0], &error.to_string()),
+    }
+    None
+}
+
+/// As a command, and as a program that is given a socket and more.
+fn works_behind(words: &[&str]) {
+    for as_command in [true, false] {
+        let Some(command) = before(words) else {
+            return;
+        };
+        let builder = if as_command {
+            WORK.command(command)
+        } else {
+            WORK.program(command)
+        };
+        let rpc = builder.spawn().unwrap();
+        let big = "x".repeat(1 << 20);
+        assert_eq!(
+            rpc.call(Job::Len(big)).wait().unwrap(),
+            Ok("1048576".into())
+        );
+        assert_eq!(rpc.call(Job::ReadStdin).wait().unwrap(), Ok(String::new()));
+        assert!(rpc.join().wait().unwrap().success());
+    }
+}
+
+#[test]
+fn bubblewrap() {
+    let _guard = guard();
+    works_behind(&[
+        "bwrap",
+        "--ro-bind",
+        "/",
+        "/",
+        "--dev",
+        "/dev",
+        "--unshare-all",
+        "--die-with-parent",
+    ]);
+}
+
+/// A bare sandbox has no devices that could be opened.
+#[test]
+fn bubblewrap_without_devices() {
+    let _guard = guard();
+    works_behind(&["bwrap", "--ro-bind", "/", "/", "--unshare-all"]);
+}
+
+#[test]
+fn unshare() {
+    let _guard = guard();
+    works_behind(&[
+        "unshare",
+        "--user",
+        "--map-root-user",
+        "--net",
+        "--pid",
+        "--fork",
+        "--kill-child",
+    ]);
+}
+
+#[test]
+fn setpriv() {
+    let _guard = guard();
+    works_behind(&[
+        "setpriv",
+        "--reuid",
+        "65534",
+        "--regid",
+        "65534",
+        "--clear-groups",
+        "--no-new-privs",
+    ]);
+}
+
+#[test]
+fn sudo() {
+    let _guard = guard();
+    works_behind(&["sudo", "-n", "-u", "nobody"]);
+}
+
+const POWERLESS: &str = "OFFSPRING_TEST_POWERLESS";
+
+/// A command that has become another user's, which may not be sent signals: the
+/// link is cut instead, and the worker goes by itself.
+#[test]
+fn a_child_that_cannot_be_killed() {
+    let name = "sandbox::a_child_that_cannot_be_killed";
+    let other = ["setpriv", "--reuid", "65534", "--clear-groups"];
+    if std::env::var_os(POWERLESS).is_none() {
+        let _guard = guard();
+        if before(&other).is_none() {
+            return;
+        }
+        let mut again = Command::new("setpriv");
+        again.arg("--bounding-set=-kill");
+        again.arg(std::env::current_exe().unwrap());
+        again.args([name, "--exact", "--nocapture"]);
+        let output = again.env(POWERLESS, "1").stdin(Stdio::null()).output();
+        let output = output.unwrap();
+        let text = String::from_utf8_lossy(&output.stdout);
+        assert!(output.status.success(), "{output:?}");
+        return assert!(text.contains("1 passed"), "{text}");
+    }
+    let _guard = guard();
+    let command = before(&other).unwrap();
+    let builder = WORK.command(command).exit_with_parent();
+    let rpc = builder.on_error(|_| ()).spawn().unwrap();
+    rpc.ready().wait().unwrap();
+    let pid = nix::unistd::Pid::from_raw(rpc.pid().unwrap() as i32);
+    let refused = nix::sys::signal::kill(pid, None);
+    assert_eq!(refused, Err(nix::errno::Errno::EPERM));
+    let call = rpc.call(Job::Spin);
+    rpc.kill();
+    let error = quickly(|| call.wait().unwrap_err());
+    assert!(error.is_child_dead(), "{error}");
+    quickly(|| rpc.join().wait()).unwrap();
+}

@@ -1,0 +1,276 @@
+//! Children on other machines: a real `ssh` to a real `sshd`.
+
+use std::sync::mpsc::channel;
+use std::time::Duration;
+
+use nix::sys::signal::Signal;
+use offspring::{Limits, Started};
+
+use crate::common::*;
+use crate::site::{Site, serve};
+use crate::start::TEXTS;
+use crate::work::{Job, WORK};
+
+fn echo(text: &str) -> Job {
+    Job::Echo(text.into())
+}
+
+#[test]
+fn calls_and_events() {
+    let _guard = guard();
+    let Some(site) = Site::new() else { return };
+    let host = site.host();
+    let (sender, events) = channel();
+    let rpc = WORK
+        .command(host.worker("work"))
+        .on_event(move |event| sender.send(event).unwrap())
+        .spawn()
+        .unwrap();
+    rpc.ready().wait().unwrap();
+    let calls: Vec<_> = (0..200)
+        .map(|n| (n, rpc.call(echo(&n.to_string()))))
+        .collect();
+    for (n, call) in calls.into_iter().rev() {
+        assert_eq!(call.wait().unwrap(), Ok(n.to_string()));
+    }
+    rpc.call(Job::Events(0, 1000)).wait().unwrap().unwrap();
+    assert_eq!(
+        events.try_iter().collect::<Vec<_>>(),
+        Vec::from_iter(0..1000)
+    );
+    // What it prints goes elsewhere, and there is nothing to read.
+    rpc.call(Job::Print("noise".into()))
+        .wait()
+        .unwrap()
+        .unwrap();
+    assert_eq!(rpc.call(Job::ReadStdin).wait().unwrap(), Ok(String::new()));
+    let panic = rpc.call(Job::Panic("far away".into())).wait().unwrap_err();
+    assert_eq!(panic.panic().unwrap().message(), "far away");
+    assert_eq!(rpc.call(echo("still")).wait().unwrap(), Ok("still".into()));
+    assert!(rpc.join().wait().unwrap().success());
+}
+
+#[test]
+fn large_payloads() {
+    let _guard = guard();
+    let Some(site) = Site::new() else { return };
+    let host = site.host();
+    let rpc = TEXTS.command(host.worker("texts")).spawn().unwrap();
+    let large = "0123456789abcdef".repeat(64 << 16);
+    assert_eq!(large.len(), 64 << 20);
+    assert!(rpc.call(&large).wait().unwrap() == large);
+    assert!(rpc.join().wait().unwrap().success());
+}
+
+/// How the worker ended there is seen here, as far as `ssh` tells it.
+#[test]
+fn a_worker_that_ends() {
+    let _guard = guard();
+    let Some(site) = Site::new() else { return };
+    let host = site.host();
+    for (job, code) in [(Job::Exit(7), 7), (Job::KillSelf, 255)] {
+        let rpc = WORK.command(host.worker("work")).on_error(|_| ()).spawn();
+        let rpc = rpc.unwrap();
+        rpc.ready().wait().unwrap();
+        let (first, second) = (rpc.call(job), rpc.call(echo("never")));
+        let error = quickly(|| first.wait().unwrap_err());
+        assert!(error.is_child_dead(), "{error}");
+        assert_eq!(error.crash().unwrap().status().code(), Some(code));
+        // Calls are answered one by one, and none was.
+        assert_eq!(error.started(), Started::Unknown);
+        assert_eq!(second.wait().unwrap_err().started(), Started::No);
+        rpc.join().wait().unwrap();
+    }
+}
+
+#[test]
+fn a_banner_on_stderr_does_no_harm() {
+    let _guard = guard();
+    let Some(site) = Site::new() else { return };
+    let host = site.host();
+    let banner = host.write("banner", "Welcome, and mind the step.\n");
+    host.configure(&format!("Banner {banner}"));
+    let worker = format!("echo 'Today is a good day.' >&2; {}", serve("work"));
+    let rpc = WORK.command(host.ssh(&worker)).capture_stderr(10_000);
+    let rpc = rpc.on_error(|_| ()).spawn().unwrap();
+    assert_eq!(rpc.call(echo("so")).wait().unwrap(), Ok("so".into()));
+    let error = rpc.call(Job::Exit(1)).wait().unwrap_err().to_string();
+    for words in ["Welcome, and mind the step.", "Today is a good day."] {
+        assert!(error.contains(words), "{error}");
+    }
+    rpc.join().wait().unwrap();
+}
+
+#[test]
+fn a_banner_on_stdout_is_shown() {
+    let _guard = guard();
+    let Some(site) = Site::new() else { return };
+    let host = site.host();
+    let worker = format!("echo 'Welcome, and mind the step.'; {}", serve("work"));
+    let rpc = WORK.command(host.ssh(&worker)).on_error(|_| ()).spawn();
+    let rpc = rpc.unwrap();
+    let error = quickly(|| rpc.call(echo("x")).wait().unwrap_err());
+    assert!(error.is_handshake(), "{error}");
+    assert_eq!(error.started(), Started::No);
+    let text = error.to_string();
+    assert!(text.contains("instead of a hello came"), "{text}");
+    assert!(text.contains("Welcome, and mind"), "{text}");
+    let _ = rpc.join().wait();
+}
+
+#[test]
+fn a_connection_cut_in_the_middle_of_a_call() {
+    let _guard = guard();
+    let Some(site) = Site::new() else { return };
+    let host = site.host();
+    let temp = Temp::new();
+    let gate = temp.gate("gate");
+    let rpc = WORK.command(host.worker("work")).on_error(|_| ()).spawn();
+    let rpc = rpc.unwrap();
+    let (first, second) = (rpc.call(Job::Gate(gate.name())), rpc.call(echo("never")));
+    let _running = gate.reached();
+    host.cut();
+    let error = quickly(|| first.wait().unwrap_err());
+    assert!(error.is_child_dead(), "{error}");
+    assert_eq!(error.started(), Started::Unknown);
+    assert_eq!(second.wait().unwrap_err().started(), Started::No);
+    assert!(rpc.call(echo("late")).wait().is_err());
+    assert_eq!(rpc.join().wait().unwrap().code(), Some(255));
+}
+
+/// In the middle of large messages, in both directions.
+#[test]
+fn a_connection_cut_in_the_middle_of_a_message() {
+    let _guard = guard();
+    let Some(site) = Site::new() else { return };
+    let host = site.host();
+    for job in [Job::Make(16 << 20), Job::Len("x".repeat(16 << 20))] {
+        let rpc = WORK.command(host.worker("work")).on_error(|_| ()).spawn();
+        let rpc = rpc.unwrap();
+        rpc.ready().wait().unwrap();
+        let mut call = rpc.call(job);
+        // Wherever that is: it may also be done before.
+        let early = call.wait_timeout(Duration::from_millis(20));
+        host.cut();
+        if early.is_err() {
+            let outcome = quickly(|| call.wait());
+            assert!(outcome.is_ok() || outcome.unwrap_err().is_child_dead());
+        }
+        let error = quickly(|| rpc.call(echo("late")).wait().unwrap_err());
+        assert!(error.is_child_dead(), "{error}");
+        rpc.join().wait().unwrap();
+    }
+}
+
+/// Over `ssh`, too, a worker goes at once where it was asked to.
+#[test]
+fn a_worker_goes_with_the_connection() {
+    let _guard = guard();
+    let Some(site) = Site::new() else { return };
+    let host = site.host();
+    let builder = WORK.command(host.worker("work")).exit_with_parent();
+    let rpc = builder.on_error(|_| ()).spawn().unwrap();
+    rpc.ready().wait().unwrap();
+    let call = rpc.call(Job::Spin);
+    host.cut();
+    assert!(quickly(|| call.wait().unwrap_err()).is_child_dead());
+    rpc.join().wait().unwrap();
+    // That the worker is gone is what the site waits for.
+    quickly(|| drop(site));
+}
+
+/// A host that only falls silent: it is `ssh` that has to find out.
+#[test]
+fn a_host_that_falls_silent() {
+    let _guard = guard();
+    let Some(site) = Site::new() else { return };
+    let host = site.host();
+    let options = ["ServerAliveInterval=1", "ServerAliveCountMax=1"];
+    let ssh = host.ssh_with("user", &options, &serve("work"));
+    let rpc = WORK.command(ssh).on_error(|_| ()).spawn().unwrap();
+    assert_eq!(rpc.call(echo("so")).wait().unwrap(), Ok("so".into()));
+    host.signal(Signal::SIGSTOP);
+    let error = rpc.call(echo("into the void")).wait().unwrap_err();
+    assert!(error.is_child_dead(), "{error}");
+    rpc.join().wait().unwrap();
+    host.cut();
+}
+
+#[test]
+fn a_worker_of_another_version() {
+    let _guard = guard();
+    let Some(site) = Site::new() else { return };
+    let host = site.host();
+    let rpc = WORK.command(host.worker("later")).on_error(|_| ()).spawn();
+    let rpc = rpc.unwrap();
+    let error = quickly(|| rpc.call(echo("x")).wait().unwrap_err());
+    assert!(error.is_handshake(), "{error}");
+    assert!(error.to_string().contains("version 2"), "{error}");
+    assert_eq!(error.started(), Started::No);
+    let _ = rpc.join().wait();
+}
+
+#[test]
+fn a_key_that_is_refused() {
+    let _guard = guard();
+    let Some(site) = Site::new() else { return };
+    let host = site.host();
+    let ssh = host.ssh_with("stranger", &[], &serve("work"));
+    let rpc = WORK.command(ssh).capture_stderr(10_000).on_error(|_| ());
+    let rpc = rpc.spawn().unwrap();
+    let error = quickly(|| rpc.call(echo("x")).wait().unwrap_err());
+    assert!(error.is_handshake(), "{error}");
+    assert_eq!(error.started(), Started::No);
+    let text = error.to_string();
+    assert!(text.contains("exited with code 255"), "{text}");
+    assert!(text.contains("Permission denied"), "{text}");
+    let _ = rpc.join().wait();
+}
+
+#[test]
+fn limits_hold_there() {
+    let _guard = guard();
+    let Some(site) = Site::new() else { return };
+    let host = site.host();
+    let limits = Limits::new().memory(1 << 30).core_size(0);
+    let builder = WORK.command(host.worker("work")).limits(limits);
+    let rpc = builder.capture_stderr(100_000).on_error(|_| ()).spawn();
+    let rpc = rpc.unwrap();
+    assert_eq!(rpc.call(echo("so")).wait().unwrap(), Ok("so".into()));
+    let error = rpc.call(Job::Make(1 << 31)).wait().unwrap_err();
+    assert!(error.is_child_dead(), "{error}");
+    assert!(
+        error.to_string().contains("memory allocation of"),
+        "{error}"
+    );
+    rpc.join().wait().unwrap();
+}
+
+/// One of two hosts is lost, and returns.
+#[test]
+fn hosts_come_and_go() {
+    let _guard = guard();
+    let Some(site) = Site::new() else { return };
+    let (one, two) = (site.host(), site.host());
+    let spawn = |host: &crate::site::Host| {
+        let builder = WORK.command(host.worker("work")).capture_stderr(1000);
+        builder.on_error(|_| ()).spawn().unwrap()
+    };
+    let (on_one, on_two) = (spawn(&one), spawn(&two));
+    for rpc in [&on_one, &on_two] {
+        assert_eq!(rpc.call(echo("so")).wait().unwrap(), Ok("so".into()));
+    }
+    one.down();
+    assert!(quickly(|| on_one.call(echo("x")).wait().unwrap_err()).is_child_dead());
+    assert_eq!(on_two.call(echo("so")).wait().unwrap(), Ok("so".into()));
+    let again = spawn(&one);
+    let error = quickly(|| again.call(echo("x")).wait().unwrap_err());
+    assert!(error.is_handshake(), "{error}");
+    assert!(error.to_string().contains("this host is down"), "{error}");
+    one.up();
+    let back = spawn(&one);
+    assert_eq!(back.call(echo("so")).wait().unwrap(), Ok("so".into()));
+    for rpc in [on_one, on_two, again, back] {
+        let _ = rpc.join().wait();
+    }
+}
