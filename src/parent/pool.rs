@@ -6,6 +6,7 @@
 
 mod aside;
 mod builder;
+mod entrance;
 mod launcher;
 mod plan;
 mod route;

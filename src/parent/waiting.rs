@@ -49,7 +49,8 @@ impl Waking {
 #[derive(Default)]
 pub(crate) struct Errands {
     returned: Vec<(Arc<dyn Owner>, Error, bool)>,
-    /// Who watches. First of those that are woken: he may have more to send.
+    /// Who watches, who comes first: he may have more to send, and is to know of
+    /// the end before calls come back.
     watch: Option<Waker>,
     wake: Vec<Waking>,
     /// Only dropped.
@@ -74,11 +75,11 @@ impl Errands {
     /// Does it. Never under the lock. A panic of a waker, or of what is dropped,
     /// keeps nobody else from being woken.
     pub(super) fn run(self) {
-        for (owner, error, started) in self.returned {
-            owner.returned(error, started);
-        }
         if let Some(watch) = self.watch {
             watch.wake();
+        }
+        for (owner, error, started) in self.returned {
+            owner.returned(error, started);
         }
         for waking in self.wake {
             match waking {

@@ -9,9 +9,10 @@ use super::super::member::{EventSink, Handlers};
 use super::super::rpc::Rpc;
 use super::Pool;
 use super::aside::Job;
+use super::entrance::Entrance;
 use super::launcher::Launcher;
 use super::plan::{Plan, Rules};
-use super::shared::{Entrance, Shared};
+use super::shared::Shared;
 use crate::error::Error;
 
 /// How a pool is set up; from [`Worker::pool`](crate::Worker::pool) or

@@ -13,12 +13,11 @@
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
-use std::task::{Context, Poll, Wake, Waker};
+use std::task::{Wake, Waker};
 use std::time::{Duration, Instant};
 
 use super::super::alarm::Alarm;
-use super::super::member::{Arguments, Member, Request};
-use super::super::origin::{Calls, Origin};
+use super::super::member::Member;
 use super::aside::{Aside, Job};
 use super::launcher::Launcher;
 use super::plan::{Change, Counts, Fault, Key, Order, Plan, Seen, Ticket};
@@ -54,16 +53,16 @@ pub(super) enum News {
 pub(super) struct Shared {
     name: &'static str,
     work: Mutex<Work>,
-    launchers: Vec<Launcher>,
+    pub(super) launchers: Vec<Launcher>,
     alarm: OnceLock<Alarm>,
     /// How many calls may wait, and how many octets of them.
-    limits: (usize, usize),
+    pub(super) limits: (usize, usize),
     /// Whether memory is of interest.
     weighs: bool,
     aside: Arc<Aside>,
 }
 
-struct Work {
+pub(super) struct Work {
     plan: Plan,
     news: VecDeque<News>,
     /// Somebody is at it.
@@ -71,14 +70,14 @@ struct Work {
     members: HashMap<Key, Kept>,
     /// The calls that wait.
     queue: HashMap<Ticket, Arc<Route>>,
-    tickets: Ticket,
+    pub(super) tickets: Ticket,
     /// How many wait, with how many octets, also those that nobody has looked
     /// at yet; and calls that have room and are still to come.
-    waiting: usize,
-    octets: usize,
-    reserved: usize,
+    pub(super) waiting: usize,
+    pub(super) octets: usize,
+    pub(super) reserved: usize,
     /// No more calls are taken.
-    closing: bool,
+    pub(super) closing: bool,
     /// Who waits for a child to be ready, or for the end.
     changes: Vec<Waker>,
     /// Why the last start failed.
@@ -182,7 +181,7 @@ impl Shared {
         Ok(pool)
     }
 
-    fn lock(&self) -> MutexGuard<'_, Work> {
+    pub(super) fn lock(&self) -> MutexGuard<'_, Work> {
         self.work.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -191,7 +190,7 @@ impl Shared {
         self.tell_in(self.lock(), news);
     }
 
-    fn tell_in<'a>(self: &'a Arc<Self>, mut work: MutexGuard<'a, Work>, news: News) {
+    pub(super) fn tell_in<'a>(self: &'a Arc<Self>, mut work: MutexGuard<'a, Work>, news: News) {
         work.closing |= matches!(news, News::Close | News::CloseWithin(_) | News::Kill);
         work.news.push_back(news);
         if std::mem::replace(&mut work.busy, true) {
@@ -218,8 +217,19 @@ impl Shared {
     fn think(&self, work: &mut Work) -> Vec<Deed> {
         let now = Instant::now();
         let mut deeds = Vec::new();
+        let mut looked = Vec::new();
         while let Some(news) = work.news.pop_front() {
+            if let News::Look(key) = news {
+                looked.push(key);
+            }
             self.learn(work, news, now, &mut deeds);
+        }
+        // Who is about to be given something may have retired, or ended, and
+        // news of it be on its way.
+        for key in work.plan.takers() {
+            if !looked.contains(&key) {
+                self.look(work, key, now, &mut deeds);
+            }
         }
         for order in work.plan.settle(now) {
             work.obey(order, &mut deeds);
@@ -431,7 +441,10 @@ impl Shared {
         self.lock().plan.counts()
     }
 
-    fn readiness(self: &Arc<Self>, waker: impl FnOnce() -> Waker) -> Option<Result<(), Error>> {
+    pub(super) fn readiness(
+        self: &Arc<Self>,
+        waker: impl FnOnce() -> Waker,
+    ) -> Option<Result<(), Error>> {
         let mut work = self.lock();
         if work.plan.has_ready() {
             return Some(Ok(()));
@@ -449,7 +462,7 @@ impl Shared {
         None
     }
 
-    fn end(&self, waker: impl FnOnce() -> Waker) -> Option<Result<ExitStatus, Error>> {
+    pub(super) fn end(&self, waker: impl FnOnce() -> Waker) -> Option<Result<ExitStatus, Error>> {
         let mut work = self.lock();
         let Work { plan, members, .. } = &*work;
         let called_from = |key| {
@@ -523,97 +536,5 @@ impl Work {
         } else if self.closing && !ended.success() {
             self.status = ended;
         }
-    }
-}
-
-/// What the handles of a pool lead to.
-pub(super) struct Entrance(pub(super) Arc<Shared>);
-
-impl Origin for Entrance {
-    fn call(
-        self: Arc<Self>,
-        arguments: &mut Arguments,
-        kept: bool,
-    ) -> Result<(Arc<dyn Calls>, u32), Error> {
-        let pool = &self.0;
-        let request = Request::new(arguments);
-        let mut work = pool.lock();
-        work.reserved -= usize::from(kept);
-        if work.closing {
-            return Err(Error::closed());
-        }
-        work.tickets += 1;
-        work.waiting += 1;
-        work.octets += request.len();
-        let route = Route::new(pool, work.tickets, request);
-        pool.tell_in(work, News::Call(Arc::clone(&route)));
-        Ok((route, 0))
-    }
-
-    /// Only if every child can take them, since nobody knows which it will be.
-    fn carries_descriptors(&self) -> bool {
-        self.0.launchers.iter().all(Launcher::carries_descriptors)
-    }
-
-    fn reserve(&self) -> Option<bool> {
-        let mut work = self.0.lock();
-        if work.closing {
-            return Some(false);
-        }
-        let (calls, octets) = self.0.limits;
-        let room = work.waiting + work.reserved < calls && work.octets < octets;
-        work.reserved += usize::from(room);
-        room.then_some(true)
-    }
-
-    fn release(&self) {
-        self.0.lock().reserved -= 1;
-    }
-
-    fn close(&self) {
-        self.0.tell(News::Close);
-    }
-
-    fn close_within(&self, at: Instant) {
-        self.0.tell(News::CloseWithin(at));
-    }
-
-    fn kill(&self) {
-        self.0.tell(News::Kill);
-    }
-
-    fn pid(&self) -> Option<u32> {
-        None
-    }
-
-    fn wait_ready(&self, until: Option<Instant>) -> Option<Result<(), Error>> {
-        wait(until, |waker| self.0.readiness(waker))
-    }
-
-    fn poll_ready(&self, context: &mut Context<'_>) -> Poll<Result<(), Error>> {
-        let found = self.0.readiness(|| context.waker().clone());
-        found.map_or(Poll::Pending, Poll::Ready)
-    }
-
-    fn wait_end(&self, until: Option<Instant>) -> Option<Result<ExitStatus, Error>> {
-        wait(until, |waker| self.0.end(waker))
-    }
-
-    fn poll_end(&self, context: &mut Context<'_>) -> Poll<Result<ExitStatus, Error>> {
-        let found = self.0.end(|| context.waker().clone());
-        found.map_or(Poll::Pending, Poll::Ready)
-    }
-}
-
-/// Sleeps until this finds something; `None` once the time is up.
-fn wait<T>(until: Option<Instant>, mut look: impl FnMut(fn() -> Waker) -> Option<T>) -> Option<T> {
-    loop {
-        if let Some(found) = look(super::route::this_thread) {
-            return Some(found);
-        }
-        if until.is_some_and(|until| until <= Instant::now()) {
-            return None;
-        }
-        crate::sync::park_until(until);
     }
 }
