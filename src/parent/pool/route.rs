@@ -304,9 +304,24 @@ impl Route {
         until: Option<Instant>,
         here: impl Fn(Answer) -> T,
         there: impl Fn(&Member, u32) -> Option<Option<T>>,
+        watch: impl Fn(&Member, u32, &mut Context<'_>) -> Poll<Option<T>>,
     ) -> Option<T> {
         let mut moved = None;
         loop {
+            // While calls wait the helper reads; to take the reading from it, and
+            // give it back, would cost more than it brings.
+            if self.pool.is_crowded() {
+                let waker = this_thread();
+                let mut context = Context::from_waker(&waker);
+                if let Poll::Ready(found) = self.poll_at(&mut context, &here, &watch) {
+                    return Some(found);
+                }
+                if until.is_some_and(|until| until <= Instant::now()) {
+                    return None;
+                }
+                crate::sync::park_until(until);
+                continue;
+            }
             match self.find(moved.as_ref(), this_thread) {
                 Place::Here(answer) => return Some(here(answer)),
                 Place::There(member, id) => match there(&member, id)? {
@@ -378,7 +393,12 @@ fn event_of(answer: Answer, route: &Route) -> NextEvent {
 
 impl Calls for Route {
     fn wait(&self, _: u32, until: Option<Instant>) -> Option<Answer> {
-        self.wait_at(until, |answer| answer, |member, id| member.wait(id, until))
+        self.wait_at(
+            until,
+            |answer| answer,
+            |member, id| member.wait(id, until),
+            |member, id, context| member.poll(id, context),
+        )
     }
 
     fn poll(&self, _: u32, context: &mut Context<'_>) -> Poll<Answer> {
@@ -400,6 +420,7 @@ impl Calls for Route {
             until,
             |answer| event_of(answer, self),
             |member, id| member.wait_event(id, until),
+            |member, id, context| member.poll_event(id, context),
         )
     }
 

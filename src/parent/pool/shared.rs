@@ -12,6 +12,7 @@
 //! likes: each start has a thread for itself, which is gone when it is done.
 
 use std::collections::{HashMap, VecDeque};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::task::{Wake, Waker};
 use std::time::{Duration, Instant};
@@ -60,6 +61,8 @@ pub(super) struct Shared {
     /// Whether memory is of interest.
     weighs: bool,
     aside: Arc<Aside>,
+    /// Calls wait for a child.
+    crowded: AtomicBool,
 }
 
 pub(super) struct Work {
@@ -172,6 +175,7 @@ impl Shared {
             limits,
             weighs,
             aside: Arc::default(),
+            crowded: AtomicBool::new(false),
         });
         let ring = Waker::from(Arc::new(Ring(Arc::clone(&pool))));
         let alarm = Alarm::new(ring)
@@ -234,6 +238,8 @@ impl Shared {
         for order in work.plan.settle(now) {
             work.obey(order, &mut deeds);
         }
+        self.crowded
+            .store(!work.queue.is_empty(), Ordering::Relaxed);
         deeds
     }
 
@@ -434,6 +440,12 @@ impl Shared {
         let work = self.lock();
         let mut members = work.members.values();
         members.any(|kept| kept.member.is_stuck_here())
+    }
+
+    /// Calls wait for a child, so what children answer is read at once, by the
+    /// helper.
+    pub(super) fn is_crowded(&self) -> bool {
+        self.crowded.load(Ordering::Relaxed)
     }
 
     /// What can be counted.
