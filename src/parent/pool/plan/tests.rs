@@ -322,7 +322,7 @@ fn any_rules() -> impl Strategy<Value = Rules> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(2000))]
+    #![proptest_config(ProptestConfig::with_cases(500))]
 
     /// Whatever happens in whatever order, each call has one end, and the pool
     /// ends when it is closed. What is asserted all along is in `World`.
