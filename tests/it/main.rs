@@ -20,6 +20,7 @@ mod limits;
 mod memory;
 mod order;
 mod peers;
+mod pool;
 mod progress;
 #[cfg(feature = "serde")]
 mod records;
@@ -33,6 +34,8 @@ mod start;
 mod template;
 mod terminal;
 mod threads;
+#[cfg(feature = "tracing")]
+mod traces;
 mod work;
 
 offspring::init_in_tests!();

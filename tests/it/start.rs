@@ -37,6 +37,7 @@ pub(crate) fn serve_if_asked() {
         "panics" => crate::death::TEXT_PANICS.serve(),
         "numbers" => crate::callbacks::serve_numbers(),
         "state" => STATEFUL.serve(),
+        "pooled" => crate::pool::POOLED.serve(),
         "confined" => crate::confined::serve(),
         "fds" => crate::descriptors::FDS.serve(),
         memory if memory.starts_with("memory-") => crate::memory::serve(memory),
