@@ -194,11 +194,34 @@ impl<W: Wire> Driver<W> {
             core = self.flush(core);
             found = take(&mut core);
         }
+        if found.is_none()
+            && !core.has_come(want)
+            && let Some(mut reading) = core.lead_in_poll()
+        {
+            self.settle(&mut core);
+            drop(core);
+            let got = self.look(&mut reading);
+            core = self.lock();
+            self.put_down(&mut core, reading, &got);
+            core = self.flush(core);
+            found = take(&mut core);
+        }
         if found.is_none() {
             core.enlist(want, Waking::Task(waker));
         }
         self.release(core);
         found.map_or(Poll::Pending, Poll::Ready)
+    }
+
+    /// Reads once, as a leader that must not block.
+    fn look(&self, reading: &mut Reading) -> Got {
+        let Reading {
+            reader,
+            spin_in_poll,
+            ..
+        } = reading;
+        let found = spin_in_poll.look(|| self.try_recv(reader).transpose());
+        found.map_or(Got::Nothing, |count| Got::from(count.map(Some)))
     }
 
     /// Reads once, as the leader, blocking.
@@ -261,7 +284,7 @@ impl<W: Wire> Driver<W> {
         spins: bool,
         deadline: Option<Instant>,
     ) -> (Got, bool) {
-        let Reading { reader, spin } = reading;
+        let Reading { reader, spin, .. } = reading;
         if spins && !writes && reader.is_empty() {
             let look = || self.try_recv(reader).transpose();
             if let Some(count) = spin.look(look) {
