@@ -87,7 +87,7 @@ enum Kind {
     Start(String),
     /// The other side is not the worker that was meant.
     Handshake(String),
-    /// The worker's `init` failed.
+    /// The worker's `init` failed, or what a template was to preload.
     Init(String),
     /// The function panicked.
     Panic(Panic),
@@ -269,7 +269,8 @@ impl Error {
         matches!(*self.0, Kind::Handshake(_))
     }
 
-    /// The worker's `init` failed or panicked.
+    /// The worker's `init` failed or panicked, or what a
+    /// [template](crate::Template) was to preload.
     ///
     /// ```
     /// # offspring::worker!(STUCK: fn() = |_: &mut u8| (), init() = || Err::<u8, _>("no disk"));
@@ -454,7 +455,6 @@ impl fmt::Display for Error {
         match &*self.0 {
             Kind::Start(text) => write!(f, "the child could not be started: {text}"),
             Kind::Handshake(text) => write!(f, "the handshake with the child failed: {text}"),
-            Kind::Init(text) => write!(f, "the worker's init failed: {text}"),
             Kind::Panic(panic) if panic.place().is_empty() => {
                 write!(f, "the worker panicked: {}", panic.message())
             }
@@ -470,7 +470,8 @@ impl fmt::Display for Error {
             Kind::EncodeResult(text) => write!(f, "the child could not encode the result: {text}"),
             Kind::Encode(text) => write!(f, "the value could not be encoded: {text}"),
             Kind::Decode(text) => write!(f, "what the child sent could not be decoded: {text}"),
-            Kind::TooLong(text)
+            Kind::Init(text)
+            | Kind::TooLong(text)
             | Kind::Cancelled(text)
             | Kind::Refused(text)
             | Kind::Full(text) => f.write_str(text),

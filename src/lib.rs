@@ -19,6 +19,7 @@ mod memory;
 mod memory_serde;
 mod parcel;
 mod parent;
+mod preload;
 mod protocol;
 mod registry;
 mod signature;
@@ -40,7 +41,9 @@ pub use offspring_serialisers::*;
 pub use offspring_serialisers::Error as SerialiserError;
 pub use parent::{
     Builder, Call, CallEventIter, CallEvents, EventIter, EventStream, Join, NoRoom, Ready, Rpc,
+    Template, TemplateBuilder,
 };
+pub use preload::{Load, Loading, Preload, Preloading};
 pub use signature::{Signature, Whole};
 pub use worker::Worker;
 
@@ -86,6 +89,9 @@ pub fn init_with(workers: &[&'static dyn registry::Registered]) {
         startup::Role::Program => {}
         startup::Role::Child => {
             startup::go_to_work();
+            if let Some(lent) = startup::Lent::asked() {
+                child::send_back(lent);
+            }
             work(workers)
         }
         startup::Role::Stray => {
@@ -118,7 +124,9 @@ macro_rules! init_in_tests {
 
 fn work(workers: &[&'static dyn registry::Registered]) -> ! {
     match child::Session::of_init() {
-        Ok(session) => session.dispatch(sys::registrations().chain(workers.iter().copied())),
+        Ok(session) => session
+            .unless_template()
+            .dispatch(sys::registrations().chain(workers.iter().copied())),
         Err(error) => {
             eprintln!("offspring: the link to the parent does not work: {error}");
             std::process::exit(1)

@@ -11,8 +11,8 @@ use offspring_serialisers::{
 use crate::child::{Child, NoEvents, Session};
 use crate::error::Error;
 use crate::parcel::Parcel;
-use crate::parent::{Builder, Declared, Rpc};
-use crate::registry::Registered;
+use crate::parent::{Builder, Declared, Rpc, Template};
+use crate::registry::{Declaration, Registered};
 use crate::signature::Signature;
 
 /// A worker, as declared by [`worker!`](crate::worker): a function with its
@@ -173,6 +173,21 @@ impl<F, S: Format, E: Send + 'static> Worker<F, S, E, fn()> {
     pub fn command(&'static self, command: Command) -> Builder<F, S, E> {
         self.builder().command(command)
     }
+
+    /// A builder that has a template fork the child: see [`Builder::template`].
+    ///
+    /// ```
+    /// # offspring::worker!(ECHO: fn(String) -> String = |text: String| text);
+    /// # fn main() -> Result<(), offspring::Error> {
+    /// # offspring::init();
+    /// let template = offspring::Template::builder().start()?;
+    /// let rpc = ECHO.template(&template).spawn()?;
+    /// assert_eq!(rpc.call("so").wait()?, "so");
+    /// # Ok(()) }
+    /// ```
+    pub fn template(&'static self, template: &Template) -> Builder<F, S, E> {
+        self.builder().template(template)
+    }
 }
 
 macro_rules! inits {
@@ -256,12 +271,7 @@ where
     }
 }
 
-impl<F, S, E, I> Registered for Worker<F, S, E, I>
-where
-    F: Signature,
-    I: Signature,
-    S: Serialiser<F::Arguments> + Serialiser<F::Output>,
-{
+impl<F, S, E, I> Declaration for Worker<F, S, E, I> {
     fn name(&self) -> &'static str {
         self.name
     }
@@ -269,7 +279,14 @@ where
     fn origin(&self) -> String {
         self.declared.to_string()
     }
+}
 
+impl<F, S, E, I> Registered for Worker<F, S, E, I>
+where
+    F: Signature,
+    I: Signature,
+    S: Serialiser<F::Arguments> + Serialiser<F::Output>,
+{
     fn run(&'static self, session: Session) -> ! {
         self.enter(session)
     }

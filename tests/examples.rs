@@ -138,6 +138,13 @@ fn own_serialiser_calls_with_each() {
     assert_output(&output, 0, stdout, b"");
 }
 
+#[test]
+fn template_counts_once() {
+    let output = example("template").output().unwrap();
+    let stdout = b"wood: 2\nchuck: 2\nwould: 1\ncoal: 0\n";
+    assert_output(&output, 0, stdout, b"");
+}
+
 /// What it prints, and the one process id in it.
 #[track_caller]
 fn remote_calls(output: &Output) -> u32 {

@@ -8,7 +8,7 @@ use std::sync::atomic::Ordering;
 
 use super::session::{Backend, Conversation, broken, end, fail};
 use crate::parcel::{Parcel, Received};
-use crate::protocol::{Failure, Form, Request};
+use crate::protocol::{Failure, Request};
 
 /// What the parent is told of how calls run here: one after the other.
 pub(super) const BACKEND: Backend = Backend {
@@ -21,7 +21,7 @@ pub(super) type Work<'a> = dyn FnMut(u32, Received<'_>, &mut Parcel) -> Result<(
 
 /// Serves until the parent is done, or gone. Gives the code to exit with.
 pub(super) fn serve(mut conversation: Conversation, work: &mut Work<'_>) -> i32 {
-    if conversation.outgoing.form() == Form::Full && conversation.outgoing.ready().is_err() {
+    if conversation.ready().is_err() {
         return 0;
     }
     loop {

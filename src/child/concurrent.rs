@@ -22,7 +22,7 @@ use super::calls::{Calls, Outcome, Running};
 use super::outgoing::Outgoing;
 use super::session::{Backend, Conversation, broken, end, fail};
 use crate::parcel::Received;
-use crate::protocol::{Failure, FailureCode, Form, Request};
+use crate::protocol::{Failure, FailureCode, Request};
 
 /// What the parent is told of how calls run here.
 pub(super) const BACKEND: Backend = Backend {
@@ -47,7 +47,7 @@ pub(super) fn serve<'a>(
     begin: &'a Begin<'a>,
 ) -> i32 {
     let outgoing = Arc::clone(&conversation.outgoing);
-    if outgoing.form() == Form::Full && outgoing.ready().is_err() {
+    if conversation.ready().is_err() {
         return 0;
     }
     let mut server = Server {

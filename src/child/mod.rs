@@ -28,9 +28,11 @@ mod panic;
 #[cfg(feature = "concurrent")]
 mod responder;
 mod session;
+mod template;
 
 pub use events::{Events, NoEvents};
 pub use function::{Child, Function, Init};
 #[cfg(feature = "concurrent")]
 pub use responder::Responder;
 pub(crate) use session::Session;
+pub(crate) use template::send_back;

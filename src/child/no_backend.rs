@@ -2,6 +2,7 @@
 //! and called, but not served.
 
 use super::session::{Backend, Conversation};
+use crate::parcel::{Parcel, Received};
 use crate::protocol::Failure;
 
 /// There is none.
@@ -10,8 +11,8 @@ pub(super) const BACKEND: Backend = Backend {
     holds: false,
 };
 
-/// Runs one call: its id and octets of arguments in, octets of the result appended.
-pub(super) type Work<'a> = dyn FnMut(u32, &[u8], &mut Vec<u8>) -> Result<(), Failure> + 'a;
+/// Runs one call: its id and what has come of its arguments in, the result appended.
+pub(super) type Work<'a> = dyn FnMut(u32, Received<'_>, &mut Parcel) -> Result<(), Failure> + 'a;
 
 /// Never called: without a name the parent's hello was refused.
 pub(super) fn serve(_: Conversation, _: &mut Work<'_>) -> i32 {

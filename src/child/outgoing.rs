@@ -35,6 +35,9 @@ const BATCH: usize = 16 << 10;
 const HELD: usize = RING - BATCH;
 /// How old octets may be when the next come, for all to wait a little longer.
 const FRESH: Duration = Duration::from_micros(20);
+/// With every so-manieth frame that waits the clock is read: it costs as much as
+/// the rest of sending one.
+const CLOCKED: u32 = 4;
 /// When the watcher writes what nobody else has.
 const LATE: Duration = Duration::from_micros(50);
 /// How long it sleeps at most while others write all the time.
@@ -73,6 +76,8 @@ struct Queue {
     since: Instant,
     /// When something was last written.
     wrote: Instant,
+    /// How many frames wait behind the first.
+    unclocked: u32,
     /// How many octets were written, ever.
     place: u64,
     watcher: Watcher,
@@ -160,6 +165,7 @@ impl Outgoing {
             octets: Vec::new(),
             since: now,
             wrote: now,
+            unclocked: 0,
             place,
             watcher: Watcher::None,
             full: false,
@@ -174,6 +180,11 @@ impl Outgoing {
             queue: Mutex::new(queue),
             watch: Condvar::new(),
         }
+    }
+
+    /// What is left when nothing will be sent any more.
+    pub(crate) fn into_port(self) -> Port {
+        self.port
     }
 
     pub(crate) fn form(&self) -> Form {
@@ -373,8 +384,10 @@ impl Outgoing {
     /// waited for here.
     fn try_write_out(self: &Arc<Self>, queue: &mut Queue) -> Result<(), Unsent> {
         while !queue.octets.is_empty() {
+            let sent = self.port.try_send(&queue.octets)?;
+            // What comes next is fresh however long that has taken.
             queue.wrote = Instant::now();
-            let Some(count) = self.port.try_send(&queue.octets)? else {
+            let Some(count) = sent else {
                 queue.full = self.arm(queue);
                 return if queue.full {
                     Ok(())
@@ -390,12 +403,16 @@ impl Outgoing {
 
     /// Whether what is made now may wait for more; then the watcher will look.
     fn may_wait(self: &Arc<Self>, queue: &mut Queue) -> bool {
-        let now = Instant::now();
         if queue.octets.is_empty() {
-            queue.since = now;
+            let now = Instant::now();
+            (queue.since, queue.unclocked) = (now, 0);
             return now - queue.wrote < FRESH && self.arm(queue);
         }
-        now - queue.since < FRESH
+        queue.unclocked += 1;
+        if !queue.unclocked.is_multiple_of(CLOCKED) {
+            return true;
+        }
+        queue.since.elapsed() < FRESH
     }
 
     /// From now on octets are safe, whatever happens to this process.
@@ -418,8 +435,8 @@ impl Outgoing {
     }
 
     fn write(&self, queue: &mut Queue, octets: &[u8]) -> Result<(), Unsent> {
-        queue.wrote = Instant::now();
         self.port.send_all(octets)?;
+        queue.wrote = Instant::now();
         queue.place += octets.len() as u64;
         Ok(())
     }

@@ -1,16 +1,18 @@
 //! The conversation until the worker's own code runs.
 
+use std::ffi::OsStr;
 use std::io::{self, IsTerminal};
 use std::os::fd::OwnedFd;
+use std::os::unix::ffi::OsStrExt;
 use std::process::exit;
 use std::sync::Arc;
 
-use super::outgoing::{Abilities, Outgoing};
+use super::outgoing::{Abilities, Outgoing, Unsent};
 use crate::parcel::Reader;
 use crate::protocol::{Failure, Form, Hello, Replies, Request, Requests, Role, VERSION};
 use crate::registry::Registered;
 use crate::spin::Spin;
-use crate::sys::{self, Page, Port};
+use crate::sys::{self, Alone, Page, Port};
 
 /// The longest message unless the parent says otherwise.
 const MAX_MESSAGE: u32 = 1 << 30;
@@ -24,7 +26,7 @@ pub struct Session {
     port: Port,
     pub(super) reader: Reader,
     pub(super) requests: Requests,
-    hello: Option<Hello>,
+    pub(super) hello: Option<Hello>,
     /// Those that came with hello, with what they are.
     descriptors: Vec<(String, OwnedFd)>,
 }
@@ -44,8 +46,27 @@ pub(super) struct Conversation {
     pub(super) reader: Reader,
     pub(super) requests: Requests,
     pub(super) spin: Spin,
+    /// The parent was told with hello that this child is ready.
+    is_ready: bool,
     /// This process leads a group that goes with the parent.
     pub(super) takes_group: bool,
+}
+
+/// Whether there is something to be done between hello and the first call.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Preparation {
+    Some,
+    None,
+}
+
+impl Conversation {
+    /// Says that `init` is done, if that was not said with hello.
+    pub(super) fn ready(&self) -> Result<(), Unsent> {
+        if self.is_ready || self.outgoing.form() == Form::Plain {
+            return Ok(());
+        }
+        self.outgoing.ready()
+    }
 }
 
 /// The arguments of `init`, and the descriptors in them.
@@ -79,6 +100,45 @@ impl Session {
             drop(sys::take_stdout()?);
         }
         Ok(session)
+    }
+
+    /// For a child that a template has just forked: over this link.
+    pub(super) fn of_fork(link: OwnedFd, alone: &Alone) -> io::Result<Self> {
+        let mut session = Self::begin(Port::from_pair_end(link))?;
+        if let Err(error) = session.settle(alone) {
+            session.refuse(&format!("what was asked for cannot be set: {error}"));
+        }
+        Ok(session)
+    }
+
+    /// Does what `exec` would have done: environment, directory, streams.
+    fn settle(&mut self, alone: &Alone) -> io::Result<()> {
+        let changes = self
+            .hello
+            .as_ref()
+            .and_then(|hello| hello.field("environment"));
+        for change in changes
+            .into_iter()
+            .flat_map(|all| all.split(|octet| *octet == 0))
+        {
+            set_variable(alone, change);
+        }
+        for stream in self.take("stdout") {
+            sys::put_stdout(stream)?;
+        }
+        for stream in self.take("stderr") {
+            sys::put_stderr(stream)?;
+        }
+        for directory in self.take("directory") {
+            sys::enter(directory)?;
+        }
+        Ok(())
+    }
+
+    /// The descriptors of this name, which are the caller's then.
+    pub(super) fn take(&mut self, name: &str) -> Vec<OwnedFd> {
+        let taken = self.descriptors.extract_if(.., |(own, _)| own == name);
+        taken.map(|(_, descriptor)| descriptor).collect()
     }
 
     /// Reads until it is known which form is spoken.
@@ -158,7 +218,8 @@ impl Session {
         let Some(hello) = &self.hello else {
             self.refuse("the parent speaks the plain form, which cannot say which worker it wants");
         };
-        match crate::registry::find(workers, &hello.text("worker"), &hello.text("origin")) {
+        let (name, origin) = (hello.text("worker"), hello.text("origin"));
+        match crate::registry::find("worker", workers, &name, &origin) {
             Ok(worker) => worker.run(self),
             Err(text) => self.refuse(&text),
         }
@@ -176,11 +237,13 @@ impl Session {
     }
 
     /// Checks the parent's hello against this worker, and answers it.
+    /// Without a preparation it is ready at once, and says so in the same breath.
     pub(super) fn greet(
         self,
         worker: &str,
         serialiser: &str,
         backend: &Backend,
+        preparation: Preparation,
     ) -> (Conversation, Init) {
         let Some(name) = backend.name else {
             self.refuse("this program was built without the backend for a function that is not async: it wants the feature `blocking`")
@@ -216,7 +279,10 @@ impl Session {
                     own = own.with(name, value);
                 }
             }
-            let frame = Replies::hello(&own);
+            let mut frame = Replies::hello(&own);
+            if preparation == Preparation::None {
+                frame.extend_from_slice(&Replies::ready());
+            }
             if self.port.send_all(&frame).is_err() {
                 exit(0);
             }
@@ -245,6 +311,7 @@ impl Session {
             reader: self.reader,
             requests: self.requests,
             spin: Spin::new(spins),
+            is_ready: preparation == Preparation::None,
             takes_group,
         };
         (conversation, (init, descriptors))
@@ -332,6 +399,23 @@ fn put_in_place(descriptors: Vec<(String, OwnedFd)>) -> (Option<Page>, Vec<Owned
         }
     }
     (page, init)
+}
+
+/// One change of the environment: `+NAME=VALUE`, `-NAME`, or `*` for none left.
+fn set_variable(alone: &Alone, change: &[u8]) {
+    let (name, value) = match change {
+        [b'+', rest @ ..] => {
+            let at = rest.iter().position(|octet| *octet == b'=');
+            let (name, value) = rest.split_at(at.unwrap_or(rest.len()));
+            (name, value.get(1..))
+        }
+        [b'-', name @ ..] => (name, None),
+        [b'*'] => return alone.clear_variables(),
+        _ => return,
+    };
+    if !name.is_empty() {
+        alone.set_variable(OsStr::from_bytes(name), value.map(OsStr::from_bytes));
+    }
 }
 
 /// Ends this process, or its whole group, as soon as the parent is gone,

@@ -8,6 +8,7 @@ use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::changes::{Change, Outlet};
 use super::connection::Connection;
 use super::core::EventSink;
 use super::delivery::{EventLimits, Handlers};
@@ -49,7 +50,7 @@ pub(crate) struct Declared<E> {
 #[must_use = "nothing is started before `spawn`"]
 pub struct Builder<F, S, E = crate::NoEvents> {
     declared: Declared<E>,
-    plan: Plan,
+    pub(super) plan: Plan,
     on_event: Option<Box<dyn FnMut(E) + Send>>,
     on_error: Option<Box<dyn FnMut(Error) + Send>>,
     on_destroy: Option<Box<dyn FnOnce() + Send>>,
@@ -201,10 +202,7 @@ impl<F, S, E: Send + 'static> Builder<F, S, E> {
     /// # Ok(()) }
     /// ```
     pub fn env(mut self, name: impl AsRef<OsStr>, value: impl AsRef<OsStr>) -> Self {
-        let (name, value) = (name.as_ref().to_owned(), value.as_ref().to_owned());
-        self.plan.adjust(move |command| {
-            command.env(name, value);
-        });
+        self.plan.changes.push(Change::set(name, value));
         self
     }
 
@@ -220,17 +218,13 @@ impl<F, S, E: Send + 'static> Builder<F, S, E> {
     /// ```
     pub fn env_remove(mut self, name: impl AsRef<OsStr>) -> Self {
         let name = name.as_ref().to_owned();
-        self.plan.adjust(move |command| {
-            command.env_remove(name);
-        });
+        self.plan.changes.push(Change::Remove(name));
         self
     }
 
     /// Empties the child's environment, but for what is set later.
     pub fn env_clear(mut self) -> Self {
-        self.plan.adjust(|command| {
-            command.env_clear();
-        });
+        self.plan.changes.push(Change::Clear);
         self
     }
 
@@ -246,9 +240,7 @@ impl<F, S, E: Send + 'static> Builder<F, S, E> {
     /// ```
     pub fn current_dir(mut self, directory: impl AsRef<Path>) -> Self {
         let directory = directory.as_ref().to_owned();
-        self.plan.adjust(move |command| {
-            command.current_dir(directory);
-        });
+        self.plan.changes.push(Change::Directory(directory));
         self
     }
 
@@ -285,11 +277,8 @@ impl<F, S, E: Send + 'static> Builder<F, S, E> {
     /// rpc.call("to nobody").wait()?;
     /// # Ok(()) }
     /// ```
-    pub fn stdout(mut self, stdout: impl Into<Stdio>) -> Self {
-        let stdout = stdout.into();
-        self.plan.adjust(move |command| {
-            command.stdout(stdout);
-        });
+    pub fn stdout(mut self, stdout: impl Into<Stdio> + 'static) -> Self {
+        self.plan.stdout = Some(Outlet::new(stdout));
         self
     }
 
@@ -302,11 +291,8 @@ impl<F, S, E: Send + 'static> Builder<F, S, E> {
     /// let rpc = ECHO.builder().stderr(std::process::Stdio::null()).spawn()?;
     /// # Ok(()) }
     /// ```
-    pub fn stderr(mut self, stderr: impl Into<Stdio>) -> Self {
-        let stderr = stderr.into();
-        self.plan.adjust(move |command| {
-            command.stderr(stderr);
-        });
+    pub fn stderr(mut self, stderr: impl Into<Stdio> + 'static) -> Self {
+        self.plan.stderr = Some(Outlet::new(stderr));
         self
     }
 

@@ -37,6 +37,10 @@ use crate::sync::Thread;
 /// How long a child may take to exit after it closed the link.
 pub(super) const GRACE: Duration = Duration::from_millis(250);
 
+/// How long octets may lie while other calls are under way.
+const NAGLE: Duration = Duration::from_micros(100);
+/// How long if somebody waits all the time, who writes before he sleeps.
+const PATIENCE: Duration = Duration::from_micros(400);
 /// From so many octets on, a writer that waits anyway sleeps in the kernel.
 const MUCH: usize = 32 << 10;
 
@@ -76,6 +80,10 @@ pub(crate) struct Core {
     /// How many calls are done for callbacks.
     callbacks: usize,
     deadlines: Deadlines,
+    /// Somebody has waited, and so has written what there was, since the helper
+    /// looked for it; and before that.
+    waited: bool,
+    waits: bool,
     /// The leader watches for room.
     leader_writes: bool,
     /// When the helper will look again.
@@ -97,6 +105,8 @@ impl Core {
             waiting: Waiting::default(),
             callbacks: 0,
             deadlines: Deadlines::default(),
+            waited: false,
+            waits: false,
             leader_writes: false,
             look_at: None,
             signals: Vec::new(),
@@ -128,6 +138,11 @@ impl Core {
         !self.life.stream_ended() && room
     }
 
+    /// What the roles depend on beside themselves, and a collected call may change.
+    pub(super) fn outlook(&self) -> (bool, bool) {
+        (self.may_read(), self.has_unwritten())
+    }
+
     pub(super) fn settle(&mut self) -> Orders {
         let nobody_reads =
             self.waiting.has_tasks() || self.callbacks > 0 || self.delivery.wants_events();
@@ -157,10 +172,17 @@ impl Core {
 
     // --- who is woken ---
 
-    pub(super) fn take_errands(&mut self) -> Errands {
+    /// What is to be done without the lock, if anything is.
+    pub(super) fn take_errands(&mut self) -> Option<Errands> {
+        if !self.has_errands() {
+            return None;
+        }
         let spent = self.caller.take_spent();
-        self.waiting.close(spent);
-        self.waiting.take_errands()
+        Some(self.waiting.take_errands(spent))
+    }
+
+    pub(super) fn has_errands(&self) -> bool {
+        self.waiting.has_errands() || self.caller.has_spent()
     }
 
     /// This one is to be woken when what it wants may have come.
@@ -394,6 +416,26 @@ impl Core {
     }
 
     // --- time ---
+
+    /// Somebody waits, and writes what there is.
+    pub(super) fn waits(&mut self) {
+        self.waited = true;
+    }
+
+    /// How soon the helper shall write what nobody else has.
+    pub(super) fn write_within(&self) -> Duration {
+        if self.waited || self.waits {
+            PATIENCE
+        } else {
+            NAGLE
+        }
+    }
+
+    /// The helper has come to write: it need not if somebody does it all the time.
+    pub(super) fn leaves_writing(&mut self) -> bool {
+        self.waits = std::mem::take(&mut self.waited);
+        self.waits
+    }
 
     /// The helper is told to look again then.
     pub(super) fn look_at(&mut self, at: Instant) {

@@ -39,7 +39,11 @@ impl Demands {
     /// Whether this is something that can be done for such a child.
     pub(super) fn fit(&self, launch: &Launch, plain: bool) -> Result<(), Error> {
         let nothing_starts = matches!(launch, Launch::Socket(_) | Launch::Pair(..));
-        let told = matches!(launch, Launch::Own | Launch::Program(_)) && !plain;
+        let ours = matches!(
+            launch,
+            Launch::Own | Launch::Program(_) | Launch::Template(_)
+        );
+        let told = ours && !plain;
         let text = match self.group {
             _ if plain && nothing_starts && self.limits != Limits::new() => {
                 "limits cannot be told in the plain form, and no process is started that could be limited from here"

@@ -16,12 +16,12 @@
 //! * Every way out of the lock that may have changed a role goes through
 //!   [`Driver::settle`].
 //! * Flushing: with nothing else under way a call is written at once; else when
-//!   somebody waits, from [`BATCH`] octets on, or after [`NAGLE`].
+//!   somebody waits, from [`BATCH`] octets on, or by the helper, soon.
 
 use std::io::IoSlice;
 use std::sync::Arc;
 use std::task::{Context, Poll};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use super::core::{Core, Reading};
 use super::roles::{TICK, Ticket};
@@ -33,8 +33,6 @@ use crate::sys::{self, Interest};
 
 /// So many octets are written without waiting for more.
 const BATCH: usize = 16 << 10;
-/// How long octets may lie while other calls are under way.
-const NAGLE: Duration = Duration::from_micros(100);
 /// How many pieces go into one `writev`.
 const PIECES: usize = 16;
 /// How often the helper reads one link before it looks at the others.
@@ -90,7 +88,9 @@ impl<W: Wire> Driver<W> {
         self.settle(&mut core);
         let errands = core.take_errands();
         drop(core);
-        errands.run();
+        if let Some(errands) = errands {
+            errands.run();
+        }
     }
 
     fn settle(&self, core: &mut Core) {
@@ -107,7 +107,7 @@ impl<W: Wire> Driver<W> {
             self.wire.tick_at(at);
         }
         if orders.flush {
-            self.wire.tick_at(Instant::now() + NAGLE);
+            self.wire.tick_at(Instant::now() + core.write_within());
         }
         if core.may_shut_down() {
             self.wire.shutdown_write();
@@ -117,9 +117,13 @@ impl<W: Wire> Driver<W> {
     /// Takes a call, and writes it if it should go at once.
     pub(crate) fn call(&self, enter: impl FnOnce(&mut Core) -> u32) -> u32 {
         let mut core = self.lock();
+        let lies = core.has_unwritten() && core.roles.will_flush();
         let id = enter(&mut core);
         if core.caller.open() <= 1 || core.caller.unwritten() >= BATCH {
             core = self.flush(core);
+        } else if lies && !core.has_errands() {
+            // It lies with others, so nothing follows from it.
+            return id;
         }
         self.release(core);
         id
@@ -134,6 +138,16 @@ impl<W: Wire> Driver<W> {
         mut take: impl FnMut(&mut Core) -> Option<T>,
     ) -> Option<T> {
         let mut core = self.lock();
+        let before = core.outlook();
+        let found = take(&mut core);
+        if found.is_some() {
+            core.roles.collected();
+            if core.outlook() != before || core.has_errands() {
+                self.release(core);
+            }
+            return found;
+        }
+        core.waits();
         loop {
             let mut found = take(&mut core);
             if found.is_none() && core.has_unwritten() {
@@ -232,10 +246,9 @@ impl<W: Wire> Driver<W> {
     }
 
     fn wake_others<'a>(&'a self, mut core: Guard<'a, Core>) -> Guard<'a, Core> {
-        let errands = core.take_errands();
-        if errands.is_empty() {
+        let Some(errands) = core.take_errands() else {
             return core;
-        }
+        };
         drop(core);
         errands.run();
         self.lock()
@@ -390,7 +403,9 @@ impl<W: Wire> Driver<W> {
         let mut core = self.lock();
         core.ticked(now);
         self.attend(&mut core);
-        core = self.flush(core);
+        if !core.leaves_writing() {
+            core = self.flush(core);
+        }
         self.release(core);
     }
 

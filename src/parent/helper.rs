@@ -88,12 +88,15 @@ impl Helper {
         };
         *running = Some(Arc::clone(&helper));
         let made = make(&helper, key);
-        if let Ok(tended) = &made {
-            let tended: Arc<dyn Tended> = tended.clone();
-            locked(&helper.state).tended.insert(key, tended);
+        match &made {
+            // What is ready already stays so until the helper knows whose it is.
+            Ok(tended) => {
+                let tended: Arc<dyn Tended> = tended.clone();
+                locked(&helper.state).tended.insert(key, tended);
+            }
+            // The helper may have been started for nothing: let it look.
+            Err(_) => helper.tick_at(key, Instant::now()),
         }
-        // It may be over already, or the helper idle: let it look.
-        helper.tick_at(key, Instant::now());
         made
     }
 

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use super::demands::Demands;
 use crate::error::{Crash, Error, ExitStatus};
-use crate::protocol::{Hello, Known, Started};
+use crate::protocol::{Hello, Known, Started, TEMPLATE};
 use crate::sys::Page;
 
 /// What is expected of a child's hello.
@@ -162,6 +162,11 @@ impl Life {
         self.exit.is_some() && self.pid.is_some()
     }
 
+    /// How the process has ended, if it has.
+    pub(super) fn status(&self) -> Option<ExitStatus> {
+        self.exit
+    }
+
     pub(super) fn stream_ended(&self) -> bool {
         self.stream_ended
     }
@@ -303,7 +308,10 @@ impl Life {
                     "{crash}{came} without a hello; does the program call `offspring::init()` first in `main`, or `serve`?"
                 ))
             }
-            Some(Ending::Init(text)) => Error::init(text.as_str()),
+            Some(Ending::Init(text)) if self.expected.worker == TEMPLATE => {
+                Error::init(format!("the template failed to get ready: {text}"))
+            }
+            Some(Ending::Init(text)) => Error::init(format!("the worker's init failed: {text}")),
             Some(Ending::Violation(text)) => Error::protocol(text.as_str()),
             Some(Ending::Killed(_)) | None => Error::dead(crash(), started),
         }

@@ -2,6 +2,7 @@
 
 mod builder;
 mod call;
+mod changes;
 mod connection;
 mod core;
 mod delivery;
@@ -16,6 +17,7 @@ mod roles;
 mod room;
 mod rpc;
 mod start;
+mod template;
 #[cfg(test)]
 mod tests;
 mod waiting;
@@ -27,3 +29,4 @@ pub use call::Call;
 pub use events::{CallEventIter, CallEvents, EventIter, EventStream};
 pub use room::NoRoom;
 pub use rpc::{Join, Ready, Rpc};
+pub use template::{Template, TemplateBuilder};

@@ -174,6 +174,16 @@ impl Roles {
         }
     }
 
+    /// The helper will write soon.
+    pub(crate) fn will_flush(&self) -> bool {
+        self.flushing
+    }
+
+    /// A thread took what had come already: it is one of those that read.
+    pub(crate) fn collected(&mut self) {
+        self.led = true;
+    }
+
     /// The helper looks, as it was told to.
     pub(crate) fn looked(&mut self) {
         self.ticking = false;

@@ -116,9 +116,7 @@ impl<F, S, E> Rpc<F, S, E> {
     /// ```
     #[must_use = "wait for it, or await it"]
     pub fn ready(&self) -> Ready {
-        Ready {
-            driver: Arc::clone(self.driver()),
-        }
+        Ready::of(self.driver())
     }
 
     /// Closes the child for all clones, and waits until it has finished its
@@ -169,7 +167,8 @@ impl<F, S, E> Rpc<F, S, E> {
     }
 }
 
-/// Waits until a child can work; from [`Rpc::ready`]. A future, too.
+/// Waits until a child can work; from [`Rpc::ready`], or
+/// [`Template::ready`](crate::Template::ready). A future, too.
 ///
 /// ```
 /// # offspring::worker!(ECHO: fn(String) -> String = |text: String| text);
@@ -184,6 +183,14 @@ impl<F, S, E> Rpc<F, S, E> {
 #[must_use = "wait for it, or await it"]
 pub struct Ready {
     driver: Arc<Driver<Connection>>,
+}
+
+impl Ready {
+    pub(super) fn of(driver: &Arc<Driver<Connection>>) -> Self {
+        Self {
+            driver: Arc::clone(driver),
+        }
+    }
 }
 
 /// Waits until a child is gone; from [`Rpc::join`]. A future, too.
@@ -229,7 +236,7 @@ impl Join {
     }
 }
 
-fn readiness(core: &mut Core) -> Option<Result<(), Error>> {
+pub(super) fn readiness(core: &mut Core) -> Option<Result<(), Error>> {
     unless_stuck(core, core.life.readiness())
 }
 

@@ -3,10 +3,11 @@
 use std::io;
 use std::os::fd::OwnedFd;
 use std::os::unix::process::CommandExt;
-use std::process::{Command, Stdio};
+use std::process::{ChildStderr, Command, Stdio};
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::changes::{Change, Outlet, directory, environment};
 use super::connection::{Capture, Charge, Connection};
 use super::core::{Caller, Core, EventSink, Reading};
 use super::delivery::{Courier, Delivery, EventLimits, Handlers};
@@ -14,11 +15,12 @@ use super::demands::Demands;
 use super::driver::Driver;
 use super::helper::Helper;
 use super::life::{Expected, Life};
+use super::template::Template;
 use crate::error::Error;
 use crate::parcel::{Parcel, Reader};
 use crate::protocol::{Form, HEADER, Hello, Limits, MOST, Role};
 use crate::spin::Spin;
-use crate::startup::{MARKER, VARIABLE, forgot_init};
+use crate::startup::{Lent, MARKER, VARIABLE, forgot_init};
 use crate::sys::{self, Link, Page, Process};
 
 /// What is started.
@@ -30,6 +32,8 @@ pub(super) enum Launch {
     Program(Command),
     /// A command whose stdin and stdout are the link.
     Command(Command),
+    /// A fork of this template.
+    Template(Template),
     /// Nothing; this is the link.
     Socket(OwnedFd),
     /// Nothing; these are the link: what is read, and what is written.
@@ -47,10 +51,13 @@ pub(super) struct Settings {
     pub(super) spin: bool,
     pub(super) stdin: Option<OwnedFd>,
     pub(super) capture: Option<usize>,
+    /// Memory is shared with the child: what it has finished, and started.
+    pub(super) ring: bool,
     pub(super) demands: Demands,
 }
 
-type Adjustment = Box<dyn FnOnce(&mut Command) + Send>;
+/// A descriptor that goes along with hello, and what it is for.
+pub(super) type Along = (&'static str, OwnedFd);
 
 /// All that is known before a child is started.
 pub(super) struct Plan {
@@ -60,7 +67,12 @@ pub(super) struct Plan {
     origin: String,
     serialiser: &'static str,
     init: Result<Parcel, Error>,
-    adjustments: Vec<Adjustment>,
+    pub(super) changes: Vec<Change>,
+    /// The changes of the environment that the child is to make itself.
+    environment: Vec<u8>,
+    pub(super) stdout: Option<Outlet>,
+    pub(super) stderr: Option<Outlet>,
+    pub(super) along: Vec<Along>,
 }
 
 impl std::fmt::Debug for Plan {
@@ -76,6 +88,8 @@ impl std::fmt::Debug for Plan {
 struct Started {
     link: Link,
     process: Option<Process>,
+    /// Who is to fork the process, and the link's other end for it.
+    unborn: Option<(Template, OwnedFd)>,
     capture: Option<Capture>,
 }
 
@@ -104,19 +118,19 @@ impl Plan {
                 spin: true,
                 stdin: None,
                 capture: None,
+                ring: true,
                 demands: Demands::default(),
             },
             name,
             origin,
             serialiser,
             init,
-            adjustments: Vec::new(),
+            changes: Vec::new(),
+            environment: Vec::new(),
+            stdout: None,
+            stderr: None,
+            along: Vec::new(),
         }
-    }
-
-    /// Changes the command that is started, after all that comes before.
-    pub(super) fn adjust(&mut self, change: impl FnOnce(&mut Command) + Send + 'static) {
-        self.adjustments.push(Box::new(change));
     }
 
     /// Starts the child and all that belongs to it.
@@ -131,7 +145,8 @@ impl Plan {
                 "this process is itself a child, but did not go to work: call `offspring::init()` first in `main`",
             ));
         }
-        if self.settings.plain && matches!(self.launch, Launch::Own) {
+        let own = matches!(self.launch, Launch::Own | Launch::Template(_));
+        if self.settings.plain && own {
             return Err(Error::start(
                 "the plain form cannot say which worker of this program is meant: name a `program` or a `command`",
             ));
@@ -139,25 +154,17 @@ impl Plan {
         self.settings
             .demands
             .fit(&self.launch, self.settings.plain)?;
-        let socket = matches!(self.launch, Launch::Own | Launch::Program(_));
+        let socket = own || matches!(self.launch, Launch::Program(_));
         let both_ways = socket || matches!(self.launch, Launch::Socket(_));
         let is_ours = socket && !self.settings.plain;
         let carries = !self.settings.plain && self.may_carry();
         self.check_descriptors(&init, carries, is_ours)?;
-        let started = self.launch()?;
+        let mut started = self.launch()?;
         let carries = carries && started.link.carries_descriptors();
-        let (page, page_fd) = if is_ours {
-            Page::create().ok().unzip()
-        } else {
-            (None, None)
-        };
-        let stdin = self.settings.stdin.take().filter(|_| is_ours);
-        let mut along = Vec::new();
-        for (name, descriptor) in [("page", page_fd), ("stdin", stdin)] {
-            along.extend(descriptor.map(|descriptor| (name, descriptor)));
-        }
-        along.extend(init.descriptors.into_iter().map(|own| ("init", own)));
-        let (names, descriptors): (Vec<_>, Vec<_>) = along.into_iter().unzip();
+        let page = self.go_along(is_ours);
+        let along = self.along.drain(..);
+        let along = along.chain(init.descriptors.into_iter().map(|own| ("init", own)));
+        let (names, descriptors): (Vec<_>, Vec<_>) = along.unzip();
         let hello = (!self.settings.plain).then(|| {
             let octets = init.frame.get(HEADER..).unwrap_or_default();
             let mut hello = self.hello(octets, &names.join(","));
@@ -170,6 +177,7 @@ impl Plan {
             hello
         });
         let caller = Caller::new(hello.as_ref(), descriptors, self.settings.limits);
+        started.be_born(self.settings.hello_timeout)?;
         let pid = started.process.as_ref().map(Process::pid);
         let expected = Expected {
             worker: self.name.into(),
@@ -211,11 +219,11 @@ impl Plan {
                 command.arg0(format!("{} of {}", self.name, std::process::id()));
                 command.arg(MARKER);
                 // After all that the user may say of the environment.
-                self.adjust(|command| {
-                    command.env(VARIABLE, std::process::id().to_string());
-                });
+                let parent = Change::set(VARIABLE, std::process::id().to_string());
+                self.changes.push(parent);
                 self.run(command, false)
             }
+            Launch::Template(template) => self.fork(template),
             // Without a hello it cannot know that its stdin is both ways.
             Launch::Program(command) => self.run(command, self.settings.plain),
             Launch::Command(command) => self.run(command, true),
@@ -229,8 +237,14 @@ impl Plan {
     fn run(&mut self, mut command: Command, both: bool) -> Result<Started, Error> {
         let program = command.get_program().to_string_lossy().into_owned();
         let describe = |error: io::Error| Error::start(format!("`{program}`: {error}"));
-        for adjust in self.adjustments.drain(..) {
-            adjust(&mut command);
+        for change in &self.changes {
+            change.apply(&mut command);
+        }
+        if let Some(stdout) = self.stdout.take() {
+            command.stdout(stdout);
+        }
+        if let Some(stderr) = self.stderr.take() {
+            command.stderr(stderr);
         }
         let (link, theirs) = Link::pair().map_err(describe)?;
         if both {
@@ -244,23 +258,72 @@ impl Plan {
         demands.prepare(&mut command);
         let limit = |pid| demands.impose(pid, self.settings.plain);
         let (process, stderr) = sys::spawn(&mut command, limit).map_err(describe)?;
-        let keep = self.settings.capture.unwrap_or(0);
-        let capture = stderr
-            .map(|pipe| Capture::new(pipe, keep))
-            .transpose()
-            .map_err(describe)?;
+        let capture = self.capture(stderr).map_err(describe)?;
         Ok(Started {
             link,
             process: Some(process),
+            unborn: None,
             capture,
         })
+    }
+
+    /// Prepares what a template's child is to have; it is born later.
+    fn fork(&mut self, template: Template) -> Result<Started, Error> {
+        let describe = |error: io::Error| Error::start(error.to_string());
+        let (link, theirs) = Link::pair().map_err(describe)?;
+        let mut pipe = None;
+        if self.settings.capture.is_some() {
+            let (read, write) = io::pipe().map_err(describe)?;
+            pipe = Some(OwnedFd::from(read).into());
+            self.stderr = Some(Outlet::new(write));
+        }
+        let capture = self.capture(pipe).map_err(describe)?;
+        let directory = directory(&self.changes).map_err(describe)?;
+        self.along.extend(directory.map(|fd| ("directory", fd)));
+        let (stdout, stderr) = (self.stdout.take(), self.stderr.take());
+        for (name, outlet, lent) in [
+            ("stdout", stdout, Lent::Stdout),
+            ("stderr", stderr, Lent::Stderr),
+        ] {
+            let Some(outlet) = outlet else { continue };
+            let descriptor = outlet.resolve(lent).map_err(describe)?;
+            self.along.push((name, descriptor));
+        }
+        self.environment = environment(&self.changes).map_err(describe)?;
+        Ok(Started {
+            link,
+            process: None,
+            unborn: Some((template, theirs)),
+            capture,
+        })
+    }
+
+    fn capture(&self, stderr: Option<ChildStderr>) -> io::Result<Option<Capture>> {
+        let keep = self.settings.capture.unwrap_or(0);
+        stderr.map(|pipe| Capture::new(pipe, keep)).transpose()
+    }
+
+    /// Gathers the descriptors that go along with hello. Gives the page.
+    fn go_along(&mut self, is_ours: bool) -> Option<Page> {
+        if !is_ours {
+            return None;
+        }
+        let stdin = self.settings.stdin.take();
+        self.along.extend(stdin.map(|fd| ("stdin", fd)));
+        let (page, fd) = if self.settings.ring {
+            Page::create().ok().unzip()
+        } else {
+            (None, None)
+        };
+        self.along.extend(fd.map(|fd| ("page", fd)));
+        page
     }
 
     /// Descriptors may go along: it is for no command's stdin and stdout, which
     /// may lead anywhere.
     fn may_carry(&self) -> bool {
         match &self.launch {
-            Launch::Own | Launch::Program(_) | Launch::Socket(_) => true,
+            Launch::Own | Launch::Program(_) | Launch::Socket(_) | Launch::Template(_) => true,
             Launch::Command(_) | Launch::Pair(..) => false,
         }
     }
@@ -277,11 +340,15 @@ impl Plan {
                 "the worker's stdin is the link here, and no other can be passed over it",
             ));
         }
-        // Two more may go along.
-        if count > MOST - 2 {
+        // The page and stdin may go along; to a fork the other streams and the directory, too.
+        let others = match self.launch {
+            Launch::Template(_) => 5,
+            _ => 2,
+        };
+        let most = MOST - others;
+        if count > most {
             return Err(Error::start(format!(
-                "the arguments of `init` hold {count} descriptors, the most is {}: send the others with calls",
-                MOST - 2
+                "the arguments of `init` hold {count} descriptors, the most is {most}: send the others with calls"
             )));
         }
         Ok(())
@@ -295,6 +362,9 @@ impl Plan {
             .with("max-message", self.settings.limits.frame.to_string())
             .with("descriptors", descriptors)
             .with("init", init);
+        if !self.environment.is_empty() {
+            hello = hello.with("environment", self.environment.as_slice());
+        }
         if !self.settings.spin {
             hello = hello.with("spin", "no");
         }
@@ -305,11 +375,22 @@ impl Plan {
     }
 }
 
+impl Started {
+    /// Has the template fork the child, if one is to.
+    fn be_born(&mut self, time: Duration) -> Result<(), Error> {
+        if let Some((template, theirs)) = self.unborn.take() {
+            self.process = Some(template.fork(&theirs, time)?);
+        }
+        Ok(())
+    }
+}
+
 fn linked(link: io::Result<Link>) -> Result<Started, Error> {
     let link = link.map_err(|error| Error::start(error.to_string()))?;
     Ok(Started {
         link,
         process: None,
+        unborn: None,
         capture: None,
     })
 }
@@ -324,6 +405,7 @@ fn connect(
         link,
         process,
         capture,
+        ..
     } = started;
     let charge = Helper::attach(|helper, key| {
         let connection = Connection::new(

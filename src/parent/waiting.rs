@@ -49,11 +49,8 @@ pub(crate) struct Errands {
 
 impl Errands {
     /// Nothing is to be done.
-    pub(super) fn is_empty(&self) -> bool {
-        self.wake.is_empty()
-            && self.wakings.is_empty()
-            && self.callbacks.is_empty()
-            && self.descriptors.is_empty()
+    fn is_empty(&self) -> bool {
+        self.wake.is_empty() && self.wakings.is_empty() && self.callbacks.is_empty()
     }
 
     /// Does it. Never under the lock. A panic of a waker, or of what is dropped,
@@ -71,6 +68,7 @@ impl Errands {
         for callback in self.callbacks {
             let _ = crate::shielded(|| drop(callback));
         }
+        drop(self.descriptors);
     }
 }
 
@@ -92,14 +90,17 @@ impl Waiting {
         self.tasks > 0
     }
 
-    /// What is to be done without the lock.
-    pub(super) fn take_errands(&mut self) -> Errands {
-        std::mem::take(&mut self.errands)
+    pub(super) fn has_errands(&self) -> bool {
+        !self.errands.is_empty()
     }
 
-    /// These are to be closed, which may take its time.
-    pub(super) fn close(&mut self, mut descriptors: Vec<OwnedFd>) {
-        self.errands.descriptors.append(&mut descriptors);
+    /// What is to be done without the lock, with descriptors to be closed, which
+    /// may take its time.
+    pub(super) fn take_errands(&mut self, descriptors: Vec<OwnedFd>) -> Errands {
+        Errands {
+            descriptors,
+            ..std::mem::take(&mut self.errands)
+        }
     }
 
     /// This thread goes to sleep.

@@ -16,9 +16,10 @@
 //! and Done if its answer comes first.
 
 mod end;
+mod queue;
 mod withdraw;
 
-use std::collections::BTreeMap;
+use self::queue::{Queue, Ticket};
 
 use super::frame::largest_id;
 use super::hello::MAGIC;
@@ -84,9 +85,6 @@ pub(crate) enum Notice<D> {
 
 pub(crate) use end::Known;
 
-/// The place in the queue, counted from the beginning.
-type Ticket = u64;
-
 #[derive(Debug)]
 enum State<D> {
     Queued(Ticket, Parcel<D>),
@@ -105,6 +103,36 @@ struct Sent {
     bytes: usize,
 }
 
+/// What was sent.
+#[derive(Debug)]
+struct Sending<D> {
+    outbox: Outbox<D>,
+    /// Calls sent and unanswered, and their octets.
+    open: usize,
+    open_bytes: usize,
+    /// Calls and octets sent, since the beginning.
+    ordinal: u64,
+    pushed: u64,
+}
+
+impl<D> Sending<D> {
+    fn push(&mut self, id: u32, parcel: &mut Parcel<D>) -> Sent {
+        let bytes = parcel.frame.len();
+        parcel.frame[..HEADER].copy_from_slice(&Frame::message(id, bytes - HEADER).to_octets());
+        let before = self.outbox.len();
+        self.outbox.push(parcel);
+        self.open += 1;
+        self.open_bytes += bytes;
+        self.ordinal += 1;
+        self.pushed += (self.outbox.len() - before) as u64;
+        Sent {
+            ordinal: self.ordinal,
+            end: self.pushed,
+            bytes,
+        }
+    }
+}
+
 #[derive(Debug)]
 struct Slot<W, D> {
     state: State<D>,
@@ -119,19 +147,12 @@ pub(crate) struct Caller<W, D> {
     /// Hello was sent and has not been answered.
     awaits_hello: bool,
     table: Table<Slot<W, D>>,
-    /// Calls that wait for room, by their place: one that is cancelled leaves
-    /// nothing behind.
-    queue: BTreeMap<Ticket, u32>,
-    tickets: Ticket,
-    outbox: Outbox<D>,
-    /// Calls sent and unanswered, and their octets.
-    open: usize,
-    open_bytes: usize,
+    /// Calls that wait for room.
+    queue: Queue,
+    sending: Sending<D>,
     /// Calls that have room and are still to come.
     reserved: usize,
-    /// Calls and octets sent, and octets written, since the beginning.
-    ordinal: u64,
-    pushed: u64,
+    /// Octets written, since the beginning.
     written: u64,
     /// Octets that a writer has in hand: the other side may have them already.
     in_hand: u64,
@@ -154,14 +175,15 @@ impl<W, D> Caller<W, D> {
             limits,
             awaits_hello: hello.is_some(),
             table: Table::new(largest_id(form)),
-            queue: BTreeMap::new(),
-            tickets: 0,
-            outbox: Outbox::default(),
-            open: 0,
-            open_bytes: 0,
+            queue: Queue::default(),
+            sending: Sending {
+                outbox: Outbox::default(),
+                open: 0,
+                open_bytes: 0,
+                ordinal: 0,
+                pushed: 0,
+            },
             reserved: 0,
-            ordinal: 0,
-            pushed: 0,
             written: 0,
             in_hand: 0,
             spent: Vec::new(),
@@ -169,8 +191,8 @@ impl<W, D> Caller<W, D> {
         if let Some(hello) = hello {
             let octets = hello.to_octets();
             let head = Frame::of(Kind::Hello, MAGIC & 0x0fff_ffff, octets.len());
-            caller.outbox.push_first(head, &octets, descriptors);
-            caller.pushed += (HEADER + octets.len()) as u64;
+            caller.sending.outbox.push_first(head, &octets, descriptors);
+            caller.sending.pushed += (HEADER + octets.len()) as u64;
         }
         caller
     }
@@ -190,19 +212,12 @@ impl<W, D> Caller<W, D> {
             return self.table.insert(Slot { state, waiter });
         }
         if self.has_room(parcel.frame.len()) && self.queue.is_empty() {
-            let placeholder = Sent {
-                ordinal: 0,
-                end: 0,
-                bytes: 0,
-            };
-            let id = self.table.insert(Slot {
-                state: State::Sent(placeholder),
+            let Self { table, sending, .. } = self;
+            return table.insert_with(|id| Slot {
+                state: State::Sent(sending.push(id, parcel)),
                 waiter,
             });
-            self.send(id, parcel);
-            return id;
         }
-        self.tickets += 1;
         // A buffer that is far too large is not held back by what waits.
         let frame = &mut parcel.frame;
         let frame = if frame.capacity() > 2 * frame.len().max(HEADER) {
@@ -215,16 +230,16 @@ impl<W, D> Caller<W, D> {
             descriptors: std::mem::take(&mut parcel.descriptors),
         };
         let id = self.table.insert(Slot {
-            state: State::Queued(self.tickets, own),
+            state: State::Queued(self.queue.ticket(), own),
             waiter,
         });
-        self.queue.insert(self.tickets, id);
+        self.queue.push(id);
         id
     }
 
     fn has_room(&self, bytes: usize) -> bool {
-        let fits = self.open_bytes.saturating_add(bytes) <= self.limits.bytes;
-        self.open + self.reserved < self.limits.calls && (self.open == 0 || fits)
+        let fits = self.sending.open_bytes.saturating_add(bytes) <= self.limits.bytes;
+        self.sending.open + self.reserved < self.limits.calls && (self.sending.open == 0 || fits)
     }
 
     /// Keeps room for one call, if there is any and nobody waits for it. How
@@ -243,31 +258,19 @@ impl<W, D> Caller<W, D> {
     }
 
     fn send(&mut self, id: u32, parcel: &mut Parcel<D>) {
-        let bytes = parcel.frame.len();
-        parcel.frame[..HEADER].copy_from_slice(&Frame::message(id, bytes - HEADER).to_octets());
-        let before = self.outbox.len();
-        self.outbox.push(parcel);
-        self.open += 1;
-        self.open_bytes += bytes;
-        self.ordinal += 1;
-        self.pushed += (self.outbox.len() - before) as u64;
-        let sent = Sent {
-            ordinal: self.ordinal,
-            end: self.pushed,
-            bytes,
-        };
-        self.table.get_mut(id).expect("the id was just given").state = State::Sent(sent);
+        let sent = self.sending.push(id, parcel);
+        self.table.get_mut(id).expect("it was queued").state = State::Sent(sent);
     }
 
     /// Sends what has waited for room and now has it.
     pub(crate) fn refill(&mut self) {
-        while let Some((&place, &id)) = self.queue.first_key_value() {
+        while let Some(id) = self.queue.first() {
             let bytes = self.queued(id).frame.len();
             if !self.has_room(bytes) {
                 return;
             }
             let mut parcel = std::mem::take(self.queued(id));
-            self.queue.remove(&place);
+            self.queue.pop();
             self.send(id, &mut parcel);
         }
     }
@@ -287,6 +290,13 @@ impl<W, D> Caller<W, D> {
         self.table.get_mut(id).map(|slot| &mut slot.waiter)
     }
 
+    /// The same, and whether the call is done.
+    pub(crate) fn look_at(&mut self, id: u32) -> Option<(&mut W, bool)> {
+        let slot = self.table.get_mut(id)?;
+        let done = matches!(slot.state, State::Done(_) | State::Expired(..));
+        Some((&mut slot.waiter, done))
+    }
+
     /// The call is done, or was never known.
     pub(crate) fn is_done(&self, id: u32) -> bool {
         let done = |slot: &Slot<W, D>| matches!(slot.state, State::Done(_) | State::Expired(..));
@@ -298,22 +308,20 @@ impl<W, D> Caller<W, D> {
     where
         W: Default,
     {
+        let done = |slot: &Slot<W, D>| matches!(slot.state, State::Done(_));
+        if let Some(Slot {
+            state: State::Done(outcome),
+            waiter,
+        }) = self.table.remove_if(id, done)
+        {
+            return Some((outcome, waiter));
+        }
         let slot = self.table.get_mut(id)?;
-        match slot.state {
-            State::Done(_) => {}
-            State::Expired(sent, started) => {
-                slot.state = State::Abandoned(sent);
-                return Some((Outcome::Expired(started), std::mem::take(&mut slot.waiter)));
-            }
-            _ => return None,
-        }
-        match self.table.remove(id)? {
-            Slot {
-                state: State::Done(outcome),
-                waiter,
-            } => Some((outcome, waiter)),
-            _ => unreachable!("it was just seen to be done"),
-        }
+        let State::Expired(sent, started) = slot.state else {
+            return None;
+        };
+        slot.state = State::Abandoned(sent);
+        Some((Outcome::Expired(started), std::mem::take(&mut slot.waiter)))
     }
 
     /// Reads all frames that have come; but stops behind a hello, and says so,
@@ -458,42 +466,42 @@ impl<W, D> Caller<W, D> {
     }
 
     fn close_call(&mut self, sent: Sent) {
-        self.open -= 1;
-        self.open_bytes -= sent.bytes;
+        self.sending.open -= 1;
+        self.sending.open_bytes -= sent.bytes;
     }
 
     /// Calls sent and unanswered.
     pub(crate) fn open(&self) -> usize {
-        self.open
+        self.sending.open
     }
 
     /// All that was asked for is on its way: nothing queued, nothing unwritten.
     pub(crate) fn is_flushed(&self) -> bool {
-        self.queue.is_empty() && self.pushed == self.written
+        self.queue.is_empty() && self.sending.pushed == self.written
     }
 
     /// How much is to be written.
     pub(crate) fn unwritten(&self) -> usize {
-        self.outbox.len()
+        self.sending.outbox.len()
     }
 
     /// Hands out what is to be written, all of it; [`wrote`](Self::wrote) must
     /// follow. Until then nobody can tell what of it the other side has.
     pub(crate) fn take_outbox(&mut self) -> Outbox<D> {
-        self.in_hand = self.outbox.len() as u64;
-        std::mem::take(&mut self.outbox)
+        self.in_hand = self.sending.outbox.len() as u64;
+        std::mem::take(&mut self.sending.outbox)
     }
 
     /// So many octets reached the other side's socket, and these did not.
     pub(crate) fn wrote(&mut self, count: usize, unwritten: Outbox<D>) {
         self.written += count as u64;
         self.in_hand = 0;
-        self.outbox.put_back(unwritten);
+        self.sending.outbox.put_back(unwritten);
     }
 
     /// Forgets what is to be written: nobody will read it.
     pub(crate) fn drop_outbox(&mut self) {
-        self.outbox.clear();
+        self.sending.outbox.clear();
     }
 }
 
@@ -530,7 +538,7 @@ impl<W, D> Caller<W, D> {
 
     /// The octets of the calls that are sent and unanswered.
     pub(crate) fn open_bytes(&self) -> usize {
-        self.open_bytes
+        self.sending.open_bytes
     }
 
     /// The next call gets this id, if it is free.

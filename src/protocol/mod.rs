@@ -48,6 +48,9 @@ pub(crate) use outbox::{Outbox, Parcel};
 pub(crate) use reader::{Payload, Reader};
 pub(crate) use server::{Replies, Request, Requests};
 
+/// The worker that a parent asks for if it wants a template.
+pub(crate) const TEMPLATE: &str = "offspring::template";
+
 /// The other side broke the protocol: what it did, in words.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Violation(pub(crate) String);

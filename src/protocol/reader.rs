@@ -7,6 +7,8 @@ use super::frame::LARGE;
 use super::{Form, Frame, HEADER};
 use crate::spare;
 
+/// So many octets at most need no buffer of their own.
+const FEW: usize = 46;
 /// How much is read at once, at least.
 const READ: usize = 64 << 10;
 /// How far ahead of the arrived octets room is made, at most.
@@ -14,19 +16,35 @@ const AHEAD: usize = 1 << 20;
 
 /// A frame that came, owned: a buffer and where the octets start in it, and the
 /// descriptors that came along.
-#[derive(PartialEq, Eq)]
 pub(crate) struct Payload<D> {
-    buffer: Vec<u8>,
-    start: usize,
+    octets: Octets,
     ancillary: Ancillary<D>,
+}
+
+enum Octets {
+    /// As many as this says; the others are zeros.
+    Few(u8, [u8; FEW]),
+    /// A buffer, and where they start in it.
+    Buffer(Vec<u8>, usize),
 }
 
 impl<D> Deref for Payload<D> {
     type Target = [u8];
     fn deref(&self) -> &[u8] {
-        &self.buffer[self.start..]
+        match &self.octets {
+            Octets::Few(count, octets) => &octets[..usize::from(*count)],
+            Octets::Buffer(buffer, start) => &buffer[*start..],
+        }
     }
 }
+
+impl<D: PartialEq> PartialEq for Payload<D> {
+    fn eq(&self, other: &Self) -> bool {
+        **self == **other && self.ancillary == other.ancillary
+    }
+}
+
+impl<D: Eq> Eq for Payload<D> {}
 
 impl<D> Payload<D> {
     /// The descriptors that came along; whoever takes them has them.
@@ -36,18 +54,33 @@ impl<D> Payload<D> {
 
     /// It was read: its buffer can be used again.
     pub(crate) fn recycle(self) {
-        let used = self.buffer.len();
-        spare::put(self.buffer, used);
+        if let Octets::Buffer(buffer, _) = self.octets
+            && buffer.len() >= LARGE
+        {
+            let used = buffer.len();
+            spare::put(buffer, used);
+        }
+    }
+
+    /// A copy of octets that are not many.
+    fn copy(octets: &[u8], ancillary: Ancillary<D>) -> Self {
+        let count = u8::try_from(octets.len()).ok();
+        let octets = match count.filter(|count| usize::from(*count) <= FEW) {
+            Some(count) => {
+                let mut few = [0; FEW];
+                few[..octets.len()].copy_from_slice(octets);
+                Octets::Few(count, few)
+            }
+            None => Octets::Buffer(octets.to_vec(), 0),
+        };
+        Self { octets, ancillary }
     }
 }
 
+#[cfg(test)]
 impl<D> From<Vec<u8>> for Payload<D> {
-    fn from(buffer: Vec<u8>) -> Self {
-        Self {
-            buffer,
-            start: 0,
-            ancillary: Ancillary::default(),
-        }
+    fn from(octets: Vec<u8>) -> Self {
+        Self::copy(&octets, Ancillary::default())
     }
 }
 
@@ -252,11 +285,7 @@ impl<D> Reader<D> {
         let ancillary = self.take_ancillary();
         let Range { start, end } = self.current;
         if end - start < LARGE || start > LARGE {
-            return Payload {
-                buffer: self.octets().to_vec(),
-                start: 0,
-                ancillary,
-            };
+            return Payload::copy(self.octets(), ancillary);
         }
         let rest = self.buffer.split_off(end);
         self.passed += end as u64;
@@ -264,8 +293,7 @@ impl<D> Reader<D> {
         self.current = 0..0;
         self.scanned = 0;
         Payload {
-            buffer,
-            start,
+            octets: Octets::Buffer(buffer, start),
             ancillary,
         }
     }

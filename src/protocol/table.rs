@@ -42,6 +42,11 @@ impl<S> Table<S> {
     /// At most half the ring is used, so a free slot is at most as many steps
     /// away as there are calls; with 2^27 open calls there is no memory left.
     pub(crate) fn insert(&mut self, slot: S) -> u32 {
+        self.insert_with(|_| slot)
+    }
+
+    /// The same, with what is made for the id.
+    pub(crate) fn insert_with(&mut self, slot: impl FnOnce(u32) -> S) -> u32 {
         if 2 * (self.used + 1) > self.slots.len() {
             self.grow();
         }
@@ -51,7 +56,7 @@ impl<S> Table<S> {
         let id = self.next;
         self.step();
         let index = self.index(id);
-        self.slots[index] = Some((id, slot));
+        self.slots[index] = Some((id, slot(id)));
         self.used += 1;
         id
     }
@@ -71,8 +76,13 @@ impl<S> Table<S> {
 
     /// Takes the call of this id out.
     pub(crate) fn remove(&mut self, id: u32) -> Option<S> {
+        self.remove_if(id, |_| true)
+    }
+
+    /// Takes the call of this id out, if it is such a one.
+    pub(crate) fn remove_if(&mut self, id: u32, test: impl FnOnce(&S) -> bool) -> Option<S> {
         let index = self.index(id);
-        let (_, slot) = self.slots[index].take_if(|(known, _)| *known == id)?;
+        let (_, slot) = self.slots[index].take_if(|(known, slot)| *known == id && test(slot))?;
         self.used -= 1;
         self.removed += 1;
         self.shrink();

@@ -11,7 +11,9 @@ compile_error!(
 );
 
 mod carrier;
+mod control;
 mod descriptors;
+mod fork;
 mod limits;
 mod link;
 mod memory;
@@ -28,7 +30,9 @@ mod streams;
 #[cfg(test)]
 mod tests;
 
+pub(crate) use control::{Answer, Control, Requests};
 pub(crate) use descriptors::Arrival;
+pub(crate) use fork::Alone;
 pub(crate) use limits::{Resource, be_nicer, exit_group_now, lead_group, lead_session, set_limit};
 pub(crate) use link::{Link, set_nonblocking};
 pub(crate) use memory::{Found, Identity, Lasting, Sealed};
@@ -40,11 +44,12 @@ pub(crate) use poller::{PollEvent, Poller};
 pub(crate) use port::Port;
 pub(crate) use reap::{Process, Status, signal_name};
 pub use registry::Registration;
-pub(crate) use registry::registrations;
+pub(crate) use registry::{preloads, registrations};
 pub(crate) use sigpipe::ignore_sigpipe;
-pub(crate) use spawn::{own_program, spawn};
+pub(crate) use spawn::{adopt, own_program, spawn};
 pub(crate) use streams::{
-    cpus, exit_now, is_stdout, parent_id, put_stdin, set_thread_name, take_stdin, take_stdout,
+    cpus, enter, exit_now, flush_streams, is_stdout, open_directory, parent_id, put_stderr,
+    put_stdin, put_stdout, set_thread_name, take_stdin, take_stdout,
 };
 
 use nix::errno::Errno;

@@ -1,16 +1,18 @@
 //! A little memory that parent and child share, so that what the child knew outlives it.
 //!
 //! ```text
-//! octet 0       8       64                                    LENGTH
-//!       started | end   | the ring: the octet that has the place n
-//!               |       | in the child's stream lies at n mod RING
+//! octet 0       8       16       64                                    LENGTH
+//!       started | end   | forked | the ring: the octet that has the place n
+//!               |       |        | in the child's stream lies at n mod RING
 //! ```
 //!
 //! The child puts the octets it has not written yet into the ring, and then moves `end` behind them: one store, so at
 //! whatever moment it dies the octets up to `end` are whole. The parent reads them once the stream has ended.
+//!
+//! A template has a page of its own, of which only `forked` is used: the number of the child that it has forked last.
 
 use nix::fcntl::{FcntlArg, SealFlag, fcntl};
-use nix::sys::mman::{MapFlags, ProtFlags, mmap, munmap};
+use nix::sys::mman::{MapFlags, MmapAdvise, ProtFlags, madvise, mmap, munmap};
 use nix::sys::stat::fstat;
 use nix::unistd::ftruncate;
 use std::ffi::c_void;
@@ -18,7 +20,7 @@ use std::io;
 use std::num::NonZeroUsize;
 use std::os::fd::{AsFd, OwnedFd};
 use std::ptr::NonNull;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicI32, AtomicU64, Ordering};
 
 /// Where the ring starts.
 const HEAD: usize = 64;
@@ -83,6 +85,19 @@ impl Page {
     /// Up to which place in the child's stream octets were put into the ring.
     fn end(&self) -> &AtomicU64 {
         self.counter(1)
+    }
+
+    /// The number of the child that a template has forked last; nought if the parent has put that there since.
+    pub(crate) fn forked(&self) -> &AtomicI32 {
+        // SAFETY: as for `counter`, of which this is the first half of the third.
+        unsafe { self.start.cast::<AtomicI32>().add(4).as_ref() }
+    }
+
+    /// A child that this process forks does not get the memory; where it was, nothing is mapped there.
+    pub(super) fn keep_from_children(&self) -> io::Result<()> {
+        // SAFETY: the mapping is ours. In a child nobody may use it, which is for the caller to see to.
+        unsafe { madvise(self.start, LENGTH, MmapAdvise::MADV_DONTFORK) }?;
+        Ok(())
     }
 
     fn counter(&self, index: usize) -> &AtomicU64 {

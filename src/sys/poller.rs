@@ -45,10 +45,15 @@ impl Poller {
         Ok(Self { epoll, wake })
     }
 
-    /// Puts a descriptor into the set. The token [`u64::MAX`] is taken.
+    /// Puts a descriptor into the set that is not in it. The token [`u64::MAX`] is taken.
     pub(crate) fn add(&self, fd: BorrowedFd<'_>, token: u64, interest: Interest) -> io::Result<()> {
         debug_assert_ne!(token, WAKE);
-        self.modify(fd, token, interest)
+        if interest == Interest::NONE {
+            return Ok(());
+        }
+        Ok(self
+            .epoll
+            .add(fd, EpollEvent::new(flags(interest), token))?)
     }
 
     /// Changes what to wait for; with no interest the descriptor is silent until the next change.

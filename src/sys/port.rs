@@ -22,6 +22,13 @@ impl Port {
         })
     }
 
+    /// Over an end of [`Link::pair`](super::Link::pair), close-on-exec.
+    pub(crate) fn from_pair_end(fd: OwnedFd) -> Self {
+        Self {
+            carrier: Carrier::Socket { fd, unix: true },
+        }
+    }
+
     /// Over two descriptors.
     pub(crate) fn from_pair(read: OwnedFd, write: OwnedFd) -> io::Result<Self> {
         Ok(Self {

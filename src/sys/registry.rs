@@ -1,4 +1,4 @@
-//! The workers of this program, gathered by the linker.
+//! The workers and preloads of this program, gathered by the linker.
 //!
 //! Every declaration leaves a [`Registration`] in a section of its own; the linker puts them side by side and says where
 //! they start and stop. So the list is complete as soon as the program is, before anything has run.
@@ -8,29 +8,24 @@
 //! lies in it. What makes it sound is that the macro fixes the static's type, and that the section's name is taken by
 //! nothing else. A crate that forbids unsafe code accepts the expansion, since the attribute's text is ours.
 
-use crate::registry::Registered;
+use crate::registry::{Loads, Registered};
 
-/// What a declared worker leaves for `init` to find.
+/// What a declaration leaves for `init` to find.
 #[derive(Debug)]
-pub struct Registration {
-    /// `None` only in the entry that makes sure that there is a section.
-    pub(crate) worker: Option<&'static dyn Registered>,
-}
-
-impl Registration {
-    /// The entry of a worker.
-    pub const fn new(worker: &'static dyn Registered) -> Self {
-        Self {
-            worker: Some(worker),
-        }
-    }
+pub enum Registration {
+    /// Only to make sure that there is a section.
+    Nothing,
+    /// A worker.
+    Worker(&'static dyn Registered),
+    /// What a template may preload.
+    Preload(&'static dyn Loads),
 }
 
 /// So that the section exists in a program without workers.
 #[used]
 // SAFETY: the section holds registrations only.
 #[unsafe(link_section = "offspring_workers")]
-static EMPTY: Registration = Registration { worker: None };
+static EMPTY: Registration = Registration::Nothing;
 
 // SAFETY: the linker defines both for every section whose name is an identifier. As lists of nought entries they say
 // where something is, and nothing of what is there.
@@ -43,6 +38,21 @@ unsafe extern "Rust" {
 
 /// The workers of this program, in no particular order.
 pub(crate) fn registrations() -> impl Iterator<Item = &'static dyn Registered> {
+    entries().filter_map(|entry| match entry {
+        Registration::Worker(worker) => Some(*worker),
+        _ => None,
+    })
+}
+
+/// What templates of this program may preload, in no particular order.
+pub(crate) fn preloads() -> impl Iterator<Item = &'static dyn Loads> {
+    entries().filter_map(|entry| match entry {
+        Registration::Preload(preload) => Some(*preload),
+        _ => None,
+    })
+}
+
+fn entries() -> impl Iterator<Item = &'static Registration> {
     let (start, stop) = (
         (&raw const START).cast::<Registration>(),
         (&raw const STOP).cast::<Registration>(),
@@ -50,7 +60,7 @@ pub(crate) fn registrations() -> impl Iterator<Item = &'static dyn Registered> {
     // SAFETY: between the two symbols lie statics of this type and nothing else, in one section, without gaps, since
     // their size is a multiple of their alignment; they are never written to and live for ever.
     let entries = unsafe { std::slice::from_raw_parts(start, stop.offset_from_unsigned(start)) };
-    entries.iter().filter_map(|entry| entry.worker)
+    entries.iter()
 }
 
 /// Leaves a registration for `init` to find. For the macros of this crate.
@@ -58,12 +68,15 @@ pub(crate) fn registrations() -> impl Iterator<Item = &'static dyn Registered> {
 #[macro_export]
 macro_rules! __register {
     ($worker:expr) => {
+        $crate::__register!(Worker $worker);
+    };
+    ($kind:ident $worker:expr) => {
         const _: () = {
             #[used]
             // SAFETY: the static has the one type that this section is for.
             #[unsafe(link_section = "offspring_workers")]
             static REGISTRATION: $crate::__private::Registration =
-                $crate::__private::Registration::new(&$worker);
+                $crate::__private::Registration::$kind(&$worker);
         };
     };
 }

@@ -1,6 +1,10 @@
 //! Starting a child.
 
 use super::reap::Process;
+use super::retry;
+use nix::sys::signal::{Signal, kill};
+use nix::sys::wait::waitpid;
+use nix::unistd::Pid;
 use std::ffi::OsString;
 use std::io;
 use std::os::unix::process::CommandExt;
@@ -50,6 +54,19 @@ fn patiently<T>(mut attempt: impl FnMut() -> io::Result<T>) -> io::Result<T> {
         }
     }
     attempt()
+}
+
+/// Takes the pidfd of a child that a template has forked for this process, just now.
+///
+/// # Errors
+/// As for [`spawn`]: then the child is killed and reaped.
+pub(crate) fn adopt(pid: u32) -> io::Result<Process> {
+    Process::open(pid).inspect_err(|_| {
+        let pid = Pid::from_raw(pid as i32);
+        // Nobody here has waited for it, so its number is its own.
+        let _ = kill(pid, Signal::SIGKILL);
+        let _ = retry(|| waitpid(pid, None));
+    })
 }
 
 /// Ends a child that cannot be kept. Nobody here has waited for it, so its number is its own.

@@ -1,12 +1,14 @@
 //! The standard streams of a child, and what else a child is told by the system.
 
+use nix::fcntl::{OFlag, open};
 use nix::sys::prctl;
-use nix::sys::stat::fstat;
-use nix::unistd::{dup2_stdin, dup2_stdout};
+use nix::sys::stat::{Mode, fstat};
+use nix::unistd::{dup2_stderr, dup2_stdin, dup2_stdout, fchdir};
 use std::ffi::CString;
 use std::fs::File;
-use std::io;
+use std::io::{self, Write};
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::path::PathBuf;
 
 /// What reads as empty, also where a sandbox has no devices.
 fn nothing(device: &str) -> io::Result<OwnedFd> {
@@ -49,6 +51,38 @@ pub(crate) fn put_stdin(fd: OwnedFd) -> io::Result<()> {
     );
     dup2_stdin(fd)?;
     Ok(())
+}
+
+/// Makes a descriptor the standard output. The buffer of [`io::stdout`] has to be empty.
+pub(crate) fn put_stdout(fd: OwnedFd) -> io::Result<()> {
+    dup2_stdout(fd)?;
+    Ok(())
+}
+
+/// Makes a descriptor the standard error.
+pub(crate) fn put_stderr(fd: OwnedFd) -> io::Result<()> {
+    dup2_stderr(fd)?;
+    Ok(())
+}
+
+/// A directory, only to be entered.
+pub(crate) fn open_directory(path: &PathBuf) -> io::Result<OwnedFd> {
+    let flags = OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
+    Ok(open(path, flags, Mode::empty())?)
+}
+
+/// Makes a directory the working directory.
+pub(crate) fn enter(directory: OwnedFd) -> io::Result<()> {
+    fchdir(directory)?;
+    Ok(())
+}
+
+/// Writes what waits in the buffers of the standard library and of libc, so that a fork does not double it.
+pub(crate) fn flush_streams() {
+    // What cannot be written is lost, as it would be at the end of the process.
+    let _ = io::stdout().flush();
+    // SAFETY: a null pointer asks for all streams of libc, each of which has a lock of its own.
+    unsafe { libc::fflush(std::ptr::null_mut()) };
 }
 
 /// Names this thread, as `ps` and debuggers show it: the first 15 octets, up to a zero.

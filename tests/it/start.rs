@@ -38,7 +38,19 @@ pub(crate) fn serve_if_asked() {
         "numbers" => crate::callbacks::serve_numbers(),
         "state" => STATEFUL.serve(),
         "confined" => crate::confined::serve(),
+        #[cfg(all(
+            feature = "cbor",
+            feature = "json",
+            feature = "messagepack",
+            feature = "postcard"
+        ))]
         "fds" => crate::descriptors::FDS.serve(),
+        #[cfg(all(
+            feature = "cbor",
+            feature = "json",
+            feature = "messagepack",
+            feature = "postcard"
+        ))]
         memory if memory.starts_with("memory-") => crate::memory::serve(memory),
         #[cfg(feature = "concurrent")]
         "many" => crate::concurrent::serve(),

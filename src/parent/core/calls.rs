@@ -74,9 +74,9 @@ impl Core {
     /// The outcome of this call, if its turn has come. Whoever asks does not
     /// want its events.
     pub(crate) fn collect(&mut self, id: u32) -> Option<Result<Payload, Error>> {
-        let waiter = self.caller.waiter(id)?;
+        let (waiter, done) = self.caller.look_at(id)?;
         self.delivery.inboxes.decline(id, &mut waiter.inbox);
-        if !self.may_see_end(id) {
+        if !done || !self.delivery.is_before(waiter.after) {
             return None;
         }
         let (outcome, waiter) = self.caller.collect(id)?;
@@ -173,7 +173,15 @@ impl Core {
         };
         waiter.after = after;
         match std::mem::take(&mut waiter.then) {
-            Then::Collect => self.come(id, after),
+            Then::Collect => {
+                let passed = self.delivery.is_passed(after);
+                if passed || waiter.nested {
+                    self.waiting.wake(waiter.waking.take());
+                }
+                if !passed {
+                    self.delivery.bar(id, after);
+                }
+            }
             Then::Forget => {
                 if let Some((_, waiter)) = self.caller.collect(id) {
                     self.dismiss(id, waiter);
@@ -196,13 +204,15 @@ impl Core {
     pub(in super::super) fn come(&mut self, id: u32, after: u64) {
         // Inside a callback it may be seen at once; but whoever waits there may
         // hand the call on.
-        let nested = self.caller.waiter(id).is_some_and(|waiter| waiter.nested);
+        let Some(waiter) = self.caller.waiter(id) else {
+            return;
+        };
         let passed = self.delivery.is_passed(after);
+        if passed || waiter.nested {
+            self.waiting.wake(waiter.waking.take());
+        }
         if !passed {
             self.delivery.bar(id, after);
-        }
-        if passed || nested {
-            self.wake_call(id);
         }
     }
 

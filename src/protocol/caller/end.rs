@@ -43,8 +43,8 @@ impl<W, D> Caller<W, D> {
         }
         lost.sort_unstable();
         self.queue.clear();
-        self.outbox.clear();
-        (self.open, self.open_bytes) = (0, 0);
+        self.sending.outbox.clear();
+        (self.sending.open, self.sending.open_bytes) = (0, 0);
         lost
     }
 

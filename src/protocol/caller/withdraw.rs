@@ -19,7 +19,7 @@ impl<W, D> Caller<W, D> {
             State::Abandoned(_) => {}
             State::Queued(place, _) => {
                 self.remove(id);
-                self.queue.remove(&place);
+                self.queue.remove(place);
                 self.refill();
             }
             State::Done(_) => self.remove(id),
@@ -46,6 +46,11 @@ impl<W, D> Caller<W, D> {
         }
     }
 
+    /// There are descriptors that nobody wants any more.
+    pub(crate) fn has_spent(&self) -> bool {
+        !self.spent.is_empty()
+    }
+
     /// Descriptors that nobody wants any more, to be closed where that may take
     /// its time.
     pub(crate) fn take_spent(&mut self) -> Vec<D> {
@@ -54,8 +59,10 @@ impl<W, D> Caller<W, D> {
 
     fn push_cancel(&mut self, id: u32) {
         if self.form == Form::Full {
-            self.outbox.push_parts(Frame::of(Kind::Cancel, id, 0), &[]);
-            self.pushed += HEADER as u64;
+            self.sending
+                .outbox
+                .push_parts(Frame::of(Kind::Cancel, id, 0), &[]);
+            self.sending.pushed += HEADER as u64;
         }
     }
 
@@ -75,7 +82,7 @@ impl<W, D> Caller<W, D> {
                 let expired = State::Done(Outcome::Expired(Started::No));
                 let queued = std::mem::replace(&mut slot.state, expired);
                 self.spend(queued);
-                self.queue.remove(&place);
+                self.queue.remove(place);
                 self.refill();
             }
             State::Expired(..) | State::Abandoned(_) | State::Done(_) => return false,

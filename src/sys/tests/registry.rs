@@ -1,12 +1,12 @@
 //! Registrations of this very binary.
 
-use crate::registry::Registered;
+use crate::registry::{Declaration, Registered};
 use crate::sys::registrations;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 #[derive(Debug)]
 struct Sample(&'static str);
-impl Registered for Sample {
+impl Declaration for Sample {
     fn name(&self) -> &'static str {
         self.0
     }
@@ -14,7 +14,8 @@ impl Registered for Sample {
     fn origin(&self) -> String {
         format!("{}:0:0", file!())
     }
-
+}
+impl Registered for Sample {
     fn run(&'static self, _: crate::child::Session) -> ! {
         unreachable!("nobody asks for it")
     }

@@ -1,0 +1,895 @@
+//! Children that a template forks.
+
+use std::collections::BTreeMap;
+use std::fs::{self, File};
+use std::io::{Read, Write};
+use std::os::fd::OwnedFd;
+use std::os::unix::net::UnixStream;
+use std::process::Stdio;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+use std::time::Duration;
+
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
+use nix::sys::signal::{SigHandler, Signal, kill, signal};
+use nix::unistd::Pid;
+use offspring::{
+    Descriptor, Error, ExitStatus, Limits, Started, Template, TemplateBuilder, preload, worker,
+};
+
+use crate::common::*;
+use crate::work::{Job, WORK};
+
+worker!(TEXT: fn(String) -> String = |text: String| text);
+
+fn echo(text: &str) -> Job {
+    Job::Echo(text.into())
+}
+
+fn template() -> Template {
+    Template::builder().start().unwrap()
+}
+
+fn stop(pid: u32) {
+    kill(Pid::from_raw(pid as i32), Signal::SIGSTOP).unwrap();
+    until(|| stat(pid).is_none_or(|(state, _)| state == 'T'));
+}
+
+/// The one error that a template of this kind gives at each start, and when it
+/// is waited for.
+#[track_caller]
+fn fails(builder: TemplateBuilder, words: &[&str]) -> Error {
+    let template = builder.start().unwrap();
+    let check = |error: Error| {
+        for word in words {
+            assert!(error.to_string().contains(word), "{error}");
+        }
+        error
+    };
+    check(TEXT.template(&template).spawn().unwrap_err());
+    // The next start tries again.
+    check(TEXT.template(&template).spawn().unwrap_err())
+}
+
+// --- what is preloaded ---
+
+preload!(WORDS(String, String) -> Vec<String> = |one: String, two: String| Ok::<_, String>(vec![one, two]));
+preload!(LENGTH() -> usize = || WORDS.get().map(Vec::len).ok_or("the words are not there"));
+
+worker!(LOADED: fn(String) -> String = |prefix: &mut String, text: String| format!("{prefix}{text}"),
+    init() = || WORDS.get().map(|words| format!("{} {} ", words.join(" "), LENGTH.get().unwrap_or(&0))).ok_or("no words"));
+
+#[test]
+fn what_is_preloaded_is_there() {
+    let _guard = guard();
+    let template = Template::builder()
+        .preload(WORDS.with("so", "far"))
+        .preload(&LENGTH)
+        .start()
+        .unwrap();
+    template.ready().wait().unwrap();
+    for _ in 0..3 {
+        let rpc = LOADED.template(&template).spawn().unwrap();
+        assert_eq!(rpc.call("good").wait().unwrap(), "so far 2 good");
+        assert!(rpc.join().wait().unwrap().success());
+    }
+    assert!(WORDS.get().is_none());
+    let rpc = LOADED.builder().on_error(|_| ()).spawn().unwrap();
+    assert!(rpc.call("good").wait().unwrap_err().is_init());
+}
+
+const LARGE: usize = 32 << 20;
+preload!(TABLE() -> Vec<u8> = || Ok::<_, String>(vec![7; LARGE]));
+
+/// A line of a process's memory, summed up, in octets.
+fn memory(process: &str, line: &str) -> usize {
+    let text = fs::read_to_string(format!("/proc/{process}/smaps_rollup")).unwrap();
+    let line = text.lines().find_map(|found| found.strip_prefix(line));
+    let number = line.unwrap().split_whitespace().next().unwrap();
+    number.parse::<usize>().unwrap() << 10
+}
+
+worker!(SUM: fn() -> String = || {
+    let table = TABLE.get().unwrap();
+    let sum: usize = table.iter().map(|octet| usize::from(*octet)).sum();
+    let shared = memory("self", "Shared_Clean:") + memory("self", "Shared_Dirty:");
+    format!("{sum} {shared} {}", memory("self", "Private_Dirty:"))
+});
+
+/// F3: what the template has loaded is there once.
+#[test]
+fn what_is_preloaded_is_shared() {
+    let _guard = guard();
+    let template = Template::builder().preload(&TABLE).start().unwrap();
+    let all: Vec<_> = (0..3)
+        .map(|_| SUM.template(&template).spawn().unwrap())
+        .collect();
+    for rpc in &all {
+        let answer = rpc.call().wait().unwrap();
+        let numbers: Vec<usize> = answer
+            .split(' ')
+            .map(|word| word.parse().unwrap())
+            .collect();
+        assert_eq!(numbers[0], 7 * LARGE);
+        assert!(numbers[1] >= LARGE, "{answer}");
+        assert!(numbers[2] < LARGE / 8, "{answer}");
+    }
+}
+
+preload!(HELD(Descriptor<File>, Descriptor<File>) -> [File; 2] =
+    |one: Descriptor<File>, two: Descriptor<File>| Ok::<_, String>([one.into_inner(), two.into_inner()]));
+
+worker!(READ_HELD: fn() -> String = || {
+    let mut text = String::new();
+    for mut file in HELD.get().unwrap() {
+        file.read_to_string(&mut text).unwrap();
+    }
+    text
+});
+
+/// F4, also in a template that takes another's place.
+#[test]
+fn descriptors_that_were_given_are_there() {
+    let _guard = guard();
+    let temp = Temp::new();
+    let open = |text: &str| {
+        fs::write(temp.path(text), text).unwrap();
+        File::open(temp.path(text)).unwrap()
+    };
+    let held = HELD.with(open("so"), open("far"));
+    let template = Template::builder().preload(held).start().unwrap();
+    let rpc = READ_HELD.template(&template).spawn().unwrap();
+    assert_eq!(rpc.call().wait().unwrap(), "sofar");
+    drop(rpc);
+    kill_process(template.pid().unwrap());
+    let rpc = READ_HELD.template(&template).spawn().unwrap();
+    // The file's position is shared, too: the other child has read it all.
+    assert_eq!(rpc.call().wait().unwrap(), "");
+}
+
+fn chatter() -> Result<(), String> {
+    print!(".");
+    Ok(())
+}
+preload!(CHATTER() -> () = chatter);
+
+/// What waits to be written when the template forks is not written by each child.
+#[test]
+fn nothing_is_printed_twice() {
+    let _guard = guard();
+    let template = Template::builder().preload(&CHATTER).start().unwrap();
+    let (mut ours, theirs) = std::io::pipe().unwrap();
+    let rpc = WORK.template(&template).stdout(theirs).spawn().unwrap();
+    rpc.call(Job::Print("once".into())).wait().unwrap().unwrap();
+    rpc.join().wait().unwrap();
+    let mut text = String::new();
+    ours.read_to_string(&mut text).unwrap();
+    assert_eq!(text, "once\n");
+}
+
+// --- what goes wrong in the template ---
+
+preload!(FAILS() -> () = || Err::<(), _>("no disk"));
+preload!(PANICS() -> () = || -> Result<(), String> { panic!("no luck") });
+preload!(EXITS() -> () = || -> Result<(), String> { std::process::exit(3) });
+preload!(ENDLESS() -> () = || -> Result<(), String> { loop { thread::park() } });
+preload!(THREADS() -> () = || { thread::spawn(|| loop { thread::park() }); Ok::<_, String>(()) });
+preload!(JOINED() -> () = || thread::spawn(|| ()).join().map_err(|_| "it panicked"));
+
+#[test]
+fn preloading_fails() {
+    let _guard = guard();
+    let with = |preload| Template::builder().preload(preload);
+    let error = fails(with(&FAILS), &["FAILS` could not be preloaded: no disk"]);
+    assert!(error.is_init());
+    let error = fails(with(&PANICS), &["PANICS`", "it panicked: no luck"]);
+    assert!(error.is_init());
+    let error = fails(with(&EXITS), &["not ready", "exited with code 3"]);
+    assert!(error.is_start());
+    let slow = with(&ENDLESS).preload_timeout(Duration::from_millis(20));
+    assert!(fails(slow, &["not ready within 20ms"]).is_start());
+
+    let template = with(&FAILS).start().unwrap();
+    assert!(template.ready().wait().unwrap_err().is_init());
+    let template = with(&EXITS).start().unwrap();
+    assert!(template.ready().wait().unwrap_err().is_child_dead());
+}
+
+/// G10, X24.
+#[test]
+fn with_threads_it_does_not_fork() {
+    let _guard = guard();
+    let template = Template::builder().preload(&THREADS);
+    let error = fails(template, &["2 threads"]);
+    assert!(error.is_start());
+    // Threads that are gone do no harm.
+    let template = Template::builder().preload(&JOINED).start().unwrap();
+    let rpc = TEXT.template(&template).spawn().unwrap();
+    assert_eq!(rpc.call("so").wait().unwrap(), "so");
+}
+
+fn no_more_processes() -> Result<(), Box<dyn std::error::Error>> {
+    // Nothing is forbidden to root. For others it fails, and is not needed.
+    // SAFETY: the call takes a number.
+    unsafe { libc::setuid(65_534) };
+    Ok(setrlimit(Resource::RLIMIT_NPROC, 0, 0)?)
+}
+preload!(NO_PROCESSES() -> () = no_more_processes);
+
+fn no_more_descriptors() -> Result<Vec<File>, nix::Error> {
+    let (_, hard) = getrlimit(Resource::RLIMIT_NOFILE)?;
+    setrlimit(Resource::RLIMIT_NOFILE, 64, hard)?;
+    Ok(std::iter::from_fn(|| File::open("/dev/null").ok()).collect())
+}
+preload!(NO_DESCRIPTORS() -> Vec<File> = no_more_descriptors);
+
+#[test]
+fn the_system_refuses() {
+    let _guard = guard();
+    let template = Template::builder().preload(&NO_PROCESSES);
+    let error = fails(template, &["cannot fork", "temporarily unavailable"]);
+    assert!(error.is_start());
+    let template = Template::builder().preload(&NO_DESCRIPTORS);
+    let error = fails(template, &["descriptor"]);
+    assert!(error.is_start());
+}
+
+// --- the children ---
+
+#[test]
+fn a_child_is_like_others() {
+    let _guard = guard();
+    let template = template();
+    let rpc = WORK.template(&template).spawn().unwrap();
+    assert_eq!(rpc.call(echo("so")).wait().unwrap(), Ok("so".into()));
+    let name = rpc.call(Job::ThreadName).wait().unwrap().unwrap();
+    assert_eq!(name, "WORK");
+    assert!(children().contains(&rpc.pid().unwrap()));
+    assert!(rpc.join().wait().unwrap().success());
+    let error = WORK.template(&template).plain().spawn().unwrap_err();
+    assert!(error.to_string().contains("plain form"), "{error}");
+}
+
+#[test]
+fn all_that_can_be_set() {
+    let _guard = guard();
+    let temp = Temp::new();
+    let directory = fs::canonicalize(temp.path(".")).unwrap();
+    let template = Template::builder()
+        .env("FROM_TEMPLATE", "1")
+        .env("BOTH", "template")
+        .env_remove("HOME")
+        .current_dir("/")
+        .start()
+        .unwrap();
+    let (mut stdin, theirs) = UnixStream::pair().unwrap();
+    stdin.write_all(b"for the worker").unwrap();
+    drop(stdin);
+    let (mut stdout, out) = std::io::pipe().unwrap();
+    let rpc = WORK
+        .template(&template)
+        .env("BOTH", "child")
+        .env("GONE", "1")
+        .env_remove("GONE")
+        .env_remove("PATH")
+        .current_dir(&directory)
+        .stdin(theirs)
+        .stdout(out)
+        .capture_stderr(100)
+        .exit_with_parent()
+        .spawn()
+        .unwrap();
+    let env = |name: &str| rpc.call(Job::Env(name.into())).wait().unwrap();
+    assert_eq!(env("FROM_TEMPLATE"), Ok("1".into()));
+    assert_eq!(env("BOTH"), Ok("child".into()));
+    assert!(env("GONE").is_err() && env("PATH").is_err() && env("HOME").is_err());
+    let dir = rpc.call(Job::Dir).wait().unwrap();
+    assert_eq!(dir, Ok(directory.display().to_string()));
+    let text = rpc.call(Job::ReadStdin).wait().unwrap();
+    assert_eq!(text, Ok("for the worker".into()));
+    let print = Job::Print("so".into());
+    let complain = Job::Both(
+        Box::new(Job::Complain("alas".into())),
+        Box::new(Job::Exit(3)),
+    );
+    rpc.call(print).wait().unwrap().unwrap();
+    let error = rpc.call(complain).wait().unwrap_err();
+    assert_eq!(error.crash().unwrap().stderr_tail(), b"alas\n");
+    rpc.join().wait().unwrap();
+    let mut printed = String::new();
+    stdout.read_to_string(&mut printed).unwrap();
+    assert_eq!(printed, "so\n");
+
+    // The next one has none of it.
+    let rpc = WORK.template(&template).spawn().unwrap();
+    let env = |name: &str| rpc.call(Job::Env(name.into())).wait().unwrap();
+    assert_eq!(env("BOTH"), Ok("template".into()));
+    assert!(env("PATH").is_ok());
+    assert_eq!(rpc.call(Job::Dir).wait().unwrap(), Ok("/".into()));
+    assert_eq!(rpc.call(Job::ReadStdin).wait().unwrap(), Ok(String::new()));
+
+    let rpc = WORK
+        .template(&template)
+        .env_clear()
+        .env("ONLY", "x")
+        .spawn()
+        .unwrap();
+    assert!(rpc.call(Job::Env("BOTH".into())).wait().unwrap().is_err());
+    let only = rpc.call(Job::Env("ONLY".into())).wait().unwrap();
+    assert_eq!(only, Ok("x".into()));
+}
+
+#[test]
+fn limits_and_groups() {
+    let _guard = guard();
+    let template = template();
+    let limits = Limits::new().open_files(77);
+    let own = TEXT
+        .template(&template)
+        .limits(limits)
+        .own_group()
+        .spawn()
+        .unwrap();
+    let session = TEXT.template(&template).own_session().spawn().unwrap();
+    let usual = TEXT.template(&template).spawn().unwrap();
+    let group = |rpc: &offspring::Rpc<_, _>| {
+        rpc.ready().wait().unwrap();
+        let pid = rpc.pid().unwrap() as i32;
+        // SAFETY: the calls take a number.
+        let (group, session) = unsafe { (libc::getpgid(pid), libc::getsid(pid)) };
+        (group == pid, session == pid)
+    };
+    assert_eq!(
+        (group(&own), group(&session), group(&usual)),
+        ((true, false), (true, true), (false, false))
+    );
+    let limits = |rpc: &offspring::Rpc<_, _>| {
+        fs::read_to_string(format!("/proc/{}/limits", rpc.pid().unwrap())).unwrap()
+    };
+    assert!(
+        limits(&own)
+            .lines()
+            .any(|line| line.starts_with("Max open files") && line.contains(" 77 "))
+    );
+    assert_eq!(limits(&usual), limits(&session));
+}
+
+#[test]
+fn what_cannot_be_set() {
+    let _guard = guard();
+    let template = template();
+    let error = WORK
+        .template(&template)
+        .current_dir("/nowhere")
+        .spawn()
+        .unwrap_err();
+    assert!(
+        error.is_start() && error.to_string().contains("No such file"),
+        "{error}"
+    );
+    let error = WORK
+        .template(&template)
+        .env("A=B", "c")
+        .spawn()
+        .unwrap_err();
+    assert!(
+        error.is_start() && error.to_string().contains("name"),
+        "{error}"
+    );
+    let rpc = TEXT.template(&template).spawn().unwrap();
+    assert_eq!(rpc.call("still").wait().unwrap(), "still");
+}
+
+/// A `Stdio` cannot be looked into, and is the child's all the same.
+#[test]
+fn streams_that_are_no_descriptors() {
+    let _guard = guard();
+    let template = template();
+    let rpc = WORK
+        .template(&template)
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    let list = rpc.call(Job::Descriptors).wait().unwrap().unwrap();
+    let list: BTreeMap<u32, String> = serde_json::from_str(&list).unwrap();
+    assert_eq!((&*list[&1], &*list[&2]), ("/dev/null", "/dev/null"));
+
+    let (mut read, write) = UnixStream::pair().unwrap();
+    let stdio = Stdio::from(OwnedFd::from(write));
+    let rpc = WORK.template(&template).stderr(stdio).spawn().unwrap();
+    rpc.call(Job::Complain("alas".into()))
+        .wait()
+        .unwrap()
+        .unwrap();
+    rpc.join().wait().unwrap();
+    let mut text = String::new();
+    read.read_to_string(&mut text).unwrap();
+    assert_eq!(text, "alas\n");
+
+    let rpc = WORK
+        .template(&template)
+        .stderr(Stdio::inherit())
+        .spawn()
+        .unwrap();
+    let list = rpc.call(Job::Descriptors).wait().unwrap().unwrap();
+    let list: BTreeMap<u32, String> = serde_json::from_str(&list).unwrap();
+    assert_eq!(list[&2], descriptors()[&2]);
+}
+
+/// The parent gets to know how they end, though it has not forked them.
+#[test]
+fn crash_reports() {
+    let _guard = guard();
+    let template = template();
+    let ends = [
+        (Job::Exit(0), ExitStatus::Code(0)),
+        (Job::Exit(7), ExitStatus::Code(7)),
+        (Job::Abort, signalled(libc::SIGABRT)),
+        (Job::DoublePanic, signalled(libc::SIGABRT)),
+        (Job::NoMemory, signalled(libc::SIGABRT)),
+        (Job::KillSelf, signalled(libc::SIGKILL)),
+        // Before `main` the standard library does not explain it.
+        (Job::Overflow, signalled(libc::SIGSEGV)),
+    ];
+    for (job, status) in ends {
+        let builder = WORK
+            .template(&template)
+            .on_error(|_| ())
+            .capture_stderr(1000);
+        let rpc = builder.spawn().unwrap();
+        let (fatal, behind) = (rpc.call(job), rpc.call(Job::Arguments));
+        let error = quickly(|| fatal.wait().unwrap_err());
+        let found = error.crash().unwrap().status();
+        assert_eq!(
+            (found.code(), found.signal()),
+            (status.code(), status.signal()),
+            "{error}"
+        );
+        assert_eq!(error.started(), Started::Yes);
+        assert_eq!(behind.wait().unwrap_err().started(), Started::No);
+        let joined = rpc.join().wait().unwrap();
+        assert_eq!(joined, found);
+    }
+    let rpc = WORK.template(&template).spawn().unwrap();
+    let error = rpc.call(Job::Panic("no luck".into())).wait().unwrap_err();
+    assert_eq!(error.panic().unwrap().message(), "no luck");
+    assert_eq!(rpc.call(echo("on")).wait().unwrap(), Ok("on".into()));
+}
+
+fn signalled(number: i32) -> ExitStatus {
+    ExitStatus::Signal {
+        number,
+        core_dumped: false,
+    }
+}
+
+// What libc knows of the first thread: its id, by which others signal it, and
+// which tells a mutex's owner.
+worker!(HEALTH: fn() -> String = || {
+    static RAISED: AtomicBool = AtomicBool::new(false);
+    extern "C" fn note(_: i32) {
+        RAISED.store(true, Ordering::Relaxed);
+    }
+    // SAFETY: the handler only stores. The mutex lives on this stack until it was unlocked as often as it was locked.
+    let recursive = unsafe {
+        signal(Signal::SIGUSR1, SigHandler::Handler(note)).unwrap();
+        let main = libc::pthread_self();
+        let told = thread::spawn(move || libc::pthread_kill(main, libc::SIGUSR1));
+        assert_eq!(told.join().unwrap(), 0);
+        let mut attributes = std::mem::zeroed();
+        libc::pthread_mutexattr_init(&raw mut attributes);
+        libc::pthread_mutexattr_settype(&raw mut attributes, libc::PTHREAD_MUTEX_RECURSIVE);
+        libc::pthread_mutexattr_setrobust(&raw mut attributes, libc::PTHREAD_MUTEX_ROBUST);
+        let mut mutex = std::mem::zeroed();
+        libc::pthread_mutex_init(&raw mut mutex, &raw const attributes);
+        (0..2).all(|_| libc::pthread_mutex_lock(&raw mut mutex) == 0)
+            && (0..2).all(|_| libc::pthread_mutex_unlock(&raw mut mutex) == 0)
+    };
+    assert!(RAISED.load(Ordering::Relaxed) && recursive);
+    let own = thread::current().id();
+    let others: Vec<_> = (0..4).map(|n| thread::spawn(move || {
+        (thread::current().id(), vec![n; 100_000].len())
+    })).collect();
+    for other in others {
+        let (id, length) = other.join().unwrap();
+        assert!(id != own && length == 100_000);
+    }
+    println!("from {own:?}");
+    String::from("well")
+});
+
+#[test]
+fn libc_knows_its_thread() {
+    let _guard = guard();
+    let template = template();
+    for _ in 0..3 {
+        let rpc = HEALTH.template(&template).stdout(null()).spawn().unwrap();
+        assert_eq!(rpc.call().wait().unwrap(), "well");
+    }
+}
+
+fn null() -> File {
+    File::options().write(true).open("/dev/null").unwrap()
+}
+
+/// X21: from many threads at once, each child has its three streams and its
+/// link, and nothing of the others, nor of the template.
+#[test]
+fn children_have_nothing_of_each_other() {
+    let _guard = guard();
+    let template = template();
+    let rpc = WORK.spawn().unwrap();
+    let expected = rpc.call(Job::Descriptors).wait().unwrap().unwrap();
+    let expected: BTreeMap<u32, String> = serde_json::from_str(&expected).unwrap();
+    thread::scope(|scope| {
+        for number in 0..16 {
+            let (template, expected) = (&template, &expected);
+            scope.spawn(move || {
+                for _ in 0..3 {
+                    let builder = WORK.template(template);
+                    let builder = match number % 3 {
+                        0 => builder,
+                        1 => builder.capture_stderr(100).exit_with_parent(),
+                        _ => builder
+                            .stdin(File::open("/dev/null").unwrap())
+                            .stdout(null())
+                            .current_dir("/"),
+                    };
+                    let rpc = builder.spawn().unwrap();
+                    let list = rpc.call(Job::Descriptors).wait().unwrap().unwrap();
+                    let list: BTreeMap<u32, String> = serde_json::from_str(&list).unwrap();
+                    assert_eq!(list.len(), expected.len(), "{list:?}");
+                    let links = list.values().filter(|target| target.starts_with("socket:"));
+                    let usual = expected
+                        .values()
+                        .filter(|target| target.starts_with("socket:"));
+                    assert_eq!(links.count(), usual.count(), "{list:?}");
+                    // Of the memory that is shared, only its own page.
+                    let maps = fs::read_to_string(format!("/proc/{}/maps", rpc.pid().unwrap()));
+                    assert_eq!(maps.unwrap().matches("memfd:offspring").count(), 1);
+                    rpc.join().wait().unwrap();
+                }
+            });
+        }
+    });
+}
+
+/// X24: the threads of this process are no matter, whatever they do and hold.
+#[test]
+fn the_parent_may_have_threads() {
+    let _guard = guard();
+    let template = template();
+    let stop = AtomicBool::new(false);
+    thread::scope(|scope| {
+        for _ in 0..2 {
+            scope.spawn(|| {
+                while !stop.load(Ordering::Relaxed) {
+                    let _held = std::io::stderr().lock();
+                    drop(vec![1; 10_000]);
+                }
+            });
+        }
+        for n in 0..rounds(100) {
+            let rpc = TEXT.template(&template).spawn().unwrap();
+            assert_eq!(rpc.call(n.to_string()).wait().unwrap(), n.to_string());
+        }
+        stop.store(true, Ordering::Relaxed);
+    });
+}
+
+/// G6.
+#[test]
+fn many_children_one_after_the_other() {
+    let _guard = guard();
+    let template = template();
+    let before = descriptors();
+    for n in 0..rounds(500) {
+        let rpc = WORK.template(&template).on_error(|_| ()).spawn().unwrap();
+        match n % 5 {
+            0 => drop(rpc),
+            1 => drop(rpc.call(echo("x")).wait().unwrap()),
+            2 => rpc.kill(),
+            3 => drop(rpc.call(Job::KillSelf).wait()),
+            _ => drop(rpc.join().wait().unwrap()),
+        }
+        until(|| descriptors().len() < before.len() + 100);
+    }
+    until(|| children() == [template.pid().unwrap()]);
+}
+
+worker!(NESTED: fn() -> String = || {
+    let template = Template::builder().preload(WORDS.with("in", "side")).start().unwrap();
+    let rpc = LOADED.template(&template).spawn().unwrap();
+    let inner = rpc.call("so").wait().unwrap();
+    let rpc = TEXT.spawn().unwrap();
+    inner + &rpc.call(" far").wait().unwrap()
+});
+
+/// X57.
+#[test]
+fn a_child_has_children() {
+    let _guard = guard();
+    let template = template();
+    let rpc = NESTED.template(&template).spawn().unwrap();
+    assert_eq!(rpc.call().wait().unwrap(), "in side 0 so far");
+    rpc.join().wait().unwrap();
+
+    let rpc = WORK.template(&template).on_error(|_| ()).spawn().unwrap();
+    let inner: u32 = rpc
+        .call(Job::NestedPid)
+        .wait()
+        .unwrap()
+        .unwrap()
+        .parse()
+        .unwrap();
+    assert!(is_alive(inner));
+    rpc.kill();
+    quickly(|| until(|| !is_alive(inner)));
+}
+
+#[test]
+fn awaited() {
+    let _guard = guard();
+    futures_lite::future::block_on(async {
+        let template = template();
+        template.ready().await.unwrap();
+        let rpc = TEXT.template(&template).spawn().unwrap();
+        assert_eq!(rpc.call("so").await.unwrap(), "so");
+        rpc.join().await.unwrap();
+    });
+}
+
+// --- the template dies ---
+
+/// X13.
+#[test]
+fn another_takes_its_place() {
+    let _guard = guard();
+    let template = template();
+    let kept = TEXT.template(&template).spawn().unwrap();
+    for n in 0..rounds(20) {
+        let pid = template.pid().unwrap();
+        kill_process(pid);
+        if n % 2 == 0 {
+            until(|| !is_alive(pid));
+        }
+        let rpc = TEXT.template(&template).spawn().unwrap();
+        assert_eq!(rpc.call("new").wait().unwrap(), "new");
+        assert_ne!(template.pid(), Some(pid));
+    }
+    // Its children do not care.
+    assert_eq!(kept.call("old").wait().unwrap(), "old");
+}
+
+/// X13: in the middle of a start that waits for it.
+#[test]
+fn it_dies_before_it_forks() {
+    let _guard = guard();
+    let template = template();
+    template.ready().wait().unwrap();
+    let pid = template.pid().unwrap();
+    stop(pid);
+    thread::scope(|scope| {
+        let (tell, told) = std::sync::mpsc::channel();
+        let template = &template;
+        let start = scope.spawn(move || {
+            tell.send(nix::unistd::gettid()).unwrap();
+            TEXT.template(template).spawn().unwrap()
+        });
+        let tid = told.recv().unwrap();
+        // It waits for the answer.
+        until(|| is_receiving(tid));
+        kill_process(pid);
+        let rpc = start.join().unwrap();
+        assert_eq!(rpc.call("so").wait().unwrap(), "so");
+    });
+}
+
+/// This thread sleeps in `recvfrom`.
+fn is_receiving(tid: Pid) -> bool {
+    let call = fs::read_to_string(format!("/proc/self/task/{tid}/syscall")).unwrap();
+    call.starts_with(&format!("{} ", libc::SYS_recvfrom))
+}
+
+/// X13: at any moment, and whatever it has forked by then is the child that was
+/// wanted, or nobody's zombie.
+#[test]
+fn it_is_killed_at_any_moment() {
+    let _guard = guard();
+    let template = template();
+    let over = AtomicBool::new(false);
+    thread::scope(|scope| {
+        scope.spawn(|| {
+            let mut wait = 0_u64;
+            while !over.load(Ordering::Relaxed) {
+                wait = (wait + 37) % 1500;
+                thread::sleep(Duration::from_micros(wait));
+                let pid = Pid::from_raw(template.pid().unwrap() as i32);
+                if stat(pid.as_raw() as u32).is_some_and(|(_, parent)| parent == std::process::id())
+                {
+                    let _ = kill(pid, Signal::SIGKILL);
+                }
+            }
+        });
+        let all: Vec<_> = (0..rounds(200))
+            .map(|_| {
+                let rpc = TEXT.template(&template).spawn()?;
+                rpc.call("so").wait()
+            })
+            .collect();
+        over.store(true, Ordering::Relaxed);
+        // A start gives up once two have died under it.
+        for outcome in &all {
+            let text = outcome.as_deref();
+            assert!(
+                text.map_or_else(Error::is_start, |text| text == "so"),
+                "{outcome:?}"
+            );
+        }
+        assert!(all.iter().any(Result::is_ok));
+    });
+}
+
+/// A template that does not answer is killed.
+#[test]
+fn it_does_not_answer() {
+    let _guard = guard();
+    let template = template();
+    template.ready().wait().unwrap();
+    let pid = template.pid().unwrap();
+    stop(pid);
+    let builder = TEXT
+        .template(&template)
+        .hello_timeout(Duration::from_millis(20));
+    let error = quickly(|| builder.spawn().unwrap_err());
+    assert!(
+        error.is_start() && error.to_string().contains("did not answer"),
+        "{error}"
+    );
+    let rpc = TEXT.template(&template).spawn().unwrap();
+    assert_eq!(rpc.call("so").wait().unwrap(), "so");
+    assert_ne!(template.pid(), Some(pid));
+}
+
+#[test]
+fn it_ends_with_its_last_handle() {
+    let _guard = guard();
+    let template = template();
+    let (pid, other) = (template.pid().unwrap(), template.clone());
+    let rpc = TEXT.template(&other).spawn().unwrap();
+    drop(template);
+    assert!(is_alive(pid));
+    drop(other);
+    quickly(|| until(|| !is_alive(pid)));
+    assert_eq!(rpc.call("still").wait().unwrap(), "still");
+    // Also while it preloads.
+    let endless = Template::builder().preload(&ENDLESS).start().unwrap();
+    drop(endless);
+}
+
+// --- the parent is special ---
+
+fn foreign_reaper() {
+    let template = template();
+    for _ in 0..5 {
+        let rpc = WORK.template(&template).on_error(|_| ()).spawn().unwrap();
+        assert_eq!(rpc.call(echo("a")).wait().unwrap(), Ok("a".into()));
+        let error = quickly(|| rpc.call(Job::KillSelf).wait().unwrap_err());
+        let status = error.crash().unwrap().status();
+        let known = status.signal() == Some(libc::SIGKILL);
+        assert!(status == ExitStatus::Unknown || known, "{error}");
+        quickly(|| rpc.join().wait().unwrap());
+    }
+    kill_process(template.pid().unwrap());
+    let rpc = TEXT.template(&template).spawn().unwrap();
+    assert_eq!(rpc.call("so").wait().unwrap(), "so");
+}
+
+/// X26.
+#[test]
+fn sigchld_is_ignored() {
+    alone("template::sigchld_is_ignored", || {
+        // SAFETY: ignoring a signal runs no code.
+        unsafe { signal(Signal::SIGCHLD, SigHandler::SigIgn) }.unwrap();
+        let _guard = guard();
+        foreign_reaper();
+    });
+}
+
+/// X27.
+#[test]
+fn somebody_else_reaps() {
+    alone("template::somebody_else_reaps", || {
+        thread::spawn(|| {
+            loop {
+                let _ = nix::sys::wait::waitpid(None::<Pid>, None);
+                thread::yield_now();
+            }
+        });
+        let _guard = guard();
+        foreign_reaper();
+    });
+}
+
+/// X32.
+#[test]
+fn descriptors_run_out() {
+    alone("template::descriptors_run_out", || {
+        let _guard = guard();
+        let template = template();
+        template.ready().wait().unwrap();
+        let (_, hard) = getrlimit(Resource::RLIMIT_NOFILE).unwrap();
+        setrlimit(Resource::RLIMIT_NOFILE, 64, hard).unwrap();
+        let mut all = Vec::new();
+        let error = loop {
+            match TEXT.template(&template).spawn() {
+                Ok(rpc) => all.push(rpc),
+                Err(error) => break error,
+            }
+        };
+        assert!(error.to_string().contains("Too many open files"), "{error}");
+        assert!(all.len() > 3);
+        for rpc in &all {
+            assert_eq!(rpc.call("still").wait().unwrap(), "still");
+        }
+        all.clear();
+        setrlimit(Resource::RLIMIT_NOFILE, hard, hard).unwrap();
+        let rpc = TEXT.template(&template).spawn().unwrap();
+        assert_eq!(rpc.call("again").wait().unwrap(), "again");
+    });
+}
+
+// --- the parent dies ---
+
+preload!(SLOW(String) -> () = |gate: String| { wait_at(gate); Ok::<_, String>(()) });
+
+/// X49: what a process in the middle does, which is then killed.
+fn middle(way: &str, gate: &str) -> ! {
+    let builder = Template::builder();
+    let builder = match way {
+        "preloading" => builder.preload(SLOW.with(gate)),
+        _ => builder,
+    };
+    let template = builder.start().unwrap();
+    if way == "ready" {
+        template.ready().wait().unwrap();
+    }
+    println!("template {}", template.pid().unwrap());
+    loop {
+        thread::park();
+    }
+}
+
+const MIDDLE: &str = "OFFSPRING_TEST_TEMPLATE_MIDDLE";
+
+/// G6: it goes with its parent, at once, whatever it is doing.
+#[test]
+fn the_parent_is_killed() {
+    if let Ok(way) = std::env::var(MIDDLE) {
+        let (way, gate) = way.split_once(' ').unwrap();
+        middle(way, gate);
+    }
+    let _guard = guard();
+    for way in ["ready", "preloading"] {
+        let temp = Temp::new();
+        let gate = temp.gate("gate");
+        let mut middle = std::process::Command::new(std::env::current_exe().unwrap())
+            .args(["template::the_parent_is_killed", "--exact", "--nocapture"])
+            .env(MIDDLE, format!("{way} {}", gate.name()))
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let lines = std::io::BufRead::lines(std::io::BufReader::new(middle.stdout.take().unwrap()));
+        let template = lines
+            .map_while(Result::ok)
+            .find_map(|line| line.split_once("template ")?.1.parse::<u32>().ok())
+            .unwrap();
+        let _open = (way == "preloading").then(|| gate.reached());
+        assert!(is_alive(template));
+        middle.kill().unwrap();
+        middle.wait().unwrap();
+        quickly(|| until(|| !is_alive(template)));
+    }
+}
