@@ -9,6 +9,7 @@
 //! | `event N` | `done`, after the events `event 1` … `event N` |
 //! | `sleep MS` | `slept`, MS, after that many milliseconds; with the feature `concurrent` other calls go on meanwhile |
 //! | `pid` | the process id |
+//! | `retire` | `retired`, after it has told its pool so; or why it cannot |
 //! | `panic TEXT` | none: the call fails |
 //! | `exit CODE` | none: the process exits |
 
@@ -56,6 +57,10 @@ fn serve(request: Strings, events: &Events<Strings>) -> Strings {
             slept(rest)
         }
         b"pid" => strings([std::process::id().to_string()]),
+        b"retire" => match offspring::retire() {
+            Ok(()) => strings(["retired"]),
+            Err(error) => strings([error.to_string()]),
+        },
         b"panic" => panic!("{}", text(&rest.join(&b' '))),
         // What was answered before is written: an answer leaves before the next
         // call starts.

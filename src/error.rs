@@ -168,6 +168,10 @@ impl Error {
     pub(crate) fn expired(started: Begun) -> Self {
         Self::new(Kind::Expired(started.into()))
     }
+    /// Its time was up before it was sent.
+    pub(crate) fn expired_unsent() -> Self {
+        Self::expired(Begun::No)
+    }
     pub(crate) fn missed(events: usize) -> Self {
         Self::full(format!(
             "{events} events came before anybody asked for them, and made way for others"

@@ -28,11 +28,16 @@ mod spin;
 mod startup;
 mod sync;
 mod sys;
+#[cfg(feature = "tracing")]
+mod trace;
+#[cfg(not(feature = "tracing"))]
+#[path = "trace_nothing.rs"]
+mod trace;
 mod worker;
 
 #[cfg(feature = "concurrent")]
 pub use child::Responder;
-pub use child::{Child, Events, Function, Init, NoEvents};
+pub use child::{Child, Events, Function, Init, NoEvents, retire};
 pub use error::{Crash, Error, ExitStatus, Fold, Folded, Panic, Started};
 pub use limits::{Limit, Limits};
 pub use memory::{SharedBytes, SharedMemory};
@@ -40,8 +45,8 @@ pub use offspring_serialisers::*;
 // The glob hides behind this crate's own `Error`.
 pub use offspring_serialisers::Error as SerialiserError;
 pub use parent::{
-    Builder, Call, CallEventIter, CallEvents, EventIter, EventStream, Join, NoRoom, Ready, Rpc,
-    Template, TemplateBuilder,
+    Builder, Call, CallEventIter, CallEvents, EventIter, EventStream, Join, NoRoom, Pool,
+    PoolBuilder, PoolStatus, Ready, Rpc, Template, TemplateBuilder,
 };
 pub use preload::{Load, Loading, Preload, Preloading};
 pub use signature::{Signature, Whole};

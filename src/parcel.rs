@@ -23,6 +23,15 @@ pub(crate) type Received<'a> = (&'a [u8], Ancillary);
 pub(crate) type Decode<T> = fn(&mut Input<'_>) -> Result<T, Error>;
 
 impl Parcel {
+    /// The same octets, and descriptors of the same.
+    pub(crate) fn try_clone(&self) -> std::io::Result<Self> {
+        let descriptors = self.descriptors.iter().map(OwnedFd::try_clone);
+        Ok(Self {
+            frame: self.frame.clone(),
+            descriptors: descriptors.collect::<Result<_, _>>()?,
+        })
+    }
+
     /// Where a value is written; what it holds of descriptors goes along if the
     /// link carries any.
     pub(crate) fn output(&mut self, carries: bool) -> Output<'_> {

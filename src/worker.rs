@@ -11,7 +11,7 @@ use offspring_serialisers::{
 use crate::child::{Child, NoEvents, Session};
 use crate::error::Error;
 use crate::parcel::Parcel;
-use crate::parent::{Builder, Declared, Rpc, Template};
+use crate::parent::{Builder, Declared, PoolBuilder, Rpc, Template};
 use crate::registry::{Declaration, Registered};
 use crate::signature::Signature;
 
@@ -125,6 +125,21 @@ impl<F, S: Format, E: Send + 'static> Worker<F, S, E, fn()> {
     /// See [`Builder::spawn`].
     pub fn spawn(&'static self) -> Result<Rpc<F, S, E>, Error> {
         self.builder().spawn()
+    }
+
+    /// Says how a [`Pool`](crate::Pool) of children of this program works, which
+    /// run this worker. Other kinds of children: [`Builder::pool`].
+    ///
+    /// ```
+    /// # offspring::worker!(ECHO: fn(String) -> String = |text: String| text);
+    /// # fn main() -> Result<(), offspring::Error> {
+    /// # offspring::init();
+    /// let pool = ECHO.pool().spawn()?;
+    /// assert_eq!(pool.call("so").wait()?, "so");
+    /// # pool.join().wait()?; Ok(()) }
+    /// ```
+    pub fn pool(&'static self) -> PoolBuilder<F, S, E> {
+        self.builder().pool()
     }
 
     /// A builder with a handler of events: see [`Builder::on_event`].

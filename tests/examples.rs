@@ -113,6 +113,19 @@ fn logging_brings_the_records_of_the_child() {
 }
 
 #[test]
+fn pool_survives_a_job_that_kills_its_process() {
+    for arguments in [&[][..], &["--children", "1"], &["--children", "3"]] {
+        let output = example("pool").args(arguments).output().unwrap();
+        let stdout = b"below 100: 97\nbelow 10000: 9973\nbelow a million: its process died, started: Yes\nbelow 1000000: 999983\nbelow 100000000: 99999989\n4 calls answered, 1 child died\n";
+        assert_output(&output, 0, stdout, b"");
+    }
+    let output = example("pool").arg("--children").output().unwrap();
+    assert_eq!(output.status.code(), Some(2));
+    let output = example("pool").args(["--children", "0"]).output().unwrap();
+    assert_eq!(output.status.code(), Some(1));
+}
+
+#[test]
 fn descriptors_hands_connections_to_children() {
     let output = example("descriptors").arg("3").output().unwrap();
     let line = |client: u32, child: u32| {

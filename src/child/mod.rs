@@ -27,6 +27,7 @@ mod outgoing;
 mod panic;
 #[cfg(feature = "concurrent")]
 mod responder;
+mod retire;
 mod session;
 mod template;
 
@@ -34,5 +35,6 @@ pub use events::{Events, NoEvents};
 pub use function::{Child, Function, Init};
 #[cfg(feature = "concurrent")]
 pub use responder::Responder;
+pub use retire::retire;
 pub(crate) use session::Session;
 pub(crate) use template::send_back;

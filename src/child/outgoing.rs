@@ -291,6 +291,11 @@ impl Outgoing {
         self.send_octets(&Replies::ready())
     }
 
+    /// Says that no more calls are wanted.
+    pub(crate) fn retire(self: &Arc<Self>) -> Result<(), Unsent> {
+        self.send_octets(&Replies::retire())
+    }
+
     /// Writes what waits, as far as there is room; the watcher does the rest.
     pub(crate) fn try_flush(self: &Arc<Self>) -> Result<(), Unsent> {
         let mut queue = self.lock();

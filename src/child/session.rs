@@ -302,6 +302,7 @@ impl Session {
         };
         let outgoing = Outgoing::new(self.port, form, limit, (page, place), abilities);
         let outgoing = Arc::new(outgoing);
+        super::retire::remember(&outgoing);
         let takes_group = at_once && !group.is_empty();
         if at_once {
             go_with_parent(Arc::clone(&outgoing), takes_group);

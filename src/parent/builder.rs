@@ -49,11 +49,11 @@ pub(crate) struct Declared<E> {
 /// ```
 #[must_use = "nothing is started before `spawn`"]
 pub struct Builder<F, S, E = crate::NoEvents> {
-    declared: Declared<E>,
+    pub(super) declared: Declared<E>,
     pub(super) plan: Plan,
-    on_event: Option<Box<dyn FnMut(E) + Send>>,
-    on_error: Option<Box<dyn FnMut(Error) + Send>>,
-    on_destroy: Option<Box<dyn FnOnce() + Send>>,
+    pub(super) on_event: Option<Box<dyn FnMut(E) + Send>>,
+    pub(super) on_error: Option<Box<dyn FnMut(Error) + Send>>,
+    pub(super) on_destroy: Option<Box<dyn FnOnce() + Send>>,
     types: crate::Types<(F, S)>,
 }
 
@@ -567,7 +567,7 @@ impl<F, S, E: Send + 'static> Builder<F, S, E> {
         Ok((Rpc::new(driver, decode), events))
     }
 
-    fn start(self, sink: EventSink) -> Result<Arc<Driver<Connection>>, Error> {
+    fn start(mut self, sink: EventSink) -> Result<Arc<Driver<Connection>>, Error> {
         let handlers = Handlers {
             on_event: handle_events(self.on_event, self.declared.decode_event),
             on_error: self

@@ -6,12 +6,10 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
-use super::connection::Connection;
-use super::core::Core;
-use super::driver::{Driver, Want};
 use super::events::{CallEvents, unpack};
+use super::origin::{Answer, Calls};
 use crate::error::Error;
-use crate::parcel::{Decode, Payload};
+use crate::parcel::Decode;
 
 /// One call: its result is to come.
 ///
@@ -46,9 +44,9 @@ pub(super) enum State {
     Over,
 }
 
-/// A call that is under way.
+/// A call that is under way, at a child or in a pool.
 pub(super) struct Open {
-    pub(super) driver: Arc<Driver<Connection>>,
+    pub(super) calls: Arc<dyn Calls>,
     pub(super) id: u32,
     deadline: Option<Instant>,
 }
@@ -60,7 +58,7 @@ impl Open {
             .deadline
             .is_some_and(|deadline| deadline <= Instant::now())
         {
-            self.driver.change(|core| core.expire(self.id));
+            self.calls.expire(self.id);
         }
     }
 
@@ -69,18 +67,17 @@ impl Open {
     pub(super) fn wait<T>(
         &self,
         until: Option<Instant>,
-        mut take: impl FnMut(&mut Core, u32) -> Option<T>,
+        wait: impl Fn(&dyn Calls, u32, Option<Instant>) -> Option<T>,
     ) -> Option<T> {
-        let (want, mut take) = (Want::Call(self.id), |core: &mut Core| take(core, self.id));
         let own = self
             .deadline
             .filter(|own| until.is_none_or(|until| *own <= until));
-        let found = self.driver.wait(want, own.or(until), &mut take);
+        let found = wait(&*self.calls, self.id, own.or(until));
         if found.is_some() || own.is_none() {
             return found;
         }
         self.check_time();
-        self.driver.wait(want, until, take)
+        wait(&*self.calls, self.id, until)
     }
 }
 
@@ -97,13 +94,12 @@ impl<R, E> std::fmt::Debug for Call<R, E> {
 
 impl<R, E> Call<R, E> {
     pub(crate) fn open(
-        driver: &Arc<Driver<Connection>>,
-        id: u32,
+        (calls, id): (Arc<dyn Calls>, u32),
         decode: Decode<R>,
         decode_event: Decode<E>,
     ) -> Self {
         let open = Open {
-            driver: Arc::clone(driver),
+            calls,
             id,
             deadline: None,
         };
@@ -221,7 +217,7 @@ impl<R, E> Call<R, E> {
             State::Failed(error) => return Err(error.clone()),
             State::Over => panic!("the result of this call was taken before"),
         };
-        let Some(outcome) = open.wait(deadline, collect) else {
+        let Some(outcome) = open.wait(deadline, |calls, id, until| calls.wait(id, until)) else {
             return Err(Error::timed_out());
         };
         self.state = State::Over;
@@ -279,8 +275,7 @@ impl<R, E> Call<R, E> {
     pub fn deadline(mut self, deadline: Instant) -> Self {
         if let State::Open(open) = &mut self.state {
             open.deadline = Some(deadline);
-            open.driver
-                .change(|core| core.set_deadline(open.id, deadline));
+            open.calls.set_deadline(open.id, deadline);
             open.check_time();
         }
         self
@@ -312,7 +307,41 @@ impl<R, E> Call<R, E> {
     /// ```
     pub fn kill_on_cancel(self) -> Self {
         if let State::Open(open) = &self.state {
-            open.driver.change(|core| core.kill_on_cancel(open.id));
+            open.calls.kill_on_cancel(open.id);
+        }
+        self
+    }
+
+    /// This call may be run again, up to so many times, if its child dies while
+    /// it may have been running. Without it such a call fails, and only one that
+    /// had not started moves to another child.
+    ///
+    /// That is for calls of a [`Pool`](crate::Pool); the child of
+    /// [`Builder::spawn`](crate::Builder::spawn) does not come back. Events that
+    /// the call sent before its child died have been sent, and may come again.
+    ///
+    /// ```
+    /// # fn once(mark: String) -> String {
+    /// #     if !std::path::Path::new(&mark).exists() {
+    /// #         std::fs::write(&mark, "").expect("a file");
+    /// #         std::process::abort();
+    /// #     }
+    /// #     "done".into()
+    /// # }
+    /// # offspring::worker!(FRAGILE: fn(String) -> String = once);
+    /// # fn main() -> Result<(), offspring::Error> {
+    /// # offspring::init();
+    /// # let file = std::env::temp_dir().join(format!("offspring-doc-{}", std::process::id()));
+    /// # let mark = file.to_str().expect("text");
+    /// // Its child dies the first time it is called.
+    /// let pool = FRAGILE.pool().on_error(|_| ()).spawn()?;
+    /// assert_eq!(pool.call(mark).repeat(1).wait()?, "done");
+    /// # let _ = std::fs::remove_file(mark);
+    /// # pool.join().wait()?; Ok(()) }
+    /// ```
+    pub fn repeat(self, times: u32) -> Self {
+        if let State::Open(open) = &self.state {
+            open.calls.repeat(open.id, times);
         }
         self
     }
@@ -371,11 +400,11 @@ impl<R, E> Call<R, E> {
     {
         let decode = self.decode;
         match std::mem::replace(&mut self.state, State::Over) {
-            State::Open(Open { driver, id, .. }) => {
-                let callback = Box::new(move |outcome: Result<Payload, Error>| {
+            State::Open(Open { calls, id, .. }) => {
+                let callback = Box::new(move |outcome: Answer| {
                     callback(outcome.and_then(|payload| unpack(payload, decode)))
                 });
-                driver.change(|core| core.then_call(id, callback));
+                calls.then_call(id, callback);
             }
             State::Failed(error) => callback(Err(error)),
             State::Over => panic!("the result of this call was taken before"),
@@ -397,20 +426,11 @@ impl<R, E> Call<R, E> {
     /// # Ok(()) }
     /// ```
     pub fn detach(mut self) {
-        if let State::Open(Open { driver, id, .. }) =
-            std::mem::replace(&mut self.state, State::Over)
+        if let State::Open(Open { calls, id, .. }) = std::mem::replace(&mut self.state, State::Over)
         {
-            driver.change(|core| core.then_forget(id));
+            calls.then_forget(id);
         }
     }
-}
-
-fn collect(core: &mut Core, id: u32) -> Option<Result<Payload, Error>> {
-    let outcome = core.collect(id);
-    if outcome.is_none() && core.delivery.is_stuck_here() {
-        return Some(Err(core.stuck(id)));
-    }
-    outcome
 }
 
 impl<R, E> Future for Call<R, E> {
@@ -428,9 +448,7 @@ impl<R, E> Future for Call<R, E> {
             State::Over => panic!("the result of this call was taken before"),
         };
         open.check_time();
-        let Open { driver, id, .. } = open;
-        let polled = driver.poll(Want::Call(*id), context, |core| collect(core, *id));
-        polled.map(|outcome| {
+        open.calls.poll(open.id, context).map(|outcome| {
             self.state = State::Over;
             unpack(outcome?, self.decode)
         })
@@ -440,7 +458,7 @@ impl<R, E> Future for Call<R, E> {
 impl<R, E> Drop for Call<R, E> {
     fn drop(&mut self) {
         if let State::Open(open) = &self.state {
-            open.driver.change(|core| core.cancel(open.id));
+            open.calls.cancel(open.id);
         }
     }
 }

@@ -17,6 +17,7 @@
 
 mod calls;
 mod deadlines;
+mod members;
 
 use std::os::fd::OwnedFd;
 use std::thread::ThreadId;
@@ -44,7 +45,8 @@ const PATIENCE: Duration = Duration::from_micros(400);
 /// From so many octets on, a writer that waits anyway sleeps in the kernel.
 const MUCH: usize = 32 << 10;
 
-pub(crate) use self::calls::Waiter;
+pub(crate) use self::calls::{Then, Waiter};
+pub(crate) use self::members::{Sight, Wishes};
 
 pub(crate) type Caller = crate::protocol::Caller<Waiter, OwnedFd>;
 type Notice = crate::protocol::Notice<OwnedFd>;
@@ -58,6 +60,8 @@ pub(crate) enum EventSink {
     Handler,
     /// A stream of events.
     Stream,
+    /// They are dropped.
+    Dropped,
 }
 
 /// What the role of the reader goes with.
@@ -86,6 +90,8 @@ pub(crate) struct Core {
     waits: bool,
     /// The leader watches for room.
     leader_writes: bool,
+    /// Somebody keeps several children, and waits for any of them.
+    eager: bool,
     /// When the helper will look again.
     look_at: Option<Instant>,
     signals: Vec<i32>,
@@ -108,6 +114,7 @@ impl Core {
             waited: false,
             waits: false,
             leader_writes: false,
+            eager: false,
             look_at: None,
             signals: Vec::new(),
         }
@@ -148,7 +155,7 @@ impl Core {
             self.waiting.has_tasks() || self.callbacks > 0 || self.delivery.wants_events();
         let needs = Needs {
             readable: self.may_read(),
-            urgent: nobody_reads || self.life.is_urgent(),
+            urgent: nobody_reads || self.eager || self.life.is_urgent(),
             unwritten: self.has_unwritten() && !self.leader_writes,
         };
         let orders = self.roles.settle(needs);
@@ -221,6 +228,7 @@ impl Core {
     /// Takes all whole frames, and then puts the reader down in this way.
     fn absorb(&mut self, mut reading: Reading, put_down: impl FnOnce(&mut Self, Reading)) {
         let mut notices = std::mem::take(&mut self.notices);
+        let answered = self.caller.answered();
         let mut absorbed = Ok(true);
         // A hello is checked before what comes after it is believed.
         while absorbed == Ok(true) && !self.life.stream_ended() {
@@ -231,10 +239,14 @@ impl Core {
         }
         self.notices = notices;
         self.crowd_out();
+        if self.caller.answered() != answered {
+            self.waiting.news();
+        }
         put_down(self, reading);
         if self.delivery.is_full() {
             // A callback that waits must hear that nothing more will be read.
             self.waiting.wake_all_parked();
+            self.waiting.news();
         }
         if let Err(violation) = absorbed {
             self.break_off(if self.life.is_greeted() {
@@ -259,6 +271,10 @@ impl Core {
             Notice::CallEvent(id, payload) => self.call_event(id, payload),
             Notice::Hello(hello) => self.greet(&hello),
             Notice::Ready => self.ready(),
+            Notice::Retired => {
+                self.life.retire();
+                self.waiting.news();
+            }
             Notice::Unfit(failure) => self.unfit(&failure),
         }
     }
@@ -271,6 +287,7 @@ impl Core {
                 self.delivery.push_stream(payload);
                 self.wake_changes();
             }
+            EventSink::Dropped => {}
         }
     }
 
@@ -285,6 +302,7 @@ impl Core {
 
     fn ready(&mut self) {
         self.life.ready();
+        self.waiting.news();
         self.wake_changes();
     }
 
@@ -363,7 +381,7 @@ impl Core {
         };
         for id in self.caller.fail_all(known) {
             self.life.lost_one();
-            self.completed(id);
+            self.lose(id);
         }
         if let Some(error) = self.life.report() {
             self.delivery.push(Item::Report(error));
@@ -371,6 +389,7 @@ impl Core {
         self.delivery.finish();
         // So that the helper looks once more, and forgets the child.
         self.alarm = Some(Instant::now());
+        self.waiting.news();
         self.wake_changes();
         self.waiting.wake_all_parked();
     }
@@ -488,6 +507,9 @@ impl Core {
     pub(crate) fn delivered(&mut self) {
         while let Some(id) = self.delivery.next_freed() {
             self.wake_call(id);
+        }
+        if self.life.is_over() {
+            self.waiting.news();
         }
         self.wake_changes();
     }

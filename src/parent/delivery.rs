@@ -102,7 +102,7 @@ impl Delivery {
 
     /// Events must be read although nobody waits.
     pub(super) fn wants_events(&self) -> bool {
-        self.sink != EventSink::Nobody && !self.over
+        matches!(self.sink, EventSink::Handler | EventSink::Stream) && !self.over
     }
 
     pub(super) fn is_full(&self) -> bool {
@@ -310,7 +310,7 @@ fn start<W: Wire>(mut handlers: Handlers, driver: Arc<Driver<W>>) -> State {
         handlers.discard();
         driver.change(|core| {
             core.delivery.last = false;
-            core.wake_changes();
+            core.delivered();
         });
     };
     let thread = std::thread::Builder::new()

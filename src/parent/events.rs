@@ -11,6 +11,7 @@ use super::connection::Connection;
 use super::core::Core;
 use super::delivery::OnEvent;
 use super::driver::{Driver, Want};
+use super::origin::NextEvent;
 use crate::error::Error;
 use crate::parcel::{Decode, Payload, read};
 
@@ -166,34 +167,23 @@ impl<E> std::fmt::Debug for CallEvents<'_, E> {
     }
 }
 
-/// What [`Core::next_call_event`] finds, or why nothing is to be waited for.
-type Found = Option<Result<Payload, Error>>;
-
-/// Looks for the next event; or gives the call up, and leaves why, if this is a
-/// callback that would wait for ever.
-fn next_of_call(core: &mut Core, id: u32, stuck: &mut Option<Error>) -> Option<Found> {
-    let found = core.next_call_event(id);
-    if found.is_none() && core.delivery.is_stuck_here() {
-        *stuck = Some(core.stuck(id));
-        return Some(None);
-    }
-    found
-}
-
 impl<'a, E> CallEvents<'a, E> {
     pub(super) fn new(state: &'a mut State, decode: Decode<E>) -> Self {
         if let State::Open(open) = &*state {
-            open.driver.change(|core| core.ask_for_events(open.id));
+            open.calls.ask_for_events(open.id);
         }
         Self { state, decode }
     }
 
-    fn finish(&mut self, found: Found, stuck: Option<Error>) -> Option<Result<E, Error>> {
-        if let Some(error) = stuck {
-            *self.state = State::Failed(error.clone());
-            return Some(Err(error));
+    fn finish(&mut self, found: NextEvent) -> Option<Result<E, Error>> {
+        match found {
+            NextEvent::Event(event) => Some(event.and_then(|payload| unpack(payload, self.decode))),
+            NextEvent::End => None,
+            NextEvent::Stuck(error) => {
+                *self.state = State::Failed(error.clone());
+                Some(Err(error))
+            }
         }
-        found.map(|event| event.and_then(|payload| unpack(payload, self.decode)))
     }
 }
 
@@ -201,15 +191,12 @@ impl<E> Stream for CallEvents<'_, E> {
     type Item = Result<E, Error>;
 
     fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
-        let mut stuck = None;
         let State::Open(open) = &*self.state else {
             return Poll::Ready(None);
         };
         open.check_time();
-        let polled = open.driver.poll(Want::Call(open.id), context, |core| {
-            next_of_call(core, open.id, &mut stuck)
-        });
-        polled.map(|found| self.finish(found, stuck))
+        let polled = open.calls.poll_event(open.id, context);
+        polled.map(|found| self.finish(found))
     }
 }
 
@@ -244,11 +231,10 @@ impl<E> Iterator for CallEventIter<'_, E> {
 
     /// Blocks until an event comes, or until the call is done.
     fn next(&mut self) -> Option<Self::Item> {
-        let mut stuck = None;
         let State::Open(open) = &*self.0.state else {
             return None;
         };
-        let found = open.wait(None, |core, id| next_of_call(core, id, &mut stuck));
-        self.0.finish(found.flatten(), stuck)
+        let found = open.wait(None, |calls, id, until| calls.wait_event(id, until))?;
+        self.0.finish(found)
     }
 }

@@ -1,8 +1,11 @@
 //! Making calls: the arguments become octets, and go to the driver.
 
+use std::sync::Arc;
+
 use offspring_serialisers::{Output, SendAs, Serialiser};
 
 use super::call::Call;
+use super::origin::Calls;
 use super::room::{NoRoom, Room};
 use super::rpc::Rpc;
 use crate::error::Error;
@@ -21,7 +24,7 @@ impl<F, S, E> Rpc<F, S, E> {
     {
         let decode: Decode<R> = <S as Serialiser<R>>::decode;
         match self.send(room, encode) {
-            Ok(id) => Call::open(self.driver(), id, decode, self.decode_event),
+            Ok(open) => Call::open(open, decode, self.decode_event),
             Err(error) => Call::failed(error, decode, self.decode_event),
         }
     }
@@ -30,8 +33,8 @@ impl<F, S, E> Rpc<F, S, E> {
         &self,
         mut room: Option<Room<'_>>,
         encode: impl FnOnce(&mut Output<'_>) -> Result<(), offspring_serialisers::Error>,
-    ) -> Result<u32, Error> {
-        let carries = self.driver().wire.carries_descriptors();
+    ) -> Result<(Arc<dyn Calls>, u32), Error> {
+        let carries = self.origin().carries_descriptors();
         with_parcel(|parcel| {
             let encoded = crate::shielded(|| encode(&mut parcel.output(carries)));
             encoded
@@ -42,17 +45,8 @@ impl<F, S, E> Rpc<F, S, E> {
                     "the serialiser took octets away that were not its own",
                 )));
             }
-            let mut refused = None;
-            let id = self.driver().call(|core| {
-                if let Some(room) = &mut room {
-                    room.enter(core);
-                }
-                core.call(parcel).unwrap_or_else(|error| {
-                    refused = Some(error);
-                    0
-                })
-            });
-            refused.map_or(Ok(id), Err)
+            let kept = room.as_mut().is_some_and(Room::enter);
+            Arc::clone(self.origin()).call(parcel, kept)
         })
     }
 }
@@ -106,7 +100,7 @@ macro_rules! calls {
                 $($form: SendAs<$name>,)*
                 S: Serialiser<($($name,)*), ($($form::Form,)*)> + Serialiser<R>,
             {
-                let Some(room) = Room::find(self.driver()) else {
+                let Some(room) = Room::find(&**self.origin()) else {
                     return Err(NoRoom(($($argument,)*)));
                 };
                 let arguments = ($($argument.into_form(),)*);
@@ -163,7 +157,7 @@ impl<A: 'static, R: 'static, S, E> Rpc<Whole<fn(A) -> R>, S, E> {
         X: SendAs<A>,
         S: Serialiser<A, X::Form> + Serialiser<R>,
     {
-        let Some(room) = Room::find(self.driver()) else {
+        let Some(room) = Room::find(&**self.origin()) else {
             return Err(NoRoom(arguments));
         };
         let arguments = arguments.into_form();

@@ -40,6 +40,8 @@ pub(crate) struct Life {
     hello_time: Duration,
     greeted: bool,
     ready: bool,
+    /// It wants no more calls.
+    retired: bool,
     /// Calls run one after the other in this child.
     one_by_one: bool,
     page: Option<Page>,
@@ -73,6 +75,7 @@ impl Life {
             hello_time: hello.unwrap_or_default(),
             greeted: hello.is_none(),
             ready: hello.is_none(),
+            retired: false,
             one_by_one: false,
             page,
             closing: false,
@@ -115,6 +118,19 @@ impl Life {
 
     pub(super) fn ready(&mut self) {
         self.ready = true;
+    }
+
+    pub(super) fn retire(&mut self) {
+        self.retired = true;
+    }
+
+    pub(super) fn is_retired(&self) -> bool {
+        self.retired
+    }
+
+    /// It was this side that ended it, for no fault of its own.
+    pub(super) fn was_killed(&self) -> bool {
+        matches!(self.ending, Some(Ending::Killed(_)))
     }
 
     pub(super) fn is_greeted(&self) -> bool {
@@ -162,8 +178,8 @@ impl Life {
         self.exit.is_some() && self.pid.is_some()
     }
 
-    /// How the process has ended, if it has.
-    pub(super) fn status(&self) -> Option<ExitStatus> {
+    /// How the process has exited, if it has.
+    pub(super) fn exit_status(&self) -> Option<ExitStatus> {
         self.exit
     }
 
@@ -324,6 +340,11 @@ impl Life {
         let killed = matches!(self.ending, Some(Ending::Killed(_)));
         let quiet = self.lost == 0 && (asked && self.ending.is_none() || killed);
         (!quiet).then(|| self.lost(Started::Unknown))
+    }
+
+    /// How the process ended, once all is over.
+    pub(super) fn status(&self) -> Option<ExitStatus> {
+        self.crash.as_ref().map(|crash| crash.status)
     }
 
     /// How the child ended, once it has, unless it never was what was meant.

@@ -1,5 +1,6 @@
 //! The parent's side: starting children and calling them.
 
+mod alarm;
 mod builder;
 mod call;
 mod changes;
@@ -13,6 +14,9 @@ mod helper;
 mod inbox;
 mod invoke;
 mod life;
+mod member;
+mod origin;
+mod pool;
 mod roles;
 mod room;
 mod rpc;
@@ -27,6 +31,7 @@ pub use builder::Builder;
 pub(crate) use builder::Declared;
 pub use call::Call;
 pub use events::{CallEventIter, CallEvents, EventIter, EventStream};
+pub use pool::{Pool, PoolBuilder, PoolStatus};
 pub use room::NoRoom;
 pub use rpc::{Join, Ready, Rpc};
 pub use template::{Template, TemplateBuilder};

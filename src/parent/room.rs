@@ -1,8 +1,6 @@
 //! Room for a call, before there is a call.
 
-use super::connection::Connection;
-use super::core::Core;
-use super::driver::Driver;
+use super::origin::Origin;
 
 /// There was no room for a call now: the limits of
 /// [`max_outstanding`](crate::Builder::max_outstanding) are reached, or other
@@ -50,29 +48,27 @@ impl<T> std::error::Error for NoRoom<T> {}
 
 /// Room that is kept for one call, however that comes about.
 pub(super) struct Room<'a> {
-    driver: &'a Driver<Connection>,
+    origin: &'a dyn Origin,
     kept: bool,
 }
 
 impl<'a> Room<'a> {
     /// Room for one call, if there is any now.
-    pub(super) fn find(driver: &'a Driver<Connection>) -> Option<Self> {
-        let kept = driver.change(Core::reserve)?;
-        Some(Self { driver, kept })
+    pub(super) fn find(origin: &'a dyn Origin) -> Option<Self> {
+        let kept = origin.reserve()?;
+        Some(Self { origin, kept })
     }
 
-    /// Its call comes now.
-    pub(super) fn enter(&mut self, core: &mut Core) {
-        if std::mem::take(&mut self.kept) {
-            core.caller.release();
-        }
+    /// Its call comes now; whether there is room that is not kept any longer.
+    pub(super) fn enter(&mut self) -> bool {
+        std::mem::take(&mut self.kept)
     }
 }
 
 impl Drop for Room<'_> {
     fn drop(&mut self) {
         if self.kept {
-            self.driver.change(Core::release);
+            self.origin.release();
         }
     }
 }

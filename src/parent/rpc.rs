@@ -7,10 +7,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
-use super::connection::Connection;
-use super::core::Core;
-use super::driver::{Driver, Want};
-use super::life::Ending;
+use super::origin::Origin;
 use crate::error::{Error, ExitStatus};
 use crate::parcel::Decode;
 
@@ -20,6 +17,9 @@ use crate::parcel::Decode;
 /// at once. When the last clone is dropped, the child finishes the calls it was
 /// given, answers them, and exits; that goes on in the background, as long as
 /// this process lives. [`join`](Self::join) waits for it.
+///
+/// The handle of a [`Pool`](crate::Pool) is one of these, too; what is said of the
+/// child here is then true of all its children together.
 ///
 /// The type parameters are the signature, the serialiser and the events, as in
 /// the declaration.
@@ -45,12 +45,12 @@ pub struct Rpc<F, S, E = crate::NoEvents> {
 
 /// Closes the child when the last clone goes.
 struct Handle {
-    driver: Arc<Driver<Connection>>,
+    origin: Arc<dyn Origin>,
 }
 
 impl Drop for Handle {
     fn drop(&mut self) {
-        self.driver.change(Core::close);
+        self.origin.close();
     }
 }
 
@@ -73,20 +73,21 @@ impl<F, S, E> std::fmt::Debug for Rpc<F, S, E> {
 }
 
 impl<F, S, E> Rpc<F, S, E> {
-    pub(crate) fn new(driver: Arc<Driver<Connection>>, decode_event: Decode<E>) -> Self {
+    pub(crate) fn new(origin: Arc<dyn Origin>, decode_event: Decode<E>) -> Self {
         Self {
-            handle: Arc::new(Handle { driver }),
+            handle: Arc::new(Handle { origin }),
             decode_event,
             types: PhantomData,
         }
     }
 
-    pub(super) fn driver(&self) -> &Arc<Driver<Connection>> {
-        &self.handle.driver
+    pub(super) fn origin(&self) -> &Arc<dyn Origin> {
+        &self.handle.origin
     }
 
     /// The process that was started for this child: the child itself, or the
-    /// command that leads to it. `None` for descriptors that were given.
+    /// command that leads to it. `None` for descriptors that were given, and for a
+    /// pool.
     ///
     /// ```
     /// # offspring::worker!(ECHO: fn(String) -> String = |text: String| text);
@@ -98,10 +99,11 @@ impl<F, S, E> Rpc<F, S, E> {
     /// ```
     #[must_use]
     pub fn pid(&self) -> Option<u32> {
-        self.driver().wire.pid()
+        self.origin().pid()
     }
 
-    /// Waits until the child has said hello and its `init` is done.
+    /// Waits until the child has said hello and its `init` is done. Of a pool,
+    /// until one child is ready, which is started if there is none.
     ///
     /// Calls do not need it: they go out at once, and what keeps a child from
     /// getting ready is their error.
@@ -116,7 +118,7 @@ impl<F, S, E> Rpc<F, S, E> {
     /// ```
     #[must_use = "wait for it, or await it"]
     pub fn ready(&self) -> Ready {
-        Ready::of(self.driver())
+        Ready::of(Arc::clone(self.origin()))
     }
 
     /// Closes the child for all clones, and waits until it has finished its
@@ -138,9 +140,9 @@ impl<F, S, E> Rpc<F, S, E> {
     /// ```
     #[must_use = "wait for it, or await it"]
     pub fn join(self) -> Join {
-        self.driver().change(Core::close);
+        self.origin().close();
         Join {
-            driver: Arc::clone(self.driver()),
+            origin: Arc::clone(self.origin()),
         }
     }
 
@@ -162,8 +164,7 @@ impl<F, S, E> Rpc<F, S, E> {
     /// # Ok(()) }
     /// ```
     pub fn kill(&self) {
-        self.driver()
-            .change(|core| core.kill(Ending::Killed("it was killed by `kill`".into())));
+        self.origin().kill();
     }
 }
 
@@ -179,17 +180,14 @@ impl<F, S, E> Rpc<F, S, E> {
 /// ready.wait_timeout(std::time::Duration::from_secs(60))?;
 /// # Ok(()) }
 /// ```
-#[derive(Debug)]
 #[must_use = "wait for it, or await it"]
 pub struct Ready {
-    driver: Arc<Driver<Connection>>,
+    origin: Arc<dyn Origin>,
 }
 
 impl Ready {
-    pub(super) fn of(driver: &Arc<Driver<Connection>>) -> Self {
-        Self {
-            driver: Arc::clone(driver),
-        }
+    pub(super) fn of(origin: Arc<dyn Origin>) -> Self {
+        Self { origin }
     }
 }
 
@@ -204,10 +202,9 @@ impl Ready {
 /// assert!(status.success());
 /// # Ok(()) }
 /// ```
-#[derive(Debug)]
 #[must_use = "wait for it, or await it"]
 pub struct Join {
-    driver: Arc<Driver<Connection>>,
+    origin: Arc<dyn Origin>,
 }
 
 impl Join {
@@ -230,33 +227,14 @@ impl Join {
     pub fn within(self, time: Duration) -> Self {
         // A time that no clock reaches is no limit.
         if let Some(at) = Instant::now().checked_add(time) {
-            self.driver.change(|core| core.close_within(at));
+            self.origin.close_within(at);
         }
         self
     }
 }
 
-pub(super) fn readiness(core: &mut Core) -> Option<Result<(), Error>> {
-    unless_stuck(core, core.life.readiness())
-}
-
-fn ended(core: &mut Core) -> Option<Result<ExitStatus, Error>> {
-    let delivered = core.delivery.is_over() || core.delivery.is_running_here();
-    unless_stuck(core, core.life.outcome().filter(|_| delivered))
-}
-
-/// A callback that would wait for what is never read hears so instead.
-fn unless_stuck<T>(core: &Core, found: Option<Result<T, Error>>) -> Option<Result<T, Error>> {
-    let stuck = found.is_none() && core.delivery.is_stuck_here();
-    if stuck {
-        Some(Err(Error::stuck()))
-    } else {
-        found
-    }
-}
-
 macro_rules! waits {
-    ($type:ident, $take:ident, $value:ty) => {
+    ($type:ident, $wait:ident, $poll:ident, $value:ty) => {
         impl $type {
             /// Waits for it.
             ///
@@ -270,7 +248,7 @@ macro_rules! waits {
             /// What kept the child from working: the handshake, its `init`, a
             /// breach of the protocol.
             pub fn wait(self) -> Result<$value, Error> {
-                let outcome = self.driver.wait(Want::Change, None, $take);
+                let outcome = self.origin.$wait(None);
                 outcome.expect("a wait without a deadline ends with what it waits for")
             }
 
@@ -282,8 +260,8 @@ macro_rules! waits {
             /// [`is_timeout`](Error::is_timeout). It can be waited for again.
             pub fn wait_timeout(&mut self, time: Duration) -> Result<$value, Error> {
                 let deadline = Instant::now().checked_add(time);
-                self.driver
-                    .wait(Want::Change, deadline, $take)
+                self.origin
+                    .$wait(deadline)
                     .unwrap_or_else(|| Err(Error::timed_out()))
             }
 
@@ -293,8 +271,14 @@ macro_rules! waits {
             ///
             /// As [`wait_timeout`](Self::wait_timeout).
             pub fn wait_deadline(&mut self, deadline: Instant) -> Result<$value, Error> {
-                let outcome = self.driver.wait(Want::Change, Some(deadline), $take);
+                let outcome = self.origin.$wait(Some(deadline));
                 outcome.unwrap_or_else(|| Err(Error::timed_out()))
+            }
+        }
+
+        impl std::fmt::Debug for $type {
+            fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                f.write_str(stringify!($type))
             }
         }
 
@@ -302,10 +286,10 @@ macro_rules! waits {
             type Output = Result<$value, Error>;
 
             fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
-                self.driver.poll(Want::Change, context, $take)
+                self.origin.$poll(context)
             }
         }
     };
 }
-waits!(Ready, readiness, ());
-waits!(Join, ended, ExitStatus);
+waits!(Ready, wait_ready, poll_ready, ());
+waits!(Join, wait_end, poll_end, ExitStatus);

@@ -38,6 +38,19 @@ pub(super) enum Launch {
     Socket(OwnedFd),
     /// Nothing; these are the link: what is read, and what is written.
     Pair(OwnedFd, OwnedFd),
+    /// Once more what was started before.
+    Again(Command, Way),
+    /// What could be used once only.
+    Spent,
+}
+
+/// How a process is given the link.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Way {
+    /// As its stdout, too.
+    both: bool,
+    /// It knows that its stdin is a socket for both directions.
+    socket: bool,
 }
 
 /// What a user may set.
@@ -81,6 +94,12 @@ impl std::fmt::Debug for Plan {
             .field("launch", &self.launch)
             .field("settings", &self.settings)
             .finish_non_exhaustive()
+    }
+}
+
+impl Way {
+    fn new(both: bool, socket: bool) -> Self {
+        Self { both, socket }
     }
 }
 
@@ -133,13 +152,11 @@ impl Plan {
         }
     }
 
-    /// Starts the child and all that belongs to it.
-    pub(super) fn start(
-        mut self,
-        sink: EventSink,
-        handlers: Handlers,
-    ) -> Result<Arc<Driver<Connection>>, Error> {
-        let init = std::mem::replace(&mut self.init, Ok(Parcel::default()))?;
+    /// What keeps every child from being started, if that is known.
+    pub(super) fn check(&self) -> Result<(), Error> {
+        if let Err(error) = &self.init {
+            return Err(error.clone());
+        }
         if forgot_init() {
             return Err(Error::start(
                 "this process is itself a child, but did not go to work: call `offspring::init()` first in `main`",
@@ -151,17 +168,52 @@ impl Plan {
                 "the plain form cannot say which worker of this program is meant: name a `program` or a `command`",
             ));
         }
+        if matches!(self.launch, Launch::Again(..)) {
+            return Ok(());
+        }
         self.settings
             .demands
             .fit(&self.launch, self.settings.plain)?;
-        let socket = own || matches!(self.launch, Launch::Program(_));
+        if let Ok(init) = &self.init {
+            let is_ours = self.is_socket() && !self.settings.plain;
+            self.check_descriptors(init, self.may_carry(), is_ours)?;
+        }
+        Ok(())
+    }
+
+    /// The link will be a socket, given to a process that is started.
+    fn is_socket(&self) -> bool {
+        match &self.launch {
+            Launch::Own | Launch::Program(_) | Launch::Template(_) => true,
+            Launch::Again(_, way) => way.socket,
+            Launch::Command(_) | Launch::Socket(_) | Launch::Pair(..) | Launch::Spent => false,
+        }
+    }
+
+    /// Starts a child and all that belongs to it. What was not given away with
+    /// it can be started again.
+    pub(super) fn start(
+        &mut self,
+        sink: EventSink,
+        handlers: Handlers,
+    ) -> Result<Arc<Driver<Connection>>, Error> {
+        self.check()?;
+        let copied = |error: io::Error| Error::start(format!("no descriptor for a child: {error}"));
+        let init = match &self.init {
+            Ok(init) => init.try_clone().map_err(copied)?,
+            Err(error) => return Err(error.clone()),
+        };
+        let socket = self.is_socket();
         let both_ways = socket || matches!(self.launch, Launch::Socket(_));
         let is_ours = socket && !self.settings.plain;
-        let carries = !self.settings.plain && self.may_carry();
-        self.check_descriptors(&init, carries, is_ours)?;
+        let carries = self.may_carry();
         let mut started = self.launch()?;
         let carries = carries && started.link.carries_descriptors();
-        let page = self.go_along(is_ours);
+        let page = if is_ours {
+            self.go_along().map_err(copied)?
+        } else {
+            None
+        };
         let along = self.along.drain(..);
         let along = along.chain(init.descriptors.into_iter().map(|own| ("init", own)));
         let (names, descriptors): (Vec<_>, Vec<_>) = along.unzip();
@@ -213,7 +265,8 @@ impl Plan {
     }
 
     fn launch(&mut self) -> Result<Started, Error> {
-        match std::mem::replace(&mut self.launch, Launch::Own) {
+        let again = matches!(self.launch, Launch::Again(..));
+        let (mut command, way) = match std::mem::replace(&mut self.launch, Launch::Spent) {
             Launch::Own => {
                 let mut command = sys::own_program();
                 command.arg0(format!("{} of {}", self.name, std::process::id()));
@@ -221,24 +274,42 @@ impl Plan {
                 // After all that the user may say of the environment.
                 let parent = Change::set(VARIABLE, std::process::id().to_string());
                 self.changes.push(parent);
-                self.run(command, false)
+                (command, Way::new(false, true))
             }
-            Launch::Template(template) => self.fork(template),
+            Launch::Template(template) => {
+                let started = self.fork(&template);
+                self.launch = Launch::Template(template);
+                return started;
+            }
             // Without a hello it cannot know that its stdin is both ways.
-            Launch::Program(command) => self.run(command, self.settings.plain),
-            Launch::Command(command) => self.run(command, true),
-            Launch::Socket(socket) => linked(Link::from_socket(socket)),
-            Launch::Pair(read, write) => linked(Link::from_pair(read, write)),
+            Launch::Program(command) => (command, Way::new(self.settings.plain, true)),
+            Launch::Command(command) => (command, Way::new(true, false)),
+            Launch::Again(command, way) => (command, way),
+            Launch::Socket(socket) => return linked(Link::from_socket(socket)),
+            Launch::Pair(read, write) => return linked(Link::from_pair(read, write)),
+            Launch::Spent => {
+                return Err(Error::start(
+                    "a socket, or a pair of descriptors, leads to one child only",
+                ));
+            }
+        };
+        if !again {
+            self.prepare(&mut command);
         }
+        let started = self.run(&mut command, way.both);
+        // The child's end is its own.
+        command.stdin(Stdio::null());
+        if way.both {
+            command.stdout(Stdio::null());
+        }
+        self.launch = Launch::Again(command, way);
+        started
     }
 
-    /// Runs a command with its end of a socket as stdin, and as stdout too if
-    /// the link is both.
-    fn run(&mut self, mut command: Command, both: bool) -> Result<Started, Error> {
-        let program = command.get_program().to_string_lossy().into_owned();
-        let describe = |error: io::Error| Error::start(format!("`{program}`: {error}"));
+    /// Makes a command as the user wants it, once.
+    fn prepare(&mut self, command: &mut Command) {
         for change in &self.changes {
-            change.apply(&mut command);
+            change.apply(command);
         }
         if let Some(stdout) = self.stdout.take() {
             command.stdout(stdout);
@@ -246,6 +317,14 @@ impl Plan {
         if let Some(stderr) = self.stderr.take() {
             command.stderr(stderr);
         }
+        self.settings.demands.prepare(command);
+    }
+
+    /// Runs a command with its end of a socket as stdin, and as stdout too if
+    /// the link is both.
+    fn run(&self, command: &mut Command, both: bool) -> Result<Started, Error> {
+        let program = command.get_program().to_string_lossy().into_owned();
+        let describe = |error: io::Error| Error::start(format!("`{program}`: {error}"));
         let (link, theirs) = Link::pair().map_err(describe)?;
         if both {
             command.stdout(theirs.try_clone().map_err(describe)?);
@@ -255,9 +334,8 @@ impl Plan {
             command.stderr(Stdio::piped());
         }
         let demands = self.settings.demands;
-        demands.prepare(&mut command);
         let limit = |pid| demands.impose(pid, self.settings.plain);
-        let (process, stderr) = sys::spawn(&mut command, limit).map_err(describe)?;
+        let (process, stderr) = sys::spawn(command, limit).map_err(describe)?;
         let capture = self.capture(stderr).map_err(describe)?;
         Ok(Started {
             link,
@@ -268,7 +346,7 @@ impl Plan {
     }
 
     /// Prepares what a template's child is to have; it is born later.
-    fn fork(&mut self, template: Template) -> Result<Started, Error> {
+    fn fork(&mut self, template: &Template) -> Result<Started, Error> {
         let describe = |error: io::Error| Error::start(error.to_string());
         let (link, theirs) = Link::pair().map_err(describe)?;
         let mut pipe = None;
@@ -280,20 +358,25 @@ impl Plan {
         let capture = self.capture(pipe).map_err(describe)?;
         let directory = directory(&self.changes).map_err(describe)?;
         self.along.extend(directory.map(|fd| ("directory", fd)));
-        let (stdout, stderr) = (self.stdout.take(), self.stderr.take());
         for (name, outlet, lent) in [
-            ("stdout", stdout, Lent::Stdout),
-            ("stderr", stderr, Lent::Stderr),
+            ("stdout", &mut self.stdout, Lent::Stdout),
+            ("stderr", &mut self.stderr, Lent::Stderr),
         ] {
-            let Some(outlet) = outlet else { continue };
-            let descriptor = outlet.resolve(lent).map_err(describe)?;
+            let Some(taken) = outlet.take() else { continue };
+            let descriptor = taken.resolve(lent).map_err(describe)?;
+            let copy = descriptor.try_clone().map_err(describe)?;
+            *outlet = Some(Outlet::new(copy));
             self.along.push((name, descriptor));
+        }
+        if self.settings.capture.is_some() {
+            // The pipe is this child's alone.
+            self.stderr = None;
         }
         self.environment = environment(&self.changes).map_err(describe)?;
         Ok(Started {
             link,
             process: None,
-            unborn: Some((template, theirs)),
+            unborn: Some((template.clone(), theirs)),
             capture,
         })
     }
@@ -304,28 +387,28 @@ impl Plan {
     }
 
     /// Gathers the descriptors that go along with hello. Gives the page.
-    fn go_along(&mut self, is_ours: bool) -> Option<Page> {
-        if !is_ours {
-            return None;
-        }
-        let stdin = self.settings.stdin.take();
-        self.along.extend(stdin.map(|fd| ("stdin", fd)));
+    fn go_along(&mut self) -> io::Result<Option<Page>> {
+        let stdin = self.settings.stdin.as_ref().map(OwnedFd::try_clone);
+        self.along
+            .extend(stdin.transpose()?.map(|fd| ("stdin", fd)));
         let (page, fd) = if self.settings.ring {
             Page::create().ok().unzip()
         } else {
             (None, None)
         };
         self.along.extend(fd.map(|fd| ("page", fd)));
-        page
+        Ok(page)
     }
 
     /// Descriptors may go along: it is for no command's stdin and stdout, which
     /// may lead anywhere.
-    fn may_carry(&self) -> bool {
-        match &self.launch {
+    pub(super) fn may_carry(&self) -> bool {
+        let link = match &self.launch {
             Launch::Own | Launch::Program(_) | Launch::Socket(_) | Launch::Template(_) => true,
-            Launch::Command(_) | Launch::Pair(..) => false,
-        }
+            Launch::Again(_, way) => way.socket,
+            Launch::Command(_) | Launch::Pair(..) | Launch::Spent => false,
+        };
+        link && !self.settings.plain
     }
 
     fn check_descriptors(&self, init: &Parcel, carries: bool, is_ours: bool) -> Result<(), Error> {

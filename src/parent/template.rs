@@ -33,7 +33,8 @@ use super::core::{Core, EventSink};
 use super::delivery::Handlers;
 use super::driver::{Driver, Want};
 use super::life::Ending;
-use super::rpc::{Ready, readiness};
+use super::origin::readiness;
+use super::rpc::Ready;
 use super::start::{Launch, Plan};
 use crate::error::Error;
 use crate::parcel::Parcel;
@@ -157,7 +158,7 @@ impl Template {
     /// # Ok(()) }
     /// ```
     pub fn ready(&self) -> Ready {
-        Ready::of(&lock(&self.0.current).driver)
+        Ready::of(Arc::clone(&lock(&self.0.current).driver) as _)
     }
 
     /// The number of the process that is there now, or was the last: that of
@@ -270,7 +271,7 @@ impl Running {
 
     /// A signal has ended it, that was not sent from here.
     fn was_killed(&self) -> bool {
-        let status = self.driver.lock().life.status();
+        let status = self.driver.lock().life.exit_status();
         let ours = self.killed.load(Ordering::Relaxed);
         !ours && status.is_some_and(|status| status.signal().is_some())
     }
@@ -292,7 +293,7 @@ impl Running {
 
     /// What the start of a child is told.
     fn why_not(&self, error: Error) -> Error {
-        let status = self.driver.lock().life.status();
+        let status = self.driver.lock().life.exit_status();
         let killed = status.filter(|status| status.signal().is_some());
         match (error.crash(), killed) {
             (Some(crash), _) => Error::start(format!("a template was not ready: {crash}")),

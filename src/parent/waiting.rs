@@ -6,6 +6,7 @@
 //! driver takes them away and wakes, or drops, once it has let the lock go.
 
 use std::os::fd::OwnedFd;
+use std::sync::Arc;
 use std::task::Waker;
 
 use super::roles::Ticket;
@@ -15,6 +16,13 @@ use crate::sync::Thread;
 
 /// What is called with the outcome of a call.
 pub(crate) type Callback = Box<dyn FnOnce(Result<Payload, Error>) + Send>;
+
+/// Whoever keeps several children, for one of its calls.
+pub(crate) trait Owner: Send + Sync {
+    /// The child has ended, for this reason, and the call is not its affair any
+    /// more; it may have started it. Called without locks, by whoever noticed.
+    fn returned(self: Arc<Self>, error: Error, started: bool);
+}
 
 /// Somebody to wake.
 #[derive(Debug)]
@@ -40,22 +48,38 @@ impl Waking {
 /// What is to be done once the lock was let go.
 #[derive(Default)]
 pub(crate) struct Errands {
+    returned: Vec<(Arc<dyn Owner>, Error, bool)>,
+    /// Who watches, who comes first: he may have more to send, and is to know of
+    /// the end before calls come back.
+    watch: Option<Waker>,
     wake: Vec<Waking>,
     /// Only dropped.
     wakings: Vec<Waking>,
     callbacks: Vec<Callback>,
+    owners: Vec<Arc<dyn Owner>>,
     descriptors: Vec<OwnedFd>,
 }
 
 impl Errands {
     /// Nothing is to be done.
     fn is_empty(&self) -> bool {
-        self.wake.is_empty() && self.wakings.is_empty() && self.callbacks.is_empty()
+        self.wake.is_empty()
+            && self.wakings.is_empty()
+            && self.callbacks.is_empty()
+            && self.returned.is_empty()
+            && self.watch.is_none()
+            && self.owners.is_empty()
     }
 
     /// Does it. Never under the lock. A panic of a waker, or of what is dropped,
     /// keeps nobody else from being woken.
     pub(super) fn run(self) {
+        if let Some(watch) = self.watch {
+            watch.wake();
+        }
+        for (owner, error, started) in self.returned {
+            owner.returned(error, started);
+        }
         for waking in self.wake {
             match waking {
                 Waking::Thread(thread) => thread.unpark(),
@@ -67,6 +91,9 @@ impl Errands {
         }
         for callback in self.callbacks {
             let _ = crate::shielded(|| drop(callback));
+        }
+        for owner in self.owners {
+            let _ = crate::shielded(|| drop(owner));
         }
         drop(self.descriptors);
     }
@@ -82,6 +109,8 @@ pub(crate) struct Waiting {
     tickets: Ticket,
     /// How many tasks wait.
     tasks: usize,
+    /// Who looks at this child whenever there is something new.
+    watch: Option<Waker>,
 }
 
 impl Waiting {
@@ -101,6 +130,34 @@ impl Waiting {
             descriptors,
             ..std::mem::take(&mut self.errands)
         }
+    }
+
+    /// This one is woken whenever there is something new, from now on.
+    pub(super) fn watch(&mut self, waker: Option<Waker>) {
+        let old = std::mem::replace(&mut self.watch, waker);
+        self.errands.wakings.extend(old.map(Waking::Task));
+    }
+
+    /// There is something new.
+    pub(super) fn news(&mut self) {
+        if self.errands.watch.is_none() {
+            self.errands.watch = self.watch.clone();
+        }
+    }
+
+    /// This one, who was not enlisted, is to be woken.
+    pub(super) fn wake_now(&mut self, waking: Waking) {
+        self.errands.wake.push(waking);
+    }
+
+    /// This call goes back to its owner.
+    pub(super) fn hand_back(&mut self, owner: Arc<dyn Owner>, error: Error, started: bool) {
+        self.errands.returned.push((owner, error, started));
+    }
+
+    /// This owner has nothing more to do with the child.
+    pub(super) fn discard_owner(&mut self, owner: Arc<dyn Owner>) {
+        self.errands.owners.push(owner);
     }
 
     /// This thread goes to sleep.

@@ -73,6 +73,8 @@ pub(crate) enum Notice<D> {
     Hello(Hello),
     /// The child's `init` is done.
     Ready,
+    /// The child wants no more calls.
+    Retired,
     /// The child cannot work at all, and ends.
     Unfit(Failure),
     /// This call is done.
@@ -150,6 +152,8 @@ pub(crate) struct Caller<W, D> {
     /// Calls that wait for room.
     queue: Queue,
     sending: Sending<D>,
+    /// Calls answered since the beginning.
+    answered: u64,
     /// Calls that have room and are still to come.
     reserved: usize,
     /// Octets written, since the beginning.
@@ -183,6 +187,7 @@ impl<W, D> Caller<W, D> {
                 ordinal: 0,
                 pushed: 0,
             },
+            answered: 0,
             reserved: 0,
             written: 0,
             in_hand: 0,
@@ -384,6 +389,10 @@ impl<W, D> Caller<W, D> {
                 notices.push(Notice::Ready);
                 Ok(())
             }
+            Some(Kind::Retire) if !self.awaits_hello => {
+                notices.push(Notice::Retired);
+                Ok(())
+            }
             Some(Kind::Hello) if self.awaits_hello => {
                 let hello = Hello::parse(reader.octets())?;
                 hello.is_of_child()?;
@@ -468,6 +477,7 @@ impl<W, D> Caller<W, D> {
     fn close_call(&mut self, sent: Sent) {
         self.sending.open -= 1;
         self.sending.open_bytes -= sent.bytes;
+        self.answered += 1;
     }
 
     /// Calls sent and unanswered.

@@ -36,6 +36,8 @@ pub(crate) enum Kind {
     /// Before another frame: so many descriptors (the id) travel with it, sent
     /// with the first octet of this one. 0: they could not be sent.
     Descriptors = 5,
+    /// From the child: it wants no more calls.
+    Retire = 6,
     /// The first frame of either side.
     Hello = 15,
 }
@@ -49,6 +51,7 @@ impl Kind {
             Self::Cancel,
             Self::Ready,
             Self::Descriptors,
+            Self::Retire,
             Self::Hello,
         ]
         .into_iter()

@@ -196,6 +196,11 @@ impl Replies {
         frame(Kind::Ready, 0, &[])
     }
 
+    /// Makes the frame that says that no more calls are wanted.
+    pub(crate) fn retire() -> Vec<u8> {
+        frame(Kind::Retire, 0, &[])
+    }
+
     /// Makes the answer to a hello.
     pub(crate) fn hello(hello: &Hello) -> Vec<u8> {
         frame(Kind::Hello, MAGIC & 0x0fff_ffff, &hello.to_octets())

@@ -2,7 +2,7 @@
 
 use std::fs::File;
 use std::io::{PipeReader, PipeWriter, Read, Write, pipe};
-use std::os::fd::AsRawFd;
+use std::os::fd::{AsRawFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::sync::Mutex;
 use std::time::Duration;
@@ -406,6 +406,36 @@ fn a_link_that_carries_none() {
 }
 worker!(pub(crate) FDS: fn(Task, Vec<Descriptor>) -> Result<Answer, String> = act,
     serialiser = Postcard, events = (u32, Descriptor), name = "fds");
+
+/// A pool sends them along, also a second time, and keeps none; but not if one
+/// of its children might be where none can go.
+#[test]
+fn through_a_pool() {
+    let _guard = guard();
+    let pool = FDS.pool().max(2).on_error(|_| ()).spawn().unwrap();
+    let (mut reader, writer) = pipe().unwrap();
+    for _ in 0..10 {
+        let writer = OwnedFd::from(writer.try_clone().unwrap());
+        let call = pool.call(Task::Write("so ".into()), vec![writer.into()]);
+        call.wait().unwrap().unwrap();
+    }
+    let call = pool.call(Task::Die, vec![OwnedFd::from(writer).into()]);
+    assert!(call.repeat(2).wait().unwrap_err().is_child_dead());
+    let mut text = String::new();
+    reader.read_to_string(&mut text).unwrap();
+    assert_eq!(text, "so ".repeat(10));
+    pool.join().wait().unwrap();
+
+    let pool = FDS
+        .pool()
+        .also(1, FDS.command(serving("fds")))
+        .spawn()
+        .unwrap();
+    let (_reader, writer) = pipe().unwrap();
+    let call = pool.call(Task::Count, vec![OwnedFd::from(writer).into()]);
+    assert!(call.wait().unwrap_err().is_encode());
+    pool.join().wait().unwrap();
+}
 
 /// A socket that somebody else's child is at carries them.
 #[test]

@@ -38,6 +38,7 @@ mod limits;
 mod memory;
 mod order;
 mod peers;
+mod pool;
 mod progress;
 #[cfg(feature = "serde")]
 mod records;
@@ -51,6 +52,8 @@ mod start;
 mod template;
 mod terminal;
 mod threads;
+#[cfg(feature = "tracing")]
+mod traces;
 mod work;
 
 offspring::init_in_tests!();

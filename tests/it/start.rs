@@ -37,6 +37,7 @@ pub(crate) fn serve_if_asked() {
         "panics" => crate::death::TEXT_PANICS.serve(),
         "numbers" => crate::callbacks::serve_numbers(),
         "state" => STATEFUL.serve(),
+        "pooled" => crate::pool::POOLED.serve(),
         "confined" => crate::confined::serve(),
         #[cfg(all(
             feature = "cbor",

@@ -106,6 +106,7 @@ pub const ROWS: &[Row] = &[
     row("offspring-cbor", "offspring", "cbor", "struct", ""),
     row("offspring-json", "offspring", "json", "struct", ""),
     row("offspring-2-children", "offspring", "two", "pool", ""),
+    row("offspring-pool-of-2", "offspring", "pool", "pool", ""),
     row(
         "ipc-channel",
         "ipc-channel",

@@ -1,13 +1,14 @@
 //! What becomes of calls: how they come in, are done, cancelled, or late.
 
 use std::os::fd::OwnedFd;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::super::delivery::Item;
 use super::super::driver::Want;
 use super::super::inbox::Inbox;
 use super::super::life::Ending;
-use super::super::waiting::{Callback, Waking};
+use super::super::waiting::{Callback, Owner, Waking};
 use super::Core;
 use crate::error::Error;
 use crate::parcel::{Parcel, Payload};
@@ -21,7 +22,7 @@ const RECHECK: Duration = Duration::from_millis(10);
 
 /// What becomes of the outcome of a call.
 #[derive(Default)]
-enum Then {
+pub(crate) enum Then {
     /// Its handle collects it.
     #[default]
     Collect,
@@ -39,12 +40,26 @@ pub(crate) struct Waiter {
     pub(super) nested: bool,
     /// So many deliveries come before its outcome.
     after: u64,
-    then: Then,
+    pub(super) then: Then,
     /// Its own events.
     pub(in super::super) inbox: Inbox,
     deadline: Option<Instant>,
     /// If it is cancelled while it runs, the child is killed.
     kills: bool,
+    /// Who takes it back if the child is lost before it started, or, if it may
+    /// run again, at all.
+    pub(super) owner: Option<Arc<dyn Owner>>,
+    pub(super) again: bool,
+}
+
+impl Waiter {
+    /// For a call that goes back to its owner if it is not run.
+    pub(super) fn of(owner: Arc<dyn Owner>) -> Self {
+        Self {
+            owner: Some(owner),
+            ..Self::default()
+        }
+    }
 }
 
 impl Core {
@@ -91,11 +106,14 @@ impl Core {
     }
 
     /// What was kept for this call is not needed any more.
-    fn dismiss(&mut self, id: u32, mut waiter: Waiter) {
+    pub(super) fn dismiss(&mut self, id: u32, mut waiter: Waiter) {
         self.waiting.discard(waiter.waking.take());
         self.delivery.inboxes.decline(id, &mut waiter.inbox);
         if let Some(at) = waiter.deadline {
             self.deadlines.remove(at, id);
+        }
+        if let Some(owner) = waiter.owner.take() {
+            self.waiting.discard_owner(owner);
         }
     }
 
@@ -121,6 +139,7 @@ impl Core {
         }
         self.dismiss(id, waiter);
         self.caller.cancel(id);
+        self.waiting.news();
     }
 
     /// A callback waits for this call, which cannot come before it returns:
@@ -216,7 +235,7 @@ impl Core {
         }
     }
 
-    fn judge(&self, outcome: Outcome) -> Result<Payload, Error> {
+    pub(super) fn judge(&self, outcome: Outcome) -> Result<Payload, Error> {
         match outcome {
             Outcome::Result(payload) => Ok(payload),
             Outcome::Failed(failure) => Err((*failure).into()),

@@ -15,6 +15,24 @@ pub(crate) enum Known {
 }
 
 impl<W, D> Caller<W, D> {
+    /// Calls taken and unanswered, whether they were sent or not.
+    pub(crate) fn unanswered(&self) -> usize {
+        self.sending.open + self.queue.len()
+    }
+
+    /// Calls answered since the beginning.
+    pub(crate) fn answered(&self) -> u64 {
+        self.answered
+    }
+
+    /// Whether this call had started, if it was lost with the child.
+    pub(crate) fn lost(&self, id: u32) -> Option<Started> {
+        match self.table.get(id)?.state {
+            State::Done(Outcome::Lost(started)) => Some(started),
+            _ => None,
+        }
+    }
+
     /// No answer will come any more: every open call is lost. Whether it had
     /// started follows from `known` and from what was written at all.
     pub(crate) fn fail_all(&mut self, known: Known) -> Vec<u32> {

@@ -61,6 +61,7 @@ fn tell(caller: &mut Caller, notice: Notice) -> String {
         ),
         Notice::Unfit(failure) => format!("unfit: {}", failure.message),
         Notice::Ready => "ready".into(),
+        Notice::Retired => "retired".into(),
     }
 }
 
@@ -150,7 +151,7 @@ fn what_a_child_writes_in_the_plain_form() {
 fn what_a_child_writes_in_the_full_form() {
     let hello = "hello Child 1 a=b";
     // After hello.
-    let table: [(&str, &[&str], Option<&str>); 9] = [
+    let table: [(&str, &[&str], Option<&str>); 10] = [
         ("00000001 00000002 aabb", &["1 is [aa, bb]"], None),
         ("00000000 00000001 cc", &["event [cc]"], None),
         ("40000000 00000000", &["ready"], None),
@@ -165,6 +166,7 @@ fn what_a_child_writes_in_the_full_form() {
             None,
         ),
         ("10000000 00000008 0570616e6963 01 7a", &["unfit: z"], None),
+        ("60000000 00000000", &["retired"], None),
         ("30000001 00000000", &[], Some("kind Cancel")),
         ("70000001 00000000", &[], Some("does not know")),
         ("10000001 00000001 05", &[], Some("")),
@@ -213,12 +215,13 @@ fn what_a_parent_writes() {
         check(octets, want, broken, read_as_child);
     }
     // After hello.
-    let table: [(&str, &[&str], Option<&str>); 7] = [
+    let table: [(&str, &[&str], Option<&str>); 8] = [
         ("00000001 00000001 aa", &["call 1 [aa]"], None),
         ("30000001 00000000", &["cancel 1"], None),
         ("00000000 00000000", &[], Some("id 0")),
         ("10000001 00000000", &[], Some("kind Failed")),
         ("40000000 00000000", &[], Some("kind Ready")),
+        ("60000000 00000000", &[], Some("kind Retire")),
         ("90000000 00000000", &[], Some("does not know")),
         ("30000001 000000c8", &[], Some("no call")),
     ];

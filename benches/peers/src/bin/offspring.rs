@@ -1,7 +1,8 @@
 //! This crate.
 //!
 //! Variants: `std`; `nospin`; `concurrent`, a worker that is an `async fn`; `smol`, `tokio` and `tokio-mt`, the calls
-//! awaited there; `cbor`, `json`, `messagepack`, `postcard`; `two`, two children for the pool workload.
+//! awaited there; `cbor`, `json`, `messagepack`, `postcard`; `two`, two children for the pool workload, and `pool`, a
+//! pool of two.
 use std::collections::VecDeque;
 use std::future::Future;
 use std::time::Duration;
@@ -136,6 +137,15 @@ async fn pipelined_later(rpc: Echo, payload: Vec<u8>, n: usize, window: usize) {
     for call in open {
         assert_eq!(call.await.unwrap(), payload);
     }
+}
+
+/// All jobs given to a pool at once.
+fn burn_in_pool(children: usize, n: usize, microseconds: u64) {
+    let pool = BURN.pool().max(children).idle(children).spawn().unwrap();
+    let call = |_| pool.call(microseconds.to_le_bytes());
+    let calls: Vec<_> = (0..n).map(call).collect();
+    calls.into_iter().for_each(|call| call.wait().unwrap());
+    pool.join().wait().unwrap();
 }
 
 /// A thread for each child, two jobs under way in each.
@@ -281,7 +291,11 @@ impl Peer for Offspring {
     }
 
     fn burn(&mut self, n: usize, microseconds: u64) -> bool {
-        burn_in(if self.variant == "two" { 2 } else { 1 }, n, microseconds);
+        match self.variant.as_str() {
+            "pool" => burn_in_pool(2, n, microseconds),
+            "two" => burn_in(2, n, microseconds),
+            _ => burn_in(1, n, microseconds),
+        }
         true
     }
 

@@ -1,0 +1,259 @@
+//! What stands behind the handles: one child, or several.
+//!
+//! [`Rpc`](crate::Rpc) and [`Call`](crate::Call) name these two traits only, so
+//! that one handle type serves a child and a pool. Here they are implemented for
+//! a child, whose [`Driver`] does the work; a pool implements them with what
+//! [`Member`](super::member::Member) offers.
+
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Instant;
+
+use super::connection::Connection;
+use super::core::Core;
+use super::driver::{Driver, Want};
+use super::life::Ending;
+use super::waiting::Callback;
+use crate::error::{Error, ExitStatus};
+use crate::parcel::{Parcel, Payload};
+
+/// The octets of a result, or why there are none.
+pub(crate) type Answer = Result<Payload, Error>;
+
+/// What [`Calls::wait_event`] finds.
+pub(crate) enum NextEvent {
+    /// The octets of an event, or that some are missing.
+    Event(Answer),
+    /// There will be none.
+    End,
+    /// A callback would wait for ever: the call was given up.
+    Stuck(Error),
+}
+
+/// Takes calls.
+pub(crate) trait Origin: Send + Sync {
+    /// Takes a call: room for a header, then its arguments. The buffer is left
+    /// for further use, or taken. Room may have been kept for it.
+    fn call(
+        self: Arc<Self>,
+        parcel: &mut Parcel,
+        kept: bool,
+    ) -> Result<(Arc<dyn Calls>, u32), Error>;
+    /// Descriptors can go along with calls.
+    fn carries_descriptors(&self) -> bool;
+    /// Keeps room for one call; false: it needs none, and will be refused.
+    fn reserve(&self) -> Option<bool>;
+    /// The room that was kept is there for anybody.
+    fn release(&self);
+    /// Takes no more calls, and ends when all are done.
+    fn close(&self);
+    /// Ends what is not done by then.
+    fn close_within(&self, at: Instant);
+    /// Ends it at once.
+    fn kill(&self);
+    /// The process that was started, if it is one.
+    fn pid(&self) -> Option<u32>;
+    /// Waits until it can work, no longer than until then.
+    fn wait_ready(&self, until: Option<Instant>) -> Option<Result<(), Error>>;
+    /// The same for a task.
+    fn poll_ready(&self, context: &mut Context<'_>) -> Poll<Result<(), Error>>;
+    /// Waits until nothing is left, no longer than until then.
+    fn wait_end(&self, until: Option<Instant>) -> Option<Result<ExitStatus, Error>>;
+    /// The same for a task.
+    fn poll_end(&self, context: &mut Context<'_>) -> Poll<Result<ExitStatus, Error>>;
+}
+
+/// Calls that are under way, each with an id.
+pub(crate) trait Calls: Send + Sync {
+    /// Waits for the outcome, no longer than until then.
+    fn wait(&self, id: u32, until: Option<Instant>) -> Option<Answer>;
+    /// The same for a task.
+    fn poll(&self, id: u32, context: &mut Context<'_>) -> Poll<Answer>;
+    /// The events of this call will be read.
+    fn ask_for_events(&self, id: u32);
+    /// Waits for the next event, no longer than until then.
+    fn wait_event(&self, id: u32, until: Option<Instant>) -> Option<NextEvent>;
+    /// The same for a task.
+    fn poll_event(&self, id: u32, context: &mut Context<'_>) -> Poll<NextEvent>;
+    /// Nobody wants the outcome any more.
+    fn cancel(&self, id: u32);
+    /// The outcome goes to a callback.
+    fn then_call(self: Arc<Self>, id: u32, callback: Callback);
+    /// It shall be done, but nobody wants the outcome.
+    fn then_forget(&self, id: u32);
+    /// It is to be done by then.
+    fn set_deadline(&self, id: u32, at: Instant);
+    /// Its time is up.
+    fn expire(&self, id: u32);
+    /// If it is cancelled while it runs, the child is killed.
+    fn kill_on_cancel(&self, id: u32);
+    /// It may run again so often if its child dies.
+    fn repeat(&self, id: u32, times: u32);
+}
+
+/// What a child says of a call; `None`: it is not this child's any more.
+pub(super) type Here<T> = Option<T>;
+
+/// A call of one child, wherever it came from.
+impl Driver<Connection> {
+    pub(super) fn wait_call(&self, id: u32, until: Option<Instant>) -> Option<Here<Answer>> {
+        self.wait(Want::Call(id), until, |core| collect(core, id))
+    }
+
+    pub(super) fn poll_call(&self, id: u32, context: &mut Context<'_>) -> Poll<Here<Answer>> {
+        self.poll(Want::Call(id), context, |core| collect(core, id))
+    }
+
+    pub(super) fn wait_call_event(
+        &self,
+        id: u32,
+        until: Option<Instant>,
+    ) -> Option<Here<NextEvent>> {
+        self.wait(Want::Call(id), until, |core| next_event(core, id))
+    }
+
+    pub(super) fn poll_call_event(
+        &self,
+        id: u32,
+        context: &mut Context<'_>,
+    ) -> Poll<Here<NextEvent>> {
+        self.poll(Want::Call(id), context, |core| next_event(core, id))
+    }
+}
+
+fn collect(core: &mut Core, id: u32) -> Option<Here<Answer>> {
+    if !core.knows(id) {
+        return Some(None);
+    }
+    let outcome = core.collect(id);
+    if outcome.is_none() && core.delivery.is_stuck_here() {
+        return Some(Some(Err(core.stuck(id))));
+    }
+    outcome.map(Some)
+}
+
+fn next_event(core: &mut Core, id: u32) -> Option<Here<NextEvent>> {
+    if !core.knows(id) {
+        return Some(None);
+    }
+    let found = core.next_call_event(id);
+    if found.is_none() && core.delivery.is_stuck_here() {
+        return Some(Some(NextEvent::Stuck(core.stuck(id))));
+    }
+    found.map(|event| Some(event.map_or(NextEvent::End, NextEvent::Event)))
+}
+
+const KEPT: &str = "nobody takes a call away from a child of its own";
+
+impl Calls for Driver<Connection> {
+    fn wait(&self, id: u32, until: Option<Instant>) -> Option<Answer> {
+        self.wait_call(id, until).map(|answer| answer.expect(KEPT))
+    }
+    fn poll(&self, id: u32, context: &mut Context<'_>) -> Poll<Answer> {
+        self.poll_call(id, context)
+            .map(|answer| answer.expect(KEPT))
+    }
+    fn ask_for_events(&self, id: u32) {
+        self.change(|core| core.ask_for_events(id));
+    }
+    fn wait_event(&self, id: u32, until: Option<Instant>) -> Option<NextEvent> {
+        self.wait_call_event(id, until)
+            .map(|event| event.unwrap_or(NextEvent::End))
+    }
+    fn poll_event(&self, id: u32, context: &mut Context<'_>) -> Poll<NextEvent> {
+        self.poll_call_event(id, context)
+            .map(|event| event.unwrap_or(NextEvent::End))
+    }
+    fn cancel(&self, id: u32) {
+        self.change(|core| core.cancel(id));
+    }
+    fn then_call(self: Arc<Self>, id: u32, callback: Callback) {
+        self.change(|core| core.then_call(id, callback));
+    }
+    fn then_forget(&self, id: u32) {
+        self.change(|core| core.then_forget(id));
+    }
+    fn set_deadline(&self, id: u32, at: Instant) {
+        self.change(|core| core.set_deadline(id, at));
+    }
+    fn expire(&self, id: u32) {
+        self.change(|core| core.expire(id));
+    }
+    fn kill_on_cancel(&self, id: u32) {
+        self.change(|core| core.kill_on_cancel(id));
+    }
+    /// A child of its own does not come back, so there is nowhere to run it.
+    fn repeat(&self, _: u32, _: u32) {}
+}
+
+impl Origin for Driver<Connection> {
+    fn call(
+        self: Arc<Self>,
+        parcel: &mut Parcel,
+        kept: bool,
+    ) -> Result<(Arc<dyn Calls>, u32), Error> {
+        let mut refused = None;
+        let id = Self::call(&self, |core| {
+            if kept {
+                core.caller.release();
+            }
+            core.call(parcel).unwrap_or_else(|error| {
+                refused = Some(error);
+                0
+            })
+        });
+        refused.map_or(Ok((self, id)), Err)
+    }
+    fn carries_descriptors(&self) -> bool {
+        self.wire.carries_descriptors()
+    }
+    fn reserve(&self) -> Option<bool> {
+        self.change(Core::reserve)
+    }
+    fn release(&self) {
+        self.change(Core::release);
+    }
+    fn close(&self) {
+        self.change(Core::close);
+    }
+    fn close_within(&self, at: Instant) {
+        self.change(|core| core.close_within(at));
+    }
+    fn kill(&self) {
+        self.change(|core| core.kill(Ending::Killed("it was killed by `kill`".into())));
+    }
+    fn pid(&self) -> Option<u32> {
+        self.wire.pid()
+    }
+    fn wait_ready(&self, until: Option<Instant>) -> Option<Result<(), Error>> {
+        self.wait(Want::Change, until, readiness)
+    }
+    fn poll_ready(&self, context: &mut Context<'_>) -> Poll<Result<(), Error>> {
+        self.poll(Want::Change, context, readiness)
+    }
+    fn wait_end(&self, until: Option<Instant>) -> Option<Result<ExitStatus, Error>> {
+        self.wait(Want::Change, until, ended)
+    }
+    fn poll_end(&self, context: &mut Context<'_>) -> Poll<Result<ExitStatus, Error>> {
+        self.poll(Want::Change, context, ended)
+    }
+}
+
+pub(super) fn readiness(core: &mut Core) -> Option<Result<(), Error>> {
+    unless_stuck(core, core.life.readiness())
+}
+
+fn ended(core: &mut Core) -> Option<Result<ExitStatus, Error>> {
+    let delivered = core.delivery.is_over() || core.delivery.is_running_here();
+    unless_stuck(core, core.life.outcome().filter(|_| delivered))
+}
+
+/// A callback that would wait for what is never read hears so instead.
+fn unless_stuck<T>(core: &Core, found: Option<Result<T, Error>>) -> Option<Result<T, Error>> {
+    let stuck = found.is_none() && core.delivery.is_stuck_here();
+    if stuck {
+        Some(Err(Error::stuck()))
+    } else {
+        found
+    }
+}

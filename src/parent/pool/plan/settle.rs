@@ -1,0 +1,258 @@
+//! What is to be done: the rules at the head of `plan.rs`, one after the other.
+
+use std::cmp::Reverse;
+use std::time::Instant;
+
+use super::{Child, Fault, Key, Order, PATIENCE, Plan, SLOW, Stage};
+
+impl Plan {
+    /// Applies the rules.
+    pub(in super::super) fn settle(&mut self, now: Instant) -> Vec<Order> {
+        self.alarm = None;
+        self.expire(now);
+        self.let_old_ones_go(now);
+        self.judge();
+        self.give(now);
+        self.close_those_that_leave();
+        self.grow(now);
+        self.shrink(now);
+        self.be_eager();
+        self.finish();
+        std::mem::take(&mut self.orders)
+    }
+
+    /// When [`settle`](Self::settle) is to be called next, if nothing happens.
+    pub(in super::super) fn alarm(&self) -> Option<Instant> {
+        self.alarm
+    }
+
+    fn wake_at(&mut self, at: Option<Instant>) {
+        self.alarm = self.alarm.into_iter().chain(at).min();
+    }
+
+    fn expire(&mut self, now: Instant) {
+        while let Some(&(at, ticket)) = self.deadlines.first() {
+            if at > now {
+                self.wake_at(Some(at));
+                break;
+            }
+            self.withdraw(ticket);
+            self.orders.push(Order::Fail(ticket, Fault::Late));
+        }
+        match self.limit {
+            Some(at) if at <= now => self.give_up(),
+            at => self.wake_at(at),
+        }
+    }
+
+    fn let_old_ones_go(&mut self, now: Instant) {
+        let Some(age) = self.rules.age else { return };
+        let mut next = None;
+        for child in self.children.values_mut() {
+            if child.stage != Stage::Ready {
+                continue;
+            }
+            match child.readied.checked_add(age) {
+                Some(at) if at <= now => {
+                    child.stage = Stage::Leaving;
+                    self.counts.retired += 1;
+                }
+                at => next = next.into_iter().chain(at).min(),
+            }
+        }
+        self.wake_at(next);
+    }
+
+    /// Whether nothing can be started.
+    fn judge(&mut self) {
+        let all = self
+            .launchers
+            .iter()
+            .all(|launcher| launcher.failures >= PATIENCE);
+        let none = !self.has_ready();
+        if std::mem::take(&mut self.verdict) && all && none {
+            self.wanted = false;
+            self.fail_all(Fault::NoChild);
+        }
+    }
+
+    fn give(&mut self, now: Instant) {
+        while let Some(&ticket) = self.queue.first() {
+            let Some(key) = self.taker() else { return };
+            self.withdraw(ticket);
+            self.turns += 1;
+            let child = self.children.get_mut(&key).expect("it was just found");
+            child.load += 1;
+            child.given += 1;
+            child.turn = self.turns;
+            child.rests = now;
+            if self.rules.calls == Some(child.given) {
+                child.stage = Stage::Leaving;
+                self.counts.retired += 1;
+            }
+            self.orders.push(Order::Give(ticket, key));
+        }
+    }
+
+    fn can_take(&self, child: &Child) -> bool {
+        child.stage == Stage::Ready && child.load < self.rules.load
+    }
+
+    /// Who may be given something now.
+    pub(in super::super) fn takers(&self) -> Vec<Key> {
+        if self.queue.is_empty() {
+            return Vec::new();
+        }
+        let all = self.children.iter();
+        let all = all.filter(|(_, child)| self.can_take(child));
+        all.map(|(key, _)| *key).collect()
+    }
+
+    fn taker(&self) -> Option<Key> {
+        let all = self.children.iter();
+        let all = all.filter(|(_, child)| self.can_take(child));
+        let best = all.min_by_key(|(_, child)| (child.load, child.launcher, Reverse(child.turn)));
+        best.map(|(key, _)| *key)
+    }
+
+    fn grow(&mut self, now: Instant) {
+        loop {
+            let children = self.children.values();
+            let works = children.clone().any(Child::works);
+            let idle = children.clone().filter(|child| child.is_idle()).count();
+            let starts = children.filter(|child| child.stage == Stage::Starting);
+            let hopes: Vec<_> = starts
+                .filter_map(|child| child.began.checked_add(SLOW))
+                .filter(|slow| *slow > now)
+                .collect();
+            let calls = self.queue.len() > hopes.len().saturating_mul(self.rules.load);
+            let rests = !self.closing && idle + hopes.len() < self.rules.idle;
+            let wanted = self.wanted && !works;
+            if !calls && !rests && !wanted {
+                self.short = None;
+                self.begun = true;
+                if !self.queue.is_empty() {
+                    self.wake_at(hopes.into_iter().min());
+                }
+                return;
+            }
+            let due = if self.begun && works {
+                let since = *self.short.get_or_insert(now);
+                since.checked_add(self.rules.start)
+            } else {
+                Some(now)
+            };
+            if due.is_none_or(|due| due > now) {
+                return self.wake_at(due);
+            }
+            let Some(launcher) = self.launcher(now) else {
+                self.begun = true;
+                return;
+            };
+            self.start(launcher, now);
+        }
+    }
+
+    fn start(&mut self, launcher: usize, now: Instant) {
+        self.keys += 1;
+        self.short = Some(now);
+        self.children.insert(
+            self.keys,
+            Child {
+                launcher,
+                stage: Stage::Starting,
+                was_ready: false,
+                load: 0,
+                given: 0,
+                answered: 0,
+                began: now,
+                readied: now,
+                rests: now,
+                turn: 0,
+                eager: false,
+            },
+        );
+        self.orders.push(Order::Start(self.keys, launcher));
+    }
+
+    /// The first launcher that may start one now.
+    fn launcher(&mut self, now: Instant) -> Option<usize> {
+        let mut next = None;
+        for (index, launcher) in self.launchers.iter().enumerate() {
+            let children = self.children.values();
+            let works = children.filter(|child| child.launcher == index && child.works());
+            if works.count() >= self.rules.max[index] {
+                continue;
+            }
+            match launcher.not_before {
+                Some(at) if at > now => next = next.into_iter().chain([at]).min(),
+                _ => return Some(index),
+            }
+        }
+        self.wake_at(next);
+        None
+    }
+
+    fn shrink(&mut self, now: Instant) {
+        loop {
+            let idle = self.children.iter().filter(|(_, child)| child.is_idle());
+            let excess = idle.clone().count() > self.rules.idle;
+            if !excess || !self.queue.is_empty() || self.closing {
+                return;
+            }
+            let longest = idle.min_by_key(|(_, child)| (child.rests, Reverse(child.launcher)));
+            let Some((&key, child)) = longest else { return };
+            let since = self
+                .stopped
+                .map_or(child.rests, |stopped| child.rests.max(stopped));
+            let due = since.checked_add(self.rules.stop);
+            if due.is_none_or(|due| due > now) {
+                return self.wake_at(due);
+            }
+            self.stopped = Some(now);
+            self.close_child(key);
+        }
+    }
+
+    fn close_child(&mut self, key: Key) {
+        if let Some(child) = self.children.get_mut(&key) {
+            child.stage = Stage::Closed;
+            self.orders.push(Order::Close(key));
+        }
+    }
+
+    fn close_those_that_leave(&mut self) {
+        let all = self.closing && self.queue.is_empty();
+        let done = |child: &Child| match child.stage {
+            Stage::Leaving => child.load == 0,
+            Stage::Starting | Stage::Ready => all && child.load == 0,
+            Stage::Closed | Stage::Ended => false,
+        };
+        let children = self.children.iter().filter(|(_, child)| done(child));
+        let keys: Vec<_> = children.map(|(key, _)| *key).collect();
+        for key in keys {
+            self.close_child(key);
+        }
+    }
+
+    fn be_eager(&mut self) {
+        let want = !self.queue.is_empty() || self.closing;
+        for (key, child) in &mut self.children {
+            let on = match child.stage {
+                Stage::Ready | Stage::Leaving if want => true,
+                _ if child.load == 0 => false,
+                _ => child.eager,
+            };
+            if on != std::mem::replace(&mut child.eager, on) && child.works() {
+                self.orders.push(Order::Eager(*key, on));
+            }
+        }
+    }
+
+    fn finish(&mut self) {
+        if self.closing && !self.over && self.queue.is_empty() && self.children.is_empty() {
+            self.over = true;
+            self.orders.push(Order::Over);
+        }
+    }
+}

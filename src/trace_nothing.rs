@@ -1,0 +1,8 @@
+//! Without the feature `tracing` nobody is told.
+
+pub(crate) fn child_starts(_: &str, _: u64, _: usize) {}
+pub(crate) fn child_ready(_: &str, _: u64) {}
+pub(crate) fn child_failed(_: &str, _: u64, _: &crate::Error) {}
+pub(crate) fn child_ended(_: &str, _: u64, _: crate::ExitStatus, _: bool) {}
+pub(crate) fn call_moved(_: &str, _: u64) {}
+pub(crate) fn counts(_: &str, _: &crate::PoolStatus) {}

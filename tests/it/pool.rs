@@ -1,0 +1,928 @@
+//! Pools: how calls are shared out, and that none is lost or run twice.
+
+use std::collections::BTreeSet;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::mpsc::channel;
+use std::sync::{Arc, Mutex};
+use std::thread;
+use std::time::Duration;
+
+use futures_lite::StreamExt;
+use futures_lite::future::block_on;
+use offspring::{Error, Events, Pool, PoolBuilder, Rpc, Started, worker};
+use serde::{Deserialize, Serialize};
+
+use crate::common::*;
+
+/// What a child of these pools can be asked to do.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) enum Do {
+    /// Its process id.
+    Pid,
+    Echo(String),
+    Append(String, String),
+    Gate(String),
+    Sleep(u64),
+    Panic,
+    Abort,
+    Exit(i32),
+    Retire,
+    /// Keeps so many octets.
+    Keep(usize),
+    /// Sends so many events of the child, or of the call.
+    Events(u32),
+    Progress(u32),
+    Both(Box<Self>, Box<Self>),
+    /// Uses a pool of its own; the ids of its children.
+    Nested,
+}
+
+pub(crate) fn run(kept: &mut Vec<Vec<u8>>, job: Do, events: &Events<u32>) -> String {
+    match job {
+        Do::Pid => return std::process::id().to_string(),
+        Do::Echo(text) => return text,
+        Do::Append(path, line) => append(path, &line),
+        Do::Gate(gate) => wait_here_at(gate),
+        Do::Sleep(ms) => thread::sleep(Duration::from_millis(ms)),
+        Do::Panic => panic!("as asked"),
+        Do::Abort => std::process::abort(),
+        Do::Exit(code) => std::process::exit(code),
+        Do::Retire => offspring::retire().unwrap(),
+        Do::Keep(octets) => kept.push(vec![1; octets]),
+        Do::Events(count) => (0..count).for_each(|n| events.send(n).unwrap()),
+        Do::Progress(count) => (0..count).for_each(|n| events.progress(n).unwrap()),
+        Do::Both(one, two) => {
+            run(kept, *one, events);
+            return run(kept, *two, events);
+        }
+        Do::Nested => {
+            let pool = POOLED.init(false).pool().max(2).idle(2).spawn().unwrap();
+            let pids: Vec<_> = (0..2).map(|_| pool.call(Do::Pid).wait().unwrap()).collect();
+            // It stays for as long as this process does.
+            std::mem::forget(pool);
+            return pids.join(" ");
+        }
+    }
+    "done".into()
+}
+
+fn start(fails: bool) -> Result<Vec<Vec<u8>>, &'static str> {
+    if fails {
+        Err("no disk")
+    } else {
+        Ok(Vec::new())
+    }
+}
+
+worker!(pub(crate) POOLED: fn(Do) -> String = run, events = u32, init(bool) = start, serialiser = Json);
+
+type Handle = Rpc<fn(Do) -> String, Json, u32>;
+
+fn setup() -> PoolBuilder<fn(Do) -> String, Json, u32> {
+    POOLED.init(false).pool().on_error(|_| ())
+}
+
+fn pool(max: usize) -> Pool<fn(Do) -> String, Json, u32> {
+    setup()
+        .max(max)
+        .start(Duration::ZERO)
+        .backoff(Duration::ZERO, Duration::ZERO)
+        .spawn()
+        .unwrap()
+}
+
+fn both(one: Do, two: Do) -> Do {
+    Do::Both(one.into(), two.into())
+}
+
+/// Written for a single child.
+fn for_one(rpc: &Handle) {
+    assert_eq!(rpc.call(Do::Echo("a".into())).wait().unwrap(), "a");
+    assert_eq!(block_on(rpc.call(Do::Echo("b".into()))).unwrap(), "b");
+    let (sender, receiver) = channel();
+    rpc.call(Do::Echo("c".into()))
+        .on_done(move |answer| sender.send(answer.unwrap()).unwrap());
+    assert_eq!(receiver.recv().unwrap(), "c");
+    rpc.call(Do::Pid).detach();
+    assert!(rpc.call(Do::Panic).wait().unwrap_err().is_panic());
+    let mut call = rpc.call(Do::Progress(3));
+    let events: Vec<_> = call.events().into_iter().map(Result::unwrap).collect();
+    assert_eq!(events, [0, 1, 2]);
+    assert_eq!(call.wait().unwrap(), "done");
+    let mut call = rpc.call(Do::Progress(3));
+    let events: Vec<_> = block_on(call.events().map(Result::unwrap).collect());
+    assert_eq!(events, [0, 1, 2]);
+    assert_eq!(block_on(call).unwrap(), "done");
+    let late = rpc.call(Do::Sleep(50)).timeout(Duration::from_millis(1));
+    assert!(late.wait().unwrap_err().is_timeout());
+    let mut call = rpc.call(Do::Sleep(20));
+    let error = call.wait_timeout(Duration::from_millis(1)).unwrap_err();
+    assert!(error.is_timeout());
+    assert_eq!(call.wait().unwrap(), "done");
+    let call = rpc.call_with(&(Do::Echo("d".into()),));
+    assert_eq!(call.wait().unwrap(), "d");
+    let tried = rpc.try_call(Do::Pid).unwrap();
+    assert!(tried.wait().unwrap().parse::<u32>().is_ok());
+}
+
+#[test]
+fn a_pool_is_used_like_a_child() {
+    let _guard = guard();
+    for_one(&POOLED.init(false).spawn().unwrap());
+    let pool = pool(2);
+    for_one(&pool);
+    let rpc = pool.rpc().clone();
+    until(|| pool.status().answered >= 11);
+    assert_eq!(pool.status().died, 0);
+    assert!(pool.join().wait().unwrap().success());
+    assert!(rpc.call(Do::Pid).wait().unwrap_err().is_closed());
+}
+
+/// Many calls, few children: waited for in order, backwards, by tasks, callbacks.
+#[test]
+fn every_call_is_answered() {
+    let _guard = guard();
+    let count = rounds(2000);
+    let pool = pool(3);
+    let make = || (0..count).map(|n| pool.call(Do::Echo(n.to_string())));
+    for (n, call) in make().enumerate() {
+        assert_eq!(call.wait().unwrap(), n.to_string());
+    }
+    let calls: Vec<_> = make().collect();
+    for (n, call) in calls.into_iter().enumerate() {
+        assert_eq!(call.wait().unwrap(), n.to_string());
+    }
+    let calls: Vec<_> = make().collect();
+    for (n, call) in calls.into_iter().enumerate().rev() {
+        assert_eq!(call.wait().unwrap(), n.to_string());
+    }
+    let calls: Vec<_> = make().collect();
+    for (n, call) in calls.into_iter().enumerate().rev() {
+        assert_eq!(block_on(call).unwrap(), n.to_string());
+    }
+    let (sender, receiver) = channel();
+    for call in make() {
+        let sender = sender.clone();
+        call.on_done(move |answer| sender.send(answer.unwrap()).unwrap());
+    }
+    drop(sender);
+    let answers: BTreeSet<_> = receiver.iter().collect();
+    assert_eq!(answers.len(), count as usize);
+    thread::scope(|scope| {
+        for t in 0..8 {
+            let pool = &pool;
+            scope.spawn(move || {
+                for n in 0..count / 8 {
+                    let text = format!("{t} {n}");
+                    assert_eq!(pool.call(Do::Echo(text.clone())).wait().unwrap(), text);
+                }
+            });
+        }
+    });
+    let all = u64::from(count) * 5 + u64::from(count / 8) * 8;
+    until(|| pool.status().answered == all);
+    let status = pool.status();
+    assert_eq!((status.queued, status.running, status.moved), (0, 0, 0));
+    pool.join().wait().unwrap();
+}
+
+/// The least loaded child gets the call; the rest waits for as long as all are
+/// busy, and `max` is kept.
+#[test]
+fn calls_are_shared_out() {
+    let _guard = guard();
+    let temp = Temp::new();
+    let pool = setup()
+        .max(2)
+        .idle(2)
+        .start(Duration::ZERO)
+        .spawn()
+        .unwrap();
+    until(|| pool.status().idle == 2);
+    let gates = [temp.gate("one"), temp.gate("two")];
+    let held: Vec<_> = gates
+        .iter()
+        .map(|gate| pool.call(both(Do::Gate(gate.name()), Do::Pid)))
+        .collect();
+    let open: Vec<_> = gates.iter().map(Gate::reached).collect();
+    let behind: Vec<_> = (0..5).map(|_| pool.call(Do::Pid)).collect();
+    until(|| pool.status().running == 4);
+    let status = pool.status();
+    assert_eq!((status.busy, status.queued), (2, 3), "{status:?}");
+    drop(open);
+    let pids: BTreeSet<_> = held.into_iter().map(|call| call.wait().unwrap()).collect();
+    assert_eq!(pids.len(), 2);
+    for call in behind {
+        assert!(pids.contains(&call.wait().unwrap()));
+    }
+    assert_eq!(pool.status().started, 2);
+    pool.join().wait().unwrap();
+}
+
+/// It grows only while calls wait, and shrinks to `idle`.
+#[test]
+fn it_grows_and_shrinks() {
+    let _guard = guard();
+    let temp = Temp::new();
+    let pool = setup()
+        .max(3)
+        .load(1)
+        .start(Duration::from_millis(1))
+        .stop(Duration::from_millis(1))
+        .idle(1)
+        .spawn()
+        .unwrap();
+    until(|| pool.status().idle == 1);
+    let gates: Vec<_> = (0..4).map(|n| temp.gate(&n.to_string())).collect();
+    let calls: Vec<_> = gates
+        .iter()
+        .map(|gate| pool.call(Do::Gate(gate.name())))
+        .collect();
+    until(|| pool.status().busy == 3);
+    assert_eq!(pool.status().queued, 1);
+    for gate in &gates {
+        drop(gate.reached());
+    }
+    for call in calls {
+        call.wait().unwrap();
+    }
+    until(|| pool.status().children() == 1 && children().len() == 1);
+    assert_eq!((pool.status().idle, pool.status().died), (1, 0));
+    pool.join().wait().unwrap();
+}
+
+/// X14: the child is killed while it has nothing to do; the call runs elsewhere.
+#[test]
+fn a_call_for_a_dead_child_moves() {
+    let _guard = guard();
+    let pool = pool(2);
+    for _ in 0..rounds(100) {
+        let pid = pool.call(Do::Pid).wait().unwrap();
+        kill_process(pid.parse().unwrap());
+        assert_ne!(pool.call(Do::Pid).wait().unwrap(), pid);
+    }
+    pool.join().wait().unwrap();
+}
+
+/// What had started fails; what had not, runs elsewhere, in order.
+#[test]
+fn what_had_not_started_moves() {
+    let _guard = guard();
+    let temp = Temp::new();
+    let gate = temp.gate("gate");
+    let pool = setup()
+        .max(1)
+        .load(100)
+        .backoff(Duration::ZERO, Duration::ZERO)
+        .spawn()
+        .unwrap();
+    let pid = pool.call(Do::Pid).wait().unwrap();
+    let path = temp.path("file");
+    let line = |n: u32| Do::Append(path.clone(), n.to_string());
+    let first = pool.call(line(0));
+    let held = pool.call(both(line(1), Do::Gate(gate.name())));
+    let behind: Vec<_> = (2..50).map(|n| pool.call(line(n))).collect();
+    let open = gate.reached();
+    kill_process(pid.parse().unwrap());
+    assert_eq!(first.wait().unwrap(), "done");
+    let error = held.wait().unwrap_err();
+    assert!(
+        error.is_child_dead() && error.started() == Started::Yes,
+        "{error}"
+    );
+    for call in behind {
+        assert_eq!(call.wait().unwrap(), "done");
+    }
+    drop(open);
+    let all: Vec<_> = (0..50).map(|n: u32| n.to_string()).collect();
+    assert_eq!(temp.lines("file"), all);
+    assert_eq!(pool.status().moved, 48);
+    pool.join().wait().unwrap();
+}
+
+/// A call that may be repeated is, as often as was said.
+#[test]
+fn what_may_be_repeated_is() {
+    let _guard = guard();
+    let temp = Temp::new();
+    let pool = pool(1);
+    let job = |name| both(Do::Append(temp.path(name), "x".into()), Do::Abort);
+    for (times, name) in [(0, "a"), (1, "b"), (3, "c")] {
+        let error = pool.call(job(name)).repeat(times).wait().unwrap_err();
+        assert!(error.is_child_dead(), "{error}");
+        assert_eq!(temp.lines(name).len(), times as usize + 1);
+    }
+    pool.join().wait().unwrap();
+}
+
+/// X15: a child for each call, and nothing is stranded.
+#[test]
+fn children_that_leave_strand_nothing() {
+    let _guard = guard();
+    let pool = setup().max(1).max_calls(1).spawn().unwrap();
+    let count = rounds(200);
+    let calls: Vec<_> = (0..count).map(|_| pool.call(Do::Pid)).collect();
+    let pids: Vec<_> = calls.into_iter().map(|call| call.wait().unwrap()).collect();
+    assert!(pids.windows(2).all(|two| two[0] != two[1]));
+    let status = pool.status();
+    assert_eq!((status.retired, status.died), (u64::from(count), 0));
+    pool.join().wait().unwrap();
+}
+
+/// The child says that it has had enough.
+#[test]
+fn a_child_retires() {
+    let _guard = guard();
+    let pool = pool(1);
+    for _ in 0..rounds(20) {
+        let pid = pool
+            .call(both(Do::Retire, both(Do::Retire, Do::Pid)))
+            .wait()
+            .unwrap();
+        assert_ne!(pool.call(Do::Pid).wait().unwrap(), pid);
+    }
+    assert_eq!(pool.status().died, 0);
+    pool.join().wait().unwrap();
+    // A single child's parent takes no notice.
+    let rpc = POOLED.init(false).spawn().unwrap();
+    let pid = rpc.call(both(Do::Retire, Do::Pid)).wait().unwrap();
+    assert_eq!(rpc.call(Do::Pid).wait().unwrap(), pid);
+    // And in a process that is no child it is an error.
+    assert!(offspring::retire().unwrap_err().is_refused());
+}
+
+#[test]
+fn a_child_leaves_for_its_age_or_memory() {
+    let _guard = guard();
+    let pool = setup()
+        .max(1)
+        .max_age(Duration::from_millis(1))
+        .spawn()
+        .unwrap();
+    let pid = pool.call(Do::Pid).wait().unwrap();
+    until(|| pool.call(Do::Pid).wait().unwrap() != pid);
+    pool.join().wait().unwrap();
+    let pool = setup().max(1).max_memory(200 << 20).spawn().unwrap();
+    let pid = pool.call(Do::Pid).wait().unwrap();
+    thread::sleep(Duration::from_millis(300));
+    assert_eq!(pool.call(both(Do::Keep(1), Do::Pid)).wait().unwrap(), pid);
+    assert_eq!(
+        pool.call(both(Do::Keep(300 << 20), Do::Pid))
+            .wait()
+            .unwrap(),
+        pid
+    );
+    until(|| pool.call(Do::Pid).wait().unwrap() != pid);
+    assert_eq!(pool.status().died, 0);
+    pool.join().wait().unwrap();
+}
+
+/// X12: the callers are told, and there is no endless row of processes.
+#[test]
+fn children_that_cannot_start() {
+    let _guard = guard();
+    let failures = Arc::new(AtomicUsize::new(0));
+    let count = Arc::clone(&failures);
+    let pool = POOLED
+        .init(true)
+        .pool()
+        .backoff(Duration::from_millis(1), Duration::from_millis(2))
+        .on_error(move |error| {
+            assert!(error.is_init(), "{error}");
+            count.fetch_add(1, Ordering::SeqCst);
+        })
+        .spawn()
+        .unwrap();
+    let calls: Vec<_> = (0..10).map(|_| pool.call(Do::Pid)).collect();
+    let (sender, receiver) = channel();
+    pool.call(Do::Pid)
+        .on_done(move |answer| sender.send(answer.unwrap_err()).unwrap());
+    for call in calls {
+        let error = call.wait().unwrap_err();
+        assert!(
+            error.is_init() && error.to_string().contains("no disk"),
+            "{error}"
+        );
+    }
+    assert!(receiver.recv().unwrap().is_init());
+    assert_eq!(pool.status().failed, 5);
+    assert!(pool.call(Do::Pid).wait().unwrap_err().is_init());
+    assert_eq!(pool.status().failed, 6);
+    assert!(pool.ready().wait().unwrap_err().is_init());
+    pool.join().wait().unwrap();
+    assert_eq!(failures.load(Ordering::SeqCst), 6);
+
+    let command = std::process::Command::new("/nowhere/at/all");
+    let builder = POOLED.init(false).command(command);
+    let pool = builder
+        .pool()
+        .backoff(Duration::ZERO, Duration::ZERO)
+        .on_error(|_| ())
+        .spawn()
+        .unwrap();
+    let error = pool.call(Do::Pid).wait().unwrap_err();
+    assert!(error.to_string().contains("/nowhere/at/all"), "{error}");
+    assert!(pool.ready().wait().is_err());
+    pool.join().wait().unwrap();
+}
+
+/// A kind of children that cannot be started is no harm while there is another,
+/// and is taken back when it can.
+#[test]
+fn a_lost_host_comes_back() {
+    let _guard = guard();
+    let temp = Temp::new();
+    let there = temp.path("there");
+    let mut command = std::process::Command::new("/bin/sh");
+    let own = serving("pooled");
+    command.args(["-c", "test -e \"$0\" && exec \"$@\"", &there]);
+    command.arg(own.get_program()).args(own.get_args());
+    let pool = setup()
+        .max(1)
+        .load(1)
+        .also(2, POOLED.init(false).command(command))
+        .start(Duration::ZERO)
+        .backoff(Duration::from_millis(1), Duration::from_millis(5))
+        .spawn()
+        .unwrap();
+    let busy = |count: usize| {
+        let gates: Vec<_> = (0..count)
+            .map(|n| temp.gate(&format!("{n} of {count}")))
+            .collect();
+        let calls: Vec<_> = gates
+            .iter()
+            .map(|gate| pool.call(Do::Gate(gate.name())))
+            .collect();
+        (gates, calls)
+    };
+    let (gates, calls) = busy(2);
+    let open = gates[0].reached();
+    until(|| pool.status().failed > 6);
+    assert_eq!(pool.status().busy, 1);
+    // The host is there again.
+    std::fs::write(&there, "").unwrap();
+    drop(gates[1].reached());
+    drop(open);
+    calls
+        .into_iter()
+        .for_each(|call| drop(call.wait().unwrap()));
+    let (gates, calls) = busy(3);
+    let open: Vec<_> = gates.iter().map(Gate::reached).collect();
+    assert_eq!(pool.status().busy, 3);
+    drop(open);
+    calls
+        .into_iter()
+        .for_each(|call| drop(call.wait().unwrap()));
+    pool.join().wait().unwrap();
+}
+
+/// N4: one child that comes back.
+#[test]
+fn a_single_child_comes_back() {
+    let _guard = guard();
+    let pool = setup()
+        .single()
+        .backoff(Duration::ZERO, Duration::ZERO)
+        .spawn()
+        .unwrap();
+    for _ in 0..rounds(50) {
+        let pid: u32 = pool.call(Do::Pid).wait().unwrap().parse().unwrap();
+        kill_process(pid);
+        let calls: Vec<_> = (0..100)
+            .map(|n: u32| pool.call(Do::Echo(n.to_string())))
+            .collect();
+        for (n, call) in calls.into_iter().enumerate() {
+            match call.wait() {
+                Ok(text) => assert_eq!(text, n.to_string()),
+                Err(error) => assert!(n == 0 && error.started() == Started::Yes, "{n}: {error}"),
+            }
+        }
+        assert!(children().len() <= 2);
+    }
+    pool.join().wait().unwrap();
+}
+
+#[test]
+fn what_makes_no_sense_is_refused() {
+    let _guard = guard();
+    let refused = |builder: PoolBuilder<_, _, _>| builder.spawn().unwrap_err().to_string();
+    assert!(refused(setup().max(0)).contains("`max`"));
+    assert!(refused(setup().also(0, POOLED.init(false))).contains("`max`"));
+    assert!(refused(setup().load(0)).contains("`load`"));
+    assert!(refused(setup().max_calls(0)).contains("0 calls"));
+    let with = POOLED.init(false).on_event(|_| ()).pool();
+    assert!(refused(with).contains("handlers"));
+}
+
+/// Zeros of `idle`, `start` and `stop` are zeros.
+#[test]
+fn zeros_are_zeros() {
+    let _guard = guard();
+    let temp = Temp::new();
+    let pool = setup()
+        .max(3)
+        .load(1)
+        .idle(0)
+        .start(Duration::ZERO)
+        .stop(Duration::ZERO)
+        .spawn()
+        .unwrap();
+    assert!(children().is_empty());
+    let gates: Vec<_> = (0..3).map(|n| temp.gate(&n.to_string())).collect();
+    let calls: Vec<_> = gates
+        .iter()
+        .map(|gate| pool.call(Do::Gate(gate.name())))
+        .collect();
+    let open: Vec<_> = gates.iter().map(Gate::reached).collect();
+    assert_eq!(pool.status().busy, 3);
+    drop(open);
+    calls
+        .into_iter()
+        .for_each(|call| drop(call.wait().unwrap()));
+    until(|| children().is_empty());
+    assert_eq!(pool.status().children(), 0);
+    pool.join().wait().unwrap();
+}
+
+/// `try_call` refuses when as many wait as may; what it refused was not taken.
+#[test]
+fn a_full_queue() {
+    let _guard = guard();
+    let temp = Temp::new();
+    let gate = temp.gate("gate");
+    let pool = setup()
+        .max(1)
+        .load(1)
+        .max_queue(2, 1 << 20)
+        .spawn()
+        .unwrap();
+    let held = pool.call(Do::Gate(gate.name()));
+    let open = gate.reached();
+    let calls: Vec<_> = (0..2).map(|_| pool.try_call(Do::Pid).unwrap()).collect();
+    let (job,) = pool
+        .try_call(Do::Echo("so".into()))
+        .unwrap_err()
+        .into_inner();
+    assert!(matches!(job, Do::Echo(text) if text == "so"));
+    // It takes this one all the same; its octets wait in the handle.
+    let over = pool.call(Do::Pid);
+    assert!(pool.try_call(Do::Pid).is_err());
+    drop(calls);
+    until(|| pool.status().queued == 1);
+    let next = pool.try_call(Do::Pid).unwrap();
+    drop(open);
+    held.wait().unwrap();
+    over.wait().unwrap();
+    next.wait().unwrap();
+    pool.join().wait().unwrap();
+}
+
+/// A call is given up: in the queue, at a child, with its child.
+#[test]
+fn calls_are_given_up() {
+    let _guard = guard();
+    let temp = Temp::new();
+    let gate = temp.gate("gate");
+    let pool = setup()
+        .max(1)
+        .load(2)
+        .backoff(Duration::ZERO, Duration::ZERO)
+        .spawn()
+        .unwrap();
+    let held = pool.call(Do::Gate(gate.name())).kill_on_cancel();
+    let _open = gate.reached();
+    let path = temp.path("file");
+    let sent = pool.call(Do::Append(path.clone(), "sent".into()));
+    let queued = pool.call(Do::Append(path.clone(), "queued".into()));
+    let late = pool
+        .call(Do::Append(path.clone(), "late".into()))
+        .timeout(Duration::from_millis(5));
+    let (sender, receiver) = channel();
+    pool.call(Do::Append(path.clone(), "late".into()))
+        .timeout(Duration::from_millis(5))
+        .on_done(move |answer| sender.send(answer).unwrap());
+    let last = pool.call(Do::Append(path, "last".into()));
+    drop(queued);
+    drop(sent);
+    let error = late.wait().unwrap_err();
+    assert!(
+        error.is_timeout() && error.started() == Started::No,
+        "{error}"
+    );
+    assert!(receiver.recv().unwrap().unwrap_err().is_timeout());
+    drop(held);
+    assert_eq!(last.wait().unwrap(), "done");
+    assert_eq!(temp.lines("file"), ["last"]);
+    pool.join().wait().unwrap();
+}
+
+/// A late call still keeps its child busy: others get the next ones.
+#[test]
+fn a_late_call_counts() {
+    let _guard = guard();
+    let temp = Temp::new();
+    let gate = temp.gate("gate");
+    let pool = setup().max(2).idle(2).load(1).spawn().unwrap();
+    until(|| pool.status().idle == 2);
+    let late = pool
+        .call(Do::Gate(gate.name()))
+        .timeout(Duration::from_millis(200));
+    let open = gate.reached();
+    assert!(late.wait().unwrap_err().is_timeout());
+    for _ in 0..10 {
+        pool.call(Do::Pid).wait().unwrap();
+    }
+    until(|| pool.status().busy == 1);
+    drop(open);
+    until(|| pool.status().idle == 2);
+    pool.join().wait().unwrap();
+}
+
+/// Events of all children go to one handler, each child's in order; without one
+/// they are nobody's affair.
+#[test]
+fn events_of_a_pool() {
+    let _guard = guard();
+    let seen = Arc::new(Mutex::new(Vec::new()));
+    let events = Arc::clone(&seen);
+    let pool = setup()
+        .max(2)
+        .on_event(move |n| events.lock().unwrap().push((thread::current().id(), n)))
+        .spawn()
+        .unwrap();
+    let calls: Vec<_> = (0..20).map(|_| pool.call(Do::Events(10))).collect();
+    calls
+        .into_iter()
+        .for_each(|call| drop(call.wait().unwrap()));
+    pool.join().wait().unwrap();
+    let seen = std::mem::take(&mut *seen.lock().unwrap());
+    assert_eq!(seen.len(), 200);
+    for thread in seen.iter().map(|(thread, _)| *thread) {
+        let of_one = seen.iter().filter(|(other, _)| *other == thread);
+        assert!(of_one.enumerate().all(|(at, (_, n))| at as u32 % 10 == *n));
+    }
+    let errors = Arc::new(AtomicBool::new(false));
+    let told = Arc::clone(&errors);
+    let pool = POOLED
+        .init(false)
+        .pool()
+        .on_error(move |_| told.store(true, Ordering::SeqCst))
+        .spawn()
+        .unwrap();
+    pool.call(Do::Events(1000)).wait().unwrap();
+    pool.join().wait().unwrap();
+    assert!(!errors.load(Ordering::SeqCst));
+}
+
+/// X54, X59: callbacks call, wait, panic, drop the pool and join it.
+#[test]
+fn callbacks_do_what_they_like() {
+    let _guard = guard();
+    for _ in 0..rounds(20) {
+        let pool = pool(1);
+        let (sender, receiver) = channel();
+        for n in 0..20 {
+            let (own, sender) = (pool.clone(), sender.clone());
+            pool.call(Do::Pid).on_done(move |answer| {
+                answer.unwrap();
+                // All that this child can take, and then some.
+                let calls: Vec<_> = (0..5).map(|_| own.call(Do::Pid)).collect();
+                calls
+                    .into_iter()
+                    .for_each(|call| drop(call.wait().unwrap()));
+                block_on(own.call(Do::Pid)).unwrap();
+                if n == 19 {
+                    own.join().wait().unwrap();
+                }
+                sender.send(n).unwrap();
+                assert!(n % 2 == 0, "a callback may panic");
+            });
+        }
+        drop(sender);
+        let mut seen: Vec<_> = receiver.iter().collect();
+        seen.sort_unstable();
+        drop(pool);
+        assert!(seen.len() >= 19, "{seen:?}");
+    }
+}
+
+/// X54: the last handle goes in a callback, of a call or of the end.
+#[test]
+fn dropped_in_a_callback() {
+    let _guard = guard();
+    let (sender, receiver) = channel();
+    let done = sender.clone();
+    let pool = setup()
+        .on_destroy(move || done.send("destroyed").unwrap())
+        .spawn()
+        .unwrap();
+    let own = pool.clone();
+    pool.call(Do::Sleep(10)).on_done(move |_| {
+        drop(own);
+        sender.send("dropped").unwrap();
+    });
+    drop(pool);
+    assert_eq!(
+        receiver.iter().collect::<Vec<_>>(),
+        ["dropped", "destroyed"]
+    );
+}
+
+/// P3: what is outstanding is done first, also what waits.
+#[test]
+fn dropping_the_pool_finishes_everything() {
+    let _guard = guard();
+    let temp = Temp::new();
+    let (sender, receiver) = channel();
+    let pool = setup()
+        .max(2)
+        .on_destroy(move || sender.send(()).unwrap())
+        .spawn()
+        .unwrap();
+    for n in 0..100 {
+        pool.call(Do::Append(temp.path("file"), n.to_string()))
+            .detach();
+    }
+    let last = pool.call(Do::Echo("last".into()));
+    drop(pool);
+    receiver.recv().unwrap();
+    assert!(children().is_empty());
+    assert_eq!(temp.lines("file").len(), 100);
+    assert_eq!(last.wait().unwrap(), "last");
+}
+
+/// A pool that was never used ends, too; and one whose time is up.
+#[test]
+fn it_ends_in_any_case() {
+    let _guard = guard();
+    drop(setup().spawn().unwrap());
+    drop(setup().idle(3).spawn().unwrap());
+    setup().idle(3).spawn().unwrap().join().wait().unwrap();
+    let temp = Temp::new();
+    let gate = temp.gate("gate");
+    let pool = setup().max(1).load(1).spawn().unwrap();
+    let held = pool.call(Do::Gate(gate.name()));
+    let queued = pool.call(Do::Pid);
+    let open = gate.reached();
+    let status = quickly(|| {
+        pool.join()
+            .within(Duration::from_millis(10))
+            .wait()
+            .unwrap()
+    });
+    assert!(!status.success());
+    assert!(held.wait().unwrap_err().is_child_dead());
+    assert!(queued.wait().is_err());
+    drop(open);
+    let pool = setup().max(1).load(1).spawn().unwrap();
+    let gate = temp.gate("another");
+    let held = pool.call(Do::Gate(gate.name()));
+    let queued = pool.call(Do::Pid);
+    let _open = gate.reached();
+    pool.kill();
+    assert!(held.wait().unwrap_err().is_child_dead());
+    assert!(queued.wait().unwrap_err().is_closed());
+    pool.join().wait().unwrap();
+}
+
+/// X57: a child that has a pool of its own is killed, and all are gone.
+#[test]
+fn nested_pools() {
+    let _guard = guard();
+    let pool = pool(1);
+    let pids = pool.call(Do::Nested).wait().unwrap();
+    let own = pool.call(Do::Pid).wait().unwrap();
+    let nested: Vec<u32> = pids.split(' ').map(|pid| pid.parse().unwrap()).collect();
+    assert!(nested.iter().any(|pid| is_alive(*pid)));
+    kill_process(own.parse().unwrap());
+    until(|| !nested.iter().any(|pid| is_alive(*pid)));
+    pool.join().wait().unwrap();
+}
+
+/// X7, X58: children are killed at any time, and the pool is closed at any time;
+/// every call is done exactly once, and what ran is counted.
+#[test]
+fn nothing_is_lost_or_run_twice() {
+    let _guard = guard();
+    let temp = Temp::new();
+    let seed = std::time::UNIX_EPOCH.elapsed().unwrap().as_nanos();
+    let mut random = Random(seed as u64 | 1);
+    for round in 0..rounds(15) {
+        let seed = random.next();
+        one_round(&temp, round, Random(seed | 1), seed);
+    }
+}
+
+struct Random(u64);
+
+impl Random {
+    fn next(&mut self) -> u64 {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        self.0
+    }
+    fn below(&mut self, limit: u64) -> u64 {
+        self.next() % limit
+    }
+}
+
+fn one_round(temp: &Temp, round: u32, mut random: Random, seed: u64) {
+    let (begun, ended) = (format!("begun {round}"), format!("ended {round}"));
+    let pool = setup()
+        .max(1 + random.below(4) as usize)
+        .load(1 + random.below(3) as usize)
+        .idle(random.below(2) as usize)
+        .start(Duration::from_micros(random.below(2) * 500))
+        .stop(Duration::from_millis(random.below(3)))
+        .max_calls(5 + random.below(100))
+        .backoff(Duration::ZERO, Duration::ZERO)
+        .spawn()
+        .unwrap();
+    let over = AtomicBool::new(false);
+    let count = 20 + random.below(80);
+    let outcomes: Vec<_> = thread::scope(|scope| {
+        scope.spawn(|| {
+            // Not for ever, or none might live long enough to answer.
+            let mut kills = random.below(40);
+            while kills > 0 && !over.load(Ordering::SeqCst) {
+                for pid in children() {
+                    if random.below(3) == 0 {
+                        kills = kills.saturating_sub(1);
+                        let pid = nix::unistd::Pid::from_raw(pid as i32);
+                        let _ = nix::sys::signal::kill(pid, nix::sys::signal::SIGKILL);
+                    }
+                }
+                thread::sleep(Duration::from_micros(random.below(3000)));
+            }
+        });
+        let mut random = Random(seed | 3);
+        let mut calls = Vec::new();
+        for n in 0..count {
+            let line = n.to_string();
+            let mut job = both(
+                Do::Append(temp.path(&begun), line.clone()),
+                Do::Append(temp.path(&ended), line),
+            );
+            match random.below(20) {
+                0 => job = both(job, Do::Abort),
+                1 => job = both(job, Do::Exit(0)),
+                2 => job = both(Do::Retire, job),
+                _ => {}
+            }
+            calls.push(pool.call(job));
+        }
+        let early = random.below(2) == 0;
+        let join = if early {
+            Some(pool.clone().join())
+        } else {
+            None
+        };
+        let outcomes = calls.into_iter().map(|call| call.wait()).collect();
+        over.store(true, Ordering::SeqCst);
+        if let Some(join) = join {
+            join.wait().unwrap();
+        }
+        outcomes
+    });
+    let lines = |name: &str| {
+        temp.lines(name)
+            .into_iter()
+            .map(|line| line.parse::<usize>().unwrap())
+    };
+    let mut runs = vec![0; count as usize];
+    lines(&begun).for_each(|n| runs[n] += 1);
+    let done: BTreeSet<_> = lines(&ended).collect();
+    for (n, outcome) in outcomes.iter().enumerate() {
+        match outcome {
+            Ok(_) => assert!(
+                runs[n] == 1 && done.contains(&n),
+                "seed {seed}: call {n} ran {} times",
+                runs[n]
+            ),
+            Err(error) => {
+                // It may also be that five starts in a row were killed.
+                let most = if error.started() == Started::No { 0 } else { 1 };
+                assert_ne!(error.started(), Started::Unknown, "seed {seed}: {error}");
+                assert!(
+                    runs[n] <= most,
+                    "seed {seed}: call {n} ran {} times: {error}",
+                    runs[n]
+                );
+            }
+        }
+    }
+    pool.join().wait().unwrap();
+}
+
+/// An error says what it is to whoever has only the pool.
+#[test]
+fn errors_of_a_pool_are_those_of_a_child() {
+    let _guard = guard();
+    let pool = pool(1);
+    let error: Error = pool.call(Do::Exit(3)).wait().unwrap_err();
+    assert_eq!(error.crash().unwrap().status().code(), Some(3));
+    let error = pool.call(Do::Panic).wait().unwrap_err();
+    assert_eq!(error.panic().unwrap().message(), "as asked");
+    pool.join().wait().unwrap();
+}
