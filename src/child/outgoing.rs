@@ -201,9 +201,8 @@ impl Outgoing {
         self.carries
     }
 
-    /// Reads, blocking. An error is an end: nobody is there any more.
-    pub(crate) fn recv(&self, reader: &mut Reader) -> usize {
-        let room = reader.room();
+    /// Reads, blocking, as much as there is [room](Reader::room) for. An error is an end: nobody is there any more.
+    pub(crate) fn recv(&self, reader: &mut Reader, room: usize) -> usize {
         let mut arrival = None;
         let count = self.port.recv(reader.buffer(), room, &mut arrival);
         reader.arrived(arrival);
@@ -211,8 +210,7 @@ impl Outgoing {
     }
 
     /// Reads without blocking: `None` if there is nothing yet.
-    pub(crate) fn try_recv(&self, reader: &mut Reader) -> Option<usize> {
-        let room = reader.room();
+    pub(crate) fn try_recv(&self, reader: &mut Reader, room: usize) -> Option<usize> {
         let mut arrival = None;
         let count = self.port.try_recv(reader.buffer(), room, &mut arrival);
         reader.arrived(arrival);
