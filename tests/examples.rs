@@ -626,7 +626,9 @@ fn thumbnails_goes_on_when_a_picture_kills_its_child() {
     let from = good_pictures(&folder);
     let grey = png::ColorType::Grayscale;
     let paint = |name| paint(from.join(name), (64, 64), grey, &[255]);
-    ["crash a", "crash b", "spin", "cut"].into_iter().for_each(paint);
+    ["crash a", "crash b", "spin", "cut"]
+        .into_iter()
+        .for_each(paint);
     let whole = fs::read(from.join("cut")).unwrap();
     fs::write(from.join("cut"), &whole[..whole.len() / 2]).unwrap();
     fs::write(from.join("text"), "no picture at all").unwrap();

@@ -13,6 +13,7 @@ mod concurrent;
 mod confined;
 mod death;
 mod descriptors;
+mod hosts;
 mod late;
 mod leaks;
 mod liars;
