@@ -2,14 +2,14 @@
 //!
 //! What large messages cost is mostly page faults: an allocator gives the
 //! memory back to the system and takes it again at every call. So a thread
-//! keeps a few buffers, among them large ones; but only while they are used: one
-//! that has been far too large [`PATIENCE`] times in a row is let go, and one
-//! above [`LARGEST`] at once.
+//! keeps a few buffers, among them large ones, [`LARGEST`] octets in all; but only
+//! while they are used: one that has been far too large [`PATIENCE`] times in a row
+//! is let go.
 
 use std::cell::RefCell;
 
-/// A buffer above this is never kept.
-const LARGEST: usize = 8 << 20;
+/// So many octets are kept at most.
+const LARGEST: usize = 80 << 20;
 /// One up to this is always kept.
 const SMALL: usize = 64 << 10;
 /// How often one may be far too large.
@@ -56,7 +56,9 @@ impl Shelf {
         if self.idle >= PATIENCE {
             self.buffers.retain(|kept| kept.capacity() <= SMALL);
         }
-        if self.buffers.len() < COUNT && !(large && self.idle >= PATIENCE) {
+        let kept: usize = self.buffers.iter().map(Vec::capacity).sum();
+        let fits = self.buffers.len() < COUNT && kept + buffer.capacity() <= LARGEST;
+        if fits && !(large && self.idle >= PATIENCE) {
             self.buffers.push(buffer);
         }
     }
@@ -97,6 +99,13 @@ mod tests {
     fn huge_ones_are_not_kept() {
         put_used(LARGEST + 1, 10);
         assert_eq!(take().capacity(), 0);
+    }
+
+    #[test]
+    fn many_large_ones_are_not_kept() {
+        (0..3).for_each(|_| put_used(LARGEST / 2, LARGEST / 2));
+        let kept = std::iter::repeat_with(take).take_while(|buffer| buffer.capacity() > 0);
+        assert_eq!(kept.count(), 2);
     }
 
     #[test]

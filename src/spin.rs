@@ -18,6 +18,8 @@
 use std::time::{Duration, Instant};
 
 const LONGEST: Duration = Duration::from_micros(50);
+/// In a poll, which holds up an executor's thread.
+const LONGEST_IN_POLL: Duration = Duration::from_micros(20);
 const GAP: Duration = Duration::from_micros(5);
 const SHORTEST_PAUSE: Duration = Duration::from_micros(100);
 const LONGEST_PAUSE: Duration = Duration::from_micros(12_800);
@@ -28,6 +30,7 @@ pub(crate) struct Spin {
     /// `None`: never look.
     pause: Option<Duration>,
     resume: Option<Instant>,
+    longest: Duration,
 }
 
 impl Spin {
@@ -37,7 +40,21 @@ impl Spin {
         Self {
             pause,
             resume: None,
+            longest: LONGEST,
         }
+    }
+
+    /// The same, for polls.
+    pub(crate) fn in_poll(allowed: bool) -> Self {
+        Self {
+            longest: LONGEST_IN_POLL,
+            ..Self::new(allowed)
+        }
+    }
+
+    /// To look may pay now.
+    pub(crate) fn may_look(&self) -> bool {
+        self.pause.is_some() && self.resume.is_none_or(|resume| resume <= Instant::now())
     }
 
     /// Looks until there is something, or it no longer pays.
@@ -55,7 +72,7 @@ impl Spin {
                 return Some(found);
             }
             let now = Instant::now();
-            if now - last > GAP || now - start > LONGEST {
+            if now - last > GAP || now - start > self.longest {
                 self.miss(pause, now);
                 return None;
             }
@@ -78,6 +95,7 @@ mod tests {
         Spin {
             pause: Some(Duration::ZERO),
             resume: None,
+            longest: LONGEST,
         }
     }
 

@@ -59,12 +59,13 @@ fn more(conversation: &mut Conversation) -> bool {
         spin,
         ..
     } = conversation;
+    let room = reader.room();
     let found = if reader.is_empty() {
-        spin.look(|| outgoing.try_recv(reader))
+        spin.look(|| outgoing.try_recv(reader, room))
     } else {
         None
     };
-    let count = found.unwrap_or_else(|| outgoing.recv(reader));
+    let count = found.unwrap_or_else(|| outgoing.recv(reader, room));
     conversation.requests.look_ahead(&mut conversation.reader);
     count > 0
 }

@@ -208,7 +208,7 @@ impl Server<'_> {
             ..
         } = &mut self.conversation;
         let room = reader.room();
-        let mut look = || outgoing.try_recv(reader);
+        let mut look = || outgoing.try_recv(reader, room);
         let found = if self.calls.is_empty() {
             // Nothing else could be late for it.
             spin.look(&mut look)

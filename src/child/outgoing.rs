@@ -201,9 +201,8 @@ impl Outgoing {
         self.carries
     }
 
-    /// Reads, blocking. An error is an end: nobody is there any more.
-    pub(crate) fn recv(&self, reader: &mut Reader) -> usize {
-        let room = reader.room();
+    /// Reads, blocking, as much as there is [room](Reader::room) for. An error is an end: nobody is there any more.
+    pub(crate) fn recv(&self, reader: &mut Reader, room: usize) -> usize {
         let mut arrival = None;
         let count = self.port.recv(reader.buffer(), room, &mut arrival);
         reader.arrived(arrival);
@@ -211,8 +210,7 @@ impl Outgoing {
     }
 
     /// Reads without blocking: `None` if there is nothing yet.
-    pub(crate) fn try_recv(&self, reader: &mut Reader) -> Option<usize> {
-        let room = reader.room();
+    pub(crate) fn try_recv(&self, reader: &mut Reader, room: usize) -> Option<usize> {
         let mut arrival = None;
         let count = self.port.try_recv(reader.buffer(), room, &mut arrival);
         reader.arrived(arrival);
@@ -510,98 +508,4 @@ fn unpoisoned<T>(result: Result<T, PoisonError<T>>) -> T {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::protocol::HEADER;
-    use crate::sys::Link;
-
-    /// Reads until so many octets have come.
-    fn read(link: &Link, count: usize) -> Vec<u8> {
-        let mut octets = Vec::new();
-        while octets.len() < count {
-            assert!(link.recv(&mut octets, count, &mut None).unwrap() > 0);
-        }
-        octets
-    }
-
-    fn parcel(fill: u8, length: usize) -> Parcel {
-        let mut parcel = Parcel::new();
-        parcel.frame.resize(HEADER + length, fill);
-        parcel
-    }
-
-    /// What waits to be written goes before a frame with descriptors, and these
-    /// come with their own.
-    #[test]
-    fn descriptors_overtake_nothing() {
-        let (link, theirs) = Link::pair().unwrap();
-        let (_page, fd) = Page::create().unwrap();
-        let own = Some(Page::open(fd.try_clone().unwrap()).unwrap());
-        let port = Port::from_socket(theirs).unwrap();
-        let abilities = Abilities {
-            carries: true,
-            holds: false,
-        };
-        let outgoing = Outgoing::new(port, Form::Full, 1000, (own, 0), abilities);
-        let outgoing = Arc::new(outgoing);
-        let (first, mut second) = (parcel(1, 10), parcel(2, 10));
-        second.descriptors.push(fd);
-        let mut queue = outgoing.lock();
-        outgoing.put(&mut queue, &first.frame);
-        outgoing
-            .send_parcel_in(&mut queue, &mut second, true)
-            .unwrap();
-        drop(queue);
-        let want = [&first.frame[..], &announcement(1), &second.frame].concat();
-        let (mut octets, mut arrival) = (Vec::new(), None);
-        while octets.len() < want.len() {
-            assert!(link.recv(&mut octets, 1000, &mut arrival).unwrap() > 0);
-        }
-        assert!(octets == want);
-        assert_eq!(arrival.unwrap().descriptors.len(), 1);
-        assert_eq!(outgoing.lock().place, want.len() as u64);
-    }
-
-    #[test]
-    fn one_that_holds_goes_on_while_the_link_is_full() {
-        let (link, theirs) = Link::pair().unwrap();
-        let (page, fd) = Page::create().unwrap();
-        let own = Some(Page::open(fd).unwrap());
-        let port = Port::from_socket(theirs).unwrap();
-        let abilities = Abilities {
-            carries: true,
-            holds: true,
-        };
-        let outgoing = Outgoing::new(port, Form::Full, 1 << 30, (own, 0), abilities);
-        let outgoing = Arc::new(outgoing);
-        let mut sent = Vec::new();
-        // Nobody reads, and this thread never sleeps for it.
-        for fill in 0.. {
-            let mut parcel = parcel(fill, 1000);
-            outgoing.result(1, &mut parcel, true).unwrap();
-            sent.extend_from_slice(&parcel.frame);
-            outgoing.try_flush().unwrap();
-            let queue = outgoing.lock();
-            if queue.octets.len() + parcel.frame.len() > HELD {
-                assert!(queue.full);
-                // If the process died now, nothing would be lost.
-                let written = queue.place as usize;
-                assert_eq!(page.rescue(queue.place), sent[written..]);
-                break;
-            }
-        }
-        // Now somebody reads, and the watcher writes the rest, without a word.
-        assert!(read(&link, sent.len()) == sent);
-        // What does not fit any more waits for the reader, and comes last.
-        let (mut small, mut large) = (parcel(1, 10), parcel(2, 1 << 20));
-        std::thread::scope(|scope| {
-            scope.spawn(|| {
-                outgoing.result(1, &mut small, true).unwrap();
-                outgoing.result(1, &mut large, true).unwrap();
-            });
-            let octets = read(&link, 2 * HEADER + 10 + (1 << 20));
-            assert_eq!(octets[HEADER..HEADER + 10], [1; 10]);
-            assert!(octets[2 * HEADER + 10..].iter().all(|octet| *octet == 2));
-        });
-    }
-}
+mod tests;

@@ -239,7 +239,7 @@ impl Session {
     /// Checks the parent's hello against this worker, and answers it.
     /// Without a preparation it is ready at once, and says so in the same breath.
     pub(super) fn greet(
-        self,
+        mut self,
         worker: &str,
         serialiser: &str,
         backend: &Backend,
@@ -262,6 +262,8 @@ impl Session {
         let limit = hello
             .and_then(|hello| hello.number("max-message"))
             .unwrap_or(MAX_MESSAGE);
+        // Whoever takes more may send more.
+        self.reader.set_limit(limit.max(MAX_MESSAGE));
         let (page, descriptors) = put_in_place(self.descriptors);
         let mut place = 0;
         if hello.is_some() {
@@ -269,7 +271,7 @@ impl Session {
                 .with("worker", worker)
                 .with("serialiser", serialiser)
                 .with("backend", name)
-                .with("max-message", MAX_MESSAGE.to_string())
+                .with("max-message", self.reader.limit().to_string())
                 .with("pid", std::process::id().to_string());
             if page.is_some() {
                 own = own.with("page", "used");

@@ -1,5 +1,7 @@
 //! How a child is to be started, and what becomes of its events.
 
+mod spinning;
+
 use std::ffi::OsStr;
 use std::marker::PhantomData;
 use std::os::fd::OwnedFd;
@@ -397,16 +399,6 @@ impl<F, S, E: Send + 'static> Builder<F, S, E> {
             events: events.max(1),
             bytes: octets.max(1),
         };
-        self
-    }
-
-    /// Whether both sides may look for octets for some microseconds before
-    /// they sleep; they may if nothing is said.
-    ///
-    /// It makes short calls several times faster, takes no CPU where it does
-    /// not pay (they learn), and none at all while nothing is outstanding.
-    pub fn spin(mut self, allowed: bool) -> Self {
-        self.settings().spin = allowed;
         self
     }
 

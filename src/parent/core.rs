@@ -69,6 +69,8 @@ pub(crate) enum EventSink {
 pub(crate) struct Reading {
     pub(crate) reader: Reader,
     pub(crate) spin: Spin,
+    /// The same for a task that polls.
+    pub(crate) spin_in_poll: Spin,
 }
 
 /// See the module.
@@ -125,6 +127,18 @@ impl Core {
     /// The calling thread becomes the leader, if reading is free and possible.
     pub(super) fn lead(&mut self) -> Option<Reading> {
         (self.may_read() && self.roles.lead()).then(|| self.take_reader())
+    }
+
+    /// A task that polls becomes the leader for a moment, if an answer may come
+    /// meanwhile.
+    pub(super) fn lead_in_poll(&mut self) -> Option<Reading> {
+        let reading = self.reader.as_ref()?;
+        let may_look = reading.spin_in_poll.may_look() && reading.reader.is_empty();
+        if may_look && self.expects_answer() {
+            self.lead()
+        } else {
+            None
+        }
     }
 
     /// The helper becomes the reader, if reading is free and possible.

@@ -194,11 +194,35 @@ impl<W: Wire> Driver<W> {
             core = self.flush(core);
             found = take(&mut core);
         }
+        if found.is_none()
+            && !core.has_come(want)
+            && let Some(mut reading) = core.lead_in_poll()
+        {
+            self.settle(&mut core);
+            drop(core);
+            let got = self.look(&mut reading);
+            core = self.lock();
+            self.put_down(&mut core, reading, &got);
+            core = self.flush(core);
+            found = take(&mut core);
+        }
         if found.is_none() {
             core.enlist(want, Waking::Task(waker));
         }
         self.release(core);
         found.map_or(Poll::Pending, Poll::Ready)
+    }
+
+    /// Reads once, as a leader that must not block.
+    fn look(&self, reading: &mut Reading) -> Got {
+        let Reading {
+            reader,
+            spin_in_poll,
+            ..
+        } = reading;
+        let room = reader.room();
+        let found = spin_in_poll.look(|| self.try_recv(reader, room).transpose());
+        found.map_or(Got::Nothing, |count| Got::from(count.map(Some)))
     }
 
     /// Reads once, as the leader, blocking.
@@ -261,15 +285,15 @@ impl<W: Wire> Driver<W> {
         spins: bool,
         deadline: Option<Instant>,
     ) -> (Got, bool) {
-        let Reading { reader, spin } = reading;
+        let Reading { reader, spin, .. } = reading;
+        let room = reader.room();
         if spins && !writes && reader.is_empty() {
-            let look = || self.try_recv(reader).transpose();
+            let look = || self.try_recv(reader, room).transpose();
             if let Some(count) = spin.look(look) {
                 return (Got::from(count.map(Some)), false);
             }
         }
         if !writes && deadline.is_none() {
-            let room = reader.room();
             let mut arrival = None;
             let count = self.wire.recv(reader.buffer(), room, &mut arrival);
             reader.arrived(arrival);
@@ -281,13 +305,12 @@ impl<W: Wire> Driver<W> {
         };
         match self.wire.wait(interest, deadline) {
             Err(_) => (Got::End, false),
-            Ok(ready) if ready.read => (Got::from(self.try_recv(reader)), ready.write),
+            Ok(ready) if ready.read => (Got::from(self.try_recv(reader, room)), ready.write),
             Ok(ready) => (Got::Nothing, ready.write),
         }
     }
 
-    fn try_recv(&self, reader: &mut Reader) -> std::io::Result<Option<usize>> {
-        let room = reader.room();
+    fn try_recv(&self, reader: &mut Reader, room: usize) -> std::io::Result<Option<usize>> {
         let mut arrival = None;
         let count = self.wire.try_recv(reader.buffer(), room, &mut arrival);
         reader.arrived(arrival);
@@ -379,7 +402,8 @@ impl<W: Wire> Driver<W> {
                 return self.release(core);
             };
             drop(core);
-            let got = Got::from(self.try_recv(&mut reading.reader));
+            let room = reading.reader.room();
+            let got = Got::from(self.try_recv(&mut reading.reader, room));
             core = self.lock();
             self.put_down(&mut core, reading, &got);
             core = self.flush(core);

@@ -62,6 +62,7 @@ pub(super) struct Settings {
     pub(super) events: EventLimits,
     pub(super) exit_with_parent: bool,
     pub(super) spin: bool,
+    pub(super) spin_in_poll: bool,
     pub(super) stdin: Option<OwnedFd>,
     pub(super) capture: Option<usize>,
     /// Memory is shared with the child: what it has finished, and started.
@@ -135,6 +136,7 @@ impl Plan {
                 },
                 exit_with_parent: false,
                 spin: true,
+                spin_in_poll: false,
                 stdin: None,
                 capture: None,
                 ring: true,
@@ -255,6 +257,7 @@ impl Plan {
             Reading {
                 reader,
                 spin: Spin::new(self.settings.spin),
+                spin_in_poll: Spin::in_poll(self.settings.spin && self.settings.spin_in_poll),
             },
             life,
             delivery,

@@ -158,6 +158,11 @@ impl<D> Reader<D> {
         self.form
     }
 
+    /// From the next frame on, such long ones are taken.
+    pub(crate) fn set_limit(&mut self, limit: u32) {
+        self.limit = limit;
+    }
+
     /// The longest frame taken.
     pub(crate) fn limit(&self) -> u32 {
         self.limit
@@ -209,6 +214,10 @@ impl<D> Reader<D> {
         match Frame::parse(&self.buffer, self.form) {
             Some(frame) if self.skip == 0 => {
                 let missing = (HEADER + frame.length as usize).saturating_sub(have);
+                if missing <= have {
+                    // So that the buffer does not double once more for the last of it.
+                    self.buffer.reserve_exact(missing);
+                }
                 if missing > READ {
                     missing.min(have.clamp(READ, AHEAD))
                 } else {

@@ -629,6 +629,44 @@ fn large_values_both_ways() {
     rpc.join().wait().unwrap();
 }
 
+/// X35: what has sixteen times the octets costs about sixteen times as much, and
+/// not its square.
+#[test]
+fn the_cost_of_a_payload_is_linear() {
+    let _guard = guard();
+    let rpc = TEXT.spawn().unwrap();
+    let big = "z".repeat(64 << 20);
+    let quickest = |text: &str| {
+        let times = (0..3).map(|_| {
+            let start = Instant::now();
+            assert_eq!(rpc.call(text).wait().unwrap().len(), text.len());
+            start.elapsed()
+        });
+        times.min().unwrap()
+    };
+    let small = quickest(&big[..4 << 20]);
+    let large = quickest(&big);
+    assert!(large < limit(small * 16 * 10), "{small:?}, {large:?}");
+    rpc.join().wait().unwrap();
+}
+
+/// X37: above a gigabyte, if both sides are told to.
+#[test]
+fn more_than_the_usual_limit() {
+    let _guard = guard();
+    let rpc = LENGTH.builder().max_message(u32::MAX).spawn().unwrap();
+    let length = (1 << 30) + 1000;
+    let zeros = vec![0; length];
+    assert_eq!(rpc.call(&zeros[..]).wait().unwrap(), length.to_string());
+    drop(rpc);
+    let rpc = LENGTH.spawn().unwrap();
+    let error = rpc.call(&zeros[..]).wait().unwrap_err();
+    assert!(error.is_too_long(), "{error}");
+    assert_eq!(rpc.call(&zeros[..5]).wait().unwrap(), "5");
+    rpc.join().wait().unwrap();
+}
+worker!(LENGTH: fn(Vec<u8>) -> String = |octets: Vec<u8>| octets.len().to_string());
+
 #[test]
 fn a_closed_handle_takes_no_calls() {
     let _guard = guard();

@@ -12,12 +12,30 @@ mod common;
 mod concurrent;
 mod confined;
 mod death;
+#[cfg(all(
+    feature = "cbor",
+    feature = "json",
+    feature = "messagepack",
+    feature = "postcard"
+))]
 mod descriptors;
 mod hosts;
 mod late;
 mod leaks;
+#[cfg(all(
+    feature = "cbor",
+    feature = "json",
+    feature = "messagepack",
+    feature = "postcard"
+))]
 mod liars;
 mod limits;
+#[cfg(all(
+    feature = "cbor",
+    feature = "json",
+    feature = "messagepack",
+    feature = "postcard"
+))]
 mod memory;
 mod order;
 mod peers;

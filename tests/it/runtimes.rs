@@ -273,3 +273,28 @@ fn a_runtime_that_goes_takes_nothing_with_it() {
     }
     assert!(rpc.join().wait().unwrap().success());
 }
+
+/// A task that looks for its answer by itself, for a moment, gets the same.
+#[test]
+fn looking_in_polls() {
+    let _guard = guard();
+    let rpc = STEPS.builder().spin_in_poll(true).spawn().unwrap();
+    futures_lite::future::block_on(async {
+        for n in 0..rounds(300) {
+            let text = (n % 7).to_string();
+            let mut call = rpc.call(&text);
+            // One that is given up halfway, and one that waits beside it.
+            drop(futures_lite::future::poll_once(rpc.call("3")).await);
+            let other = rpc.call("2");
+            let events = call.events().map(Result::unwrap).collect::<Vec<_>>().await;
+            assert_eq!(events.len(), n as usize % 7);
+            assert_eq!(call.await.unwrap(), text);
+            assert_eq!(other.await.unwrap(), "2");
+        }
+    });
+    // It sleeps where nothing comes soon.
+    let slow = SLEEP.builder().spin_in_poll(true).spawn().unwrap();
+    futures_lite::future::block_on(slow.call("20")).unwrap();
+    slow.join().wait().unwrap();
+    rpc.join().wait().unwrap();
+}

@@ -39,7 +39,19 @@ pub(crate) fn serve_if_asked() {
         "state" => STATEFUL.serve(),
         "pooled" => crate::pool::POOLED.serve(),
         "confined" => crate::confined::serve(),
+        #[cfg(all(
+            feature = "cbor",
+            feature = "json",
+            feature = "messagepack",
+            feature = "postcard"
+        ))]
         "fds" => crate::descriptors::FDS.serve(),
+        #[cfg(all(
+            feature = "cbor",
+            feature = "json",
+            feature = "messagepack",
+            feature = "postcard"
+        ))]
         memory if memory.starts_with("memory-") => crate::memory::serve(memory),
         #[cfg(feature = "concurrent")]
         "many" => crate::concurrent::serve(),

@@ -241,6 +241,7 @@ pub(super) fn driver_with(calls: usize, sink: EventSink) -> Arc<Driver<FakeWire>
         Reading {
             reader: Reader::new(Form::Plain, limits.frame),
             spin: Spin::new(false),
+            spin_in_poll: Spin::in_poll(false),
         },
         Life::new(expected, None, None, None),
         Delivery::new(sink, events, false),
