@@ -36,8 +36,8 @@ pub enum Started {
     Yes,
     /// It did not run.
     No,
-    /// Nobody can tell: the plain form and links without descriptors say too
-    /// little.
+    /// Nobody can tell: the plain form says too little, and of a command, a socket or a pair of descriptors it is not
+    /// known what was lost on the way.
     Unknown,
 }
 

@@ -553,3 +553,146 @@ fn large_says_how_long_it_took() {
         }
     }
 }
+
+/// A PNG image with 8 bits a sample, which are these over and over.
+fn paint(path: PathBuf, (width, height): (u32, u32), color: png::ColorType, samples: &[u8]) {
+    let file = fs::File::create(path).unwrap();
+    let mut encoder = png::Encoder::new(file, width, height);
+    encoder.set_color(color);
+    let mut writer = encoder.write_header().unwrap();
+    let count = width as usize * height as usize * color.samples();
+    let octets: Vec<_> = samples.iter().copied().cycle().take(count).collect();
+    writer.write_image_data(&octets).unwrap();
+}
+
+/// Its size, and its octets.
+fn look_at(path: PathBuf) -> ((u32, u32), Vec<u8>) {
+    let file = std::io::BufReader::new(fs::File::open(path).unwrap());
+    let mut reader = png::Decoder::new(file).read_info().unwrap();
+    let mut octets = vec![0; reader.output_buffer_size().unwrap()];
+    reader.next_frame(&mut octets).unwrap();
+    (reader.info().size(), octets)
+}
+
+/// A folder of pictures, none of which has anything wrong with it.
+fn good_pictures(folder: &Folder) -> PathBuf {
+    let from = folder.0.join("from");
+    fs::create_dir(&from).unwrap();
+    let paint = |name, size, color, pixel: &[u8]| paint(from.join(name), size, color, pixel);
+    paint("wide.png", (640, 480), png::ColorType::Rgb, &[9, 99, 199]);
+    paint("tall", (3, 900), png::ColorType::Rgba, &[200, 100, 0, 128]);
+    paint("small.png", (5, 4), png::ColorType::Grayscale, &[77]);
+    fs::create_dir(from.join("folder")).unwrap();
+    from
+}
+
+fn assert_good_thumbnails(to: &std::path::Path) {
+    let wide = [9, 99, 199].repeat(128 * 96);
+    assert_eq!(look_at(to.join("wide.png")), ((128, 96), wide));
+    let tall = [200, 100, 0, 128].repeat(128);
+    assert_eq!(look_at(to.join("tall")), ((1, 128), tall));
+    assert_eq!(look_at(to.join("small.png")), ((5, 4), vec![77; 20]));
+}
+
+#[test]
+fn thumbnails_makes_them() {
+    let folder = Folder::new("thumbnails");
+    let from = good_pictures(&folder);
+    // Half of the light is there, which is more than half of the number.
+    let grey = png::ColorType::Grayscale;
+    paint(from.join("stripes"), (256, 256), grey, &[0, 255]);
+    for jobs in ["1", "3"] {
+        let to = folder.0.join("to").join(jobs);
+        let mut thumbnails = example("thumbnails");
+        let output = thumbnails.args(["--jobs", jobs]).arg(&from).arg(&to);
+        let output = output.output().unwrap();
+        let stderr = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(0), "{stderr}");
+        assert_eq!(output.stdout, b"4 made, 0 failed\n");
+        for words in (1..=4).map(|n| format!("[{n}/4] ")) {
+            assert_eq!(stderr.matches(&words).count(), 1, "{stderr}");
+        }
+        assert!(stderr.contains("tall has 3 x 900 pixels\n"), "{stderr}");
+        assert_good_thumbnails(&to);
+        let stripes = vec![188; 128 * 128];
+        assert_eq!(look_at(to.join("stripes")), ((128, 128), stripes));
+        assert_eq!(fs::read_dir(&to).unwrap().count(), 4);
+    }
+}
+
+#[test]
+fn thumbnails_goes_on_when_a_picture_kills_its_child() {
+    let folder = Folder::new("crash");
+    let from = good_pictures(&folder);
+    let grey = png::ColorType::Grayscale;
+    let paint = |name| paint(from.join(name), (64, 64), grey, &[255]);
+    ["crash a", "crash b", "spin", "cut"]
+        .into_iter()
+        .for_each(paint);
+    let whole = fs::read(from.join("cut")).unwrap();
+    fs::write(from.join("cut"), &whole[..whole.len() / 2]).unwrap();
+    fs::write(from.join("text"), "no picture at all").unwrap();
+    // A few octets that want gigabytes.
+    let file = fs::File::create(from.join("huge")).unwrap();
+    let mut encoder = png::Encoder::new(file, 40_000, 40_000);
+    encoder.set_color(png::ColorType::Rgba);
+    let mut writer = encoder.write_header().unwrap();
+    writer.write_chunk(png::chunk::IDAT, &[0x78, 0x9c]).unwrap();
+    drop(writer);
+    for jobs in ["1", "3"] {
+        let to = folder.0.join("to").join(jobs);
+        let mut thumbnails = example("thumbnails");
+        thumbnails.args(["--jobs", jobs, "--cpu", "1", "--spin", "spin"]);
+        thumbnails.args(["--crash", "crash a", "--crash", "crash b"]);
+        let output = thumbnails.arg(&from).arg(&to).output().unwrap();
+        let stderr = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(1), "{stderr}");
+        let stdout = String::from_utf8(output.stdout).unwrap();
+        let lines: Vec<_> = stdout.lines().collect();
+        assert_eq!(lines.len(), 7, "{stdout}\n{stderr}");
+        let (cut, text) = (lines[3], lines[6]);
+        assert!(cut.starts_with("cut: not an image: "), "{stdout}");
+        assert!(text.starts_with("text: not an image: "), "{stdout}");
+        let wanted = [
+            "3 made, 6 failed",
+            "crash a: its child was ended by signal 4 (SIGILL)",
+            "crash b: its child was ended by signal 4 (SIGILL)",
+            cut,
+            "huge: its child was ended by signal 6 (SIGABRT), probably for want of memory",
+            "spin: its child was ended by signal 24 (SIGXCPU), as it took too much CPU time",
+            text,
+        ];
+        assert_eq!(lines, wanted);
+        assert!(stderr.contains("] huge failed\n"), "{stderr}");
+        assert!(stderr.contains("[9/9] "), "{stderr}");
+        assert_good_thumbnails(&to);
+        assert_eq!(fs::read_dir(&to).unwrap().count(), 3);
+    }
+}
+
+#[test]
+fn thumbnails_explains_its_usage() {
+    let cases: [(&[&str], &str); 6] = [
+        (&[], "usage: thumbnails"),
+        (&["a"], "two folders"),
+        (&["a", "b", "c"], "two folders"),
+        (&["--jobs", "0", "a", "b"], "`0`"),
+        (&["a", "b", "--jobs"], "`--jobs` wants a value"),
+        (&["--verbose", "a", "b"], "no option `--verbose`"),
+    ];
+    for (arguments, text) in cases {
+        let output = example("thumbnails").args(arguments).output().unwrap();
+        assert_usage(&output, text);
+    }
+    let folder = Folder::new("same");
+    let [from, to] = [folder.0.clone(), folder.0.join(".")];
+    for (from, to, text) in [
+        ("/nowhere/at/all".into(), to.clone(), "/nowhere/at/all: "),
+        (from, to, "would replace"),
+    ] {
+        let output = example("thumbnails").arg(from).arg(to).output().unwrap();
+        let stderr = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(1), "{stderr}");
+        assert!(stderr.contains(text), "{stderr}");
+    }
+}

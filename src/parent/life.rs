@@ -44,6 +44,8 @@ pub(crate) struct Life {
     retired: bool,
     /// Calls run one after the other in this child.
     one_by_one: bool,
+    /// What it has written arrives, however it ends: nobody is in between.
+    direct: bool,
     page: Option<Page>,
     closing: bool,
     shut: bool,
@@ -77,6 +79,7 @@ impl Life {
             ready: hello.is_none(),
             retired: false,
             one_by_one: false,
+            direct: false,
             page,
             closing: false,
             shut: false,
@@ -89,6 +92,11 @@ impl Life {
             crash: None,
             lost: 0,
         }
+    }
+
+    /// There is nobody between this child and its parent, or there may be.
+    pub(crate) fn set_direct(&mut self, direct: bool) {
+        self.direct = direct;
     }
 
     /// Checks what the child says of itself.
@@ -300,7 +308,8 @@ impl Life {
         match &self.page {
             _ if never_ran => Known::Count(0),
             Some(page) => Known::Count(page.started().load(Ordering::Acquire)),
-            None if self.one_by_one => Known::OneByOne,
+            None if self.one_by_one && self.direct => Known::OneByOne,
+            // An answer may have been lost on its way, and a later call begun.
             None => Known::Nothing,
         }
     }

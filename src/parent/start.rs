@@ -238,12 +238,13 @@ impl Plan {
             serialiser: self.serialiser,
             demands: self.settings.demands,
         };
-        let life = Life::new(
+        let mut life = Life::new(
             expected,
             pid,
             hello.is_some().then_some(self.settings.hello_timeout),
             page,
         );
+        life.set_direct(socket);
         let delivery = Delivery::new(sink, self.settings.events, handlers.on_destroy.is_some());
         let form = if hello.is_some() {
             Form::Full

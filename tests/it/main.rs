@@ -19,6 +19,7 @@ mod death;
     feature = "postcard"
 ))]
 mod descriptors;
+mod hosts;
 mod late;
 mod leaks;
 #[cfg(all(

@@ -14,6 +14,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::common::*;
 
+/// The variable that says to a child where it is.
+pub(crate) const PLACE: &str = "OFFSPRING_TEST_PLACE";
+
 /// What a child of these pools can be asked to do.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) enum Do {
@@ -21,6 +24,8 @@ pub(crate) enum Do {
     Pid,
     Echo(String),
     Append(String, String),
+    /// Appends a line, and where it was that, and the process id.
+    Visit(String, String),
     Gate(String),
     Sleep(u64),
     Panic,
@@ -42,6 +47,10 @@ pub(crate) fn run(kept: &mut Vec<Vec<u8>>, job: Do, events: &Events<u32>) -> Str
         Do::Pid => return std::process::id().to_string(),
         Do::Echo(text) => return text,
         Do::Append(path, line) => append(path, &line),
+        Do::Visit(path, line) => {
+            let place = std::env::var(PLACE).unwrap_or_default();
+            append(path, &format!("{line} {place} {}", std::process::id()));
+        }
         Do::Gate(gate) => wait_here_at(gate),
         Do::Sleep(ms) => thread::sleep(Duration::from_millis(ms)),
         Do::Panic => panic!("as asked"),
@@ -91,7 +100,7 @@ fn pool(max: usize) -> Pool<fn(Do) -> String, Json, u32> {
         .unwrap()
 }
 
-fn both(one: Do, two: Do) -> Do {
+pub(crate) fn both(one: Do, two: Do) -> Do {
     Do::Both(one.into(), two.into())
 }
 
@@ -813,7 +822,7 @@ fn nothing_is_lost_or_run_twice() {
     }
 }
 
-struct Random(u64);
+pub(crate) struct Random(pub(crate) u64);
 
 impl Random {
     fn next(&mut self) -> u64 {
@@ -822,7 +831,7 @@ impl Random {
         self.0 ^= self.0 << 17;
         self.0
     }
-    fn below(&mut self, limit: u64) -> u64 {
+    pub(crate) fn below(&mut self, limit: u64) -> u64 {
         self.next() % limit
     }
 }

@@ -1,0 +1,276 @@
+//! Pools whose children are here and on other machines.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs::File;
+use std::process::Command;
+use std::thread;
+use std::time::Duration;
+
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+use offspring::{Builder, Call, Pool, PoolBuilder, Started, Template};
+
+use crate::common::*;
+use crate::pool::{Do, PLACE, POOLED, Random, both};
+use crate::site::{Host, Site, serve};
+
+type Children = Builder<fn(Do) -> String, Json, u32>;
+type Mixed = Pool<fn(Do) -> String, Json, u32>;
+
+fn forked() -> Children {
+    let template = Template::builder().env(PLACE, "template").start().unwrap();
+    POOLED.init(false).template(&template)
+}
+
+fn remote(host: &Host, name: &str) -> Children {
+    let worker = format!("export {PLACE}={name}; {}", serve("pooled"));
+    // What `ssh` says when a host is lost is not for whoever looks at the tests.
+    let children = POOLED.init(false).command(host.ssh(&worker));
+    children.capture_stderr(1000)
+}
+
+/// Two children here, one of a template, two on the first host, one on the second.
+fn mixed(hosts: &[Host; 2]) -> PoolBuilder<fn(Do) -> String, Json, u32> {
+    let here = POOLED.init(false).env(PLACE, "here").pool();
+    here.max(2)
+        .on_error(|_| ())
+        .also(1, forked())
+        .also(2, remote(&hosts[0], "one"))
+        .also(1, remote(&hosts[1], "two"))
+        .start(Duration::ZERO)
+        .backoff(Duration::from_millis(10), Duration::from_millis(50))
+}
+
+/// So many children there are at most.
+const ALL: usize = 6;
+
+/// One line of what jobs write down: which it is, where it ran, in which process.
+struct Line(usize, String, u32);
+
+fn lines(temp: &Temp, file: &str) -> Vec<Line> {
+    let read = |line: String| {
+        let words: Vec<_> = line.split(' ').collect();
+        let [job, place, pid] = words[..] else {
+            panic!("{line}")
+        };
+        Line(job.parse().unwrap(), place.into(), pid.parse().unwrap())
+    };
+    temp.lines(file).into_iter().map(read).collect()
+}
+
+/// How often each of so many jobs stands there.
+fn counts(lines: &[Line], jobs: usize) -> Vec<usize> {
+    let mut counts = vec![0; jobs];
+    lines.iter().for_each(|line| counts[line.0] += 1);
+    counts
+}
+
+/// A job that is held between its two lines.
+fn held(temp: &Temp, job: usize, gate: &Gate) -> Do {
+    let line = |file| Do::Visit(temp.path(file), job.to_string());
+    both(line("begun"), both(Do::Gate(gate.name()), line("ended")))
+}
+
+fn plain(temp: &Temp, job: usize) -> Do {
+    let line = |file| Do::Visit(temp.path(file), job.to_string());
+    both(line("begun"), line("ended"))
+}
+
+/// So many jobs on each of the places have begun, if each child has one.
+fn each_has_one(begun: &[Line]) {
+    let mut places = BTreeMap::new();
+    for Line(_, place, _) in begun {
+        *places.entry(place.as_str()).or_default() += 1;
+    }
+    let all = [("here", 2), ("template", 1), ("one", 2), ("two", 1)];
+    assert_eq!(places, BTreeMap::from(all));
+    let pids: BTreeSet<_> = begun.iter().map(|line| line.2).collect();
+    assert_eq!(pids.len(), ALL);
+}
+
+/// Gives each child a job that is held, and waits until all have begun.
+fn occupy(temp: &Temp, gates: &[Gate], pool: &Mixed, first: usize) -> Occupied {
+    let job = |(n, gate)| pool.call(held(temp, first + n, gate));
+    let calls: Vec<_> = gates.iter().enumerate().map(job).collect();
+    let open = gates.iter().map(|gate| Some(gate.reached())).collect();
+    (calls, open)
+}
+
+/// The calls, and what keeps their gates shut.
+type Occupied = (Vec<Call<String, u32>>, Vec<Option<File>>);
+
+fn gates(temp: &Temp, name: &str) -> Vec<Gate> {
+    let gate = |n| temp.gate(&format!("{name}{n}"));
+    (0..ALL).map(gate).collect()
+}
+
+#[test]
+fn all_kinds_of_children_share_the_work() {
+    let _guard = guard();
+    let Some(site) = Site::new() else { return };
+    let hosts = [site.host(), site.host()];
+    let temp = Temp::new();
+    let pool = mixed(&hosts).load(1).spawn().unwrap();
+    let gates = gates(&temp, "gate");
+    let (mut calls, open) = occupy(&temp, &gates, &pool, 0);
+    each_has_one(&lines(&temp, "begun"));
+    let count = ALL + rounds(300) as usize;
+    calls.extend((ALL..count).map(|job| pool.call(plain(&temp, job))));
+    drop(open);
+    for call in calls {
+        assert_eq!(call.wait().unwrap(), "done");
+    }
+    for file in ["begun", "ended"] {
+        assert_eq!(counts(&lines(&temp, file), count), vec![1; count]);
+    }
+    until(|| pool.status().answered == count as u64);
+    let status = pool.status();
+    assert_eq!((status.started, status.died), (ALL as u64, 0), "{status:?}");
+    pool.join().wait().unwrap();
+}
+
+/// With a job running in each child and calls waiting, one host is lost; and it returns.
+#[test]
+fn a_host_is_lost_and_returns() {
+    let _guard = guard();
+    let Some(site) = Site::new() else { return };
+    let hosts = [site.host(), site.host()];
+    let temp = Temp::new();
+    let pool = mixed(&hosts).load(1).idle(ALL).spawn().unwrap();
+    until(|| pool.status().idle == ALL);
+    let first = gates(&temp, "first");
+    let (mut calls, mut open) = occupy(&temp, &first, &pool, 0);
+    let begun = lines(&temp, "begun");
+    each_has_one(&begun);
+    let lost: Vec<_> = begun.iter().filter(|line| line.1 == "one").collect();
+    // One of the two that will be lost may run again.
+    let (again, never) = (lost[0].0, lost[1].0);
+    let call = calls.remove(again).repeat(1);
+    calls.insert(again, call);
+    let count = ALL + 20;
+    calls.extend((ALL..count).map(|job| pool.call(plain(&temp, job))));
+    hosts[0].down();
+    let failed = pool.status().failed;
+    until(|| pool.status().died == 2 && pool.status().failed > failed + 2);
+    // What ran there notices that it is alone, and must not come back to life.
+    until(|| lost.iter().all(|line| !is_alive(line.2)));
+    // Its own gate first: it runs as soon as another child is free, and waits there once more.
+    drop(open[again].take());
+    drop(open);
+    drop(first[again].reached());
+    for (job, call) in calls.into_iter().enumerate() {
+        let outcome = quickly(|| call.wait());
+        if job == never {
+            let error = outcome.unwrap_err();
+            assert!(error.is_child_dead(), "{error}");
+            assert_ne!(error.started(), Started::No);
+        } else {
+            assert_eq!(outcome.unwrap(), "done", "{job}");
+        }
+    }
+    let mut wanted = vec![1; count];
+    wanted[again] = 2;
+    assert_eq!(counts(&lines(&temp, "begun"), count), wanted);
+    (wanted[again], wanted[never]) = (1, 0);
+    let ended = lines(&temp, "ended");
+    assert_eq!(counts(&ended, count), wanted);
+    assert!(ended.iter().all(|line| line.1 != "one"));
+
+    hosts[0].up();
+    until(|| pool.status().idle == ALL);
+    let second = gates(&temp, "second");
+    let (calls, open) = occupy(&temp, &second, &pool, count);
+    each_has_one(&lines(&temp, "begun").split_off(count + 1));
+    drop(open);
+    for call in calls {
+        assert_eq!(call.wait().unwrap(), "done");
+    }
+    pool.join().wait().unwrap();
+}
+
+/// Hosts are lost, cut off and there again at any time: nothing runs twice, and what is told of each call is true.
+#[test]
+fn hosts_come_and_go_under_load() {
+    let _guard = guard();
+    let Some(site) = Site::new() else { return };
+    let hosts = [site.host(), site.host()];
+    let temp = Temp::new();
+    let pool = mixed(&hosts).load(3).idle(ALL).spawn().unwrap();
+    until(|| pool.status().idle == ALL);
+    let seed = std::time::UNIX_EPOCH.elapsed().unwrap().as_nanos() as u64;
+    let count = rounds(1000) as usize;
+    let calls: Vec<_> = (0..count)
+        .map(|job| pool.call(both(plain(&temp, job), Do::Sleep(1))))
+        .collect();
+    let outcomes: Vec<_> = thread::scope(|scope| {
+        let waits = scope.spawn(|| calls.into_iter().map(Call::wait).collect());
+        let mut random = Random(seed | 1);
+        while !waits.is_finished() {
+            let host = &hosts[random.below(2) as usize];
+            match random.below(2) {
+                0 => host.cut(),
+                _ => {
+                    host.down();
+                    thread::sleep(Duration::from_millis(random.below(30)));
+                    host.up();
+                }
+            }
+            thread::sleep(Duration::from_millis(random.below(300)));
+        }
+        waits.join().unwrap()
+    });
+    pool.join().wait().unwrap();
+    // What was cut off may still be at work.
+    quickly(|| drop(site));
+    let begun = counts(&lines(&temp, "begun"), count);
+    let ended = counts(&lines(&temp, "ended"), count);
+    for (job, outcome) in outcomes.iter().enumerate() {
+        let ran = (begun[job], ended[job]);
+        match outcome {
+            Ok(_) => assert_eq!(ran, (1, 1), "seed {seed}, job {job}"),
+            Err(error) => {
+                assert!(error.is_child_dead(), "seed {seed}, job {job}: {error}");
+                assert_ne!(error.started(), Started::No, "seed {seed}, job {job}");
+                assert!(ran.0 <= 1 && ran.1 <= 1, "seed {seed}, job {job}: {ran:?}");
+            }
+        }
+    }
+}
+
+/// An answer that was sent but never came: the call behind it has begun, too, and must not run again.
+#[test]
+fn answers_that_are_lost_on_the_way() {
+    let _guard = guard();
+    let temp = Temp::new();
+    let gate = temp.gate("gate");
+    let worker = serving("pooled");
+    let mut relay = Command::new("sh");
+    relay.args(["-c", "\"$@\" | cat", "sh"]);
+    relay.arg(worker.get_program()).args(worker.get_args());
+    relay.env(PLACE, "there");
+    let pool = POOLED.init(false).command(relay).pool();
+    let pool = pool.max(1).on_error(|_| ());
+    let pool = pool.backoff(Duration::ZERO, Duration::ZERO);
+    let pool = pool.spawn().unwrap();
+    let calls = [held(&temp, 0, &gate), plain(&temp, 1)].map(|job| pool.call(job));
+    let open = gate.reached();
+    let [shell] = children()[..] else {
+        panic!("{:?}", children())
+    };
+    let worker = lines(&temp, "begun")[0].2;
+    let mut others = children_of(shell).into_iter();
+    let cat = others.find(|pid| *pid != worker).unwrap();
+    kill(Pid::from_raw(cat as i32), Signal::SIGSTOP).unwrap();
+    until(|| stat(cat).is_none_or(|(state, _)| state == 'T'));
+    drop(open);
+    until(|| counts(&lines(&temp, "ended"), 2) == [1, 1]);
+    kill_process(shell);
+    kill_process(cat);
+    for call in calls {
+        let error = quickly(|| call.wait().unwrap_err());
+        assert_eq!(error.started(), Started::Unknown, "{error}");
+    }
+    pool.join().wait().unwrap();
+    until(|| !is_alive(worker));
+    assert_eq!(counts(&lines(&temp, "begun"), 2), [1, 1]);
+}
