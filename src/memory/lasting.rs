@@ -52,9 +52,9 @@ const CHUNK: usize = 64 << 10;
 /// # When it pays
 ///
 /// With the pages mapped on both sides, a call costs the same whatever the size, and the octets are touched only by who
-/// reads or writes them. FIGURES (provisional; `cargo bench --bench memory` on a noisy machine of two CPUs; with the
-/// copying in and out): it takes 15 µs more than [`Bytes`](crate::Bytes) at 1 KiB, as long at 32 KiB, half as long at
-/// 128 KiB to 1 MiB, and a fifth or less beyond 8 MiB.
+/// reads or writes them. With copying in and out (`cargo bench --bench memory`, a busy machine of two CPUs): it takes
+/// two to three times as long as [`Bytes`](crate::Bytes) at 1 KiB, as long at 64 to 128 KiB, 0.6 at 256 KiB, a third
+/// from 1 to 16 MiB, and an eighth at 64 MiB; and up to twice as long as a bare loop over a file that stays mapped.
 ///
 /// For that the memory must *stay* mapped. Here it does as long as there is a handle: so lend it (`rpc.call(&memory)`),
 /// and keep what comes back. A worker keeps the last four that it was sent, although it drops its arguments; one that

@@ -23,10 +23,10 @@ use crate::sys::Sealed;
 /// 100 µs for the seal, since the kernel makes sure that no page is about to be written to, and for each page the time
 /// to find and to map it, in each process.
 ///
-/// FIGURES (provisional; `cargo bench --bench memory` on a noisy machine of two CPUs): made anew for each call and each
-/// result it is slower than [`Bytes`](crate::Bytes) up to 8 MiB, and twice as fast from 16 MiB on. One that is made once
-/// and sent again and again, of which the child reads all, takes as long as sending `Bytes` there and back at 32 KiB,
-/// and a third of that at 1 MiB. What goes back and forth is faster as [`SharedMemory`](crate::SharedMemory).
+/// Measured (`cargo bench --bench memory`, a busy machine of two CPUs): made anew for each call and each result it is
+/// slower than [`Bytes`](crate::Bytes) up to 16 MiB, and twice as fast at 64 MiB. One that is made once and sent again
+/// and again, of which the child reads all, takes as long as sending `Bytes` there and back at 16 to 64 KiB, half as
+/// long at 256 KiB, and a fifth to a third of that from 1 MiB on. What goes back and forth is faster as [`SharedMemory`](crate::SharedMemory).
 ///
 /// # What it takes
 ///

@@ -319,6 +319,10 @@ impl Plan {
         let Some(child) = self.children.get_mut(&key) else {
             return change;
         };
+        if seen.answered > child.answered {
+            // It works, so what failed before is not held against the next.
+            self.launchers[child.launcher].pause = Duration::ZERO;
+        }
         self.counts.answered += seen.answered - child.answered;
         child.answered = seen.answered;
         if child.load > 0 && seen.load == 0 {

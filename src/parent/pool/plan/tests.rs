@@ -482,6 +482,34 @@ fn who_has_worked_is_replaced_at_once() {
     assert!(world.children.contains_key(&3));
 }
 
+/// With one call for each child, those that die of theirs are seldom in a row.
+#[test]
+fn an_answer_ends_the_backing_off() {
+    let mut world = World::new(Rules {
+        max: vec![1],
+        load: 1,
+        calls: Some(1),
+        ..rules()
+    });
+    for key in [1, 3, 5] {
+        world.submit();
+        world.advance(100 * MS);
+        world.ready(key);
+        world.begin(key);
+        world.die(key);
+        world.gone(key);
+        world.submit();
+        world.advance(99 * MS);
+        assert!(!world.children.contains_key(&(key + 1)));
+        world.advance(MS);
+        assert!(world.children.contains_key(&(key + 1)), "{key}");
+        world.ready(key + 1);
+        world.answer(key + 1);
+        world.die(key + 1);
+        world.gone(key + 1);
+    }
+}
+
 /// The least to do, the first kind, the last used.
 #[test]
 fn who_gets_a_call() {
