@@ -11,7 +11,7 @@ use std::cell::RefCell;
 /// So many octets are kept at most.
 const LARGEST: usize = 80 << 20;
 /// One up to this is always kept.
-const SMALL: usize = 64 << 10;
+pub(crate) const SMALL: usize = 64 << 10;
 /// How often one may be far too large.
 const PATIENCE: u8 = 16;
 /// How many a thread keeps.

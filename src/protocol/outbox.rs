@@ -37,6 +37,18 @@ impl<D> Parcel<D> {
         }
     }
 
+    /// Room for a header again, in the same buffer if that is not large.
+    pub(crate) fn renew(&mut self) {
+        self.descriptors.clear();
+        if self.frame.capacity() > spare::SMALL {
+            std::mem::take(self).recycle();
+            *self = Self::new();
+        } else {
+            self.frame.clear();
+            self.frame.extend_from_slice(&[0; HEADER]);
+        }
+    }
+
     /// It was sent, or is not wanted: its buffer can be used again.
     pub(crate) fn recycle(self) {
         let used = self.frame.len();
