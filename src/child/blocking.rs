@@ -60,11 +60,8 @@ fn more(conversation: &mut Conversation) -> bool {
         ..
     } = conversation;
     let room = reader.room();
-    let found = if reader.is_empty() {
-        spin.look(|| outgoing.try_recv(reader, room))
-    } else {
-        None
-    };
+    let spin = spin.at(reader.is_empty());
+    let found = spin.look(|| outgoing.try_recv(reader, room));
     let count = found.unwrap_or_else(|| outgoing.recv(reader, room));
     conversation.requests.look_ahead(&mut conversation.reader);
     count > 0

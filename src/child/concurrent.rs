@@ -208,6 +208,7 @@ impl Server<'_> {
             ..
         } = &mut self.conversation;
         let room = reader.room();
+        let spin = spin.at(reader.is_empty());
         let mut look = || outgoing.try_recv(reader, room);
         let found = if self.calls.is_empty() {
             // Nothing else could be late for it.

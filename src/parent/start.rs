@@ -19,7 +19,7 @@ use super::template::Template;
 use crate::error::Error;
 use crate::parcel::{Parcel, Reader};
 use crate::protocol::{Form, HEADER, Hello, Limits, MOST, Role};
-use crate::spin::Spin;
+use crate::spin::{Spin, Spins};
 use crate::startup::{Lent, MARKER, VARIABLE, forgot_init};
 use crate::sys::{self, Link, Page, Process};
 
@@ -256,7 +256,7 @@ impl Plan {
             caller,
             Reading {
                 reader,
-                spin: Spin::new(self.settings.spin),
+                spin: Spins::new(self.settings.spin),
                 spin_in_poll: Spin::in_poll(self.settings.spin && self.settings.spin_in_poll),
             },
             life,
