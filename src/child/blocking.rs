@@ -72,10 +72,9 @@ fn answer(conversation: &mut Conversation, id: u32, work: &mut Work<'_>) -> Resu
         page.started()
             .store(conversation.requests.started(), Ordering::Release);
     }
-    let ancillary = conversation.reader.take_ancillary();
     let mut parcel = Parcel::new();
-    let arguments = (conversation.reader.octets(), ancillary);
-    let done = work(id, arguments, &mut parcel);
+    let reader = &mut conversation.reader;
+    let done = reader.hand_out(|arguments| work(id, arguments, &mut parcel));
     let more = conversation.reader.has_whole();
     let sent = done.map(|()| conversation.outgoing.result(id, &mut parcel, more));
     parcel.recycle();

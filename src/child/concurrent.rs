@@ -146,8 +146,7 @@ impl Server<'_> {
         if let Some(page) = outgoing.page() {
             page.started().store(requests.started(), Ordering::Release);
         }
-        let ancillary = reader.take_ancillary();
-        match (self.begin)(id, (reader.octets(), ancillary)) {
+        match reader.hand_out(|arguments| (self.begin)(id, arguments)) {
             Ok(future) => {
                 let outcome = self.calls.start(id, future);
                 outcome.map_or(Ok(()), |outcome| self.answer(id, outcome))
