@@ -61,12 +61,9 @@ fn an_idle_pool_uses_no_cpu() {
     // Other tests have threads, too.
     alone("idle::an_idle_pool_uses_no_cpu", || {
         let template = Template::builder().start().unwrap();
-        let mut kinds: Vec<fn() -> Children> = vec![|| ECHO.builder()];
+        idle(|| ECHO.builder(), &template);
         #[cfg(feature = "concurrent")]
-        kinds.push(|| LATER.builder());
-        for kind in kinds {
-            idle(kind, &template);
-        }
+        idle(|| LATER.builder(), &template);
     });
 }
 
