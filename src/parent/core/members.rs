@@ -68,7 +68,27 @@ impl Core {
         let waiter = Waiter::of(owner);
         let id = self.caller.call(parcel, waiter);
         self.wish(id, std::mem::take(wishes));
+        if self.caller.is_done(id) {
+            // It is too long for any child.
+            self.settle_owner(id);
+        }
         Ok(id)
+    }
+
+    /// This call is done. Unless it was lost, and may yet be said to run again,
+    /// its owner need not keep what it would be sent once more with.
+    pub(super) fn settle_owner(&mut self, id: u32) {
+        let owned = self
+            .caller
+            .waiter(id)
+            .is_some_and(|waiter| waiter.owner.is_some());
+        if !owned || self.caller.lost(id).is_some() {
+            return;
+        }
+        let waiter = self.caller.waiter(id);
+        if let Some(owner) = waiter.and_then(|waiter| waiter.owner.take()) {
+            self.waiting.settle(owner);
+        }
     }
 
     /// What else is to be done with a call.
