@@ -6,6 +6,7 @@ use std::task::Waker;
 use std::time::Instant;
 
 use super::super::waiting::{Callback, Owner, Waking};
+use super::calls::Special;
 use super::{Core, Then, Waiter};
 use crate::error::{Error, ExitStatus};
 use crate::parcel::Parcel;
@@ -78,15 +79,14 @@ impl Core {
     /// This call is done. Unless it was lost, and may yet be said to run again,
     /// its owner need not keep what it would be sent once more with.
     pub(super) fn settle_owner(&mut self, id: u32) {
-        let owned = self
-            .caller
-            .waiter(id)
-            .is_some_and(|waiter| waiter.owner.is_some());
-        if !owned || self.caller.lost(id).is_some() {
+        let waiter = self.caller.waiter(id);
+        if waiter.is_none_or(|waiter| waiter.has_special().is_none())
+            || self.caller.lost(id).is_some()
+        {
             return;
         }
-        let waiter = self.caller.waiter(id);
-        if let Some(owner) = waiter.and_then(|waiter| waiter.owner.take()) {
+        let special = self.caller.waiter(id).and_then(Waiter::has_special);
+        if let Some(owner) = special.and_then(|own| own.owner.take()) {
             self.waiting.settle(owner);
         }
     }
@@ -124,7 +124,7 @@ impl Core {
     /// This call is given back even if it had started.
     pub(crate) fn repeat(&mut self, id: u32) {
         if let Some(waiter) = self.caller.waiter(id) {
-            waiter.again = true;
+            waiter.special().again = true;
             self.hand_back(id);
         }
     }
@@ -140,20 +140,22 @@ impl Core {
         let Some(started) = self.caller.lost(id) else {
             return false;
         };
-        let waiter = self.caller.waiter(id);
-        let goes =
-            |waiter: &Waiter| waiter.owner.is_some() && (started == Started::No || waiter.again);
-        if !waiter.is_some_and(|waiter| goes(waiter)) {
+        let special = self.caller.waiter(id).and_then(Waiter::has_special);
+        let goes = |special: &Special| {
+            special.owner.is_some() && (started == Started::No || special.again)
+        };
+        if !special.is_some_and(|special| goes(special)) {
             return false;
         }
         let Some((outcome, mut waiter)) = self.caller.collect(id) else {
             return false;
         };
-        if let Then::Call(callback) = std::mem::take(&mut waiter.then) {
+        let special = waiter.special();
+        let owner = special.owner.take();
+        if let Then::Call(callback) = std::mem::take(&mut special.then) {
             self.callbacks -= 1;
             self.waiting.discard_callback(callback);
         }
-        let owner = waiter.owner.take();
         self.waiting.wake(waiter.waking.take());
         self.dismiss(id, waiter);
         if let (Some(owner), Err(error)) = (owner, self.judge(outcome)) {
