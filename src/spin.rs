@@ -15,6 +15,14 @@
 //! Both sides must look for either to gain, so a hit is a success however
 //! little it gained.
 //!
+//! A child that waits for its next call may look [longer](Spins::patient). For if
+//! the parent sleeps, since a task awaits the answer, it is called again only after
+//! one or two threads were woken, which may take a little more than [`LONGEST`]: so
+//! little that it would be missed each time. What comes soon after a miss is a
+//! **near miss**: the next look is free and may last twice as long, up to
+//! [`PATIENT`]. But the pause after the next miss is longer as ever; so whoever
+//! cannot hit even then is soon quiet. What comes late makes looks shorter again.
+//!
 //! What is learned between frames says nothing of the middle of one, and the other
 //! way round: a function may be slow and its result long. So there are two of it
 //! ([`Spins`]).
@@ -24,6 +32,8 @@ use std::time::{Duration, Instant};
 const LONGEST: Duration = Duration::from_micros(50);
 /// In a poll, which holds up an executor's thread.
 const LONGEST_IN_POLL: Duration = Duration::from_micros(20);
+/// Of a child between calls.
+const PATIENT: Duration = Duration::from_micros(200);
 const GAP: Duration = Duration::from_micros(5);
 const SHORTEST_PAUSE: Duration = Duration::from_micros(100);
 const LONGEST_PAUSE: Duration = Duration::from_micros(12_800);
@@ -34,7 +44,11 @@ pub(crate) struct Spin {
     /// `None`: never look.
     pause: Option<Duration>,
     resume: Option<Instant>,
+    /// How long a look may last; and may ever.
     longest: Duration,
+    most: Duration,
+    /// When the look began that was a miss, if nothing has come since.
+    missed: Option<Instant>,
 }
 
 /// Both that a reader needs.
@@ -52,6 +66,13 @@ impl Spins {
             between: spin.clone(),
             within: spin,
         }
+    }
+
+    /// The same, but between frames it may look for longer.
+    pub(crate) fn patient(allowed: bool) -> Self {
+        let mut spins = Self::new(allowed);
+        spins.between.most = PATIENT;
+        spins
     }
 
     /// For the time between two frames, or within one.
@@ -72,6 +93,8 @@ impl Spin {
             pause,
             resume: None,
             longest: LONGEST,
+            most: LONGEST,
+            missed: None,
         }
     }
 
@@ -79,6 +102,7 @@ impl Spin {
     pub(crate) fn in_poll(allowed: bool) -> Self {
         Self {
             longest: LONGEST_IN_POLL,
+            most: LONGEST_IN_POLL,
             ..Self::new(allowed)
         }
     }
@@ -100,15 +124,33 @@ impl Spin {
             if let Some(found) = look() {
                 self.pause = Some(Duration::ZERO);
                 self.resume = None;
+                self.missed = None;
                 return Some(found);
             }
             let now = Instant::now();
             if now - last > GAP || now - start > self.longest {
                 self.miss(pause, now);
+                self.missed = Some(start);
                 return None;
             }
             last = now;
             std::hint::spin_loop();
+        }
+    }
+
+    /// Octets came while it slept.
+    pub(crate) fn woke(&mut self) {
+        if let Some(start) = self.missed.take() {
+            self.came_after(start.elapsed());
+        }
+    }
+
+    fn came_after(&mut self, time: Duration) {
+        if time > 2 * self.most {
+            self.longest = self.longest.min(LONGEST);
+        } else if self.longest < self.most {
+            self.longest = self.most.min(2 * self.longest);
+            self.resume = None;
         }
     }
 
@@ -127,7 +169,60 @@ mod tests {
             pause: Some(Duration::ZERO),
             resume: None,
             longest: LONGEST,
+            most: LONGEST,
+            missed: None,
         }
+    }
+
+    fn patient() -> Spin {
+        Spin {
+            most: PATIENT,
+            ..looking()
+        }
+    }
+
+    #[test]
+    fn a_near_miss_makes_the_next_look_free_and_longer_up_to_a_limit() {
+        let mut spin = patient();
+        for longest in [2 * LONGEST, PATIENT] {
+            spin.look(|| None::<()>);
+            spin.look(|| None::<()>);
+            assert!(spin.resume.is_some());
+            spin.came_after(PATIENT);
+            assert_eq!((spin.resume, spin.longest), (None, longest));
+        }
+        let pause = spin.pause;
+        spin.look(|| None::<()>);
+        spin.came_after(PATIENT);
+        assert!(spin.resume.is_some() && spin.pause > pause);
+    }
+
+    #[test]
+    fn what_comes_late_makes_looks_short_again() {
+        let mut spin = patient();
+        spin.longest = PATIENT;
+        spin.look(|| None::<()>);
+        spin.came_after(Duration::from_millis(1));
+        assert_eq!(spin.longest, LONGEST);
+    }
+
+    #[test]
+    fn what_came_while_looking_was_no_miss() {
+        let mut spin = patient();
+        spin.look(|| None::<()>);
+        assert!(spin.missed.is_some());
+        spin.resume = None;
+        spin.look(|| Some(()));
+        spin.woke();
+        assert_eq!(spin.longest, LONGEST);
+    }
+
+    #[test]
+    fn the_impatient_never_look_longer() {
+        let mut spin = looking();
+        spin.look(|| None::<()>);
+        spin.woke();
+        assert_eq!(spin.longest, LONGEST);
     }
 
     #[test]

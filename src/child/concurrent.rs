@@ -58,6 +58,7 @@ pub(super) fn serve<'a>(
         calls: Calls::default(),
         woken: Vec::new(),
         ended: false,
+        slept: false,
     };
     let code = async_io::block_on(poll_fn(|context| server.poll(context)));
     drop(server);
@@ -77,6 +78,8 @@ struct Server<'a> {
     woken: Vec<u32>,
     /// No more requests come.
     ended: bool,
+    /// There was nothing to read when it last looked.
+    slept: bool,
 }
 
 impl Server<'_> {
@@ -209,15 +212,20 @@ impl Server<'_> {
         let room = reader.room();
         let spin = spin.at(reader.is_empty());
         let mut look = || outgoing.try_recv(reader, room);
-        let found = if self.calls.is_empty() {
+        let slept = std::mem::take(&mut self.slept);
+        let found = if self.calls.is_empty() && !slept {
             // Nothing else could be late for it.
             spin.look(&mut look)
         } else {
             None
         };
         let Some(count) = found.or_else(|| self.source.read(context, &mut look)) else {
+            self.slept = true;
             return Ok(Poll::Pending);
         };
+        if slept {
+            spin.woke();
+        }
         self.source.may_have_more = count == room;
         self.ended = count == 0;
         requests.look_ahead(reader);

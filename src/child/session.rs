@@ -313,7 +313,7 @@ impl Session {
             outgoing,
             reader: self.reader,
             requests: self.requests,
-            spin: Spins::new(spins),
+            spin: Spins::patient(spins),
             is_ready: preparation == Preparation::None,
             takes_group,
         };
