@@ -115,6 +115,7 @@ fn table(group: &Group, values: &[f64]) -> String {
 fn main() {
     offspring::init();
     rows::bare::serve_if_asked();
+    rows::bare::fork_if_asked();
     let options = Options::read();
     let mut pages = format!(
         "Medians of {} turns of {} ms each, on {}.\n",

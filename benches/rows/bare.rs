@@ -1,12 +1,14 @@
 //! The bare socketpair: octets to another process and back, with nothing above them. No header, no ids, no types.
 
-use std::io::{Read, Write};
-use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::io::{IoSlice, IoSliceMut, Read, Write};
+use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd, RawFd};
 use std::os::unix::net::UnixStream;
 use std::process::{Child, Command, exit};
 use std::time::{Duration, Instant};
 
-use nix::sys::socket::{MsgFlags, recv};
+use nix::sys::socket::{ControlMessage, ControlMessageOwned, MsgFlags, recv, recvmsg, sendmsg};
+use nix::sys::wait::waitpid;
+use nix::unistd::Pid;
 
 use super::timed;
 
@@ -101,6 +103,87 @@ impl Drop for Bare {
             .shutdown(std::net::Shutdown::Both)
             .expect("a socket");
         self.child.wait().expect("a child");
+    }
+}
+
+const FORKS: &str = "--bare-forks";
+
+/// The bare fork server, if this process was started to be one: forks a child of its parent for each socket that comes,
+/// and says which number it has.
+pub fn fork_if_asked() {
+    let mut arguments = std::env::args().skip(1);
+    if arguments.next().as_deref() != Some(FORKS) {
+        return;
+    }
+    let octets: usize = arguments
+        .next()
+        .and_then(|text| text.parse().ok())
+        .expect("a length");
+    let stdin = std::io::stdin().as_fd().try_clone_to_owned();
+    let mut requests = UnixStream::from(stdin.expect("a descriptor"));
+    while let Some(mut socket) = receive(&requests) {
+        let flags = libc::CLONE_PARENT | libc::SIGCHLD;
+        // SAFETY: this process has one thread, and so has the child, which is a copy of it.
+        let pid = unsafe { libc::syscall(libc::SYS_clone, flags, 0, 0, 0, 0) } as i32;
+        assert!(pid >= 0, "a fork");
+        if pid == 0 {
+            let mut buffer = vec![0; octets];
+            while read(&mut socket, &mut buffer, false) {
+                socket.write_all(&buffer).expect("the parent reads");
+            }
+            // SAFETY: it takes a number.
+            unsafe { libc::_exit(0) };
+        }
+        let number = pid.to_ne_bytes();
+        requests.write_all(&number).expect("the parent reads");
+    }
+    exit(0)
+}
+
+/// The socket of the next child.
+fn receive(requests: &UnixStream) -> Option<UnixStream> {
+    let mut octet = [0];
+    let mut parts = [IoSliceMut::new(&mut octet)];
+    let mut space = nix::cmsg_space!([RawFd; 1]);
+    let flags = MsgFlags::MSG_CMSG_CLOEXEC;
+    let message = recvmsg::<()>(requests.as_raw_fd(), &mut parts, Some(&mut space), flags);
+    let message = message.expect("the socket works");
+    let rights = message.cmsgs().expect("room for one").next()?;
+    let ControlMessageOwned::ScmRights(descriptors) = rights else {
+        return None;
+    };
+    // SAFETY: it has just come, and nobody else knows it.
+    Some(unsafe { UnixStream::from_raw_fd(descriptors[0]) })
+}
+
+/// A child forked by the bare server, one echo, its end.
+pub fn forks(octets: usize) -> impl FnMut(u64) -> Duration {
+    let (mut server, other) = UnixStream::pair().expect("a socketpair");
+    // It ends with the socket, when this process does.
+    Command::new("/proc/self/exe")
+        .args([FORKS, &octets.to_string()])
+        .stdin(OwnedFd::from(other))
+        .spawn()
+        .expect("this program starts");
+    let payload = vec![7; octets];
+    let mut answer = vec![0; octets];
+    move |times| {
+        timed(times, || {
+            let (mut socket, other) = UnixStream::pair().expect("a socketpair");
+            let rights = [other.as_raw_fd()];
+            let rights = [ControlMessage::ScmRights(&rights)];
+            let part = [IoSlice::new(b"f")];
+            let flags = MsgFlags::empty();
+            sendmsg::<()>(server.as_raw_fd(), &part, &rights, flags, None).expect("it listens");
+            let mut number = [0; 4];
+            server.read_exact(&mut number).expect("it forks");
+            drop(other);
+            socket.write_all(&payload).expect("the child reads");
+            assert!(read(&mut socket, &mut answer, false), "the child answers");
+            drop(socket);
+            let pid = Pid::from_raw(i32::from_ne_bytes(number));
+            waitpid(pid, None).expect("a child");
+        })
     }
 }
 
