@@ -156,32 +156,56 @@ fn receive(requests: &UnixStream) -> Option<UnixStream> {
     Some(unsafe { UnixStream::from_raw_fd(descriptors[0]) })
 }
 
+/// A process that forks.
+struct Forks {
+    socket: UnixStream,
+    server: Child,
+}
+
+impl Forks {
+    fn start(octets: usize) -> Self {
+        let (socket, other) = UnixStream::pair().expect("a socketpair");
+        let server = Command::new("/proc/self/exe")
+            .args([FORKS, &octets.to_string()])
+            .stdin(OwnedFd::from(other))
+            .spawn()
+            .expect("this program starts");
+        Self { socket, server }
+    }
+
+    /// A new child: the socket to it, and its number.
+    fn fork(&mut self) -> (UnixStream, Pid) {
+        let (socket, other) = UnixStream::pair().expect("a socketpair");
+        let rights = [other.as_raw_fd()];
+        let rights = [ControlMessage::ScmRights(&rights)];
+        let part = [IoSlice::new(b"f")];
+        let flags = MsgFlags::empty();
+        sendmsg::<()>(self.socket.as_raw_fd(), &part, &rights, flags, None).expect("it listens");
+        let mut number = [0; 4];
+        self.socket.read_exact(&mut number).expect("it forks");
+        (socket, Pid::from_raw(i32::from_ne_bytes(number)))
+    }
+}
+
+impl Drop for Forks {
+    fn drop(&mut self) {
+        self.socket
+            .shutdown(std::net::Shutdown::Both)
+            .expect("a socket");
+        self.server.wait().expect("a child");
+    }
+}
+
 /// A child forked by the bare server, one echo, its end.
 pub fn forks(octets: usize) -> impl FnMut(u64) -> Duration {
-    let (mut server, other) = UnixStream::pair().expect("a socketpair");
-    // It ends with the socket, when this process does.
-    Command::new("/proc/self/exe")
-        .args([FORKS, &octets.to_string()])
-        .stdin(OwnedFd::from(other))
-        .spawn()
-        .expect("this program starts");
-    let payload = vec![7; octets];
-    let mut answer = vec![0; octets];
+    let mut server = Forks::start(octets);
+    let (payload, mut answer) = (vec![7; octets], vec![0; octets]);
     move |times| {
         timed(times, || {
-            let (mut socket, other) = UnixStream::pair().expect("a socketpair");
-            let rights = [other.as_raw_fd()];
-            let rights = [ControlMessage::ScmRights(&rights)];
-            let part = [IoSlice::new(b"f")];
-            let flags = MsgFlags::empty();
-            sendmsg::<()>(server.as_raw_fd(), &part, &rights, flags, None).expect("it listens");
-            let mut number = [0; 4];
-            server.read_exact(&mut number).expect("it forks");
-            drop(other);
+            let (mut socket, pid) = server.fork();
             socket.write_all(&payload).expect("the child reads");
             assert!(read(&mut socket, &mut answer, false), "the child answers");
             drop(socket);
-            let pid = Pid::from_raw(i32::from_ne_bytes(number));
             waitpid(pid, None).expect("a child");
         })
     }
