@@ -27,8 +27,7 @@ mod svg;
 
 use std::fmt::Write;
 use std::path::Path;
-use std::sync::Barrier;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use offspring::{Octets, Rpc, worker};
 use rows::{Row, bare};
@@ -93,43 +92,25 @@ fn outstanding_concurrent(window: u64) -> Row {
     row(move || rows::calls::pipelined(start(), window as usize))
 }
 
-/// So many threads, each with its turn of the calls, one after the other.
-fn in_threads<'a>(threads: u64, times: u64, rpc: impl Fn(u64) -> &'a Echo + Sync) -> Duration {
-    let each = times.div_ceil(threads);
-    let (ready, done) = (
-        Barrier::new(threads as usize + 1),
-        Barrier::new(threads as usize + 1),
-    );
-    let taken = std::thread::scope(|scope| {
-        for thread in 0..threads {
-            let (rpc, ready, done) = (rpc(thread), &ready, &done);
-            scope.spawn(move || {
-                ready.wait();
-                for _ in 0..each {
-                    assert_eq!(rpc.call(SMALL).wait().expect("an answer"), SMALL);
-                }
-                done.wait();
-            });
-        }
-        ready.wait();
-        let start = Instant::now();
-        done.wait();
-        start.elapsed()
-    });
-    taken.mul_f64(times as f64 / (each * threads) as f64)
+fn echo_once(rpc: &Echo) {
+    assert_eq!(rpc.call(SMALL).wait().expect("an answer"), SMALL);
 }
 
 fn threads(threads: u64) -> Row {
     row(move || {
         let rpc = spawn();
-        move |times| in_threads(threads, times, |_| &rpc)
+        move |times| rows::in_threads(threads, times, |_| echo_once(&rpc))
     })
 }
 
 fn threads_and_children(threads: u64) -> Row {
     row(move || {
         let children: Vec<_> = (0..threads).map(|_| spawn()).collect();
-        move |times| in_threads(threads, times, |thread| &children[thread as usize])
+        move |times| {
+            rows::in_threads(threads, times, |thread| {
+                echo_once(&children[thread as usize])
+            })
+        }
     })
 }
 

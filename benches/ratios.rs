@@ -112,6 +112,30 @@ fn table(group: &Group, values: &[f64]) -> String {
     text
 }
 
+const PAIRS: &str = "two children, two threads";
+
+/// What spinning gains or costs two children that are called by two threads: the turns alternate, and what is told is
+/// the median of their ratios.
+fn pairs(options: &Options) -> String {
+    let mut text = format!("| {PAIRS}: a call | µs, spinning off | on, of off |\n|---|--:|--:|\n");
+    for mut pair in rows::pairs::pairs() {
+        let times = [&mut pair.off, &mut pair.on].map(|row| row.times_in(options.turn));
+        let each =
+            |row: &mut rows::Row, times: u64| row.run(times).as_secs_f64() * 1e6 / times as f64;
+        let turns = (0..options.rounds).map(|round| {
+            let early = (round % 2 == 0).then(|| each(&mut pair.on, times[1]));
+            let off = each(&mut pair.off, times[0]);
+            (off, early.unwrap_or_else(|| each(&mut pair.on, times[1])))
+        });
+        let turns: Vec<_> = turns.collect();
+        let off = median(turns.iter().map(|(off, _)| *off).collect());
+        let of_off = median(turns.iter().map(|(off, on)| on / off).collect());
+        let (name, off, of_off) = (&pair.name, figure(off), ratio(of_off));
+        writeln!(text, "| {name} | {off} | {of_off} |").expect("a string takes everything");
+    }
+    text
+}
+
 fn main() {
     offspring::init();
     rows::bare::serve_if_asked();
@@ -132,6 +156,12 @@ fn main() {
             pages.push('\n');
             pages.push_str(&table);
         }
+    }
+    if PAIRS.contains(&options.filter) {
+        let table = pairs(&options);
+        println!("{table}");
+        pages.push('\n');
+        pages.push_str(&table);
     }
     if options.publish {
         let root = Path::new(env!("CARGO_MANIFEST_DIR"));

@@ -86,7 +86,7 @@ enum Kind {
     /// The child could not be started.
     Start(String),
     /// The other side is not the worker that was meant.
-    Handshake(String),
+    Handshake(String, Started),
     /// The worker's `init` failed, or what a template was to preload.
     Init(String),
     /// The function panicked.
@@ -141,8 +141,8 @@ impl Error {
     pub(crate) fn start(text: impl Into<String>) -> Self {
         Self::new(Kind::Start(text.into()))
     }
-    pub(crate) fn handshake(text: impl Into<String>) -> Self {
-        Self::new(Kind::Handshake(text.into()))
+    pub(crate) fn handshake(text: impl Into<String>, started: Begun) -> Self {
+        Self::new(Kind::Handshake(text.into(), started.into()))
     }
     pub(crate) fn init(text: impl Into<String>) -> Self {
         Self::new(Kind::Init(text.into()))
@@ -270,7 +270,7 @@ impl Error {
     /// ```
     #[must_use]
     pub fn is_handshake(&self) -> bool {
-        matches!(*self.0, Kind::Handshake(_))
+        matches!(*self.0, Kind::Handshake(..))
     }
 
     /// The worker's `init` failed or panicked, or what a
@@ -421,7 +421,9 @@ impl Error {
     pub fn started(&self) -> Started {
         match &*self.0 {
             Kind::Panic(_) | Kind::EncodeResult(_) | Kind::Decode(_) => Started::Yes,
-            Kind::Dead(_, started) | Kind::Expired(started) => *started,
+            Kind::Handshake(_, started) | Kind::Dead(_, started) | Kind::Expired(started) => {
+                *started
+            }
             Kind::TimedOut | Kind::TooLong(_) | Kind::Refused(_) | Kind::Protocol(_) => {
                 Started::Unknown
             }
@@ -458,7 +460,7 @@ impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &*self.0 {
             Kind::Start(text) => write!(f, "the child could not be started: {text}"),
-            Kind::Handshake(text) => write!(f, "the handshake with the child failed: {text}"),
+            Kind::Handshake(text, _) => write!(f, "the handshake with the child failed: {text}"),
             Kind::Panic(panic) if panic.place().is_empty() => {
                 write!(f, "the worker panicked: {}", panic.message())
             }

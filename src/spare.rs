@@ -9,7 +9,7 @@
 use std::cell::RefCell;
 
 /// So many octets are kept at most.
-const LARGEST: usize = 80 << 20;
+pub(crate) const LARGEST: usize = 80 << 20;
 /// One up to this is always kept.
 pub(crate) const SMALL: usize = 64 << 10;
 /// How often one may be far too large.

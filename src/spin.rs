@@ -14,6 +14,10 @@
 //!
 //! Both sides must look for either to gain, so a hit is a success however
 //! little it gained.
+//!
+//! What is learned between frames says nothing of the middle of one, and the other
+//! way round: a function may be slow and its result long. So there are two of it
+//! ([`Spins`]).
 
 use std::time::{Duration, Instant};
 
@@ -31,6 +35,33 @@ pub(crate) struct Spin {
     pause: Option<Duration>,
     resume: Option<Instant>,
     longest: Duration,
+}
+
+/// Both that a reader needs.
+#[derive(Debug, Clone)]
+pub(crate) struct Spins {
+    between: Spin,
+    within: Spin,
+}
+
+impl Spins {
+    /// Nothing learned yet.
+    pub(crate) fn new(allowed: bool) -> Self {
+        let spin = Spin::new(allowed);
+        Self {
+            between: spin.clone(),
+            within: spin,
+        }
+    }
+
+    /// For the time between two frames, or within one.
+    pub(crate) fn at(&mut self, is_between: bool) -> &mut Spin {
+        if is_between {
+            &mut self.between
+        } else {
+            &mut self.within
+        }
+    }
 }
 
 impl Spin {

@@ -88,6 +88,7 @@ impl<F, S: Format, E: 'static, I> Worker<F, S, E, I> {
             name: self.name,
             origin: self.declared.to_string(),
             serialiser: S::NAME,
+            part_at: S::tail_at,
             decode_event: self.decode_event,
         }
     }

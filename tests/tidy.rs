@@ -211,3 +211,24 @@ fn few_crates_are_needed() {
     crates.dedup();
     assert!(crates.len() <= 25, "{crates:#?}");
 }
+
+/// What `docs/tests.md` names is there.
+#[test]
+fn the_map_of_tests_is_true() {
+    let map = fs::read_to_string("docs/tests.md").unwrap();
+    let named = map.split('`').skip(1).step_by(2);
+    let mut count = 0;
+    for (file, test) in named.filter_map(|name| name.rsplit_once("::")) {
+        let file = match file.contains('/') {
+            true => format!("{file}.rs"),
+            false => format!("tests/it/{file}.rs"),
+        };
+        let text = fs::read_to_string(&file).unwrap_or_else(|error| panic!("{file}: {error}"));
+        assert!(
+            text.contains(&format!("fn {test}(")),
+            "{file} has no {test}"
+        );
+        count += 1;
+    }
+    assert!(count > 100, "{count}");
+}

@@ -6,7 +6,9 @@
 pub mod bare;
 pub mod calls;
 pub mod formats;
+pub mod pairs;
 
+use std::sync::Barrier;
 use std::time::{Duration, Instant};
 
 /// Does something so many times, and says how long it took.
@@ -106,6 +108,30 @@ pub fn timed(times: u64, mut once: impl FnMut()) -> Duration {
     let start = Instant::now();
     (0..times).for_each(|_| once());
     start.elapsed()
+}
+
+/// So many threads, each with its turn of the calls, one after the other; a call is told which thread makes it.
+pub fn in_threads(threads: u64, times: u64, call: impl Fn(u64) + Sync) -> Duration {
+    let each = times.div_ceil(threads);
+    let (ready, done) = (
+        Barrier::new(threads as usize + 1),
+        Barrier::new(threads as usize + 1),
+    );
+    let taken = std::thread::scope(|scope| {
+        for thread in 0..threads {
+            let (call, ready, done) = (&call, &ready, &done);
+            scope.spawn(move || {
+                ready.wait();
+                (0..each).for_each(|_| call(thread));
+                done.wait();
+            });
+        }
+        ready.wait();
+        let start = Instant::now();
+        done.wait();
+        start.elapsed()
+    });
+    taken.mul_f64(times as f64 / (each * threads) as f64)
 }
 
 /// Both sides on one CPU: what is started here, and each run.

@@ -3,7 +3,11 @@
 use crate::{Bytes, BytesRef};
 use serde::de::{Deserialize, Deserializer, Error, SeqAccess, Unexpected, Visitor};
 use serde::ser::{Serialize, Serializer};
+use std::borrow::Cow;
 use std::fmt;
+
+/// So many at once are looked at whether they are ASCII.
+const RUN: usize = 32;
 
 /// What is reserved for a list of octets at most before they are there.
 const RESERVED: usize = 4096;
@@ -34,9 +38,21 @@ impl<'de> Deserialize<'de> for Bytes {
     }
 }
 
-/// The octets as characters U+0000 to U+00FF.
-fn text_of(octets: &[u8]) -> String {
-    octets.iter().map(|&octet| char::from(octet)).collect()
+/// The octets as characters U+0000 to U+00FF. Nothing is copied if they are ASCII.
+fn text_of(octets: &[u8]) -> Cow<'_, str> {
+    if octets.is_ascii()
+        && let Ok(text) = str::from_utf8(octets)
+    {
+        return text.into();
+    }
+    let mut text = String::with_capacity(octets.len() + octets.len() / 2);
+    for run in octets.chunks(RUN) {
+        match str::from_utf8(run) {
+            Ok(plain) if run.is_ascii() => text.push_str(plain),
+            _ => text.extend(run.iter().map(|&octet| char::from(octet))),
+        }
+    }
+    text.into()
 }
 
 /// The octets whose characters these are.
@@ -52,7 +68,28 @@ pub(crate) fn octets_of<E: Error>(text: &str) -> Result<Vec<u8>, E> {
             )
         })
     };
-    text.chars().map(octet).collect()
+    let mut octets = Vec::with_capacity(text.len());
+    let mut rest = text;
+    while !rest.is_empty() {
+        let (run, next) = rest.split_at(a_run_of(rest));
+        if run.is_ascii() {
+            octets.extend_from_slice(run.as_bytes());
+        } else {
+            for character in run.chars() {
+                octets.push(octet(character)?);
+            }
+        }
+        rest = next;
+    }
+    Ok(octets)
+}
+
+/// So many octets are whole characters.
+fn a_run_of(text: &str) -> usize {
+    let most = text.len().min(RUN);
+    let lengths = (0..=most).rev();
+    let whole = |length: &usize| text.is_char_boundary(*length);
+    lengths.into_iter().find(whole).unwrap_or(most)
 }
 
 struct Octets {
@@ -88,5 +125,31 @@ impl<'de> Visitor<'de> for Octets {
             octets.push(octet);
         }
         Ok(Bytes(octets))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde::de::value::Error;
+
+    #[test]
+    fn each_octet_is_a_character_and_back() {
+        let all: Vec<u8> = (0..=255).collect();
+        let mixed: Vec<u8> = (0..10_000_u32).map(|n| (n * n >> 3) as u8).collect();
+        for octets in [&[][..], b"plain", &[0x7f, 0x80], &[0xff], &all, &mixed] {
+            let text = text_of(octets);
+            let want: String = octets.iter().map(|&octet| char::from(octet)).collect();
+            assert_eq!(text, want);
+            assert_eq!(octets_of::<Error>(&text).unwrap(), octets);
+        }
+    }
+
+    #[test]
+    fn a_character_beyond_is_refused() {
+        for text in ["\u{100}", "aä\u{20ac}ä", "ÿ\u{10ffff}"] {
+            let error = octets_of::<Error>(text).unwrap_err().to_string();
+            assert!(error.contains("characters U+0000 to U+00FF"), "{error}");
+        }
     }
 }

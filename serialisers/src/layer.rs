@@ -11,6 +11,9 @@
 //!   (`()` in postcard) allow that to be said.
 //! - A newtype of the name [`DESCRIPTOR`] or [`OFFER`] is an open descriptor: it goes into the
 //!   table beside the octets, and its index is written (see `descriptor.rs`).
+//!
+//! It stands around every single value, in the user's crate, so all of it is `#[inline]`: without,
+//! postcard takes half as long again to write, and a tenth longer to read.
 
 use crate::Error;
 use crate::descriptors::{Collected, Descriptors};
@@ -53,10 +56,12 @@ impl<F: Floats> Context<F> {
 
 /// How a format writes its floating-point numbers; left alone, as serde has it.
 pub(crate) trait Floats {
+    #[inline]
     fn f32<S: Serializer>(&self, serializer: S, value: f32) -> Result<S::Ok, S::Error> {
         serializer.serialize_f32(value)
     }
 
+    #[inline]
     fn f64<S: Serializer>(&self, serializer: S, value: f64) -> Result<S::Ok, S::Error> {
         serializer.serialize_f64(value)
     }
@@ -65,10 +70,12 @@ pub(crate) trait Floats {
 impl Floats for () {}
 
 impl<F: Floats> Floats for &F {
+    #[inline]
     fn f32<S: Serializer>(&self, serializer: S, value: f32) -> Result<S::Ok, S::Error> {
         F::f32(self, serializer, value)
     }
 
+    #[inline]
     fn f64<S: Serializer>(&self, serializer: S, value: f64) -> Result<S::Ok, S::Error> {
         F::f64(self, serializer, value)
     }

@@ -31,6 +31,7 @@ mod error;
 mod json;
 #[cfg(feature = "serde")]
 mod layer;
+mod long;
 #[cfg(feature = "messagepack")]
 mod messagepack;
 mod octets;
@@ -46,6 +47,7 @@ pub use descriptors::{Arrived, Descriptor, DescriptorOrOctets, DescriptorRef, De
 pub use error::Error;
 #[cfg(feature = "json")]
 pub use json::Json;
+pub use long::{LongOctets, Tail};
 #[cfg(feature = "messagepack")]
 pub use messagepack::MessagePack;
 pub use octets::{

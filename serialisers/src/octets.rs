@@ -5,6 +5,7 @@
 //! concatenation.
 
 use crate::descriptors::{Collected, Received};
+use crate::long::{LongOctets, Tail};
 use crate::{Error, Format, Input, Output, Serialiser};
 use std::os::fd::{BorrowedFd, OwnedFd};
 
@@ -51,7 +52,25 @@ pub struct Octets;
 
 impl Format for Octets {
     const NAME: &'static str = "octets";
+
+    fn tail_at(begin: &[u8], length: usize) -> Option<usize> {
+        let mut list = ListReader::new(begin);
+        for _ in 0..STRINGS {
+            let string = list.length().ok()?;
+            let at = begin.len() - list.rest.len();
+            if string >= LONG && length.checked_sub(at) == Some(string) {
+                return Some(at);
+            }
+            list.rest = list.rest.get(string..)?;
+        }
+        None
+    }
 }
+
+/// From this length on a string has a buffer of its own if it is the last.
+const LONG: usize = 64 << 10;
+/// How many strings there may be in front of it.
+const STRINGS: usize = 8;
 
 impl<T, Sent> Serialiser<T, Sent> for Octets
 where
@@ -59,22 +78,18 @@ where
     Sent: AsOctetStrings + ?Sized,
 {
     fn encode(value: &Sent, output: &mut Output<'_>) -> Result<(), Error> {
-        let (octets, descriptors) = output.split();
-        let mut list = ListWriter {
-            octets,
-            descriptors: descriptors.collect(),
-            error: None,
-        };
-        value.write_strings(&mut list);
-        let written = list.finish()?;
-        descriptors.accept(written);
-        Ok(())
+        write(output, |list| value.write_strings(list))
+    }
+
+    fn encode_taking(value: &mut Sent, output: &mut Output<'_>) -> Result<(), Error> {
+        write(output, |list| value.move_strings(list))
     }
 
     fn decode(input: &mut Input<'_>) -> Result<T, Error> {
         let descriptors = input.take_descriptors();
         let mut list = ListReader {
             rest: input.octets(),
+            tail: input.tail(),
             seen: 0,
             descriptors: Some(&descriptors),
         };
@@ -82,6 +97,20 @@ where
         list.finish()?;
         Ok(value)
     }
+}
+
+fn write(output: &mut Output<'_>, write: impl FnOnce(&mut ListWriter<'_>)) -> Result<(), Error> {
+    let (octets, descriptors, tail) = output.split_all();
+    let mut list = ListWriter {
+        octets,
+        tail,
+        descriptors: descriptors.collect(),
+        error: None,
+    };
+    write(&mut list);
+    let written = list.finish()?;
+    descriptors.accept(written);
+    Ok(())
 }
 
 /// Writes octet strings one after the other.
@@ -101,6 +130,8 @@ where
 #[derive(Debug)]
 pub struct ListWriter<'a> {
     octets: &'a mut Vec<u8>,
+    /// Where a long string can be put if it is the last.
+    tail: Option<&'a mut Vec<u8>>,
     descriptors: Collected,
     /// The first.
     error: Option<Error>,
@@ -122,8 +153,42 @@ impl ListWriter<'_> {
         self.push_parts([string]);
     }
 
+    /// Appends one string, which is not needed any more: a long one is not copied.
+    ///
+    /// ```
+    /// # use offspring_serialisers::{AsOctetStrings, ListWriter};
+    /// struct Image(Vec<u8>);
+    ///
+    /// impl AsOctetStrings for Image {
+    ///     fn write_strings(&self, list: &mut ListWriter<'_>) {
+    ///         list.push(&self.0);
+    ///     }
+    ///     fn move_strings(&mut self, list: &mut ListWriter<'_>) {
+    ///         list.push_vec(std::mem::take(&mut self.0));
+    ///     }
+    /// }
+    /// ```
+    pub fn push_vec(&mut self, string: Vec<u8>) {
+        if string.len() < LONG || self.tail.is_none() {
+            return self.push(&string);
+        }
+        self.join();
+        push_length(string.len(), self.octets);
+        if let Some(tail) = &mut self.tail {
+            **tail = string;
+        }
+    }
+
+    /// The string that was the last is not.
+    fn join(&mut self) {
+        if let Some(tail) = &mut self.tail {
+            self.octets.append(tail);
+        }
+    }
+
     /// Appends one string that is in several pieces.
     fn push_parts<const N: usize>(&mut self, parts: [&[u8]; N]) {
+        self.join();
         let length = parts.iter().map(|part| part.len()).sum();
         self.octets.reserve(length + 2);
         push_length(length, self.octets);
@@ -225,11 +290,27 @@ fn push_length(length: usize, octets: &mut Vec<u8>) {
 /// assert_eq!(strings, [&b"rm"[..], b"/"]);
 /// # Ok::<(), offspring_serialisers::Error>(())
 /// ```
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub struct ListReader<'a> {
     rest: &'a [u8],
+    /// The last string, if it is not among them.
+    tail: Option<&'a Tail>,
     seen: usize,
     descriptors: Option<&'a Received>,
+}
+
+impl Clone for ListReader<'_> {
+    fn clone(&self) -> Self {
+        // From now on nobody can take what the other may still read.
+        self.tail.map(Tail::lend);
+        Self { ..*self }
+    }
+}
+
+/// One string.
+enum Piece<'a> {
+    Short(&'a [u8]),
+    Long(LongOctets<'a>),
 }
 
 impl<'a> ListReader<'a> {
@@ -242,6 +323,7 @@ impl<'a> ListReader<'a> {
     pub fn new(octets: &'a [u8]) -> Self {
         Self {
             rest: octets,
+            tail: None,
             seen: 0,
             descriptors: None,
         }
@@ -261,10 +343,13 @@ impl<'a> ListReader<'a> {
     /// # Errors
     /// There is no string left, it is cut off, or it is not a `T`.
     pub fn take_as<T: FromElement>(&mut self, wanted: usize) -> Result<T, Error> {
-        let Some(string) = self.next() else {
+        let Some(piece) = self.piece() else {
             return Err(wrong_number(wanted, self.seen));
         };
-        T::from_element(string?, self)
+        match piece? {
+            Piece::Short(string) => T::from_element(string, self),
+            Piece::Long(string) => T::from_long_element(string, self),
+        }
     }
 
     /// Takes the descriptor that this string stands for.
@@ -308,8 +393,25 @@ impl<'a> ListReader<'a> {
         }
     }
 
-    fn string(&mut self) -> Result<&'a [u8], Error> {
+    fn piece(&mut self) -> Option<Result<Piece<'a>, Error>> {
+        if self.rest.is_empty() {
+            return None;
+        }
+        let piece = self.string();
+        if piece.is_err() {
+            self.rest = &[];
+        }
+        self.seen += 1;
+        Some(piece)
+    }
+
+    fn string(&mut self) -> Result<Piece<'a>, Error> {
         let length = self.length()?;
+        let is_tail = |tail: &&Tail| self.rest.is_empty() && tail.len() == length;
+        if let Some(tail) = self.tail.filter(is_tail) {
+            self.tail = None;
+            return Ok(Piece::Long(LongOctets::new(tail)));
+        }
         let Some((string, rest)) = self.rest.split_at_checked(length) else {
             let left = self.rest.len();
             return Err(cut_off(format_args!(
@@ -317,7 +419,7 @@ impl<'a> ListReader<'a> {
             )));
         };
         self.rest = rest;
-        Ok(string)
+        Ok(Piece::Short(string))
     }
 
     fn length(&mut self) -> Result<usize, Error> {
@@ -345,15 +447,11 @@ impl<'a> Iterator for ListReader<'a> {
 
     #[inline]
     fn next(&mut self) -> Option<Self::Item> {
-        if self.rest.is_empty() {
-            return None;
-        }
-        let string = self.string();
-        if string.is_err() {
-            self.rest = &[];
-        }
-        self.seen += 1;
-        Some(string)
+        let octets = |piece| match piece {
+            Piece::Short(string) => string,
+            Piece::Long(string) => string.octets(),
+        };
+        self.piece().map(|piece| piece.map(octets))
     }
 }
 

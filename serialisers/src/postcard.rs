@@ -60,11 +60,13 @@ struct Appending<'a>(&'a mut Vec<u8>);
 impl Flavor for Appending<'_> {
     type Output = ();
 
+    #[inline]
     fn try_push(&mut self, octet: u8) -> ::postcard::Result<()> {
         self.0.push(octet);
         Ok(())
     }
 
+    #[inline]
     fn try_extend(&mut self, octets: &[u8]) -> ::postcard::Result<()> {
         self.0.extend_from_slice(octets);
         Ok(())

@@ -61,11 +61,8 @@ fn more(conversation: &mut Conversation) -> bool {
         ..
     } = conversation;
     let room = reader.room();
-    let found = if reader.is_empty() {
-        spin.look(|| outgoing.try_recv(reader, room))
-    } else {
-        None
-    };
+    let spin = spin.at(reader.is_empty());
+    let found = spin.look(|| outgoing.try_recv(reader, room));
     let count = found.unwrap_or_else(|| outgoing.recv(reader, room));
     conversation.requests.look_ahead(&mut conversation.reader);
     count > 0
@@ -82,10 +79,9 @@ fn answer(
         page.started()
             .store(conversation.requests.started(), Ordering::Release);
     }
-    let ancillary = conversation.reader.take_ancillary();
     parcel.renew();
-    let arguments = (conversation.reader.octets(), ancillary);
-    let done = work(id, arguments, parcel);
+    let reader = &mut conversation.reader;
+    let done = reader.hand_out(|arguments| work(id, arguments, parcel));
     let more = conversation.reader.has_whole();
     let sent = done.map(|()| conversation.outgoing.result(id, parcel, more));
     match sent {

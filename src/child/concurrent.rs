@@ -146,8 +146,7 @@ impl Server<'_> {
         if let Some(page) = outgoing.page() {
             page.started().store(requests.started(), Ordering::Release);
         }
-        let ancillary = reader.take_ancillary();
-        match (self.begin)(id, (reader.octets(), ancillary)) {
+        match reader.hand_out(|arguments| (self.begin)(id, arguments)) {
             Ok(future) => {
                 let outcome = self.calls.start(id, future);
                 outcome.map_or(Ok(()), |outcome| self.answer(id, outcome))
@@ -208,6 +207,7 @@ impl Server<'_> {
             ..
         } = &mut self.conversation;
         let room = reader.room();
+        let spin = spin.at(reader.is_empty());
         let mut look = || outgoing.try_recv(reader, room);
         let found = if self.calls.is_empty() {
             // Nothing else could be late for it.

@@ -234,7 +234,7 @@ impl Outgoing {
         parcel: &mut Parcel,
         more: bool,
     ) -> Result<(), Unsent> {
-        let made = self.replies.message(id, &mut parcel.frame);
+        let made = self.replies.result(id, parcel);
         made.map_err(Unsent::TooLong)?;
         self.send(parcel, more)
     }
@@ -332,14 +332,14 @@ impl Outgoing {
         parcel: &mut Parcel,
         more: bool,
     ) -> Result<(), Unsent> {
-        if parcel.descriptors.is_empty() {
+        if parcel.descriptors.is_empty() && parcel.tail.is_empty() {
             return self.send_in(queue, &parcel.frame, more);
         }
         self.write_out(queue)?;
         for lot in std::mem::take(&mut parcel.descriptors).chunks(MOST) {
             self.announce(queue, lot)?;
         }
-        self.write(queue, &parcel.frame)
+        self.write_parts(queue, [&parcel.frame, &parcel.tail])
     }
 
     /// Writes the frame that says what goes along with the next, and sends it along.
@@ -438,9 +438,13 @@ impl Outgoing {
     }
 
     fn write(&self, queue: &mut Queue, octets: &[u8]) -> Result<(), Unsent> {
-        self.port.send_all(octets)?;
+        self.write_parts(queue, [octets, &[]])
+    }
+
+    fn write_parts(&self, queue: &mut Queue, parts: [&[u8]; 2]) -> Result<(), Unsent> {
+        self.port.send_all_parts(parts)?;
         queue.wrote = Instant::now();
-        queue.place += octets.len() as u64;
+        queue.place += parts.map(|part| part.len() as u64).iter().sum::<u64>();
         Ok(())
     }
 

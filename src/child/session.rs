@@ -11,7 +11,7 @@ use super::outgoing::{Abilities, Outgoing, Unsent};
 use crate::parcel::Reader;
 use crate::protocol::{Failure, Form, Hello, Replies, Request, Requests, Role, VERSION};
 use crate::registry::Registered;
-use crate::spin::Spin;
+use crate::spin::Spins;
 use crate::sys::{self, Alone, Page, Port};
 
 /// The longest message unless the parent says otherwise.
@@ -45,7 +45,7 @@ pub(super) struct Conversation {
     pub(super) outgoing: Arc<Outgoing>,
     pub(super) reader: Reader,
     pub(super) requests: Requests,
-    pub(super) spin: Spin,
+    pub(super) spin: Spins,
     /// The parent was told with hello that this child is ready.
     is_ready: bool,
     /// This process leads a group that goes with the parent.
@@ -313,7 +313,7 @@ impl Session {
             outgoing,
             reader: self.reader,
             requests: self.requests,
-            spin: Spin::new(spins),
+            spin: Spins::new(spins),
             is_ready: preparation == Preparation::None,
             takes_group,
         };

@@ -21,12 +21,14 @@ use super::rpc::Rpc;
 use super::start::{Launch, Plan, Settings};
 use crate::error::Error;
 use crate::parcel::{Decode, Parcel};
+use crate::protocol::PartAt;
 
 /// What a declaration tells the parent.
 pub(crate) struct Declared<E> {
     pub(crate) name: &'static str,
     pub(crate) origin: String,
     pub(crate) serialiser: &'static str,
+    pub(crate) part_at: PartAt,
     pub(crate) decode_event: Decode<E>,
 }
 
@@ -70,12 +72,13 @@ impl<F, S, E> std::fmt::Debug for Builder<F, S, E> {
 
 impl<F, S, E: Send + 'static> Builder<F, S, E> {
     pub(crate) fn new(declared: Declared<E>, init: Result<Parcel, Error>) -> Self {
-        let plan = Plan::new(
+        let mut plan = Plan::new(
             declared.name,
             declared.origin.clone(),
             declared.serialiser,
             init,
         );
+        plan.settings.part_at = declared.part_at;
         Self {
             declared,
             plan,

@@ -32,7 +32,7 @@ use super::waiting::{Errands, Waiting, Waking};
 use crate::error::{Error, ExitStatus};
 use crate::parcel::{Outbox, Payload, Reader};
 use crate::protocol::{Failure, Hello};
-use crate::spin::Spin;
+use crate::spin::{Spin, Spins};
 use crate::sync::Thread;
 
 /// How long a child may take to exit after it closed the link.
@@ -68,7 +68,7 @@ pub(crate) enum EventSink {
 #[derive(Debug)]
 pub(crate) struct Reading {
     pub(crate) reader: Reader,
-    pub(crate) spin: Spin,
+    pub(crate) spin: Spins,
     /// The same for a task that polls.
     pub(crate) spin_in_poll: Spin,
 }

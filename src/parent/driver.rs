@@ -343,7 +343,8 @@ impl<W: Wire> Driver<W> {
     ) -> (Got, bool) {
         let Reading { reader, spin, .. } = reading;
         let room = reader.room();
-        if spins && !writes && reader.is_empty() {
+        if spins && !writes {
+            let spin = spin.at(reader.is_empty());
             let look = || self.try_recv(reader, room).transpose();
             if let Some(count) = spin.look(look) {
                 return (Got::from(count.map(Some)), false);

@@ -46,10 +46,8 @@ pub struct EventStream<E> {
 
 /// Turns what came into the result or the event that it is. A decoder that panics
 /// is an error.
-pub(super) fn unpack<T>(mut payload: Payload, decode: Decode<T>) -> Result<T, Error> {
-    let ancillary = payload.take_ancillary();
-    let decoded = crate::shielded(|| read((&payload, ancillary), decode));
-    payload.recycle();
+pub(super) fn unpack<T>(payload: Payload, decode: Decode<T>) -> Result<T, Error> {
+    let decoded = payload.hand_out(|received| crate::shielded(|| read(received, decode)));
     match decoded {
         Ok(value) => value.map_err(|error| Error::decode(&error)),
         Err(panic) => Err(Error::decode_panicked(panic)),

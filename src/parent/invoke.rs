@@ -36,7 +36,7 @@ impl<F, S, E> Rpc<F, S, E> {
     ) -> Result<(Arc<dyn Calls>, u32), Error> {
         let carries = self.origin().carries_descriptors();
         with_parcel(|parcel| {
-            let encoded = crate::shielded(|| encode(&mut parcel.output(carries)));
+            let encoded = crate::shielded(|| encode(&mut parcel.output_in_parts(carries)));
             encoded
                 .unwrap_or_else(|panic| Err(offspring_serialisers::Error::new(panic)))
                 .map_err(|error| Error::encode(&error))?;
@@ -78,8 +78,8 @@ macro_rules! calls {
                 $($form: SendAs<$name>,)*
                 S: Serialiser<($($name,)*), ($($form::Form,)*)> + Serialiser<R>,
             {
-                let arguments = ($($argument.into_form(),)*);
-                self.start::<R>(None, |output| <S as Serialiser<($($name,)*), _>>::encode(&arguments, output))
+                let mut arguments = ($($argument.into_form(),)*);
+                self.start::<R>(None, |output| <S as Serialiser<($($name,)*), _>>::encode_taking(&mut arguments, output))
             }
 
             /// Like `call` if there is room, else gives the arguments back.
@@ -103,8 +103,8 @@ macro_rules! calls {
                 let Some(room) = Room::find(&**self.origin()) else {
                     return Err(NoRoom(($($argument,)*)));
                 };
-                let arguments = ($($argument.into_form(),)*);
-                Ok(self.start::<R>(Some(room), |output| <S as Serialiser<($($name,)*), _>>::encode(&arguments, output)))
+                let mut arguments = ($($argument.into_form(),)*);
+                Ok(self.start::<R>(Some(room), |output| <S as Serialiser<($($name,)*), _>>::encode_taking(&mut arguments, output)))
             }
         }
     };
@@ -140,9 +140,9 @@ impl<A: 'static, R: 'static, S, E> Rpc<Whole<fn(A) -> R>, S, E> {
         X: SendAs<A>,
         S: Serialiser<A, X::Form> + Serialiser<R>,
     {
-        let arguments = arguments.into_form();
+        let mut arguments = arguments.into_form();
         self.start::<R>(None, |output| {
-            <S as Serialiser<A, _>>::encode(&arguments, output)
+            <S as Serialiser<A, _>>::encode_taking(&mut arguments, output)
         })
     }
 
@@ -160,8 +160,10 @@ impl<A: 'static, R: 'static, S, E> Rpc<Whole<fn(A) -> R>, S, E> {
         let Some(room) = Room::find(&**self.origin()) else {
             return Err(NoRoom(arguments));
         };
-        let arguments = arguments.into_form();
-        let encode = |output: &mut Output<'_>| <S as Serialiser<A, _>>::encode(&arguments, output);
+        let mut arguments = arguments.into_form();
+        let encode = |output: &mut Output<'_>| {
+            <S as Serialiser<A, _>>::encode_taking(&mut arguments, output)
+        };
         Ok(self.start::<R>(Some(room), encode))
     }
 }

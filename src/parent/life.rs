@@ -42,6 +42,8 @@ pub(crate) struct Life {
     ready: bool,
     /// It wants no more calls.
     retired: bool,
+    /// It has said in its hello that it will run nothing.
+    refuses: bool,
     /// Calls run one after the other in this child.
     one_by_one: bool,
     /// What it has written arrives, however it ends: nobody is in between.
@@ -78,6 +80,7 @@ impl Life {
             greeted: hello.is_none(),
             ready: hello.is_none(),
             retired: false,
+            refuses: false,
             one_by_one: false,
             direct: false,
             page,
@@ -101,14 +104,14 @@ impl Life {
 
     /// Checks what the child says of itself.
     pub(super) fn greet(&mut self, hello: &Hello) -> Result<(), String> {
-        self.check(hello)?;
-        self.greeted = true;
-        self.hello_by = None;
         if hello.field("page") != Some(b"used") {
             self.page = None;
         }
         self.one_by_one = hello.field("backend") == Some(b"blocking");
-        Ok(())
+        self.refuses = hello.field("error").is_some();
+        self.greeted = true;
+        self.hello_by = None;
+        self.check(hello)
     }
 
     fn check(&self, hello: &Hello) -> Result<(), String> {
@@ -314,9 +317,12 @@ impl Life {
 
     /// What is known of the calls that it has started.
     pub(super) fn known(&self) -> Known {
-        let never_ran = !self.greeted || matches!(self.ending, Some(Ending::Init(_)));
+        let never_ran = self.refuses || matches!(self.ending, Some(Ending::Init(_)));
         match &self.page {
             _ if never_ran => Known::Count(0),
+            // It says hello before it runs anything. But one that can come no more
+            // may have been lost on its way, and calls behind it have begun.
+            None if !self.greeted && (self.direct || !self.stream_ended) => Known::Count(0),
             Some(page) => Known::Count(page.started().load(Ordering::Acquire)),
             None if self.one_by_one && self.direct => Known::OneByOne,
             // An answer may have been lost on its way, and a later call begun.
@@ -336,12 +342,13 @@ impl Life {
                 .expect("a call is lost only once the child is over")
         };
         match &self.ending {
-            Some(Ending::Handshake(text)) => Error::handshake(text.as_str()),
+            Some(Ending::Handshake(text)) => Error::handshake(text.as_str(), started),
             Some(Ending::NoHello(came)) => {
                 let crash = crash();
-                Error::handshake(format!(
+                let text = format!(
                     "{crash}{came} without a hello; does the program call `offspring::init()` first in `main`, or `serve`?"
-                ))
+                );
+                Error::handshake(text, started)
             }
             Some(Ending::Init(text)) if self.expected.worker == TEMPLATE => {
                 Error::init(format!("the template failed to get ready: {text}"))

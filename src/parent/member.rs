@@ -63,18 +63,21 @@ impl Request {
         };
         Self(Parcel {
             frame: own,
+            tail: std::mem::take(&mut parcel.tail),
             descriptors: std::mem::take(&mut parcel.descriptors),
         })
     }
 
     /// How many octets of arguments there are.
     pub(super) fn len(&self) -> usize {
-        self.0.frame.len() - HEADER
+        self.0.len() - HEADER
     }
 
     /// Puts a copy behind what is in a buffer.
     fn copy_into(&self, frame: &mut Vec<u8>) -> Result<Vec<OwnedFd>, Error> {
+        frame.reserve(self.0.len());
         frame.extend_from_slice(&self.0.frame);
+        frame.extend_from_slice(&self.0.tail);
         let copies = self.0.descriptors.iter().map(OwnedFd::try_clone);
         let copies = copies.collect::<Result<_, _>>();
         copies.map_err(|error| Error::start(format!("no descriptor to send along: {error}")))
@@ -105,7 +108,11 @@ impl Member {
         let mut frame = spare::take();
         frame.clear();
         let descriptors = request.copy_into(&mut frame).map_err(Unsent::Never)?;
-        let mut parcel = Parcel { frame, descriptors };
+        let mut parcel = Parcel {
+            frame,
+            tail: Vec::new(),
+            descriptors,
+        };
         let sent = self
             .driver
             .change(|core| core.call_of(&mut parcel, owner, wishes));

@@ -18,8 +18,8 @@ use super::life::{Expected, Life};
 use super::template::Template;
 use crate::error::Error;
 use crate::parcel::{Parcel, Reader};
-use crate::protocol::{Form, HEADER, Hello, Limits, MOST, Role};
-use crate::spin::Spin;
+use crate::protocol::{Form, HEADER, Hello, Limits, MOST, PartAt, Role};
+use crate::spin::{Spin, Spins};
 use crate::startup::{Lent, MARKER, VARIABLE, forgot_init};
 use crate::sys::{self, Link, Page, Process};
 
@@ -63,6 +63,8 @@ pub(super) struct Settings {
     pub(super) exit_with_parent: bool,
     pub(super) spin: bool,
     pub(super) spin_in_poll: bool,
+    /// Where long results are parted.
+    pub(super) part_at: PartAt,
     pub(super) stdin: Option<OwnedFd>,
     pub(super) capture: Option<usize>,
     /// Memory is shared with the child: what it has finished, and started.
@@ -137,6 +139,7 @@ impl Plan {
                 exit_with_parent: false,
                 spin: true,
                 spin_in_poll: false,
+                part_at: |_, _| None,
                 stdin: None,
                 capture: None,
                 ring: true,
@@ -252,12 +255,13 @@ impl Plan {
         } else {
             Form::Plain
         };
-        let reader = Reader::new(form, self.settings.limits.frame);
+        let mut reader = Reader::new(form, self.settings.limits.frame);
+        reader.set_part_at(self.settings.part_at);
         let core = Core::new(
             caller,
             Reading {
                 reader,
-                spin: Spin::new(self.settings.spin),
+                spin: Spins::new(self.settings.spin),
                 spin_in_poll: Spin::in_poll(self.settings.spin && self.settings.spin_in_poll),
             },
             life,

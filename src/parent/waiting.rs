@@ -22,6 +22,9 @@ pub(crate) trait Owner: Send + Sync {
     /// The child has ended, for this reason, and the call is not its affair any
     /// more; it may have started it. Called without locks, by whoever noticed.
     fn returned(self: Arc<Self>, error: Error, started: bool);
+
+    /// The call is done, and will not come back. Called without locks.
+    fn settled(&self);
 }
 
 /// Somebody to wake.
@@ -57,6 +60,7 @@ pub(crate) struct Errands {
     wakings: Vec<Waking>,
     callbacks: Vec<Callback>,
     owners: Vec<Arc<dyn Owner>>,
+    settled: Vec<Arc<dyn Owner>>,
     descriptors: Vec<OwnedFd>,
 }
 
@@ -69,6 +73,7 @@ impl Errands {
             && self.returned.is_empty()
             && self.watch.is_none()
             && self.owners.is_empty()
+            && self.settled.is_empty()
     }
 
     /// Does it. Never under the lock. A panic of a waker, or of what is dropped,
@@ -91,6 +96,10 @@ impl Errands {
         }
         for callback in self.callbacks {
             let _ = crate::shielded(|| drop(callback));
+        }
+        for owner in self.settled {
+            let _ = crate::shielded(|| owner.settled());
+            let _ = crate::shielded(|| drop(owner));
         }
         for owner in self.owners {
             let _ = crate::shielded(|| drop(owner));
@@ -153,6 +162,11 @@ impl Waiting {
     /// This call goes back to its owner.
     pub(super) fn hand_back(&mut self, owner: Arc<dyn Owner>, error: Error, started: bool) {
         self.errands.returned.push((owner, error, started));
+    }
+
+    /// The call of this owner is done.
+    pub(super) fn settle(&mut self, owner: Arc<dyn Owner>) {
+        self.errands.settled.push(owner);
     }
 
     /// This owner has nothing more to do with the child.

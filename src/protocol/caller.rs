@@ -119,7 +119,7 @@ struct Sending<D> {
 
 impl<D> Sending<D> {
     fn push(&mut self, id: u32, parcel: &mut Parcel<D>) -> Sent {
-        let bytes = parcel.frame.len();
+        let bytes = parcel.len();
         parcel.frame[..HEADER].copy_from_slice(&Frame::message(id, bytes - HEADER).to_octets());
         let before = self.outbox.len();
         self.outbox.push(parcel);
@@ -210,13 +210,13 @@ impl<W, D> Caller<W, D> {
     /// Takes a call: room for a header, then the arguments. It is sent if there
     /// is room, else it waits. The buffer is left for further use, or taken.
     pub(crate) fn call(&mut self, parcel: &mut Parcel<D>, waiter: W) -> u32 {
-        let length = parcel.frame.len() - HEADER;
+        let length = parcel.len() - HEADER;
         if length > self.limits.frame as usize {
             let failure = too_long("the request", length, self.limits.frame);
             let state = State::Done(Outcome::Failed(failure.into()));
             return self.table.insert(Slot { state, waiter });
         }
-        if self.has_room(parcel.frame.len()) && self.queue.is_empty() {
+        if self.has_room(parcel.len()) && self.queue.is_empty() {
             let Self { table, sending, .. } = self;
             return table.insert_with(|id| Slot {
                 state: State::Sent(sending.push(id, parcel)),
@@ -232,6 +232,7 @@ impl<W, D> Caller<W, D> {
         };
         let own = Parcel {
             frame,
+            tail: std::mem::take(&mut parcel.tail),
             descriptors: std::mem::take(&mut parcel.descriptors),
         };
         let id = self.table.insert(Slot {
@@ -270,7 +271,7 @@ impl<W, D> Caller<W, D> {
     /// Sends what has waited for room and now has it.
     pub(crate) fn refill(&mut self) {
         while let Some(id) = self.queue.first() {
-            let bytes = self.queued(id).frame.len();
+            let bytes = self.queued(id).len();
             if !self.has_room(bytes) {
                 return;
             }

@@ -45,7 +45,7 @@ pub(crate) use caller::{Caller, Known, Limits, Notice, Outcome, Started, show};
 pub(crate) use frame::{Form, Frame, HEADER, Kind, announcement};
 pub(crate) use hello::{Failure, FailureCode, Hello, Role, VERSION};
 pub(crate) use outbox::{Outbox, Parcel};
-pub(crate) use reader::{Payload, Reader};
+pub(crate) use reader::{PartAt, Parts, Payload, Reader};
 pub(crate) use server::{Replies, Request, Requests};
 
 /// The worker that a parent asks for if it wants a template.

@@ -8,11 +8,12 @@ use super::frame::LARGE;
 use super::{Frame, HEADER, announcement};
 use crate::spare;
 
-/// A frame that is to go: room for a header, then octets, and the descriptors
-/// that go along.
+/// A frame that is to go: room for a header, then octets, of which the last may be
+/// in a buffer of their own; and the descriptors that go along.
 #[derive(Debug)]
 pub(crate) struct Parcel<D> {
     pub(crate) frame: Vec<u8>,
+    pub(crate) tail: Vec<u8>,
     pub(crate) descriptors: Vec<D>,
 }
 
@@ -21,6 +22,7 @@ impl<D> Default for Parcel<D> {
     fn default() -> Self {
         Self {
             frame: Vec::new(),
+            tail: Vec::new(),
             descriptors: Vec::new(),
         }
     }
@@ -33,14 +35,14 @@ impl<D> Parcel<D> {
         frame.extend_from_slice(&[0; HEADER]);
         Self {
             frame,
-            descriptors: Vec::new(),
+            ..Self::default()
         }
     }
 
     /// Room for a header again, in the same buffer if that is not large.
     pub(crate) fn renew(&mut self) {
         self.descriptors.clear();
-        if self.frame.capacity() > spare::SMALL {
+        if self.frame.capacity() > spare::SMALL || self.tail.capacity() > 0 {
             std::mem::take(self).recycle();
             *self = Self::new();
         } else {
@@ -49,10 +51,17 @@ impl<D> Parcel<D> {
         }
     }
 
-    /// It was sent, or is not wanted: its buffer can be used again.
+    /// How many octets it has, the header included.
+    pub(crate) fn len(&self) -> usize {
+        self.frame.len() + self.tail.len()
+    }
+
+    /// It was sent, or is not wanted: its buffers can be used again.
     pub(crate) fn recycle(self) {
-        let used = self.frame.len();
-        spare::put(self.frame, used);
+        for buffer in [self.frame, self.tail] {
+            let used = buffer.len();
+            spare::put(buffer, used);
+        }
     }
 }
 
@@ -110,12 +119,15 @@ impl<D> Outbox<D> {
         if !parcel.descriptors.is_empty() {
             self.announce(&mut parcel.descriptors);
         }
-        let frame = &mut parcel.frame;
-        self.length += frame.len();
+        self.length += parcel.len();
+        let Parcel { frame, tail, .. } = parcel;
         if frame.len() >= LARGE {
             self.pieces.push_back(std::mem::take(frame).into());
         } else {
             self.open_piece().extend_from_slice(frame);
+        }
+        if !tail.is_empty() {
+            self.pieces.push_back(std::mem::take(tail).into());
         }
     }
 

@@ -4,7 +4,7 @@ use std::ops::{Deref, Range};
 
 use super::ancillary::{Ancillary, Arrivals};
 use super::frame::LARGE;
-use super::{Form, Frame, HEADER};
+use super::{Form, Frame, HEADER, Kind};
 use crate::spare;
 
 /// So many octets at most need no buffer of their own.
@@ -26,21 +26,33 @@ enum Octets {
     Few(u8, [u8; FEW]),
     /// A buffer, and where they start in it.
     Buffer(Vec<u8>, usize),
+    /// In two parts.
+    Parted(Box<Parts>),
 }
 
+/// The octets of a frame, of which the last are in a buffer of their own.
+#[derive(Debug)]
+pub(crate) struct Parts {
+    pub(crate) head: Vec<u8>,
+    pub(crate) tail: Vec<u8>,
+}
+
+/// The octets; of those that are in two parts the first.
 impl<D> Deref for Payload<D> {
     type Target = [u8];
     fn deref(&self) -> &[u8] {
         match &self.octets {
             Octets::Few(count, octets) => &octets[..usize::from(*count)],
             Octets::Buffer(buffer, start) => &buffer[*start..],
+            Octets::Parted(parts) => &parts.head,
         }
     }
 }
 
 impl<D: PartialEq> PartialEq for Payload<D> {
     fn eq(&self, other: &Self) -> bool {
-        **self == **other && self.ancillary == other.ancillary
+        let tails = [self, other].map(|payload| payload.tail());
+        **self == **other && tails[0] == tails[1] && self.ancillary == other.ancillary
     }
 }
 
@@ -50,6 +62,26 @@ impl<D> Payload<D> {
     /// The descriptors that came along; whoever takes them has them.
     pub(crate) fn take_ancillary(&mut self) -> Ancillary<D> {
         std::mem::take(&mut self.ancillary)
+    }
+
+    /// How many octets there are.
+    pub(crate) fn len(&self) -> usize {
+        (**self).len() + self.tail().len()
+    }
+
+    fn tail(&self) -> &[u8] {
+        match &self.octets {
+            Octets::Parted(parts) => &parts.tail,
+            _ => &[],
+        }
+    }
+
+    /// The second part of the octets, if they are in two.
+    pub(crate) fn take_tail(&mut self) -> Option<Vec<u8>> {
+        match &mut self.octets {
+            Octets::Parted(parts) => Some(std::mem::take(&mut parts.tail)),
+            _ => None,
+        }
     }
 
     /// It was read: its buffer can be used again.
@@ -95,6 +127,20 @@ impl<D> std::fmt::Debug for Payload<D> {
     }
 }
 
+/// Where in a frame of so many octets, which begins like this, a part begins that
+/// is to have a buffer of its own.
+pub(crate) type PartAt = fn(&[u8], usize) -> Option<usize>;
+
+/// A frame that comes in two parts: what came of it is in the reader's buffer from
+/// its second part on.
+#[derive(Debug)]
+struct Parted {
+    frame: Frame,
+    head: Vec<u8>,
+    /// The octets of the second part.
+    length: usize,
+}
+
 /// What [`Reader::advance`] found.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Step {
@@ -133,6 +179,11 @@ pub(crate) struct Reader<D> {
     /// Those of the current frame; of the next, if it is announced.
     ancillary: Ancillary<D>,
     announced: bool,
+    part_at: PartAt,
+    /// The frame that is coming, or is the current one, if it is in two parts.
+    parted: Option<Parted>,
+    /// How long the last of these was: so much room is made at once for the next.
+    came: usize,
 }
 
 impl<D> Reader<D> {
@@ -150,7 +201,15 @@ impl<D> Reader<D> {
             arrivals: Arrivals::default(),
             ancillary: Ancillary::default(),
             announced: false,
+            part_at: |_, _| None,
+            parted: None,
+            came: 0,
         }
+    }
+
+    /// Messages are parted there.
+    pub(crate) fn set_part_at(&mut self, part_at: PartAt) {
+        self.part_at = part_at;
     }
 
     /// From the next frame on, this form is spoken.
@@ -215,27 +274,72 @@ impl<D> Reader<D> {
         self.arrivals.close_spent();
         self.make_way();
         self.change_buffer();
-        let have = self.buffer.len();
-        match Frame::parse(&self.buffer, self.form) {
-            Some(frame) if self.skip == 0 => {
-                let missing = (HEADER + frame.length as usize).saturating_sub(have);
-                if missing <= have {
-                    // So that the buffer does not double once more for the last of it.
-                    self.buffer.reserve_exact(missing);
-                }
-                if missing > READ {
-                    missing.min(have.clamp(READ, AHEAD))
-                } else {
-                    missing.max(READ)
-                }
-            }
-            _ => READ,
+        if self.skip > 0 {
+            return READ;
         }
+        self.part();
+        if let Some(parted) = &self.parted {
+            let missing = parted.length.saturating_sub(self.buffer.len());
+            return match self.make_room(missing) {
+                0 => READ,
+                room => room,
+            };
+        }
+        let frame = Frame::parse(&self.buffer, self.form);
+        let end = frame.map_or(0, |frame| HEADER + frame.length as usize);
+        let missing = end.saturating_sub(self.buffer.len());
+        self.make_room(missing).max(READ)
+    }
+
+    /// Makes room for a part of what is missing: how much.
+    fn make_room(&mut self, missing: usize) -> usize {
+        let have = self.buffer.len();
+        if missing <= have {
+            // So that the buffer does not double once more for the last of it.
+            self.buffer.reserve_exact(missing);
+        }
+        missing.min(have.clamp(READ, AHEAD))
+    }
+
+    /// If the frame that is coming is in two parts, lets the buffer begin with the
+    /// second.
+    fn part(&mut self) {
+        if self.parted.is_some() || self.buffer.len() > 2 * READ {
+            return;
+        }
+        let Some(frame) = Frame::parse(&self.buffer, self.form) else {
+            return;
+        };
+        let (octets, length) = (&self.buffer[HEADER..], frame.length as usize);
+        let is_message = matches!(frame.kind, Some(Kind::Message | Kind::CallEvent));
+        let is_coming = length > octets.len() && frame.length <= self.limit;
+        if !is_message || !is_coming || length < LARGE {
+            return;
+        }
+        let Some(at) =
+            (self.part_at)(octets, length).filter(|at| *at <= octets.len().min(length - 1))
+        else {
+            return;
+        };
+        let head = octets[..at].to_vec();
+        self.buffer.drain(..HEADER + at);
+        self.passed += (HEADER + at) as u64;
+        let length = length - at;
+        self.scanned = length;
+        let room = length.min(self.came).min(spare::LARGEST);
+        self.buffer
+            .reserve_exact(room.saturating_sub(self.buffer.len()));
+        self.parted = Some(Parted {
+            frame,
+            head,
+            length,
+        });
     }
 
     /// Nothing of a frame has come that was not handed out.
     pub(crate) fn is_empty(&self) -> bool {
-        self.current.end == self.buffer.len() && self.skip == 0
+        let is_parted = self.parted.is_some() && self.current.is_empty();
+        self.current.end == self.buffer.len() && self.skip == 0 && !is_parted
     }
 
     /// What came and was not handed out, as it is.
@@ -251,6 +355,14 @@ impl<D> Reader<D> {
         }
         loop {
             let at = self.pass_over();
+            if let Some(parted) = &self.parted {
+                if self.buffer.len() < parted.length {
+                    return Step::Short;
+                }
+                self.current = 0..parted.length;
+                self.announced = false;
+                return Step::Whole(parted.frame);
+            }
             let Some(frame) = Frame::parse(&self.buffer[at..], self.form) else {
                 if at == self.buffer.len() {
                     self.arrivals.spend_rest();
@@ -279,8 +391,9 @@ impl<D> Reader<D> {
     /// The frame after the current one is there, too.
     pub(crate) fn has_whole(&self) -> bool {
         let rest = self.rest();
-        Frame::parse(rest, self.form)
-            .is_some_and(|frame| self.skip == 0 && rest.len() >= HEADER + frame.length as usize)
+        let is_whole = |frame: Frame| rest.len() >= HEADER + frame.length as usize;
+        let may_be = self.skip == 0 && (self.parted.is_none() || !self.current.is_empty());
+        may_be && Frame::parse(rest, self.form).is_some_and(is_whole)
     }
 
     /// How many octets have come, ever.
@@ -288,8 +401,9 @@ impl<D> Reader<D> {
         self.passed + self.buffer.len() as u64
     }
 
-    /// The octets of the current frame.
+    /// The octets of the current frame, unless it is in [two parts](Self::take_parts).
     pub(crate) fn octets(&self) -> &[u8] {
+        debug_assert!(self.parted.is_none(), "only messages are");
         &self.buffer[self.current.clone()]
     }
 
@@ -297,6 +411,10 @@ impl<D> Reader<D> {
     /// with it, a small one is copied.
     pub(crate) fn take(&mut self) -> Payload<D> {
         let ancillary = self.take_ancillary();
+        if let Some(parts) = self.take_parts() {
+            let octets = Octets::Parted(Box::new(parts));
+            return Payload { octets, ancillary };
+        }
         let Range { start, end } = self.current;
         if end - start < LARGE || start > LARGE {
             return Payload::copy(&self.buffer[start..], end - start, ancillary);
@@ -305,11 +423,23 @@ impl<D> Reader<D> {
         self.passed += end as u64;
         let buffer = std::mem::replace(&mut self.buffer, rest);
         self.current = 0..0;
-        self.scanned = 0;
+        self.scanned = self.scanned.saturating_sub(end);
         Payload {
             octets: Octets::Buffer(buffer, start),
             ancillary,
         }
+    }
+
+    /// The octets of the current frame, if it is in two parts.
+    pub(crate) fn take_parts(&mut self) -> Option<Parts> {
+        let Parted { head, length, .. } = self.parted.take()?;
+        let rest = self.buffer.split_off(length);
+        let tail = std::mem::replace(&mut self.buffer, rest);
+        (self.came, self.high) = (length, 0);
+        self.scanned = self.scanned.saturating_sub(length);
+        self.passed += length as u64;
+        self.current = 0..0;
+        Some(Parts { head, tail })
     }
 
     /// Looks ahead: shows each header that has come since the last look.
@@ -329,6 +459,10 @@ impl<D> Reader<D> {
 
     /// Steps behind the current frame and what is skipped; where the next is.
     fn pass_over(&mut self) -> usize {
+        if !self.current.is_empty() {
+            // It was not taken.
+            self.parted = None;
+        }
         if self.skip == 0 {
             self.current.start = self.current.end;
             return self.current.end;

@@ -11,7 +11,7 @@ use std::collections::HashSet;
 
 use super::hello::MAGIC;
 use super::reader::Step;
-use super::{Failure, FailureCode, Form, Frame, HEADER, Hello, Kind, Reader, Violation};
+use super::{Failure, FailureCode, Form, Frame, HEADER, Hello, Kind, Parcel, Reader, Violation};
 
 /// What the parent asks.
 #[derive(Debug, PartialEq, Eq)]
@@ -162,18 +162,26 @@ impl Replies {
     /// Makes a result, or (id 0) an event, of room for a header and octets.
     /// Says how many octets are the most if these are more.
     pub(crate) fn message(self, id: u32, frame: &mut [u8]) -> Result<(), u32> {
-        self.head(Kind::Message, id, frame)
+        let length = frame.len();
+        self.head(Kind::Message, id, frame, length)
+    }
+
+    /// Makes a result of a frame that may be in two parts, in the same way.
+    pub(crate) fn result<D>(self, id: u32, parcel: &mut Parcel<D>) -> Result<(), u32> {
+        let length = parcel.len();
+        self.head(Kind::Message, id, &mut parcel.frame, length)
     }
 
     /// Makes an event of this call (full form only), which must not be answered
     /// yet, of room for a header and octets. Says how many octets are the most
     /// if these are more.
     pub(crate) fn call_event(self, id: u32, frame: &mut [u8]) -> Result<(), u32> {
-        self.head(Kind::CallEvent, id, frame)
+        let length = frame.len();
+        self.head(Kind::CallEvent, id, frame, length)
     }
 
-    fn head(self, kind: Kind, id: u32, frame: &mut [u8]) -> Result<(), u32> {
-        let length = frame.len() - HEADER;
+    fn head(self, kind: Kind, id: u32, frame: &mut [u8], length: usize) -> Result<(), u32> {
+        let length = length - HEADER;
         if length > self.limit as usize {
             return Err(self.limit);
         }

@@ -5,6 +5,7 @@ mod call_events;
 mod caller;
 mod frames;
 mod pair;
+mod parted;
 
 use std::io::IoSlice;
 

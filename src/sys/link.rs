@@ -33,6 +33,9 @@ pub(crate) struct Link {
 
 /// How long a blocking write may make no progress.
 const PATIENCE: TimeVal = TimeVal::new(0, 1000);
+/// How much may be on its way, if the system allows it: the kernel counts twice as much as this, and takes less where
+/// `net.core.wmem_max` is less. A large message costs a wake-up on either side each time this is full.
+const UNDER_WAY: usize = 1 << 20;
 
 impl Link {
     /// A new link, and the other end of it, for the child.
@@ -40,6 +43,9 @@ impl Link {
         let flags = SockFlag::SOCK_CLOEXEC;
         let (ours, theirs) = socketpair(AddressFamily::Unix, SockType::Stream, None, flags)?;
         setsockopt(&ours, sockopt::SendTimeout, &PATIENCE)?;
+        for end in [&ours, &theirs] {
+            setsockopt(end, sockopt::SndBuf, &UNDER_WAY)?;
+        }
         Ok((
             Self::over(
                 Carrier::Socket {

@@ -100,13 +100,20 @@ impl Port {
     /// # Blocking
     /// Until the parent has made room for the last octet.
     pub(crate) fn send_all(&self, octets: &[u8]) -> io::Result<()> {
-        let mut left = octets;
+        self.send_all_parts([octets])
+    }
+
+    /// Writes everything, one part after the other.
+    ///
+    /// # Blocking
+    /// As [`send_all`](Self::send_all).
+    pub(crate) fn send_all_parts<const N: usize>(&self, parts: [&[u8]; N]) -> io::Result<()> {
+        let mut parts = parts.map(IoSlice::new);
+        let mut left = &mut parts[..];
+        IoSlice::advance_slices(&mut left, 0);
         while !left.is_empty() {
-            let count = self.writing(|| {
-                self.carrier
-                    .send(&[IoSlice::new(left)], &[], MsgFlags::empty())
-            })?;
-            left = &left[count..];
+            let count = self.writing(|| self.carrier.send(left, &[], MsgFlags::empty()))?;
+            IoSlice::advance_slices(&mut left, count);
         }
         Ok(())
     }

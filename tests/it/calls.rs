@@ -770,3 +770,36 @@ fn a_waker_that_holds_a_call_may_be_dropped_at_any_time() {
     assert_eq!(block_on(call).unwrap(), Ok("done".into()));
     rpc.join().wait().unwrap();
 }
+
+/// Long octets are not copied, but moved on where that can be: whatever stands in
+/// front of them or comes between, and however they are awaited, they are the same.
+#[test]
+fn long_octets_are_the_same_on_either_side() {
+    let _guard = guard();
+    let octets = |length: usize| -> Vec<u8> { (0..length).map(|at| (at * 7) as u8).collect() };
+    let lengths = [0, 5, 65_535, 65_536, 65_537, 131_072, 1 << 20, 5_000_000];
+    let (pairs, later) = (PAIRS.spawn().unwrap(), LATER.spawn().unwrap());
+    for length in lengths {
+        let want = octets(length);
+        // By reference, by value, and as another type that is written in the same way.
+        let names = [String::new(), "n".repeat(70_000), "name".into()];
+        for name in &names {
+            let (back, same) = (format!("{name}!"), &want);
+            let call = pairs.call(name, &want);
+            assert!(call.wait().unwrap() == (back.clone(), same.clone()));
+            let call = pairs.call(name.clone(), want.clone());
+            assert!(block_on(call).unwrap() == (back.clone(), same.clone()));
+        }
+        let calls: Vec<_> = (0..5).map(|_| later.call(want.clone())).collect();
+        for call in calls {
+            assert!(call.wait().unwrap() == want);
+        }
+    }
+    pairs.join().wait().unwrap();
+    later.join().wait().unwrap();
+}
+
+worker!(PAIRS: fn(String, Vec<u8>) -> (String, Vec<u8>) = |name: String, octets: Vec<u8>| {
+    (format!("{name}!"), octets)
+});
+worker!(LATER: fn(Vec<u8>) -> Vec<u8> = |octets: Vec<u8>| octets);

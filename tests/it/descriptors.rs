@@ -437,6 +437,49 @@ fn through_a_pool() {
     pool.join().wait().unwrap();
 }
 
+/// What a pool would need to send a call once more is gone when the call has
+/// ended, whatever becomes of its handle.
+#[test]
+fn a_pool_keeps_nothing_of_calls_that_have_ended() {
+    let _guard = guard();
+    let pool = FDS.pool().max(1).idle(1).load(50).on_error(|_| ());
+    let pool = pool
+        .backoff(Duration::ZERO, Duration::ZERO)
+        .spawn()
+        .unwrap();
+    until(|| pool.status().idle == 1);
+    let (_reader, writer) = pipe().unwrap();
+    let own = std::fs::read_link(format!("/proc/self/fd/{}", writer.as_raw_fd())).unwrap();
+    let own = own.to_str().unwrap();
+    let open = || {
+        descriptors()
+            .values()
+            .filter(|target| *target == own)
+            .count()
+    };
+    // Both ends have the same name.
+    assert_eq!(open(), 2);
+    let lent = || vec![Descriptor::from(OwnedFd::from(writer.try_clone().unwrap()))];
+    let answered: Vec<_> = (0..20).map(|_| pool.call(Task::Count, lent())).collect();
+    until(|| pool.status().answered == 20);
+    until(|| open() == 2);
+    // One takes its child with it and others move to the next, one is cancelled.
+    let dead = pool.call(Task::Die, lent());
+    let moved: Vec<_> = (0..5).map(|_| pool.call(Task::Count, lent())).collect();
+    drop(pool.call(Task::Count, lent()));
+    until(|| pool.status().died == 1 && pool.status().idle == 1);
+    let again = dead.repeat(1);
+    until(|| pool.status().died == 2 && pool.status().idle == 1);
+    // It might still be said to run once more.
+    until(|| open() <= 3);
+    assert!(again.wait().unwrap_err().is_child_dead());
+    until(|| open() == 2);
+    for call in answered.into_iter().chain(moved) {
+        call.wait().unwrap().unwrap();
+    }
+    pool.join().wait().unwrap();
+}
+
 /// A socket that somebody else's child is at carries them.
 #[test]
 fn a_ready_socket_carries_them() {

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::thread;
 
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
-use offspring::worker;
+use offspring::{Template, worker};
 
 use crate::common::*;
 use crate::work::{Job, WORK};
@@ -91,6 +91,35 @@ fn children_inherit_nothing() {
             });
         }
     });
+}
+
+/// X22: what a worker starts has nothing of ours, however the worker was started.
+#[test]
+fn grandchildren_inherit_nothing() {
+    let _guard = guard();
+    let mut expected = inherited();
+    expected.retain(|number| *number > 2);
+    expected.splice(0..0, 0..3);
+    let template = Template::builder().start().unwrap();
+    let builders = [
+        WORK.builder(),
+        WORK.builder().capture_stderr(100).exit_with_parent(),
+        WORK.program(serving("work")),
+        WORK.command(serving("work")),
+        WORK.template(&template),
+    ];
+    for builder in builders {
+        let rpc = builder.spawn().unwrap();
+        // Another child of the same template is there.
+        let other = WORK.template(&template).spawn().unwrap();
+        other.ready().wait().unwrap();
+        let list = rpc.call(Job::Inherited).wait().unwrap().unwrap();
+        let list: BTreeMap<u32, String> = serde_json::from_str(&list).unwrap();
+        let numbers: Vec<_> = list.keys().copied().collect();
+        assert_eq!(numbers, expected, "{list:?}");
+        rpc.join().wait().unwrap();
+        other.join().wait().unwrap();
+    }
 }
 
 /// X32: no descriptor left is an error, and no more than that.

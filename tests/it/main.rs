@@ -5,6 +5,7 @@
 //! may take; `OFFSPRING_TEST_REQUIRE` names, with commas between, what must be there
 //! (`sshd`): without it the tests that need it are skipped.
 
+mod batches;
 mod callbacks;
 mod calls;
 mod common;
@@ -20,6 +21,7 @@ mod death;
 ))]
 mod descriptors;
 mod hosts;
+mod idle;
 mod late;
 mod leaks;
 #[cfg(all(

@@ -9,6 +9,8 @@ use std::time::Duration;
 
 use futures_lite::StreamExt;
 use futures_lite::future::block_on;
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
 use offspring::{Error, Events, Pool, PoolBuilder, Rpc, Started, worker};
 use serde::{Deserialize, Serialize};
 
@@ -32,6 +34,8 @@ pub(crate) enum Do {
     Abort,
     Exit(i32),
     Retire,
+    /// Kills another child of the parent, if there is one: which of them, this chooses.
+    KillAnother(usize),
     /// Keeps so many octets.
     Keep(usize),
     /// Sends so many events of the child, or of the call.
@@ -57,6 +61,16 @@ pub(crate) fn run(kept: &mut Vec<Vec<u8>>, job: Do, events: &Events<u32>) -> Str
         Do::Abort => std::process::abort(),
         Do::Exit(code) => std::process::exit(code),
         Do::Retire => offspring::retire().unwrap(),
+        Do::KillAnother(which) => {
+            let own = std::process::id();
+            let mut others = children_of(std::os::unix::process::parent_id());
+            others.retain(|pid| *pid != own);
+            if !others.is_empty() {
+                let pid = others[which % others.len()] as i32;
+                // It may be gone by now.
+                let _ = kill(Pid::from_raw(pid), Signal::SIGKILL);
+            }
+        }
         Do::Keep(octets) => kept.push(vec![1; octets]),
         Do::Events(count) => (0..count).for_each(|n| events.send(n).unwrap()),
         Do::Progress(count) => (0..count).for_each(|n| events.progress(n).unwrap()),
@@ -858,8 +872,7 @@ fn one_round(temp: &Temp, round: u32, mut random: Random, seed: u64) {
                 for pid in children() {
                     if random.below(3) == 0 {
                         kills = kills.saturating_sub(1);
-                        let pid = nix::unistd::Pid::from_raw(pid as i32);
-                        let _ = nix::sys::signal::kill(pid, nix::sys::signal::SIGKILL);
+                        let _ = kill(Pid::from_raw(pid as i32), Signal::SIGKILL);
                     }
                 }
                 thread::sleep(Duration::from_micros(random.below(3000)));
@@ -921,6 +934,51 @@ fn one_round(temp: &Temp, round: u32, mut random: Random, seed: u64) {
             }
         }
     }
+    pool.join().wait().unwrap();
+}
+
+/// X7: thirteen children kill each other; they share nothing that one of them
+/// could take along, and the others go on.
+#[test]
+fn children_that_kill_each_other() {
+    let _guard = guard();
+    let temp = Temp::new();
+    let pool = setup().max(13).idle(13).start(Duration::ZERO);
+    let pool = pool
+        .backoff(Duration::ZERO, Duration::ZERO)
+        .spawn()
+        .unwrap();
+    until(|| pool.status().idle == 13);
+    let count = rounds(300) as usize;
+    let calls: Vec<_> = (0..count)
+        .map(|n| {
+            let line = Do::Append(temp.path("ran"), n.to_string());
+            pool.call(if n % 4 == 0 {
+                both(line, Do::KillAnother(n))
+            } else {
+                line
+            })
+        })
+        .collect();
+    let outcomes: Vec<_> = calls.into_iter().map(|call| call.wait()).collect();
+    let mut runs = vec![0; count];
+    let lines = temp.lines("ran").into_iter();
+    lines.for_each(|line| runs[line.parse::<usize>().unwrap()] += 1);
+    for (n, outcome) in outcomes.iter().enumerate() {
+        let most = match outcome {
+            Ok(_) => 1,
+            Err(error) if error.started() == Started::No => 0,
+            Err(error) => {
+                assert!(error.started() == Started::Yes, "{n}: {error}");
+                1
+            }
+        };
+        let exact = outcome.is_err() && runs[n] <= most || runs[n] == most;
+        assert!(exact, "{n} ran {} times: {outcome:?}", runs[n]);
+    }
+    assert!(pool.status().died > 0);
+    // Those that are there now are not killed any more.
+    until(|| pool.call(Do::Pid).wait().is_ok());
     pool.join().wait().unwrap();
 }
 

@@ -111,7 +111,7 @@ fn a_banner_on_stdout_is_shown() {
     let rpc = rpc.unwrap();
     let error = quickly(|| rpc.call(echo("x")).wait().unwrap_err());
     assert!(error.is_handshake(), "{error}");
-    assert_eq!(error.started(), Started::No);
+    assert_eq!(error.started(), Started::Unknown);
     let text = error.to_string();
     assert!(text.contains("instead of a hello came"), "{text}");
     assert!(text.contains("Welcome, and mind"), "{text}");
@@ -206,7 +206,7 @@ fn a_worker_of_another_version() {
     let error = quickly(|| rpc.call(echo("x")).wait().unwrap_err());
     assert!(error.is_handshake(), "{error}");
     assert!(error.to_string().contains("version 2"), "{error}");
-    assert_eq!(error.started(), Started::No);
+    assert_eq!(error.started(), Started::Unknown);
     let _ = rpc.join().wait();
 }
 
@@ -220,7 +220,7 @@ fn a_key_that_is_refused() {
     let rpc = rpc.spawn().unwrap();
     let error = quickly(|| rpc.call(echo("x")).wait().unwrap_err());
     assert!(error.is_handshake(), "{error}");
-    assert_eq!(error.started(), Started::No);
+    assert_eq!(error.started(), Started::Unknown);
     let text = error.to_string();
     assert!(text.contains("exited with code 255"), "{text}");
     assert!(text.contains("Permission denied"), "{text}");

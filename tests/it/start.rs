@@ -250,7 +250,7 @@ fn is_wrong(error: &Error, words: &[&str]) {
     let text = error.to_string();
     assert!(error.is_handshake(), "{text}");
     assert!(!error.is_child_dead() && !error.is_start(), "{text}");
-    assert_eq!(error.started(), Started::No);
+    assert_ne!(error.started(), Started::Yes);
     for word in words {
         assert!(text.contains(word), "no {word:?} in: {text}");
     }
@@ -297,8 +297,11 @@ fn wrong_programs() {
     let (one, two) = (rpc.call("x"), rpc.call("y"));
     let error = quickly(|| one.wait().unwrap_err());
     is_wrong(&error, &["no hello", "50ms", "offspring::init()"]);
+    assert_eq!(error.started(), Started::No);
     is_wrong(&two.wait().unwrap_err(), &["no hello"]);
-    is_wrong(&rpc.call("z").wait().unwrap_err(), &["no hello"]);
+    let error = rpc.call("z").wait().unwrap_err();
+    is_wrong(&error, &["no hello"]);
+    assert_eq!(error.started(), Started::No);
     is_wrong(&rpc.ready().wait().unwrap_err(), &["no hello"]);
     is_wrong(&rpc.join().wait().unwrap_err(), &["no hello"]);
 }
@@ -392,10 +395,9 @@ fn wrong_hellos() {
     let _guard = guard();
     is_wrong(&peer(&hello(b'C', 2, &[])), &["version 2", "1"]);
     is_wrong(&peer(&hello(b'P', 1, &[])), &["cat"]);
-    is_wrong(
-        &peer(&hello(b'C', 1, &["error", "out of order"])),
-        &["out of order"],
-    );
+    let refused = peer(&hello(b'C', 1, &["error", "out of order"]));
+    is_wrong(&refused, &["out of order"]);
+    assert_eq!(refused.started(), Started::No);
     is_wrong(
         &peer(&hello(b'C', 1, &["worker", "else"])),
         &["else", "it::peer"],
@@ -406,6 +408,41 @@ fn wrong_hellos() {
     );
     is_wrong(&peer(&[0; 16]), &["instead of a hello"]);
     is_wrong(&peer(&hello(b'X', 1, &[])), &["role"]);
+}
+
+/// A hello that does not arrive: nobody can tell what has run behind it, unless
+/// nobody is in between, or the child says itself that it will run nothing.
+#[test]
+fn a_hello_that_is_lost_on_its_way() {
+    let _guard = guard();
+    let temp = Temp::new();
+    let through = |worker: &str, rest: &str| {
+        let worker = serving(worker);
+        let mut shell = Command::new("sh");
+        shell.args(["-c", &format!("\"$@\" {rest}"), "sh"]);
+        shell.arg(worker.get_program()).args(worker.get_args());
+        shell.stderr(Stdio::null());
+        let rpc = WORK.command(shell).on_error(|_| ()).spawn().unwrap();
+        let calls = ["one", "two"].map(|line| rpc.call(Job::Append(temp.path("ran"), line.into())));
+        drop(rpc);
+        calls.map(|call| quickly(|| call.wait().unwrap_err()))
+    };
+    for error in through("work", "> /dev/null") {
+        is_wrong(&error, &["without a hello"]);
+        assert_eq!(error.started(), Started::Unknown, "{error}");
+    }
+    assert_eq!(temp.lines("ran"), ["one", "two"], "they have run");
+    // Something stands before it.
+    for error in through("work", "| sed '1s/^/Welcome!/'") {
+        is_wrong(&error, &["Welcome!"]);
+        assert_eq!(error.started(), Started::Unknown, "{error}");
+    }
+    // It is another worker, and will not do it.
+    for error in through("texts", "") {
+        assert_eq!(error.started(), Started::No, "{error}");
+    }
+    let error = peer(b"Welcome!");
+    assert_eq!(error.started(), Started::Unknown, "{error}");
 }
 
 /// X45.

@@ -1,8 +1,10 @@
 //! The workers of the tests.
 
+use std::collections::BTreeMap;
 use std::fs;
-use std::io::Read;
+use std::io::{Read, Write};
 use std::os::fd::BorrowedFd;
+use std::path::PathBuf;
 use std::process::{Command, Stdio};
 
 use nix::sys::signal::{SigHandler, Signal, raise, signal};
@@ -43,6 +45,8 @@ pub(crate) enum Job {
     Arguments,
     ThreadName,
     Descriptors,
+    /// What a process that the worker starts has open, besides its streams.
+    Inherited,
     /// A process of its own that holds the link; its id.
     Grandchild,
     CloseLink,
@@ -104,6 +108,7 @@ pub(crate) fn work(job: Job, events: &Events<u32>) -> Result<String, String> {
             return Ok(name.trim().to_owned());
         }
         Job::Descriptors => return Ok(serde_json::to_string(&descriptors()).unwrap()),
+        Job::Inherited => return Ok(inherited_by_another()),
         Job::Grandchild => return Ok(grandchild().to_string()),
         Job::CloseLink => {
             for (number, target) in descriptors() {
@@ -154,6 +159,31 @@ fn overflow(above: &[u8; 1024]) -> u8 {
         return 0;
     }
     overflow(&mine).wrapping_add(mine[7])
+}
+
+fn inherited_by_another() -> String {
+    let mut other = Command::new("cat");
+    other.stdin(Stdio::piped()).stdout(Stdio::piped());
+    let mut other = other.spawn().unwrap();
+    // Once it answers it has its own descriptors and no others; and if this
+    // process goes, so does it.
+    let mut input = other.stdin.take().unwrap();
+    input.write_all(b"x").unwrap();
+    let mut output = other.stdout.take().unwrap();
+    output.read_exact(&mut [0]).unwrap();
+    let open = fs::read_dir(format!("/proc/{}/fd", other.id())).unwrap();
+    let open = open.map(|entry| {
+        let entry = entry.unwrap();
+        let number = entry.file_name().into_string().unwrap();
+        (
+            number.parse().unwrap(),
+            fs::read_link(entry.path()).unwrap(),
+        )
+    });
+    let open: BTreeMap<u32, PathBuf> = open.collect();
+    drop(input);
+    other.wait().unwrap();
+    serde_json::to_string(&open).unwrap()
 }
 
 /// Starts `sleep` with a copy of the link that is not closed by `exec`.

@@ -21,12 +21,14 @@ impl<'a> Sink<'a> {
         }
     }
 
+    #[inline]
     fn push(&self, octets: &[u8]) {
         if !self.closed.get() {
             self.octets.borrow_mut().extend_from_slice(octets);
         }
     }
 
+    #[inline]
     fn push_float(&self, value: f64) {
         let short = value as f32;
         if f64::from(short) == value {
@@ -40,21 +42,31 @@ impl<'a> Sink<'a> {
 }
 
 impl io::Write for &Sink<'_> {
+    #[inline]
     fn write(&mut self, octets: &[u8]) -> io::Result<usize> {
         self.push(octets);
         Ok(octets.len())
     }
 
+    #[inline]
+    fn write_all(&mut self, octets: &[u8]) -> io::Result<()> {
+        self.push(octets);
+        Ok(())
+    }
+
+    #[inline]
     fn flush(&mut self) -> io::Result<()> {
         Ok(())
     }
 }
 
 impl Floats for Sink<'_> {
+    #[inline]
     fn f32<S: Serializer>(&self, serializer: S, value: f32) -> Result<S::Ok, S::Error> {
         self.f64(serializer, value.into())
     }
 
+    #[inline]
     fn f64<S: Serializer>(&self, serializer: S, value: f64) -> Result<S::Ok, S::Error> {
         self.push_float(value);
         self.closed.set(true);

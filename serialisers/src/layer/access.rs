@@ -47,6 +47,7 @@ impl<'de, A: SeqAccess<'de>> SeqAccess<'de> for Elements<'_, A> {
     type Error = A::Error;
 
     /// After the end nobody is asked again: ciborium would then read beyond it.
+    #[inline]
     fn next_element_seed<S: DeserializeSeed<'de>>(
         &mut self,
         seed: S,
@@ -63,12 +64,14 @@ impl<'de, A: SeqAccess<'de>> SeqAccess<'de> for Elements<'_, A> {
         Ok(element)
     }
 
+    #[inline]
     fn size_hint(&self) -> Option<usize> {
         self.inner.size_hint().map(|claim| claim.min(RESERVED))
     }
 }
 
 impl Rules {
+    #[inline]
     fn count<E: Error>(&self) -> Result<(), E> {
         let left = self.elements.get().checked_sub(1);
         let left = left.ok_or_else(|| self.object("more elements than octets".into()))?;
@@ -86,6 +89,7 @@ pub(super) struct Entries<'r, A> {
 impl<'de, A: MapAccess<'de>> MapAccess<'de> for Entries<'_, A> {
     type Error = A::Error;
 
+    #[inline]
     fn next_key_seed<S: DeserializeSeed<'de>>(
         &mut self,
         seed: S,
@@ -96,10 +100,12 @@ impl<'de, A: MapAccess<'de>> MapAccess<'de> for Entries<'_, A> {
         self.inner.next_key_seed(Part(seed, self.place))
     }
 
+    #[inline]
     fn next_value_seed<S: DeserializeSeed<'de>>(&mut self, seed: S) -> Result<S::Value, A::Error> {
         self.inner.next_value_seed(Part(seed, self.place))
     }
 
+    #[inline]
     fn size_hint(&self) -> Option<usize> {
         self.inner.size_hint().map(|claim| claim.min(RESERVED))
     }
@@ -114,6 +120,7 @@ impl<'de, 'r, A: EnumAccess<'de>> EnumAccess<'de> for Variants<'r, A> {
     type Error = A::Error;
     type Variant = Variants<'r, A::Variant>;
 
+    #[inline]
     fn variant_seed<S: DeserializeSeed<'de>>(
         self,
         seed: S,
@@ -132,14 +139,17 @@ impl<'de, 'r, A: EnumAccess<'de>> EnumAccess<'de> for Variants<'r, A> {
 impl<'de, A: VariantAccess<'de>> VariantAccess<'de> for Variants<'_, A> {
     type Error = A::Error;
 
+    #[inline]
     fn unit_variant(self) -> Result<(), A::Error> {
         self.inner.unit_variant()
     }
 
+    #[inline]
     fn newtype_variant_seed<S: DeserializeSeed<'de>>(self, seed: S) -> Result<S::Value, A::Error> {
         self.inner.newtype_variant_seed(Part(seed, self.place))
     }
 
+    #[inline]
     fn tuple_variant<V: Visitor<'de>>(
         self,
         length: usize,
@@ -153,6 +163,7 @@ impl<'de, A: VariantAccess<'de>> VariantAccess<'de> for Variants<'_, A> {
         self.inner.tuple_variant(length, visitor)
     }
 
+    #[inline]
     fn struct_variant<V: Visitor<'de>>(
         self,
         fields: &'static [&'static str],

@@ -46,6 +46,7 @@ impl Rules {
         }
     }
 
+    #[cold]
     pub(super) fn object<E: Error>(&self, objection: String) -> E {
         let error = E::custom(&objection);
         self.objection.replace(Some(objection));
@@ -73,6 +74,7 @@ pub(super) struct Place<'r> {
 }
 
 impl Place<'_> {
+    #[inline]
     fn deeper<E: Error>(self) -> Result<Self, E> {
         if self.depth == DEPTH {
             return Err(self
@@ -97,6 +99,7 @@ pub(super) struct Part<'r, S>(pub(super) S, pub(super) Place<'r>);
 impl<'de, S: DeserializeSeed<'de>> DeserializeSeed<'de> for Part<'_, S> {
     type Value = S::Value;
 
+    #[inline]
     fn deserialize<D: Deserializer<'de>>(self, inner: D) -> Result<S::Value, D::Error> {
         self.0.deserialize(Layer {
             inner,
@@ -107,6 +110,7 @@ impl<'de, S: DeserializeSeed<'de>> DeserializeSeed<'de> for Part<'_, S> {
 
 macro_rules! scalars {
     ($($method:ident)*) => {$(
+        #[inline]
         fn $method<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, D::Error> {
             self.inner.$method(visitor)
         }
@@ -115,6 +119,7 @@ macro_rules! scalars {
 
 macro_rules! parts {
     ($($method:ident($($argument:ident: $t:ty),*) $counted:literal;)*) => {$(
+        #[inline]
         fn $method<V: Visitor<'de>>(
             self,
             $($argument: $t,)*
@@ -152,6 +157,7 @@ impl<'de, D: Deserializer<'de>> Deserializer<'de> for Layer<'_, D> {
         deserialize_enum(name: Name, variants: &'static [Name]) false;
     }
 
+    #[inline]
     fn deserialize_newtype_struct<V: Visitor<'de>>(
         self,
         name: Name,
@@ -169,10 +175,12 @@ impl<'de, D: Deserializer<'de>> Deserializer<'de> for Layer<'_, D> {
         self.inner.deserialize_newtype_struct(name, visitor)
     }
 
+    #[inline]
     fn deserialize_bytes<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, D::Error> {
         self.deserialize_byte_buf(visitor)
     }
 
+    #[inline]
     fn deserialize_byte_buf<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, D::Error> {
         let visitor = Through {
             visitor,
@@ -186,6 +194,7 @@ impl<'de, D: Deserializer<'de>> Deserializer<'de> for Layer<'_, D> {
         }
     }
 
+    #[inline]
     fn deserialize_unit<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, D::Error> {
         if self.place.depth > 0 {
             return self.inner.deserialize_unit(visitor);
@@ -202,6 +211,7 @@ impl<'de, D: Deserializer<'de>> Deserializer<'de> for Layer<'_, D> {
         }
     }
 
+    #[inline]
     fn is_human_readable(&self) -> bool {
         self.inner.is_human_readable()
     }
@@ -217,6 +227,7 @@ pub(super) struct Through<'r, V> {
 
 macro_rules! leaves {
     ($($method:ident($t:ty);)*) => {$(
+        #[inline]
         fn $method<E: Error>(self, value: $t) -> Result<V::Value, E> {
             self.visitor.$method(value)
         }
@@ -253,24 +264,29 @@ impl<'de, V: Visitor<'de>> Visitor<'de> for Through<'_, V> {
         visit_byte_buf(Vec<u8>);
     }
 
+    #[inline]
     fn visit_none<E: Error>(self) -> Result<V::Value, E> {
         self.visitor.visit_none()
     }
 
+    #[inline]
     fn visit_unit<E: Error>(self) -> Result<V::Value, E> {
         self.visitor.visit_unit()
     }
 
+    #[inline]
     fn visit_some<D: Deserializer<'de>>(self, inner: D) -> Result<V::Value, D::Error> {
         let place = self.place.deeper()?;
         self.visitor.visit_some(Layer { inner, place })
     }
 
+    #[inline]
     fn visit_newtype_struct<D: Deserializer<'de>>(self, inner: D) -> Result<V::Value, D::Error> {
         let place = self.place.deeper()?;
         self.visitor.visit_newtype_struct(Layer { inner, place })
     }
 
+    #[inline]
     fn visit_seq<A: SeqAccess<'de>>(self, inner: A) -> Result<V::Value, A::Error> {
         let place = self.place.deeper()?;
         let mut elements = Elements::new(inner, place, self.counted);
@@ -279,6 +295,7 @@ impl<'de, V: Visitor<'de>> Visitor<'de> for Through<'_, V> {
         Ok(value)
     }
 
+    #[inline]
     fn visit_map<A: MapAccess<'de>>(self, inner: A) -> Result<V::Value, A::Error> {
         let place = self.place.deeper()?;
         self.visitor.visit_map(Entries {
@@ -288,6 +305,7 @@ impl<'de, V: Visitor<'de>> Visitor<'de> for Through<'_, V> {
         })
     }
 
+    #[inline]
     fn visit_enum<A: EnumAccess<'de>>(self, inner: A) -> Result<V::Value, A::Error> {
         let place = self.place.deeper()?;
         self.visitor.visit_enum(Variants { inner, place })
@@ -304,19 +322,23 @@ impl<'de, V: Visitor<'de>> Visitor<'de> for Nothing<V> {
         f.write_str("an empty list")
     }
 
+    #[inline]
     fn visit_none<E: Error>(self) -> Result<V::Value, E> {
         self.0.visit_unit()
     }
 
+    #[inline]
     fn visit_unit<E: Error>(self) -> Result<V::Value, E> {
         self.0.visit_unit()
     }
 
+    #[inline]
     fn visit_some<D: Deserializer<'de>>(self, inner: D) -> Result<V::Value, D::Error> {
         inner.deserialize_tuple(0, self)
     }
 
     /// What is in the list is not asked for, so the layer will say that it is too much.
+    #[inline]
     fn visit_seq<A: SeqAccess<'de>>(self, _: A) -> Result<V::Value, A::Error> {
         self.0.visit_unit()
     }
@@ -332,10 +354,12 @@ impl<'de, V: Visitor<'de>> Visitor<'de> for Octets<'_, V> {
         self.0.expecting(f)
     }
 
+    #[inline]
     fn visit_str<E: Error>(self, text: &str) -> Result<V::Value, E> {
         self.0.visit_byte_buf(crate::bytes_serde::octets_of(text)?)
     }
 
+    #[inline]
     fn visit_seq<A: SeqAccess<'de>>(self, list: A) -> Result<V::Value, A::Error> {
         self.0.visit_seq(list)
     }

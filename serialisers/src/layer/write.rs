@@ -31,6 +31,7 @@ struct Layer<'f, S, F> {
 struct Part<'f, 'v, T: ?Sized, F>(&'v T, &'f Context<F>);
 
 impl<T: Serialize + ?Sized, F: Floats> Serialize for Part<'_, '_, T, F> {
+    #[inline]
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         self.0.serialize(Layer {
             inner: serializer,
@@ -48,6 +49,7 @@ struct Parts<'f, C, F> {
 
 macro_rules! plain {
     ($($method:ident($t:ty);)*) => {$(
+        #[inline]
         fn $method(self, value: $t) -> Result<S::Ok, S::Error> {
             self.inner.$method(value)
         }
@@ -56,6 +58,7 @@ macro_rules! plain {
 
 macro_rules! parts {
     ($($method:ident($($argument:ident: $t:ty),*) -> $parts:ident;)*) => {$(
+        #[inline]
         fn $method(self, $($argument: $t),*) -> Result<Self::$parts, S::Error> {
             let inner = self.inner.$method($($argument),*)?;
             Ok(Parts { inner, context: self.context })
@@ -106,14 +109,17 @@ impl<'f, S: Serializer, F: Floats> Serializer for Layer<'f, S, F> {
             -> SerializeStructVariant;
     }
 
+    #[inline]
     fn serialize_f32(self, value: f32) -> Result<S::Ok, S::Error> {
         self.context.floats.f32(self.inner, value)
     }
 
+    #[inline]
     fn serialize_f64(self, value: f64) -> Result<S::Ok, S::Error> {
         self.context.floats.f64(self.inner, value)
     }
 
+    #[inline]
     fn serialize_unit(self) -> Result<S::Ok, S::Error> {
         if self.whole {
             ser::SerializeTuple::end(self.inner.serialize_tuple(0)?)
@@ -122,14 +128,17 @@ impl<'f, S: Serializer, F: Floats> Serializer for Layer<'f, S, F> {
         }
     }
 
+    #[inline]
     fn serialize_none(self) -> Result<S::Ok, S::Error> {
         self.inner.serialize_none()
     }
 
+    #[inline]
     fn serialize_some<T: Serialize + ?Sized>(self, value: &T) -> Result<S::Ok, S::Error> {
         self.inner.serialize_some(&Part(value, self.context))
     }
 
+    #[inline]
     fn serialize_unit_variant(
         self,
         name: Name,
@@ -139,6 +148,7 @@ impl<'f, S: Serializer, F: Floats> Serializer for Layer<'f, S, F> {
         self.inner.serialize_unit_variant(name, index, variant)
     }
 
+    #[inline]
     fn serialize_newtype_struct<T: Serialize + ?Sized>(
         self,
         name: Name,
@@ -157,6 +167,7 @@ impl<'f, S: Serializer, F: Floats> Serializer for Layer<'f, S, F> {
         }
     }
 
+    #[inline]
     fn serialize_newtype_variant<T: Serialize + ?Sized>(
         self,
         name: Name,
@@ -169,10 +180,12 @@ impl<'f, S: Serializer, F: Floats> Serializer for Layer<'f, S, F> {
             .serialize_newtype_variant(name, index, variant, &value)
     }
 
+    #[inline]
     fn collect_str<T: std::fmt::Display + ?Sized>(self, value: &T) -> Result<S::Ok, S::Error> {
         self.inner.collect_str(value)
     }
 
+    #[inline]
     fn is_human_readable(&self) -> bool {
         self.inner.is_human_readable()
     }
@@ -184,10 +197,12 @@ macro_rules! elements {
             type Ok = C::Ok;
             type Error = C::Error;
 
+            #[inline]
             fn $method<T: Serialize + ?Sized>(&mut self, value: &T) -> Result<(), C::Error> {
                 self.inner.$method(&Part(value, self.context))
             }
 
+            #[inline]
             fn end(self) -> Result<C::Ok, C::Error> {
                 self.inner.end()
             }
@@ -208,6 +223,7 @@ macro_rules! fields {
             type Ok = C::Ok;
             type Error = C::Error;
 
+            #[inline]
             fn serialize_field<T: Serialize + ?Sized>(
                 &mut self,
                 name: Name,
@@ -216,10 +232,12 @@ macro_rules! fields {
                 self.inner.serialize_field(name, &Part(value, self.context))
             }
 
+            #[inline]
             fn skip_field(&mut self, name: Name) -> Result<(), C::Error> {
                 self.inner.skip_field(name)
             }
 
+            #[inline]
             fn end(self) -> Result<C::Ok, C::Error> {
                 self.inner.end()
             }
@@ -236,14 +254,17 @@ impl<C: ser::SerializeMap, F: Floats> ser::SerializeMap for Parts<'_, C, F> {
     type Ok = C::Ok;
     type Error = C::Error;
 
+    #[inline]
     fn serialize_key<T: Serialize + ?Sized>(&mut self, key: &T) -> Result<(), C::Error> {
         self.inner.serialize_key(&Part(key, self.context))
     }
 
+    #[inline]
     fn serialize_value<T: Serialize + ?Sized>(&mut self, value: &T) -> Result<(), C::Error> {
         self.inner.serialize_value(&Part(value, self.context))
     }
 
+    #[inline]
     fn end(self) -> Result<C::Ok, C::Error> {
         self.inner.end()
     }

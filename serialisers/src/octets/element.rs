@@ -1,5 +1,5 @@
 use super::{AsOctets, FromOctets, ListReader, ListWriter};
-use crate::{Arrived, Descriptor, DescriptorOrOctets, DescriptorRef, Error};
+use crate::{Arrived, Descriptor, DescriptorOrOctets, DescriptorRef, Error, LongOctets};
 use std::os::fd::{AsFd, OwnedFd};
 
 /// Something that can be written as one element of a list: an octet string, or something that
@@ -33,6 +33,11 @@ pub trait AsElement {
     /// }
     /// ```
     fn write_element(&self, list: &mut ListWriter<'_>);
+
+    /// The same, and nobody will look at it any more. See [`ListWriter::push_vec`].
+    fn move_element(&mut self, list: &mut ListWriter<'_>) {
+        self.write_element(list);
+    }
 }
 
 /// Something that can be read from one element of a list.
@@ -66,17 +71,36 @@ pub trait FromElement: Sized {
     /// # Errors
     /// The string is no such value, or its descriptor did not come along.
     fn from_element(string: &[u8], list: &mut ListReader<'_>) -> Result<Self, Error>;
+
+    /// The same, of a long string, whose buffer the value may keep.
+    ///
+    /// # Errors
+    /// As [`from_element`](Self::from_element).
+    fn from_long_element(string: LongOctets<'_>, list: &mut ListReader<'_>) -> Result<Self, Error> {
+        Self::from_element(string.octets(), list)
+    }
 }
 
 impl<A: AsOctets + ?Sized> AsElement for A {
     fn write_element(&self, list: &mut ListWriter<'_>) {
         list.push(self.as_octets());
     }
+
+    fn move_element(&mut self, list: &mut ListWriter<'_>) {
+        match self.take_octets() {
+            Some(octets) => list.push_vec(octets),
+            None => list.push(self.as_octets()),
+        }
+    }
 }
 
 impl<A: FromOctets> FromElement for A {
     fn from_element(string: &[u8], _: &mut ListReader<'_>) -> Result<Self, Error> {
         Self::from_octets(string)
+    }
+
+    fn from_long_element(string: LongOctets<'_>, _: &mut ListReader<'_>) -> Result<Self, Error> {
+        Self::from_long(string)
     }
 }
 

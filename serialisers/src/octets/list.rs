@@ -30,6 +30,11 @@ pub trait AsOctetStrings {
     /// }
     /// ```
     fn write_strings(&self, list: &mut ListWriter<'_>);
+
+    /// The same, and nobody will look at them any more. See [`ListWriter::push_vec`].
+    fn move_strings(&mut self, list: &mut ListWriter<'_>) {
+        self.write_strings(list);
+    }
 }
 
 /// A list of octet strings, to be read. A string by itself is a list of one.
@@ -68,6 +73,10 @@ pub trait FromOctetStrings: Sized {
 impl<A: AsElement + ?Sized> AsOctetStrings for A {
     fn write_strings(&self, list: &mut ListWriter<'_>) {
         self.write_element(list);
+    }
+
+    fn move_strings(&mut self, list: &mut ListWriter<'_>) {
+        self.move_element(list);
     }
 }
 
@@ -144,6 +153,11 @@ macro_rules! tuples {
             fn write_strings(&self, list: &mut ListWriter<'_>) {
                 let ($($string,)*) = self;
                 $($string.write_element(list);)*
+            }
+
+            fn move_strings(&mut self, list: &mut ListWriter<'_>) {
+                let ($($string,)*) = self;
+                $($string.move_element(list);)*
             }
         }
 

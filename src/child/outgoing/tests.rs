@@ -65,7 +65,7 @@ fn one_that_holds_goes_on_while_the_link_is_full() {
     let outgoing = Arc::new(outgoing);
     let mut sent = Vec::new();
     // Nobody reads, and this thread never sleeps for it.
-    for fill in 0.. {
+    for fill in (0..=u8::MAX).cycle() {
         let mut parcel = parcel(fill, 1000);
         outgoing.result(1, &mut parcel, true).unwrap();
         sent.extend_from_slice(&parcel.frame);

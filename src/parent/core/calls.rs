@@ -226,6 +226,7 @@ impl Core {
     }
 
     fn completed_after(&mut self, id: u32, after: u64) {
+        self.settle_owner(id);
         let Some(waiter) = self.caller.waiter(id) else {
             return;
         };

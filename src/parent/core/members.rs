@@ -69,7 +69,26 @@ impl Core {
         let waiter = Waiter::of(owner);
         let id = self.caller.call(parcel, waiter);
         self.wish(id, std::mem::take(wishes));
+        if self.caller.is_done(id) {
+            // It is too long for any child.
+            self.settle_owner(id);
+        }
         Ok(id)
+    }
+
+    /// This call is done. Unless it was lost, and may yet be said to run again,
+    /// its owner need not keep what it would be sent once more with.
+    pub(super) fn settle_owner(&mut self, id: u32) {
+        let waiter = self.caller.waiter(id);
+        if waiter.is_none_or(|waiter| waiter.has_special().is_none())
+            || self.caller.lost(id).is_some()
+        {
+            return;
+        }
+        let special = self.caller.waiter(id).and_then(Waiter::has_special);
+        if let Some(owner) = special.and_then(|own| own.owner.take()) {
+            self.waiting.settle(owner);
+        }
     }
 
     /// What else is to be done with a call.

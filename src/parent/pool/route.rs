@@ -33,13 +33,18 @@ use crate::error::Error;
 pub(super) struct Route {
     pool: Arc<Shared>,
     pub(super) ticket: Ticket,
-    pub(super) request: Request,
+    /// How many octets of arguments it has.
+    pub(super) length: usize,
     state: Mutex<State>,
 }
 
 #[derive(Default)]
 struct State {
     spot: Spot,
+    /// What is sent, until it is certain that it will not be sent again. While
+    /// it is sent, the sender has it.
+    request: Option<Request>,
+    settled: bool,
     /// Who waits while it is not at a child, and may be passed on.
     waker: Option<Waker>,
     nested: bool,
@@ -65,6 +70,15 @@ enum Spot {
     At(Arc<Member>, u32),
     Done(Answer),
     Over,
+}
+
+impl State {
+    /// It will not be sent again. What it was sent with is to be dropped without
+    /// the lock.
+    fn settle(&mut self) -> Option<Request> {
+        self.settled = true;
+        self.request.take()
+    }
 }
 
 struct Unpark(Thread);
@@ -102,8 +116,11 @@ impl Route {
         Arc::new(Self {
             pool: Arc::clone(pool),
             ticket,
-            request,
-            state: Mutex::default(),
+            length: request.len(),
+            state: Mutex::new(State {
+                request: Some(request),
+                ..State::default()
+            }),
         })
     }
 
@@ -117,16 +134,19 @@ impl Route {
 
     /// Sends it to this child.
     pub(super) fn send(self: &Arc<Self>, member: &Arc<Member>) -> Attempt {
-        let (mut wishes, nested) = {
+        let (request, (mut wishes, nested)) = {
             let mut state = self.lock();
             if !matches!(state.spot, Spot::Queued) {
                 return Attempt::Dropped;
             }
+            let request = state.request.take();
+            let request = request.expect("what waits to be sent is there");
             state.spot = Spot::Sending;
-            self.wishes(&mut state)
+            (request, self.wishes(&mut state))
         };
         let owner: Arc<dyn Owner> = Arc::clone(self) as _;
-        let sent = member.send(&self.request, owner, &mut wishes);
+        let sent = member.send(&request, owner, &mut wishes);
+        self.keep(request);
         let attempt = match sent {
             Ok(id) => {
                 self.arrive(member, id);
@@ -141,6 +161,15 @@ impl Route {
         };
         nested.into_iter().for_each(Waker::wake);
         attempt
+    }
+
+    /// It may have to be sent once more, unless it is done by now.
+    fn keep(&self, request: Request) {
+        let mut state = self.lock();
+        if !state.settled {
+            state.request = Some(request);
+        }
+        // What is not kept is dropped without the lock.
     }
 
     fn stay(&self, waker: Option<Waker>) -> Attempt {
@@ -227,6 +256,7 @@ impl Route {
         }
         let error = state.error.take().filter(|_| older).unwrap_or(error);
         let waker = state.waker.take();
+        let request = state.settle();
         if state.callback.is_some() {
             drop(state);
             let own = Arc::clone(self);
@@ -239,6 +269,7 @@ impl Route {
             };
             drop(state);
         }
+        drop(request);
         waker.into_iter().for_each(Waker::wake);
     }
 
@@ -433,12 +464,15 @@ impl Calls for Route {
     }
 
     fn cancel(&self, _: u32) {
-        let (spot, waker, callback) = {
+        let (spot, wanted) = {
             let mut state = self.lock();
             let spot = std::mem::replace(&mut state.spot, Spot::Over);
-            (spot, state.waker.take(), state.callback.take())
+            (
+                spot,
+                (state.waker.take(), state.callback.take(), state.settle()),
+            )
         };
-        drop((waker, callback));
+        drop(wanted);
         match spot {
             Spot::At(member, id) => member.calls().cancel(id),
             Spot::Queued => self.pool.tell(News::Withdraw(self.ticket)),
@@ -495,6 +529,11 @@ impl Calls for Route {
 }
 
 impl Owner for Route {
+    fn settled(&self) {
+        let request = self.lock().settle();
+        drop(request);
+    }
+
     fn returned(self: Arc<Self>, error: Error, started: bool) {
         let mut state = self.lock();
         if started {

@@ -253,7 +253,7 @@ impl Shared {
                 trace::call_moved(self.name, route.ticket);
                 work.plan.submit_again(route.ticket, route.deadline());
                 work.waiting += 1;
-                work.octets += route.request.len();
+                work.octets += route.length;
                 work.queue.insert(route.ticket, route);
             }
             News::Withdraw(ticket) => {
@@ -533,7 +533,7 @@ impl Work {
     fn leave_queue(&mut self, ticket: Ticket) -> Option<Arc<Route>> {
         let route = self.queue.remove(&ticket)?;
         self.waiting -= 1;
-        self.octets -= route.request.len();
+        self.octets -= route.length;
         Some(route)
     }
 

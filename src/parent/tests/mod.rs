@@ -21,7 +21,7 @@ use super::wire::Wire;
 use crate::error::{Error, ExitStatus};
 use crate::parcel::{Parcel, Payload, Reader};
 use crate::protocol::{Form, HEADER, Limits, Replies, Request, Requests};
-use crate::spin::Spin;
+use crate::spin::{Spin, Spins};
 use crate::sync::testing::Condvar;
 use crate::sync::{Guard, Mutex};
 use crate::sys::{Arrival, Interest, Ready};
@@ -253,7 +253,7 @@ pub(super) fn driver_with(calls: usize, sink: EventSink) -> Arc<Driver<FakeWire>
         Caller::new(None, Vec::new(), limits),
         Reading {
             reader: Reader::new(Form::Plain, limits.frame),
-            spin: Spin::new(false),
+            spin: Spins::new(false),
             spin_in_poll: Spin::in_poll(false),
         },
         Life::new(expected, None, None, None),

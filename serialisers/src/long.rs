@@ -1,0 +1,113 @@
+use std::cell::{Cell, OnceCell};
+use std::fmt;
+
+/// A long octet string that has a buffer of its own: it can be kept without a copy.
+///
+/// What a type of your own does with it is up to [`FromOctets::from_long`](crate::FromOctets::from_long).
+pub struct LongOctets<'a>(&'a Tail);
+
+impl<'a> LongOctets<'a> {
+    pub(crate) fn new(tail: &'a Tail) -> Self {
+        Self(tail)
+    }
+
+    /// The octets.
+    pub fn octets(&self) -> &'a [u8] {
+        self.0.lend()
+    }
+
+    /// The octets as a vector: their own buffer, unless that is far larger than they are.
+    pub fn into_vec(self) -> Vec<u8> {
+        self.0.take()
+    }
+}
+
+impl fmt::Debug for LongOctets<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "LongOctets({})", self.0.length)
+    }
+}
+
+/// The end of an input that is in a buffer of its own, which may be lent or taken.
+#[doc(hidden)]
+pub struct Tail {
+    length: usize,
+    /// Until it is lent or taken.
+    whole: Cell<Option<Vec<u8>>>,
+    lent: OnceCell<Vec<u8>>,
+}
+
+impl Tail {
+    /// What has come.
+    pub fn new(octets: Vec<u8>) -> Self {
+        Self {
+            length: octets.len(),
+            whole: Cell::new(Some(octets)),
+            lent: OnceCell::new(),
+        }
+    }
+
+    /// The buffer, if nobody has taken it.
+    pub fn into_buffer(self) -> Option<Vec<u8>> {
+        self.whole.into_inner().or(self.lent.into_inner())
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.length
+    }
+
+    pub(crate) fn lend(&self) -> &[u8] {
+        if let Some(octets) = self.whole.take() {
+            return self.lent.get_or_init(|| octets);
+        }
+        self.lent.get().map_or(&[], |octets| octets)
+    }
+
+    fn take(&self) -> Vec<u8> {
+        match self.whole.take() {
+            Some(octets) if octets.capacity() <= octets.len() + octets.len() / 2 => octets,
+            octets => {
+                self.whole.set(octets);
+                self.lend().to_vec()
+            }
+        }
+    }
+}
+
+impl fmt::Debug for Tail {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Tail({})", self.length)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_buffer_is_handed_on_as_it_is() {
+        let octets = vec![7; 1000];
+        let address = octets.as_ptr();
+        let tail = Tail::new(octets);
+        let taken = LongOctets::new(&tail).into_vec();
+        assert_eq!((taken.as_ptr(), taken.len()), (address, 1000));
+        assert_eq!(tail.into_buffer(), None);
+    }
+
+    #[test]
+    fn a_buffer_that_is_lent_or_far_too_large_is_copied_and_stays() {
+        let mut large = Vec::with_capacity(5000);
+        large.resize(1000, 7);
+        let tail = Tail::new(large);
+        assert_eq!(LongOctets::new(&tail).into_vec(), [7; 1000]);
+        assert_eq!(
+            tail.into_buffer().map(|buffer| buffer.capacity()),
+            Some(5000)
+        );
+
+        let tail = Tail::new(vec![7; 1000]);
+        let lent = LongOctets::new(&tail).octets();
+        assert_eq!(LongOctets::new(&tail).into_vec(), lent);
+        assert_eq!(tail.into_buffer(), Some(vec![7; 1000]));
+    }
+}

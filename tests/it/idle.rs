@@ -1,0 +1,118 @@
+//! Whoever has nothing to do uses no CPU.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::PathBuf;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use offspring::{Builder, Octets, Template, worker};
+
+use crate::common::*;
+
+worker!(ECHO: fn(String) -> String = |text: String| text);
+
+#[cfg(feature = "concurrent")]
+async fn later(text: String) -> String {
+    text
+}
+
+#[cfg(feature = "concurrent")]
+worker!(LATER: fn(String) -> String = later);
+
+/// How long each thread of these processes, but for this one here, has had a CPU.
+fn cpu_times(pids: &[u32]) -> BTreeMap<PathBuf, Duration> {
+    let own = format!("/{}/task/{}", std::process::id(), nix::unistd::gettid());
+    let tasks = pids
+        .iter()
+        .flat_map(|pid| fs::read_dir(format!("/proc/{pid}/task")).unwrap());
+    let tasks = tasks.map(|task| task.unwrap().path());
+    let others = tasks.filter(|task| !task.ends_with(own.trim_start_matches('/')));
+    let times = others.map(|task| {
+        // A thread may just have ended.
+        let text = fs::read_to_string(task.join("schedstat")).unwrap_or_default();
+        let time = text.split(' ').next().and_then(|time| time.parse().ok());
+        (task, Duration::from_nanos(time.unwrap_or(0)))
+    });
+    times.collect()
+}
+
+/// What was used meanwhile, and by which threads.
+fn used_in(time: Duration, pids: &[u32]) -> (Duration, Vec<(String, Duration)>) {
+    let before = cpu_times(pids);
+    thread::sleep(time);
+    let mut used = Vec::new();
+    for (task, after) in cpu_times(pids) {
+        let more = after.saturating_sub(before.get(&task).copied().unwrap_or_default());
+        if !more.is_zero() {
+            let name = fs::read_to_string(task.join("comm")).unwrap_or_default();
+            used.push((format!("{} {}", task.display(), name.trim()), more));
+        }
+    }
+    (used.iter().map(|(_, time)| *time).sum(), used)
+}
+
+type Children = Builder<fn(String) -> String, Octets>;
+
+/// A pool that was called in tight loops just now is idle at once, and stays so;
+/// so are single children beside it, with handlers and without.
+#[test]
+fn an_idle_pool_uses_no_cpu() {
+    // Other tests have threads, too.
+    alone("idle::an_idle_pool_uses_no_cpu", || {
+        let template = Template::builder().start().unwrap();
+        idle(|| ECHO.builder(), &template);
+        #[cfg(feature = "concurrent")]
+        idle(|| LATER.builder(), &template);
+    });
+}
+
+fn idle(kind: fn() -> Children, template: &Template) {
+    const EACH: usize = 3;
+    let pools = [
+        kind().pool().max(EACH).idle(EACH).start(Duration::ZERO),
+        kind()
+            .template(template)
+            .pool()
+            .max(EACH)
+            .idle(EACH)
+            .start(Duration::ZERO),
+    ];
+    let pools = pools.map(|pool| pool.spawn().unwrap());
+    let alone = [kind(), kind().on_event(|_| ()), kind().spin_in_poll(true)];
+    let alone = alone.map(|child| child.spawn().unwrap());
+    let handles: Vec<_> = pools.iter().map(|pool| pool.rpc()).chain(&alone).collect();
+    let start = Instant::now();
+    thread::scope(|scope| {
+        for handle in &handles {
+            scope.spawn(move || {
+                while start.elapsed() < Duration::from_millis(300) {
+                    let calls = [(); 2].map(|()| handle.call("so"));
+                    let _ = calls.map(|call| call.wait().unwrap());
+                    futures_lite::future::block_on(handle.call("so")).unwrap();
+                }
+            });
+        }
+    });
+    until(|| pools.iter().all(|pool| pool.status().idle == EACH));
+    let mut pids = children();
+    assert!(pids.len() > 2 * EACH + alone.len(), "the template, too");
+    pids.push(std::process::id());
+    // It may take a moment to see that nothing comes any more.
+    let start = Instant::now();
+    while !used_in(Duration::from_millis(50), &pids).0.is_zero() {
+        assert!(start.elapsed() < soon(), "they do not come to rest");
+    }
+    let time = Duration::from_millis(100) * rounds(20);
+    let (used, by) = used_in(time, &pids);
+    assert!(
+        used < Duration::from_millis(1),
+        "{used:?} in {time:?}: {by:?}"
+    );
+    for rpc in alone {
+        rpc.join().wait().unwrap();
+    }
+    for pool in pools {
+        pool.join().wait().unwrap();
+    }
+}
