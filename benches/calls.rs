@@ -17,6 +17,7 @@ use criterion::Criterion;
 fn main() {
     offspring::init();
     rows::bare::serve_if_asked();
+    rows::bare::fork_if_asked();
     let mut criterion = Criterion::default()
         .sample_size(20)
         .warm_up_time(Duration::from_millis(500))

@@ -139,6 +139,7 @@ fn pairs(options: &Options) -> String {
 fn main() {
     offspring::init();
     rows::bare::serve_if_asked();
+    rows::bare::fork_if_asked();
     let options = Options::read();
     let mut pages = format!(
         "Medians of {} turns of {} ms each, on {}.\n",

@@ -1,12 +1,14 @@
 //! The bare socketpair: octets to another process and back, with nothing above them. No header, no ids, no types.
 
-use std::io::{Read, Write};
-use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::io::{IoSlice, IoSliceMut, Read, Write};
+use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd, RawFd};
 use std::os::unix::net::UnixStream;
 use std::process::{Child, Command, exit};
 use std::time::{Duration, Instant};
 
-use nix::sys::socket::{MsgFlags, recv};
+use nix::sys::socket::{ControlMessage, ControlMessageOwned, MsgFlags, recv, recvmsg, sendmsg};
+use nix::sys::wait::waitpid;
+use nix::unistd::Pid;
 
 use super::timed;
 
@@ -101,6 +103,111 @@ impl Drop for Bare {
             .shutdown(std::net::Shutdown::Both)
             .expect("a socket");
         self.child.wait().expect("a child");
+    }
+}
+
+const FORKS: &str = "--bare-forks";
+
+/// The bare fork server, if this process was started to be one: forks a child of its parent for each socket that comes,
+/// and says which number it has.
+pub fn fork_if_asked() {
+    let mut arguments = std::env::args().skip(1);
+    if arguments.next().as_deref() != Some(FORKS) {
+        return;
+    }
+    let octets: usize = arguments
+        .next()
+        .and_then(|text| text.parse().ok())
+        .expect("a length");
+    let stdin = std::io::stdin().as_fd().try_clone_to_owned();
+    let mut requests = UnixStream::from(stdin.expect("a descriptor"));
+    while let Some(mut socket) = receive(&requests) {
+        let flags = libc::CLONE_PARENT | libc::SIGCHLD;
+        // SAFETY: this process has one thread, and so has the child, which is a copy of it.
+        let pid = unsafe { libc::syscall(libc::SYS_clone, flags, 0, 0, 0, 0) } as i32;
+        assert!(pid >= 0, "a fork");
+        if pid == 0 {
+            let mut buffer = vec![0; octets];
+            while read(&mut socket, &mut buffer, false) {
+                socket.write_all(&buffer).expect("the parent reads");
+            }
+            // SAFETY: it takes a number.
+            unsafe { libc::_exit(0) };
+        }
+        let number = pid.to_ne_bytes();
+        requests.write_all(&number).expect("the parent reads");
+    }
+    exit(0)
+}
+
+/// The socket of the next child.
+fn receive(requests: &UnixStream) -> Option<UnixStream> {
+    let mut octet = [0];
+    let mut parts = [IoSliceMut::new(&mut octet)];
+    let mut space = nix::cmsg_space!([RawFd; 1]);
+    let flags = MsgFlags::MSG_CMSG_CLOEXEC;
+    let message = recvmsg::<()>(requests.as_raw_fd(), &mut parts, Some(&mut space), flags);
+    let message = message.expect("the socket works");
+    let rights = message.cmsgs().expect("room for one").next()?;
+    let ControlMessageOwned::ScmRights(descriptors) = rights else {
+        return None;
+    };
+    // SAFETY: it has just come, and nobody else knows it.
+    Some(unsafe { UnixStream::from_raw_fd(descriptors[0]) })
+}
+
+/// A process that forks.
+struct Forks {
+    socket: UnixStream,
+    server: Child,
+}
+
+impl Forks {
+    fn start(octets: usize) -> Self {
+        let (socket, other) = UnixStream::pair().expect("a socketpair");
+        let server = Command::new("/proc/self/exe")
+            .args([FORKS, &octets.to_string()])
+            .stdin(OwnedFd::from(other))
+            .spawn()
+            .expect("this program starts");
+        Self { socket, server }
+    }
+
+    /// A new child: the socket to it, and its number.
+    fn fork(&mut self) -> (UnixStream, Pid) {
+        let (socket, other) = UnixStream::pair().expect("a socketpair");
+        let rights = [other.as_raw_fd()];
+        let rights = [ControlMessage::ScmRights(&rights)];
+        let part = [IoSlice::new(b"f")];
+        let flags = MsgFlags::empty();
+        sendmsg::<()>(self.socket.as_raw_fd(), &part, &rights, flags, None).expect("it listens");
+        let mut number = [0; 4];
+        self.socket.read_exact(&mut number).expect("it forks");
+        (socket, Pid::from_raw(i32::from_ne_bytes(number)))
+    }
+}
+
+impl Drop for Forks {
+    fn drop(&mut self) {
+        self.socket
+            .shutdown(std::net::Shutdown::Both)
+            .expect("a socket");
+        self.server.wait().expect("a child");
+    }
+}
+
+/// A child forked by the bare server, one echo, its end.
+pub fn forks(octets: usize) -> impl FnMut(u64) -> Duration {
+    let mut server = Forks::start(octets);
+    let (payload, mut answer) = (vec![7; octets], vec![0; octets]);
+    move |times| {
+        timed(times, || {
+            let (mut socket, pid) = server.fork();
+            socket.write_all(&payload).expect("the child reads");
+            assert!(read(&mut socket, &mut answer, false), "the child answers");
+            drop(socket);
+            waitpid(pid, None).expect("a child");
+        })
     }
 }
 

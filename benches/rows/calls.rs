@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::future::Future;
 use std::time::Duration;
 
-use offspring::{Builder, Call, Octets, Rpc, worker};
+use offspring::{Builder, Call, Octets, Rpc, Template, worker};
 
 use super::{BARE, Group, Row, bare, pinned, timed};
 
@@ -103,7 +103,7 @@ fn many(builder: Builder<Echo, Octets>) -> impl FnMut(u64) -> Duration {
 }
 
 /// A child started, one call, its end.
-fn starts(builder: fn() -> Builder<Echo, Octets>) -> impl FnMut(u64) -> Duration {
+fn starts(builder: impl Fn() -> Builder<Echo, Octets>) -> impl FnMut(u64) -> Duration {
     move |times| {
         timed(times, || {
             let rpc = builder().spawn().expect("a child");
@@ -182,6 +182,28 @@ fn start() -> Group {
     .row("concurrent", || starts(concurrent))
 }
 
+/// Beside a bare server that forks.
+fn fork() -> Group {
+    let rows = vec![
+        Row::new("bare, blocking", || bare::forks(32)),
+        Row::new("bare, spinning", || bare::forks(32)),
+        Row::new("bare, one CPU", || pinned(|| bare::forks(32))),
+    ];
+    Group {
+        name: "start from a template, one echo, end",
+        rows,
+    }
+    .row("blocking", || from_template(blocking))
+    .row("blocking, one CPU", || pinned(|| from_template(blocking)))
+    .row("concurrent", || from_template(concurrent))
+}
+
+fn from_template(builder: fn() -> Builder<Echo, Octets>) -> impl FnMut(u64) -> Duration {
+    let template = Template::builder().start().expect("a template");
+    template.ready().wait().expect("a template");
+    starts(move || builder().template(&template))
+}
+
 pub fn groups() -> Vec<Group> {
-    vec![small(), pipeline(), large(), start()]
+    vec![small(), pipeline(), large(), start(), fork()]
 }

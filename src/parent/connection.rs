@@ -3,7 +3,7 @@
 use std::io::{self, IoSlice, Read};
 use std::os::fd::{AsFd, OwnedFd};
 use std::process::ChildStderr;
-use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
 use std::time::Instant;
 
 use super::delivery::Courier;
@@ -59,12 +59,21 @@ pub(crate) struct Connection {
     /// Descriptors can go along with calls.
     carries: bool,
     process: Option<Process>,
+    exit: Mutex<Exit>,
     capture: Mutex<Option<Capture>>,
     helper: Arc<Helper>,
     key: u64,
     watching: Mutex<Interest>,
     courier: Courier,
     driver: OnceLock<Weak<Driver<Self>>>,
+}
+
+/// Who watches for the exit of a process: the helper, unless threads wait for it.
+#[derive(Debug, Default)]
+struct Exit {
+    waiting: usize,
+    /// It was seen, and nobody is to watch any more.
+    seen: bool,
 }
 
 impl Connection {
@@ -90,6 +99,7 @@ impl Connection {
             link,
             carries,
             process,
+            exit: Mutex::default(),
             capture: Mutex::new(capture),
             helper: Arc::clone(helper),
             key,
@@ -156,16 +166,49 @@ impl Connection {
     /// The process has exited, if it really has: takes its status, and makes
     /// the stream end even if somebody else still holds the other end.
     fn exited(&self, driver: &Driver<Self>) {
-        let Some(process) = &self.process else { return };
+        let Some((status, stderr)) = self.process.as_ref().and_then(|own| self.reap(own)) else {
+            return;
+        };
+        driver.change(|core| core.exited(status, stderr));
+        self.link.shutdown_read();
+    }
+
+    /// How the process has exited, if it has, and the end of its stderr.
+    fn reap(&self, process: &Process) -> Option<(ExitStatus, Vec<u8>)> {
         let status = match process.try_reap() {
-            Ok(None) => return,
-            Ok(Some(status)) => status,
+            Ok(status) => status?,
             Err(_) => Status::Unknown,
         };
-        self.helper.delete(process.pidfd());
-        let stderr = self.take_stderr();
-        driver.change(|core| core.exited(status.into(), stderr));
-        self.link.shutdown_read();
+        let mut exit = self.exit();
+        if !exit.seen && exit.waiting == 0 {
+            self.helper.delete(process.pidfd());
+        }
+        exit.seen = true;
+        drop(exit);
+        Some((status.into(), self.take_stderr()))
+    }
+
+    fn exit(&self) -> MutexGuard<'_, Exit> {
+        self.exit.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A thread sees to the exit from now on, or no longer.
+    fn watch_exit(&self, process: &Process, taken: bool) {
+        let mut exit = self.exit();
+        let others = exit.waiting - usize::from(!taken);
+        exit.waiting = others + usize::from(taken);
+        if others > 0 || exit.seen {
+            return;
+        }
+        if taken {
+            self.helper.delete(process.pidfd());
+        } else {
+            let (source, interest) = (Source::Exit, Interest::READ);
+            // What can fail is memory of the kernel's; then the next who waits sees it.
+            let _ = self
+                .helper
+                .modify(self.key, source, process.pidfd(), interest);
+        }
     }
 
     fn take_stderr(&self) -> Vec<u8> {
@@ -217,6 +260,36 @@ impl Wire for Connection {
     }
     fn wait(&self, interest: Interest, deadline: Option<Instant>) -> io::Result<Ready> {
         self.link.wait(interest, deadline)
+    }
+    fn take_exit(&self, taken: bool) -> bool {
+        // Those who wait for octets of a pair must hear of more than these.
+        let process = self.process.as_ref().filter(|_| self.link.is_socket());
+        if let Some(process) = process {
+            self.watch_exit(process, taken);
+        }
+        process.is_some()
+    }
+    fn wait_end(&self, deadline: Option<Instant>) -> bool {
+        let wait = |process: &Process| process.wait_or_readable(self.link.read_fd(), deadline);
+        let come = self.process.as_ref().map(wait);
+        if let Some(Ok(Some(true))) = come {
+            // Somebody else may hold the other end.
+            self.link.shutdown_read();
+        }
+        !matches!(come, Some(Ok(None)))
+    }
+    fn wait_exit(&self, deadline: Option<Instant>) -> Option<(ExitStatus, Vec<u8>)> {
+        let process = self.process.as_ref()?;
+        // Often it is there already.
+        let exit = self.reap(process).or_else(|| {
+            // It fails only for lack of memory of the kernel's; then it is asked once more.
+            let _ = process.wait(deadline);
+            self.reap(process)
+        });
+        if exit.is_some() {
+            self.helper.dismiss(self.key);
+        }
+        exit
     }
     fn shutdown_write(&self) {
         // It fails only where the other side is gone already.

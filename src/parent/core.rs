@@ -146,6 +146,11 @@ impl Core {
         (self.may_read() && self.roles.help()).then(|| self.take_reader())
     }
 
+    /// The child was told to end, and owes no answer.
+    pub(super) fn awaits_end(&self) -> bool {
+        self.life.awaits_end() && self.caller.open() == 0
+    }
+
     fn take_reader(&mut self) -> Reading {
         self.reader
             .take()

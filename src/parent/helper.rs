@@ -3,16 +3,21 @@
 //! writes what a full socket left behind, keeps the time, notices that a child
 //! has exited, and keeps the tail of captured stderr.
 //!
-//! It is started with the first child and gone with the last. It runs no code
-//! of the user's except wakers.
+//! It is started with the first child and gone soon after the last: it lingers
+//! for [`LINGER`], since who starts one child after the other would start it
+//! each time. It runs no code of the user's except wakers.
 
 use std::collections::{BTreeSet, HashMap};
 use std::io;
 use std::os::fd::BorrowedFd;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use crate::sys::{Interest, PollEvent, Poller};
+
+/// How long it waits for another child when the last is gone: longer than it
+/// takes until it looks around anyway after a call.
+const LINGER: Duration = Duration::from_millis(15);
 
 /// What an event of a child is about; the low bits of its token.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -54,6 +59,8 @@ struct State {
     timers: BTreeSet<(Instant, u64)>,
     /// Until when the thread sleeps; `None`: it is awake.
     sleeps: Option<Option<Instant>>,
+    /// Nobody is left; when it ends.
+    ends: Option<Instant>,
     keys: u64,
 }
 
@@ -92,10 +99,12 @@ impl Helper {
             // What is ready already stays so until the helper knows whose it is.
             Ok(tended) => {
                 let tended: Arc<dyn Tended> = tended.clone();
-                locked(&helper.state).tended.insert(key, tended);
+                let mut state = locked(&helper.state);
+                state.tended.insert(key, tended);
+                state.ends = None;
             }
             // The helper may have been started for nothing: let it look.
-            Err(_) => helper.tick_at(key, Instant::now()),
+            Err(_) => helper.look_around(),
         }
         made
     }
@@ -144,19 +153,47 @@ impl Helper {
         let _ = self.poller.delete(fd);
     }
 
-    /// This child is to be looked at then.
+    /// This child is to be looked at then, unless it is forgotten already.
     pub(crate) fn tick_at(&self, key: u64, at: Instant) {
         let mut state = locked(&self.state);
+        if !state.tended.contains_key(&key) {
+            return;
+        }
         state.timers.insert((at, key));
+        self.rouse(state, at);
+    }
+
+    /// Wakes the thread if it would sleep beyond that time.
+    fn rouse(&self, mut state: MutexGuard<'_, State>, at: Instant) {
         let oversleeps = state
             .sleeps
             .is_some_and(|until| until.is_none_or(|until| at < until));
         if oversleeps {
             state.sleeps = None;
             drop(state);
-            // Only a full counter can fail, and then it is awake.
-            let _ = self.poller.notify();
+            self.look_around();
         }
+    }
+
+    /// Forgets a child that is over.
+    pub(crate) fn dismiss(&self, key: u64) {
+        let mut state = locked(&self.state);
+        let Some(tended) = state.tended.remove(&key) else {
+            return;
+        };
+        if state.tended.is_empty() {
+            let ends = Instant::now() + LINGER;
+            state.ends = Some(ends);
+            self.rouse(state, ends);
+        } else {
+            drop(state);
+        }
+        tended.forget(self);
+    }
+
+    fn look_around(&self) {
+        // Only a full counter can fail, and then it is awake.
+        let _ = self.poller.notify();
     }
 
     fn run(&self) {
@@ -178,7 +215,12 @@ impl Helper {
 
     fn fall_asleep(&self) -> Option<Instant> {
         let mut state = locked(&self.state);
-        let until = state.timers.first().map(|(at, _)| *at);
+        if state.tended.is_empty() {
+            // What was asked for on behalf of those who are gone.
+            state.timers.clear();
+        }
+        let timer = state.timers.first().map(|(at, _)| *at);
+        let until = [timer, state.ends].into_iter().flatten().min();
         state.sleeps = Some(until);
         until
     }
@@ -210,18 +252,24 @@ impl Helper {
         };
         act(&*tended);
         if tended.is_over() {
-            tended.forget(self);
-            locked(&self.state).tended.remove(&key);
+            self.dismiss(key);
         }
     }
 
-    /// Nobody is left: the thread ends. Under the lock that hands children out.
+    /// Nobody has been left for a while: the thread ends. Under the lock that
+    /// hands children out.
     fn stop(&self) -> bool {
         let mut running = locked(&RUNNING);
-        let idle = locked(&self.state).tended.is_empty();
-        if idle {
+        let mut state = locked(&self.state);
+        if !state.tended.is_empty() {
+            state.ends = None;
+            return false;
+        }
+        let now = Instant::now();
+        let stops = *state.ends.get_or_insert(now + LINGER) <= now;
+        if stops {
             *running = None;
         }
-        idle
+        stops
     }
 }

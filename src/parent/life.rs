@@ -189,6 +189,16 @@ impl Life {
         self.exit.is_some() && self.pid.is_some()
     }
 
+    /// Its input was ended, and it has not exited.
+    pub(super) fn awaits_end(&self) -> bool {
+        self.shut && self.exit.is_none()
+    }
+
+    /// Nothing but its exit is still to come.
+    pub(super) fn awaits_exit(&self) -> bool {
+        self.stream_ended && self.exit.is_none()
+    }
+
     /// How the process has exited, if it has.
     pub(super) fn exit_status(&self) -> Option<ExitStatus> {
         self.exit

@@ -1,6 +1,6 @@
 //! Starting a child: the link, the process, the hello, the driver.
 
-use std::io;
+use std::io::{self, IoSlice};
 use std::os::fd::OwnedFd;
 use std::os::unix::process::CommandExt;
 use std::process::{ChildStderr, Command, Stdio};
@@ -233,7 +233,8 @@ impl Plan {
             }
             hello
         });
-        let caller = Caller::new(hello.as_ref(), descriptors, self.settings.limits);
+        let mut caller = Caller::new(hello.as_ref(), descriptors, self.settings.limits);
+        started.greet(&mut caller);
         started.be_born(self.settings.hello_timeout)?;
         let pid = started.process.as_ref().map(Process::pid);
         let expected = Expected {
@@ -467,6 +468,21 @@ impl Plan {
 }
 
 impl Started {
+    /// Writes what the link takes of the hello for a child that is not born yet: it need not wait for it then.
+    fn greet(&self, caller: &mut Caller) {
+        if self.unborn.is_none() {
+            return;
+        }
+        let mut outbox = caller.take_outbox();
+        let mut slices = [IoSlice::new(&[])];
+        let count = outbox.slices(&mut slices);
+        let sent = self.link.try_send(&slices[..count], outbox.descriptors());
+        // What is not written now is written like everything else, or fails so.
+        let written = sent.ok().flatten().unwrap_or(0);
+        outbox.consume(written);
+        caller.wrote(written, outbox);
+    }
+
     /// Has the template fork the child, if one is to.
     fn be_born(&mut self, time: Duration) -> Result<(), Error> {
         if let Some((template, theirs)) = self.unborn.take() {

@@ -6,7 +6,8 @@ use std::process::Stdio;
 use std::sync::mpsc::channel;
 use std::time::Duration;
 
-use nix::sys::signal::{SigHandler, Signal, signal};
+use nix::sys::signal::{SigHandler, Signal, kill, signal};
+use nix::unistd::Pid;
 use offspring::{Error, ExitStatus, Started, worker};
 
 use crate::common::*;
@@ -322,6 +323,36 @@ fn a_grandchild_holds_the_link() {
         quickly(|| rpc.join().wait().unwrap());
         kill_process(grandchild);
     }
+}
+
+/// X3: the same at the end of a child that owes nothing: who waits for it waits
+/// for its exit, too.
+#[test]
+fn a_grandchild_holds_the_link_of_a_child_that_ends() {
+    let _guard = guard();
+    let rpc = WORK.spawn().unwrap();
+    let grandchild = rpc.call(Job::Grandchild).wait().unwrap().unwrap();
+    let grandchild: u32 = grandchild.parse().unwrap();
+    assert!(quickly(|| rpc.join().wait().unwrap()).success());
+    assert!(is_alive(grandchild));
+    kill_process(grandchild);
+}
+
+/// Who waits for the end sees to the exit, and the helper does again when he
+/// gives up.
+#[test]
+fn an_end_that_nobody_waits_for_any_more() {
+    let _guard = guard();
+    let rpc = WORK.spawn().unwrap();
+    rpc.call(Job::Arguments).wait().unwrap().unwrap();
+    let pid = Pid::from_raw(rpc.pid().unwrap() as i32);
+    kill(pid, Signal::SIGSTOP).unwrap();
+    let mut join = rpc.join();
+    let error = join.wait_timeout(Duration::from_millis(50)).unwrap_err();
+    assert!(error.is_timeout(), "{error}");
+    kill(pid, Signal::SIGCONT).unwrap();
+    until(|| children().is_empty());
+    assert!(join.wait().unwrap().success());
 }
 
 /// X3: the child closes its link but lives on. Only the end of input is left to

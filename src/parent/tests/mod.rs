@@ -18,7 +18,7 @@ use super::demands::Demands;
 use super::driver::{Driver, Want};
 use super::life::{Expected, Life};
 use super::wire::Wire;
-use crate::error::Error;
+use crate::error::{Error, ExitStatus};
 use crate::parcel::{Parcel, Payload, Reader};
 use crate::protocol::{Form, HEADER, Limits, Replies, Request, Requests};
 use crate::spin::{Spin, Spins};
@@ -188,6 +188,19 @@ impl Wire for FakeWire {
             read: interest.read && state.is_readable(),
             write: interest.write && !state.full,
         })
+    }
+
+    fn take_exit(&self, _: bool) -> bool {
+        false
+    }
+
+    fn wait_end(&self, deadline: Option<Instant>) -> bool {
+        let ready = |state: &State| state.is_readable() || deadline.is_some();
+        self.until(ready).is_readable()
+    }
+
+    fn wait_exit(&self, _: Option<Instant>) -> Option<(ExitStatus, Vec<u8>)> {
+        unreachable!("there is no process")
     }
 
     fn shutdown_write(&self) {}
