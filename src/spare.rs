@@ -11,13 +11,12 @@ use std::cell::RefCell;
 /// So many octets are kept at most.
 pub(crate) const LARGEST: usize = 80 << 20;
 /// One up to this is always kept.
-const SMALL: usize = 64 << 10;
+pub(crate) const SMALL: usize = 64 << 10;
 /// How often one may be far too large.
 const PATIENCE: u8 = 16;
 /// How many a thread keeps.
 const COUNT: usize = 3;
 
-#[derive(Default)]
 struct Shelf {
     buffers: Vec<Vec<u8>>,
     /// How often in a row a large one was put back hardly used.
@@ -25,7 +24,12 @@ struct Shelf {
 }
 
 thread_local! {
-    static SHELF: RefCell<Shelf> = RefCell::default();
+    static SHELF: RefCell<Shelf> = const {
+        RefCell::new(Shelf {
+            buffers: Vec::new(),
+            idle: 0,
+        })
+    };
 }
 
 /// An empty buffer, with room if there is one: the one that was put last.
@@ -52,15 +56,19 @@ impl Shelf {
             self.idle = 0;
         } else {
             self.idle = self.idle.saturating_add(1);
+            if self.idle == PATIENCE {
+                self.buffers.retain(|kept| kept.capacity() <= SMALL);
+            }
         }
-        if self.idle >= PATIENCE {
-            self.buffers.retain(|kept| kept.capacity() <= SMALL);
-        }
-        let kept: usize = self.buffers.iter().map(Vec::capacity).sum();
-        let fits = self.buffers.len() < COUNT && kept + buffer.capacity() <= LARGEST;
-        if fits && !(large && self.idle >= PATIENCE) {
+        if self.buffers.len() < COUNT && (!large || self.takes(buffer.capacity())) {
             self.buffers.push(buffer);
         }
+    }
+
+    /// A large one may be kept.
+    fn takes(&self, room: usize) -> bool {
+        let kept: usize = self.buffers.iter().map(Vec::capacity).sum();
+        self.idle < PATIENCE && kept + room <= LARGEST
     }
 }
 

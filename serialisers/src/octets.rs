@@ -266,6 +266,10 @@ impl ListWriter<'_> {
 }
 
 fn push_length(length: usize, octets: &mut Vec<u8>) {
+    if length < 0x80 {
+        octets.push(length as u8);
+        return;
+    }
     let groups = (usize::BITS - length.leading_zeros()).div_ceil(7).max(1);
     for group in (1..groups).rev() {
         octets.push(0x80 | (length >> (7 * group)) as u8);
@@ -375,6 +379,9 @@ impl<'a> ListReader<'a> {
 
     /// All have been taken; otherwise an error that says how many there were.
     fn finish(mut self) -> Result<(), Error> {
+        if self.rest.is_empty() {
+            return Ok(());
+        }
         let wanted = self.seen;
         for string in &mut self {
             string?;
@@ -416,6 +423,10 @@ impl<'a> ListReader<'a> {
     }
 
     fn length(&mut self) -> Result<usize, Error> {
+        if let [short @ 0..0x80, rest @ ..] = self.rest {
+            self.rest = rest;
+            return Ok(usize::from(*short));
+        }
         let mut length = 0usize;
         while let Some((&octet, rest)) = self.rest.split_first() {
             self.rest = rest;
@@ -434,6 +445,7 @@ impl<'a> ListReader<'a> {
 impl<'a> Iterator for ListReader<'a> {
     type Item = Result<&'a [u8], Error>;
 
+    #[inline]
     fn next(&mut self) -> Option<Self::Item> {
         let octets = |piece| match piece {
             Piece::Short(string) => string,

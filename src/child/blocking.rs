@@ -24,10 +24,11 @@ pub(super) fn serve(mut conversation: Conversation, work: &mut Work<'_>) -> i32 
     if conversation.ready().is_err() {
         return 0;
     }
+    let mut parcel = Parcel::new();
     loop {
         match conversation.requests.next(&mut conversation.reader) {
             Ok(Some(Request::Call(id))) => {
-                if let Err(code) = answer(&mut conversation, id, work) {
+                if let Err(code) = answer(&mut conversation, id, work, &mut parcel) {
                     return code;
                 }
             }
@@ -67,17 +68,23 @@ fn more(conversation: &mut Conversation) -> bool {
     count > 0
 }
 
-fn answer(conversation: &mut Conversation, id: u32, work: &mut Work<'_>) -> Result<(), i32> {
+/// Runs a call and answers it, with a parcel of which nothing but its buffer is used.
+fn answer(
+    conversation: &mut Conversation,
+    id: u32,
+    work: &mut Work<'_>,
+    parcel: &mut Parcel,
+) -> Result<(), i32> {
     if let Some(page) = conversation.outgoing.page() {
         page.started()
             .store(conversation.requests.started(), Ordering::Release);
     }
-    let mut parcel = Parcel::new();
+    parcel.renew();
     let reader = &mut conversation.reader;
-    let done = reader.hand_out(|arguments| work(id, arguments, &mut parcel));
+    let done = reader.hand_out(|arguments| work(id, arguments, parcel));
     let more = conversation.reader.has_whole();
-    let sent = done.map(|()| conversation.outgoing.result(id, &mut parcel, more));
-    parcel.recycle();
+    let sent = done.map(|()| conversation.outgoing.result(id, parcel, more));
+    parcel.recycle_tail();
     match sent {
         Ok(Ok(())) => Ok(()),
         Ok(Err(unsent)) => match unsent.failure() {

@@ -246,7 +246,9 @@ impl Core {
         let mut absorbed = Ok(true);
         // A hello is checked before what comes after it is believed.
         while absorbed == Ok(true) && !self.life.stream_ended() {
-            absorbed = self.caller.absorb(&mut reading.reader, &mut notices);
+            let idle = self.delivery.is_passed(self.delivery.enqueued());
+            let quiet = |waiter: &Waiter| idle && waiter.is_plain();
+            absorbed = self.caller.absorb(&mut reading.reader, &mut notices, quiet);
             for notice in notices.drain(..) {
                 self.notice(notice);
             }

@@ -27,7 +27,7 @@ use super::core::{Core, Reading};
 use super::roles::{TICK, Ticket};
 use super::waiting::Waking;
 use super::wire::Wire;
-use crate::parcel::{Outbox, Reader};
+use crate::parcel::{Outbox, Payload, Reader};
 use crate::sync::{Guard, Mutex, current, park_until};
 use crate::sys::{self, Interest};
 
@@ -129,15 +129,42 @@ impl<W: Wire> Driver<W> {
         id
     }
 
+    /// Waits, on this thread, for a call: `take` looks for what it brings, and
+    /// `result` is what to make of a result that is there already, and from whose
+    /// going nothing follows.
+    pub(crate) fn wait_for_call<T>(
+        &self,
+        id: u32,
+        deadline: Option<Instant>,
+        result: impl FnOnce(Payload) -> T,
+        take: impl FnMut(&mut Core) -> Option<T>,
+    ) -> Option<T> {
+        let mut core = self.lock();
+        if let Some(payload) = core.take_result(id) {
+            core.roles.collected();
+            return Some(result(payload));
+        }
+        self.wait_on(core, Want::Call(id), deadline, take)
+    }
+
     /// Waits, on this thread, until `take` finds what it looks for; `None` once
     /// the deadline is over.
     pub(crate) fn wait<T>(
         &self,
         want: Want,
         deadline: Option<Instant>,
+        take: impl FnMut(&mut Core) -> Option<T>,
+    ) -> Option<T> {
+        self.wait_on(self.lock(), want, deadline, take)
+    }
+
+    fn wait_on<'a, T>(
+        &'a self,
+        mut core: Guard<'a, Core>,
+        want: Want,
+        deadline: Option<Instant>,
         mut take: impl FnMut(&mut Core) -> Option<T>,
     ) -> Option<T> {
-        let mut core = self.lock();
         let before = core.outlook();
         let found = take(&mut core);
         if found.is_some() {
@@ -404,12 +431,15 @@ impl<W: Wire> Driver<W> {
             };
             drop(core);
             let room = reading.reader.room();
-            let got = Got::from(self.try_recv(&mut reading.reader, room));
+            let count = self.try_recv(&mut reading.reader, room);
+            // What comes later is told of again.
+            let more = matches!(count, Ok(Some(count)) if count == room);
+            let got = Got::from(count);
             core = self.lock();
             self.put_down(&mut core, reading, &got);
             core = self.flush(core);
             self.release(core);
-            if !matches!(got, Got::Octets) {
+            if !more {
                 return;
             }
         }

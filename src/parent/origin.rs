@@ -97,7 +97,8 @@ pub(super) type Here<T> = Option<T>;
 /// A call of one child, wherever it came from.
 impl Driver<Connection> {
     pub(super) fn wait_call(&self, id: u32, until: Option<Instant>) -> Option<Here<Answer>> {
-        self.wait(Want::Call(id), until, |core| collect(core, id))
+        let result = |payload| Some(Ok(payload));
+        self.wait_for_call(id, until, result, |core| collect(core, id))
     }
 
     pub(super) fn poll_call(&self, id: u32, context: &mut Context<'_>) -> Poll<Here<Answer>> {
@@ -122,14 +123,14 @@ impl Driver<Connection> {
 }
 
 fn collect(core: &mut Core, id: u32) -> Option<Here<Answer>> {
+    if let Some(outcome) = core.collect(id) {
+        return Some(Some(outcome));
+    }
     if !core.knows(id) {
         return Some(None);
     }
-    let outcome = core.collect(id);
-    if outcome.is_none() && core.delivery.is_stuck_here() {
-        return Some(Some(Err(core.stuck(id))));
-    }
-    outcome.map(Some)
+    let stuck = core.delivery.is_stuck_here();
+    stuck.then(|| Some(Err(core.stuck(id))))
 }
 
 fn next_event(core: &mut Core, id: u32) -> Option<Here<NextEvent>> {

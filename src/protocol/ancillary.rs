@@ -61,6 +61,11 @@ impl<D> Ancillary<D> {
         self.0.map_or(Ok(Vec::new()), |all| *all)
     }
 
+    /// There are none, and none were lost.
+    pub(super) fn is_empty(&self) -> bool {
+        self.0.is_none()
+    }
+
     /// Nobody wants them.
     pub(super) fn spend(self, spent: &mut Vec<D>) {
         spent.extend(self.into_descriptors().unwrap_or_default());

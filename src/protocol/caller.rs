@@ -96,7 +96,7 @@ enum State<D> {
     Done(Outcome<D>),
 }
 
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Default, Clone, Copy)]
 struct Sent {
     /// It is the so-manieth call that was sent, from 1.
     ordinal: u64,
@@ -309,6 +309,26 @@ impl<W, D> Caller<W, D> {
         self.table.get(id).is_none_or(done)
     }
 
+    /// Takes the result of a call that has one, if its owner agrees, who has
+    /// nothing more to do with it; its id is free then.
+    pub(crate) fn take_result(
+        &mut self,
+        id: u32,
+        agrees: impl FnOnce(&W) -> bool,
+    ) -> Option<Payload<D>> {
+        self.table.take_from(id, |slot| {
+            let has_result = matches!(slot.state, State::Done(Outcome::Result(_)));
+            if !has_result || !agrees(&slot.waiter) {
+                return None;
+            }
+            // What is left costs nothing to drop.
+            match std::mem::replace(&mut slot.state, State::Abandoned(Sent::default())) {
+                State::Done(Outcome::Result(payload)) => Some(payload),
+                _ => None,
+            }
+        })
+    }
+
     /// Takes the outcome of a call that is done; its id is free then.
     pub(crate) fn collect(&mut self, id: u32) -> Option<(Outcome<D>, W)>
     where
@@ -332,10 +352,14 @@ impl<W, D> Caller<W, D> {
 
     /// Reads all frames that have come; but stops behind a hello, and says so,
     /// for it to be checked before anything after it is believed.
+    ///
+    /// A call that is done is noticed, unless it is `quiet` and nothing that was
+    /// noticed comes before it.
     pub(crate) fn absorb(
         &mut self,
         reader: &mut Reader<D>,
         notices: &mut Vec<Notice<D>>,
+        quiet: impl Fn(&W) -> bool,
     ) -> Result<bool, Violation> {
         if self.awaits_hello && !starts_with_hello(reader.rest()) {
             return Err(Violation(format!(
@@ -347,10 +371,10 @@ impl<W, D> Caller<W, D> {
             match reader.advance() {
                 Step::Short => break,
                 Step::Whole(frame) if frame.kind == Some(Kind::Hello) => {
-                    self.frame(frame, reader, notices)?;
+                    self.frame(frame, reader, notices, &quiet)?;
                     return Ok(true);
                 }
-                Step::Whole(frame) => self.frame(frame, reader, notices)?,
+                Step::Whole(frame) => self.frame(frame, reader, notices, &quiet)?,
                 Step::TooLong(frame) => self.too_long_answer(frame, reader, notices)?,
             }
         }
@@ -364,6 +388,7 @@ impl<W, D> Caller<W, D> {
         frame: Frame,
         reader: &mut Reader<D>,
         notices: &mut Vec<Notice<D>>,
+        quiet: impl Fn(&W) -> bool,
     ) -> Result<(), Violation> {
         match frame.kind {
             Some(Kind::Message) if self.awaits_hello => {
@@ -375,7 +400,7 @@ impl<W, D> Caller<W, D> {
             }
             Some(Kind::Message) => {
                 let outcome = Outcome::Result(reader.take());
-                self.complete(frame.id, outcome, notices)
+                self.complete(frame.id, outcome, notices, quiet)
             }
             Some(Kind::CallEvent) => self.call_event(frame.id, reader, notices),
             Some(Kind::Failed) => {
@@ -384,7 +409,9 @@ impl<W, D> Caller<W, D> {
                     notices.push(Notice::Unfit(failure));
                     return Ok(());
                 }
-                self.complete(frame.id, Outcome::Failed(failure.into()), notices)
+                self.complete(frame.id, Outcome::Failed(failure.into()), notices, |_| {
+                    false
+                })
             }
             Some(Kind::Ready) => {
                 notices.push(Notice::Ready);
@@ -443,7 +470,9 @@ impl<W, D> Caller<W, D> {
             )));
         }
         let failure = too_long("the result", frame.length as usize, reader.limit());
-        self.complete(frame.id, Outcome::Failed(failure.into()), notices)
+        self.complete(frame.id, Outcome::Failed(failure.into()), notices, |_| {
+            false
+        })
     }
 
     fn complete(
@@ -451,14 +480,17 @@ impl<W, D> Caller<W, D> {
         id: u32,
         outcome: Outcome<D>,
         notices: &mut Vec<Notice<D>>,
+        quiet: impl FnOnce(&W) -> bool,
     ) -> Result<(), Violation> {
         let unasked = || Violation(format!("an answer to the call {id}, which is not open"));
         let slot = self.table.get_mut(id).ok_or_else(unasked)?;
         match slot.state {
             State::Sent(sent) => {
                 slot.state = State::Done(outcome);
+                if !(notices.is_empty() && quiet(&slot.waiter)) {
+                    notices.push(Notice::Completed(id));
+                }
                 self.close_call(sent);
-                notices.push(Notice::Completed(id));
             }
             State::Expired(sent, started) => {
                 slot.state = State::Done(Outcome::Expired(started));

@@ -44,18 +44,17 @@ pub(crate) enum Kind {
 
 impl Kind {
     fn from_bits(bits: u32) -> Option<Self> {
-        [
-            Self::Message,
-            Self::Failed,
-            Self::CallEvent,
-            Self::Cancel,
-            Self::Ready,
-            Self::Descriptors,
-            Self::Retire,
-            Self::Hello,
-        ]
-        .into_iter()
-        .find(|kind| *kind as u32 == bits)
+        Some(match bits {
+            0 => Self::Message,
+            1 => Self::Failed,
+            2 => Self::CallEvent,
+            3 => Self::Cancel,
+            4 => Self::Ready,
+            5 => Self::Descriptors,
+            6 => Self::Retire,
+            15 => Self::Hello,
+            _ => return None,
+        })
     }
 }
 

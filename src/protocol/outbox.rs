@@ -32,7 +32,7 @@ impl<D> Parcel<D> {
     /// Room for a header, in a buffer of this thread.
     pub(crate) fn new() -> Self {
         let mut frame = spare::take();
-        frame.resize(HEADER, 0);
+        frame.extend_from_slice(&[0; HEADER]);
         Self {
             frame,
             ..Self::default()
@@ -42,6 +42,26 @@ impl<D> Parcel<D> {
     /// How many octets it has, the header included.
     pub(crate) fn len(&self) -> usize {
         self.frame.len() + self.tail.len()
+    }
+
+    /// Room for a header again, in the same buffer if that is not large.
+    pub(crate) fn renew(&mut self) {
+        self.descriptors.clear();
+        if self.frame.capacity() > spare::SMALL {
+            std::mem::take(self).recycle();
+            *self = Self::new();
+        } else {
+            self.frame.clear();
+            self.frame.extend_from_slice(&[0; HEADER]);
+            self.recycle_tail();
+        }
+    }
+
+    /// What was sent as it was: its buffer can be used again.
+    pub(crate) fn recycle_tail(&mut self) {
+        let tail = std::mem::take(&mut self.tail);
+        let used = tail.len();
+        spare::put(tail, used);
     }
 
     /// It was sent, or is not wanted: its buffers can be used again.
@@ -152,8 +172,8 @@ impl<D> Outbox<D> {
     }
 
     fn open_piece(&mut self) -> &mut Vec<u8> {
-        let full = |piece: &Piece<D>| piece.octets.len() >= LARGE;
-        if self.pieces.back().is_none_or(full) {
+        let open = |piece: &Piece<D>| piece.octets.len() < LARGE;
+        if !self.pieces.back().is_some_and(open) {
             self.pieces.push_back(spare::take().into());
         }
         &mut self.pieces.back_mut().expect("one was just pushed").octets

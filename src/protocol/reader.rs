@@ -22,7 +22,7 @@ pub(crate) struct Payload<D> {
 }
 
 enum Octets {
-    /// As many as this says; the others are zeros.
+    /// As many as this says; the others are anything.
     Few(u8, [u8; FEW]),
     /// A buffer, and where they start in it.
     Buffer(Vec<u8>, usize),
@@ -94,16 +94,11 @@ impl<D> Payload<D> {
         }
     }
 
-    /// A copy of octets that are not many.
-    fn copy(octets: &[u8], ancillary: Ancillary<D>) -> Self {
-        let count = u8::try_from(octets.len()).ok();
-        let octets = match count.filter(|count| usize::from(*count) <= FEW) {
-            Some(count) => {
-                let mut few = [0; FEW];
-                few[..octets.len()].copy_from_slice(octets);
-                Octets::Few(count, few)
-            }
-            None => Octets::Buffer(octets.to_vec(), 0),
+    /// A copy of the first so many octets, which are not many.
+    fn copy(octets: &[u8], count: usize, ancillary: Ancillary<D>) -> Self {
+        let octets = match u8::try_from(count) {
+            Ok(few) if count <= FEW => Octets::Few(few, few_of(octets, count)),
+            _ => Octets::Buffer(octets[..count].to_vec(), 0),
         };
         Self { octets, ancillary }
     }
@@ -112,8 +107,18 @@ impl<D> Payload<D> {
 #[cfg(test)]
 impl<D> From<Vec<u8>> for Payload<D> {
     fn from(octets: Vec<u8>) -> Self {
-        Self::copy(&octets, Ancillary::default())
+        Self::copy(&octets, octets.len(), Ancillary::default())
     }
+}
+
+/// The first so many octets, and if possible those behind them, too: as many as
+/// are known beforehand are copied faster.
+fn few_of(octets: &[u8], count: usize) -> [u8; FEW] {
+    octets.first_chunk().copied().unwrap_or_else(|| {
+        let mut few = [0; FEW];
+        few[..count].copy_from_slice(&octets[..count]);
+        few
+    })
 }
 
 impl<D> std::fmt::Debug for Payload<D> {
@@ -344,7 +349,7 @@ impl<D> Reader<D> {
 
     /// Looks for the next frame.
     pub(crate) fn advance(&mut self) -> Step {
-        if !self.announced {
+        if !self.announced && !self.ancillary.is_empty() {
             let unwanted = self.take_ancillary();
             self.arrivals.spend(unwanted);
         }
@@ -412,7 +417,7 @@ impl<D> Reader<D> {
         }
         let Range { start, end } = self.current;
         if end - start < LARGE || start > LARGE {
-            return Payload::copy(self.octets(), ancillary);
+            return Payload::copy(&self.buffer[start..], end - start, ancillary);
         }
         let rest = self.buffer.split_off(end);
         self.passed += end as u64;
@@ -457,6 +462,10 @@ impl<D> Reader<D> {
         if !self.current.is_empty() {
             // It was not taken.
             self.parted = None;
+        }
+        if self.skip == 0 {
+            self.current.start = self.current.end;
+            return self.current.end;
         }
         let have = (self.buffer.len() - self.current.end) as u64;
         let skipped = self.skip.min(have);

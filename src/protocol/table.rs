@@ -83,10 +83,23 @@ impl<S> Table<S> {
     pub(crate) fn remove_if(&mut self, id: u32, test: impl FnOnce(&S) -> bool) -> Option<S> {
         let index = self.index(id);
         let (_, slot) = self.slots[index].take_if(|(known, slot)| *known == id && test(slot))?;
-        self.used -= 1;
-        self.removed += 1;
-        self.shrink();
+        self.count_removed();
         Some(slot)
+    }
+
+    /// Takes something out of the call of this id; if there is such, the rest of
+    /// it goes, without being moved.
+    pub(crate) fn take_from<T>(
+        &mut self,
+        id: u32,
+        take: impl FnOnce(&mut S) -> Option<T>,
+    ) -> Option<T> {
+        let index = self.index(id);
+        let (known, slot) = self.slots[index].as_mut()?;
+        let taken = if *known == id { take(slot) } else { None }?;
+        self.slots[index] = None;
+        self.count_removed();
+        Some(taken)
     }
 
     /// All ids, in no order.
@@ -119,10 +132,18 @@ impl<S> Table<S> {
         }
     }
 
+    fn count_removed(&mut self) {
+        self.used -= 1;
+        self.removed += 1;
+        if self.slots.len() > KEPT {
+            self.shrink();
+        }
+    }
+
     /// Thinks the size over, once in so many removals that it costs nothing.
     fn shrink(&mut self) {
         let size = self.slots.len();
-        if size <= KEPT || self.used > size / 16 || self.removed < size / 4 && self.used > 0 {
+        if self.used > size / 16 || self.removed < size / 4 && self.used > 0 {
             return;
         }
         self.removed = 0;

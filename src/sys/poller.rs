@@ -8,7 +8,7 @@ use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTime
 use nix::sys::eventfd::{EfdFlags, EventFd};
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 /// The token of the poller's own eventfd.
 const WAKE: u64 = u64::MAX;
@@ -92,35 +92,47 @@ impl Poller {
     /// Sleeps until a descriptor is ready, the poller is notified, or the deadline has come; replaces `events`.
     ///
     /// # Blocking
-    /// Until then. A deadline is kept to the nanosecond and never early: the epoll is itself a descriptor that `ppoll`
-    /// can sleep on, which no kernel lacks. Without one there is a single system call.
+    /// Until then. A deadline is kept to the nanosecond and never early: of a long time `epoll_wait`, which counts
+    /// milliseconds, sleeps all but the last; for that, the epoll is itself a descriptor that `ppoll` can sleep on, which
+    /// no kernel lacks. So where something comes before a distant deadline, or there is none, there is a single system
+    /// call.
     pub(crate) fn wait(
         &self,
         events: &mut Vec<PollEvent>,
         deadline: Option<Instant>,
     ) -> io::Result<()> {
         events.clear();
-        let Some(_) = deadline else {
-            return self.collect(events, EpollTimeout::NONE);
+        let Some(until) = deadline else {
+            while !self.collect(events, EpollTimeout::NONE)? {}
+            return Ok(());
         };
+        while let Some(most) = most_of(until.saturating_duration_since(Instant::now())) {
+            if self.collect(events, most)? {
+                return Ok(());
+            }
+        }
         poll(
             &mut [PollFd::new(self.epoll.0.as_fd(), PollFlags::POLLIN)],
             deadline,
         )?;
-        self.collect(events, EpollTimeout::ZERO)
+        self.collect(events, EpollTimeout::ZERO)?;
+        Ok(())
     }
 
-    /// One look at the set.
-    fn collect(&self, events: &mut Vec<PollEvent>, timeout: EpollTimeout) -> io::Result<()> {
+    /// One look at the set: whether there was anything, be it only a word. A signal may end it early.
+    fn collect(&self, events: &mut Vec<PollEvent>, timeout: EpollTimeout) -> io::Result<bool> {
         let mut found = [EpollEvent::empty(); BATCH];
-        let count = retry(|| self.epoll.wait(&mut found, timeout))?;
+        let count = match self.epoll.wait(&mut found, timeout) {
+            Err(Errno::EINTR) => 0,
+            count => count?,
+        };
         for event in &found[..count] {
             match event.data() {
                 WAKE => drop(self.wake.read()),
                 _ => events.push(PollEvent::from(event)),
             }
         }
-        Ok(())
+        Ok(count > 0)
     }
 }
 
@@ -135,6 +147,12 @@ impl From<&EpollEvent> for PollEvent {
             writable: flags.intersects(EpollFlags::EPOLLOUT | over),
         }
     }
+}
+
+/// As much of this time as whole milliseconds are sure not to exceed, if it is more than a few.
+fn most_of(time: Duration) -> Option<EpollTimeout> {
+    let whole = time.as_millis().saturating_sub(2);
+    (whole > 0).then(|| u16::try_from(whole).unwrap_or(u16::MAX).into())
 }
 
 /// The same for epoll.

@@ -32,17 +32,24 @@ pub(crate) enum Then {
     Forget,
 }
 
-/// What is kept for each call.
+/// What is kept for each call. It is as small as it can be: there may be a
+/// million of them.
 #[derive(Default)]
 pub(crate) struct Waiter {
     pub(super) waking: Option<Waking>,
-    /// It waits inside a callback, and so does not wait for callbacks.
-    pub(super) nested: bool,
     /// So many deliveries come before its outcome.
     after: u64,
-    pub(super) then: Then,
+    /// It waits inside a callback, and so does not wait for callbacks.
+    pub(super) nested: bool,
     /// Its own events.
     pub(in super::super) inbox: Inbox,
+    special: Option<Box<Special>>,
+}
+
+/// What most calls do without.
+#[derive(Default)]
+pub(super) struct Special {
+    pub(super) then: Then,
     deadline: Option<Instant>,
     /// If it is cancelled while it runs, the child is killed.
     kills: bool,
@@ -55,10 +62,29 @@ pub(crate) struct Waiter {
 impl Waiter {
     /// For a call that goes back to its owner if it is not run.
     pub(super) fn of(owner: Arc<dyn Owner>) -> Self {
-        Self {
-            owner: Some(owner),
-            ..Self::default()
-        }
+        let mut waiter = Self::default();
+        waiter.special().owner = Some(owner);
+        waiter
+    }
+
+    /// To be set.
+    pub(super) fn special(&mut self) -> &mut Special {
+        self.special.get_or_insert_default()
+    }
+
+    /// To be looked at, or taken from, if there is anything.
+    pub(super) fn has_special(&mut self) -> Option<&mut Special> {
+        self.special.as_deref_mut()
+    }
+
+    /// Nothing is to be done when it is answered but to keep the answer, nor when
+    /// that is collected.
+    pub(super) fn is_plain(&self) -> bool {
+        self.waking.is_none() && self.special.is_none() && self.inbox.is_empty()
+    }
+
+    fn kills(&self) -> bool {
+        self.special.as_ref().is_some_and(|special| special.kills)
     }
 }
 
@@ -89,6 +115,9 @@ impl Core {
     /// The outcome of this call, if its turn has come. Whoever asks does not
     /// want its events.
     pub(crate) fn collect(&mut self, id: u32) -> Option<Result<Payload, Error>> {
+        if let Some(payload) = self.take_result(id) {
+            return Some(Ok(payload));
+        }
         let (waiter, done) = self.caller.look_at(id)?;
         self.delivery.inboxes.decline(id, &mut waiter.inbox);
         if !done || !self.delivery.is_before(waiter.after) {
@@ -97,6 +126,13 @@ impl Core {
         let (outcome, waiter) = self.caller.collect(id)?;
         self.dismiss(id, waiter);
         Some(self.judge(outcome))
+    }
+
+    /// The result of this call, if its turn has come and nothing follows from its
+    /// being collected.
+    pub(in super::super) fn take_result(&mut self, id: u32) -> Option<Payload> {
+        let is_due = |waiter: &Waiter| waiter.is_plain() && self.delivery.is_before(waiter.after);
+        self.caller.take_result(id, is_due)
     }
 
     /// It is done, and whatever came before that has been seen.
@@ -109,10 +145,13 @@ impl Core {
     pub(super) fn dismiss(&mut self, id: u32, mut waiter: Waiter) {
         self.waiting.discard(waiter.waking.take());
         self.delivery.inboxes.decline(id, &mut waiter.inbox);
-        if let Some(at) = waiter.deadline {
+        let Some(special) = waiter.has_special() else {
+            return;
+        };
+        if let Some(at) = special.deadline {
             self.deadlines.remove(at, id);
         }
-        if let Some(owner) = waiter.owner.take() {
+        if let Some(owner) = special.owner.take() {
             self.waiting.discard_owner(owner);
         }
     }
@@ -134,7 +173,7 @@ impl Core {
         let Some(waiter) = self.caller.waiter(id).map(std::mem::take) else {
             return;
         };
-        if waiter.kills && !self.caller.is_done(id) {
+        if waiter.kills() && !self.caller.is_done(id) {
             self.condemn(id);
         }
         self.dismiss(id, waiter);
@@ -169,7 +208,7 @@ impl Core {
         let Some(waiter) = self.caller.waiter(id) else {
             return false;
         };
-        waiter.then = then;
+        waiter.special().then = then;
         self.waiting.discard(waiter.waking.take());
         self.delivery.inboxes.decline(id, &mut waiter.inbox);
         true
@@ -191,7 +230,10 @@ impl Core {
             return;
         };
         waiter.after = after;
-        match std::mem::take(&mut waiter.then) {
+        let then = waiter
+            .has_special()
+            .map(|own| std::mem::take(&mut own.then));
+        match then.unwrap_or_default() {
             Then::Collect => {
                 let passed = self.delivery.is_passed(after);
                 if passed || waiter.nested {
@@ -251,7 +293,7 @@ impl Core {
         let Some(waiter) = self.caller.waiter(id) else {
             return;
         };
-        if let Some(old) = waiter.deadline.replace(at) {
+        if let Some(old) = waiter.special().deadline.replace(at) {
             self.deadlines.remove(old, id);
         }
         if !self.caller.is_done(id) {
@@ -262,7 +304,7 @@ impl Core {
     /// If this call is cancelled while it runs, the child is killed.
     pub(crate) fn kill_on_cancel(&mut self, id: u32) {
         if let Some(waiter) = self.caller.waiter(id) {
-            waiter.kills = true;
+            waiter.special().kills = true;
         }
     }
 
@@ -291,7 +333,7 @@ impl Core {
         if !self.caller.expire(id, started) {
             return;
         }
-        if self.caller.waiter(id).is_some_and(|waiter| waiter.kills) {
+        if self.caller.waiter(id).is_some_and(|waiter| waiter.kills()) {
             self.condemn(id);
         }
         // It is late already: it waits for no callback.

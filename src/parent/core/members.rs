@@ -6,6 +6,7 @@ use std::task::Waker;
 use std::time::Instant;
 
 use super::super::waiting::{Callback, Owner, Waking};
+use super::calls::Special;
 use super::{Core, Then, Waiter};
 use crate::error::{Error, ExitStatus};
 use crate::parcel::Parcel;
@@ -104,7 +105,7 @@ impl Core {
     /// This call is given back even if it had started.
     pub(crate) fn repeat(&mut self, id: u32) {
         if let Some(waiter) = self.caller.waiter(id) {
-            waiter.again = true;
+            waiter.special().again = true;
             self.hand_back(id);
         }
     }
@@ -120,20 +121,22 @@ impl Core {
         let Some(started) = self.caller.lost(id) else {
             return false;
         };
-        let waiter = self.caller.waiter(id);
-        let goes =
-            |waiter: &Waiter| waiter.owner.is_some() && (started == Started::No || waiter.again);
-        if !waiter.is_some_and(|waiter| goes(waiter)) {
+        let special = self.caller.waiter(id).and_then(Waiter::has_special);
+        let goes = |special: &Special| {
+            special.owner.is_some() && (started == Started::No || special.again)
+        };
+        if !special.is_some_and(|special| goes(special)) {
             return false;
         }
         let Some((outcome, mut waiter)) = self.caller.collect(id) else {
             return false;
         };
-        if let Then::Call(callback) = std::mem::take(&mut waiter.then) {
+        let special = waiter.special();
+        let owner = special.owner.take();
+        if let Then::Call(callback) = std::mem::take(&mut special.then) {
             self.callbacks -= 1;
             self.waiting.discard_callback(callback);
         }
-        let owner = waiter.owner.take();
         self.waiting.wake(waiter.waking.take());
         self.dismiss(id, waiter);
         if let (Some(owner), Err(error)) = (owner, self.judge(outcome)) {

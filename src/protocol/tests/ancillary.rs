@@ -316,7 +316,7 @@ fn what_a_call_leaves_is_handed_out() {
         feed(&mut reader, &announcement(1));
         feed(&mut reader, &Frame::message(*id, 0).to_octets());
         reader.push_arrival(vec![descriptor], false);
-        caller.absorb(&mut reader, &mut notices).unwrap();
+        caller.absorb(&mut reader, &mut notices, |_| false).unwrap();
     }
     assert_eq!(caller.take_spent(), [10, 11]);
     caller.cancel(ids[2]);
@@ -334,6 +334,8 @@ fn full() -> Caller {
     let mut caller = Caller::new(Some(&Hello::new(Role::Parent)), Vec::new(), WIDE);
     let mut reader = reader();
     feed(&mut reader, &Replies::hello(&Hello::new(Role::Child)));
-    caller.absorb(&mut reader, &mut Vec::new()).unwrap();
+    caller
+        .absorb(&mut reader, &mut Vec::new(), |_| false)
+        .unwrap();
     caller
 }

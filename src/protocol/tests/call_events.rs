@@ -30,7 +30,7 @@ fn absorb(
     let mut notices = Vec::new();
     reader.room();
     reader.buffer().extend_from_slice(octets);
-    caller.absorb(reader, &mut notices)?;
+    caller.absorb(reader, &mut notices, |_| false)?;
     Ok(notices)
 }
 

@@ -229,7 +229,7 @@ impl Pair {
         let mut notices = Vec::new();
         while self
             .caller
-            .absorb(&mut self.from_child, &mut notices)
+            .absorb(&mut self.from_child, &mut notices, |_| false)
             .unwrap()
         {}
         for notice in notices {
