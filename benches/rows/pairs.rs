@@ -57,7 +57,8 @@ fn two(children: fn() -> Children, spin: bool, microseconds: u32) -> Row {
 
 /// All of them.
 pub fn pairs() -> Vec<Pair> {
-    let kinds: [(&str, fn() -> Children); 2] = [
+    type Kind = (&'static str, fn() -> Children);
+    let kinds: [Kind; 2] = [
         ("blocking", || BLOCKING.builder()),
         ("concurrent", || CONCURRENT.builder()),
     ];

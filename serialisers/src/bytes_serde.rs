@@ -136,7 +136,7 @@ mod tests {
     #[test]
     fn each_octet_is_a_character_and_back() {
         let all: Vec<u8> = (0..=255).collect();
-        let mixed: Vec<u8> = (0..10_000_u32).map(|n| (n * n >> 3) as u8).collect();
+        let mixed: Vec<u8> = (0..10_000_u32).map(|n| ((n * n) >> 3) as u8).collect();
         for octets in [&[][..], b"plain", &[0x7f, 0x80], &[0xff], &all, &mixed] {
             let text = text_of(octets);
             let want: String = octets.iter().map(|&octet| char::from(octet)).collect();

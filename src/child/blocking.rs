@@ -88,6 +88,7 @@ fn answer(
     let done = reader.hand_out(|arguments| work(id, arguments, parcel));
     let more = conversation.reader.has_whole();
     let sent = done.map(|()| conversation.outgoing.result(id, parcel, more));
+    parcel.recycle_tail();
     match sent {
         Ok(Ok(())) => Ok(()),
         Ok(Err(unsent)) => match unsent.failure() {

@@ -39,21 +39,29 @@ impl<D> Parcel<D> {
         }
     }
 
+    /// How many octets it has, the header included.
+    pub(crate) fn len(&self) -> usize {
+        self.frame.len() + self.tail.len()
+    }
+
     /// Room for a header again, in the same buffer if that is not large.
     pub(crate) fn renew(&mut self) {
         self.descriptors.clear();
-        if self.frame.capacity() > spare::SMALL || self.tail.capacity() > 0 {
+        if self.frame.capacity() > spare::SMALL {
             std::mem::take(self).recycle();
             *self = Self::new();
         } else {
             self.frame.clear();
             self.frame.extend_from_slice(&[0; HEADER]);
+            self.recycle_tail();
         }
     }
 
-    /// How many octets it has, the header included.
-    pub(crate) fn len(&self) -> usize {
-        self.frame.len() + self.tail.len()
+    /// What was sent as it was: its buffer can be used again.
+    pub(crate) fn recycle_tail(&mut self) {
+        let tail = std::mem::take(&mut self.tail);
+        let used = tail.len();
+        spare::put(tail, used);
     }
 
     /// It was sent, or is not wanted: its buffers can be used again.

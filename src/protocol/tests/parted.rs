@@ -83,6 +83,11 @@ fn the_middle_of_a_message_is_the_middle() {
     let mut reader = parting(Form::Full);
     let message = vec![0; 100_000];
     let octets = stream(&[message]);
+    let mut begun = parting(Form::Full);
+    feed(&mut begun, &octets[..9]);
+    assert_eq!(begun.advance(), Step::Short);
+    begun.room();
+    assert!(begun.rest().is_empty() && !begun.is_empty());
     for piece in octets[..90_000].chunks(30_000) {
         feed(&mut reader, piece);
         assert_eq!(reader.advance(), Step::Short);
