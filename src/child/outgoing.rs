@@ -2,9 +2,9 @@
 //! many with one write.
 //!
 //! What is finished must neither be lost with the process nor wait for the call
-//! after it. So what is not written at once is first put into the page that the
-//! parent shares: if the process dies, the parent takes it from there. And it is
-//! written
+//! after it. So it is first put into the page that the parent shares, if there is
+//! room: if the process dies before it is written, the parent takes it from there.
+//! And it is written
 //!
 //! * before the child sleeps, when no whole request is left;
 //! * when [`BATCH`] octets have come together, or the oldest are [`FRESH`] old;
@@ -371,13 +371,14 @@ impl Outgoing {
             self.put(queue, frame);
             return Ok(());
         }
-        if self.holds && length <= HELD {
+        if self.page.is_some() && length <= HELD {
+            // Safe before the link has room for it.
             self.put(queue, frame);
-            return self.try_write_out(queue);
-        }
-        if small && !queue.octets.is_empty() {
-            self.put(queue, frame);
-            return self.write_out(queue);
+            return if self.holds {
+                self.try_write_out(queue)
+            } else {
+                self.write_out(queue)
+            };
         }
         self.write_out(queue)?;
         self.write(queue, frame)

@@ -52,6 +52,36 @@ fn descriptors_overtake_nothing() {
 }
 
 #[test]
+fn what_sleeps_for_a_full_link_is_safe() {
+    let (link, theirs) = Link::pair().unwrap();
+    let (page, fd) = Page::create().unwrap();
+    let own = Some(Page::open(fd).unwrap());
+    let port = Port::from_socket(theirs).unwrap();
+    let mut full = 0;
+    while let Some(count) = port.try_send(&[0; 1000]).unwrap() {
+        full += count;
+    }
+    let abilities = Abilities {
+        carries: true,
+        holds: false,
+    };
+    let outgoing = Outgoing::new(port, Form::Full, 1 << 30, (own, full as u64), abilities);
+    let outgoing = Arc::new(outgoing);
+    let mut sent = parcel(7, 1000);
+    std::thread::scope(|scope| {
+        let sends = scope.spawn(|| outgoing.result(1, &mut sent, false).unwrap());
+        let late = Instant::now() + Duration::from_secs(20);
+        let mut safe = Vec::new();
+        while safe.is_empty() && Instant::now() < late {
+            safe = page.rescue(full as u64);
+        }
+        assert!(!sends.is_finished(), "the link is full");
+        let octets = read(&link, full + HEADER + 1000);
+        assert!(safe.len() == HEADER + 1000 && octets[full..] == safe);
+    });
+}
+
+#[test]
 fn one_that_holds_goes_on_while_the_link_is_full() {
     let (link, theirs) = Link::pair().unwrap();
     let (page, fd) = Page::create().unwrap();
