@@ -8,8 +8,11 @@
 //! * A **miss** forbids looking for a while: not at all after the first one,
 //!   then [`SHORTEST_PAUSE`], doubling up to [`LONGEST_PAUSE`]. The pause is
 //!   counted in time and not in calls, or a slow stretch would teach for ages.
-//! * Two looks more than [`GAP`] apart mean that somebody else had this CPU:
-//!   perhaps the very one that is waited for. That is a miss at once.
+//! * After [`ALONE`], whoever else is ready to run on this CPU goes first, each
+//!   time. Two looks more than [`GAP`] apart mean that somebody did: perhaps the
+//!   very one that is waited for. Then it stops at once, for [`SHORTEST_PAUSE`];
+//!   each time that happens doubles the pause of the next, and a hit only halves
+//!   it: where CPUs are few for what there is to do, some looks hit, too.
 //! * With one CPU nobody looks at all.
 //!
 //! Both sides must look for either to gain, so a hit is a success however
@@ -34,6 +37,8 @@ const LONGEST: Duration = Duration::from_micros(50);
 const LONGEST_IN_POLL: Duration = Duration::from_micros(20);
 /// Of a child between calls.
 const PATIENT: Duration = Duration::from_micros(200);
+/// After so long, whoever is ready to run on this CPU goes first.
+const ALONE: Duration = Duration::from_micros(10);
 const GAP: Duration = Duration::from_micros(5);
 const SHORTEST_PAUSE: Duration = Duration::from_micros(100);
 const LONGEST_PAUSE: Duration = Duration::from_micros(12_800);
@@ -47,6 +52,8 @@ pub(crate) struct Spin {
     /// How long a look may last; and may ever.
     longest: Duration,
     most: Duration,
+    /// How long to pause once somebody else has this CPU again.
+    crowd: Duration,
     /// When the look began that was a miss, if nothing has come since.
     missed: Option<Instant>,
 }
@@ -94,6 +101,7 @@ impl Spin {
             resume: None,
             longest: LONGEST,
             most: LONGEST,
+            crowd: Duration::ZERO,
             missed: None,
         }
     }
@@ -114,7 +122,7 @@ impl Spin {
 
     /// Looks until there is something, or it no longer pays.
     pub(crate) fn look<T>(&mut self, mut look: impl FnMut() -> Option<T>) -> Option<T> {
-        let pause = self.pause?;
+        self.pause?;
         let start = Instant::now();
         if self.resume.is_some_and(|resume| start < resume) {
             return None;
@@ -125,16 +133,24 @@ impl Spin {
                 self.pause = Some(Duration::ZERO);
                 self.resume = None;
                 self.missed = None;
+                self.crowd /= 2;
                 return Some(found);
             }
             let now = Instant::now();
-            if now - last > GAP || now - start > self.longest {
-                self.miss(pause, now);
-                self.missed = Some(start);
+            if now - last > GAP {
+                self.give_way(now);
+                return None;
+            }
+            if now - start > self.longest {
+                self.miss(start, now);
                 return None;
             }
             last = now;
-            std::hint::spin_loop();
+            if now - start > ALONE {
+                std::thread::yield_now();
+            } else {
+                std::hint::spin_loop();
+            }
         }
     }
 
@@ -154,9 +170,18 @@ impl Spin {
         }
     }
 
-    fn miss(&mut self, pause: Duration, now: Instant) {
+    /// Somebody else had this CPU.
+    fn give_way(&mut self, now: Instant) {
+        self.crowd = (self.crowd * 2).clamp(SHORTEST_PAUSE, LONGEST_PAUSE);
+        self.resume = Some(now + self.crowd);
+    }
+
+    /// It looked from `start` on, in vain.
+    fn miss(&mut self, start: Instant, now: Instant) {
+        let pause = self.pause.unwrap_or_default();
         self.resume = (!pause.is_zero()).then(|| now + pause);
         self.pause = Some((pause * 2).clamp(SHORTEST_PAUSE, LONGEST_PAUSE));
+        self.missed = Some(start);
     }
 }
 
@@ -170,6 +195,7 @@ mod tests {
             resume: None,
             longest: LONGEST,
             most: LONGEST,
+            crowd: Duration::ZERO,
             missed: None,
         }
     }
@@ -181,18 +207,23 @@ mod tests {
         }
     }
 
+    fn in_vain(spin: &mut Spin) {
+        let now = Instant::now();
+        spin.miss(now, now);
+    }
+
     #[test]
     fn a_near_miss_makes_the_next_look_free_and_longer_up_to_a_limit() {
         let mut spin = patient();
         for longest in [2 * LONGEST, PATIENT] {
-            spin.look(|| None::<()>);
-            spin.look(|| None::<()>);
+            in_vain(&mut spin);
+            in_vain(&mut spin);
             assert!(spin.resume.is_some());
             spin.came_after(PATIENT);
             assert_eq!((spin.resume, spin.longest), (None, longest));
         }
         let pause = spin.pause;
-        spin.look(|| None::<()>);
+        in_vain(&mut spin);
         spin.came_after(PATIENT);
         assert!(spin.resume.is_some() && spin.pause > pause);
     }
@@ -201,7 +232,7 @@ mod tests {
     fn what_comes_late_makes_looks_short_again() {
         let mut spin = patient();
         spin.longest = PATIENT;
-        spin.look(|| None::<()>);
+        in_vain(&mut spin);
         spin.came_after(Duration::from_millis(1));
         assert_eq!(spin.longest, LONGEST);
     }
@@ -209,7 +240,7 @@ mod tests {
     #[test]
     fn what_came_while_looking_was_no_miss() {
         let mut spin = patient();
-        spin.look(|| None::<()>);
+        in_vain(&mut spin);
         assert!(spin.missed.is_some());
         spin.resume = None;
         spin.look(|| Some(()));
@@ -220,7 +251,7 @@ mod tests {
     #[test]
     fn the_impatient_never_look_longer() {
         let mut spin = looking();
-        spin.look(|| None::<()>);
+        in_vain(&mut spin);
         spin.woke();
         assert_eq!(spin.longest, LONGEST);
     }
@@ -238,7 +269,7 @@ mod tests {
         let mut spin = looking();
         let mut pauses = Vec::new();
         for _ in 0..12 {
-            assert_eq!(spin.look(|| None::<()>), None);
+            in_vain(&mut spin);
             pauses.push(spin.resume.take());
         }
         assert_eq!(pauses[0], None, "the first miss is free");
@@ -263,6 +294,26 @@ mod tests {
             None::<()>
         });
         assert_eq!(looks, 1);
+        assert!(spin.resume.is_some(), "not even the first is free");
+    }
+
+    #[test]
+    fn a_hit_makes_the_pause_of_the_crowded_only_half_as_long() {
+        let mut spin = looking();
+        for _ in 0..2 {
+            spin.give_way(Instant::now());
+        }
+        assert_eq!(spin.crowd, 2 * SHORTEST_PAUSE);
+        spin.resume = None;
+        spin.look(|| Some(()));
+        assert_eq!((spin.crowd, spin.resume), (SHORTEST_PAUSE, None));
+        let now = Instant::now();
+        spin.give_way(now);
+        assert_eq!(spin.resume, Some(now + 2 * SHORTEST_PAUSE));
+        for _ in 0..20 {
+            spin.give_way(now);
+        }
+        assert_eq!(spin.crowd, LONGEST_PAUSE);
     }
 
     #[test]
