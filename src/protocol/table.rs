@@ -1,8 +1,10 @@
 //! The table of open calls: a ring indexed by the low bits of the id.
 //!
 //! Ids count up and wrap; one that is taken is passed over, so an id is never
-//! given twice while its answer may still come. The ring is at most half full,
-//! and grows by doubling: ids that did not collide before do not collide after.
+//! given twice while its answer may still come. Ids that follow each other never
+//! collide, so the ring may be [nearly](Table::is_full) full; what lingers is
+//! passed over. It grows by doubling: ids that did not collide before do not
+//! collide after.
 //! It shrinks once it is nearly empty, to the smallest size without collisions.
 
 /// A ring is no smaller.
@@ -39,15 +41,15 @@ impl<S> Table<S> {
 
     /// Takes a call in and gives it an id.
     ///
-    /// At most half the ring is used, so a free slot is at most as many steps
-    /// away as there are calls; with 2^27 open calls there is no memory left.
+    /// A free slot is at most as many steps away as there are calls, and hardly
+    /// ever more than a few.
     pub(crate) fn insert(&mut self, slot: S) -> u32 {
         self.insert_with(|_| slot)
     }
 
     /// The same, with what is made for the id.
     pub(crate) fn insert_with(&mut self, slot: impl FnOnce(u32) -> S) -> u32 {
-        if 2 * (self.used + 1) > self.slots.len() {
+        if self.is_full() {
             self.grow();
         }
         while self.slots[self.index(self.next)].is_some() {
@@ -59,6 +61,11 @@ impl<S> Table<S> {
         self.slots[index] = Some((id, slot(id)));
         self.used += 1;
         id
+    }
+
+    /// Seven eighths are used.
+    fn is_full(&self) -> bool {
+        8 * self.used >= 7 * self.slots.len()
     }
 
     /// The call of this id.
@@ -119,8 +126,21 @@ impl<S> Table<S> {
         };
     }
 
+    /// Doubles in place: large memory is then not copied, and not taken anew.
     fn grow(&mut self) {
-        self.resize(self.slots.len() * 2);
+        let size = self.slots.len();
+        let mut slots = std::mem::take(&mut self.slots).into_vec();
+        slots.reserve_exact(size);
+        slots.resize_with(2 * size, || None);
+        let (old, new) = slots.split_at_mut(size);
+        for (from, to) in old.iter_mut().zip(new) {
+            let moves = |(id, _): &(u32, S)| *id as usize & size != 0;
+            if from.as_ref().is_some_and(moves) {
+                std::mem::swap(from, to);
+            }
+        }
+        self.slots = slots.into_boxed_slice();
+        self.removed = 0;
     }
 
     fn resize(&mut self, size: usize) {
