@@ -2,9 +2,9 @@
 //! many with one write.
 //!
 //! What is finished must neither be lost with the process nor wait for the call
-//! after it. So it is first put into the page that the parent shares, if there is
-//! room: if the process dies before it is written, the parent takes it from there.
-//! And it is written
+//! after it. So what is not written at once is first put into the page that the
+//! parent shares, if there is room: if the process dies before it is written, the
+//! parent takes it from there. And it is written
 //!
 //! * before the child sleeps, when no whole request is left;
 //! * when [`BATCH`] octets have come together, or the oldest are [`FRESH`] old;
@@ -371,17 +371,32 @@ impl Outgoing {
             self.put(queue, frame);
             return Ok(());
         }
-        if self.page.is_some() && length <= HELD {
-            // Safe before the link has room for it.
+        if self.holds && length <= HELD {
             self.put(queue, frame);
-            return if self.holds {
-                self.try_write_out(queue)
-            } else {
-                self.write_out(queue)
-            };
+            return self.try_write_out(queue);
+        }
+        if self.page.is_some() && length <= HELD {
+            let rest = self.try_write(queue, frame)?;
+            if rest.is_empty() {
+                return Ok(());
+            }
+            // Safe before it sleeps until the link has room for it.
+            self.put(queue, rest);
+            return self.write_out(queue);
         }
         self.write_out(queue)?;
         self.write(queue, frame)
+    }
+
+    /// Writes of a frame that is next what there is room for, and gives what is left.
+    fn try_write<'a>(&self, queue: &mut Queue, frame: &'a [u8]) -> Result<&'a [u8], Unsent> {
+        if !queue.octets.is_empty() {
+            return Ok(frame);
+        }
+        let count = self.port.try_send(frame)?.unwrap_or(0);
+        queue.wrote = Instant::now();
+        queue.place += count as u64;
+        Ok(&frame[count..])
     }
 
     /// Writes what there is room for. Without a watcher to wait for more, it is

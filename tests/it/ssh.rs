@@ -129,6 +129,8 @@ fn a_connection_cut_in_the_middle_of_a_call() {
     let rpc = rpc.unwrap();
     let (first, second) = (rpc.call(Job::Gate(gate.name())), rpc.call(echo("never")));
     let _running = gate.reached();
+    // Its hello is on its way, and is not to be lost with the connection.
+    rpc.ready().wait().unwrap();
     host.cut();
     let error = quickly(|| first.wait().unwrap_err());
     assert!(error.is_child_dead(), "{error}");
