@@ -115,10 +115,8 @@ pub fn fork_if_asked() {
     if arguments.next().as_deref() != Some(FORKS) {
         return;
     }
-    let octets: usize = arguments
-        .next()
-        .and_then(|text| text.parse().ok())
-        .expect("a length");
+    let mut number = || arguments.next()?.parse().ok();
+    let (octets, spins) = (number().expect("a length"), number() == Some(1));
     let stdin = std::io::stdin().as_fd().try_clone_to_owned();
     let mut requests = UnixStream::from(stdin.expect("a descriptor"));
     while let Some(mut socket) = receive(&requests) {
@@ -128,7 +126,7 @@ pub fn fork_if_asked() {
         assert!(pid >= 0, "a fork");
         if pid == 0 {
             let mut buffer = vec![0; octets];
-            while read(&mut socket, &mut buffer, false) {
+            while read(&mut socket, &mut buffer, spins) {
                 socket.write_all(&buffer).expect("the parent reads");
             }
             // SAFETY: it takes a number.
@@ -163,10 +161,10 @@ struct Forks {
 }
 
 impl Forks {
-    fn start(octets: usize) -> Self {
+    fn start(octets: usize, spins: bool) -> Self {
         let (socket, other) = UnixStream::pair().expect("a socketpair");
         let server = Command::new("/proc/self/exe")
-            .args([FORKS, &octets.to_string()])
+            .args([FORKS, &octets.to_string(), if spins { "1" } else { "0" }])
             .stdin(OwnedFd::from(other))
             .spawn()
             .expect("this program starts");
@@ -197,14 +195,14 @@ impl Drop for Forks {
 }
 
 /// A child forked by the bare server, one echo, its end.
-pub fn forks(octets: usize) -> impl FnMut(u64) -> Duration {
-    let mut server = Forks::start(octets);
+pub fn forks(octets: usize, spins: bool) -> impl FnMut(u64) -> Duration {
+    let mut server = Forks::start(octets, spins);
     let (payload, mut answer) = (vec![7; octets], vec![0; octets]);
     move |times| {
         timed(times, || {
             let (mut socket, pid) = server.fork();
             socket.write_all(&payload).expect("the child reads");
-            assert!(read(&mut socket, &mut answer, false), "the child answers");
+            assert!(read(&mut socket, &mut answer, spins), "the child answers");
             drop(socket);
             waitpid(pid, None).expect("a child");
         })
@@ -228,6 +226,6 @@ pub fn batches(octets: usize, batch: u32, spins: bool) -> impl FnMut(u64) -> Dur
 }
 
 /// A process started, one echo, its end.
-pub fn starts(octets: usize) -> impl FnMut(u64) -> Duration {
-    move |times| timed(times, || Bare::start(octets, false).echo())
+pub fn starts(octets: usize, spins: bool) -> impl FnMut(u64) -> Duration {
+    move |times| timed(times, || Bare::start(octets, spins).echo())
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use offspring::{Builder, Call, Octets, Rpc, Template, worker};
 
-use super::{BARE, Group, Row, bare, pinned, timed};
+use super::{Group, bare, pinned, timed};
 
 type Echo = fn(Vec<u8>) -> Vec<u8>;
 
@@ -149,18 +149,9 @@ fn large() -> Group {
 
 /// Beside octets that go there and back in batches.
 fn pipeline() -> Group {
-    let rows = vec![
-        Row::new("bare, blocking", || bare::batches(32, WINDOW, false)),
-        Row::new("bare, spinning", || bare::batches(32, WINDOW, true)),
-        Row::new("bare, one CPU", || {
-            pinned(|| bare::batches(32, WINDOW, false))
-        }),
-    ];
-    debug_assert_eq!(rows.len(), BARE);
-    Group {
-        name: "1024 echoes of 32 octets under way, each",
-        rows,
-    }
+    Group::beside("1024 echoes of 32 octets under way, each", |spins| {
+        bare::batches(32, WINDOW, spins)
+    })
     .row("blocking", || many(blocking()))
     .row("blocking, no spinning", || many(blocking().spin(false)))
     .row("blocking, one CPU", || pinned(|| many(blocking())))
@@ -168,31 +159,17 @@ fn pipeline() -> Group {
 }
 
 fn start() -> Group {
-    let rows = vec![
-        Row::new("bare, blocking", || bare::starts(32)),
-        Row::new("bare, spinning", || bare::starts(32)),
-        Row::new("bare, one CPU", || pinned(|| bare::starts(32))),
-    ];
-    Group {
-        name: "start, one echo, end",
-        rows,
-    }
-    .row("blocking", || starts(blocking))
-    .row("blocking, one CPU", || pinned(|| starts(blocking)))
-    .row("concurrent", || starts(concurrent))
+    Group::beside("start, one echo, end", |spins| bare::starts(32, spins))
+        .row("blocking", || starts(blocking))
+        .row("blocking, one CPU", || pinned(|| starts(blocking)))
+        .row("concurrent", || starts(concurrent))
 }
 
 /// Beside a bare server that forks.
 fn fork() -> Group {
-    let rows = vec![
-        Row::new("bare, blocking", || bare::forks(32)),
-        Row::new("bare, spinning", || bare::forks(32)),
-        Row::new("bare, one CPU", || pinned(|| bare::forks(32))),
-    ];
-    Group {
-        name: "start from a template, one echo, end",
-        rows,
-    }
+    Group::beside("start from a template, one echo, end", |spins| {
+        bare::forks(32, spins)
+    })
     .row("blocking", || from_template(blocking))
     .row("blocking, one CPU", || pinned(|| from_template(blocking)))
     .row("concurrent", || from_template(concurrent))

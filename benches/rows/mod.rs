@@ -76,13 +76,20 @@ pub struct Group {
 impl Group {
     /// With the bare socketpair carrying so many octets there and back.
     fn new(name: &'static str, octets: usize) -> Self {
+        Self::beside(name, move |spins| bare::echoes(octets, spins))
+    }
+
+    /// With a bare program that does the same: blocking, looking without sleeping, and blocking on one CPU.
+    fn beside<R>(name: &'static str, bare: impl Fn(bool) -> R + Copy + 'static) -> Self
+    where
+        R: FnMut(u64) -> Duration + 'static,
+    {
         let rows = vec![
-            Row::new("bare, blocking", move || bare::echoes(octets, false)),
-            Row::new("bare, spinning", move || bare::echoes(octets, true)),
-            Row::new("bare, one CPU", move || {
-                pinned(move || bare::echoes(octets, false))
-            }),
+            Row::new("bare, blocking", move || bare(false)),
+            Row::new("bare, spinning", move || bare(true)),
+            Row::new("bare, one CPU", move || pinned(move || bare(false))),
         ];
+        debug_assert_eq!(rows.len(), BARE);
         Self { name, rows }
     }
 
