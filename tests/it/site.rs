@@ -1,9 +1,10 @@
 //! Hosts that are reached by a real `ssh`, for tests: a real `sshd` each, on this machine.
 //!
 //! There is no port and no daemon. For each connection `ssh` itself starts an `sshd -i` (its mode for inetd) as its
-//! `ProxyCommand`, and the two talk over a pair of pipes. Keys and configuration lie in a folder of the test's own, and
-//! no file of the user's is read or written, except that `sshd` runs commands by the user's shell. An `sshd` of root
-//! wants the folder `/run/sshd`; it is made if it is not there, as the system does where it starts one.
+//! `ProxyCommand`, and the two talk over a pair of pipes. Keys and configuration lie in a folder of the test's own, which
+//! is also the home folder there: `sshd` runs commands by the user's shell, and a shell reads files at home, which may
+//! take long, and hold locks that outlive a connection that is cut. So no file of the user's is read or written. An
+//! `sshd` of root wants the folder `/run/sshd`; it is made if it is not there, as the system does where it starts one.
 //!
 //! The test process adopts what its processes leave behind, so that a [`Site`] knows when all is gone, and can see to
 //! it after a panic.
@@ -201,6 +202,7 @@ impl Host {
             PermitRootLogin yes\n\
             PermitUserRC no\n\
             PermitUserEnvironment no\n\
+            SetEnv HOME={at}\n\
             PidFile none\n\
             LogLevel ERROR\n\
             {lines}\n"
@@ -232,6 +234,11 @@ impl Host {
         for daemon in sessions.flat_map(daemons).collect::<Vec<_>>() {
             let _ = kill(Pid::from_raw(daemon as i32), signal);
         }
+    }
+
+    /// The home folder of who logs in.
+    pub(crate) fn home(&self) -> &str {
+        self.folder.to_str().unwrap()
     }
 
     fn path(&self, name: &str) -> String {

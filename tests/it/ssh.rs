@@ -15,6 +15,18 @@ fn echo(text: &str) -> Job {
     Job::Echo(text.into())
 }
 
+/// What a user's shell does at the start of each session is not to matter here: it may take a lock at home, and a
+/// connection that is cut leaves it behind.
+#[test]
+fn no_file_of_the_users_is_read() {
+    let _guard = guard();
+    let Some(site) = Site::new() else { return };
+    let host = site.host();
+    let output = host.ssh("echo \"$HOME\"").output().unwrap();
+    let home = String::from_utf8(output.stdout).unwrap();
+    assert_eq!(home.trim_end(), host.home());
+}
+
 #[test]
 fn calls_and_events() {
     let _guard = guard();
