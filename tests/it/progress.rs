@@ -109,6 +109,23 @@ fn what_nobody_asks_for_is_in_nobodys_way() {
     rpc.join().wait().unwrap();
 }
 
+/// What a call leaves unread goes with it, also if its result is there before it is waited for.
+#[test]
+fn what_was_not_read_makes_room() {
+    let _guard = guard();
+    let rpc = STEPS.builder().max_events(10, 1000).spawn().unwrap();
+    for _ in 0..5 {
+        let call = rpc.call("a 8");
+        rpc.call("last 0").wait().unwrap();
+        assert_eq!(call.wait().unwrap(), "a done");
+    }
+    let mut call = rpc.call("b 8");
+    rpc.call("last 0").wait().unwrap();
+    let events: Result<Vec<_>, _> = call.events().into_iter().collect();
+    assert_eq!(events.unwrap(), expected("b", 8));
+    rpc.join().wait().unwrap();
+}
+
 /// What was not asked for makes way over the limits, and whoever asks later is
 /// told; then they come as ever.
 #[test]
