@@ -72,7 +72,7 @@ fn more(conversation: &mut Conversation) -> bool {
     count > 0
 }
 
-/// Runs a call and answers it, with a parcel of which nothing but its buffer is used.
+/// Runs a call and answers it, with a parcel that is empty, and will be again.
 fn answer(
     conversation: &mut Conversation,
     id: u32,
@@ -83,12 +83,12 @@ fn answer(
         page.started()
             .store(conversation.requests.started(), Ordering::Release);
     }
-    parcel.renew();
     let reader = &mut conversation.reader;
     let done = reader.hand_out(|arguments| work(id, arguments, parcel));
     let more = conversation.reader.has_whole();
     let sent = done.map(|()| conversation.outgoing.result(id, parcel, more));
-    parcel.recycle_tail();
+    // The child may sleep next, and is to hold nothing meanwhile.
+    parcel.renew();
     match sent {
         Ok(Ok(())) => Ok(()),
         Ok(Err(unsent)) => match unsent.failure() {

@@ -44,7 +44,8 @@ impl<D> Parcel<D> {
         self.frame.len() + self.tail.len()
     }
 
-    /// Room for a header again, in the same buffer if that is not large.
+    /// Room for a header again, in the same buffer if that is not large. What was
+    /// not sent goes.
     pub(crate) fn renew(&mut self) {
         self.descriptors.clear();
         if self.frame.capacity() > spare::SMALL {
@@ -53,15 +54,10 @@ impl<D> Parcel<D> {
         } else {
             self.frame.clear();
             self.frame.extend_from_slice(&[0; HEADER]);
-            self.recycle_tail();
+            let tail = std::mem::take(&mut self.tail);
+            let used = tail.len();
+            spare::put(tail, used);
         }
-    }
-
-    /// What was sent as it was: its buffer can be used again.
-    pub(crate) fn recycle_tail(&mut self) {
-        let tail = std::mem::take(&mut self.tail);
-        let used = tail.len();
-        spare::put(tail, used);
     }
 
     /// It was sent, or is not wanted: its buffers can be used again.

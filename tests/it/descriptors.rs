@@ -708,6 +708,23 @@ proptest! {
 worker!(ECHO: fn(Vec<Descriptor>, Bytes) -> (Vec<Descriptor>, Bytes)
     = |descriptors: Vec<Descriptor>, octets: Bytes| (descriptors, octets), serialiser = Postcard);
 
+/// A result that cannot be sent takes its descriptors with it at once: the child holds none while it sleeps, and the
+/// next result has its own only.
+#[test]
+fn a_result_that_is_too_long_keeps_none() {
+    let _guard = guard();
+    let rpc = SWELL.builder().max_message(10_000).spawn().unwrap();
+    let (reader, writer) = ends();
+    let error = rpc.call(writer, 20_000).wait().unwrap_err();
+    assert!(error.is_too_long(), "{error}");
+    assert_eq!(rest(reader), "");
+    let (descriptor, octets) = rpc.call(readable(7), 3).wait().unwrap();
+    assert_eq!((contents(descriptor), octets.len()), ("7".into(), 3));
+    rpc.join().wait().unwrap();
+}
+worker!(SWELL: fn(Descriptor, u32) -> (Descriptor, Bytes)
+    = |descriptor: Descriptor, size: u32| (descriptor, vec![0; size as usize].into()), serialiser = Postcard);
+
 /// What the child reads ahead while no more calls may run does not fill its table.
 #[cfg(feature = "concurrent")]
 #[test]

@@ -21,6 +21,18 @@ fn own_memory() -> usize {
     memory(std::process::id())
 }
 
+/// A large result is gone from a child that sleeps.
+#[test]
+fn what_a_large_result_took_is_given_back() {
+    let _guard = guard();
+    let rpc = WORK.spawn().unwrap();
+    let result = rpc.call(Job::Make(200 << 20)).wait().unwrap();
+    assert_eq!(result.unwrap().len(), 200 << 20);
+    let pid = rpc.pid().unwrap();
+    until(|| memory(pid) < 100 << 20);
+    rpc.join().wait().unwrap();
+}
+
 /// There is room, or there is none; then the arguments come back unencoded.
 #[test]
 fn try_call_gives_back_what_there_is_no_room_for() {
