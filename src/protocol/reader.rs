@@ -312,13 +312,12 @@ impl<D> Reader<D> {
         };
         let (octets, length) = (&self.buffer[HEADER..], frame.length as usize);
         let is_message = matches!(frame.kind, Some(Kind::Message | Kind::CallEvent));
-        let is_coming = length > octets.len() && frame.length <= self.limit;
+        let is_coming = length > octets.len();
         if !is_message || !is_coming || length < LARGE {
             return;
         }
-        let Some(at) =
-            (self.part_at)(octets, length).filter(|at| *at <= octets.len().min(length - 1))
-        else {
+        // What is not there yet cannot be the first part, and there is a second.
+        let Some(at) = (self.part_at)(octets, length).filter(|at| *at <= octets.len()) else {
             return;
         };
         let head = octets[..at].to_vec();

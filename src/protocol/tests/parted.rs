@@ -105,6 +105,28 @@ fn the_middle_of_a_message_is_the_middle() {
     assert!(frame(reader.advance()));
 }
 
+/// Where a message is said to be parted may not have come yet: then it is not parted.
+#[test]
+fn a_first_part_that_is_not_there_yet() {
+    let octets = stream(&[vec![7; 100_000]]);
+    for at in [
+        |begin: &[u8], _| Some(begin.len() + 1),
+        |_: &[u8], length| Some(length),
+    ] {
+        let mut reader = Reader::new(Form::Full, 1 << 20);
+        reader.set_part_at(at);
+        for piece in octets.chunks(60_000) {
+            assert_eq!(reader.advance(), Step::Short);
+            reader.room();
+            feed(&mut reader, piece);
+        }
+        assert!(matches!(reader.advance(), Step::Whole(_)));
+        let mut payload = reader.take();
+        assert!(payload.take_tail().is_none());
+        assert!(*payload == [7; 100_000]);
+    }
+}
+
 /// Its buffer is the message's own, and no larger.
 #[test]
 fn a_part_is_handed_out_uncopied() {
