@@ -41,10 +41,7 @@ pub(super) struct Route {
 #[derive(Default)]
 struct State {
     spot: Spot,
-    /// What is sent, until it is certain that it will not be sent again. While
-    /// it is sent, the sender has it.
-    request: Option<Request>,
-    settled: bool,
+    kept: Kept<Request>,
     /// Who waits while it is not at a child, and may be passed on.
     waker: Option<Waker>,
     nested: bool,
@@ -72,11 +69,40 @@ enum Spot {
     Over,
 }
 
-impl State {
-    /// It will not be sent again. What it was sent with is to be dropped without
-    /// the lock.
-    fn settle(&mut self) -> Option<Request> {
-        self.settled = true;
+/// What is sent, until it is certain that it will not be sent again. While it is
+/// sent, the sender has it. What is given back here is to be dropped without the
+/// lock.
+struct Kept<T> {
+    request: Option<T>,
+    is_settled: bool,
+}
+
+impl<T> Default for Kept<T> {
+    fn default() -> Self {
+        Self {
+            request: None,
+            is_settled: false,
+        }
+    }
+}
+
+impl<T> Kept<T> {
+    fn take(&mut self) -> T {
+        let request = self.request.take();
+        request.expect("what waits to be sent is there")
+    }
+
+    /// It may have to be sent once more, unless that was settled meanwhile.
+    fn put(&mut self, request: T) -> Option<T> {
+        if self.is_settled {
+            return Some(request);
+        }
+        self.request.replace(request)
+    }
+
+    /// It will not be sent again.
+    fn settle(&mut self) -> Option<T> {
+        self.is_settled = true;
         self.request.take()
     }
 }
@@ -118,7 +144,10 @@ impl Route {
             ticket,
             length: request.len(),
             state: Mutex::new(State {
-                request: Some(request),
+                kept: Kept {
+                    request: Some(request),
+                    is_settled: false,
+                },
                 ..State::default()
             }),
         })
@@ -139,14 +168,14 @@ impl Route {
             if !matches!(state.spot, Spot::Queued) {
                 return Attempt::Dropped;
             }
-            let request = state.request.take();
-            let request = request.expect("what waits to be sent is there");
+            let request = state.kept.take();
             state.spot = Spot::Sending;
             (request, self.wishes(&mut state))
         };
         let owner: Arc<dyn Owner> = Arc::clone(self) as _;
         let sent = member.send(&request, owner, &mut wishes);
-        self.keep(request);
+        let spent = self.lock().kept.put(request);
+        drop(spent);
         let attempt = match sent {
             Ok(id) => {
                 self.arrive(member, id);
@@ -161,15 +190,6 @@ impl Route {
         };
         nested.into_iter().for_each(Waker::wake);
         attempt
-    }
-
-    /// It may have to be sent once more, unless it is done by now.
-    fn keep(&self, request: Request) {
-        let mut state = self.lock();
-        if !state.settled {
-            state.request = Some(request);
-        }
-        // What is not kept is dropped without the lock.
     }
 
     fn stay(&self, waker: Option<Waker>) -> Attempt {
@@ -256,7 +276,7 @@ impl Route {
         }
         let error = state.error.take().filter(|_| older).unwrap_or(error);
         let waker = state.waker.take();
-        let request = state.settle();
+        let request = state.kept.settle();
         if state.callback.is_some() {
             drop(state);
             let own = Arc::clone(self);
@@ -469,7 +489,11 @@ impl Calls for Route {
             let spot = std::mem::replace(&mut state.spot, Spot::Over);
             (
                 spot,
-                (state.waker.take(), state.callback.take(), state.settle()),
+                (
+                    state.waker.take(),
+                    state.callback.take(),
+                    state.kept.settle(),
+                ),
             )
         };
         drop(wanted);
@@ -530,7 +554,7 @@ impl Calls for Route {
 
 impl Owner for Route {
     fn settled(&self) {
-        let request = self.lock().settle();
+        let request = self.lock().kept.settle();
         drop(request);
     }
 
@@ -551,5 +575,21 @@ impl Owner for Route {
             }
             Spot::Queued | Spot::Done(_) | Spot::Over => {}
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// An answer may come while the sender still has what it sends.
+    #[test]
+    fn what_was_settled_meanwhile_is_not_kept() {
+        let mut kept = Kept::default();
+        assert_eq!(kept.put("sent"), None);
+        assert_eq!(kept.take(), "sent");
+        assert_eq!(kept.settle(), None);
+        assert_eq!(kept.put("sent"), Some("sent"));
+        assert_eq!(kept.settle(), None);
     }
 }
