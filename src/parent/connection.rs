@@ -11,7 +11,7 @@ use super::driver::Driver;
 use super::helper::{Helper, Source, Tended};
 use super::wire::Wire;
 use crate::error::ExitStatus;
-use crate::sys::{Arrival, Interest, Link, PollEvent, Process, Ready, Status};
+use crate::sys::{Arrival, Fresh, Interest, Link, PollEvent, Process, Ready, Status};
 
 /// The end of what a child writes to its stderr.
 #[derive(Debug)]
@@ -81,7 +81,7 @@ impl Connection {
         helper: &Arc<Helper>,
         key: u64,
         (link, carries): (Link, bool),
-        process: Option<Process>,
+        process: Option<Fresh>,
         capture: Option<Capture>,
         courier: Courier,
     ) -> io::Result<Self> {
@@ -98,7 +98,7 @@ impl Connection {
         Ok(Self {
             link,
             carries,
-            process,
+            process: process.map(Fresh::keep),
             exit: Mutex::default(),
             capture: Mutex::new(capture),
             helper: Arc::clone(helper),

@@ -21,7 +21,7 @@ use crate::parcel::{Parcel, Reader};
 use crate::protocol::{Form, HEADER, Hello, Limits, MOST, PartAt, Role};
 use crate::spin::{Spin, Spins};
 use crate::startup::{Lent, MARKER, VARIABLE, forgot_init};
-use crate::sys::{self, Link, Page, Process};
+use crate::sys::{self, Fresh, Link, Page};
 
 /// What is started.
 #[derive(Debug)]
@@ -109,7 +109,7 @@ impl Way {
 /// A link, and the process at its other end if we started it.
 struct Started {
     link: Link,
-    process: Option<Process>,
+    process: Option<Fresh>,
     /// Who is to fork the process, and the link's other end for it.
     unborn: Option<(Template, OwnedFd)>,
     capture: Option<Capture>,
@@ -236,7 +236,7 @@ impl Plan {
         let mut caller = Caller::new(hello.as_ref(), descriptors, self.settings.limits);
         started.greet(&mut caller);
         started.be_born(self.settings.hello_timeout)?;
-        let pid = started.process.as_ref().map(Process::pid);
+        let pid = started.process.as_ref().map(|own| own.pid());
         let expected = Expected {
             worker: self.name.into(),
             serialiser: self.serialiser,

@@ -40,7 +40,7 @@ use crate::error::Error;
 use crate::parcel::Parcel;
 use crate::preload::Preloading;
 use crate::protocol::{HEADER, MOST, TEMPLATE};
-use crate::sys::{self, Answer, Control, Page, Process};
+use crate::sys::{self, Answer, Control, Fresh, Page};
 
 /// How often a start asks, if templates die under it.
 const ATTEMPTS: u32 = 2;
@@ -181,7 +181,7 @@ impl Template {
     /// # Blocking
     /// Until the template is ready, and then until it has forked, for which it
     /// has so much time.
-    pub(super) fn fork(&self, link: &OwnedFd, time: Duration) -> Result<Process, Error> {
+    pub(super) fn fork(&self, link: &OwnedFd, time: Duration) -> Result<Fresh, Error> {
         let mut died = None;
         for _ in 0..ATTEMPTS {
             let running = self.running()?;
@@ -305,7 +305,7 @@ impl Running {
     }
 
     /// The child; `None` if this process is gone and has not forked one.
-    fn fork(&self, link: &OwnedFd, time: Duration) -> Result<Option<Process>, Error> {
+    fn fork(&self, link: &OwnedFd, time: Duration) -> Result<Option<Fresh>, Error> {
         let describe = |error: io::Error| Error::start(format!("a template: {error}"));
         let _turn = lock(&self.turn);
         self.page.forked().store(0, Ordering::Relaxed);

@@ -42,7 +42,7 @@ pub(crate) use page::{Page, RING};
 pub(crate) use poll::{Interest, Ready};
 pub(crate) use poller::{PollEvent, Poller};
 pub(crate) use port::Port;
-pub(crate) use reap::{Process, Status, signal_name};
+pub(crate) use reap::{Fresh, Process, Status, signal_name};
 pub use registry::Registration;
 pub(crate) use registry::{preloads, registrations};
 pub(crate) use sigpipe::ignore_sigpipe;

@@ -9,6 +9,7 @@ use nix::poll::{PollFd, PollFlags};
 use nix::sys::eventfd::{EfdFlags, EventFd};
 use std::io;
 use std::mem::MaybeUninit;
+use std::ops::Deref;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 use std::ptr;
 use std::sync::{Mutex, PoisonError};
@@ -145,6 +146,40 @@ impl Process {
         match send_signal(self.pidfd(), signal) {
             Err(Errno::ESRCH) => Ok(()),
             result => Ok(result?),
+        }
+    }
+}
+
+/// A child that was just started: ended and reaped if it is dropped before it is [kept](Self::keep).
+#[derive(Debug)]
+pub(crate) struct Fresh(Option<Process>);
+
+impl Fresh {
+    pub(super) fn new(process: Process) -> Self {
+        Self(Some(process))
+    }
+
+    /// Somebody looks after it from now on.
+    pub(crate) fn keep(mut self) -> Process {
+        self.0.take().expect("it is kept once")
+    }
+}
+
+impl Deref for Fresh {
+    type Target = Process;
+    fn deref(&self) -> &Process {
+        self.0.as_ref().expect("it was not kept")
+    }
+}
+
+impl Drop for Fresh {
+    /// # Blocking
+    /// Until it has ended.
+    fn drop(&mut self) {
+        let Some(process) = self.0.take() else { return };
+        // One that has become another user's already is not waited for; it will find that nobody is there.
+        if process.signal(libc::SIGKILL).is_ok() {
+            let _ = process.wait(None).and_then(|_| process.try_reap());
         }
     }
 }

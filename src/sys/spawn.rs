@@ -1,6 +1,6 @@
 //! Starting a child.
 
-use super::reap::Process;
+use super::reap::{Fresh, Process};
 use super::retry;
 use nix::sys::signal::{Signal, kill};
 use nix::sys::wait::waitpid;
@@ -28,14 +28,14 @@ use std::time::Duration;
 pub(crate) fn spawn(
     command: &mut Command,
     prepare: impl FnOnce(u32) -> io::Result<()>,
-) -> io::Result<(Process, Option<ChildStderr>)> {
+) -> io::Result<(Fresh, Option<ChildStderr>)> {
     let mut child = patiently(|| command.spawn())?;
     let prepared = Process::open(child.id()).and_then(|process| match prepare(child.id()) {
         Err(error) if !process.is_over()? => Err(error),
         _ => Ok(process),
     });
     match prepared {
-        Ok(process) => Ok((process, child.stderr.take())),
+        Ok(process) => Ok((Fresh::new(process), child.stderr.take())),
         Err(error) => {
             discard(child);
             Err(error)
@@ -60,13 +60,14 @@ fn patiently<T>(mut attempt: impl FnMut() -> io::Result<T>) -> io::Result<T> {
 ///
 /// # Errors
 /// As for [`spawn`]: then the child is killed and reaped.
-pub(crate) fn adopt(pid: u32) -> io::Result<Process> {
-    Process::open(pid).inspect_err(|_| {
+pub(crate) fn adopt(pid: u32) -> io::Result<Fresh> {
+    let opened = Process::open(pid).inspect_err(|_| {
         let pid = Pid::from_raw(pid as i32);
         // Nobody here has waited for it, so its number is its own.
         let _ = kill(pid, Signal::SIGKILL);
         let _ = retry(|| waitpid(pid, None));
-    })
+    });
+    opened.map(Fresh::new)
 }
 
 /// Ends a child that cannot be kept. Nobody here has waited for it, so its number is its own.

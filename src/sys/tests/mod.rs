@@ -81,7 +81,8 @@ fn over_pipes() -> (Link, Port) {
 
 /// Starts a program that needs nothing more.
 fn spawn(command: &mut Command) -> std::io::Result<(Process, Option<ChildStderr>)> {
-    super::spawn(command, |_| Ok(()))
+    let (process, stderr) = super::spawn(command, |_| Ok(()))?;
+    Ok((process.keep(), stderr))
 }
 
 /// The end to read from, and the end to write to.

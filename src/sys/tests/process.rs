@@ -41,6 +41,22 @@ fn preparing_fails() {
     assert_eq!(process.try_reap().unwrap(), Some(Status::Exited(0)));
 }
 
+/// What fails between the start of a child and its being looked after leaves neither a process nor a zombie.
+#[test]
+fn a_child_that_nobody_keeps_is_gone() {
+    let start = || crate::sys::spawn(Command::new("sleep").arg("1000"), |_| Ok(())).unwrap();
+    let there = |pid| std::fs::metadata(format!("/proc/{pid}")).is_ok();
+    let (fresh, _) = start();
+    let pid = fresh.pid();
+    drop(fresh);
+    assert!(!there(pid), "it was killed and reaped");
+    let (fresh, _) = start();
+    let process = fresh.keep();
+    assert!(there(process.pid()) && !process.is_over().unwrap());
+    process.signal(libc::SIGKILL).unwrap();
+    status_of(&process);
+}
+
 /// Sleeps until the pidfd says that the child has ended.
 fn end_of(process: &Process) {
     let ready = poll(
