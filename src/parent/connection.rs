@@ -304,6 +304,9 @@ impl Wire for Connection {
     fn tick_at(&self, at: Instant) {
         self.helper.tick_at(self.key, at);
     }
+    fn no_tick_at(&self, at: Instant) {
+        self.helper.no_tick_at(self.key, at);
+    }
     fn signal(&self, signal: i32) {
         match &self.process {
             Some(process) => {

@@ -98,6 +98,8 @@ pub(crate) struct Core {
     look_at: Option<Instant>,
     signals: Vec<i32>,
     alarm: Option<Instant>,
+    /// An alarm that was set, and is not needed any more.
+    needless: Option<Instant>,
 }
 
 impl Core {
@@ -119,6 +121,7 @@ impl Core {
             eager: false,
             look_at: None,
             signals: Vec::new(),
+            needless: None,
         }
     }
 
@@ -313,7 +316,11 @@ impl Core {
     }
 
     fn greet(&mut self, hello: &Hello) {
-        if let Err(text) = self.life.greet(hello) {
+        self.needless = self.life.hello_by();
+        let fit = self.life.greet(hello);
+        // Some other alarm may be due at that very time.
+        self.alarm = self.life.next_alarm();
+        if let Err(text) = fit {
             return self.break_off(Ending::Handshake(text));
         }
         if let Some(limit) = hello.number("max-message") {
@@ -502,6 +509,10 @@ impl Core {
 
     pub(super) fn take_alarm(&mut self) -> Option<Instant> {
         self.alarm.take()
+    }
+
+    pub(super) fn take_needless(&mut self) -> Option<Instant> {
+        self.needless.take()
     }
 
     /// The next deadline of a call, if the helper is to be told of it.

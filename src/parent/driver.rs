@@ -317,6 +317,9 @@ impl<W: Wire> Driver<W> {
         for signal in core.take_signals() {
             self.wire.signal(signal);
         }
+        if let Some(at) = core.take_needless() {
+            self.wire.no_tick_at(at);
+        }
         for at in [core.take_alarm(), core.next_deadline()] {
             at.into_iter().for_each(|at| self.wire.tick_at(at));
         }

@@ -163,6 +163,12 @@ impl Helper {
         self.rouse(state, at);
     }
 
+    /// It need not be looked at then. The thread is not woken for it: if it sleeps
+    /// until then, it finds that out by itself.
+    pub(crate) fn no_tick_at(&self, key: u64, at: Instant) {
+        locked(&self.state).timers.remove(&(at, key));
+    }
+
     /// Wakes the thread if it would sleep beyond that time.
     fn rouse(&self, mut state: MutexGuard<'_, State>, at: Instant) {
         let oversleeps = state

@@ -144,6 +144,11 @@ impl Life {
         matches!(self.ending, Some(Ending::Killed(_)))
     }
 
+    /// When it is too late for hello.
+    pub(super) fn hello_by(&self) -> Option<Instant> {
+        self.hello_by
+    }
+
     pub(super) fn is_greeted(&self) -> bool {
         self.greeted
     }

@@ -50,6 +50,8 @@ pub(crate) trait Wire: Send + Sync + 'static {
     fn watch_write(&self, on: bool);
     /// The helper shall call `tick` then.
     fn tick_at(&self, at: Instant);
+    /// It need not: nothing is to be done then any more.
+    fn no_tick_at(&self, at: Instant);
     /// Sends the child a signal.
     fn signal(&self, signal: i32);
     /// There is something for the thread that runs callbacks; false if there

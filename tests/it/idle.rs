@@ -52,6 +52,38 @@ fn used_in(time: Duration, pids: &[u32]) -> (Duration, Vec<(String, Duration)>) 
     (used.iter().map(|(_, time)| *time).sum(), used)
 }
 
+/// How often the helper has gone to sleep.
+fn naps() -> Option<u64> {
+    let tasks = fs::read_dir("/proc/self/task").unwrap();
+    let mut tasks = tasks.map(|task| task.unwrap().path());
+    let name = |task: &PathBuf| fs::read_to_string(task.join("comm")).unwrap_or_default();
+    let helper = tasks.find(|task| name(task).starts_with("offspring-helpe"))?;
+    let status = fs::read_to_string(helper.join("status")).unwrap();
+    let mut lines = status.lines();
+    let count = lines.find_map(|line| line.strip_prefix("voluntary_ctxt_switches:"))?;
+    count.trim().parse().ok()
+}
+
+/// The helper sleeps on when the time for a hello is up that has come long ago.
+#[test]
+fn nobody_wakes_for_a_hello_that_has_come() {
+    let _guard = guard();
+    let time = Duration::from_secs(2);
+    let rpc = ECHO.builder().hello_timeout(time).spawn().unwrap();
+    assert_eq!(rpc.call("so").wait().unwrap(), "so");
+    // It looks around once after a call.
+    let mut before = naps();
+    until(|| {
+        thread::sleep(Duration::from_millis(100));
+        let last = std::mem::replace(&mut before, naps());
+        before == last
+    });
+    assert!(before.is_some());
+    thread::sleep(time);
+    assert_eq!(naps(), before);
+    rpc.join().wait().unwrap();
+}
+
 type Children = Builder<fn(String) -> String, Octets>;
 
 /// A pool that was called in tight loops just now is idle at once, and stays so;

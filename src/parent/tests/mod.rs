@@ -217,6 +217,10 @@ impl Wire for FakeWire {
         self.set(|state| state.ticks.push(at));
     }
 
+    fn no_tick_at(&self, at: Instant) {
+        self.set(|state| state.ticks.retain(|tick| *tick != at));
+    }
+
     fn signal(&self, _: i32) {
         self.set(|state| state.ended = true);
     }
