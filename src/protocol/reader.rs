@@ -325,7 +325,7 @@ impl<D> Reader<D> {
         self.passed += (HEADER + at) as u64;
         let length = length - at;
         self.scanned = length;
-        let room = length.min(self.came).min(spare::LARGEST);
+        let room = length.min(self.came);
         self.buffer
             .reserve_exact(room.saturating_sub(self.buffer.len()));
         self.parted = Some(Parted {
