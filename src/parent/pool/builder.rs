@@ -341,7 +341,7 @@ impl<F, S, E: Send + 'static> PoolBuilder<F, S, E> {
                 || builder.on_destroy.is_some();
             if handlers {
                 return refuse(
-                    "handlers are set for the pool, not for the builder of its children",
+                    "handlers are set for the pool, not for the builder of its children: call `on_event` and the others after `pool()`",
                 );
             }
             builder.plan.check()?;
