@@ -124,10 +124,10 @@ if ($workload =~ /^rtt32/) {
    put $workload => gib_s => $n * $size / (1 << 30) / (now - $t);
    die unless length $r == $size;
    finish $rpc, $end;
-} elsif ($workload =~ /^spawn/) {
+} elsif ($workload =~ /^(?:spawn|fork)/) {
    my $n = $ENV{SPAWN_N} || ($full ? 100 : 15);
    my $heap = "";
-   if ($workload eq "spawn_big") { $heap = "x" x (2 << 30) }
+   if ($workload =~ /_big$/) { $heap = "x" x (2 << 30) }
    # new: AnyEvent::Fork->new (fork of a template process which is exec'ed
    # once, at the first use). The process is reaped by the template.
    my @v;

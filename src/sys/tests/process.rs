@@ -44,7 +44,7 @@ fn preparing_fails() {
 /// What fails between the start of a child and its being looked after leaves neither a process nor a zombie.
 #[test]
 fn a_child_that_nobody_keeps_is_gone() {
-    let start = || crate::sys::spawn(Command::new("sleep").arg("1000"), |_| Ok(())).unwrap();
+    let start = || crate::sys::spawn(Command::new("sleep").arg("20"), |_| Ok(())).unwrap();
     let there = |pid| std::fs::metadata(format!("/proc/{pid}")).is_ok();
     let (fresh, _) = start();
     let pid = fresh.pid();

@@ -1,13 +1,14 @@
 //! This crate.
 //!
-//! Variants: `std`; `nospin`; `concurrent`, a worker that is an `async fn`; `smol`, `tokio` and `tokio-mt`, the calls
+//! Variants: `std`; `nospin`; `template`, forked by one; `concurrent`, a worker that is an `async fn`; `smol`, `tokio` and `tokio-mt`, the calls
 //! awaited there; `cbor`, `json`, `messagepack`, `postcard`; `two`, two children for the pool workload, and `pool`, a
 //! pool of two.
 use std::collections::VecDeque;
 use std::future::Future;
+use std::sync::OnceLock;
 use std::time::Duration;
 
-use offspring::{Bytes, Call, Cbor, Json, MessagePack, Octets, Postcard, Rpc, worker};
+use offspring::{Bytes, Call, Cbor, Json, MessagePack, Octets, Postcard, Rpc, Template, worker};
 use peers::{Peer, Record, UNLIMITED, run, sys};
 
 type Echo<S = Octets> = Rpc<fn(Vec<u8>) -> Vec<u8>, S>;
@@ -170,11 +171,18 @@ fn burn_in(children: usize, n: usize, microseconds: u64) {
     });
 }
 
+/// The process that forks children: started once, lives as long as we do.
+fn template() -> &'static Template {
+    static TEMPLATE: OnceLock<Template> = OnceLock::new();
+    TEMPLATE.get_or_init(|| Template::builder().start().unwrap())
+}
+
 impl Peer for Offspring {
     fn start(variant: &str) -> Self {
         let rpc = match variant {
             "concurrent" => ECHO_LATER.spawn(),
             "nospin" => ECHO.builder().spin(false).spawn(),
+            "template" => ECHO.template(template()).spawn(),
             _ => ECHO.spawn(),
         };
         let (waits, variant) = (Waits::by(variant), variant.to_owned());
