@@ -38,21 +38,25 @@ pub(super) unsafe fn append<E>(
     Ok(count)
 }
 
-/// Asks for large pages for what a buffer has not used yet, which is new memory then: with small ones, to be given it
-/// takes several times as long as to fill it. Where the system has none, it stays as it was.
-fn prefer_huge_pages(buffer: &mut Vec<u8>) {
-    let spare = buffer.spare_capacity_mut().as_mut_ptr_range();
+/// Asks for large pages for a buffer. Most of one that is still being filled is new memory, and to be given that in small
+/// pages takes several times as long as to fill it. Where the system has none, it stays as it was.
+///
+/// It is the whole buffer, and the allocator's word in front of it: a mapping that is partly of another kind becomes two,
+/// and the kernel would not let them grow in their place or move as one.
+fn prefer_huge_pages(buffer: &Vec<u8>) {
     // SAFETY: asking for its size takes a number.
     let page = unsafe { libc::sysconf(libc::_SC_PAGESIZE) } as usize;
-    let skipped = spare.start.align_offset(page);
-    let length = spare.end as usize - spare.start as usize;
-    let Some(start) = NonNull::new(spare.start.wrapping_add(skipped).cast()) else {
-        return;
-    };
-    if let Some(length) = length.checked_sub(skipped) {
-        // SAFETY: these are pages of the buffer's own allocation, the last of which may be another's, too; the advice
-        // changes nothing of what is in them.
-        let _ = unsafe { madvise(start, length, MmapAdvise::MADV_HUGEPAGE) };
+    let before = buffer.as_ptr().addr() % page;
+    if let Some(start) = NonNull::new(buffer.as_ptr().wrapping_sub(before).cast_mut()) {
+        // SAFETY: all of these pages have octets of the buffer, so they are mapped; the first and the last may be others',
+        // too, but the advice changes nothing of what is in them.
+        let _ = unsafe {
+            madvise(
+                start.cast(),
+                before + buffer.capacity(),
+                MmapAdvise::MADV_HUGEPAGE,
+            )
+        };
     }
 }
 
