@@ -10,9 +10,11 @@
 //!   counted in time and not in calls, or a slow stretch would teach for ages.
 //! * After [`ALONE`], whoever else is ready to run on this CPU goes first, each
 //!   time. Two looks more than [`GAP`] apart mean that somebody did: perhaps the
-//!   very one that is waited for. Then it stops at once, for [`SHORTEST_PAUSE`];
-//!   each time that happens doubles the pause of the next, and a hit only halves
-//!   it: where CPUs are few for what there is to do, some looks hit, too.
+//!   very one that is waited for. Then it stops at once, for [`SHORTEST_PAUSE`],
+//!   even with what it found: sleeping would have found it, too. Each time that
+//!   happens doubles the pause of the next, and a hit only halves it: where CPUs
+//!   are few for what there is to do, some looks hit, too. Until hits have made
+//!   it nothing, others go first from the start.
 //! * With one CPU nobody looks at all.
 //!
 //! Both sides must look for either to gain, so a hit is a success however
@@ -128,30 +130,42 @@ impl Spin {
             return None;
         }
         let mut last = start;
+        let mut yields = false;
         loop {
-            if let Some(found) = look() {
-                self.pause = Some(Duration::ZERO);
-                self.resume = None;
-                self.missed = None;
-                self.crowd /= 2;
-                return Some(found);
+            let found = look();
+            if found.is_some() && !yields {
+                self.hit();
+                return found;
             }
             let now = Instant::now();
             if now - last > GAP {
                 self.give_way(now);
-                return None;
+                return found;
+            }
+            if found.is_some() {
+                self.hit();
+                return found;
             }
             if now - start > self.longest {
                 self.miss(start, now);
                 return None;
             }
             last = now;
-            if now - start > ALONE {
+            yields = now - start > ALONE || !self.crowd.is_zero();
+            if yields {
                 std::thread::yield_now();
             } else {
                 std::hint::spin_loop();
             }
         }
+    }
+
+    /// Octets came while it looked.
+    fn hit(&mut self) {
+        self.pause = Some(Duration::ZERO);
+        self.resume = None;
+        self.missed = None;
+        self.crowd /= 2;
     }
 
     /// Octets came while it slept.
@@ -295,6 +309,21 @@ mod tests {
         });
         assert_eq!(looks, 1);
         assert!(spin.resume.is_some(), "not even the first is free");
+    }
+
+    #[test]
+    fn what_came_while_somebody_else_had_the_cpu_is_no_hit() {
+        let mut spin = looking();
+        // As of late: so others go first from the start.
+        spin.crowd = SHORTEST_PAUSE;
+        let mut looks = 0;
+        let found = spin.look(|| {
+            looks += 1;
+            (looks > 1).then(|| std::thread::sleep(GAP * 2))
+        });
+        assert_eq!((looks, found), (2, Some(())));
+        assert_eq!(spin.crowd, 2 * SHORTEST_PAUSE);
+        assert!(spin.resume.is_some());
     }
 
     #[test]
