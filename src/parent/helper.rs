@@ -13,7 +13,7 @@ use std::os::fd::BorrowedFd;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use crate::sys::{Interest, PollEvent, Poller};
+use crate::sys::{self, Interest, PollEvent, Poller};
 
 /// How long it waits for another child when the last is gone: longer than it
 /// takes until it looks around anyway after a call.
@@ -203,6 +203,7 @@ impl Helper {
     }
 
     fn run(&self) {
+        sys::take_short_turns();
         let mut events = Vec::new();
         loop {
             let until = self.fall_asleep();

@@ -29,6 +29,7 @@ mod spawn;
 mod streams;
 #[cfg(test)]
 mod tests;
+mod turns;
 
 pub(crate) use control::{Answer, Control, Requests};
 pub(crate) use descriptors::Arrival;
@@ -51,6 +52,7 @@ pub(crate) use streams::{
     cpus, enter, exit_now, flush_streams, is_stdout, open_directory, parent_id, put_stderr,
     put_stdin, put_stdout, set_thread_name, take_stdin, take_stdout,
 };
+pub(crate) use turns::take_short_turns;
 
 use nix::errno::Errno;
 use std::io;
