@@ -5,4 +5,5 @@ pub(crate) fn child_ready(_: &str, _: u64) {}
 pub(crate) fn child_failed(_: &str, _: u64, _: &crate::Error) {}
 pub(crate) fn child_ended(_: &str, _: u64, _: crate::ExitStatus, _: bool) {}
 pub(crate) fn call_moved(_: &str, _: u64) {}
+pub(crate) fn beat(_: &str, _: u64, _: bool) {}
 pub(crate) fn counts(_: &str, _: &crate::PoolStatus) {}

@@ -46,7 +46,7 @@ const PATIENCE: Duration = Duration::from_micros(400);
 const MUCH: usize = 32 << 10;
 
 pub(crate) use self::calls::{Then, Waiter};
-pub(crate) use self::members::{Sight, Wishes};
+pub(crate) use self::members::{Attention, Sight, Wishes};
 
 pub(crate) type Caller = crate::protocol::Caller<Waiter, OwnedFd>;
 type Notice = crate::protocol::Notice<OwnedFd>;
@@ -92,8 +92,8 @@ pub(crate) struct Core {
     waits: bool,
     /// The leader watches for room.
     leader_writes: bool,
-    /// Somebody keeps several children, and waits for any of them.
-    eager: bool,
+    /// What whoever keeps several children wants of this one.
+    attention: Attention,
     /// When the helper will look again.
     look_at: Option<Instant>,
     signals: Vec<i32>,
@@ -118,7 +118,7 @@ impl Core {
             waited: false,
             waits: false,
             leader_writes: false,
-            eager: false,
+            attention: Attention::default(),
             look_at: None,
             signals: Vec::new(),
             needless: None,
@@ -176,8 +176,8 @@ impl Core {
         let nobody_reads =
             self.waiting.has_tasks() || self.callbacks > 0 || self.delivery.wants_events();
         let needs = Needs {
-            readable: self.may_read(),
-            urgent: nobody_reads || self.eager || self.life.is_urgent(),
+            readable: self.may_read() && self.attention != Attention::Deferred,
+            urgent: nobody_reads || self.attention == Attention::Prompt || self.life.is_urgent(),
             unwritten: self.has_unwritten() && !self.leader_writes,
         };
         let orders = self.roles.settle(needs);

@@ -29,7 +29,7 @@ use crate::parcel::Parcel;
 use crate::protocol::HEADER;
 use crate::spare;
 
-pub(super) use super::core::{EventSink, Sight, Then, Wishes};
+pub(super) use super::core::{Attention, EventSink, Sight, Then, Wishes};
 pub(super) use super::delivery::Handlers;
 pub(super) use super::waiting::{Callback, Owner};
 pub(super) use crate::parcel::Parcel as Arguments;
@@ -153,9 +153,14 @@ impl Member {
         self.driver.lock().look()
     }
 
-    /// What comes is read at once, also while nobody waits for it.
-    pub(super) fn set_eager(&self, eager: bool) {
-        self.driver.change(|core| core.set_eager(eager));
+    /// When what comes is read.
+    pub(super) fn attend(&self, attention: Attention) {
+        self.driver.change(|core| core.attend(attention));
+    }
+
+    /// Reads what has come.
+    pub(super) fn read(&self) {
+        self.driver.readable();
     }
 
     /// This thread runs one of its callbacks.

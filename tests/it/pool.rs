@@ -937,6 +937,39 @@ fn one_round(temp: &Temp, round: u32, mut random: Random, seed: u64) {
     pool.join().wait().unwrap();
 }
 
+/// The same where calls are so short, and so many, that children are read on a
+/// beat: now and then one takes its child along.
+#[test]
+fn nothing_is_lost_or_run_twice_in_a_rush() {
+    let _guard = guard();
+    let temp = Temp::new();
+    let pool = setup().max(2).idle(2).load(100).start(Duration::ZERO);
+    let pool = pool
+        .backoff(Duration::ZERO, Duration::ZERO)
+        .spawn()
+        .unwrap();
+    let count = rounds(5000) as usize;
+    let calls: Vec<_> = (0..count)
+        .map(|n| {
+            let line = Do::Append(temp.path("ran"), n.to_string());
+            pool.call(match n % 1000 {
+                999 => both(line, Do::Abort),
+                _ => line,
+            })
+        })
+        .collect();
+    let outcomes: Vec<_> = calls.into_iter().map(|call| call.wait()).collect();
+    let mut runs = vec![0; count];
+    let lines = temp.lines("ran").into_iter();
+    lines.for_each(|line| runs[line.parse::<usize>().unwrap()] += 1);
+    for (n, outcome) in outcomes.iter().enumerate() {
+        let aborts = n % 1000 == 999;
+        assert_eq!(outcome.is_err(), aborts, "{n}: {outcome:?}");
+        assert_eq!(runs[n], 1, "{n}");
+    }
+    pool.join().wait().unwrap();
+}
+
 /// X7: thirteen children kill each other; they share nothing that one of them
 /// could take along, and the others go on.
 #[test]

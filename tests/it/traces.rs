@@ -14,6 +14,7 @@ fn abort(_: String) {
     std::process::abort()
 }
 worker!(ABORTS: fn(String) = abort);
+worker!(ECHO: fn(String) -> String = |text: String| text);
 
 /// Keeps every event as a line.
 #[derive(Clone, Default)]
@@ -63,5 +64,35 @@ fn a_pool_tells_what_it_does() {
         ] {
             assert!(lines.contains(&wanted), "{wanted}:\n{lines}");
         }
+    });
+}
+
+/// Many short calls, which each child may have many of.
+#[test]
+fn a_rush_of_calls_is_read_on_a_beat() {
+    alone("traces::a_rush_of_calls_is_read_on_a_beat", || {
+        let lines = Lines::default();
+        tracing::subscriber::set_global_default(lines.clone()).unwrap();
+        let pool = ECHO.pool().max(2).idle(2).load(500).spawn().unwrap();
+        let rush = || {
+            let calls: Vec<_> = (0..20_000).map(|n| pool.call(n.to_string())).collect();
+            for (n, call) in calls.into_iter().enumerate() {
+                assert_eq!(call.wait().unwrap(), n.to_string());
+            }
+        };
+        let seen = |wanted: &str| {
+            lines
+                .0
+                .lock()
+                .unwrap()
+                .iter()
+                .any(|line| line.contains(wanted))
+        };
+        until(|| {
+            rush();
+            seen("TRACE message=answers are read on a beat")
+        });
+        assert!(seen("TRACE message=answers are read at once"));
+        pool.join().wait().unwrap();
     });
 }

@@ -27,6 +27,19 @@ pub(crate) struct Wishes {
     pub(crate) again: bool,
 }
 
+/// When what a child sends is read.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Attention {
+    /// Once somebody waits for something of this child.
+    #[default]
+    Usual,
+    /// At once, also if nobody does.
+    Prompt,
+    /// Whenever whoever keeps this child [reads](super::super::member::Member::read),
+    /// and by threads that wait for just this child.
+    Deferred,
+}
+
 /// How far a child is.
 #[derive(Debug, Clone)]
 pub(crate) struct Sight {
@@ -186,9 +199,9 @@ impl Core {
         }
     }
 
-    /// What comes is read at once, also if nobody waits for it.
-    pub(crate) fn set_eager(&mut self, eager: bool) {
-        self.eager = eager;
+    /// When what comes is read.
+    pub(crate) fn attend(&mut self, attention: Attention) {
+        self.attention = attention;
     }
 }
 

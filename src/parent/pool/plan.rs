@@ -33,17 +33,22 @@
 //!    has been so longest is closed after `stop`, and one in that time.
 //! 7. A child that leaves is closed when it has answered everything. When the
 //!    pool is closing and nothing waits, so are all.
-//! 8. While calls wait, what children answer is read at once.
+//! 8. While calls wait, what children answer is read at once, or on a beat
+//!    (`plan/pace.rs`).
 //!
 //! A child counts for `max` from its start until it is closed or has ended. One
 //! that ends without being told makes its launcher wait: after a failed start,
 //! and if it had answered nothing, twice as long as the last time; if it had, it
 //! is enough that its start is long ago.
 
+mod pace;
 mod settle;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::time::{Duration, Instant};
+
+use self::pace::Pace;
+use super::super::member::Attention;
 
 /// Names a call.
 pub(super) type Ticket = u64;
@@ -83,8 +88,10 @@ pub(super) enum Order {
     Close(Key),
     /// Make it end.
     Kill(Key),
-    /// What it answers is read at once, or not.
-    Eager(Key, bool),
+    /// What it answers is read so from now on.
+    Attend(Key, Attention),
+    /// What it has answered is read now.
+    Read(Key),
     /// This call will not be run.
     Fail(Ticket, Fault),
     /// Nothing is left, and nothing will come.
@@ -166,7 +173,7 @@ struct Child {
     rests: Instant,
     /// When it was given something, in turns.
     turn: u64,
-    eager: bool,
+    attention: Attention,
 }
 
 impl Child {
@@ -211,6 +218,7 @@ pub(super) struct Plan {
     /// A start has failed just now.
     verdict: bool,
     closing: bool,
+    pace: Pace,
     /// By then all must be over.
     limit: Option<Instant>,
     forced: bool,
@@ -237,6 +245,7 @@ impl Plan {
             wanted: false,
             verdict: false,
             closing: false,
+            pace: Pace::default(),
             limit: None,
             forced: false,
             over: false,
@@ -327,6 +336,10 @@ impl Plan {
         child.answered = seen.answered;
         if child.load > 0 && seen.load == 0 {
             child.rests = now;
+            let ready = child.stage == Stage::Ready && !seen.ended;
+            if child.attention == Attention::Deferred && ready && !self.queue.is_empty() {
+                self.pace.missed(now);
+            }
         }
         child.load = seen.load;
         if seen.ready && !child.was_ready {

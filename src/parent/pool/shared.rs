@@ -18,7 +18,7 @@ use std::task::{Wake, Waker};
 use std::time::{Duration, Instant};
 
 use super::super::alarm::Alarm;
-use super::super::member::Member;
+use super::super::member::{Attention, Member};
 use super::aside::{Aside, Job};
 use super::launcher::Launcher;
 use super::plan::{Change, Counts, Fault, Key, Order, Plan, Seen, Ticket};
@@ -104,7 +104,8 @@ enum Deed {
     Start(Key, usize),
     Give(Arc<Route>, Key, Arc<Member>),
     Watch(Key, Arc<Member>),
-    Eager(Arc<Member>, bool),
+    Attend(Key, Arc<Member>, Attention),
+    Read(Arc<Member>),
     Close(Arc<Member>),
     CloseWithin(Arc<Member>, Instant),
     Kill(Arc<Member>),
@@ -361,7 +362,13 @@ impl Shared {
                 };
                 member.watch(Waker::from(Arc::new(watch)));
             }
-            Deed::Eager(member, on) => member.set_eager(on),
+            Deed::Attend(key, member, attention) => {
+                if attention != Attention::Usual {
+                    trace::beat(self.name, key, attention == Attention::Deferred);
+                }
+                member.attend(attention);
+            }
+            Deed::Read(member) => member.read(),
             Deed::Close(member) => member.close(),
             Deed::CloseWithin(member, at) => member.close_within(at),
             Deed::Kill(member) => member.kill(),
@@ -504,10 +511,11 @@ impl Work {
             }
             Order::Close(key) => deeds.extend(self.member(key).map(Deed::Close)),
             Order::Kill(key) => deeds.extend(self.member(key).map(Deed::Kill)),
-            Order::Eager(key, on) => {
+            Order::Attend(key, attention) => {
                 let member = self.member(key);
-                deeds.extend(member.map(|member| Deed::Eager(member, on)));
+                deeds.extend(member.map(|member| Deed::Attend(key, member, attention)));
             }
+            Order::Read(key) => deeds.extend(self.member(key).map(Deed::Read)),
             Order::Fail(ticket, fault) => {
                 let Some(route) = self.leave_queue(ticket) else {
                     return;

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 use std::task::{Context, Waker};
 use std::time::{Duration, Instant};
 
-use super::super::core::EventSink;
+use super::super::core::{Attention, EventSink};
 use super::super::delivery::{Courier, Handlers};
 use super::super::driver::{Driver, Want};
 use super::{FakeWire, call, driver, driver_with, wait};
@@ -110,6 +110,27 @@ fn a_task_that_gives_its_call_away_is_no_longer_counted() {
         !watches,
         "the helper was called for at once, though nobody waits"
     );
+}
+
+#[test]
+fn who_keeps_a_child_may_read_it_by_himself() {
+    let driver = driver(10);
+    let watches = || driver.wire.set(|state| state.watches.read);
+    driver.change(|core| core.attend(Attention::Prompt));
+    assert!(watches());
+    driver.change(|core| core.attend(Attention::Deferred));
+    let id = call(&driver, "awaited").unwrap();
+    poll(&driver, id);
+    assert!(!watches(), "not even for a task");
+    driver.readable();
+    let got = driver.change(|core| core.collect(id));
+    assert!(got.is_some_and(|answer| answer.is_ok()));
+    // A thread that waits for just this child needs nobody.
+    let id = call(&driver, "waited for").unwrap();
+    wait(&driver, id).unwrap();
+    assert!(!watches());
+    driver.change(|core| core.attend(Attention::Prompt));
+    assert!(watches());
 }
 
 #[test]

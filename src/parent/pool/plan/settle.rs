@@ -3,7 +3,7 @@
 use std::cmp::Reverse;
 use std::time::Instant;
 
-use super::{Child, Fault, Key, Order, PATIENCE, Plan, SLOW, Stage};
+use super::{Attention, Child, Fault, Key, Order, PATIENCE, Plan, SLOW, Stage};
 
 impl Plan {
     /// Applies the rules.
@@ -16,7 +16,8 @@ impl Plan {
         self.close_those_that_leave();
         self.grow(now);
         self.shrink(now);
-        self.be_eager();
+        self.keep_pace(now);
+        self.attend();
         self.finish();
         std::mem::take(&mut self.orders)
     }
@@ -169,7 +170,7 @@ impl Plan {
                 readied: now,
                 rests: now,
                 turn: 0,
-                eager: false,
+                attention: Attention::default(),
             },
         );
         self.orders.push(Order::Start(self.keys, launcher));
@@ -235,16 +236,36 @@ impl Plan {
         }
     }
 
-    fn be_eager(&mut self) {
+    fn keep_pace(&mut self, now: Instant) {
+        if self.queue.is_empty() {
+            return self.pace.rest();
+        }
+        let takes = |child: &&Child| child.stage == Stage::Ready;
+        let children = self.children.values().filter(takes).count() as u32;
+        let load = u32::try_from(self.rules.load).unwrap_or(u32::MAX);
+        if self.pace.keep(now, self.counts.answered, children, load) {
+            let children = self.children.iter();
+            let deferred = children.filter(|(_, child)| child.attention == Attention::Deferred);
+            self.orders
+                .extend(deferred.map(|(key, _)| Order::Read(*key)));
+        }
+        self.wake_at(self.pace.next());
+    }
+
+    fn attend(&mut self) {
         let want = !self.queue.is_empty() || self.closing;
+        let beats = self.pace.next().is_some();
         for (key, child) in &mut self.children {
-            let on = match child.stage {
-                Stage::Ready | Stage::Leaving if want => true,
-                _ if child.load == 0 => false,
-                _ => child.eager,
+            let attention = match child.stage {
+                Stage::Ready | Stage::Leaving if beats => Attention::Deferred,
+                Stage::Ready | Stage::Leaving if want => Attention::Prompt,
+                _ if child.load == 0 => Attention::Usual,
+                _ => child.attention.min(Attention::Prompt),
             };
-            if on != std::mem::replace(&mut child.eager, on) && child.works() {
-                self.orders.push(Order::Eager(*key, on));
+            let before = std::mem::replace(&mut child.attention, attention);
+            let matters = child.works() || before == Attention::Deferred;
+            if attention != before && matters {
+                self.orders.push(Order::Attend(*key, attention));
             }
         }
     }

@@ -4,7 +4,11 @@ use proptest::prelude::*;
 
 use super::*;
 
+mod beat;
+mod single;
+
 const MS: Duration = Duration::from_millis(1);
+const US: Duration = Duration::from_micros(1);
 
 fn rules() -> Rules {
     Rules {
@@ -33,6 +37,7 @@ struct Fake {
     closed: bool,
     leaves: bool,
     given: u64,
+    attention: Attention,
 }
 
 /// What became of a call.
@@ -53,6 +58,8 @@ struct World {
     tickets: Ticket,
     ends: BTreeMap<Ticket, End>,
     order: Vec<Ticket>,
+    /// How many times a child was read.
+    reads: usize,
     over: bool,
     closing: bool,
 }
@@ -67,6 +74,7 @@ impl World {
             tickets: 0,
             ends: BTreeMap::new(),
             order: Vec::new(),
+            reads: 0,
             over: false,
             closing: false,
         };
@@ -75,7 +83,11 @@ impl World {
     }
 
     fn settle(&mut self) {
+        let mut reads = Vec::new();
         for order in self.plan.settle(self.now) {
+            if let Order::Read(key) = order {
+                reads.push(key);
+            }
             self.obey(order);
         }
         for launcher in 0..self.rules.max.len() {
@@ -85,6 +97,19 @@ impl World {
             assert!(count <= self.rules.max[launcher], "{count} children");
         }
         assert!(self.plan.settle(self.now).is_empty(), "settled is settled");
+        if self.deferred() > 0 {
+            let soon = self.now + 200 * US;
+            assert!(self.plan.alarm().is_some_and(|at| at <= soon), "never read");
+        }
+        self.reads += reads.len();
+        reads.into_iter().for_each(|key| self.look(key));
+    }
+
+    /// How many children are read on the beat only.
+    fn deferred(&self) -> usize {
+        let all = self.children.values();
+        all.filter(|fake| fake.attention == Attention::Deferred)
+            .count()
     }
 
     fn obey(&mut self, order: Order) {
@@ -115,7 +140,13 @@ impl World {
                 fake.closed = true;
             }
             Order::Kill(key) => self.children.get_mut(&key).expect("it is there").closed = true,
-            Order::Eager(key, _) => assert!(self.children.contains_key(&key)),
+            Order::Attend(key, attention) => {
+                let fake = self.children.get_mut(&key).expect("it is there");
+                let works = fake.seen.ready && !fake.seen.ended && !fake.closed;
+                assert!(works || attention != Attention::Deferred);
+                fake.attention = attention;
+            }
+            Order::Read(key) => assert!(self.children.contains_key(&key)),
             Order::Fail(ticket, fault) => self.end(ticket, End::Failed(fault)),
             Order::Over => {
                 assert!(self.closing && self.children.is_empty());
@@ -183,8 +214,27 @@ impl World {
         fake.begun = fake.begun.saturating_sub(1);
         fake.seen.load -= 1;
         fake.seen.answered += 1;
+        let unread = fake.attention == Attention::Deferred;
         self.end(ticket, End::Answered);
-        self.look(key);
+        if !unread {
+            self.look(key);
+        }
+    }
+
+    /// Calls of 50 µs, for so long; enough of them wait all the time.
+    fn rush(&mut self, time: Duration) {
+        let end = self.now + time;
+        while self.now < end {
+            while !self.closing && self.plan.queue.len() < 50 {
+                self.submit();
+            }
+            let keys: Vec<_> = self.children.keys().copied().collect();
+            for key in keys {
+                self.begin(key);
+                self.answer(key);
+            }
+            self.advance(50 * US);
+        }
     }
 
     fn begin(&mut self, key: Key) {
@@ -276,6 +326,7 @@ impl World {
 enum Step {
     Submit,
     Advance(u64),
+    Rush(u64),
     Ready(usize),
     Begin(usize),
     Answer(usize),
@@ -293,6 +344,7 @@ fn step() -> impl Strategy<Value = Step> {
     prop_oneof![
         6 => Just(Step::Submit),
         3 => (0..500_u64).prop_map(Step::Advance),
+        1 => (0..8_u64).prop_map(Step::Rush),
         4 => nth.clone().prop_map(Step::Ready),
         3 => nth.clone().prop_map(Step::Begin),
         4 => nth.clone().prop_map(Step::Answer),
@@ -308,17 +360,24 @@ fn any_rules() -> impl Strategy<Value = Rules> {
     let max = prop::collection::vec(1..4_usize, 1..3);
     let times = (0..3_u64, 0..3_u64, 0..2_u64);
     let leave = (prop::option::of(1..5_u64), prop::option::of(1..400_u64));
-    (max, 0..3_usize, 1..4_usize, times, leave).prop_map(|(max, idle, load, times, leave)| Rules {
+    (
         max,
-        idle,
-        load,
-        start: 50 * times.0 as u32 * MS,
-        stop: 100 * times.1 as u32 * MS,
-        pause: (100 * times.2 as u32 * MS, 1000 * times.2 as u32 * MS),
-        calls: leave.0,
-        age: leave.1.map(Duration::from_millis),
-        memory: None,
-    })
+        0..3_usize,
+        prop_oneof![1..4_usize, 1..40_usize],
+        times,
+        leave,
+    )
+        .prop_map(|(max, idle, load, times, leave)| Rules {
+            max,
+            idle,
+            load,
+            start: 50 * times.0 as u32 * MS,
+            stop: 100 * times.1 as u32 * MS,
+            pause: (100 * times.2 as u32 * MS, 1000 * times.2 as u32 * MS),
+            calls: leave.0,
+            age: leave.1.map(Duration::from_millis),
+            memory: None,
+        })
 }
 
 proptest! {
@@ -348,6 +407,7 @@ fn take(world: &mut World, step: Step) {
     match step {
         Step::Submit => drop(world.submit()),
         Step::Advance(ms) => world.advance(Duration::from_millis(ms)),
+        Step::Rush(ms) => world.rush(Duration::from_millis(ms)),
         Step::Ready(n) => world.ready(world.nth(n)),
         Step::Begin(n) => world.begin(world.nth(n)),
         Step::Answer(n) => world.answer(world.nth(n)),
@@ -373,203 +433,4 @@ fn take(world: &mut World, step: Step) {
             }
         }
     }
-}
-
-fn count(world: &World) -> usize {
-    world.plan.counts().starting + world.plan.counts().idle + world.plan.counts().busy
-}
-
-/// `start`: the first at once, the others one by one, and only while calls wait.
-#[test]
-fn it_grows_slowly() {
-    let mut world = World::new(rules());
-    assert_eq!(count(&world), 0);
-    world.submit();
-    assert_eq!(count(&world), 1);
-    world.ready(1);
-    for _ in 0..9 {
-        world.submit();
-    }
-    world.advance(99 * MS);
-    assert_eq!(count(&world), 1);
-    for expected in [2, 3, 4, 4] {
-        world.advance(MS);
-        world.ready(expected as Key);
-        assert_eq!(count(&world), expected);
-        world.advance(99 * MS);
-    }
-}
-
-/// `stop`: one in that time, down to `idle`, the one first that rested longest.
-#[test]
-fn it_shrinks_slowly() {
-    let mut world = World::new(Rules {
-        idle: 1,
-        start: Duration::ZERO,
-        load: 1,
-        ..rules()
-    });
-    assert_eq!(count(&world), 1);
-    for _ in 0..4 {
-        world.submit();
-    }
-    for key in 1..=4 {
-        world.ready(key);
-    }
-    for key in [3, 1, 2, 4] {
-        world.advance(MS);
-        world.answer(key);
-    }
-    assert_eq!(world.plan.counts().idle, 4);
-    let mut closed = Vec::new();
-    for _ in 0..5 {
-        world.advance(10_000 * MS);
-        closed.push(world.children.values().filter(|fake| fake.closed).count());
-    }
-    assert_eq!(closed, [1, 2, 3, 3, 3]);
-    assert!(!world.children[&4].closed && world.children[&3].closed);
-}
-
-/// After a failure it waits, each time twice as long, and tells the callers
-/// after the fifth.
-#[test]
-fn it_backs_off() {
-    let mut world = World::new(rules());
-    let start = world.now;
-    let ticket = world.submit();
-    let mut waits = Vec::new();
-    for key in 1..=9 {
-        if key > 5 {
-            assert!(world.ends.contains_key(&(key - 5)));
-            world.submit();
-        }
-        let before = world.now;
-        while !world.children.contains_key(&key) {
-            assert!(world.now < start + 100_000 * MS);
-            world.advance(MS);
-        }
-        waits.push((world.now - before).as_millis());
-        assert!(
-            !world
-                .ends
-                .contains_key(&(if key > 5 { key - 4 } else { ticket }))
-        );
-        world.die(key);
-    }
-    assert_eq!(waits, [0, 100, 200, 400, 800, 1600, 3200, 6400, 10_000]);
-    assert_eq!(world.ends[&ticket], End::Failed(Fault::NoChild));
-}
-
-/// A child that has worked is replaced at once; and one that could not start is
-/// not held against the next.
-#[test]
-fn who_has_worked_is_replaced_at_once() {
-    let mut world = World::new(rules());
-    world.submit();
-    world.ready(1);
-    world.answer(1);
-    world.advance(1000 * MS);
-    world.die(1);
-    world.submit();
-    assert!(world.children.contains_key(&2));
-    // One that never did is not.
-    world.ready(2);
-    world.begin(2);
-    world.die(2);
-    world.submit();
-    assert!(!world.children.contains_key(&3));
-    world.advance(100 * MS);
-    assert!(world.children.contains_key(&3));
-}
-
-/// With one call for each child, those that die of theirs are seldom in a row.
-#[test]
-fn an_answer_ends_the_backing_off() {
-    let mut world = World::new(Rules {
-        max: vec![1],
-        load: 1,
-        calls: Some(1),
-        ..rules()
-    });
-    for key in [1, 3, 5] {
-        world.submit();
-        world.advance(100 * MS);
-        world.ready(key);
-        world.begin(key);
-        world.die(key);
-        world.gone(key);
-        world.submit();
-        world.advance(99 * MS);
-        assert!(!world.children.contains_key(&(key + 1)));
-        world.advance(MS);
-        assert!(world.children.contains_key(&(key + 1)), "{key}");
-        world.ready(key + 1);
-        world.answer(key + 1);
-        world.die(key + 1);
-        world.gone(key + 1);
-    }
-}
-
-/// The least to do, the first kind, the last used.
-#[test]
-fn who_gets_a_call() {
-    let mut world = World::new(Rules {
-        max: vec![2, 2],
-        idle: 4,
-        ..rules()
-    });
-    for key in 1..=4 {
-        world.ready(key);
-    }
-    let given = |world: &mut World| {
-        let ticket = world.submit();
-        let of = world
-            .children
-            .iter()
-            .find(|(_, fake)| fake.calls.contains(&ticket));
-        of.map(|(key, _)| *key)
-    };
-    let first: Vec<_> = (0..9).map(|_| given(&mut world)).collect();
-    let here: BTreeSet<_> = first[..2].iter().flatten().copied().collect();
-    assert_eq!(here, BTreeSet::from([1, 2]));
-    let there: BTreeSet<_> = first[2..4].iter().flatten().copied().collect();
-    assert_eq!(there, BTreeSet::from([3, 4]));
-    assert!(first[4..8].iter().all(Option::is_some) && first[8].is_none());
-    world.answer(3);
-    assert_eq!(world.order.last(), Some(&9));
-    world.answer(1);
-    assert_eq!(given(&mut world), Some(1));
-}
-
-/// A launcher that fails makes way for the next one.
-#[test]
-fn a_second_kind_steps_in() {
-    let mut world = World::new(Rules {
-        max: vec![1, 1],
-        ..rules()
-    });
-    world.submit();
-    world.die(1);
-    assert_eq!(world.children[&2].launcher, 1);
-    for key in 2..=10 {
-        assert!(world.ends.is_empty());
-        while !world.children.contains_key(&key) {
-            world.advance(MS);
-        }
-        world.die(key);
-    }
-    assert_eq!(world.ends[&1], End::Failed(Fault::NoChild));
-}
-
-/// Who takes too long to start is not counted on.
-#[test]
-fn a_slow_start() {
-    let mut world = World::new(rules());
-    world.submit();
-    world.advance(900 * MS);
-    assert_eq!(count(&world), 1);
-    world.advance(300 * MS);
-    assert_eq!(count(&world), 2);
-    world.ready(2);
-    assert_eq!(world.order, [1]);
 }
