@@ -173,8 +173,12 @@ impl Core {
     }
 
     pub(super) fn settle(&mut self) -> Orders {
-        let nobody_reads =
-            self.waiting.has_tasks() || self.callbacks > 0 || self.delivery.wants_events();
+        // Who keeps several children waits for each to be ready.
+        let is_awaited = self.waiting.is_watched() && self.life.readiness().is_none();
+        let nobody_reads = self.waiting.has_tasks()
+            || self.callbacks > 0
+            || self.delivery.wants_events()
+            || is_awaited;
         let needs = Needs {
             readable: self.may_read() && self.attention != Attention::Deferred,
             urgent: nobody_reads || self.attention == Attention::Prompt || self.life.is_urgent(),

@@ -186,7 +186,7 @@ impl Life {
 
     /// Nobody may be waiting, but what comes must be read.
     pub(super) fn is_urgent(&self) -> bool {
-        !self.stream_ended && (self.closing || self.has_exited())
+        !self.stream_ended && self.has_exited()
     }
 
     /// The process that was started is gone.

@@ -22,7 +22,8 @@
 //! 2. With nobody parked, but somebody that cannot read (a task, a callback),
 //!    the helper watches for input at once.
 //! 3. Else the helper does not watch while threads come and go: it looks every
-//!    [`TICK`], and watches for good once there was no leader for so long.
+//!    [`TICK`], and watches for good once there was no leader for so long. A new
+//!    link is like one that was just led: whoever starts a child calls it soon.
 //! 4. A leader that finds the helper watching for input tells it to stop; and it
 //!    does not watch for what cannot be read, or would wake for ever.
 //! 5. Whoever leaves octets behind because the socket is full has the helper
@@ -105,7 +106,7 @@ impl Roles {
             watches_read: false,
             watches_write: false,
             ticking: false,
-            led: false,
+            led: true,
             flushing: false,
         }
     }

@@ -147,6 +147,11 @@ impl Waiting {
         self.errands.wakings.extend(old.map(Waking::Task));
     }
 
+    /// Somebody looks at this child whenever there is something new.
+    pub(super) fn is_watched(&self) -> bool {
+        self.watch.is_some()
+    }
+
     /// There is something new.
     pub(super) fn news(&mut self) {
         if self.errands.watch.is_none() {

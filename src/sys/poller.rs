@@ -66,9 +66,10 @@ impl Poller {
         if interest == Interest::NONE {
             return self.delete(fd);
         }
+        // Most often it is put back in.
         let mut event = EpollEvent::new(flags(interest), token);
-        match self.epoll.modify(fd, &mut event) {
-            Err(Errno::ENOENT) => Ok(self.epoll.add(fd, event)?),
+        match self.epoll.add(fd, event) {
+            Err(Errno::EEXIST) => Ok(self.epoll.modify(fd, &mut event)?),
             result => Ok(result?),
         }
     }

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use super::super::core::{Attention, EventSink};
 use super::super::delivery::{Courier, Handlers};
 use super::super::driver::{Driver, Want};
-use super::{FakeWire, call, driver, driver_with, wait};
+use super::{FakeWire, call, driver, driver_with, new_driver, wait};
 use crate::error::Started;
 
 fn forget(driver: &Driver<FakeWire>, text: &str) {
@@ -51,7 +51,11 @@ fn a_leader_that_has_its_answer_writes_what_got_room() {
 #[test]
 fn calls_behind_another_are_written_soon() {
     let driver = driver(10);
-    driver.wire.set(|state| state.silent = true);
+    driver.release(driver.lock());
+    driver.wire.set(|state| {
+        state.silent = true;
+        state.ticks.clear();
+    });
     let ids: Vec<_> = ["one", "two", "three"]
         .map(|text| call(&driver, text).unwrap())
         .into();
@@ -110,6 +114,17 @@ fn a_task_that_gives_its_call_away_is_no_longer_counted() {
         !watches,
         "the helper was called for at once, though nobody waits"
     );
+}
+
+#[test]
+fn a_new_child_is_left_to_whoever_started_it_unless_somebody_keeps_it() {
+    let driver = new_driver(10, EventSink::Nobody, Some(Duration::from_secs(10)));
+    let watches = || driver.wire.set(|state| state.watches.read);
+    driver.release(driver.lock());
+    assert!(!watches());
+    assert_eq!(ticks(&driver), 1, "but the helper will look");
+    driver.change(|core| core.watch(Some(Waker::noop().clone())));
+    assert!(watches(), "it is to be ready soon");
 }
 
 #[test]

@@ -10,7 +10,7 @@ mod models;
 use std::io::{self, IoSlice};
 use std::os::fd::OwnedFd;
 use std::sync::{Arc, OnceLock, Weak};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use super::core::{Caller, Core, EventSink, Reading};
 use super::delivery::{Courier, Delivery, EventLimits};
@@ -239,6 +239,15 @@ pub(super) fn driver(calls: usize) -> Arc<Driver<FakeWire>> {
 }
 
 pub(super) fn driver_with(calls: usize, sink: EventSink) -> Arc<Driver<FakeWire>> {
+    new_driver(calls, sink, None)
+}
+
+/// With a time for hello the child is not ready yet.
+pub(super) fn new_driver(
+    calls: usize,
+    sink: EventSink,
+    hello: Option<Duration>,
+) -> Arc<Driver<FakeWire>> {
     let limits = Limits {
         calls,
         bytes: 1 << 20,
@@ -260,7 +269,7 @@ pub(super) fn driver_with(calls: usize, sink: EventSink) -> Arc<Driver<FakeWire>
             spin: Spins::new(false),
             spin_in_poll: Spin::in_poll(false),
         },
-        Life::new(expected, None, None, None),
+        Life::new(expected, None, hello, None),
         Delivery::new(sink, events, false),
     );
     Driver::new(core, FakeWire::new())

@@ -74,6 +74,9 @@ fn loom_two_threads_beside_a_helper_that_watches() {
     explore(3, || {
         let driver = driver(10);
         driver.release(driver.lock());
+        // Nobody has come for so long.
+        let at = driver.wire.set(|state| state.ticks.pop()).unwrap();
+        driver.tick(at);
         assert!(driver.wire.set(|state| state.watches.read));
         with_helper(
             &driver,
