@@ -115,6 +115,13 @@ pub const ROWS: &[Row] = &[
     row("offspring-2-children", "offspring", "two", "pool", ""),
     row("offspring-pool-of-2", "offspring", "pool", "pool", ""),
     row(
+        "offspring-pool-of-2-load-16",
+        "offspring",
+        "pool16",
+        "pool",
+        "",
+    ),
+    row(
         "ipc-channel",
         "ipc-channel",
         "std",
@@ -398,7 +405,7 @@ pub const COLUMNS: &[Column] = &[
     Column {
         title: "offspring",
         rows: &[
-            "offspring-2-children",
+            "offspring-pool-of-2-load-16",
             "offspring",
             "offspring-tokio",
             "offspring-postcard",

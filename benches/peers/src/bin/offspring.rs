@@ -141,8 +141,9 @@ async fn pipelined_later(rpc: Echo, payload: Vec<u8>, n: usize, window: usize) {
 }
 
 /// All jobs given to a pool at once.
-fn burn_in_pool(children: usize, n: usize, microseconds: u64) {
-    let pool = BURN.pool().max(children).idle(children).spawn().unwrap();
+fn burn_in_pool(children: usize, load: usize, n: usize, microseconds: u64) {
+    let pool = BURN.pool().max(children).idle(children).load(load);
+    let pool = pool.spawn().unwrap();
     let call = |_| pool.call(microseconds.to_le_bytes());
     let calls: Vec<_> = (0..n).map(call).collect();
     calls.into_iter().for_each(|call| call.wait().unwrap());
@@ -300,7 +301,8 @@ impl Peer for Offspring {
 
     fn burn(&mut self, n: usize, microseconds: u64) -> bool {
         match self.variant.as_str() {
-            "pool" => burn_in_pool(2, n, microseconds),
+            "pool" => burn_in_pool(2, 2, n, microseconds),
+            "pool16" => burn_in_pool(2, 16, n, microseconds),
             "two" => burn_in(2, n, microseconds),
             _ => burn_in(1, n, microseconds),
         }
