@@ -1,10 +1,10 @@
 //! Forking, in the one process that may: a template.
 //!
 //! A process that has more than one thread must not fork without exec: a lock that another thread holds at that moment
-//! is held for ever in the child, and what it guards is half done. So [`Forker::fork`] first counts the threads, and
-//! with more than one it refuses. With one, the child is a whole copy, and **everything may run in it**, as if it had
-//! loaded what is there by itself. Nothing else than that count is between the check and the call, and nobody else is
-//! there who could start a thread meanwhile.
+//! is held for ever in the child, and what it guards is half done. So [`Forker::fork`] first asks the kernel whether
+//! there is another, and refuses if so. With one, the child is a whole copy, and **everything may run in it**, as if it
+//! had loaded what is there by itself. Nothing is between the check and the call, and nobody else is there who could
+//! start a thread meanwhile.
 //!
 //! The child is not the template's but that of the template's parent (`CLONE_PARENT`): who called for it waits for it,
 //! and its status needs no messenger. Its number is written by the kernel into memory that the parent shares, before
@@ -23,7 +23,6 @@ use std::ffi::{OsStr, OsString, c_void};
 use std::fs;
 use std::io;
 use std::marker::PhantomData;
-use std::os::linux::fs::MetadataExt;
 use std::ptr;
 use std::sync::atomic::AtomicI32;
 use std::thread;
@@ -32,8 +31,6 @@ use std::time::Duration;
 use libc::{c_int, c_long, pid_t};
 use nix::errno::Errno;
 
-/// The links of `/proc/self/task` while there is one thread: two of any directory, and one for each thread.
-const LINKS_OF_ONE: u64 = 3;
 /// How often the threads are counted before they are too many, with a millisecond in between: one that was joined is
 /// still listed for a moment.
 const PATIENCE: u32 = 50;
@@ -144,9 +141,12 @@ unsafe fn clone(number: *mut pid_t, tid: *mut pid_t) -> c_long {
 
 /// Makes sure that this process has one thread.
 fn one_thread() -> io::Result<()> {
-    if fs::metadata("/proc/self/task")?.st_nlink() == LINKS_OF_ONE {
+    // For one thread this is granted and changes nothing; for more it is refused.
+    // SAFETY: the call takes a number.
+    if unsafe { libc::unshare(libc::CLONE_THREAD) } == 0 {
         return Ok(());
     }
+    // A sandbox may refuse it as well.
     let mut count = fs::read_dir("/proc/self/task")?.count();
     for _ in 0..PATIENCE {
         if count == 1 {
