@@ -55,13 +55,59 @@ pub(crate) struct Helper {
 
 #[derive(Default)]
 struct State {
-    tended: HashMap<u64, Arc<dyn Tended>>,
+    tended: HashMap<u64, Ward>,
     timers: BTreeSet<(Instant, u64)>,
     /// Until when the thread sleeps; `None`: it is awake.
     sleeps: Option<Option<Instant>>,
     /// Nobody is left; when it ends.
     ends: Option<Instant>,
     keys: u64,
+}
+
+struct Ward {
+    tended: Arc<dyn Tended>,
+    /// When it is to be looked at. It takes these along when it is forgotten: else
+    /// who starts one child after the other has the thread woken for each of them
+    /// once more.
+    timers: Vec<Instant>,
+}
+
+impl State {
+    fn add_timer(&mut self, key: u64, at: Instant) -> bool {
+        let Some(ward) = self.tended.get_mut(&key) else {
+            return false;
+        };
+        if self.timers.insert((at, key)) {
+            ward.timers.push(at);
+        }
+        true
+    }
+
+    fn remove_timer(&mut self, key: u64, at: Instant) {
+        if self.timers.remove(&(at, key))
+            && let Some(ward) = self.tended.get_mut(&key)
+        {
+            ward.timers.retain(|own| *own != at);
+        }
+    }
+
+    /// Whose timer is due first, and is out of the list now.
+    fn next_due(&mut self, now: Instant) -> Option<u64> {
+        let (at, key) = *self.timers.first()?;
+        if at > now {
+            return None;
+        }
+        self.remove_timer(key, at);
+        Some(key)
+    }
+
+    fn forget(&mut self, key: u64) -> Option<Arc<dyn Tended>> {
+        let ward = self.tended.remove(&key)?;
+        for at in ward.timers {
+            self.timers.remove(&(at, key));
+        }
+        Some(ward.tended)
+    }
 }
 
 /// The one that runs, if one does.
@@ -98,9 +144,12 @@ impl Helper {
         match &made {
             // What is ready already stays so until the helper knows whose it is.
             Ok(tended) => {
-                let tended: Arc<dyn Tended> = tended.clone();
+                let ward = Ward {
+                    tended: tended.clone(),
+                    timers: Vec::new(),
+                };
                 let mut state = locked(&helper.state);
-                state.tended.insert(key, tended);
+                state.tended.insert(key, ward);
                 state.ends = None;
             }
             // The helper may have been started for nothing: let it look.
@@ -156,17 +205,15 @@ impl Helper {
     /// This child is to be looked at then, unless it is forgotten already.
     pub(crate) fn tick_at(&self, key: u64, at: Instant) {
         let mut state = locked(&self.state);
-        if !state.tended.contains_key(&key) {
-            return;
+        if state.add_timer(key, at) {
+            self.rouse(state, at);
         }
-        state.timers.insert((at, key));
-        self.rouse(state, at);
     }
 
     /// It need not be looked at then. The thread is not woken for it: if it sleeps
     /// until then, it finds that out by itself.
     pub(crate) fn no_tick_at(&self, key: u64, at: Instant) {
-        locked(&self.state).timers.remove(&(at, key));
+        locked(&self.state).remove_timer(key, at);
     }
 
     /// Wakes the thread if it would sleep beyond that time.
@@ -184,7 +231,7 @@ impl Helper {
     /// Forgets a child that is over.
     pub(crate) fn dismiss(&self, key: u64) {
         let mut state = locked(&self.state);
-        let Some(tended) = state.tended.remove(&key) else {
+        let Some(tended) = state.forget(key) else {
             return;
         };
         if state.tended.is_empty() {
@@ -222,10 +269,6 @@ impl Helper {
 
     fn fall_asleep(&self) -> Option<Instant> {
         let mut state = locked(&self.state);
-        if state.tended.is_empty() {
-            // What was asked for on behalf of those who are gone.
-            state.timers.clear();
-        }
         let timer = state.timers.first().map(|(at, _)| *at);
         let until = [timer, state.ends].into_iter().flatten().min();
         state.sleeps = Some(until);
@@ -234,18 +277,11 @@ impl Helper {
 
     fn fire(&self) {
         let now = Instant::now();
-        while let Some(key) = self.next_due(now) {
+        loop {
+            let due = locked(&self.state).next_due(now);
+            let Some(key) = due else { return };
             self.with(key, |tended| tended.tick());
         }
-    }
-
-    fn next_due(&self, now: Instant) -> Option<u64> {
-        let mut state = locked(&self.state);
-        let (at, _) = *state.timers.first()?;
-        if at > now {
-            return None;
-        }
-        state.timers.pop_first().map(|(_, key)| key)
     }
 
     fn pass_on(&self, event: PollEvent) {
@@ -254,7 +290,8 @@ impl Helper {
     }
 
     fn with(&self, key: u64, act: impl FnOnce(&dyn Tended)) {
-        let Some(tended) = locked(&self.state).tended.get(&key).cloned() else {
+        let found = |ward: &Ward| Arc::clone(&ward.tended);
+        let Some(tended) = locked(&self.state).tended.get(&key).map(found) else {
             return;
         };
         act(&*tended);
@@ -278,5 +315,46 @@ impl Helper {
             *running = None;
         }
         stops
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    struct Nothing;
+
+    impl Tended for Nothing {
+        fn ready(&self, _: Source, _: PollEvent) {}
+        fn tick(&self) {}
+        fn is_over(&self) -> bool {
+            false
+        }
+        fn forget(&self, _: &Helper) {}
+    }
+
+    #[test]
+    fn who_is_forgotten_takes_his_timers_along() {
+        let mut state = State::default();
+        let now = Instant::now();
+        let later = |ms| now + Duration::from_millis(ms);
+        for key in 0..2 {
+            let ward = Ward {
+                tended: Arc::new(Nothing),
+                timers: Vec::new(),
+            };
+            state.tended.insert(key, ward);
+            for ms in [1, 1, 2, 3] {
+                assert!(state.add_timer(key, later(ms)));
+            }
+        }
+        state.remove_timer(0, later(2));
+        assert_eq!(state.next_due(now), None);
+        assert_eq!(state.next_due(later(1)), Some(0));
+        assert!(state.forget(0).is_some());
+        assert!(!state.add_timer(0, now));
+        let left: Vec<_> = state.timers.iter().copied().collect();
+        assert_eq!(left, [1, 2, 3].map(|ms| (later(ms), 1)));
+        assert_eq!(state.tended[&1].timers, [1, 2, 3].map(later));
     }
 }
