@@ -12,7 +12,7 @@ use crate::parcel::Reader;
 use crate::protocol::{Failure, Form, Hello, Replies, Request, Requests, Role, VERSION};
 use crate::registry::Registered;
 use crate::spin::Spins;
-use crate::sys::{self, Alone, Page, Port};
+use crate::sys::{self, Alone, Birth, Page, Port};
 
 /// The longest message unless the parent says otherwise.
 const MAX_MESSAGE: u32 = 1 << 30;
@@ -29,6 +29,8 @@ pub struct Session {
     pub(super) hello: Option<Hello>,
     /// Those that came with hello, with what they are.
     descriptors: Vec<(String, OwnedFd)>,
+    /// The one that a template has given.
+    page: Option<Page>,
 }
 
 /// How calls run in a child.
@@ -103,9 +105,10 @@ impl Session {
     }
 
     /// For a child that a template has just forked: over this link.
-    pub(super) fn of_fork(link: OwnedFd, alone: &Alone) -> io::Result<Self> {
-        let mut session = Self::begin(Port::from_pair_end(link))?;
-        if let Err(error) = session.settle(alone) {
+    pub(super) fn of_fork(birth: Birth) -> io::Result<Self> {
+        let mut session = Self::begin(Port::from_pair_end(birth.link))?;
+        session.page = birth.page;
+        if let Err(error) = session.settle(&birth.alone) {
             session.refuse(&format!("what was asked for cannot be set: {error}"));
         }
         Ok(session)
@@ -150,6 +153,7 @@ impl Session {
             requests: Requests::default(),
             hello: None,
             descriptors: Vec::new(),
+            page: None,
         };
         while !session.requests.has_begun(&mut session.reader) {
             if !session.read()? {
@@ -265,6 +269,7 @@ impl Session {
         // Whoever takes more may send more.
         self.reader.set_limit(limit.max(MAX_MESSAGE));
         let (page, descriptors) = put_in_place(self.descriptors);
+        let page = page.or(self.page);
         let mut place = 0;
         if hello.is_some() {
             let mut own = Hello::new(Role::Child)

@@ -29,7 +29,7 @@ use super::outgoing::Outgoing;
 use super::session::{Backend, FAILED, Preparation, Session};
 use crate::protocol::{Failure, FailureCode, TEMPLATE};
 use crate::startup::Lent;
-use crate::sys::{self, Alone, Port, Requests};
+use crate::sys::{self, Birth, Port, Requests};
 
 /// What the parent is told of how calls run here: they do not.
 const BACKEND: Backend = Backend {
@@ -45,16 +45,15 @@ impl Session {
         if asked.as_deref() != Some(TEMPLATE) {
             return self;
         }
-        let (link, alone) = be_template(self);
-        Self::of_fork(link, &alone).unwrap_or_else(|error| {
+        Self::of_fork(be_template(self)).unwrap_or_else(|error| {
             eprintln!("offspring: the link to the parent does not work: {error}");
             exit(1)
         })
     }
 }
 
-/// Returns in each child, with its link.
-fn be_template(mut session: Session) -> (OwnedFd, Alone) {
+/// Returns in each child.
+fn be_template(mut session: Session) -> Birth {
     let (control, page) = (session.take("control").pop(), session.take("forks").pop());
     let descriptors = session.take("preload");
     let (conversation, (list, _)) =

@@ -214,7 +214,7 @@ impl Plan {
         let carries = self.may_carry();
         let mut started = self.launch()?;
         let carries = carries && started.link.carries_descriptors();
-        let page = if is_ours {
+        let mut page = if is_ours {
             self.go_along().map_err(copied)?
         } else {
             None
@@ -235,7 +235,10 @@ impl Plan {
         });
         let mut caller = Caller::new(hello.as_ref(), descriptors, self.settings.limits);
         started.greet(&mut caller);
-        started.be_born(self.settings.hello_timeout)?;
+        if let Some((template, theirs)) = started.unborn.take() {
+            let (process, own) = template.fork(&theirs, self.settings.hello_timeout)?;
+            (started.process, page) = (Some(process), own);
+        }
         let pid = started.process.as_ref().map(|own| own.pid());
         let expected = Expected {
             worker: self.name.into(),
@@ -395,12 +398,14 @@ impl Plan {
         stderr.map(|pipe| Capture::new(pipe, keep)).transpose()
     }
 
-    /// Gathers the descriptors that go along with hello. Gives the page.
+    /// Gathers the descriptors that go along with hello. Gives the page, unless a
+    /// template will.
     fn go_along(&mut self) -> io::Result<Option<Page>> {
         let stdin = self.settings.stdin.as_ref().map(OwnedFd::try_clone);
         self.along
             .extend(stdin.transpose()?.map(|fd| ("stdin", fd)));
-        let (page, fd) = if self.settings.ring {
+        let own_page = self.settings.ring && !matches!(self.launch, Launch::Template(_));
+        let (page, fd) = if own_page {
             Page::create().ok().unzip()
         } else {
             (None, None)
@@ -432,9 +437,9 @@ impl Plan {
                 "the worker's stdin is the link here, and no other can be passed over it",
             ));
         }
-        // The page and stdin may go along; to a fork the other streams and the directory, too.
+        // Stdin may go along, with the page or, to a fork, with the other streams and the directory.
         let others = match self.launch {
-            Launch::Template(_) => 5,
+            Launch::Template(_) => 4,
             _ => 2,
         };
         let most = MOST - others;
@@ -481,14 +486,6 @@ impl Started {
         let written = sent.ok().flatten().unwrap_or(0);
         outbox.consume(written);
         caller.wrote(written, outbox);
-    }
-
-    /// Has the template fork the child, if one is to.
-    fn be_born(&mut self, time: Duration) -> Result<(), Error> {
-        if let Some((template, theirs)) = self.unborn.take() {
-            self.process = Some(template.fork(&theirs, time)?);
-        }
-        Ok(())
     }
 }
 

@@ -40,7 +40,7 @@ use crate::error::Error;
 use crate::parcel::Parcel;
 use crate::preload::Preloading;
 use crate::protocol::{HEADER, MOST, TEMPLATE};
-use crate::sys::{self, Answer, Control, Fresh, Page};
+use crate::sys::{self, Answer, Control, Fresh, Page, Pages};
 
 /// How often a start asks, if templates die under it.
 const ATTEMPTS: u32 = 2;
@@ -105,13 +105,48 @@ struct Running {
     control: Control,
     /// Where the kernel writes the number of a child.
     page: Page,
-    /// Held by whoever waits for an answer.
-    turn: Mutex<()>,
+    /// Held by whoever waits for an answer; the pages for children that it has.
+    turn: Mutex<Option<Pages>>,
     ready_by: Option<Instant>,
     /// It was seen to be gone.
     gone: AtomicBool,
     /// It was killed from here.
     killed: AtomicBool,
+}
+
+/// A child, and what it shares with this process.
+pub(super) type Forked = (Fresh, Option<Page>);
+
+/// A page that no child has had.
+struct Spot {
+    pages: Pages,
+    place: u8,
+    page: Page,
+    /// The file of all these pages, unless the template has it.
+    file: Option<OwnedFd>,
+}
+
+impl Spot {
+    /// Of those that the template has, if any are left.
+    fn next(pages: Option<Pages>) -> io::Result<Self> {
+        let found = pages.and_then(|mut pages| pages.take().map(|found| (pages, found)));
+        if let Some((pages, (place, page))) = found {
+            return Ok(Self {
+                pages,
+                place,
+                page,
+                file: None,
+            });
+        }
+        let (mut pages, file) = Pages::create()?;
+        let (place, page) = pages.take().ok_or(io::ErrorKind::OutOfMemory)?;
+        Ok(Self {
+            pages,
+            place,
+            page,
+            file: Some(file),
+        })
+    }
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -181,14 +216,14 @@ impl Template {
     /// # Blocking
     /// Until the template is ready, and then until it has forked, for which it
     /// has so much time.
-    pub(super) fn fork(&self, link: &OwnedFd, time: Duration) -> Result<Fresh, Error> {
+    pub(super) fn fork(&self, link: &OwnedFd, time: Duration) -> Result<Forked, Error> {
         let mut died = None;
         for _ in 0..ATTEMPTS {
             let running = self.running()?;
             match running.be_ready(self.0.recipe.timeout) {
                 Ok(()) => {
-                    if let Some(process) = running.fork(link, time)? {
-                        return Ok(process);
+                    if let Some(forked) = running.fork(link, time)? {
+                        return Ok(forked);
                     }
                 }
                 Err(error) if running.was_killed() => died = Some(error),
@@ -305,11 +340,33 @@ impl Running {
     }
 
     /// The child; `None` if this process is gone and has not forked one.
-    fn fork(&self, link: &OwnedFd, time: Duration) -> Result<Option<Fresh>, Error> {
+    fn fork(&self, link: &OwnedFd, time: Duration) -> Result<Option<Forked>, Error> {
+        let mut turn = lock(&self.turn);
+        // Unless all goes well it is not known which file the template has.
+        let spot = Spot::next(turn.take()).ok();
+        let Some(process) = self.ask(link, spot.as_ref(), time)? else {
+            return Ok(None);
+        };
+        let page = spot.map(|spot| {
+            *turn = Some(spot.pages);
+            spot.page
+        });
+        Ok(Some((process, page)))
+    }
+
+    fn ask(
+        &self,
+        link: &OwnedFd,
+        spot: Option<&Spot>,
+        time: Duration,
+    ) -> Result<Option<Fresh>, Error> {
         let describe = |error: io::Error| Error::start(format!("a template: {error}"));
-        let _turn = lock(&self.turn);
         self.page.forked().store(0, Ordering::Relaxed);
-        self.control.request(link.as_fd()).map_err(describe)?;
+        let place = spot.map(|spot| spot.place);
+        let file = spot.and_then(|spot| spot.file.as_ref());
+        self.control
+            .request(link.as_fd(), place, file.map(AsFd::as_fd))
+            .map_err(describe)?;
         let deadline = Instant::now().checked_add(time);
         let mut answer = self.control.answer(deadline).map_err(describe)?;
         let late = matches!(answer, Answer::Late);

@@ -1,17 +1,19 @@
 //! The socket by which a parent has its template fork: a message with the link of the child to be, and a message back.
 //!
 //! ```text
-//! parent ── "f" and a descriptor ──▶ template
-//!        ◀── "+"; or "-" and why ──
+//! parent ── "f", the link ─────────────────────────▶ template   a child without a page
+//!        ── "p" and a place, the link ─────────────▶            its page is there in the file that came last
+//!        ── "n" and a place, the link and a file ──▶            or in this one
+//!        ◀── "+"; or "-" and why ───────────────────
 //! ```
 //!
 //! One request is under way at a time. The end of input tells either side that the other is gone.
 
-use super::Page;
 use super::descriptors::{recv_with, words};
 use super::fork::{Alone, Forker};
 use super::octets::{self, send};
 use super::poll::poll;
+use super::{Page, Pages};
 use nix::errno::Errno;
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use nix::poll::{PollFd, PollFlags};
@@ -59,17 +61,26 @@ impl Control {
         Ok((Self(ours), theirs))
     }
 
-    /// Has the template fork a child with this link. If it is gone, the answer will say so.
+    /// Has the template fork a child with this link, and a page if there is a place for it: in this file, or in the one
+    /// that came last. If it is gone, the answer will say so.
     ///
     /// # Errors
     /// This process cannot pass a descriptor: too many are under way, say.
-    pub(crate) fn request(&self, link: BorrowedFd<'_>) -> io::Result<()> {
-        let sent = send(
-            self.0.as_fd(),
-            &[IoSlice::new(b"f")],
-            &[link.as_raw_fd()],
-            MsgFlags::empty(),
-        );
+    pub(crate) fn request(
+        &self,
+        link: BorrowedFd<'_>,
+        place: Option<u8>,
+        file: Option<BorrowedFd<'_>>,
+    ) -> io::Result<()> {
+        let request = match (place, file) {
+            (None, _) => &[b'f'][..],
+            (Some(place), None) => &[b'p', place],
+            (Some(place), Some(_)) => &[b'n', place],
+        };
+        let descriptors: Vec<_> = [Some(link), file].into_iter().flatten().collect();
+        let numbers: Vec<_> = descriptors.iter().map(AsRawFd::as_raw_fd).collect();
+        let part = IoSlice::new(request);
+        let sent = send(self.0.as_fd(), &[part], &numbers, MsgFlags::empty());
         match sent {
             Ok(_) | Err(Errno::EPIPE | Errno::ECONNRESET) => Ok(()),
             Err(errno) => Err(errno.into()),
@@ -108,7 +119,17 @@ pub(crate) struct Requests {
     socket: OwnedFd,
     /// Where the parent looks for the number of a child. Not copied to children.
     page: Page,
+    /// Where the pages of children lie.
+    pages: Option<OwnedFd>,
     forker: Forker,
+}
+
+/// What a child has from its template.
+#[derive(Debug)]
+pub(crate) struct Birth {
+    pub(crate) link: OwnedFd,
+    pub(crate) page: Option<Page>,
+    pub(crate) alone: Alone,
 }
 
 impl Requests {
@@ -118,6 +139,7 @@ impl Requests {
         Ok(Self {
             socket,
             page,
+            pages: None,
             forker: Forker::new()?,
         })
     }
@@ -150,18 +172,21 @@ impl Requests {
         Ok(())
     }
 
-    /// Forks whenever the parent wants a child. Returns in each child, with its link; ends the process with the parent.
-    pub(crate) fn serve(self) -> (OwnedFd, Alone) {
+    /// Forks whenever the parent wants a child. Returns in each child; ends the process with the parent.
+    pub(crate) fn serve(mut self) -> Birth {
         let mut octets = Vec::new();
         loop {
             octets.clear();
             let answer = match self.next(&mut octets) {
                 Ok(None) => super::exit_now(0),
-                Ok(Some(link)) => match self.forker.fork(self.page.forked()) {
+                Ok(Some((link, place))) => match self.forker.fork(self.page.forked()) {
                     Ok(Some(alone)) => {
                         // It was never mapped here.
                         std::mem::forget(self.page);
-                        return (link, alone);
+                        let file = self.pages.as_ref().map(AsFd::as_fd);
+                        let own = file.zip(place);
+                        let page = own.and_then(|(file, place)| Page::one_of(file, place).ok());
+                        return Birth { link, page, alone };
                     }
                     Ok(None) => Ok(()),
                     Err(error) => Err(format!("it cannot fork: {error}")),
@@ -182,21 +207,31 @@ impl Requests {
         send(self.socket.as_fd(), parts, &[], MsgFlags::empty())
     }
 
-    /// The link of the next child; `None` when the parent is done, or gone.
-    fn next(&self, octets: &mut Vec<u8>) -> io::Result<Option<OwnedFd>> {
+    /// The link of the next child, and the place of its page; `None` when the parent is done, or gone.
+    fn next(&mut self, octets: &mut Vec<u8>) -> io::Result<Option<(OwnedFd, Option<u8>)>> {
         let mut arrival = None;
-        let control = &mut [MaybeUninit::uninit(); words(1)];
+        let control = &mut [MaybeUninit::uninit(); words(2)];
         let flags = MsgFlags::empty();
         let socket = self.socket.as_fd();
-        match recv_with(socket, octets, 1, &mut arrival, (control, flags)) {
-            Ok(0) => Ok(None),
-            Ok(_) => {
-                let link = arrival.and_then(|mut arrival| arrival.descriptors.pop());
-                let lost = || io::Error::other("it has too many open files");
-                link.map(Some).ok_or_else(lost)
-            }
-            Err(Errno::ECONNRESET) => Ok(None),
-            Err(errno) => Err(errno.into()),
+        match recv_with(socket, octets, 2, &mut arrival, (control, flags)) {
+            Ok(0) | Err(Errno::ECONNRESET) => return Ok(None),
+            Ok(_) => {}
+            Err(errno) => return Err(errno.into()),
         }
+        let lost = || io::Error::other("it has too many open files");
+        let mut descriptors = arrival.into_iter().flat_map(|all| all.descriptors);
+        let link = descriptors.next().ok_or_else(lost)?;
+        let file = descriptors.next();
+        let place = match octets[..] {
+            [b'n', place] => {
+                let file = file.ok_or_else(lost)?;
+                Pages::check(file.as_fd())?;
+                self.pages = Some(file);
+                Some(place)
+            }
+            [b'p', place] => Some(place),
+            _ => None,
+        };
+        Ok(Some((link, place.filter(|place| *place < Pages::COUNT))))
     }
 }

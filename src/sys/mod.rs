@@ -31,7 +31,7 @@ mod streams;
 mod tests;
 mod turns;
 
-pub(crate) use control::{Answer, Control, Requests};
+pub(crate) use control::{Answer, Birth, Control, Requests};
 pub(crate) use descriptors::Arrival;
 pub(crate) use fork::Alone;
 pub(crate) use limits::{Resource, be_nicer, exit_group_now, lead_group, lead_session, set_limit};
@@ -39,7 +39,7 @@ pub(crate) use link::{Link, set_nonblocking};
 pub(crate) use memory::{Found, Identity, Lasting, Sealed};
 #[cfg(test)]
 pub(crate) use octets::MAX_DESCRIPTORS;
-pub(crate) use page::{Page, RING};
+pub(crate) use page::{Page, Pages, RING};
 pub(crate) use poll::{Interest, Ready};
 pub(crate) use poller::{PollEvent, Poller};
 pub(crate) use port::Port;

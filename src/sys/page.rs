@@ -10,6 +10,9 @@
 //! whatever moment it dies the octets up to `end` are whole. The parent reads them once the stream has ended.
 //!
 //! A template has a page of its own, of which only `forked` is used: the number of the child that it has forked last.
+//! The pages of its children lie in one memory file, in [`Pages`], and none is used twice. The template inherits the file
+//! to each child, which maps its own page, and closes the file before any of its user's code runs: so it cannot get at
+//! those of others.
 
 use nix::fcntl::{FcntlArg, SealFlag, fcntl};
 use nix::sys::mman::{MapFlags, MmapAdvise, ProtFlags, madvise, mmap, munmap};
@@ -18,8 +21,9 @@ use nix::unistd::ftruncate;
 use std::ffi::c_void;
 use std::io;
 use std::num::NonZeroUsize;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::ptr::NonNull;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicI32, AtomicU64, Ordering};
 
 /// Where the ring starts.
@@ -28,14 +32,37 @@ const HEAD: usize = 64;
 const LENGTH: usize = HEAD + RING;
 /// How many octets of the stream the ring holds.
 pub(crate) const RING: usize = 64 << 10;
+/// How far apart pages lie in a file of many: a multiple of what any system calls a page.
+const STRIDE: usize = 128 << 10;
 
-/// The mapped memory. The other process may write whatever it likes into it at any time: the counters are only ever seen
-/// as atomics, and octets are copied, never lent.
+/// Memory that is mapped for reading and writing, of a file that can no longer shrink.
+#[derive(Debug)]
+struct Map {
+    start: NonNull<c_void>,
+    length: usize,
+}
+
+/// Mapped memory. The other process may write whatever it likes into it at any time: the counters are only ever seen as
+/// atomics, and octets are copied, never lent.
 #[derive(Debug)]
 pub(crate) struct Page {
-    /// `LENGTH` octets, mapped for reading and writing, of a file that can no longer shrink.
+    /// `LENGTH` octets of the map.
     start: NonNull<c_void>,
+    map: Arc<Map>,
 }
+
+/// Pages in one memory file, for the children of a template. To make a file for each takes as long as all that the child
+/// does with it.
+#[derive(Debug)]
+pub(crate) struct Pages {
+    map: Arc<Map>,
+    given: u8,
+}
+
+// SAFETY: the mapping belongs to no thread.
+unsafe impl Send for Map {}
+// SAFETY: it only says where the mapping is, and ends it.
+unsafe impl Sync for Map {}
 
 // SAFETY: the mapping belongs to no thread.
 unsafe impl Send for Page {}
@@ -46,10 +73,8 @@ unsafe impl Sync for Page {}
 impl Page {
     /// A new page of zeros, and the descriptor that another process can open it by.
     pub(crate) fn create() -> io::Result<(Self, OwnedFd)> {
-        let fd = super::memory::create_file()?;
-        ftruncate(&fd, LENGTH as _)?;
-        fcntl(&fd, FcntlArg::F_ADD_SEALS(seals() | SealFlag::F_SEAL_SEAL))?;
-        Ok((Self::map(&fd)?, fd))
+        let fd = file(LENGTH)?;
+        Ok((Self::of(Map::new(fd.as_fd(), 0, LENGTH)?), fd))
     }
 
     /// Maps a page that another process has made.
@@ -57,24 +82,21 @@ impl Page {
     /// # Errors
     /// If it is not sealed against shrinking, or not big enough: then whoever holds it could make our reading fatal.
     pub(crate) fn open(fd: OwnedFd) -> io::Result<Self> {
-        let found = fcntl(&fd, FcntlArg::F_GET_SEALS)
-            .map_err(|_| unsafe_page("is no sealed memory file"))?;
-        if !SealFlag::from_bits_retain(found).contains(seals()) {
-            return Err(unsafe_page("is not sealed against changes of its size"));
-        }
-        if fstat(&fd)?.st_size != LENGTH as i64 {
-            return Err(unsafe_page("has the wrong size"));
-        }
-        Self::map(&fd)
+        check(fd.as_fd(), LENGTH)?;
+        Ok(Self::of(Map::new(fd.as_fd(), 0, LENGTH)?))
     }
 
-    /// Maps a file that is sealed and big enough.
-    fn map(fd: &OwnedFd) -> io::Result<Self> {
-        let length = NonZeroUsize::new(LENGTH).expect("a length that is not nought");
-        let access = ProtFlags::PROT_READ | ProtFlags::PROT_WRITE;
-        // SAFETY: the kernel chooses the place, so no other memory is touched.
-        let start = unsafe { mmap(None, length, access, MapFlags::MAP_SHARED, fd.as_fd(), 0) }?;
-        Ok(Self { start })
+    /// Maps one of many pages, of a file that was [checked](Pages::check).
+    pub(crate) fn one_of(fd: BorrowedFd<'_>, place: u8) -> io::Result<Self> {
+        let at = usize::from(place) * STRIDE;
+        Ok(Self::of(Map::new(fd, at, LENGTH)?))
+    }
+
+    fn of(map: Map) -> Self {
+        Self {
+            start: map.start,
+            map: Arc::new(map),
+        }
     }
 
     /// How many requests the child has started, if the child tells the truth.
@@ -151,10 +173,87 @@ impl Page {
 }
 
 impl Drop for Page {
+    /// Others may need the file for long: they do not keep what this ring has used.
+    fn drop(&mut self) {
+        if Arc::strong_count(&self.map) > 1 && self.end().load(Ordering::Relaxed) > 0 {
+            // SAFETY: the octets are this page's alone, and nobody looks at them any more. It is no harm if it fails.
+            let _ = unsafe { madvise(self.start, STRIDE, MmapAdvise::MADV_REMOVE) };
+        }
+    }
+}
+
+impl Pages {
+    /// How many there are.
+    pub(crate) const COUNT: u8 = 32;
+    const LENGTH: usize = Self::COUNT as usize * STRIDE;
+
+    /// New pages of zeros, and the descriptor that other processes can map them by.
+    pub(crate) fn create() -> io::Result<(Self, OwnedFd)> {
+        let fd = file(Self::LENGTH)?;
+        let map = Map::new(fd.as_fd(), 0, Self::LENGTH)?;
+        let map = Arc::new(map);
+        Ok((Self { map, given: 0 }, fd))
+    }
+
+    /// One that nobody has had, and its place.
+    pub(crate) fn take(&mut self) -> Option<(u8, Page)> {
+        let place = self.given;
+        if place == Self::COUNT {
+            return None;
+        }
+        self.given += 1;
+        // SAFETY: the place is one of those that are mapped.
+        let start = unsafe { self.map.start.byte_add(usize::from(place) * STRIDE) };
+        let map = Arc::clone(&self.map);
+        Some((place, Page { start, map }))
+    }
+
+    /// Makes sure that another process has made this file for pages.
+    ///
+    /// # Errors
+    /// As for [`Page::open`].
+    pub(crate) fn check(fd: BorrowedFd<'_>) -> io::Result<()> {
+        check(fd, Self::LENGTH)
+    }
+}
+
+impl Map {
+    /// Maps octets of a file that is sealed and big enough.
+    fn new(fd: BorrowedFd<'_>, at: usize, length: usize) -> io::Result<Self> {
+        let size = NonZeroUsize::new(length).expect("a length that is not nought");
+        let access = ProtFlags::PROT_READ | ProtFlags::PROT_WRITE;
+        // SAFETY: the kernel chooses the place, so no other memory is touched.
+        let start = unsafe { mmap(None, size, access, MapFlags::MAP_SHARED, fd, at as _) }?;
+        Ok(Self { start, length })
+    }
+}
+
+impl Drop for Map {
     fn drop(&mut self) {
         // SAFETY: the mapping is ours, and whoever had borrowed from it is done.
-        let _ = unsafe { munmap(self.start, LENGTH) };
+        let _ = unsafe { munmap(self.start, self.length) };
     }
+}
+
+/// A memory file of zeros that keeps its size.
+fn file(length: usize) -> io::Result<OwnedFd> {
+    let fd = super::memory::create_file()?;
+    ftruncate(&fd, length as _)?;
+    fcntl(&fd, FcntlArg::F_ADD_SEALS(seals() | SealFlag::F_SEAL_SEAL))?;
+    Ok(fd)
+}
+
+/// Makes sure that nobody can make reading it fatal.
+fn check(fd: BorrowedFd<'_>, length: usize) -> io::Result<()> {
+    let found =
+        fcntl(fd, FcntlArg::F_GET_SEALS).map_err(|_| unsafe_page("is no sealed memory file"))?;
+    if !SealFlag::from_bits_retain(found).contains(seals()) {
+        return Err(unsafe_page("is not sealed against changes of its size"));
+    }
+    if fstat(fd)?.st_size != length as i64 {
+        return Err(unsafe_page("has the wrong size"));
+    }
+    Ok(())
 }
 
 /// Where in the ring an octet of the stream lies.

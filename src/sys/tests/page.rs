@@ -1,11 +1,12 @@
 //! The shared page.
 
 use super::pipe;
-use crate::sys::{Page, RING};
+use crate::sys::{Page, Pages, RING};
 use nix::fcntl::{FcntlArg, SealFlag, fcntl};
 use nix::sys::memfd::{MFdFlags, memfd_create};
+use nix::sys::stat::fstat;
 use nix::unistd::ftruncate;
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::sync::atomic::Ordering;
 
 fn file(size: i64, seals: SealFlag) -> OwnedFd {
@@ -74,4 +75,56 @@ fn what_could_shrink_is_refused() {
         "sealed",
     );
     assert!(Page::open(file(64 + RING as i64, both)).is_ok());
+}
+
+#[test]
+fn each_of_many_pages_is_given_once_and_has_octets_of_its_own() {
+    let (mut pages, fd) = Pages::create().unwrap();
+    let ours: Vec<_> = std::iter::from_fn(|| pages.take()).collect();
+    let places: Vec<_> = ours.iter().map(|(place, _)| *place).collect();
+    assert_eq!(places, Vec::from_iter(0..Pages::COUNT));
+    let map = |place| Page::one_of(fd.as_fd(), place).unwrap();
+    let all = [7; RING];
+    for (place, _) in &ours {
+        map(*place).put(u64::from(*place), &all);
+        map(*place)
+            .started()
+            .store(u64::from(*place) + 1, Ordering::Release);
+    }
+    for (place, page) in ours.iter().rev() {
+        let at = u64::from(*place);
+        assert_eq!(page.started().load(Ordering::Acquire), at + 1);
+        assert_eq!(page.rescue(at), all);
+        assert!(page.rescue(at + RING as u64).is_empty());
+    }
+}
+
+#[test]
+fn what_a_page_of_many_has_used_is_given_back() {
+    let (mut pages, fd) = Pages::create().unwrap();
+    let blocks = || fstat(&fd).unwrap().st_blocks;
+    for _ in 0..Pages::COUNT {
+        let (place, page) = pages.take().unwrap();
+        let theirs = Page::one_of(fd.as_fd(), place).unwrap();
+        theirs.put(0, &[7; RING]);
+        assert!(blocks() >= RING as i64 / 512);
+        drop((page, theirs));
+        assert_eq!(blocks(), 0);
+    }
+}
+
+#[test]
+fn only_a_file_of_many_pages_is_taken_for_one() {
+    let both = SealFlag::F_SEAL_GROW | SealFlag::F_SEAL_SHRINK;
+    let (_pages, fd) = Pages::create().unwrap();
+    let length = fstat(&fd).unwrap().st_size;
+    Pages::check(fd.as_fd()).unwrap();
+    Pages::check(file(length, both).as_fd()).unwrap();
+    for other in [
+        file(length, SealFlag::F_SEAL_GROW),
+        file(length - 1, both),
+        Page::create().unwrap().1,
+    ] {
+        assert!(Pages::check(other.as_fd()).is_err());
+    }
 }
