@@ -89,6 +89,11 @@ impl Spins {
         spins
     }
 
+    /// It ever looks.
+    pub(crate) fn is_on(&self) -> bool {
+        self.between.pause.is_some()
+    }
+
     /// For the time between two frames, or within one.
     pub(crate) fn at(&mut self, is_between: bool) -> &mut Spin {
         if is_between {

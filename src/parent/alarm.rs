@@ -75,7 +75,9 @@ impl Drop for Alarm {
 }
 
 impl Tended for Clock {
-    fn ready(&self, _: Source, _: PollEvent) {}
+    fn ready(&self, _: Source, _: PollEvent) -> bool {
+        false
+    }
 
     fn tick(&self) {
         let waker = unpoisoned(&self.waker).clone();

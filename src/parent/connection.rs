@@ -331,7 +331,7 @@ impl Wire for Connection {
 pub(crate) struct Charge(pub(crate) Arc<Driver<Connection>>);
 
 impl Tended for Charge {
-    fn ready(&self, source: Source, event: PollEvent) {
+    fn ready(&self, source: Source, event: PollEvent) -> bool {
         let driver = &*self.0;
         match source {
             Source::Exit => driver.wire.exited(driver),
@@ -342,9 +342,11 @@ impl Tended for Charge {
                 }
                 if event.readable {
                     driver.readable();
+                    return driver.lock().helper_may_look();
                 }
             }
         }
+        false
     }
 
     fn tick(&self) {

@@ -149,6 +149,12 @@ impl Core {
         (self.may_read() && self.roles.help()).then(|| self.take_reader())
     }
 
+    /// The helper may look for answers before it sleeps.
+    pub(super) fn helper_may_look(&self) -> bool {
+        let spins = |own: &Reading| own.spin.is_on();
+        self.roles.is_watched() && self.expects_answer() && self.reader.as_ref().is_some_and(spins)
+    }
+
     /// The child was told to end, and owes no answer.
     pub(super) fn awaits_end(&self) -> bool {
         self.life.awaits_end() && self.caller.open() == 0

@@ -1,7 +1,9 @@
 //! The helper: one thread for all children of the process, which sleeps in
 //! `epoll` and does what nobody waits for. It reads links with no leader,
 //! writes what a full socket left behind, keeps the time, notices that a child
-//! has exited, and keeps the tail of captured stderr.
+//! has exited, and keeps the tail of captured stderr. Before it sleeps it looks
+//! for a moment, as a thread that waits does (`spin.rs`), if a child that it has
+//! just read owes it more.
 //!
 //! It is started with the first child and gone soon after the last: it lingers
 //! for [`LINGER`], since who starts one child after the other would start it
@@ -13,6 +15,7 @@ use std::os::fd::BorrowedFd;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use crate::spin::Spin;
 use crate::sys::{self, Interest, PollEvent, Poller};
 
 /// How long it waits for another child when the last is gone: longer than it
@@ -38,7 +41,8 @@ const SOURCES: [Source; 4] = [
 /// What the helper looks after.
 pub(crate) trait Tended: Send + Sync {
     /// One of its descriptors is ready.
-    fn ready(&self, source: Source, event: PollEvent);
+    /// True if it may pay to look for more before sleeping.
+    fn ready(&self, source: Source, event: PollEvent) -> bool;
     /// A time it asked for has come.
     fn tick(&self);
     /// The helper may forget it.
@@ -252,14 +256,20 @@ impl Helper {
     fn run(&self) {
         sys::take_short_turns();
         let mut events = Vec::new();
+        let mut spin = Spin::new(true);
+        let mut expects = false;
         loop {
-            let until = self.fall_asleep();
-            // What can fail here is memory for the kernel; then look around.
-            let _ = self.poller.wait(&mut events, until);
-            locked(&self.state).sleeps = None;
+            let look = || self.poller.look(&mut events).ok()?.then_some(());
+            if !expects || spin.look(look).is_none() {
+                let until = self.fall_asleep();
+                // What can fail here is memory for the kernel; then look around.
+                let _ = self.poller.wait(&mut events, until);
+                locked(&self.state).sleeps = None;
+            }
             self.fire();
+            expects = false;
             for event in events.drain(..) {
-                self.pass_on(event);
+                expects |= self.pass_on(event);
             }
             if self.stop() {
                 return;
@@ -284,20 +294,20 @@ impl Helper {
         }
     }
 
-    fn pass_on(&self, event: PollEvent) {
+    fn pass_on(&self, event: PollEvent) -> bool {
         let source = SOURCES[(event.token & 3) as usize];
-        self.with(event.token >> 2, |tended| tended.ready(source, event));
+        let ready = |tended: &dyn Tended| tended.ready(source, event);
+        self.with(event.token >> 2, ready).unwrap_or_default()
     }
 
-    fn with(&self, key: u64, act: impl FnOnce(&dyn Tended)) {
+    fn with<T>(&self, key: u64, act: impl FnOnce(&dyn Tended) -> T) -> Option<T> {
         let found = |ward: &Ward| Arc::clone(&ward.tended);
-        let Some(tended) = locked(&self.state).tended.get(&key).map(found) else {
-            return;
-        };
-        act(&*tended);
+        let tended = locked(&self.state).tended.get(&key).map(found)?;
+        let value = act(&*tended);
         if tended.is_over() {
             self.dismiss(key);
         }
+        Some(value)
     }
 
     /// Nobody has been left for a while: the thread ends. Under the lock that
@@ -325,7 +335,9 @@ mod tests {
     struct Nothing;
 
     impl Tended for Nothing {
-        fn ready(&self, _: Source, _: PollEvent) {}
+        fn ready(&self, _: Source, _: PollEvent) -> bool {
+            false
+        }
         fn tick(&self) {}
         fn is_over(&self) -> bool {
             false

@@ -175,6 +175,11 @@ impl Roles {
         }
     }
 
+    /// The helper watches for input.
+    pub(crate) fn is_watched(&self) -> bool {
+        self.watches_read
+    }
+
     /// The helper will write soon.
     pub(crate) fn will_flush(&self) -> bool {
         self.flushing

@@ -120,6 +120,12 @@ impl Poller {
         Ok(())
     }
 
+    /// Like [`wait`](Self::wait), without sleeping; whether there was anything.
+    pub(crate) fn look(&self, events: &mut Vec<PollEvent>) -> io::Result<bool> {
+        events.clear();
+        self.collect(events, EpollTimeout::ZERO)
+    }
+
     /// One look at the set: whether there was anything, be it only a word. A signal may end it early.
     fn collect(&self, events: &mut Vec<PollEvent>, timeout: EpollTimeout) -> io::Result<bool> {
         let mut found = [EpollEvent::empty(); BATCH];

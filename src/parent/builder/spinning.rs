@@ -4,7 +4,9 @@ use super::Builder;
 
 impl<F, S, E: Send + 'static> Builder<F, S, E> {
     /// Whether both sides may look for octets for some microseconds before
-    /// they sleep; they may if nothing is said.
+    /// they sleep; they may if nothing is said. In this process it is the thread
+    /// that waits for a call which looks; for tasks, and for calls of a busy pool,
+    /// the helper thread, once it has read an answer and others are owed.
     ///
     /// It makes short calls several times faster, takes no CPU where it does
     /// not pay (they learn), and none at all while nothing is outstanding.

@@ -11,6 +11,7 @@ use super::super::delivery::{Courier, Handlers};
 use super::super::driver::{Driver, Want};
 use super::{FakeWire, call, driver, driver_with, new_driver, wait};
 use crate::error::Started;
+use crate::spin::Spins;
 
 fn forget(driver: &Driver<FakeWire>, text: &str) {
     let id = call(driver, text).unwrap();
@@ -146,6 +147,32 @@ fn who_keeps_a_child_may_read_it_by_himself() {
     assert!(!watches());
     driver.change(|core| core.attend(Attention::Prompt));
     assert!(watches());
+}
+
+#[test]
+fn the_helper_looks_for_what_is_owed_where_it_watches_and_may() {
+    let driver = driver(10);
+    let looks = || driver.lock().helper_may_look();
+    let allow = |spin: Spins| {
+        driver.change(|core| {
+            let mut reading = core.help().expect("nobody reads");
+            reading.spin = spin.clone();
+            core.stop_reading(reading);
+        });
+    };
+    let spin = Spins::new(true);
+    allow(spin.clone());
+    driver.change(|core| core.attend(Attention::Prompt));
+    assert!(!looks(), "nothing is owed");
+    driver.wire.set(|state| state.silent = true);
+    let id = call(&driver, "owed").unwrap();
+    assert_eq!(looks(), spin.is_on());
+    allow(Spins::new(false));
+    assert!(!looks(), "it may not");
+    allow(spin);
+    driver.change(|core| core.attend(Attention::Deferred));
+    assert!(!looks(), "others read");
+    driver.change(|core| core.cancel(id));
 }
 
 #[test]
