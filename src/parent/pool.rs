@@ -5,6 +5,7 @@
 //! a `Member`, like anybody outside this crate could be.
 
 mod aside;
+mod bell;
 mod builder;
 mod entrance;
 mod launcher;

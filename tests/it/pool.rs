@@ -970,6 +970,38 @@ fn nothing_is_lost_or_run_twice_in_a_rush() {
     pool.join().wait().unwrap();
 }
 
+/// Whoever waits for an answer while other calls wait may be kept for a moment,
+/// but is woken although nothing more comes.
+#[test]
+fn who_waits_is_woken_while_calls_wait() {
+    let _guard = guard();
+    let temp = Temp::new();
+    let never = Duration::from_secs(3600);
+    let pool = setup().max(1).idle(1).load(1).start(never).spawn().unwrap();
+    for n in 0..rounds(50) {
+        let gates = ["first", "slow"].map(|name| temp.gate(&format!("{name} {n}")));
+        let [first, slow] = gates.each_ref().map(|gate| Do::Gate(gate.name()));
+        let first = pool.call(first);
+        let quick = ["one", "two", "three", "four"].map(|text| pool.call(Do::Echo(text.into())));
+        let slow = pool.call(slow);
+        let last = pool.call(Do::Pid);
+        let [first_gate, slow_gate] = gates;
+        thread::scope(|scope| {
+            for (n, call) in quick.into_iter().enumerate() {
+                scope.spawn(move || match n % 2 {
+                    0 => call.wait().unwrap(),
+                    _ => block_on(call).unwrap(),
+                });
+            }
+            drop(first_gate.reached());
+        });
+        drop(slow_gate.reached());
+        for call in [first, slow, last] {
+            call.wait().unwrap();
+        }
+    }
+}
+
 /// X7: thirteen children kill each other; they share nothing that one of them
 /// could take along, and the others go on.
 #[test]

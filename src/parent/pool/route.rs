@@ -395,9 +395,11 @@ impl Route {
         here: impl Fn(Answer) -> T,
         there: impl Fn(&Member, u32, &mut Context<'_>) -> Poll<Option<T>>,
     ) -> Poll<T> {
+        let waker = self.pool.gathered(context.waker());
+        let context = &mut Context::from_waker(&waker);
         let mut moved = None;
         loop {
-            match self.find(moved.as_ref(), || context.waker().clone()) {
+            match self.find(moved.as_ref(), || waker.clone()) {
                 Place::Here(answer) => return Poll::Ready(here(answer)),
                 Place::There(member, id) => match there(&member, id, context) {
                     Poll::Pending => return Poll::Pending,

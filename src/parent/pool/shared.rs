@@ -12,7 +12,6 @@
 //! likes: each start has a thread for itself, which is gone when it is done.
 
 use std::collections::{HashMap, VecDeque};
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::task::{Wake, Waker};
 use std::time::{Duration, Instant};
@@ -20,6 +19,7 @@ use std::time::{Duration, Instant};
 use super::super::alarm::Alarm;
 use super::super::member::{Attention, Member};
 use super::aside::{Aside, Job};
+use super::bell::Bell;
 use super::launcher::Launcher;
 use super::plan::{Change, Counts, Fault, Key, Order, Plan, Seen, Ticket};
 use super::route::{Attempt, Route};
@@ -61,8 +61,7 @@ pub(super) struct Shared {
     /// Whether memory is of interest.
     weighs: bool,
     aside: Arc<Aside>,
-    /// Calls wait for a child.
-    crowded: AtomicBool,
+    bell: Bell,
 }
 
 pub(super) struct Work {
@@ -131,6 +130,23 @@ impl Wake for Watch {
     }
 }
 
+struct Gathered {
+    pool: Arc<Shared>,
+    waker: Waker,
+}
+
+impl Wake for Gathered {
+    fn wake(self: Arc<Self>) {
+        self.wake_by_ref();
+    }
+    fn wake_by_ref(self: &Arc<Self>) {
+        let due = self.pool.bell.ring(&self.waker, Instant::now());
+        if let (Some(at), Some(alarm)) = (due, self.pool.alarm.get()) {
+            alarm.set(at);
+        }
+    }
+}
+
 struct Ring(Arc<Shared>);
 
 impl Wake for Ring {
@@ -176,7 +192,7 @@ impl Shared {
             limits,
             weighs,
             aside: Arc::default(),
-            crowded: AtomicBool::new(false),
+            bell: Bell::default(),
         });
         let ring = Waker::from(Arc::new(Ring(Arc::clone(&pool))));
         let alarm = Alarm::new(ring)
@@ -205,7 +221,8 @@ impl Shared {
             let deeds = self.think(&mut work);
             if deeds.is_empty() && work.news.is_empty() {
                 work.busy = false;
-                let alarm = work.plan.alarm().filter(|_| !work.over);
+                let alarms = [work.plan.alarm(), self.bell.due()];
+                let alarm = alarms.into_iter().flatten().min().filter(|_| !work.over);
                 drop(work);
                 if let (Some(at), Some(alarm)) = (alarm, self.alarm.get()) {
                     alarm.set(at);
@@ -239,8 +256,10 @@ impl Shared {
         for order in work.plan.settle(now) {
             work.obey(order, &mut deeds);
         }
-        self.crowded
-            .store(!work.queue.is_empty(), Ordering::Relaxed);
+        let woken = self.bell.look(!work.queue.is_empty(), now);
+        if !woken.is_empty() {
+            deeds.push(Deed::Wake(woken));
+        }
         deeds
     }
 
@@ -452,7 +471,18 @@ impl Shared {
     /// Calls wait for a child, so what children answer is read at once, by the
     /// helper.
     pub(super) fn is_crowded(&self) -> bool {
-        self.crowded.load(Ordering::Relaxed)
+        self.bell.is_crowded()
+    }
+
+    /// Wakes this one; if calls wait, together with others.
+    pub(super) fn gathered(self: &Arc<Self>, waker: &Waker) -> Waker {
+        if !self.is_crowded() {
+            return waker.clone();
+        }
+        Waker::from(Arc::new(Gathered {
+            pool: Arc::clone(self),
+            waker: waker.clone(),
+        }))
     }
 
     /// What can be counted.
