@@ -1,10 +1,9 @@
 //! This crate.
 //!
-//! Variants: `std`; `nospin`; `template`, forked by one; `concurrent`, a worker that is an `async fn`; `smol`, `tokio` and `tokio-mt`, the calls
-//! awaited there; `cbor`, `json`, `messagepack`, `postcard`; `two`, two children for the pool workload, and `pool`, a
-//! pool of two.
+//! Variants: `std`; `nospin`; `template`, forked by one; `concurrent`, a worker that is an `async fn`; `cbor`, `json`,
+//! `messagepack`, `postcard`; `two`, two children for the pool workload, and `pool` and `pool16`, a pool of two with a
+//! load of 2 and of 16.
 use std::collections::VecDeque;
-use std::future::Future;
 use std::sync::OnceLock;
 use std::time::Duration;
 
@@ -51,51 +50,8 @@ worker!(IN_JSON: fn(Vec<Record>) -> Vec<Record> = records, serialiser = Json);
 worker!(IN_MESSAGEPACK: fn(Vec<Record>) -> Vec<Record> = records, serialiser = MessagePack);
 worker!(IN_POSTCARD: fn(Vec<Record>) -> Vec<Record> = records, serialiser = Postcard);
 
-/// How the answers are waited for.
-enum Waits {
-    Blocking,
-    Smol,
-    Tokio(tokio::runtime::Runtime),
-}
-
-impl Waits {
-    fn by(variant: &str) -> Self {
-        match variant {
-            "smol" => Self::Smol,
-            "tokio" => Self::Tokio(
-                tokio::runtime::Builder::new_current_thread()
-                    .build()
-                    .unwrap(),
-            ),
-            "tokio-mt" => Self::Tokio(
-                tokio::runtime::Builder::new_multi_thread()
-                    .worker_threads(2)
-                    .build()
-                    .unwrap(),
-            ),
-            _ => Self::Blocking,
-        }
-    }
-
-    fn multi(&self) -> bool {
-        matches!(self, Self::Tokio(runtime)
-            if runtime.handle().runtime_flavor() == tokio::runtime::RuntimeFlavor::MultiThread)
-    }
-
-    /// On one of the runtime's threads, where it has some.
-    fn run(&self, job: impl Future<Output = ()> + Send + 'static) {
-        match self {
-            Self::Blocking => unreachable!("nothing is awaited"),
-            Self::Smol => smol::block_on(job),
-            Self::Tokio(runtime) if self.multi() => runtime.block_on(runtime.spawn(job)).unwrap(),
-            Self::Tokio(runtime) => runtime.block_on(job),
-        }
-    }
-}
-
 struct Offspring {
     rpc: Echo,
-    waits: Waits,
     variant: String,
     more: More,
 }
@@ -125,19 +81,6 @@ fn pipelined<R>(
         }
     }
     open.into_iter().for_each(|call| came(call.wait().unwrap()));
-}
-
-async fn pipelined_later(rpc: Echo, payload: Vec<u8>, n: usize, window: usize) {
-    let mut open: VecDeque<Call<Vec<u8>>> = VecDeque::new();
-    for _ in 0..n {
-        open.push_back(rpc.call(&payload));
-        if window != UNLIMITED && open.len() >= window {
-            assert_eq!(open.pop_front().unwrap().await.unwrap(), payload);
-        }
-    }
-    for call in open {
-        assert_eq!(call.await.unwrap(), payload);
-    }
 }
 
 /// All jobs given to a pool at once.
@@ -186,11 +129,9 @@ impl Peer for Offspring {
             "template" => ECHO.template(template()).spawn(),
             _ => ECHO.spawn(),
         };
-        let (waits, variant) = (Waits::by(variant), variant.to_owned());
         Self {
             rpc: rpc.unwrap(),
-            waits,
-            variant,
+            variant: variant.to_owned(),
             more: More::None,
         }
     }
@@ -203,14 +144,6 @@ impl Peer for Offspring {
     }
 
     fn rtt(&mut self, payload: &[u8], n: usize) {
-        if !matches!(self.waits, Waits::Blocking) {
-            let (rpc, payload) = (self.rpc.clone(), payload.to_vec());
-            return self.waits.run(async move {
-                for _ in 0..n {
-                    assert_eq!(rpc.call(&payload).await.unwrap(), payload);
-                }
-            });
-        }
         let mut last = Vec::new();
         for _ in 0..n {
             last = self.rpc.call(payload).wait().unwrap();
@@ -232,7 +165,7 @@ impl Peer for Offspring {
                 || rpc.call(payload),
                 |answer| assert_eq!(answer[..], *payload),
             );
-        } else if matches!(self.waits, Waits::Blocking) {
+        } else {
             let rpc = &self.rpc;
             pipelined(
                 n,
@@ -240,13 +173,6 @@ impl Peer for Offspring {
                 || rpc.call(payload),
                 |answer| assert_eq!(answer, payload),
             );
-        } else {
-            self.waits.run(pipelined_later(
-                self.rpc.clone(),
-                payload.to_vec(),
-                n,
-                window,
-            ));
         }
         true
     }
@@ -290,11 +216,9 @@ impl Peer for Offspring {
     }
 
     fn for_sleepers(variant: &str) -> Self {
-        let (waits, variant) = (Waits::Blocking, variant.to_owned());
         Self {
             rpc: NAP.spawn().unwrap(),
-            waits,
-            variant,
+            variant: variant.to_owned(),
             more: More::None,
         }
     }
