@@ -14,6 +14,10 @@
 //! * It exits, but the stream does not end, because a grandchild holds it: the
 //!   helper shuts the socket, and readers find the end behind what was written.
 //! * The stream ends, but it does not exit: it is killed after [`GRACE`].
+//!
+//! A violation ends the stream, too, and has the child killed. Exit, end of
+//! stream and violation come in any order, and some more than once; the child
+//! is over once ([`Core::proceed`]).
 
 mod calls;
 mod deadlines;
@@ -253,12 +257,17 @@ impl Core {
     // --- reading ---
 
     /// The reader is put down; octets have come.
-    pub(super) fn came(&mut self, reading: Reading) {
-        self.absorb(reading, Self::stop_reading);
+    pub(super) fn came(&mut self, mut reading: Reading) {
+        let absorbed = self.absorb(&mut reading);
+        self.stop_reading(reading);
+        if let Err(ending) = absorbed {
+            self.break_off(ending);
+        }
     }
 
-    /// Takes all whole frames, and then puts the reader down in this way.
-    fn absorb(&mut self, mut reading: Reading, put_down: impl FnOnce(&mut Self, Reading)) {
+    /// Takes all whole frames. An error is a violation, behind which nothing is
+    /// taken.
+    fn absorb(&mut self, reading: &mut Reading) -> Result<(), Ending> {
         let mut notices = std::mem::take(&mut self.notices);
         let answered = self.caller.answered();
         let mut absorbed = Ok(true);
@@ -276,18 +285,15 @@ impl Core {
         if self.caller.answered() != answered {
             self.waiting.news();
         }
-        put_down(self, reading);
         if self.delivery.is_full() {
             // A callback that waits must hear that nothing more will be read.
             self.waiting.wake_all_parked();
             self.waiting.news();
         }
-        if let Err(violation) = absorbed {
-            self.break_off(if self.life.is_greeted() {
-                Ending::Violation(violation.0)
-            } else {
-                Ending::Handshake(violation.0)
-            });
+        match absorbed {
+            Ok(_) => Ok(()),
+            Err(violation) if self.life.is_greeted() => Err(Ending::Violation(violation.0)),
+            Err(violation) => Err(Ending::Handshake(violation.0)),
         }
     }
 
@@ -359,7 +365,9 @@ impl Core {
         let rescued = self.life.rescue(reading.reader.received());
         if !rescued.is_empty() {
             reading.reader.buffer().extend_from_slice(&rescued);
-            return self.absorb(reading, Self::end_of_stream);
+            if let Err(ending) = self.absorb(&mut reading) {
+                self.life.doom(ending);
+            }
         }
         self.end_of_stream(reading);
     }
@@ -412,7 +420,12 @@ impl Core {
         self.alarm = self.life.next_alarm();
     }
 
+    /// Ends the child once its exit and the end of its stream are both known, and
+    /// only once: what comes later changes nothing, and sets no alarm.
     fn proceed(&mut self) {
+        if self.life.is_over() {
+            return;
+        }
         self.alarm = self.life.next_alarm();
         let Some(known) = self.life.finish() else {
             return;

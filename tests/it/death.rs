@@ -370,6 +370,49 @@ fn a_child_that_closes_its_link() {
     rpc.join().wait().unwrap();
 }
 
+/// X81: exit, end of stream and violation come in any order, and the child is over
+/// once: the guard sees that no descriptor and no thread is left. The grandchild
+/// holds the link, so the thread that waits sees the end of the stream only after
+/// the reactor has seen the exit.
+#[test]
+fn garbage_behind_the_last_frame() {
+    let _guard = guard();
+    let garbage: [&[u8]; 5] = [
+        // A kind that does not exist; an answer to a call that was never made.
+        b"\x70\0\0\x01\0\0\0\0",
+        b"\0\0\xff\xff\0\0\0\0",
+        // Parts of a frame, behind which the bytes of the last answers come from the ring.
+        b"\x70",
+        b"\x70\0\0\x01",
+        b"\0\0\0\x09\0\0\0\x01",
+    ];
+    for round in 0..20 {
+        let temp = Temp::new();
+        let gate = temp.gate("gate");
+        let rpc = WORK.builder().on_error(|_| ()).spawn().unwrap();
+        let grandchild = rpc.call(Job::Grandchild).wait().unwrap().unwrap();
+        let first = rpc.call(Job::Gate(gate.name()));
+        let open = gate.reached();
+        // The child reads these at once, so the answers stay in the ring.
+        let answered: Vec<_> = (0..round % 3)
+            .map(|_| rpc.call(Job::Echo("so".into())))
+            .collect();
+        let mut last = rpc.call(Job::Garbage(garbage[round % garbage.len()].to_vec()));
+        let behind = rpc.call(Job::Echo("not run".into()));
+        assert!(last.wait_timeout(Duration::from_millis(1)).is_err());
+        drop(open);
+        quickly(|| {
+            assert!(last.wait().is_err());
+            assert!(behind.wait().is_err());
+            assert_eq!(first.wait().unwrap(), Ok("done".into()));
+            // Bytes that were written behind garbage are no answer.
+            answered.into_iter().for_each(|call| drop(call.wait()));
+            let _ = rpc.join().wait();
+        });
+        kill_process(grandchild.parse().unwrap());
+    }
+}
+
 /// X4, X48: an answer that was finished is not lost with the process.
 #[test]
 fn answer_and_exit() {
