@@ -73,7 +73,7 @@ struct Ward {
     /// When it is to be looked at. It takes these along when it is forgotten: else
     /// who starts one child after the other has the thread woken for each of them
     /// once more.
-    timers: Vec<Instant>,
+    timers: BTreeSet<Instant>,
 }
 
 impl State {
@@ -81,9 +81,8 @@ impl State {
         let Some(ward) = self.tended.get_mut(&key) else {
             return false;
         };
-        if self.timers.insert((at, key)) {
-            ward.timers.push(at);
-        }
+        self.timers.insert((at, key));
+        ward.timers.insert(at);
         true
     }
 
@@ -91,18 +90,20 @@ impl State {
         if self.timers.remove(&(at, key))
             && let Some(ward) = self.tended.get_mut(&key)
         {
-            ward.timers.retain(|own| *own != at);
+            ward.timers.remove(&at);
         }
     }
 
-    /// Whose timer is due first, and is out of the list now.
-    fn next_due(&mut self, now: Instant) -> Option<u64> {
-        let (at, key) = *self.timers.first()?;
-        if at > now {
-            return None;
+    /// The children whose timers are due, each once. These timers are gone.
+    fn take_due(&mut self, now: Instant) -> BTreeSet<u64> {
+        let mut due = BTreeSet::new();
+        while let Some((at, key)) = self.timers.first().copied()
+            && at <= now
+        {
+            self.remove_timer(key, at);
+            due.insert(key);
         }
-        self.remove_timer(key, at);
-        Some(key)
+        due
     }
 
     fn forget(&mut self, key: u64) -> Option<Arc<dyn Tended>> {
@@ -150,7 +151,7 @@ impl Helper {
             Ok(tended) => {
                 let ward = Ward {
                     tended: tended.clone(),
-                    timers: Vec::new(),
+                    timers: BTreeSet::new(),
                 };
                 let mut state = locked(&helper.state);
                 state.tended.insert(key, ward);
@@ -285,11 +286,11 @@ impl Helper {
         until
     }
 
+    /// Ticks each child whose time has come, once: one that asks to be ticked
+    /// again at once waits until the other children had their turn.
     fn fire(&self) {
-        let now = Instant::now();
-        loop {
-            let due = locked(&self.state).next_due(now);
-            let Some(key) = due else { return };
+        let due = locked(&self.state).take_due(Instant::now());
+        for key in due {
             self.with(key, |tended| tended.tick());
         }
     }
@@ -353,7 +354,7 @@ mod tests {
         for key in 0..2 {
             let ward = Ward {
                 tended: Arc::new(Nothing),
-                timers: Vec::new(),
+                timers: BTreeSet::new(),
             };
             state.tended.insert(key, ward);
             for ms in [1, 1, 2, 3] {
@@ -361,12 +362,11 @@ mod tests {
             }
         }
         state.remove_timer(0, later(2));
-        assert_eq!(state.next_due(now), None);
-        assert_eq!(state.next_due(later(1)), Some(0));
+        assert!(state.take_due(now).is_empty());
         assert!(state.forget(0).is_some());
         assert!(!state.add_timer(0, now));
         let left: Vec<_> = state.timers.iter().copied().collect();
         assert_eq!(left, [1, 2, 3].map(|ms| (later(ms), 1)));
-        assert_eq!(state.tended[&1].timers, [1, 2, 3].map(later));
+        assert!(state.tended[&1].timers.iter().eq(&[1, 2, 3].map(later)));
     }
 }

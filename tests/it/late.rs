@@ -1,5 +1,6 @@
 //! Deadlines, cancelling, and killing for it.
 
+use std::fs::File;
 use std::sync::mpsc::channel;
 use std::time::{Duration, Instant};
 
@@ -8,6 +9,9 @@ use offspring::Started;
 
 use crate::common::*;
 use crate::work::{Job, WORK};
+
+type Call = offspring::Call<Result<String, String>, u32>;
+type Rpc = offspring::Rpc<fn(Job) -> Result<String, String>, Json, u32>;
 
 const SHORT: Duration = Duration::from_millis(20);
 
@@ -174,4 +178,65 @@ fn many_late_calls_are_forgotten() {
         }
     }
     assert!(rpc.join().wait().unwrap().success());
+}
+
+/// How many calls are late, or given up, at once.
+const CROWD: usize = 50_000;
+
+/// A child that runs one call, behind which [`CROWD`] others were sent.
+fn crowded(gate: &Gate, with: impl Fn(Call) -> Call) -> (Rpc, Vec<Call>, Call, File) {
+    let rpc = WORK
+        .builder()
+        .max_outstanding(2 * CROWD, 1 << 30)
+        .on_error(|_| ())
+        .spawn()
+        .unwrap();
+    let running = rpc.call(Job::Gate(gate.name()));
+    let open = gate.reached();
+    let calls = (0..CROWD)
+        .map(|_| with(rpc.call(Job::Echo("late".into()))))
+        .collect();
+    (rpc, calls, running, open)
+}
+
+/// X79: calls expire in linear time, in turns with the other children.
+#[test]
+fn a_crowd_is_late_at_once_and_others_do_not_notice() {
+    let _guard = guard();
+    let temp = Temp::new();
+    let gate = temp.gate("gate");
+    let other = WORK.builder().on_error(|_| ()).spawn().unwrap();
+    other.ready().wait().unwrap();
+    let at = Instant::now() + limit(Duration::from_secs(3));
+    let (rpc, calls, running, open) = crowded(&gate, |call| call.deadline(at).kill_on_cancel());
+    let dead = other.call(Job::LonelyGate(temp.gate("other").name()));
+    until(|| Instant::now() >= at);
+    quickly(|| {
+        kill_process(other.pid().unwrap());
+        assert!(dead.wait().unwrap_err().is_child_dead());
+        for call in calls {
+            let error = call.wait().unwrap_err();
+            assert!(error.is_timeout() && error.started() != Started::Yes);
+        }
+    });
+    drop(open);
+    drop((running, rpc));
+}
+
+/// X79: so do calls that are dropped, also those that would take the child along.
+#[test]
+fn a_crowd_is_given_up() {
+    let _guard = guard();
+    let temp = Temp::new();
+    for (name, kills) in [("plain", false), ("kills", true)] {
+        let gate = temp.gate(name);
+        let with = |call: Call| if kills { call.kill_on_cancel() } else { call };
+        let (rpc, calls, running, open) = crowded(&gate, with);
+        quickly(|| drop(calls));
+        drop(open);
+        // A call that the child had read ahead may take it along.
+        let outcome = running.wait();
+        assert!(kills || outcome.is_ok(), "{outcome:?}");
+        drop(rpc);
+    }
 }

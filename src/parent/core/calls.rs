@@ -2,7 +2,7 @@
 
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use super::super::delivery::Item;
 use super::super::driver::Want;
@@ -15,10 +15,6 @@ use crate::parcel::{Parcel, Payload};
 use crate::protocol::Started;
 
 type Outcome = crate::protocol::Outcome<OwnedFd>;
-
-/// How soon it is looked again whether a call that is to take the child with it
-/// has started.
-const RECHECK: Duration = Duration::from_millis(10);
 
 /// What becomes of the outcome of a call.
 #[derive(Default)]
@@ -314,11 +310,8 @@ impl Core {
         for id in self.deadlines.take_due(now) {
             self.expire(id);
         }
-        for (id, ordinal) in self.deadlines.take_condemned(now) {
-            let known = self.life.known();
-            if self.caller.has_started(id, known).map(|(_, sent)| sent) == Some(ordinal) {
-                self.condemn(id);
-            }
+        if self.deadlines.is_recheck_due(now) {
+            self.recheck();
         }
     }
 
@@ -345,14 +338,36 @@ impl Core {
     /// started yet may do so before a blocking child reads of the cancel; one
     /// that the child has passed already, run or skipped, is left alone.
     fn condemn(&mut self, id: u32) {
-        match self.caller.has_started(id, self.life.known()) {
-            None => {}
-            Some((_, ordinal)) if self.life.has_passed(ordinal) => {}
-            Some((Started::No, _)) if self.life.drops_cancelled() => {}
-            Some((Started::No, ordinal)) => {
-                let at = Instant::now() + RECHECK;
-                self.deadlines.condemn(at, id, ordinal);
+        if let Some((Started::No, ordinal)) = self.started_and_ordinal(id)
+            && !self.life.drops_cancelled()
+        {
+            return self.deadlines.condemn(ordinal, id);
+        }
+        self.kill_if_running(id);
+    }
+
+    fn started_and_ordinal(&self, id: u32) -> Option<(Started, u64)> {
+        self.caller.has_started(id, self.life.known())
+    }
+
+    /// Looks at the condemned calls that may have started, in the order in which
+    /// the child starts them.
+    fn recheck(&mut self) {
+        while let Some((ordinal, id)) = self.deadlines.first_condemned() {
+            match self.started_and_ordinal(id) {
+                Some((Started::No, own)) if own == ordinal => return self.deadlines.look_later(),
+                Some((_, own)) if own == ordinal => self.kill_if_running(id),
+                // It was answered, and its id may be another call's now.
+                _ => {}
             }
+            self.deadlines.pardon(ordinal);
+        }
+    }
+
+    fn kill_if_running(&mut self, id: u32) {
+        match self.started_and_ordinal(id) {
+            None | Some((Started::No, _)) => {}
+            Some((_, ordinal)) if self.life.has_passed(ordinal) => {}
             Some(_) => self.kill(Ending::Killed(
                 "a call was cancelled or late, and its caller had asked that the child be killed for it".into(),
             )),

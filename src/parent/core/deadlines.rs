@@ -1,18 +1,29 @@
 //! Deadlines of calls, for those that have one: a call without pays nothing.
 //!
-//! The helper is told of the next one only, and only if it does not look before
-//! that anyway: calls that are done in time leave no timers behind.
+//! The helper is told of the next deadline only, and only if it does not look
+//! before that anyway: calls that are done in time leave no timers behind. At
+//! most [`BATCH`] calls expire at a time, so that other children, and threads
+//! that want the lock of this one, get their turn in between.
 
-use std::collections::BTreeSet;
-use std::time::Instant;
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::{Duration, Instant};
+
+/// How many calls expire in one go: at about 1 µs each, some hundred
+/// microseconds under the lock.
+const BATCH: usize = 256;
+/// How soon the helper looks again whether a condemned call has started.
+const RECHECK: Duration = Duration::from_millis(10);
 
 /// See the module.
 #[derive(Debug, Default)]
 pub(super) struct Deadlines {
     calls: BTreeSet<(Instant, u32)>,
-    /// Calls that take the child with them if they start: when to look, the id,
-    /// and which one of those that were sent it was.
-    condemned: BTreeSet<(Instant, u32, u64)>,
+    /// Calls that take the child with them if they start: the id by the ordinal.
+    /// A child starts calls in the order of their ordinals, so only the first
+    /// entry is ever in question.
+    condemned: BTreeMap<u64, u32>,
+    /// When the helper looks at the first condemned call.
+    recheck: Option<Instant>,
     /// When the helper will look.
     armed: Option<Instant>,
 }
@@ -28,16 +39,35 @@ impl Deadlines {
         self.calls.remove(&(at, id));
     }
 
-    /// Then it is to be seen whether this one has started.
-    pub(super) fn condemn(&mut self, at: Instant, id: u32, ordinal: u64) {
-        self.condemned.insert((at, id, ordinal));
+    /// Call `id`, of this ordinal, takes the child with it if it starts: it is
+    /// looked at every [`RECHECK`].
+    pub(super) fn condemn(&mut self, ordinal: u64, id: u32) {
+        self.condemned.insert(ordinal, id);
+        if self.recheck.is_none() {
+            self.look_later();
+        }
+    }
+
+    /// The first condemned call stays condemned.
+    pub(super) fn look_later(&mut self) {
+        self.recheck = Some(Instant::now() + RECHECK);
+    }
+
+    /// The condemned call that starts first, by ordinal and id.
+    pub(super) fn first_condemned(&self) -> Option<(u64, u32)> {
+        let first = self.condemned.first_key_value()?;
+        Some((*first.0, *first.1))
+    }
+
+    /// The call of this ordinal is over, and takes nothing with it.
+    pub(super) fn pardon(&mut self, ordinal: u64) {
+        self.condemned.remove(&ordinal);
     }
 
     /// When the helper is to look, if it does not know.
     pub(super) fn arm(&mut self) -> Option<Instant> {
         let call = self.calls.first().map(|(at, _)| *at);
-        let condemned = self.condemned.first().map(|(at, ..)| *at);
-        let next = [call, condemned].into_iter().flatten().min()?;
+        let next = [call, self.recheck].into_iter().flatten().min()?;
         if self.armed.is_some_and(|armed| armed <= next) {
             return None;
         }
@@ -45,31 +75,23 @@ impl Deadlines {
         self.armed
     }
 
-    /// The calls that are late by now.
+    /// Up to [`BATCH`] calls that are late by now. The next are due at once.
     pub(super) fn take_due(&mut self, now: Instant) -> Vec<u32> {
         self.armed.take_if(|armed| *armed <= now);
         let mut due = Vec::new();
-        while let Some((at, id)) = self.calls.pop_first() {
-            if at > now {
-                self.calls.insert((at, id));
-                break;
-            }
+        while due.len() < BATCH
+            && let Some((at, id)) = self.calls.first().copied()
+            && at <= now
+        {
+            self.calls.pop_first();
             due.push(id);
         }
         due
     }
 
-    /// The calls that are to be looked at now.
-    pub(super) fn take_condemned(&mut self, now: Instant) -> Vec<(u32, u64)> {
-        let mut due = Vec::new();
-        while let Some((at, id, ordinal)) = self.condemned.pop_first() {
-            if at > now {
-                self.condemned.insert((at, id, ordinal));
-                break;
-            }
-            due.push((id, ordinal));
-        }
-        due
+    /// Returns whether it is time to look at condemned calls.
+    pub(super) fn is_recheck_due(&mut self, now: Instant) -> bool {
+        self.recheck.take_if(|at| *at <= now).is_some()
     }
 }
 
@@ -103,5 +125,24 @@ mod tests {
         assert_eq!(deadlines.arm(), Some(at(2000)));
         assert_eq!(deadlines.take_due(at(11)), [0; 0]);
         assert_eq!(deadlines.arm(), None);
+    }
+
+    #[test]
+    fn many_that_are_late_at_once_come_in_batches() {
+        let now = Instant::now();
+        let mut deadlines = Deadlines::default();
+        for id in 1..=1000 {
+            deadlines.insert(now, id);
+        }
+        assert_eq!(deadlines.arm(), Some(now));
+        let mut due = Vec::new();
+        for count in [BATCH, BATCH, BATCH, 1000 - 3 * BATCH] {
+            let batch = deadlines.take_due(now);
+            assert_eq!(batch.len(), count);
+            due.extend(batch);
+            let more = due.len() < 1000;
+            assert_eq!(deadlines.arm(), more.then_some(now));
+        }
+        assert!(due.into_iter().eq(1..=1000));
     }
 }

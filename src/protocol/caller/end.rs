@@ -7,8 +7,9 @@ use super::{Caller, Outcome, Sent, Started, State};
 pub(crate) enum Known {
     /// It had started the first so many that were sent.
     Count(u64),
-    /// It runs them one after the other and writes an answer before it starts
-    /// the next, so only the first unanswered one is in doubt.
+    /// The child runs calls one after the other, in the order they were sent,
+    /// and writes an answer before it starts the next. Only the first unanswered
+    /// call is in doubt: its ordinal is one more than the number of answers.
     OneByOne,
     /// Nothing.
     Nothing,
@@ -36,7 +37,7 @@ impl<W, D> Caller<W, D> {
     /// No answer will come any more: every open call is lost. Whether it had
     /// started follows from `known` and from what was written at all.
     pub(crate) fn fail_all(&mut self, known: Known) -> Vec<u32> {
-        let first = self.first_unanswered();
+        let (reached, answered) = (self.written + self.in_hand, self.answered);
         let mut lost = Vec::new();
         for id in self.table.ids() {
             let slot = self.table.get_mut(id).expect("the table listed it");
@@ -54,7 +55,7 @@ impl<W, D> Caller<W, D> {
                     self.spent.append(&mut parcel.descriptors);
                     Started::No
                 }
-                State::Sent(sent) => had_started(sent, known, self.written + self.in_hand, first),
+                State::Sent(sent) => had_started(sent, known, reached, answered),
             };
             slot.state = State::Done(Outcome::Lost(started));
             lost.push(id);
@@ -66,23 +67,9 @@ impl<W, D> Caller<W, D> {
         lost
     }
 
-    fn first_unanswered(&self) -> u64 {
-        let ordinals =
-            self.table
-                .ids()
-                .into_iter()
-                .filter_map(|id| match self.table.get(id)?.state {
-                    State::Sent(sent) | State::Expired(sent, _) | State::Abandoned(sent) => {
-                        Some(sent.ordinal)
-                    }
-                    _ => None,
-                });
-        ordinals.min().unwrap_or(u64::MAX)
-    }
-
-    /// Whether the child has started this call, which it has not answered, as
-    /// far as it can be told; and which one it is of those that were sent.
-    /// `None` if it was not sent, or is over.
+    /// Returns whether the child has started call `id`, which it has not answered,
+    /// and the call's ordinal. `None` if the call was not sent, or is answered.
+    /// Takes constant time, however many calls are in flight.
     pub(crate) fn has_started(&self, id: u32, known: Known) -> Option<(Started, u64)> {
         let (State::Sent(sent) | State::Expired(sent, _) | State::Abandoned(sent)) =
             self.table.get(id)?.state
@@ -90,17 +77,17 @@ impl<W, D> Caller<W, D> {
             return None;
         };
         let reached = self.written + self.in_hand;
-        let started = had_started(sent, known, reached, self.first_unanswered());
+        let started = had_started(sent, known, reached, self.answered);
         Some((started, sent.ordinal))
     }
 }
 
-fn had_started(sent: Sent, known: Known, reached: u64, first: u64) -> Started {
+fn had_started(sent: Sent, known: Known, reached: u64, answered: u64) -> Started {
     match known {
         _ if sent.end > reached => Started::No,
         Known::Count(count) if sent.ordinal <= count => Started::Yes,
         Known::Count(_) => Started::No,
-        Known::OneByOne if sent.ordinal > first => Started::No,
+        Known::OneByOne if sent.ordinal > answered + 1 => Started::No,
         Known::OneByOne | Known::Nothing => Started::Unknown,
     }
 }
