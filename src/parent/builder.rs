@@ -10,10 +10,11 @@ use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::callbacks::Handlers;
 use super::changes::{Change, Outlet};
 use super::connection::Connection;
 use super::core::EventSink;
-use super::delivery::{EventLimits, Handlers};
+use super::delivery::EventLimits;
 use super::demands::Demands;
 use super::driver::Driver;
 use super::events::{EventStream, handle_events};

@@ -7,7 +7,7 @@ use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
 use super::events::{CallEvents, unpack};
-use super::origin::{Answer, Calls};
+use super::origin::{Answer, Calls, CallsBack};
 use crate::error::Error;
 use crate::parcel::Decode;
 
@@ -39,8 +39,8 @@ pub struct Call<R, E = crate::NoEvents> {
 
 pub(super) enum State {
     Open(Open),
-    /// It never got so far as to be sent.
-    Failed(Error),
+    /// The call was refused. The callback of [`Call::on_done`] runs there.
+    Failed(Error, Arc<dyn CallsBack>),
     Over,
 }
 
@@ -85,7 +85,7 @@ impl<R, E> std::fmt::Debug for Call<R, E> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let state = match &self.state {
             State::Open(open) => format!("open, id {}", open.id),
-            State::Failed(error) => format!("failed: {error}"),
+            State::Failed(error, _) => format!("failed: {error}"),
             State::Over => "over".into(),
         };
         write!(f, "Call({state})")
@@ -110,9 +110,13 @@ impl<R, E> Call<R, E> {
         }
     }
 
-    pub(crate) fn failed(error: Error, decode: Decode<R>, decode_event: Decode<E>) -> Self {
+    pub(crate) fn failed(
+        (error, at): (Error, Arc<dyn CallsBack>),
+        decode: Decode<R>,
+        decode_event: Decode<E>,
+    ) -> Self {
         Self {
-            state: State::Failed(error),
+            state: State::Failed(error, at),
             decode,
             decode_event,
         }
@@ -214,7 +218,7 @@ impl<R, E> Call<R, E> {
     fn wait_until(&mut self, deadline: Option<Instant>) -> Result<R, Error> {
         let open = match &self.state {
             State::Open(open) => open,
-            State::Failed(error) => return Err(error.clone()),
+            State::Failed(error, _) => return Err(error.clone()),
             State::Over => panic!("the result of this call was taken before"),
         };
         let Some(outcome) = open.wait(deadline, |calls, id, until| calls.wait(id, until)) else {
@@ -379,10 +383,15 @@ impl<R, E> Call<R, E> {
     ///
     /// It is called exactly once, on the child's thread for callbacks, in the
     /// order in which the child answered, after the events that came before.
-    /// It may block, call, wait, and drop handles; a panic of it goes to
-    /// [`on_error`](crate::Builder::on_error). A call that was refused at once
-    /// (the handle was closed, say, or the arguments could not be encoded) has
-    /// it called here and now, by this thread.
+    /// That holds also for a call that was refused at once (the handle was
+    /// closed, say, or the arguments could not be encoded), and for a call whose
+    /// child is over already. The callback may block, call, wait, and drop
+    /// handles. A panic of it goes to [`on_error`](crate::Builder::on_error), or
+    /// to the log once the child is over.
+    ///
+    /// If the system refuses a thread for callbacks, one thread that was started
+    /// before the first child runs the callbacks of all children; if no child is
+    /// left either, the thread that calls `on_done` runs `callback`.
     ///
     /// ```
     /// # offspring::worker!(ECHO: fn(String) -> String = |text: String| text);
@@ -399,14 +408,14 @@ impl<R, E> Call<R, E> {
         R: 'static,
     {
         let decode = self.decode;
+        let callback = Box::new(move |outcome: Answer| {
+            callback(outcome.and_then(|payload| unpack(payload, decode)))
+        });
         match std::mem::replace(&mut self.state, State::Over) {
             State::Open(Open { calls, id, .. }) => {
-                let callback = Box::new(move |outcome: Answer| {
-                    callback(outcome.and_then(|payload| unpack(payload, decode)))
-                });
                 calls.then_call(id, callback);
             }
-            State::Failed(error) => callback(Err(error)),
+            State::Failed(error, at) => at.refuse(callback, error),
             State::Over => panic!("the result of this call was taken before"),
         }
     }
@@ -444,7 +453,7 @@ impl<R, E> Future for Call<R, E> {
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
         let open = match &self.state {
             State::Open(open) => open,
-            State::Failed(error) => return Poll::Ready(Err(error.clone())),
+            State::Failed(error, _) => return Poll::Ready(Err(error.clone())),
             State::Over => panic!("the result of this call was taken before"),
         };
         open.check_time();

@@ -3,10 +3,9 @@
 use std::io::{self, IoSlice, Read};
 use std::os::fd::{AsFd, OwnedFd};
 use std::process::ChildStderr;
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
-use super::delivery::Courier;
 use super::driver::Driver;
 use super::helper::{Helper, Source, Tended};
 use super::wire::Wire;
@@ -64,8 +63,6 @@ pub(crate) struct Connection {
     helper: Arc<Helper>,
     key: u64,
     watching: Mutex<Interest>,
-    courier: Courier,
-    driver: OnceLock<Weak<Driver<Self>>>,
 }
 
 /// Who watches for the exit of a process: the helper, unless threads wait for it.
@@ -83,7 +80,6 @@ impl Connection {
         (link, carries): (Link, bool),
         process: Option<Fresh>,
         capture: Option<Capture>,
-        courier: Courier,
     ) -> io::Result<Self> {
         helper.add(key, Source::Link, link.read_fd(), Interest::NONE)?;
         if !link.is_socket() {
@@ -104,14 +100,7 @@ impl Connection {
             helper: Arc::clone(helper),
             key,
             watching: Mutex::new(Interest::NONE),
-            courier,
-            driver: OnceLock::new(),
         })
-    }
-
-    /// Must be called once, before anything else.
-    pub(crate) fn set_driver(&self, driver: &Arc<Driver<Self>>) {
-        let _ = self.driver.set(Arc::downgrade(driver));
     }
 
     /// Descriptors can go along with calls.
@@ -122,10 +111,6 @@ impl Connection {
     /// The process that was started.
     pub(crate) fn pid(&self) -> Option<u32> {
         self.process.as_ref().map(Process::pid)
-    }
-
-    fn driver(&self) -> Option<Arc<Driver<Self>>> {
-        self.driver.get()?.upgrade()
     }
 
     fn watch(&self, change: impl FnOnce(&mut Interest)) {
@@ -319,10 +304,6 @@ impl Wire for Connection {
             }
             None => self.link.shutdown_read(),
         }
-    }
-    fn deliver(&self) -> bool {
-        self.driver()
-            .is_none_or(|driver| self.courier.call(&driver))
     }
 }
 

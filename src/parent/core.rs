@@ -32,7 +32,7 @@ use super::delivery::{Delivery, Item};
 use super::driver::Want;
 use super::life::{Ending, Life};
 use super::roles::{Needs, Orders, Roles, Ticket};
-use super::waiting::{Errands, Waiting, Waking};
+use super::waiting::{Callback, Errands, Waiting, Waking};
 use crate::error::{Error, ExitStatus};
 use crate::parcel::{Outbox, Payload, Reader};
 use crate::protocol::{Failure, Hello};
@@ -221,11 +221,17 @@ impl Core {
             return None;
         }
         let spent = self.caller.take_spent();
-        Some(self.waiting.take_errands(spent))
+        let delivers = self.delivery.take_due();
+        Some(self.waiting.take_errands(spent, delivers))
     }
 
     pub(super) fn has_errands(&self) -> bool {
-        self.waiting.has_errands() || self.caller.has_spent()
+        self.waiting.has_errands() || self.caller.has_spent() || self.delivery.is_due()
+    }
+
+    /// Has `callback` called with an error in its turn.
+    pub(crate) fn refuse(&mut self, callback: Callback, error: Error) {
+        self.delivery.push(Item::Done(callback, Err(error)));
     }
 
     /// This one is to be woken when what it wants may have come.
@@ -544,19 +550,6 @@ impl Core {
     }
 
     // --- deliveries ---
-
-    pub(super) fn take_delivery_due(&mut self) -> bool {
-        self.delivery.take_due()
-    }
-
-    /// No thread can make deliveries: whoever waits for them goes on.
-    pub(super) fn give_up_deliveries(&mut self) {
-        eprintln!("offspring: no thread for callbacks could be started; callbacks are lost");
-        for callback in self.delivery.give_up() {
-            self.waiting.discard_callback(callback);
-        }
-        self.delivered();
-    }
 
     /// A delivery was made: whoever had to wait for it goes on.
     pub(crate) fn delivered(&mut self) {

@@ -1,5 +1,5 @@
 //! What is delivered to callbacks: events and outcomes, in the stream's order,
-//! one after the other, on a thread of the child's own.
+//! one after the other, by the child's thread for callbacks (`callbacks.rs`).
 //!
 //! Every delivery has a number. An outcome that somebody waits for is not
 //! delivered here, but may be seen only after the deliveries that came before
@@ -11,17 +11,13 @@
 //! callback (or the reader of the stream) has caught up.
 
 use std::collections::VecDeque;
-use std::sync::Arc;
 use std::thread::ThreadId;
 
 use super::core::{EventSink, is_this};
-use super::driver::Driver;
 use super::inbox::Inboxes;
 use super::waiting::Callback;
-use super::wire::Wire;
 use crate::error::Error;
 use crate::parcel::Payload;
-use crate::shielded;
 
 /// How many events, and octets of events, wait for a slow receiver.
 #[derive(Debug, Clone, Copy)]
@@ -68,6 +64,8 @@ pub(crate) struct Delivery {
     /// `on_destroy` is there, and due at the end.
     last: bool,
     over: bool,
+    /// The end was seen to by the thread.
+    ended: bool,
 }
 
 impl Delivery {
@@ -86,6 +84,7 @@ impl Delivery {
             due: false,
             last,
             over: false,
+            ended: false,
         }
     }
 
@@ -143,8 +142,28 @@ impl Delivery {
         self.due |= self.last || self.runs_on.is_some();
     }
 
+    pub(super) fn is_due(&self) -> bool {
+        self.due
+    }
+
     pub(super) fn take_due(&mut self) -> bool {
         std::mem::take(&mut self.due)
+    }
+
+    /// This thread makes the deliveries from now on.
+    pub(super) fn runs_here(&mut self) {
+        self.runs_on = Some(std::thread::current().id());
+    }
+
+    /// The thread leaves. If there is more to do, it is due again.
+    pub(super) fn leave(&mut self) {
+        self.runs_on = None;
+        self.due |= !self.queue.is_empty() || self.over && !self.ended;
+    }
+
+    /// The last callback has returned.
+    pub(super) fn end(&mut self) {
+        (self.last, self.ended) = (false, true);
     }
 
     pub(super) fn enqueued(&self) -> u64 {
@@ -190,20 +209,8 @@ impl Delivery {
     }
 
     /// The delivery that was taken last is made.
-    fn delivered(&mut self) {
+    pub(super) fn delivered(&mut self) {
         self.done += 1;
-    }
-
-    /// Nothing will be delivered.
-    pub(super) fn give_up(&mut self) -> Vec<Callback> {
-        let given_up = self.queue.drain(..).filter_map(|item| match item {
-            Item::Done(callback, _) => Some(callback),
-            _ => None,
-        });
-        let callbacks = given_up.collect();
-        self.done = self.enqueued;
-        self.last = false;
-        callbacks
     }
 
     /// All deliveries were made, and the last callback has returned.
@@ -211,7 +218,8 @@ impl Delivery {
         self.over && self.queue.is_empty() && self.done == self.enqueued && !self.last
     }
 
-    fn next(&mut self) -> Next {
+    /// The next delivery, for the thread.
+    pub(super) fn next(&mut self) -> Next {
         match self.queue.pop_front() {
             Some(item) => {
                 self.bytes -= item.bytes();
@@ -223,132 +231,10 @@ impl Delivery {
     }
 }
 
-enum Next {
+/// What the thread for callbacks is to do.
+pub(super) enum Next {
     Item(Item),
     Nothing,
+    /// There is nothing, and the child is over.
     Over,
-}
-
-/// What is called with the octets of an event.
-pub(crate) type OnEvent = Box<dyn FnMut(Payload) -> Result<(), Error> + Send>;
-
-/// The user's callbacks.
-pub(crate) struct Handlers {
-    pub(crate) on_event: OnEvent,
-    pub(crate) on_error: Box<dyn FnMut(Error) + Send>,
-    pub(crate) on_destroy: Option<Box<dyn FnOnce() + Send>>,
-}
-
-impl Handlers {
-    /// Drops what the user gave, each by itself: any of it may panic.
-    fn discard(self) {
-        let _ = shielded(|| drop(self.on_event));
-        let _ = shielded(|| drop(self.on_error));
-        let _ = shielded(|| drop(self.on_destroy));
-    }
-}
-
-/// The thread that makes deliveries: started for the first, gone with the last.
-pub(crate) struct Courier(std::sync::Mutex<State>);
-
-enum State {
-    Waiting(Box<Handlers>),
-    Running(std::thread::Thread),
-    Gone,
-}
-
-impl std::fmt::Debug for Courier {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("Courier")
-    }
-}
-
-impl Courier {
-    pub(crate) fn new(handlers: Handlers) -> Self {
-        Self(State::Waiting(Box::new(handlers)).into())
-    }
-
-    /// There is something to deliver. Called with the driver's lock held, so it
-    /// only starts the thread, or wakes it; false if none can be started.
-    pub(crate) fn call<W: Wire>(&self, driver: &Arc<Driver<W>>) -> bool {
-        let mut state = self
-            .0
-            .lock()
-            .unwrap_or_else(std::sync::PoisonError::into_inner);
-        *state = match std::mem::replace(&mut *state, State::Gone) {
-            State::Waiting(handlers) => start(*handlers, Arc::clone(driver)),
-            State::Running(thread) => {
-                thread.unpark();
-                State::Running(thread)
-            }
-            State::Gone => State::Gone,
-        };
-        !matches!(*state, State::Gone)
-    }
-}
-
-impl Drop for Courier {
-    /// Nothing was ever delivered. This may be any thread, even the helper's.
-    fn drop(&mut self) {
-        let state = self
-            .0
-            .get_mut()
-            .unwrap_or_else(std::sync::PoisonError::into_inner);
-        if let State::Waiting(handlers) = std::mem::replace(state, State::Gone) {
-            handlers.discard();
-        }
-    }
-}
-
-fn start<W: Wire>(mut handlers: Handlers, driver: Arc<Driver<W>>) -> State {
-    let run = move || {
-        driver.change(|core| core.delivery.runs_on = Some(std::thread::current().id()));
-        run(&mut handlers, &driver);
-        if let Some(on_destroy) = handlers.on_destroy.take() {
-            let _ = shielded(on_destroy);
-        }
-        handlers.discard();
-        driver.change(|core| {
-            core.delivery.last = false;
-            core.delivered();
-        });
-    };
-    let thread = std::thread::Builder::new()
-        .name("offspring-callbacks".into())
-        .spawn(run);
-    match thread {
-        Ok(thread) => State::Running(thread.thread().clone()),
-        Err(_) => State::Gone,
-    }
-}
-
-fn run<W: Wire>(handlers: &mut Handlers, driver: &Driver<W>) {
-    loop {
-        let next = driver.change(|core| core.delivery.next());
-        match next {
-            Next::Over => return,
-            Next::Nothing => std::thread::park(),
-            Next::Item(item) => {
-                if let Err(panic) = shielded(|| deliver(handlers, item)) {
-                    let _ = shielded(|| (handlers.on_error)(Error::callback(panic)));
-                }
-                driver.change(|core| {
-                    core.delivery.delivered();
-                    core.delivered();
-                });
-            }
-        }
-    }
-}
-
-fn deliver(handlers: &mut Handlers, item: Item) {
-    match item {
-        Item::Event(payload) => {
-            if let Err(error) = (handlers.on_event)(payload) {
-                (handlers.on_error)(error);
-            }
-        }
-        Item::Done(callback, outcome) => callback(outcome),
-        Item::Report(error) => (handlers.on_error)(error),
-    }
 }

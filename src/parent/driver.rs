@@ -4,8 +4,8 @@
 //! who): a thread in [`Driver::wait`] flushes, reads, and hands out all that it
 //! read. What nobody waits for is done by the **helper** (`helper.rs`), which
 //! calls [`Driver::readable`], [`Driver::writable`], [`Driver::tick`] and
-//! [`Driver::exited`]. Callbacks run on a thread of the child's own
-//! (`delivery.rs`), never in here.
+//! [`Driver::exited`]. Callbacks run on a thread for them (`callbacks.rs`),
+//! never in here.
 //!
 //! Invariants:
 //!
@@ -19,13 +19,14 @@
 //!   somebody waits, from [`BATCH`] octets on, or by the helper, soon.
 
 use std::io::IoSlice;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::task::{Context, Poll};
 use std::time::Instant;
 
+use super::callbacks::Courier;
 use super::core::{Core, Reading};
 use super::roles::{TICK, Ticket};
-use super::waiting::Waking;
+use super::waiting::{Errands, Waking};
 use super::wire::Wire;
 use crate::parcel::{Outbox, Payload, Reader};
 use crate::sync::{Guard, Mutex, current, park_until};
@@ -51,6 +52,8 @@ pub(crate) enum Want {
 pub(crate) struct Driver<W> {
     core: Mutex<Core>,
     pub(crate) wire: W,
+    pub(super) courier: Courier,
+    this: Weak<Self>,
 }
 
 impl<W> std::fmt::Debug for Driver<W> {
@@ -70,10 +73,12 @@ enum Got {
 }
 
 impl<W: Wire> Driver<W> {
-    pub(crate) fn new(core: Core, wire: W) -> Arc<Self> {
-        Arc::new(Self {
+    pub(crate) fn new(core: Core, wire: W, courier: Courier) -> Arc<Self> {
+        Arc::new_cyclic(|this| Self {
             core: Mutex::new(core),
             wire,
+            courier,
+            this: Weak::clone(this),
         })
     }
 
@@ -89,8 +94,18 @@ impl<W: Wire> Driver<W> {
         let errands = core.take_errands();
         drop(core);
         if let Some(errands) = errands {
-            errands.run();
+            self.run(errands);
         }
+    }
+
+    /// Does what was not to be done under the lock.
+    fn run(&self, errands: Errands) {
+        if errands.delivers
+            && let Some(this) = self.this.upgrade()
+        {
+            self.courier.call(this);
+        }
+        errands.run();
     }
 
     fn settle(&self, core: &mut Core) {
@@ -312,7 +327,7 @@ impl<W: Wire> Driver<W> {
         self.attend(core);
     }
 
-    /// Does what the core cannot do by itself: signals, timers, callbacks.
+    /// Does what the core cannot do by itself: signals and timers.
     fn attend(&self, core: &mut Core) {
         for signal in core.take_signals() {
             self.wire.signal(signal);
@@ -323,9 +338,6 @@ impl<W: Wire> Driver<W> {
         for at in [core.take_alarm(), core.next_deadline()] {
             at.into_iter().for_each(|at| self.wire.tick_at(at));
         }
-        if core.take_delivery_due() && !self.wire.deliver() {
-            core.give_up_deliveries();
-        }
     }
 
     fn wake_others<'a>(&'a self, mut core: Guard<'a, Core>) -> Guard<'a, Core> {
@@ -333,7 +345,7 @@ impl<W: Wire> Driver<W> {
             return core;
         };
         drop(core);
-        errands.run();
+        self.run(errands);
         self.lock()
     }
 

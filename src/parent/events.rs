@@ -7,11 +7,11 @@ use std::task::{Context, Poll};
 use futures_core::Stream;
 
 use super::call::State;
+use super::callbacks::OnEvent;
 use super::connection::Connection;
 use super::core::Core;
-use super::delivery::OnEvent;
 use super::driver::{Driver, Want};
-use super::origin::NextEvent;
+use super::origin::{CallsBack, NextEvent};
 use crate::error::Error;
 use crate::parcel::{Decode, Payload, read};
 
@@ -178,7 +178,10 @@ impl<'a, E> CallEvents<'a, E> {
             NextEvent::Event(event) => Some(event.and_then(|payload| unpack(payload, self.decode))),
             NextEvent::End => None,
             NextEvent::Stuck(error) => {
-                *self.state = State::Failed(error.clone());
+                if let State::Open(open) = &*self.state {
+                    let at = Arc::clone(&open.calls) as Arc<dyn CallsBack>;
+                    *self.state = State::Failed(error.clone(), at);
+                }
                 Some(Err(error))
             }
         }

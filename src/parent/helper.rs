@@ -15,6 +15,7 @@ use std::os::fd::BorrowedFd;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use super::callbacks;
 use crate::spin::Spin;
 use crate::sys::{self, Interest, PollEvent, Poller};
 
@@ -168,10 +169,12 @@ impl Helper {
             poller: Poller::new()?,
             state: Mutex::default(),
         });
+        callbacks::start_spare()?;
         let own = Arc::clone(&helper);
         std::thread::Builder::new()
             .name("offspring-helper".into())
-            .spawn(move || own.run())?;
+            .spawn(move || own.run())
+            .inspect_err(|_| callbacks::end_spare())?;
         Ok(helper)
     }
 
@@ -323,6 +326,7 @@ impl Helper {
         let now = Instant::now();
         let stops = *state.ends.get_or_insert(now + LINGER) <= now;
         if stops {
+            callbacks::end_spare();
             *running = None;
         }
         stops

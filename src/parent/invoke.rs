@@ -25,7 +25,10 @@ impl<F, S, E> Rpc<F, S, E> {
         let decode: Decode<R> = <S as Serialiser<R>>::decode;
         match self.send(room, encode) {
             Ok(open) => Call::open(open, decode, self.decode_event),
-            Err(error) => Call::failed(error, decode, self.decode_event),
+            Err(error) => {
+                let at = Arc::clone(self.origin()) as _;
+                Call::failed((error, at), decode, self.decode_event)
+            }
         }
     }
 

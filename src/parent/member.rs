@@ -29,8 +29,8 @@ use crate::parcel::Parcel;
 use crate::protocol::HEADER;
 use crate::spare;
 
+pub(super) use super::callbacks::Handlers;
 pub(super) use super::core::{Attention, EventSink, Sight, Then, Wishes};
-pub(super) use super::delivery::Handlers;
 pub(super) use super::waiting::{Callback, Owner};
 pub(super) use crate::parcel::Parcel as Arguments;
 

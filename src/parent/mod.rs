@@ -3,6 +3,7 @@
 mod alarm;
 mod builder;
 mod call;
+mod callbacks;
 mod changes;
 mod connection;
 mod core;

@@ -30,8 +30,15 @@ pub(crate) enum NextEvent {
     Stuck(Error),
 }
 
+/// Has a thread for callbacks.
+pub(crate) trait CallsBack: Send + Sync {
+    /// Has `callback` called with `error` there, in its turn: the outcome of a call
+    /// that was refused.
+    fn refuse(self: Arc<Self>, callback: Callback, error: Error);
+}
+
 /// Takes calls.
-pub(crate) trait Origin: Send + Sync {
+pub(crate) trait Origin: CallsBack {
     /// Takes a call: room for a header, then its arguments. The buffer is left
     /// for further use, or taken. Room may have been kept for it.
     fn call(
@@ -64,7 +71,7 @@ pub(crate) trait Origin: Send + Sync {
 }
 
 /// Calls that are under way, each with an id.
-pub(crate) trait Calls: Send + Sync {
+pub(crate) trait Calls: CallsBack {
     /// Waits for the outcome, no longer than until then.
     fn wait(&self, id: u32, until: Option<Instant>) -> Option<Answer>;
     /// The same for a task.
@@ -145,6 +152,12 @@ fn next_event(core: &mut Core, id: u32) -> Option<Here<NextEvent>> {
 }
 
 const KEPT: &str = "nobody takes a call away from a child of its own";
+
+impl CallsBack for Driver<Connection> {
+    fn refuse(self: Arc<Self>, callback: Callback, error: Error) {
+        self.change(|core| core.refuse(callback, error));
+    }
+}
 
 impl Calls for Driver<Connection> {
     fn wait(&self, id: u32, until: Option<Instant>) -> Option<Answer> {

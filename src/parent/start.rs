@@ -7,10 +7,11 @@ use std::process::{ChildStderr, Command, Stdio};
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::callbacks::{Courier, Handlers};
 use super::changes::{Change, Outlet, directory, environment};
 use super::connection::{Capture, Charge, Connection};
 use super::core::{Caller, Core, EventSink, Reading};
-use super::delivery::{Courier, Delivery, EventLimits, Handlers};
+use super::delivery::{Delivery, EventLimits};
 use super::demands::Demands;
 use super::driver::Driver;
 use super::helper::Helper;
@@ -512,16 +513,8 @@ fn connect(
         ..
     } = started;
     let charge = Helper::attach(|helper, key| {
-        let connection = Connection::new(
-            helper,
-            key,
-            (link, carries),
-            process,
-            capture,
-            Courier::new(handlers),
-        )?;
-        let driver = Driver::new(core, connection);
-        driver.wire.set_driver(&driver);
+        let connection = Connection::new(helper, key, (link, carries), process, capture)?;
+        let driver = Driver::new(core, connection, Courier::new(handlers));
         Ok(Arc::new(Charge(driver)))
     })?;
     Ok(Arc::clone(&charge.0))

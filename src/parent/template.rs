@@ -27,10 +27,10 @@ use std::time::{Duration, Instant};
 use offspring_serialisers::{Format, Octets, Serialiser};
 
 use super::builder::Builder;
+use super::callbacks::Handlers;
 use super::changes::Change;
 use super::connection::Connection;
 use super::core::{Core, EventSink};
-use super::delivery::Handlers;
 use super::driver::{Driver, Want};
 use super::life::Ending;
 use super::origin::readiness;

@@ -62,6 +62,8 @@ pub(crate) struct Errands {
     owners: Vec<Arc<dyn Owner>>,
     settled: Vec<Arc<dyn Owner>>,
     descriptors: Vec<OwnedFd>,
+    /// There is something for the thread that runs callbacks.
+    pub(super) delivers: bool,
 }
 
 impl Errands {
@@ -134,9 +136,10 @@ impl Waiting {
 
     /// What is to be done without the lock, with descriptors to be closed, which
     /// may take its time.
-    pub(super) fn take_errands(&mut self, descriptors: Vec<OwnedFd>) -> Errands {
+    pub(super) fn take_errands(&mut self, descriptors: Vec<OwnedFd>, delivers: bool) -> Errands {
         Errands {
             descriptors,
+            delivers,
             ..std::mem::take(&mut self.errands)
         }
     }

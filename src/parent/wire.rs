@@ -54,7 +54,4 @@ pub(crate) trait Wire: Send + Sync + 'static {
     fn no_tick_at(&self, at: Instant);
     /// Sends the child a signal.
     fn signal(&self, signal: i32);
-    /// There is something for the thread that runs callbacks; false if there
-    /// can be no such thread.
-    fn deliver(&self) -> bool;
 }

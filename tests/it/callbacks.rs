@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex};
 
 use futures_lite::StreamExt;
 use futures_lite::future::block_on;
+use nix::sys::resource::{Resource, setrlimit};
 use offspring::{Error, Rpc, worker};
 
 use crate::common::*;
@@ -188,6 +189,7 @@ fn panics_of_callbacks_poison_nothing() {
         "a callback panicked: in on_event 2",
         "done",
         "a callback panicked: in on_done",
+        "a callback panicked: in on_destroy",
     ];
     assert_eq!(all(), expected);
 }
@@ -473,7 +475,7 @@ fn a_new_child_inside_a_callback() {
     rpc.join().wait().unwrap();
 }
 
-/// A call that never was one has its callback, too, at once.
+/// A call that was refused has its callback, too.
 #[test]
 fn on_done_of_a_refused_call() {
     let _guard = guard();
@@ -484,7 +486,7 @@ fn on_done_of_a_refused_call() {
     clone
         .call(echo("x"))
         .on_done(move |outcome| told.send(outcome).unwrap());
-    assert!(outcomes.try_recv().unwrap().is_err());
+    assert!(outcomes.recv().unwrap().is_err());
 }
 
 /// A value whose end is a panic.
@@ -583,5 +585,185 @@ fn a_waker_that_panics() {
         Ok("more".into())
     );
     more.join().wait().unwrap();
+    rpc.join().wait().unwrap();
+}
+
+/// X62: a child that is over has no thread for callbacks any more; a callback that is
+/// registered then is called all the same, and a panic of it harms nothing.
+#[test]
+fn registered_after_the_end() {
+    let _guard = guard();
+    for pooled in [false, true] {
+        let (told, ended) = channel();
+        let end = move || told.send(()).unwrap();
+        let (rpc, pool) = if pooled {
+            let pool = WORK.pool().on_event(|_| ()).on_error(|_| ());
+            let pool = pool.on_destroy(end).spawn().unwrap();
+            (pool.rpc().clone(), Some(pool))
+        } else {
+            let rpc = WORK.builder().on_error(|_| ()).on_destroy(end);
+            (rpc.spawn().unwrap(), None)
+        };
+        let done = rpc.call(echo("done"));
+        rpc.call(echo("behind it")).wait().unwrap().unwrap();
+        let lost = rpc.call(Job::Stop);
+        let panics = rpc.call(Job::Stop);
+        rpc.kill();
+        drop(pool);
+        // Once all is over there is no thread any more.
+        ended.recv().unwrap();
+        rpc.clone().join().wait().unwrap();
+        until(|| callback_threads() == 0);
+        panics.on_done(|_| panic!("nobody hears it"));
+        let (sender, outcomes) = channel();
+        let too = sender.clone();
+        done.on_done(move |outcome| sender.send(outcome).unwrap());
+        assert_eq!(outcomes.recv().unwrap().unwrap(), Ok("done".into()));
+        lost.on_done(move |outcome| too.send(outcome).unwrap());
+        assert!(outcomes.recv().unwrap().is_err());
+        // A call that is refused at once, too.
+        let (sender, outcomes) = channel();
+        rpc.call(echo("refused"))
+            .on_done(move |outcome| sender.send(outcome).unwrap());
+        assert!(outcomes.recv().unwrap().is_err());
+    }
+}
+
+fn callback_threads() -> usize {
+    let tasks = std::fs::read_dir("/proc/self/task").unwrap().flatten();
+    let names = tasks.filter_map(|task| std::fs::read_to_string(task.path().join("comm")).ok());
+    names
+        .filter(|name| name.starts_with("offspring-callb"))
+        .count()
+}
+
+/// X85: the callback of a call that was refused at once runs where all callbacks run,
+/// and its panic goes where theirs go.
+#[test]
+fn a_refused_call_panics_in_its_callback() {
+    let _guard = guard();
+    for pooled in [false, true] {
+        let (told, errors) = channel();
+        let on_error = move |error: Error| told.send(error.to_string()).unwrap();
+        let rpc = if pooled {
+            let pool = WORK.pool().on_event(|_| ()).on_error(on_error);
+            pool.spawn().unwrap().rpc().clone()
+        } else {
+            WORK.builder().on_error(on_error).spawn().unwrap()
+        };
+        let open = rpc.clone();
+        let joined = rpc.join();
+        let here = std::thread::current().id();
+        let (sender, threads) = channel();
+        open.call(echo("refused")).on_done(move |outcome| {
+            sender.send(std::thread::current().id()).unwrap();
+            panic!("{}", outcome.unwrap_err());
+        });
+        assert_ne!(threads.recv().unwrap(), here);
+        drop(open);
+        joined.wait().unwrap();
+        let errors: Vec<_> = errors.iter().collect();
+        assert_eq!(errors.len(), 1, "{errors:?}");
+        assert!(errors[0].starts_with("a callback panicked: "), "{errors:?}");
+    }
+}
+
+/// X62: where the system refuses threads, from some moment on, every callback is called
+/// all the same: those of children that had none yet, of pools, and of the end.
+#[test]
+fn the_system_refuses_threads() {
+    alone("callbacks::the_system_refuses_threads", || {
+        if nix::unistd::geteuid().is_root() {
+            nix::unistd::setuid(nix::unistd::Uid::from_raw(65534)).unwrap();
+        }
+        let (log, all) = Log::new();
+        let first = started(&log, "first");
+        let second = started(&log, "second");
+        let pool = WORK.pool().max(1).idle(1).on_event(|_| ());
+        let (event, destroy) = (log.clone(), log.clone());
+        let pool = pool
+            .on_error(move |error| event.note(format!("pool: {error}")))
+            .on_destroy(move || destroy.note("pool destroyed"))
+            .spawn()
+            .unwrap();
+        pool.ready().wait().unwrap();
+        let lone = WORK.builder().on_error(|_| ()).spawn().unwrap();
+        let lost = lone.call(Job::Stop);
+        lone.kill();
+        lone.join().wait().unwrap();
+        let one = 1;
+        setrlimit(Resource::RLIMIT_NPROC, one, one).unwrap();
+        std::thread::Builder::new().spawn(|| ()).unwrap_err();
+
+        // All share the thread that was there before, which is not the helper.
+        let (sender, done) = channel();
+        for (name, rpc) in [("first", &first), ("second", &second), ("pool", pool.rpc())] {
+            let sender = sender.clone();
+            rpc.call(echo(name)).on_done(move |outcome| {
+                let thread = std::thread::current().name().map(str::to_owned);
+                assert_eq!(thread.as_deref(), Some("offspring-callbacks"));
+                sender.send(outcome.unwrap().unwrap()).unwrap();
+            });
+        }
+        first.call(Job::Events(0, 3)).wait().unwrap().unwrap();
+        let mut names: Vec<_> = (0..3).map(|_| done.recv().unwrap()).collect();
+        names.sort_unstable();
+        assert_eq!(names, ["first", "pool", "second"]);
+        lost.on_done(move |outcome| sender.send(outcome.is_err().to_string()).unwrap());
+        assert_eq!(done.recv().unwrap(), "true");
+        for rpc in [first, second] {
+            rpc.join().wait().unwrap();
+        }
+        pool.join().wait().unwrap();
+        // The helper is gone, and with it the thread that all shared.
+        drop(log);
+        let mut all = all();
+        all.sort_unstable();
+        let expected = [
+            "first 0",
+            "first 1",
+            "first 2",
+            "first destroyed",
+            "pool destroyed",
+            "second destroyed",
+        ];
+        assert_eq!(all, expected);
+        until(|| std::fs::read_dir("/proc/self/task").unwrap().count() == 2);
+    });
+}
+
+fn started(log: &Log, name: &'static str) -> Work {
+    let (event, destroy) = (log.clone(), log.clone());
+    let rpc = WORK
+        .on_event(move |n| event.note(format!("{name} {n}")))
+        .on_destroy(move || destroy.note(format!("{name} destroyed")))
+        .spawn()
+        .unwrap();
+    rpc.ready().wait().unwrap();
+    rpc
+}
+
+/// X62: the thread is about to leave, and takes along what comes in between.
+#[test]
+fn registered_while_the_last_callback_runs() {
+    let _guard = guard();
+    let (told, runs) = channel();
+    let (proceed, may_end) = channel();
+    let rpc = WORK
+        .builder()
+        .on_error(|_| ())
+        .on_destroy(move || {
+            told.send(()).unwrap();
+            may_end.recv().unwrap();
+        })
+        .spawn()
+        .unwrap();
+    let lost = rpc.call(Job::Stop);
+    rpc.kill();
+    runs.recv().unwrap();
+    let (sender, outcomes) = channel();
+    lost.on_done(move |outcome| sender.send(outcome).unwrap());
+    proceed.send(()).unwrap();
+    assert!(outcomes.recv().unwrap().is_err());
     rpc.join().wait().unwrap();
 }

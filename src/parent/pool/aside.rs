@@ -6,6 +6,7 @@ use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::ThreadId;
 
+use super::super::callbacks;
 use crate::shielded;
 
 /// What is run.
@@ -36,15 +37,7 @@ impl Aside {
         }
         drop(state);
         let own = Arc::clone(self);
-        let thread = std::thread::Builder::new().name("offspring-callbacks".into());
-        if thread.spawn(move || own.run(done)).is_err() {
-            eprintln!("offspring: no thread for callbacks could be started; callbacks are lost");
-            let mut state = self.lock();
-            state.runs = false;
-            let jobs = std::mem::take(&mut state.jobs);
-            drop(state);
-            let _ = shielded(|| drop(jobs));
-        }
+        callbacks::run(Box::new(move |_| own.run(done)));
     }
 
     fn run(&self, done: impl FnOnce()) {

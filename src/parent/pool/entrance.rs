@@ -4,8 +4,8 @@ use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 use std::time::Instant;
 
-use super::super::member::{Arguments, Request};
-use super::super::origin::{Calls, Origin};
+use super::super::member::{Arguments, Callback, Request};
+use super::super::origin::{Calls, CallsBack, Origin};
 use super::launcher::Launcher;
 use super::route::Route;
 use super::shared::{News, Shared};
@@ -13,6 +13,12 @@ use crate::error::{Error, ExitStatus};
 
 /// What the handles of a pool lead to.
 pub(super) struct Entrance(pub(super) Arc<Shared>);
+
+impl CallsBack for Entrance {
+    fn refuse(self: Arc<Self>, callback: Callback, error: Error) {
+        self.0.refuse(callback, error);
+    }
+}
 
 impl Origin for Entrance {
     fn call(

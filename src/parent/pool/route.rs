@@ -24,7 +24,7 @@ use std::thread::Thread;
 use std::time::Instant;
 
 use super::super::member::{Callback, Member, Owner, Request, Then, Unsent, Wishes};
-use super::super::origin::{Answer, Calls, NextEvent};
+use super::super::origin::{Answer, Calls, CallsBack, NextEvent};
 use super::plan::Ticket;
 use super::shared::{News, Shared};
 use crate::error::Error;
@@ -442,6 +442,12 @@ fn event_of(answer: Answer, route: &Route) -> NextEvent {
     // It is the result, not an event: back with it.
     route.lock().spot = Spot::Done(answer);
     NextEvent::End
+}
+
+impl CallsBack for Route {
+    fn refuse(self: Arc<Self>, callback: Callback, error: Error) {
+        self.pool.refuse(callback, error);
+    }
 }
 
 impl Calls for Route {

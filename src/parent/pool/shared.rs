@@ -17,7 +17,7 @@ use std::task::{Wake, Waker};
 use std::time::{Duration, Instant};
 
 use super::super::alarm::Alarm;
-use super::super::member::{Attention, Member};
+use super::super::member::{Attention, Callback, Member};
 use super::aside::{Aside, Job};
 use super::bell::Bell;
 use super::launcher::Launcher;
@@ -435,6 +435,11 @@ impl Shared {
             let error = Error::start(format!("no thread to start the child from: {error}"));
             self.tell(News::Failed(key, error));
         }
+    }
+
+    /// Has `callback` called with `error`: the outcome of a call that was refused.
+    pub(super) fn refuse(self: &Arc<Self>, callback: Callback, error: Error) {
+        self.aside(Box::new(move || callback(Err(error))));
     }
 
     /// Has a callback run on a thread that is for callbacks.

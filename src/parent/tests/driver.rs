@@ -2,14 +2,14 @@
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::channel;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, OnceLock};
 use std::task::{Context, Waker};
 use std::time::{Duration, Instant};
 
+use super::super::callbacks::{Courier, OnEvent};
 use super::super::core::{Attention, EventSink};
-use super::super::delivery::{Courier, Handlers};
 use super::super::driver::{Driver, Want};
-use super::{FakeWire, call, driver, driver_with, new_driver, wait};
+use super::{FakeWire, call, driver, handlers, new_driver, wait};
 use crate::error::Started;
 use crate::spin::Spins;
 
@@ -22,6 +22,18 @@ fn poll(driver: &Driver<FakeWire>, id: u32) {
     let mut context = Context::from_waker(Waker::noop());
     let polled = driver.poll(Want::Call(id), &mut context, |core| core.collect(id));
     assert!(polled.is_pending());
+}
+
+/// A driver whose events go to `on_event`.
+fn driver_handling(on_event: OnEvent) -> Arc<Driver<FakeWire>> {
+    let courier = Courier::new(handlers(on_event));
+    new_driver(10, EventSink::Handler, None, courier)
+}
+
+/// The child ends, and with it the thread for callbacks.
+fn end(driver: &Driver<FakeWire>) {
+    driver.wire.set(|state| state.ended = true);
+    driver.readable();
 }
 
 fn ticks(driver: &Driver<FakeWire>) -> usize {
@@ -107,7 +119,7 @@ fn a_task_that_gives_its_call_away_is_no_longer_counted() {
     }
     driver.wire.set(|state| state.silent = false);
     driver.readable();
-    driver.change(|core| core.give_up_deliveries());
+    // It waits for the callback, too.
     let id = call(&driver, "a leader").unwrap();
     wait(&driver, id).unwrap();
     let watches = driver.wire.set(|state| state.watches.read);
@@ -115,11 +127,14 @@ fn a_task_that_gives_its_call_away_is_no_longer_counted() {
         !watches,
         "the helper was called for at once, though nobody waits"
     );
+    end(&driver);
 }
 
 #[test]
 fn a_new_child_is_left_to_whoever_started_it_unless_somebody_keeps_it() {
-    let driver = new_driver(10, EventSink::Nobody, Some(Duration::from_secs(10)));
+    let hello = Some(Duration::from_secs(10));
+    let courier = Courier::new(handlers(Box::new(|_| Ok(()))));
+    let driver = new_driver(10, EventSink::Nobody, hello, courier);
     let watches = || driver.wire.set(|state| state.watches.read);
     driver.release(driver.lock());
     assert!(!watches());
@@ -177,7 +192,11 @@ fn the_helper_looks_for_what_is_owed_where_it_watches_and_may() {
 
 #[test]
 fn a_wait_for_callbacks_sleeps() {
-    let driver = driver_with(10, EventSink::Handler);
+    let (proceed, may_proceed) = channel();
+    let driver = driver_handling(Box::new(move |_| {
+        may_proceed.recv().unwrap();
+        Ok(())
+    }));
     driver.wire.set(|state| state.send(0, b"an event"));
     let id = call(&driver, "behind it").unwrap();
     let looks = Arc::new(AtomicUsize::new(0));
@@ -191,39 +210,37 @@ fn a_wait_for_callbacks_sleeps() {
         }
     });
     std::thread::sleep(Duration::from_millis(100));
-    driver.change(|core| core.give_up_deliveries());
+    proceed.send(()).unwrap();
     waits.join().unwrap().unwrap().unwrap();
     let looks = looks.load(Ordering::Relaxed);
     assert!(looks < 10, "it looked {looks} times");
+    end(&driver);
 }
 
 #[test]
 fn a_call_that_a_callback_polled_can_be_waited_for_elsewhere() {
-    let driver = driver_with(10, EventSink::Handler);
-    driver.wire.set(|state| state.silent = true);
-    let id = call(&driver, "answer").unwrap();
     let (polled, has_polled) = channel();
     let (proceed, may_proceed) = channel();
+    let slot = Arc::new(OnceLock::<(Arc<Driver<FakeWire>>, u32)>::new());
     let calls = Mutex::new(0);
     let on_event = {
-        let driver = Arc::clone(&driver);
+        let slot = Arc::clone(&slot);
         move |_| {
             let mut calls = calls.lock().unwrap();
             *calls += 1;
             if *calls == 1 {
-                poll(&driver, id);
+                let (driver, id) = slot.get().unwrap();
+                poll(driver, *id);
                 polled.send(()).unwrap();
                 may_proceed.recv().unwrap();
             }
             Ok(())
         }
     };
-    let courier = Courier::new(Handlers {
-        on_event: Box::new(on_event),
-        on_error: Box::new(drop),
-        on_destroy: None,
-    });
-    let _ = driver.wire.courier.set((courier, Arc::downgrade(&driver)));
+    let driver = driver_handling(Box::new(on_event));
+    driver.wire.set(|state| state.silent = true);
+    let id = call(&driver, "answer").unwrap();
+    let _ = slot.set((Arc::clone(&driver), id));
 
     driver.wire.set(|state| state.send(0, b"first"));
     driver.readable();
@@ -247,9 +264,7 @@ fn a_call_that_a_callback_polled_can_be_waited_for_elsewhere() {
         "it was never woken"
     );
     later.join().unwrap();
-    // The child ends, and with it the thread of the callbacks.
-    driver.wire.set(|state| state.ended = true);
-    driver.readable();
+    end(&driver);
 }
 
 #[test]

@@ -9,11 +9,12 @@ mod models;
 
 use std::io::{self, IoSlice};
 use std::os::fd::OwnedFd;
-use std::sync::{Arc, OnceLock, Weak};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use super::callbacks::{Courier, Handlers, OnEvent};
 use super::core::{Caller, Core, EventSink, Reading};
-use super::delivery::{Courier, Delivery, EventLimits};
+use super::delivery::{Delivery, EventLimits};
 use super::demands::Demands;
 use super::driver::{Driver, Want};
 use super::life::{Expected, Life};
@@ -30,7 +31,6 @@ use crate::sys::{Arrival, Interest, Ready};
 pub(super) struct FakeWire {
     state: Mutex<State>,
     news: Condvar,
-    courier: OnceLock<(Courier, Weak<Driver<Self>>)>,
 }
 
 /// What there is between the two, and what the helper was told.
@@ -75,7 +75,6 @@ impl FakeWire {
         Self {
             state: Mutex::new(state),
             news: Condvar::new(),
-            courier: OnceLock::new(),
         }
     }
 
@@ -224,13 +223,6 @@ impl Wire for FakeWire {
     fn signal(&self, _: i32) {
         self.set(|state| state.ended = true);
     }
-
-    fn deliver(&self) -> bool {
-        self.courier.get().is_none_or(|(courier, driver)| {
-            let driver = driver.upgrade().expect("somebody is calling it");
-            courier.call(&driver)
-        })
-    }
 }
 
 /// A driver with room for so many calls at once.
@@ -239,7 +231,17 @@ pub(super) fn driver(calls: usize) -> Arc<Driver<FakeWire>> {
 }
 
 pub(super) fn driver_with(calls: usize, sink: EventSink) -> Arc<Driver<FakeWire>> {
-    new_driver(calls, sink, None)
+    let courier = Courier::new(handlers(Box::new(|_| Ok(()))));
+    new_driver(calls, sink, None, courier)
+}
+
+/// Handlers of which only `on_event` does anything.
+pub(super) fn handlers(on_event: OnEvent) -> Handlers {
+    Handlers {
+        on_event,
+        on_error: Box::new(drop),
+        on_destroy: None,
+    }
 }
 
 /// With a time for hello the child is not ready yet.
@@ -247,6 +249,7 @@ pub(super) fn new_driver(
     calls: usize,
     sink: EventSink,
     hello: Option<Duration>,
+    courier: Courier,
 ) -> Arc<Driver<FakeWire>> {
     let limits = Limits {
         calls,
@@ -272,7 +275,7 @@ pub(super) fn new_driver(
         Life::new(expected, None, hello, None),
         Delivery::new(sink, events, false),
     );
-    Driver::new(core, FakeWire::new())
+    Driver::new(core, FakeWire::new(), courier)
 }
 
 /// The helper of this driver, until it is told to go. Nothing is done that was
