@@ -243,6 +243,9 @@ impl Wire for Connection {
     ) -> io::Result<Option<usize>> {
         self.link.try_recv(buffer, room, arrival)
     }
+    fn unread(&self) -> u64 {
+        self.link.unread()
+    }
     fn wait(&self, interest: Interest, deadline: Option<Instant>) -> io::Result<Ready> {
         self.link.wait(interest, deadline)
     }
@@ -331,7 +334,12 @@ impl Tended for Charge {
     }
 
     fn tick(&self) {
-        self.0.tick(Instant::now());
+        let now = Instant::now();
+        if self.0.lock().life.is_alarm_due(now) {
+            // The child may have exited in time.
+            self.0.wire.exited(&self.0);
+        }
+        self.0.tick(now);
     }
 
     fn is_over(&self) -> bool {

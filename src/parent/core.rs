@@ -87,6 +87,8 @@ pub(crate) struct Core {
     reader: Option<Reading>,
     notices: Vec<Notice>,
     waiting: Waiting,
+    /// How many bytes of the stream were absorbed.
+    received: u64,
     /// How many calls are done for callbacks.
     callbacks: usize,
     deadlines: Deadlines,
@@ -117,6 +119,7 @@ impl Core {
             reader: Some(reading),
             notices: Vec::new(),
             waiting: Waiting::default(),
+            received: 0,
             callbacks: 0,
             deadlines: Deadlines::default(),
             waited: false,
@@ -172,9 +175,14 @@ impl Core {
 
     /// There may be something to read, and there is room for it. Of a child that
     /// has exited only what the socket held can come, so there is always room.
-    fn may_read(&self) -> bool {
+    pub(super) fn may_read(&self) -> bool {
         let room = !self.delivery.is_full() || self.life.has_exited();
         !self.life.stream_ended() && room
+    }
+
+    /// How many bytes of the stream were read and absorbed.
+    pub(super) fn received(&self) -> u64 {
+        self.received
     }
 
     /// What the roles depend on beside themselves, and a collected call may change.
@@ -274,6 +282,7 @@ impl Core {
     /// Takes all whole frames. An error is a violation, behind which nothing is
     /// taken.
     fn absorb(&mut self, reading: &mut Reading) -> Result<(), Ending> {
+        self.received = reading.reader.received();
         let mut notices = std::mem::take(&mut self.notices);
         let answered = self.caller.answered();
         let mut absorbed = Ok(true);
@@ -516,6 +525,11 @@ impl Core {
     /// The helper is told to look again then.
     pub(super) fn look_at(&mut self, at: Instant) {
         self.look_at = Some(at);
+    }
+
+    /// Returns whether a child or a call is given up at `now` for what it has not done.
+    pub(super) fn judges_at(&self, now: Instant) -> bool {
+        self.life.is_alarm_due(now) || self.deadlines.is_due(now)
     }
 
     /// A time has come, one of several that were asked for; what is unwritten

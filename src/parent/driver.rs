@@ -21,7 +21,7 @@
 use std::io::IoSlice;
 use std::sync::{Arc, Weak};
 use std::task::{Context, Poll};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use super::callbacks::Courier;
 use super::core::{Core, Reading};
@@ -36,6 +36,8 @@ use crate::sys::{self, Interest};
 const BATCH: usize = 16 << 10;
 /// How many pieces go into one `writev`.
 const PIECES: usize = 16;
+/// How long a thread waits for another one that is reading.
+const MOMENT: Duration = Duration::from_micros(50);
 /// How often the helper reads one link before it looks at the others.
 const ROUNDS: usize = 16;
 
@@ -206,7 +208,8 @@ impl<W: Wire> Driver<W> {
             }
             if deadline.is_some_and(|deadline| Instant::now() >= deadline) {
                 self.release(core);
-                return None;
+                self.catch_up();
+                return self.change(take);
             }
             // What has come already waits for callbacks, not for octets.
             let reading = if core.has_come(want) {
@@ -518,8 +521,38 @@ impl<W: Wire> Driver<W> {
         self.release(core);
     }
 
-    /// For the helper: the time has come that was asked for.
+    /// Reads what has come by now, because what follows is judged by it: after a
+    /// pause of the process a time may be over although what it was meant for
+    /// is here. Bytes that another thread is about to read are left to that
+    /// thread.
+    pub(crate) fn catch_up(&self) {
+        let mut core = self.lock();
+        let target = core.received() + self.wire.unread();
+        while core.received() < target && core.may_read() {
+            let Some(mut reading) = core.lead() else {
+                drop(core);
+                std::thread::sleep(MOMENT);
+                core = self.lock();
+                continue;
+            };
+            drop(core);
+            let room = reading.reader.room();
+            let got = Got::from(self.try_recv(&mut reading.reader, room));
+            core = self.lock();
+            self.put_down(&mut core, reading, &got);
+            if matches!(got, Got::Nothing) {
+                break;
+            }
+        }
+        self.release(core);
+    }
+
+    /// For the helper: the timer fired. What is judged now is judged by all that
+    /// has come.
     pub(crate) fn tick(&self, now: Instant) {
+        if self.lock().judges_at(now) {
+            self.catch_up();
+        }
         let mut core = self.lock();
         core.ticked(now);
         self.attend(&mut core);
@@ -527,6 +560,12 @@ impl<W: Wire> Driver<W> {
             core = self.flush(core);
         }
         self.release(core);
+    }
+
+    /// The time of call `id` is up.
+    pub(crate) fn expire(&self, id: u32) {
+        self.catch_up();
+        self.change(|core| core.expire(id));
     }
 
     /// Changes the core, and does what follows from it.

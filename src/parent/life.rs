@@ -9,6 +9,9 @@ use crate::error::{Crash, Error, ExitStatus};
 use crate::protocol::{Hello, Known, Started, TEMPLATE};
 use crate::sys::Page;
 
+/// An alarm that fires so much too late says that there was a pause.
+const PAUSE: Duration = Duration::from_secs(1);
+
 /// What is expected of a child's hello.
 #[derive(Debug, Clone)]
 pub(crate) struct Expected {
@@ -271,8 +274,31 @@ impl Life {
             .min()
     }
 
+    pub(super) fn is_alarm_due(&self, now: Instant) -> bool {
+        self.next_alarm().is_some_and(|at| at <= now)
+    }
+
+    /// Grants the child the time for which the helper did not run, because the
+    /// process was stopped or the machine suspended: the child may not have run
+    /// either. Returns whether there was such a pause.
+    fn grant_pause(&mut self, now: Instant) -> bool {
+        let late = self
+            .next_alarm()
+            .map(|at| now.saturating_duration_since(at));
+        let Some(late) = late.filter(|late| *late > PAUSE) else {
+            return false;
+        };
+        for at in [&mut self.hello_by, &mut self.term_at, &mut self.kill_at] {
+            *at = at.and_then(|at| at.checked_add(late));
+        }
+        true
+    }
+
     /// The signal that is due now.
     pub(super) fn alarm(&mut self, now: Instant) -> Option<i32> {
+        if self.grant_pause(now) {
+            return None;
+        }
         let due = |at: &mut Option<Instant>| at.take_if(|at| *at <= now).is_some();
         if due(&mut self.hello_by) {
             let time = self.hello_time;
@@ -393,4 +419,26 @@ fn same(what: &str, want: &str, have: &str) -> Result<(), String> {
         return Ok(());
     }
     Err(format!("it serves the {what} `{have}`, not `{want}`"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// X72: the time for which nothing ran is granted once more.
+    #[test]
+    fn a_pause_is_not_held_against_the_child() {
+        let hello = Duration::from_secs(10);
+        let expected = Expected {
+            worker: "paused".into(),
+            serialiser: "octets",
+            demands: Demands::default(),
+        };
+        let mut life = Life::new(expected, Some(1), Some(hello), None);
+        let start = life.next_alarm().unwrap();
+        let at = |seconds| start + Duration::from_secs(seconds);
+        assert_eq!(life.alarm(at(100)), None);
+        assert_eq!(life.next_alarm(), Some(at(100)));
+        assert_eq!(life.alarm(at(100)), Some(libc::SIGKILL));
+    }
 }

@@ -191,7 +191,7 @@ impl Calls for Driver<Connection> {
         self.change(|core| core.set_deadline(id, at));
     }
     fn expire(&self, id: u32) {
-        self.change(|core| core.expire(id));
+        Self::expire(self, id);
     }
     fn kill_on_cancel(&self, id: u32) {
         self.change(|core| core.kill_on_cancel(id));

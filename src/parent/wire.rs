@@ -31,6 +31,8 @@ pub(crate) trait Wire: Send + Sync + 'static {
         room: usize,
         arrival: &mut Option<Arrival>,
     ) -> io::Result<Option<usize>>;
+    /// How many bytes have come that were not read.
+    fn unread(&self) -> u64;
     /// Waits until reading or writing would not block.
     fn wait(&self, interest: Interest, deadline: Option<Instant>) -> io::Result<Ready>;
     /// The helper shall not see to the exit of the process, because this thread

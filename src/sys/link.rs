@@ -255,6 +255,19 @@ impl Link {
         })
     }
 
+    /// How many bytes have come that were not read.
+    pub(crate) fn unread(&self) -> u64 {
+        let mut count: libc::c_int = 0;
+        // SAFETY: the descriptor is open, and the request writes one `int` to where the pointer leads.
+        let done =
+            unsafe { libc::ioctl(self.read_fd().as_raw_fd(), libc::FIONREAD, &raw mut count) };
+        if done < 0 {
+            0
+        } else {
+            u64::try_from(count).unwrap_or(0)
+        }
+    }
+
     /// Lets the peer see the end of input; writing fails from now on.
     ///
     /// The write descriptor of a pair is closed, yet its number stays taken, so that a [`write_fd`](Self::write_fd)

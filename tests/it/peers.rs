@@ -294,11 +294,13 @@ fn a_call_that_starts_although_it_was_given_up() {
     let _guard = guard();
     let (done, held) = std::sync::mpsc::channel::<()>();
     let peer = move |peer: &mut Peer| {
-        peer.greet();
+        let _hello = peer.frame();
         let (first, _) = peer.frame();
         let (second, _) = peer.frame();
         assert_eq!(peer.frame().0, 3 << 28 | second);
-        peer.send(first, b"\x02so");
+        // Before hello nothing can have started. At once, so that nothing is judged in between.
+        let answer = [greeting(), frame(first, b"\x02so")].concat();
+        peer.0.write_all(&answer).unwrap();
         // It does not heed the cancel, and holds the link.
         assert!(held.recv().is_err());
     };

@@ -1,10 +1,14 @@
 //! Signals at the wrong moment.
 
+use std::future::Future;
 use std::io::Read;
-use std::process::Stdio;
+use std::pin::Pin;
+use std::process::{Command, Stdio};
+use std::task::{Context, Waker};
 use std::thread;
+use std::time::Duration;
 
-use nix::sys::signal::{SaFlags, SigAction, SigHandler, SigSet, Signal, sigaction, signal};
+use nix::sys::signal::{SaFlags, SigAction, SigHandler, SigSet, Signal, raise, sigaction, signal};
 use offspring::worker;
 
 use crate::common::*;
@@ -171,4 +175,52 @@ fn non_blocking_streams() {
         .read_to_string(&mut errors)
         .unwrap();
     assert!(child.wait().unwrap().success(), "{errors}");
+}
+
+/// In a process that is [`alone`]: stops it, and has it go on after this time.
+fn pause(time: Duration, after: impl FnOnce()) {
+    let go_on = format!(
+        "sleep {}; kill -CONT {}",
+        time.as_secs_f64(),
+        std::process::id()
+    );
+    let mut other = Command::new("sh").args(["-c", &go_on]).spawn().unwrap();
+    after();
+    raise(Signal::SIGSTOP).unwrap();
+    assert!(other.wait().unwrap().success());
+}
+
+/// X72: time that passes while the process is stopped is not held against a child
+/// that has said hello, answered, or exited meanwhile.
+#[test]
+fn after_a_pause_nobody_is_blamed() {
+    const SHORT: Duration = Duration::from_millis(500);
+    // Once so short that only what has come can help, once long.
+    alone("signals::after_a_pause_nobody_is_blamed", || {
+        for time in [SHORT * 2, SHORT * 4] {
+            let mut started = None;
+            pause(time, || {
+                let rpc = WORK.builder().on_error(|_| ()).hello_timeout(SHORT);
+                started = Some(rpc.spawn().unwrap());
+            });
+            let rpc = started.unwrap();
+            rpc.ready().wait().unwrap();
+            let mut call = None;
+            pause(time, || {
+                let mut echo = rpc.call(Job::Echo("so".into())).timeout(SHORT);
+                // A task waits, so the helper is the one that reads, and judges.
+                let context = &mut Context::from_waker(Waker::noop());
+                assert!(Pin::new(&mut echo).poll(context).is_pending());
+                call = Some(echo);
+            });
+            assert_eq!(call.unwrap().wait().unwrap(), Ok("so".into()));
+            let mut join = None;
+            let clone = rpc.clone();
+            pause(time, || join = Some(rpc.join().within(SHORT)));
+            assert!(join.unwrap().wait().unwrap().success());
+            // It was closed, and not given up for taking too long.
+            let error = clone.call(Job::Arguments).wait().unwrap_err();
+            assert!(error.is_closed(), "{error}");
+        }
+    });
 }

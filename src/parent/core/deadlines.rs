@@ -75,6 +75,13 @@ impl Deadlines {
         self.armed
     }
 
+    /// Returns whether a call is late by now, or a condemned one to be looked at.
+    pub(super) fn is_due(&self, now: Instant) -> bool {
+        let call = self.calls.first().map(|(at, _)| *at);
+        let due = |at: Option<Instant>| at.is_some_and(|at| at <= now);
+        due(call) || due(self.recheck)
+    }
+
     /// Up to [`BATCH`] calls that are late by now. The next are due at once.
     pub(super) fn take_due(&mut self, now: Instant) -> Vec<u32> {
         self.armed.take_if(|armed| *armed <= now);

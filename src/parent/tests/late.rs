@@ -100,3 +100,23 @@ fn who_follows_is_woken_when_it_is_late() {
     let polled = driver.poll(Want::Call(id), &mut context, |core| core.collect(id));
     assert!(polled.is_ready());
 }
+
+/// X72: the time is up, but the answer is here, and only nobody has read it.
+#[test]
+fn an_answer_that_has_come_counts_whoever_judges() {
+    let driver = driver(10);
+    for judge in 0..3 {
+        driver.wire.set(|state| state.silent = true);
+        let id = call(&driver, "in time").unwrap();
+        let at = Instant::now();
+        driver.change(|core| core.set_deadline(id, at));
+        driver.wire.set(|state| state.silent = false);
+        match judge {
+            0 => driver.tick(at),
+            1 => driver.expire(id),
+            _ => drop(driver.wait(Want::Call(id), Some(at), |_| None::<()>)),
+        }
+        let outcome = driver.change(|core| core.collect(id)).unwrap();
+        assert_eq!(*outcome.unwrap(), *b"in time");
+    }
+}

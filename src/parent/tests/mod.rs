@@ -177,6 +177,10 @@ impl Wire for FakeWire {
         Ok(readable.then(|| state.read(buffer, room)))
     }
 
+    fn unread(&self) -> u64 {
+        self.state.lock().input.len() as u64
+    }
+
     fn wait(&self, interest: Interest, deadline: Option<Instant>) -> io::Result<Ready> {
         let ready = |state: &State| {
             let write = interest.write && !state.full;
