@@ -109,6 +109,8 @@ enum Kind {
     Expired(Started),
     /// The handle was closed.
     Closed,
+    /// The handle is another process's, of which this one is a copy.
+    Forked(Started),
     /// The other side broke the protocol.
     Protocol(String),
     /// An event came and nobody handles events.
@@ -179,6 +181,9 @@ impl Error {
     }
     pub(crate) fn closed() -> Self {
         Self::new(Kind::Closed)
+    }
+    pub(crate) fn forked(started: Started) -> Self {
+        Self::new(Kind::Forked(started))
     }
     pub(crate) fn refused(text: impl Into<String>) -> Self {
         Self::new(Kind::Refused(text.into()))
@@ -338,7 +343,8 @@ impl Error {
         matches!(*self.0, Kind::Cancelled(_))
     }
 
-    /// The handle was closed before the call was made.
+    /// The handle was closed before the call was made, or belongs to the process
+    /// that `fork` has copied.
     ///
     /// ```
     /// # offspring::worker!(ECHO: fn(String) -> String = |text: String| text);
@@ -352,7 +358,7 @@ impl Error {
     /// ```
     #[must_use]
     pub fn is_closed(&self) -> bool {
-        matches!(*self.0, Kind::Closed)
+        matches!(*self.0, Kind::Closed | Kind::Forked(_))
     }
 
     /// The other side broke the protocol.
@@ -421,9 +427,10 @@ impl Error {
     pub fn started(&self) -> Started {
         match &*self.0 {
             Kind::Panic(_) | Kind::EncodeResult(_) | Kind::Decode(_) => Started::Yes,
-            Kind::Handshake(_, started) | Kind::Dead(_, started) | Kind::Expired(started) => {
-                *started
-            }
+            Kind::Handshake(_, started)
+            | Kind::Dead(_, started)
+            | Kind::Expired(started)
+            | Kind::Forked(started) => *started,
             Kind::TimedOut | Kind::TooLong(_) | Kind::Refused(_) | Kind::Protocol(_) => {
                 Started::Unknown
             }
@@ -492,6 +499,9 @@ impl fmt::Display for Error {
             Kind::TimedOut => f.write_str("the time is up, the call has not been answered yet"),
             Kind::Expired(_) => f.write_str("the call was not answered in time, and was cancelled"),
             Kind::Closed => f.write_str("the handle was closed, no more calls are taken"),
+            Kind::Forked(_) => f.write_str(
+                "this handle belongs to the process that `fork` has copied, whose threads are not here: start a child of this process's own",
+            ),
             Kind::Protocol(text) => write!(f, "the other side broke the protocol: {text}"),
             Kind::Unhandled => {
                 f.write_str("an event came, but there is no on_event and no stream of events")

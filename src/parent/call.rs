@@ -7,7 +7,8 @@ use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
 use super::events::{CallEvents, unpack};
-use super::origin::{Answer, Calls, CallsBack};
+use super::forked;
+use super::origin::{Answer, Calls, Resident};
 use crate::error::Error;
 use crate::parcel::Decode;
 
@@ -40,7 +41,7 @@ pub struct Call<R, E = crate::NoEvents> {
 pub(super) enum State {
     Open(Open),
     /// The call was refused. The callback of [`Call::on_done`] runs there.
-    Failed(Error, Arc<dyn CallsBack>),
+    Failed(Error, Arc<dyn Resident>),
     Over,
 }
 
@@ -52,13 +53,18 @@ pub(super) struct Open {
 }
 
 impl Open {
+    /// What it is done through, in this process.
+    pub(super) fn calls(&self) -> &Arc<dyn Calls> {
+        self.calls.here()
+    }
+
     /// Nobody need wait for the helper to notice that it is late.
     pub(super) fn check_time(&self) {
         if self
             .deadline
             .is_some_and(|deadline| deadline <= Instant::now())
         {
-            self.calls.expire(self.id);
+            self.calls().expire(self.id);
         }
     }
 
@@ -72,12 +78,12 @@ impl Open {
         let own = self
             .deadline
             .filter(|own| until.is_none_or(|until| *own <= until));
-        let found = wait(&*self.calls, self.id, own.or(until));
+        let found = wait(&**self.calls(), self.id, own.or(until));
         if found.is_some() || own.is_none() {
             return found;
         }
         self.check_time();
-        wait(&*self.calls, self.id, until)
+        wait(&**self.calls(), self.id, until)
     }
 }
 
@@ -111,7 +117,7 @@ impl<R, E> Call<R, E> {
     }
 
     pub(crate) fn failed(
-        (error, at): (Error, Arc<dyn CallsBack>),
+        (error, at): (Error, Arc<dyn Resident>),
         decode: Decode<R>,
         decode_event: Decode<E>,
     ) -> Self {
@@ -279,7 +285,7 @@ impl<R, E> Call<R, E> {
     pub fn deadline(mut self, deadline: Instant) -> Self {
         if let State::Open(open) = &mut self.state {
             open.deadline = Some(deadline);
-            open.calls.set_deadline(open.id, deadline);
+            open.calls().set_deadline(open.id, deadline);
             open.check_time();
         }
         self
@@ -311,7 +317,7 @@ impl<R, E> Call<R, E> {
     /// ```
     pub fn kill_on_cancel(self) -> Self {
         if let State::Open(open) = &self.state {
-            open.calls.kill_on_cancel(open.id);
+            open.calls().kill_on_cancel(open.id);
         }
         self
     }
@@ -345,7 +351,7 @@ impl<R, E> Call<R, E> {
     /// ```
     pub fn repeat(self, times: u32) -> Self {
         if let State::Open(open) = &self.state {
-            open.calls.repeat(open.id, times);
+            open.calls().repeat(open.id, times);
         }
         self
     }
@@ -412,10 +418,9 @@ impl<R, E> Call<R, E> {
             callback(outcome.and_then(|payload| unpack(payload, decode)))
         });
         match std::mem::replace(&mut self.state, State::Over) {
-            State::Open(Open { calls, id, .. }) => {
-                calls.then_call(id, callback);
-            }
-            State::Failed(error, at) => at.refuse(callback, error),
+            State::Open(open) => Arc::clone(open.calls()).then_call(open.id, callback),
+            State::Failed(error, at) if at.is_here() => at.refuse(callback, error),
+            State::Failed(error, _) => forked::call_back(callback, error),
             State::Over => panic!("the result of this call was taken before"),
         }
     }
@@ -435,9 +440,8 @@ impl<R, E> Call<R, E> {
     /// # Ok(()) }
     /// ```
     pub fn detach(mut self) {
-        if let State::Open(Open { calls, id, .. }) = std::mem::replace(&mut self.state, State::Over)
-        {
-            calls.then_forget(id);
+        if let State::Open(open) = std::mem::replace(&mut self.state, State::Over) {
+            open.calls().then_forget(open.id);
         }
     }
 }
@@ -457,7 +461,7 @@ impl<R, E> Future for Call<R, E> {
             State::Over => panic!("the result of this call was taken before"),
         };
         open.check_time();
-        open.calls.poll(open.id, context).map(|outcome| {
+        open.calls().poll(open.id, context).map(|outcome| {
             self.state = State::Over;
             unpack(outcome?, self.decode)
         })
@@ -467,7 +471,7 @@ impl<R, E> Future for Call<R, E> {
 impl<R, E> Drop for Call<R, E> {
     fn drop(&mut self) {
         if let State::Open(open) = &self.state {
-            open.calls.cancel(open.id);
+            open.calls().cancel(open.id);
         }
     }
 }

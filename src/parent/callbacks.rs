@@ -28,12 +28,13 @@ use super::wire::Wire;
 use crate::error::Error;
 use crate::parcel::Payload;
 use crate::shielded;
+use crate::sys::PerProcess;
 
 /// A job; it is told whether its thread is its own, and may wait for more to do.
 pub(super) type Job = Box<dyn FnOnce(bool) + Send>;
 
 /// The way to the spare, while there is one.
-static SPARE: Mutex<Option<Sender<Job>>> = Mutex::new(None);
+static SPARE: PerProcess<Mutex<Option<Sender<Job>>>> = PerProcess::new();
 
 fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
@@ -52,13 +53,13 @@ pub(super) fn start_spare() -> io::Result<()> {
             let _ = shielded(|| job(false));
         }
     })?;
-    *locked(&SPARE) = Some(sender);
+    *locked(SPARE.get()) = Some(sender);
     Ok(())
 }
 
 /// The spare ends once it has run the jobs that it has.
 pub(super) fn end_spare() {
-    *locked(&SPARE) = None;
+    *locked(SPARE.get()) = None;
 }
 
 /// Runs `job` on a thread for callbacks. Must be called without locks.
@@ -79,7 +80,7 @@ pub(super) fn run(job: Job) {
 }
 
 fn run_without_thread(job: Job) {
-    let spare = locked(&SPARE).clone();
+    let spare = locked(SPARE.get()).clone();
     let refused = match spare {
         Some(spare) => spare.send(job).err().map(|refused| refused.0),
         None => Some(job),
@@ -180,6 +181,10 @@ fn work<W: Wire>(mut handlers: Option<Box<Handlers>>, driver: &Arc<Driver<W>>, l
     *locked(&courier.0) = State::Busy(Some(thread::current()));
     driver.change(|core| core.delivery.runs_here());
     let over = deliver_all(handlers.as_deref_mut(), driver, lingers);
+    if !driver.is_here() {
+        // A callback has called `fork`, and this is the copy, where it returned.
+        return;
+    }
     if over && let Some(handlers) = handlers.take() {
         handlers.end();
         driver.change(|core| {
@@ -209,6 +214,9 @@ fn deliver_all<W: Wire>(
             Next::Nothing => return false,
             Next::Item(item) => {
                 deliver(handlers.as_deref_mut(), item);
+                if !driver.is_here() {
+                    return false;
+                }
                 driver.change(|core| {
                     core.delivery.delivered();
                     core.delivered();

@@ -56,6 +56,8 @@ pub(crate) struct Driver<W> {
     pub(crate) wire: W,
     pub(super) courier: Courier,
     this: Weak<Self>,
+    /// The process that made it.
+    process: u32,
 }
 
 impl<W> std::fmt::Debug for Driver<W> {
@@ -81,7 +83,13 @@ impl<W: Wire> Driver<W> {
             wire,
             courier,
             this: Weak::clone(this),
+            process: sys::process(),
         })
+    }
+
+    /// This is the process that made it, and not a copy (`forked.rs`).
+    pub(crate) fn is_here(&self) -> bool {
+        self.process == sys::process()
     }
 
     /// The lock. To be let go with [`release`](Self::release), unless nothing

@@ -11,7 +11,8 @@ use super::callbacks::OnEvent;
 use super::connection::Connection;
 use super::core::Core;
 use super::driver::{Driver, Want};
-use super::origin::{CallsBack, NextEvent};
+use super::forked;
+use super::origin::{NextEvent, Resident};
 use crate::error::Error;
 use crate::parcel::{Decode, Payload, read};
 
@@ -42,6 +43,8 @@ use crate::parcel::{Decode, Payload, read};
 pub struct EventStream<E> {
     driver: Arc<Driver<Connection>>,
     decode: Decode<E>,
+    /// It was said that this is another process.
+    ended: bool,
 }
 
 /// Turns what came into the result or the event that it is. A decoder that panics
@@ -62,20 +65,35 @@ impl<E> std::fmt::Debug for EventStream<E> {
 
 impl<E> EventStream<E> {
     pub(crate) fn new(driver: Arc<Driver<Connection>>, decode: Decode<E>) -> Self {
-        Self { driver, decode }
+        Self {
+            driver,
+            decode,
+            ended: false,
+        }
+    }
+
+    /// In a copy of the process that `fork` made: an error, and then the end.
+    fn end_here(&mut self) -> Option<Result<E, Error>> {
+        let first = !std::mem::replace(&mut self.ended, true);
+        first.then(|| Err(forked::refusal()))
     }
 }
 
 impl<E> Drop for EventStream<E> {
     fn drop(&mut self) {
-        self.driver.change(|core| core.delivery.drop_stream());
+        if self.driver.is_here() {
+            self.driver.change(|core| core.delivery.drop_stream());
+        }
     }
 }
 
 impl<E> Stream for EventStream<E> {
     type Item = Result<E, Error>;
 
-    fn poll_next(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+    fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        if !self.driver.is_here() {
+            return Poll::Ready(self.end_here());
+        }
         let polled = self.driver.poll(Want::Change, context, Core::next_event);
         polled.map(|event| event.map(|payload| unpack(payload, self.decode)))
     }
@@ -117,6 +135,9 @@ impl<E> Iterator for EventIter<E> {
 
     /// Blocks until an event comes, or until the child is gone.
     fn next(&mut self) -> Option<Self::Item> {
+        if !self.0.driver.is_here() {
+            return self.0.end_here();
+        }
         let event = self.0.driver.wait(Want::Change, None, Core::next_event);
         event
             .flatten()
@@ -168,7 +189,7 @@ impl<E> std::fmt::Debug for CallEvents<'_, E> {
 impl<'a, E> CallEvents<'a, E> {
     pub(super) fn new(state: &'a mut State, decode: Decode<E>) -> Self {
         if let State::Open(open) = &*state {
-            open.calls.ask_for_events(open.id);
+            open.calls().ask_for_events(open.id);
         }
         Self { state, decode }
     }
@@ -179,7 +200,7 @@ impl<'a, E> CallEvents<'a, E> {
             NextEvent::End => None,
             NextEvent::Stuck(error) => {
                 if let State::Open(open) = &*self.state {
-                    let at = Arc::clone(&open.calls) as Arc<dyn CallsBack>;
+                    let at = Arc::clone(open.calls()) as Arc<dyn Resident>;
                     *self.state = State::Failed(error.clone(), at);
                 }
                 Some(Err(error))
@@ -196,7 +217,7 @@ impl<E> Stream for CallEvents<'_, E> {
             return Poll::Ready(None);
         };
         open.check_time();
-        let polled = open.calls.poll_event(open.id, context);
+        let polled = open.calls().poll_event(open.id, context);
         polled.map(|found| self.finish(found))
     }
 }

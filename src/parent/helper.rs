@@ -17,7 +17,7 @@ use std::time::{Duration, Instant};
 
 use super::callbacks;
 use crate::spin::Spin;
-use crate::sys::{self, Interest, PollEvent, Poller};
+use crate::sys::{self, Interest, PerProcess, PollEvent, Poller};
 
 /// How long it waits for another child when the last is gone: longer than it
 /// takes until it looks around anyway after a call.
@@ -117,7 +117,7 @@ impl State {
 }
 
 /// The one that runs, if one does.
-static RUNNING: Mutex<Option<Arc<Helper>>> = Mutex::new(None);
+static RUNNING: PerProcess<Mutex<Option<Arc<Helper>>>> = PerProcess::new();
 
 fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
@@ -135,7 +135,7 @@ impl Helper {
     pub(crate) fn attach<T: Tended + 'static>(
         make: impl FnOnce(&Arc<Self>, u64) -> io::Result<Arc<T>>,
     ) -> io::Result<Arc<T>> {
-        let mut running = locked(&RUNNING);
+        let mut running = locked(RUNNING.get());
         let helper = match &*running {
             Some(helper) => Arc::clone(helper),
             None => Self::start()?,
@@ -317,7 +317,7 @@ impl Helper {
     /// Nobody has been left for a while: the thread ends. Under the lock that
     /// hands children out.
     fn stop(&self) -> bool {
-        let mut running = locked(&RUNNING);
+        let mut running = locked(RUNNING.get());
         let mut state = locked(&self.state);
         if !state.tended.is_empty() {
             state.ends = None;

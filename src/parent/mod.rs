@@ -11,6 +11,7 @@ mod delivery;
 mod demands;
 mod driver;
 mod events;
+mod forked;
 mod helper;
 mod inbox;
 mod invoke;

@@ -30,15 +30,17 @@ pub(crate) enum NextEvent {
     Stuck(Error),
 }
 
-/// Has a thread for callbacks.
-pub(crate) trait CallsBack: Send + Sync {
+/// Lives in one process, where it has a thread for callbacks.
+pub(crate) trait Resident: Send + Sync {
+    /// This is the process that made it, and not a copy (`forked.rs`).
+    fn is_here(&self) -> bool;
     /// Has `callback` called with `error` there, in its turn: the outcome of a call
     /// that was refused.
     fn refuse(self: Arc<Self>, callback: Callback, error: Error);
 }
 
 /// Takes calls.
-pub(crate) trait Origin: CallsBack {
+pub(crate) trait Origin: Resident {
     /// Takes a call: room for a header, then its arguments. The buffer is left
     /// for further use, or taken. Room may have been kept for it.
     fn call(
@@ -71,7 +73,7 @@ pub(crate) trait Origin: CallsBack {
 }
 
 /// Calls that are under way, each with an id.
-pub(crate) trait Calls: CallsBack {
+pub(crate) trait Calls: Resident {
     /// Waits for the outcome, no longer than until then.
     fn wait(&self, id: u32, until: Option<Instant>) -> Option<Answer>;
     /// The same for a task.
@@ -153,7 +155,10 @@ fn next_event(core: &mut Core, id: u32) -> Option<Here<NextEvent>> {
 
 const KEPT: &str = "nobody takes a call away from a child of its own";
 
-impl CallsBack for Driver<Connection> {
+impl Resident for Driver<Connection> {
+    fn is_here(&self) -> bool {
+        Self::is_here(self)
+    }
     fn refuse(self: Arc<Self>, callback: Callback, error: Error) {
         self.change(|core| core.refuse(callback, error));
     }

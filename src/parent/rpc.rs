@@ -24,6 +24,11 @@ use crate::parcel::Decode;
 /// The type parameters are the signature, the serialiser and the events, as in
 /// the declaration.
 ///
+/// A handle works in the process that made it. In a copy of that process made by
+/// `fork`, every use of the handle, of its calls and of its pool is an error at
+/// once ([`is_closed`](Error::is_closed)), and neither that nor dropping it has
+/// an effect on the original. The copy may start children of its own.
+///
 /// ```
 /// # offspring::worker!(ECHO: fn(String) -> String = |text: String| text);
 /// # fn main() -> Result<(), offspring::Error> {
@@ -50,7 +55,7 @@ struct Handle {
 
 impl Drop for Handle {
     fn drop(&mut self) {
-        self.origin.close();
+        self.origin.here().close();
     }
 }
 
@@ -82,7 +87,7 @@ impl<F, S, E> Rpc<F, S, E> {
     }
 
     pub(super) fn origin(&self) -> &Arc<dyn Origin> {
-        &self.handle.origin
+        self.handle.origin.here()
     }
 
     /// The process that was started for this child: the child itself, or the
@@ -227,7 +232,7 @@ impl Join {
     pub fn within(self, time: Duration) -> Self {
         // A time that no clock reaches is no limit.
         if let Some(at) = Instant::now().checked_add(time) {
-            self.origin.close_within(at);
+            self.origin.here().close_within(at);
         }
         self
     }
@@ -248,7 +253,7 @@ macro_rules! waits {
             /// What kept the child from working: the handshake, its `init`, a
             /// breach of the protocol.
             pub fn wait(self) -> Result<$value, Error> {
-                let outcome = self.origin.$wait(None);
+                let outcome = self.origin.here().$wait(None);
                 outcome.expect("a wait without a deadline ends with what it waits for")
             }
 
@@ -261,6 +266,7 @@ macro_rules! waits {
             pub fn wait_timeout(&mut self, time: Duration) -> Result<$value, Error> {
                 let deadline = Instant::now().checked_add(time);
                 self.origin
+                    .here()
                     .$wait(deadline)
                     .unwrap_or_else(|| Err(Error::timed_out()))
             }
@@ -271,7 +277,7 @@ macro_rules! waits {
             ///
             /// As [`wait_timeout`](Self::wait_timeout).
             pub fn wait_deadline(&mut self, deadline: Instant) -> Result<$value, Error> {
-                let outcome = self.origin.$wait(Some(deadline));
+                let outcome = self.origin.here().$wait(Some(deadline));
                 outcome.unwrap_or_else(|| Err(Error::timed_out()))
             }
         }
@@ -286,7 +292,7 @@ macro_rules! waits {
             type Output = Result<$value, Error>;
 
             fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
-                self.origin.$poll(context)
+                self.origin.here().$poll(context)
             }
         }
     };

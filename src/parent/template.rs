@@ -32,6 +32,7 @@ use super::changes::Change;
 use super::connection::Connection;
 use super::core::{Core, EventSink};
 use super::driver::{Driver, Want};
+use super::forked;
 use super::life::Ending;
 use super::origin::readiness;
 use super::rpc::Ready;
@@ -87,6 +88,8 @@ const ATTEMPTS: u32 = 2;
 pub struct Template(Arc<Shared>);
 
 struct Shared {
+    /// The process that made it.
+    process: u32,
     recipe: Recipe,
     current: Mutex<Arc<Running>>,
 }
@@ -193,7 +196,10 @@ impl Template {
     /// # Ok(()) }
     /// ```
     pub fn ready(&self) -> Ready {
-        Ready::of(Arc::clone(&lock(&self.0.current).driver) as _)
+        match self.0.here() {
+            Ok(shared) => Ready::of(Arc::clone(&lock(&shared.current).driver) as _),
+            Err(_) => Ready::of(forked::origin()),
+        }
     }
 
     /// The number of the process that is there now, or was the last: that of
@@ -208,7 +214,8 @@ impl Template {
     /// ```
     #[must_use]
     pub fn pid(&self) -> Option<u32> {
-        lock(&self.0.current).driver.wire.pid()
+        let shared = self.0.here().ok()?;
+        lock(&shared.current).driver.wire.pid()
     }
 
     /// Forks a child with this link.
@@ -217,10 +224,11 @@ impl Template {
     /// Until the template is ready, and then until it has forked, for which it
     /// has so much time.
     pub(super) fn fork(&self, link: &OwnedFd, time: Duration) -> Result<Forked, Error> {
+        let shared = self.0.here()?;
         let mut died = None;
         for _ in 0..ATTEMPTS {
-            let running = self.running()?;
-            match running.be_ready(self.0.recipe.timeout) {
+            let running = shared.running()?;
+            match running.be_ready(shared.recipe.timeout) {
                 Ok(()) => {
                     if let Some(forked) = running.fork(link, time)? {
                         return Ok(forked);
@@ -234,12 +242,20 @@ impl Template {
         let text = "a template died, and so did the one that took its place";
         Err(died.unwrap_or_else(|| Error::start(text)))
     }
+}
+
+impl Shared {
+    /// Itself, in the process that made it.
+    fn here(&self) -> Result<&Self, Error> {
+        let here = self.process == sys::process();
+        here.then_some(self).ok_or_else(forked::refusal)
+    }
 
     /// The process, or a new one if that is gone.
     fn running(&self) -> Result<Arc<Running>, Error> {
-        let mut current = lock(&self.0.current);
+        let mut current = lock(&self.current);
         if current.is_gone() {
-            *current = self.0.recipe.start()?;
+            *current = self.recipe.start()?;
         }
         Ok(Arc::clone(&current))
     }
@@ -398,6 +414,9 @@ impl Running {
 impl Drop for Running {
     /// It ends with its requests; before that they are not read.
     fn drop(&mut self) {
+        if !self.driver.is_here() {
+            return;
+        }
         self.driver.change(|core| {
             core.close();
             if core.life.readiness().is_none() {
@@ -515,6 +534,7 @@ impl TemplateBuilder {
     pub fn start(self) -> Result<Template, Error> {
         let running = self.0.start()?;
         Ok(Template(Arc::new(Shared {
+            process: sys::process(),
             recipe: self.0,
             current: Mutex::new(running),
         })))

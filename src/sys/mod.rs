@@ -15,6 +15,7 @@ mod control;
 mod descriptors;
 mod fork;
 mod limits;
+mod lineage;
 mod link;
 mod memory;
 mod octets;
@@ -35,6 +36,7 @@ pub(crate) use control::{Answer, Birth, Control, Requests};
 pub(crate) use descriptors::Arrival;
 pub(crate) use fork::Alone;
 pub(crate) use limits::{Resource, be_nicer, exit_group_now, lead_group, lead_session, set_limit};
+pub(crate) use lineage::{PerProcess, process};
 pub(crate) use link::{Link, set_nonblocking};
 pub(crate) use memory::{Found, Identity, Lasting, Sealed};
 #[cfg(test)]

@@ -20,6 +20,7 @@ mod death;
     feature = "postcard"
 ))]
 mod descriptors;
+mod forked;
 mod hosts;
 mod idle;
 mod late;

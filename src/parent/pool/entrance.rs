@@ -5,7 +5,7 @@ use std::task::{Context, Poll, Waker};
 use std::time::Instant;
 
 use super::super::member::{Arguments, Callback, Request};
-use super::super::origin::{Calls, CallsBack, Origin};
+use super::super::origin::{Calls, Origin, Resident};
 use super::launcher::Launcher;
 use super::route::Route;
 use super::shared::{News, Shared};
@@ -14,7 +14,10 @@ use crate::error::{Error, ExitStatus};
 /// What the handles of a pool lead to.
 pub(super) struct Entrance(pub(super) Arc<Shared>);
 
-impl CallsBack for Entrance {
+impl Resident for Entrance {
+    fn is_here(&self) -> bool {
+        self.0.is_here()
+    }
     fn refuse(self: Arc<Self>, callback: Callback, error: Error) {
         self.0.refuse(callback, error);
     }

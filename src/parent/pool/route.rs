@@ -24,7 +24,7 @@ use std::thread::Thread;
 use std::time::Instant;
 
 use super::super::member::{Callback, Member, Owner, Request, Then, Unsent, Wishes};
-use super::super::origin::{Answer, Calls, CallsBack, NextEvent};
+use super::super::origin::{Answer, Calls, NextEvent, Resident};
 use super::plan::Ticket;
 use super::shared::{News, Shared};
 use crate::error::Error;
@@ -444,7 +444,10 @@ fn event_of(answer: Answer, route: &Route) -> NextEvent {
     NextEvent::End
 }
 
-impl CallsBack for Route {
+impl Resident for Route {
+    fn is_here(&self) -> bool {
+        self.pool.is_here()
+    }
     fn refuse(self: Arc<Self>, callback: Callback, error: Error) {
         self.pool.refuse(callback, error);
     }

@@ -52,6 +52,8 @@ pub(super) enum News {
 
 /// See the module.
 pub(super) struct Shared {
+    /// The process that made the pool.
+    process: u32,
     name: &'static str,
     work: Mutex<Work>,
     pub(super) launchers: Vec<Launcher>,
@@ -185,6 +187,7 @@ impl Shared {
             settled: false,
         };
         let pool = Arc::new(Self {
+            process: crate::sys::process(),
             name,
             work: Mutex::new(work),
             launchers,
@@ -200,6 +203,10 @@ impl Shared {
         let _ = pool.alarm.set(alarm);
         pool.tell(News::Time);
         Ok(pool)
+    }
+
+    pub(super) fn is_here(&self) -> bool {
+        self.process == crate::sys::process()
     }
 
     pub(super) fn lock(&self) -> MutexGuard<'_, Work> {
@@ -492,6 +499,9 @@ impl Shared {
 
     /// What can be counted.
     pub(super) fn counts(&self) -> Counts {
+        if !self.is_here() {
+            return Counts::default();
+        }
         self.lock().plan.counts()
     }
 

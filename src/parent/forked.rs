@@ -1,0 +1,119 @@
+//! What the handles of another process lead to: in a copy that `fork` made of a
+//! program, a handle of the original has no thread that would serve it, and its
+//! link, locks and epoll set are the original's. So every use is an error at
+//! once, and touches nothing.
+
+use std::sync::{Arc, LazyLock};
+use std::task::{Context, Poll};
+use std::time::Instant;
+
+use super::callbacks;
+use super::origin::{Answer, Calls, NextEvent, Origin, Resident};
+use super::waiting::Callback;
+use crate::error::{Error, ExitStatus, Started};
+use crate::parcel::Parcel;
+
+/// See the module.
+struct Forked;
+
+static FORKED: LazyLock<(Arc<dyn Origin>, Arc<dyn Calls>)> =
+    LazyLock::new(|| (Arc::new(Forked), Arc::new(Forked)));
+
+impl dyn Origin {
+    /// Itself, in the process that made it.
+    pub(super) fn here(self: &Arc<Self>) -> &Arc<Self> {
+        if self.is_here() { self } else { &FORKED.0 }
+    }
+}
+
+impl dyn Calls {
+    /// Itself, in the process that made it.
+    pub(super) fn here(self: &Arc<Self>) -> &Arc<Self> {
+        if self.is_here() { self } else { &FORKED.1 }
+    }
+}
+
+/// What a handle that has no origin here leads to.
+pub(super) fn origin() -> Arc<dyn Origin> {
+    Arc::clone(&FORKED.0)
+}
+
+/// The error of a call that was made before.
+fn lost() -> Error {
+    Error::forked(Started::Unknown)
+}
+
+/// The error of what was not begun.
+pub(super) fn refusal() -> Error {
+    Error::forked(Started::No)
+}
+
+/// Has `callback` called with `error`, in a copy.
+pub(super) fn call_back(callback: Callback, error: Error) {
+    callbacks::run(Box::new(move |_| callback(Err(error))));
+}
+
+impl Resident for Forked {
+    fn is_here(&self) -> bool {
+        true
+    }
+    fn refuse(self: Arc<Self>, callback: Callback, error: Error) {
+        call_back(callback, error);
+    }
+}
+
+impl Origin for Forked {
+    fn call(self: Arc<Self>, _: &mut Parcel, _: bool) -> Result<(Arc<dyn Calls>, u32), Error> {
+        Err(refusal())
+    }
+    fn carries_descriptors(&self) -> bool {
+        true
+    }
+    fn reserve(&self) -> Option<bool> {
+        Some(false)
+    }
+    fn release(&self) {}
+    fn close(&self) {}
+    fn close_within(&self, _: Instant) {}
+    fn kill(&self) {}
+    fn pid(&self) -> Option<u32> {
+        None
+    }
+    fn wait_ready(&self, _: Option<Instant>) -> Option<Result<(), Error>> {
+        Some(Err(refusal()))
+    }
+    fn poll_ready(&self, _: &mut Context<'_>) -> Poll<Result<(), Error>> {
+        Poll::Ready(Err(refusal()))
+    }
+    fn wait_end(&self, _: Option<Instant>) -> Option<Result<ExitStatus, Error>> {
+        Some(Err(refusal()))
+    }
+    fn poll_end(&self, _: &mut Context<'_>) -> Poll<Result<ExitStatus, Error>> {
+        Poll::Ready(Err(refusal()))
+    }
+}
+
+impl Calls for Forked {
+    fn wait(&self, _: u32, _: Option<Instant>) -> Option<Answer> {
+        Some(Err(lost()))
+    }
+    fn poll(&self, _: u32, _: &mut Context<'_>) -> Poll<Answer> {
+        Poll::Ready(Err(lost()))
+    }
+    fn ask_for_events(&self, _: u32) {}
+    fn wait_event(&self, _: u32, _: Option<Instant>) -> Option<NextEvent> {
+        Some(NextEvent::Stuck(lost()))
+    }
+    fn poll_event(&self, _: u32, _: &mut Context<'_>) -> Poll<NextEvent> {
+        Poll::Ready(NextEvent::Stuck(lost()))
+    }
+    fn cancel(&self, _: u32) {}
+    fn then_call(self: Arc<Self>, _: u32, callback: Callback) {
+        call_back(callback, lost());
+    }
+    fn then_forget(&self, _: u32) {}
+    fn set_deadline(&self, _: u32, _: Instant) {}
+    fn expire(&self, _: u32) {}
+    fn kill_on_cancel(&self, _: u32) {}
+    fn repeat(&self, _: u32, _: u32) {}
+}
