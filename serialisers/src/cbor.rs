@@ -4,7 +4,7 @@
 //! came with descriptors, is it read into a tree, and with more patience (see [`tree`]).
 
 use crate::descriptors::Received;
-use crate::layer::{self, Context, Floats, Rules};
+use crate::layer::{self, Context, Floats, Rules, is_unit};
 use crate::{Error, Format, Input, Output, Serialiser};
 use ciborium::de::Error as DecodeError;
 use ciborium::ser::Error as EncodeError;
@@ -43,7 +43,7 @@ impl<T: DeserializeOwned, Sent: Serialize + ?Sized> Serialiser<T, Sent> for Cbor
     fn encode(value: &Sent, output: &mut Output<'_>) -> Result<(), Error> {
         let (octets, descriptors) = output.split();
         let sink = Sink::new(octets);
-        let context = Context::new(&sink, descriptors);
+        let context = Context::new(&sink, descriptors).unit_is_list(is_unit::<T, _>(value));
         let written = ciborium::into_writer(&Writing(value, &context), &sink);
         written.map_err(|error| match error {
             EncodeError::Io(error) => layer::refused(Self::NAME, error),

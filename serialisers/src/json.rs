@@ -1,6 +1,6 @@
 //! JSON (RFC 8259): what everybody reads.
 
-use crate::layer::{self, Context, Floats, Rules};
+use crate::layer::{self, Context, Floats, Rules, is_unit};
 use crate::{Error, Format, Input, Output, Serialiser};
 use serde::ser::Serializer;
 use serde::{Serialize, de::DeserializeOwned};
@@ -31,7 +31,7 @@ impl Format for Json {
 impl<T: DeserializeOwned, Sent: Serialize + ?Sized> Serialiser<T, Sent> for Json {
     fn encode(value: &Sent, output: &mut Output<'_>) -> Result<(), Error> {
         let (octets, descriptors) = output.split();
-        let context = Context::new(Finite, descriptors);
+        let context = Context::new(Finite, descriptors).unit_is_list(is_unit::<T, _>(value));
         let mut serializer = serde_json::Serializer::with_formatter(octets, Compact);
         let written = layer::write(&mut serializer, value, &context);
         written.map_err(|error| layer::refused(Self::NAME, error))?;

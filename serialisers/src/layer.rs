@@ -1,8 +1,9 @@
 //! What all formats over serde share: a layer around the format's own serialiser and one around
 //! its deserialiser. They see to the rules that the formats leave open or get wrong:
 //!
-//! - `()` as the whole value is the empty list, as the arguments of a call without any are one.
-//!   Further in it is what the format makes of it.
+//! - The type `()` as the whole value is the empty list, as the arguments of a call without any
+//!   are one. Further in it is what the format makes of it, and so is any other value that serde
+//!   writes as a unit, such as a null.
 //! - A list read as a tuple must have as many elements as the tuple. ciborium and rmp stop
 //!   reading, and take what is left for something else.
 //! - Nesting has a limit. postcard has none, and none of them counts `Option`s and newtypes,
@@ -24,15 +25,19 @@ use std::fmt;
 mod access;
 mod descriptor;
 mod read;
+mod unit;
 mod write;
 
 pub(crate) use descriptor::{DESCRIPTOR, OFFER};
 pub(crate) use read::{Rules, read};
+pub(crate) use unit::is_unit;
 pub(crate) use write::write;
 
 /// What one writing goes by.
 pub(crate) struct Context<F> {
     floats: F,
+    /// A unit as the whole value is the empty list.
+    unit_is_list: bool,
     descriptors: Collected,
     /// What the layer objected to, as postcard's errors keep no words.
     pub(crate) objection: RefCell<Option<String>>,
@@ -43,8 +48,17 @@ impl<F: Floats> Context<F> {
     pub(crate) fn new(floats: F, table: &Descriptors<'_>) -> Self {
         Self {
             floats,
+            unit_is_list: false,
             descriptors: table.collect(),
             objection: RefCell::default(),
+        }
+    }
+
+    /// The same; whether a unit as the whole value is the empty list.
+    pub(crate) fn unit_is_list(self, unit_is_list: bool) -> Self {
+        Self {
+            unit_is_list,
+            ..self
         }
     }
 

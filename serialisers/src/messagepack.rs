@@ -1,6 +1,6 @@
 //! MessagePack: CBOR's elder cousin.
 
-use crate::layer::{self, Context, Rules};
+use crate::layer::{self, Context, Rules, is_unit};
 use crate::{Error, Format, Input, Output, Serialiser};
 use rmp_serde::decode::Error as DecodeError;
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
@@ -27,7 +27,7 @@ impl Format for MessagePack {
 impl<T: DeserializeOwned, Sent: Serialize + ?Sized> Serialiser<T, Sent> for MessagePack {
     fn encode(value: &Sent, output: &mut Output<'_>) -> Result<(), Error> {
         let (octets, descriptors) = output.split();
-        let context = Context::new((), descriptors);
+        let context = Context::new((), descriptors).unit_is_list(is_unit::<T, _>(value));
         let mut serializer = rmp_serde::Serializer::new(octets).with_struct_map();
         let written = layer::write(&mut serializer, value, &context);
         written.map_err(|error| layer::refused(Self::NAME, error))?;

@@ -40,6 +40,13 @@ mod limits;
     feature = "postcard"
 ))]
 mod memory;
+#[cfg(all(
+    feature = "cbor",
+    feature = "json",
+    feature = "messagepack",
+    feature = "postcard"
+))]
+mod nulls;
 mod order;
 mod peers;
 mod pool;

@@ -10,7 +10,8 @@ impl Descriptors<'_> {
     /// Writes a value through a serialiser of serde's, with the descriptors in it.
     ///
     /// For a [`Serialiser`](crate::Serialiser) of your own. `()` is written as an empty list, as
-    /// the arguments of a call without any are one.
+    /// the arguments of a call without any are one; so is any other value of size zero that serde
+    /// writes as a unit. A null is written as a null.
     ///
     /// ```
     /// use offspring_serialisers::{Descriptor, Error, Format, Input, Output, Serialiser};
@@ -54,7 +55,7 @@ impl Descriptors<'_> {
         T: Serialize + ?Sized,
         S: Serializer,
     {
-        let context = Context::new((), self);
+        let context = Context::new((), self).unit_is_list(size_of_val(value) == 0);
         let written = layer::write(serializer, value, &context)?;
         self.accept(context.into_descriptors());
         Ok(written)

@@ -121,7 +121,7 @@ impl<'f, S: Serializer, F: Floats> Serializer for Layer<'f, S, F> {
 
     #[inline]
     fn serialize_unit(self) -> Result<S::Ok, S::Error> {
-        if self.whole {
+        if self.whole && self.context.unit_is_list {
             ser::SerializeTuple::end(self.inner.serialize_tuple(0)?)
         } else {
             self.inner.serialize_unit()
