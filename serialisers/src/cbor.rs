@@ -4,7 +4,7 @@
 //! came with descriptors, is it read into a tree, and with more patience (see [`tree`]).
 
 use crate::descriptors::Received;
-use crate::layer::{self, Context, Floats, Rules, is_unit};
+use crate::layer::{self, Context, Floats, Kind, Rules, is_unit};
 use crate::{Error, Format, Input, Output, Serialiser};
 use ciborium::de::Error as DecodeError;
 use ciborium::ser::Error as EncodeError;
@@ -83,7 +83,7 @@ struct Reading<T>(T);
 impl<'de, T: Deserialize<'de>> Deserialize<'de> for Reading<T> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         // Every element takes an octet in CBOR, so there is no need to count them.
-        let rules = Rules::new(usize::MAX, Received::default());
+        let rules = Rules::new(Kind::Described, usize::MAX, Received::default());
         layer::read(deserializer, &rules).map(Self)
     }
 }

@@ -1,6 +1,6 @@
 //! JSON (RFC 8259): what everybody reads.
 
-use crate::layer::{self, Context, Floats, Rules, is_unit};
+use crate::layer::{self, Context, Floats, Kind, Rules, is_unit};
 use crate::{Error, Format, Input, Output, Serialiser};
 use serde::ser::Serializer;
 use serde::{Serialize, de::DeserializeOwned};
@@ -44,7 +44,7 @@ impl<T: DeserializeOwned, Sent: Serialize + ?Sized> Serialiser<T, Sent> for Json
         let mut deserializer = serde_json::Deserializer::from_slice(octets);
         let rules = Rules {
             octets_are_text: true,
-            ..Rules::new(octets.len(), input.take_descriptors())
+            ..Rules::new(Kind::Described, octets.len(), input.take_descriptors())
         };
         let value = layer::read(&mut deserializer, &rules);
         let value = value.map_err(|error| layer::failed(Self::NAME, error))?;

@@ -5,7 +5,8 @@
 //!   are one. Further in it is what the format makes of it, and so is any other value that serde
 //!   writes as a unit, such as a null.
 //! - A list read as a tuple must have as many elements as the tuple. ciborium and rmp stop
-//!   reading, and take what is left for something else.
+//!   reading, and take what is left for something else. In postcard it has as many as the type
+//!   reads, which may be fewer than the type announces: with serde's `alias` a field has two names.
 //! - Nesting has a limit. postcard has none, and none of them counts `Option`s and newtypes,
 //!   which recurse without an octet being read.
 //! - A list has no more elements than the input has octets, as far as elements of no octets
@@ -32,6 +33,17 @@ pub(crate) use descriptor::{DESCRIPTOR, OFFER};
 pub(crate) use read::{Rules, read};
 pub(crate) use unit::is_unit;
 pub(crate) use write::write;
+
+/// What the octets of a format say of the values in them.
+#[derive(Clone, Copy, PartialEq)]
+pub(crate) enum Kind {
+    /// Of what kind and how long they are: CBOR, JSON, MessagePack.
+    Described,
+    /// Nothing: postcard. A value is read as what its type asks for.
+    Bare,
+    /// Not known: a format of the user's.
+    Foreign,
+}
 
 /// What one writing goes by.
 pub(crate) struct Context<F> {

@@ -1,6 +1,6 @@
 //! MessagePack: CBOR's elder cousin.
 
-use crate::layer::{self, Context, Rules, is_unit};
+use crate::layer::{self, Context, Kind, Rules, is_unit};
 use crate::{Error, Format, Input, Output, Serialiser};
 use rmp_serde::decode::Error as DecodeError;
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
@@ -38,7 +38,7 @@ impl<T: DeserializeOwned, Sent: Serialize + ?Sized> Serialiser<T, Sent> for Mess
     fn decode(input: &mut Input<'_>) -> Result<T, Error> {
         let octets = input.octets();
         let mut deserializer = rmp_serde::Deserializer::from_read_ref(octets);
-        let rules = Rules::new(octets.len(), input.take_descriptors());
+        let rules = Rules::new(Kind::Described, octets.len(), input.take_descriptors());
         let value = layer::read(&mut deserializer, &rules);
         let value = value.map_err(|error| layer::failed(Self::NAME, error))?;
         // The deserialiser does not say where it stands; another value shows it.

@@ -1,6 +1,6 @@
 //! postcard: small and fast. It says nothing of itself, so both sides must be of one build.
 
-use crate::layer::{self, Context, Rules};
+use crate::layer::{self, Context, Kind, Rules};
 use crate::{Error, Format, Input, Output, Serialiser};
 use ::postcard::ser_flavors::Flavor;
 use serde::{Serialize, de::DeserializeOwned};
@@ -38,10 +38,7 @@ impl<T: DeserializeOwned, Sent: Serialize + ?Sized> Serialiser<T, Sent> for Post
     fn decode(input: &mut Input<'_>) -> Result<T, Error> {
         let octets = input.octets();
         let mut deserializer = ::postcard::Deserializer::from_bytes(octets);
-        let rules = Rules {
-            null: false,
-            ..Rules::new(octets.len(), input.take_descriptors())
-        };
+        let rules = Rules::new(Kind::Bare, octets.len(), input.take_descriptors());
         let value = layer::read(&mut deserializer, &rules).map_err(|e| failed(e, &rules))?;
         let rest = deserializer.finalize().map_err(|e| failed(e, &rules))?;
         match rest.len() {

@@ -6,7 +6,7 @@
 
 use super::{Cbor, parse};
 use crate::descriptors::Received;
-use crate::layer::{self, Rules};
+use crate::layer::{self, Kind, Rules};
 use crate::{Error, Format};
 use ciborium::Value;
 use serde::de::value::{Error as Wrong, MapDeserializer, SeqDeserializer};
@@ -34,7 +34,7 @@ pub(super) fn read<T: DeserializeOwned>(octets: &[u8], descriptors: Received) ->
         value: &value,
         shared: &shared,
     };
-    let rules = Rules::new(usize::MAX, descriptors);
+    let rules = Rules::new(Kind::Described, usize::MAX, descriptors);
     layer::read(node, &rules).map_err(|why| layer::failed(Cbor::NAME, why))
 }
 

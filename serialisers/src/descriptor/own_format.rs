@@ -1,6 +1,6 @@
 //! The layer for formats that others write.
 
-use crate::layer::{self, Context, Rules};
+use crate::layer::{self, Context, Kind, Rules};
 use crate::{Descriptors, Input};
 use serde::de::{DeserializeOwned, Deserializer};
 use serde::ser::{Serialize, Serializer};
@@ -91,7 +91,7 @@ impl Input<'_> {
         T: DeserializeOwned,
         D: Deserializer<'de>,
     {
-        let rules = Rules::new(self.octets().len(), self.take_descriptors());
+        let rules = Rules::new(Kind::Foreign, self.octets().len(), self.take_descriptors());
         layer::read(deserializer, &rules)
     }
 }

@@ -1,5 +1,6 @@
 //! The layer around what hands out the elements of a list, the entries of a map, a variant.
 
+use super::Kind;
 use super::read::{Part, Place, Rules, Through};
 use serde::de::{
     DeserializeSeed, EnumAccess, Error, IgnoredAny, MapAccess, SeqAccess, VariantAccess, Visitor,
@@ -12,17 +13,18 @@ const RESERVED: usize = 256;
 pub(super) struct Elements<'r, A> {
     inner: A,
     place: Place<'r>,
-    counted: bool,
+    /// As many as the type announces; `None`: as many as the input says.
+    length: Option<usize>,
     got: usize,
     ended: bool,
 }
 
 impl<'de, 'r, A: SeqAccess<'de>> Elements<'r, A> {
-    pub(super) fn new(inner: A, place: Place<'r>, counted: bool) -> Self {
+    pub(super) fn new(inner: A, place: Place<'r>, length: Option<usize>) -> Self {
         Self {
             inner,
             place,
-            counted,
+            length,
             got: 0,
             ended: false,
         }
@@ -30,6 +32,9 @@ impl<'de, 'r, A: SeqAccess<'de>> Elements<'r, A> {
 
     /// All have been taken; otherwise an error that says how many there were.
     pub(super) fn finish(mut self) -> Result<(), A::Error> {
+        if self.reads_all_there_is() {
+            return Ok(());
+        }
         let wanted = self.got;
         while self.next_element::<IgnoredAny>()?.is_some() {}
         if self.got == wanted {
@@ -40,6 +45,12 @@ impl<'de, 'r, A: SeqAccess<'de>> Elements<'r, A> {
         Err(A::Error::custom(format_args!(
             "wanted {wanted} element{plural}, got {got}"
         )))
+    }
+
+    /// Where the octets do not say the length, a type may read fewer elements than it announces.
+    fn reads_all_there_is(&self) -> bool {
+        let fewer = self.length.is_some_and(|announced| self.got < announced);
+        fewer && !self.ended && self.place.rules.kind != Kind::Described
     }
 }
 
@@ -58,7 +69,7 @@ impl<'de, A: SeqAccess<'de>> SeqAccess<'de> for Elements<'_, A> {
         let element = self.inner.next_element_seed(Part(seed, self.place))?;
         self.ended = element.is_none();
         self.got += usize::from(!self.ended);
-        if self.counted && !self.ended {
+        if self.length.is_none() && !self.ended {
             self.place.rules.count()?;
         }
         Ok(element)
@@ -158,7 +169,7 @@ impl<'de, A: VariantAccess<'de>> VariantAccess<'de> for Variants<'_, A> {
         let visitor = Through {
             visitor,
             place: self.place,
-            counted: false,
+            length: Some(length),
         };
         self.inner.tuple_variant(length, visitor)
     }
@@ -172,7 +183,7 @@ impl<'de, A: VariantAccess<'de>> VariantAccess<'de> for Variants<'_, A> {
         let visitor = Through {
             visitor,
             place: self.place,
-            counted: false,
+            length: Some(fields.len()),
         };
         self.inner.struct_variant(fields, visitor)
     }

@@ -1,8 +1,8 @@
 //! The layer around a deserialiser.
 
-use super::DESCRIPTOR;
 use super::access::{Elements, Entries, Variants};
 use super::descriptor::receive;
+use super::{DESCRIPTOR, Kind};
 use crate::descriptors::Received;
 use serde::de::{
     Deserialize, DeserializeSeed, Deserializer, EnumAccess, Error, MapAccess, SeqAccess, Visitor,
@@ -21,8 +21,7 @@ const FREE_ELEMENTS: usize = 1 << 16;
 
 /// What one reading goes by.
 pub(crate) struct Rules {
-    /// There is a null, which is as good as the empty list where nothing is wanted.
-    pub(crate) null: bool,
+    pub(crate) kind: Kind,
     /// Octets are the characters of a string.
     pub(crate) octets_are_text: bool,
     /// How many elements of lists and maps may still come.
@@ -35,10 +34,10 @@ pub(crate) struct Rules {
 
 impl Rules {
     /// For an input of that many octets, and these descriptors.
-    pub(crate) fn new(octets: usize, descriptors: Received) -> Self {
+    pub(crate) fn new(kind: Kind, octets: usize, descriptors: Received) -> Self {
         let elements = Cell::new(octets.saturating_add(FREE_ELEMENTS));
         Self {
-            null: true,
+            kind,
             octets_are_text: false,
             elements,
             descriptors,
@@ -118,20 +117,23 @@ macro_rules! scalars {
 }
 
 macro_rules! parts {
-    ($($method:ident($($argument:ident: $t:ty),*) $counted:literal;)*) => {$(
+    ($($method:ident($($argument:ident: $t:ty),*) $length:expr;)*) => {$(
         #[inline]
         fn $method<V: Visitor<'de>>(
             self,
             $($argument: $t,)*
             visitor: V,
         ) -> Result<V::Value, D::Error> {
-            let visitor = Through { visitor, place: self.place, counted: $counted };
+            let visitor = Through { visitor, place: self.place, length: $length };
             self.inner.$method($($argument,)* visitor)
         }
     )*};
 }
 
 type Name = &'static str;
+
+/// The length of what is no list.
+const NO_LIST: Option<usize> = Some(0);
 
 impl<'de, D: Deserializer<'de>> Deserializer<'de> for Layer<'_, D> {
     type Error = D::Error;
@@ -145,16 +147,16 @@ impl<'de, D: Deserializer<'de>> Deserializer<'de> for Layer<'_, D> {
     }
 
     parts! {
-        deserialize_any() true;
-        deserialize_ignored_any() true;
-        deserialize_option() false;
-        deserialize_unit_struct(name: Name) false;
-        deserialize_seq() true;
-        deserialize_map() true;
-        deserialize_tuple(length: usize) false;
-        deserialize_tuple_struct(name: Name, length: usize) false;
-        deserialize_struct(name: Name, fields: &'static [Name]) false;
-        deserialize_enum(name: Name, variants: &'static [Name]) false;
+        deserialize_any() None;
+        deserialize_ignored_any() None;
+        deserialize_option() NO_LIST;
+        deserialize_unit_struct(name: Name) NO_LIST;
+        deserialize_seq() None;
+        deserialize_map() None;
+        deserialize_tuple(length: usize) Some(length);
+        deserialize_tuple_struct(name: Name, length: usize) Some(length);
+        deserialize_struct(name: Name, fields: &'static [Name]) Some(fields.len());
+        deserialize_enum(name: Name, variants: &'static [Name]) NO_LIST;
     }
 
     #[inline]
@@ -170,7 +172,7 @@ impl<'de, D: Deserializer<'de>> Deserializer<'de> for Layer<'_, D> {
         let visitor = Through {
             visitor,
             place,
-            counted: false,
+            length: NO_LIST,
         };
         self.inner.deserialize_newtype_struct(name, visitor)
     }
@@ -185,7 +187,7 @@ impl<'de, D: Deserializer<'de>> Deserializer<'de> for Layer<'_, D> {
         let visitor = Through {
             visitor,
             place: self.place,
-            counted: true,
+            length: None,
         };
         if self.place.rules.octets_are_text {
             self.inner.deserialize_any(Octets(visitor))
@@ -203,11 +205,11 @@ impl<'de, D: Deserializer<'de>> Deserializer<'de> for Layer<'_, D> {
         let visitor = Through {
             visitor: Nothing(visitor),
             place,
-            counted: false,
+            length: NO_LIST,
         };
-        match place.rules.null {
-            true => self.inner.deserialize_option(visitor),
-            false => self.inner.deserialize_tuple(0, visitor),
+        match place.rules.kind {
+            Kind::Described | Kind::Foreign => self.inner.deserialize_option(visitor),
+            Kind::Bare => self.inner.deserialize_tuple(0, visitor),
         }
     }
 
@@ -221,8 +223,8 @@ impl<'de, D: Deserializer<'de>> Deserializer<'de> for Layer<'_, D> {
 pub(super) struct Through<'r, V> {
     pub(super) visitor: V,
     pub(super) place: Place<'r>,
-    /// Its elements are as many as the input says, not as many as the type has.
-    pub(super) counted: bool,
+    /// As many elements as the type announces; `None`: as many as the input says.
+    pub(super) length: Option<usize>,
 }
 
 macro_rules! leaves {
@@ -289,7 +291,7 @@ impl<'de, V: Visitor<'de>> Visitor<'de> for Through<'_, V> {
     #[inline]
     fn visit_seq<A: SeqAccess<'de>>(self, inner: A) -> Result<V::Value, A::Error> {
         let place = self.place.deeper()?;
-        let mut elements = Elements::new(inner, place, self.counted);
+        let mut elements = Elements::new(inner, place, self.length);
         let value = self.visitor.visit_seq(&mut elements)?;
         elements.finish()?;
         Ok(value)
@@ -301,7 +303,7 @@ impl<'de, V: Visitor<'de>> Visitor<'de> for Through<'_, V> {
         self.visitor.visit_map(Entries {
             inner,
             place,
-            counted: self.counted,
+            counted: self.length.is_none(),
         })
     }
 
