@@ -24,6 +24,8 @@ mod tree;
 /// ([tags 28 and 29](http://cbor.schmorp.de/value-sharing)), each reference as a copy. A cycle
 /// of references is an error, and so are references that would come to far more than the input.
 ///
+/// `Some(())` and `Some(None)` are an error, because they would be read as `None`.
+///
 /// ```
 /// use offspring_serialisers::{Cbor, Output, Serialiser};
 ///
@@ -35,6 +37,8 @@ mod tree;
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Cbor;
 
+const KIND: Kind = Kind::Described { null_structs: true };
+
 impl Format for Cbor {
     const NAME: &'static str = "cbor";
 }
@@ -43,7 +47,7 @@ impl<T: DeserializeOwned, Sent: Serialize + ?Sized> Serialiser<T, Sent> for Cbor
     fn encode(value: &Sent, output: &mut Output<'_>) -> Result<(), Error> {
         let (octets, descriptors) = output.split();
         let sink = Sink::new(octets);
-        let context = Context::new(&sink, descriptors).unit_is_list(is_unit::<T, _>(value));
+        let context = Context::new(&sink, KIND, descriptors).unit_is_list(is_unit::<T, _>(value));
         let written = ciborium::into_writer(&Writing(value, &context), &sink);
         written.map_err(|error| match error {
             EncodeError::Io(error) => layer::refused(Self::NAME, error),
@@ -83,7 +87,7 @@ struct Reading<T>(T);
 impl<'de, T: Deserialize<'de>> Deserialize<'de> for Reading<T> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         // Every element takes an octet in CBOR, so there is no need to count them.
-        let rules = Rules::new(Kind::Described, usize::MAX, Received::default());
+        let rules = Rules::new(KIND, usize::MAX, Received::default());
         layer::read(deserializer, &rules).map(Self)
     }
 }

@@ -13,6 +13,8 @@ use std::io::{self, Write};
 /// whose characters U+0000 to U+00FF are the octets. NaN and the infinities, for which JSON has
 /// no form, are an error. Nesting ends at 127 lists and maps.
 ///
+/// `Some(())` and `Some(None)` are an error, because they would be read as `None`.
+///
 /// ```
 /// use offspring_serialisers::{Json, Output, Serialiser};
 ///
@@ -24,6 +26,8 @@ use std::io::{self, Write};
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Json;
 
+const KIND: Kind = Kind::Described { null_structs: true };
+
 impl Format for Json {
     const NAME: &'static str = "json";
 }
@@ -31,7 +35,7 @@ impl Format for Json {
 impl<T: DeserializeOwned, Sent: Serialize + ?Sized> Serialiser<T, Sent> for Json {
     fn encode(value: &Sent, output: &mut Output<'_>) -> Result<(), Error> {
         let (octets, descriptors) = output.split();
-        let context = Context::new(Finite, descriptors).unit_is_list(is_unit::<T, _>(value));
+        let context = Context::new(Finite, KIND, descriptors).unit_is_list(is_unit::<T, _>(value));
         let mut serializer = serde_json::Serializer::with_formatter(octets, Compact);
         let written = layer::write(&mut serializer, value, &context);
         written.map_err(|error| layer::refused(Self::NAME, error))?;
@@ -44,7 +48,7 @@ impl<T: DeserializeOwned, Sent: Serialize + ?Sized> Serialiser<T, Sent> for Json
         let mut deserializer = serde_json::Deserializer::from_slice(octets);
         let rules = Rules {
             octets_are_text: true,
-            ..Rules::new(Kind::Described, octets.len(), input.take_descriptors())
+            ..Rules::new(KIND, octets.len(), input.take_descriptors())
         };
         let value = layer::read(&mut deserializer, &rules);
         let value = value.map_err(|error| layer::failed(Self::NAME, error))?;

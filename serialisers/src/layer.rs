@@ -7,6 +7,8 @@
 //! - A list read as a tuple must have as many elements as the tuple. ciborium and rmp stop
 //!   reading, and take what is left for something else. In postcard it has as many as the type
 //!   reads, which may be fewer than the type announces: with serde's `alias` a field has two names.
+//! - A null in `Some` is not written where it would be read as `None`, nor is a struct that leaves
+//!   a field out in postcard, where the next field would be read as that one.
 //! - Nesting has a limit. postcard has none, and none of them counts `Option`s and newtypes,
 //!   which recurse without an octet being read.
 //! - A list has no more elements than the input has octets, as far as elements of no octets
@@ -19,7 +21,7 @@
 
 use crate::Error;
 use crate::descriptors::{Collected, Descriptors};
-use serde::ser::Serializer;
+use serde::ser::{self, Serializer};
 use std::cell::RefCell;
 use std::fmt;
 
@@ -37,8 +39,11 @@ pub(crate) use write::write;
 /// What the octets of a format say of the values in them.
 #[derive(Clone, Copy, PartialEq)]
 pub(crate) enum Kind {
-    /// Of what kind and how long they are: CBOR, JSON, MessagePack.
-    Described,
+    /// Of what kind and how long they are: CBOR, JSON, MessagePack. `None` and `()` are null.
+    Described {
+        /// A unit struct is null, too; in MessagePack it is an empty list.
+        null_structs: bool,
+    },
     /// Nothing: postcard. A value is read as what its type asks for.
     Bare,
     /// Not known: a format of the user's.
@@ -48,6 +53,7 @@ pub(crate) enum Kind {
 /// What one writing goes by.
 pub(crate) struct Context<F> {
     floats: F,
+    kind: Kind,
     /// A unit as the whole value is the empty list.
     unit_is_list: bool,
     descriptors: Collected,
@@ -57,9 +63,10 @@ pub(crate) struct Context<F> {
 
 impl<F: Floats> Context<F> {
     /// For a value whose descriptors get into that table, by [`Descriptors::accept`].
-    pub(crate) fn new(floats: F, table: &Descriptors<'_>) -> Self {
+    pub(crate) fn new(floats: F, kind: Kind, table: &Descriptors<'_>) -> Self {
         Self {
             floats,
+            kind,
             unit_is_list: false,
             descriptors: table.collect(),
             objection: RefCell::default(),
@@ -72,6 +79,13 @@ impl<F: Floats> Context<F> {
             unit_is_list,
             ..self
         }
+    }
+
+    #[cold]
+    fn object<E: ser::Error>(&self, objection: String) -> E {
+        let error = E::custom(&objection);
+        self.objection.replace(Some(objection));
+        error
     }
 
     /// The descriptors of the value, which has been written.

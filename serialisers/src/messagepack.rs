@@ -8,6 +8,8 @@ use serde::{Deserialize, Serialize, de::DeserializeOwned};
 /// The format MessagePack. Structs are maps with the names of their fields, so that a field may
 /// be added; structs without names are read too.
 ///
+/// `Some(())` and `Some(None)` are an error, because they would be read as `None`.
+///
 /// ```
 /// use offspring_serialisers::{MessagePack, Output, Serialiser};
 ///
@@ -20,6 +22,10 @@ use serde::{Deserialize, Serialize, de::DeserializeOwned};
 #[derive(Clone, Copy, Debug, Default)]
 pub struct MessagePack;
 
+const KIND: Kind = Kind::Described {
+    null_structs: false,
+};
+
 impl Format for MessagePack {
     const NAME: &'static str = "messagepack";
 }
@@ -27,7 +33,7 @@ impl Format for MessagePack {
 impl<T: DeserializeOwned, Sent: Serialize + ?Sized> Serialiser<T, Sent> for MessagePack {
     fn encode(value: &Sent, output: &mut Output<'_>) -> Result<(), Error> {
         let (octets, descriptors) = output.split();
-        let context = Context::new((), descriptors).unit_is_list(is_unit::<T, _>(value));
+        let context = Context::new((), KIND, descriptors).unit_is_list(is_unit::<T, _>(value));
         let mut serializer = rmp_serde::Serializer::new(octets).with_struct_map();
         let written = layer::write(&mut serializer, value, &context);
         written.map_err(|error| layer::refused(Self::NAME, error))?;
@@ -38,7 +44,7 @@ impl<T: DeserializeOwned, Sent: Serialize + ?Sized> Serialiser<T, Sent> for Mess
     fn decode(input: &mut Input<'_>) -> Result<T, Error> {
         let octets = input.octets();
         let mut deserializer = rmp_serde::Deserializer::from_read_ref(octets);
-        let rules = Rules::new(Kind::Described, octets.len(), input.take_descriptors());
+        let rules = Rules::new(KIND, octets.len(), input.take_descriptors());
         let value = layer::read(&mut deserializer, &rules);
         let value = value.map_err(|error| layer::failed(Self::NAME, error))?;
         // The deserialiser does not say where it stands; another value shows it.

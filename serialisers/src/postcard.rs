@@ -8,6 +8,13 @@ use serde::{Serialize, de::DeserializeOwned};
 /// The format postcard, for two sides of one build: it writes no names and no types, so a
 /// changed type is read as something else, or not at all.
 ///
+/// Attributes of serde's by which a type counts its fields or variants differently when it is
+/// written and when it is read are errors where that is seen: a field left out by
+/// `skip_serializing_if`; `flatten`; `untagged`, and enums with a `tag`. It is not seen with a
+/// `skip`ped variant before others, with `skip_serializing` or `skip_deserializing` alone, with
+/// `skip_serializing_if` in a tuple struct, and with a struct that has a `tag`: another value is
+/// read then, or none.
+///
 /// ```
 /// use offspring_serialisers::{Output, Postcard, Serialiser};
 ///
@@ -26,7 +33,7 @@ impl Format for Postcard {
 impl<T: DeserializeOwned, Sent: Serialize + ?Sized> Serialiser<T, Sent> for Postcard {
     fn encode(value: &Sent, output: &mut Output<'_>) -> Result<(), Error> {
         let (octets, descriptors) = output.split();
-        let context = Context::new((), descriptors);
+        let context = Context::new((), Kind::Bare, descriptors);
         let output = Appending(octets);
         let mut serializer = ::postcard::Serializer { output };
         let written = layer::write(&mut serializer, value, &context);
@@ -74,12 +81,23 @@ impl Flavor for Appending<'_> {
     }
 }
 
+const NO_LENGTH: &str = "a list or map does not say how long it is before it is written, as a \
+    struct with `flatten` does not: take `Cbor`, `Json` or `MessagePack` for it";
+
+const NO_KINDS: &str = "the type wants to know what comes (it is `untagged`, has a `tag` or \
+    `flatten`, or holds anything, as `serde_json::Value`), which postcard does not say: \
+    take `Cbor`, `Json` or `MessagePack` for it";
+
 /// postcard throws the words of other people's errors away.
 fn refused(error: ::postcard::Error, context: &Context<()>) -> Error {
-    let own = "the value refuses to be written, as a path does that is not UTF-8";
+    let own = "the value refuses to be written, as do a path that is not UTF-8 and a variant that \
+        serde is to skip";
     match (context.objection.take(), error) {
         (Some(objection), _) => layer::failed(Postcard::NAME, objection),
         (None, ::postcard::Error::SerdeSerCustom) => layer::refused(Postcard::NAME, own),
+        (None, ::postcard::Error::SerializeSeqLengthUnknown) => {
+            layer::failed(Postcard::NAME, NO_LENGTH)
+        }
         (None, error) => layer::refused(Postcard::NAME, error),
     }
 }
@@ -90,6 +108,7 @@ fn failed(error: ::postcard::Error, rules: &Rules) -> Error {
         (None, ::postcard::Error::SerdeDeCustom) => {
             layer::failed(Postcard::NAME, "not a value of the type that is wanted")
         }
+        (None, ::postcard::Error::WontImplement) => layer::failed(Postcard::NAME, NO_KINDS),
         (None, error) => layer::failed(Postcard::NAME, error),
     }
 }

@@ -115,6 +115,50 @@ macro_rules! in_format {
     };
 }
 
+pub(crate) fn text_of(value: Either) -> String {
+    format!("{value:?}")
+}
+
+pub(crate) fn maybe(text: String) -> Option<Option<String>> {
+    Some(Some(text).filter(|text| !text.is_empty()))
+}
+
+worker!(TAKES: fn(Either) -> String = text_of, serialiser = offspring::Postcard);
+worker!(GIVES: fn(String) -> Either = Either::Text, serialiser = offspring::Postcard);
+worker!(MAYBE: fn(String) -> Option<Option<String>> = maybe, serialiser = offspring::Json);
+
+/// An error in words, whichever side it is found by, and the child lives.
+#[test]
+fn what_a_format_cannot_say() {
+    let _guard = guard();
+    let rpc = TAKES.spawn().unwrap();
+    for value in [Either::Nothing, Either::Text("text".into())] {
+        let error = rpc.call(&value).wait().unwrap_err().to_string();
+        assert!(error.contains("`untagged`"), "{error}");
+        assert!(
+            error.contains("take `Cbor`, `Json` or `MessagePack`"),
+            "{error}"
+        );
+    }
+    rpc.join().wait().unwrap();
+    let rpc = GIVES.spawn().unwrap();
+    for text in ["", "text"] {
+        let error = rpc.call(text).wait().unwrap_err().to_string();
+        assert!(error.contains("`untagged`"), "{error}");
+        assert!(
+            error.contains("take `Cbor`, `Json` or `MessagePack`"),
+            "{error}"
+        );
+    }
+    rpc.join().wait().unwrap();
+    let rpc = MAYBE.spawn().unwrap();
+    let error = rpc.call("").wait().unwrap_err().to_string();
+    assert!(error.contains("would be read as `None`"), "{error}");
+    let text = rpc.call("text").wait().unwrap();
+    assert_eq!(text, Some(Some("text".into())));
+    rpc.join().wait().unwrap();
+}
+
 in_format!(in_cbor, offspring::Cbor);
 in_format!(in_json, offspring::Json);
 in_format!(in_messagepack, offspring::MessagePack);

@@ -4,9 +4,9 @@
 //! value is referred to more than once. Here a reference is followed each time it is read, so
 //! nothing is copied; what bounds it is the cost of what is read by reference.
 
-use super::{Cbor, parse};
+use super::{Cbor, KIND, parse};
 use crate::descriptors::Received;
-use crate::layer::{self, Kind, Rules};
+use crate::layer::{self, Rules};
 use crate::{Error, Format};
 use ciborium::Value;
 use serde::de::value::{Error as Wrong, MapDeserializer, SeqDeserializer};
@@ -34,7 +34,7 @@ pub(super) fn read<T: DeserializeOwned>(octets: &[u8], descriptors: Received) ->
         value: &value,
         shared: &shared,
     };
-    let rules = Rules::new(Kind::Described, usize::MAX, descriptors);
+    let rules = Rules::new(KIND, usize::MAX, descriptors);
     layer::read(node, &rules).map_err(|why| layer::failed(Cbor::NAME, why))
 }
 

@@ -55,7 +55,7 @@ impl Descriptors<'_> {
         T: Serialize + ?Sized,
         S: Serializer,
     {
-        let context = Context::new((), self).unit_is_list(size_of_val(value) == 0);
+        let context = Context::new((), Kind::Foreign, self).unit_is_list(size_of_val(value) == 0);
         let written = layer::write(serializer, value, &context)?;
         self.accept(context.into_descriptors());
         Ok(written)

@@ -27,12 +27,7 @@ impl<F: Floats> Context<F> {
         T: Serialize + ?Sized,
         E: ser::Error,
     {
-        let index = self.taken(offer);
-        index.map_err(|why| {
-            let error = E::custom(&why);
-            self.objection.replace(Some(why));
-            error
-        })
+        self.taken(offer).map_err(|why| self.object(why))
     }
 
     fn taken<T: Serialize + ?Sized>(&self, offer: &T) -> Result<u32, String> {

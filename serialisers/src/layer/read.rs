@@ -208,7 +208,7 @@ impl<'de, D: Deserializer<'de>> Deserializer<'de> for Layer<'_, D> {
             length: NO_LIST,
         };
         match place.rules.kind {
-            Kind::Described | Kind::Foreign => self.inner.deserialize_option(visitor),
+            Kind::Described { .. } | Kind::Foreign => self.inner.deserialize_option(visitor),
             Kind::Bare => self.inner.deserialize_tuple(0, visitor),
         }
     }

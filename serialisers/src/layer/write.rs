@@ -1,6 +1,6 @@
 //! The layer around a serialiser.
 
-use super::{Context, DESCRIPTOR, Floats, OFFER};
+use super::{Context, DESCRIPTOR, Floats, Kind, OFFER};
 use serde::ser::{self, Serialize, Serializer};
 
 /// Writes a whole value.
@@ -17,18 +17,42 @@ where
     value.serialize(Layer {
         inner: serializer,
         context,
-        whole: true,
+        place: Place::Whole,
     })
 }
 
 struct Layer<'f, S, F> {
     inner: S,
     context: &'f Context<F>,
-    whole: bool,
+    place: Place,
+}
+
+/// Where in the value another is.
+#[derive(Clone, Copy, PartialEq)]
+enum Place {
+    Whole,
+    /// It is what is in a `Some`.
+    Some,
+    Inside,
 }
 
 /// A value inside another.
-struct Part<'f, 'v, T: ?Sized, F>(&'v T, &'f Context<F>);
+struct Part<'f, 'v, T: ?Sized, F>(&'v T, &'f Context<F>, Place);
+
+impl<S: Serializer, F: Floats> Layer<'_, S, F> {
+    /// What is written next is the format's null.
+    #[inline]
+    fn null(&self) -> Result<(), S::Error> {
+        let described = matches!(self.context.kind, Kind::Described { .. });
+        match self.place == Place::Some && described {
+            true => Err(self.context.object(SOME_NULL.into())),
+            false => Ok(()),
+        }
+    }
+}
+
+const SOME_NULL: &str = "a null in `Some` (`None`, `()`) would be read as `None`: \
+    take `Postcard`, or an enum with a name for each case";
 
 impl<T: Serialize + ?Sized, F: Floats> Serialize for Part<'_, '_, T, F> {
     #[inline]
@@ -36,7 +60,7 @@ impl<T: Serialize + ?Sized, F: Floats> Serialize for Part<'_, '_, T, F> {
         self.0.serialize(Layer {
             inner: serializer,
             context: self.1,
-            whole: false,
+            place: self.2,
         })
     }
 }
@@ -45,6 +69,8 @@ impl<T: Serialize + ?Sized, F: Floats> Serialize for Part<'_, '_, T, F> {
 struct Parts<'f, C, F> {
     inner: C,
     context: &'f Context<F>,
+    /// Of the struct, or of the variant.
+    name: Name,
 }
 
 macro_rules! plain {
@@ -57,11 +83,11 @@ macro_rules! plain {
 }
 
 macro_rules! parts {
-    ($($method:ident($($argument:ident: $t:ty),*) -> $parts:ident;)*) => {$(
+    ($($method:ident($($argument:ident: $t:ty),*) -> $parts:ident $name:expr;)*) => {$(
         #[inline]
         fn $method(self, $($argument: $t),*) -> Result<Self::$parts, S::Error> {
             let inner = self.inner.$method($($argument),*)?;
-            Ok(Parts { inner, context: self.context })
+            Ok(Parts { inner, context: self.context, name: $name })
         }
     )*};
 }
@@ -94,19 +120,18 @@ impl<'f, S: Serializer, F: Floats> Serializer for Layer<'f, S, F> {
         serialize_char(char);
         serialize_str(&str);
         serialize_bytes(&[u8]);
-        serialize_unit_struct(Name);
     }
 
     parts! {
-        serialize_seq(length: Option<usize>) -> SerializeSeq;
-        serialize_tuple(length: usize) -> SerializeTuple;
-        serialize_tuple_struct(name: Name, length: usize) -> SerializeTupleStruct;
+        serialize_seq(length: Option<usize>) -> SerializeSeq "";
+        serialize_tuple(length: usize) -> SerializeTuple "";
+        serialize_tuple_struct(name: Name, length: usize) -> SerializeTupleStruct name;
         serialize_tuple_variant(name: Name, index: u32, variant: Name, length: usize)
-            -> SerializeTupleVariant;
-        serialize_map(length: Option<usize>) -> SerializeMap;
-        serialize_struct(name: Name, length: usize) -> SerializeStruct;
+            -> SerializeTupleVariant variant;
+        serialize_map(length: Option<usize>) -> SerializeMap "";
+        serialize_struct(name: Name, length: usize) -> SerializeStruct name;
         serialize_struct_variant(name: Name, index: u32, variant: Name, length: usize)
-            -> SerializeStructVariant;
+            -> SerializeStructVariant variant;
     }
 
     #[inline]
@@ -121,21 +146,32 @@ impl<'f, S: Serializer, F: Floats> Serializer for Layer<'f, S, F> {
 
     #[inline]
     fn serialize_unit(self) -> Result<S::Ok, S::Error> {
-        if self.whole && self.context.unit_is_list {
+        if self.place == Place::Whole && self.context.unit_is_list {
             ser::SerializeTuple::end(self.inner.serialize_tuple(0)?)
         } else {
+            self.null()?;
             self.inner.serialize_unit()
         }
     }
 
     #[inline]
+    fn serialize_unit_struct(self, name: Name) -> Result<S::Ok, S::Error> {
+        if let Kind::Described { null_structs: true } = self.context.kind {
+            self.null()?;
+        }
+        self.inner.serialize_unit_struct(name)
+    }
+
+    #[inline]
     fn serialize_none(self) -> Result<S::Ok, S::Error> {
+        self.null()?;
         self.inner.serialize_none()
     }
 
     #[inline]
     fn serialize_some<T: Serialize + ?Sized>(self, value: &T) -> Result<S::Ok, S::Error> {
-        self.inner.serialize_some(&Part(value, self.context))
+        self.inner
+            .serialize_some(&Part(value, self.context, Place::Some))
     }
 
     #[inline]
@@ -161,9 +197,14 @@ impl<'f, S: Serializer, F: Floats> Serializer for Layer<'f, S, F> {
                 self.inner.serialize_some(&index)
             }
             OFFER => self.inner.serialize_none(),
-            _ => self
-                .inner
-                .serialize_newtype_struct(name, &Part(value, self.context)),
+            _ => {
+                let place = match self.place {
+                    Place::Some => Place::Some,
+                    Place::Whole | Place::Inside => Place::Inside,
+                };
+                self.inner
+                    .serialize_newtype_struct(name, &Part(value, self.context, place))
+            }
         }
     }
 
@@ -175,7 +216,7 @@ impl<'f, S: Serializer, F: Floats> Serializer for Layer<'f, S, F> {
         variant: Name,
         value: &T,
     ) -> Result<S::Ok, S::Error> {
-        let value = Part(value, self.context);
+        let value = Part(value, self.context, Place::Inside);
         self.inner
             .serialize_newtype_variant(name, index, variant, &value)
     }
@@ -199,7 +240,7 @@ macro_rules! elements {
 
             #[inline]
             fn $method<T: Serialize + ?Sized>(&mut self, value: &T) -> Result<(), C::Error> {
-                self.inner.$method(&Part(value, self.context))
+                self.inner.$method(&Part(value, self.context, Place::Inside))
             }
 
             #[inline]
@@ -217,6 +258,14 @@ elements! {
     SerializeTupleVariant: serialize_field;
 }
 
+#[cold]
+fn left_out(of: Name, field: Name) -> String {
+    format!(
+        "`{of}` leaves its field `{field}` out (`skip_serializing_if`), and the next one would be \
+         read in its place: write all fields, or take `Cbor`, `Json` or `MessagePack`"
+    )
+}
+
 macro_rules! fields {
     ($($part:ident;)*) => {$(
         impl<C: ser::$part, F: Floats> ser::$part for Parts<'_, C, F> {
@@ -229,12 +278,15 @@ macro_rules! fields {
                 name: Name,
                 value: &T,
             ) -> Result<(), C::Error> {
-                self.inner.serialize_field(name, &Part(value, self.context))
+                self.inner.serialize_field(name, &Part(value, self.context, Place::Inside))
             }
 
             #[inline]
             fn skip_field(&mut self, name: Name) -> Result<(), C::Error> {
-                self.inner.skip_field(name)
+                match self.context.kind {
+                    Kind::Bare => Err(self.context.object(left_out(self.name, name))),
+                    Kind::Described { .. } | Kind::Foreign => self.inner.skip_field(name),
+                }
             }
 
             #[inline]
@@ -256,12 +308,14 @@ impl<C: ser::SerializeMap, F: Floats> ser::SerializeMap for Parts<'_, C, F> {
 
     #[inline]
     fn serialize_key<T: Serialize + ?Sized>(&mut self, key: &T) -> Result<(), C::Error> {
-        self.inner.serialize_key(&Part(key, self.context))
+        self.inner
+            .serialize_key(&Part(key, self.context, Place::Inside))
     }
 
     #[inline]
     fn serialize_value<T: Serialize + ?Sized>(&mut self, value: &T) -> Result<(), C::Error> {
-        self.inner.serialize_value(&Part(value, self.context))
+        self.inner
+            .serialize_value(&Part(value, self.context, Place::Inside))
     }
 
     #[inline]
