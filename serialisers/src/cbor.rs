@@ -1,18 +1,21 @@
 //! CBOR (RFC 8949), through ciborium: what the Perl original speaks.
 //!
-//! A value is read straight from the octets. Only if that fails, or if it has shared values or
-//! came with descriptors, is it read into a tree, and with more patience (see [`tree`]).
+//! A value is read straight from the octets, with descriptors beside it or without. Only if that
+//! fails, or if it has shared values, is it read into a tree, and with more patience (see
+//! [`tree`]).
 
 use crate::descriptors::Received;
-use crate::layer::{self, Context, Floats, Kind, Rules, is_unit};
+use crate::layer::unit::is_unit;
+use crate::layer::{self, Context, Floats, Kind, Rules};
 use crate::{Error, Format, Input, Output, Serialiser};
 use ciborium::de::Error as DecodeError;
 use ciborium::ser::Error as EncodeError;
 use serde::de::{Deserialize, DeserializeOwned, Deserializer};
 use serde::ser::{Serialize, Serializer};
 use sink::Sink;
-use std::fmt;
+use std::{fmt, io};
 
+mod beside;
 mod scan;
 mod sink;
 mod tree;
@@ -60,14 +63,22 @@ impl<T: DeserializeOwned, Sent: Serialize + ?Sized> Serialiser<T, Sent> for Cbor
     fn decode(input: &mut Input<'_>) -> Result<T, Error> {
         let octets = input.octets();
         let descriptors = input.take_descriptors();
-        // The first reading knows of none: if it failed, it would have closed what it took.
-        if descriptors.count() > 0 || scan::has_shared_values(octets) {
+        if scan::has_shared_values(octets) {
             return tree::read(octets, descriptors);
         }
-        match parse::<Reading<T>>(octets) {
-            Ok(Reading(value)) => Ok(value),
-            Err(Failure::Value(_)) => tree::read(octets, descriptors),
-            Err(failure) => Err(layer::failed(Self::NAME, failure)),
+        if descriptors.count() == 0 {
+            return match parse::<Reading<T>>(octets) {
+                Ok(Reading(value)) => Ok(value),
+                Err(Failure::Value(_)) => tree::read(octets, descriptors),
+                Err(failure) => Err(layer::failed(Self::NAME, failure)),
+            };
+        }
+        // If the first reading fails, it has closed what it took.
+        let again = descriptors.try_clone();
+        match (beside::read(octets, descriptors), again) {
+            (Ok(value), _) => Ok(value),
+            (Err(Failure::Value(_)), Ok(again)) => tree::read(octets, again),
+            (Err(failure), _) => Err(layer::failed(Self::NAME, failure)),
         }
     }
 }
@@ -108,10 +119,22 @@ impl fmt::Display for Failure {
 
 /// Reads one value that takes all the octets.
 fn parse<T: DeserializeOwned>(octets: &[u8]) -> Result<T, Failure> {
+    parse_from(octets, 0, |rest| ciborium::from_reader(rest))
+}
+
+/// The same, by `parse`, which reads so many octets before those of the value.
+fn parse_from<T>(
+    octets: &[u8],
+    before: usize,
+    parse: impl FnOnce(&mut &[u8]) -> Result<T, DecodeError<io::Error>>,
+) -> Result<T, Failure> {
     let mut rest = octets;
-    let value = ciborium::from_reader(&mut rest).map_err(|error| match error {
+    let value = parse(&mut rest).map_err(|error| match error {
         DecodeError::Io(_) => Failure::Octets("the value is cut off".into()),
-        DecodeError::Syntax(at) => Failure::Octets(format!("malformed at octet {at}")),
+        DecodeError::Syntax(at) => {
+            let at = at.saturating_sub(before);
+            Failure::Octets(format!("malformed at octet {at}"))
+        }
         DecodeError::Semantic(_, why) => Failure::Value(why),
         DecodeError::RecursionLimitExceeded => Failure::Octets("nested too deep".into()),
     })?;

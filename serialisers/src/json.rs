@@ -1,6 +1,7 @@
 //! JSON (RFC 8259): what everybody reads.
 
-use crate::layer::{self, Context, Floats, Kind, Rules, is_unit};
+use crate::layer::unit::is_unit;
+use crate::layer::{self, Context, Floats, Kind, Rules};
 use crate::{Error, Format, Input, Output, Serialiser};
 use serde::ser::Serializer;
 use serde::{Serialize, de::DeserializeOwned};

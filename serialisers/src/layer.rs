@@ -28,12 +28,11 @@ use std::fmt;
 mod access;
 mod descriptor;
 mod read;
-mod unit;
+pub(crate) mod unit;
 mod write;
 
 pub(crate) use descriptor::{DESCRIPTOR, OFFER};
 pub(crate) use read::{Rules, read};
-pub(crate) use unit::is_unit;
 pub(crate) use write::write;
 
 /// What the octets of a format say of the values in them.

@@ -6,7 +6,7 @@
 //! [`Descriptor`] is something open that travels beside the octets.
 #![forbid(unsafe_code)]
 #![cfg_attr(
-    not(any(
+    not(all(
         feature = "cbor",
         feature = "json",
         feature = "messagepack",
@@ -14,7 +14,7 @@
     )),
     allow(
         dead_code,
-        reason = "only the formats of this crate use all of the layer"
+        reason = "only all formats of this crate use all of the layer"
     )
 )]
 

@@ -22,6 +22,7 @@ use std::os::unix::net::UnixStream;
 use std::sync::{Mutex, MutexGuard};
 
 mod descriptors {
+    mod beside;
     mod foreign;
     mod hostile;
     mod octets;

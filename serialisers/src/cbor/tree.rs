@@ -158,8 +158,8 @@ impl<'s, 'a> Node<'s, 'a> {
     fn visit<'de, V: Visitor<'de>>(self, value: &'a Value, visitor: V) -> Result<V::Value, Wrong> {
         match value {
             Value::Integer(integer) => visit_integer((*integer).into(), visitor),
-            Value::Tag(tag, octets) => visit_integer(big_integer(*tag, octets)?, visitor),
-            Value::Bytes(octets) => visitor.visit_bytes(octets),
+            Value::Tag(tag, octets) => visit_big_integer(*tag, octets, visitor),
+            Value::Bytes(octets) => visitor.visit_byte_buf(octets.clone()),
             Value::Float(number) => visitor.visit_f64(*number),
             Value::Text(text) => visitor.visit_str(text),
             Value::Bool(truth) => visitor.visit_bool(*truth),
@@ -205,14 +205,23 @@ fn visit_integer<'de, V: Visitor<'de>>(integer: i128, visitor: V) -> Result<V::V
     }
 }
 
-fn big_integer(tag: u64, octets: &Value) -> Result<i128, Wrong> {
+fn visit_big_integer<'de, V: Visitor<'de>>(
+    tag: u64,
+    octets: &Value,
+    visitor: V,
+) -> Result<V::Value, Wrong> {
     let octets = octets.as_bytes().map(Vec::as_slice).unwrap_or_default();
     let most = || Wrong::custom("an integer of more than 128 bits");
-    let magnitude = octets.iter().try_fold(0i128, |sum, &octet| {
-        Some(sum.checked_mul(256)? | i128::from(octet))
+    let magnitude = octets.iter().try_fold(0u128, |sum, &octet| {
+        Some(sum.checked_mul(256)? | u128::from(octet))
     });
     let magnitude = magnitude.ok_or_else(most)?;
-    Ok(if tag == 3 { !magnitude } else { magnitude })
+    match (i128::try_from(magnitude), tag) {
+        (Ok(magnitude), 3) => visit_integer(!magnitude, visitor),
+        (Ok(magnitude), _) => visit_integer(magnitude, visitor),
+        (Err(_), 3) => Err(most()),
+        (Err(_), _) => visitor.visit_u128(magnitude),
+    }
 }
 
 impl<'de> Deserializer<'de> for Node<'_, '_> {

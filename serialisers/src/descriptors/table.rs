@@ -7,6 +7,7 @@
 use crate::Error;
 use std::cell::RefCell;
 use std::fmt;
+use std::io;
 use std::os::fd::OwnedFd;
 
 /// The descriptors that travel with one value, beside its octets: part of an
@@ -118,9 +119,29 @@ pub(crate) fn not_carried() -> Error {
 #[derive(Debug, Default)]
 pub(crate) struct Received(RefCell<Vec<Option<OwnedFd>>>);
 
+impl FromIterator<Option<OwnedFd>> for Received {
+    fn from_iter<I: IntoIterator<Item = Option<OwnedFd>>>(descriptors: I) -> Self {
+        Self(RefCell::new(descriptors.into_iter().collect()))
+    }
+}
+
 impl Received {
     pub(crate) fn new(descriptors: Vec<OwnedFd>) -> Self {
         Self(RefCell::new(descriptors.into_iter().map(Some).collect()))
+    }
+
+    /// Duplicates of those that are not taken, at the same indexes.
+    pub(crate) fn try_clone(&self) -> io::Result<Self> {
+        let descriptors = self.0.borrow();
+        let clone = |descriptor: &Option<OwnedFd>| {
+            let clone = descriptor.as_ref().map(OwnedFd::try_clone);
+            clone.transpose()
+        };
+        descriptors.iter().map(clone).collect()
+    }
+
+    pub(crate) fn into_iter(self) -> impl Iterator<Item = Option<OwnedFd>> {
+        self.0.into_inner().into_iter()
     }
 
     /// How many came, taken or not.
