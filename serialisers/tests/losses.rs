@@ -136,6 +136,50 @@ fn what_is_no_null_may_be_in_some() {
     assert_eq!(read, value);
 }
 
+mod null_or_absent {
+    use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+    pub(super) fn serialize<T: Serialize, S: Serializer>(
+        value: &Option<Option<T>>,
+        serializer: S,
+    ) -> Result<S::Ok, S::Error> {
+        match value {
+            Some(inner) => inner.serialize(serializer),
+            None => serializer.serialize_none(),
+        }
+    }
+
+    pub(super) fn deserialize<'de, T: Deserialize<'de>, D: Deserializer<'de>>(
+        deserializer: D,
+    ) -> Result<Option<Option<T>>, D::Error> {
+        Option::deserialize(deserializer).map(Some)
+    }
+}
+
+/// `None` is left out, `Some(None)` is null.
+#[derive(Debug, PartialEq, Serialize, Deserialize)]
+struct Patch {
+    #[serde(
+        default,
+        skip_serializing_if = "Option::is_none",
+        with = "null_or_absent"
+    )]
+    name: Option<Option<u8>>,
+}
+
+#[test]
+fn a_field_may_tell_null_from_absent() {
+    for name in [None, Some(None), Some(Some(7))] {
+        let patch = Patch { name };
+        let json = written::<Json, Patch>(&patch);
+        assert_eq!(decode::<Json, Patch>(&json).unwrap(), patch);
+        let cbor = written::<Cbor, Patch>(&patch);
+        assert_eq!(decode::<Cbor, Patch>(&cbor).unwrap(), patch);
+        let messagepack = written::<MessagePack, Patch>(&patch);
+        assert_eq!(decode::<MessagePack, Patch>(&messagepack).unwrap(), patch);
+    }
+}
+
 /// What somebody else has written: a null is the outer `None`.
 #[test]
 fn a_null_is_read_as_the_outer_none() {

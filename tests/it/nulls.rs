@@ -61,7 +61,7 @@ macro_rules! in_format {
                 for value in values() {
                     let mut call = rpc.call(&value);
                     let progress: Vec<_> = call.events().into_iter().map(Result::unwrap).collect();
-                    assert_eq!(progress, [value.clone()]);
+                    assert_eq!(progress, std::slice::from_ref(&value));
                     assert_eq!(call.wait().unwrap(), value);
                     assert_eq!(events.recv().unwrap(), value);
                     assert_eq!(rpc_whole.call(value.clone()).wait().unwrap(), value);

@@ -52,7 +52,7 @@ impl<S: Serializer, F: Floats> Layer<'_, S, F> {
 }
 
 const SOME_NULL: &str = "a null in `Some` (`None`, `()`) would be read as `None`: \
-    take `Postcard`, or an enum with a name for each case";
+    take `Postcard`, an enum with a name for each case, or `serialize_with` for the field";
 
 impl<T: Serialize + ?Sized, F: Floats> Serialize for Part<'_, '_, T, F> {
     #[inline]
