@@ -25,6 +25,7 @@ use std::time::{Duration, Instant};
 
 use super::callbacks::Courier;
 use super::core::{Core, Reading};
+use super::forked::Maker;
 use super::roles::{TICK, Ticket};
 use super::waiting::{Errands, Waking};
 use super::wire::Wire;
@@ -56,8 +57,7 @@ pub(crate) struct Driver<W> {
     pub(crate) wire: W,
     pub(super) courier: Courier,
     this: Weak<Self>,
-    /// The process that made it.
-    process: u32,
+    maker: Maker,
 }
 
 impl<W> std::fmt::Debug for Driver<W> {
@@ -83,13 +83,13 @@ impl<W: Wire> Driver<W> {
             wire,
             courier,
             this: Weak::clone(this),
-            process: sys::process(),
+            maker: Maker::this(),
         })
     }
 
     /// This is the process that made it, and not a copy (`forked.rs`).
     pub(crate) fn is_here(&self) -> bool {
-        self.process == sys::process()
+        self.maker.is_this()
     }
 
     /// The lock. To be let go with [`release`](Self::release), unless nothing

@@ -13,6 +13,22 @@ use super::waiting::Callback;
 use crate::error::{Error, ExitStatus, Started};
 use crate::parcel::Parcel;
 
+/// The process that made something.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Maker(u32);
+
+impl Maker {
+    /// This process.
+    pub(super) fn this() -> Self {
+        Self(crate::sys::process())
+    }
+
+    /// Returns whether that is this process, and not one that this is a copy of.
+    pub(super) fn is_this(self) -> bool {
+        self.0 == crate::sys::process()
+    }
+}
+
 /// See the module.
 struct Forked;
 

@@ -32,7 +32,7 @@ use super::changes::Change;
 use super::connection::Connection;
 use super::core::{Core, EventSink};
 use super::driver::{Driver, Want};
-use super::forked;
+use super::forked::{self, Maker};
 use super::life::Ending;
 use super::origin::readiness;
 use super::rpc::Ready;
@@ -88,8 +88,7 @@ const ATTEMPTS: u32 = 2;
 pub struct Template(Arc<Shared>);
 
 struct Shared {
-    /// The process that made it.
-    process: u32,
+    maker: Maker,
     recipe: Recipe,
     current: Mutex<Arc<Running>>,
 }
@@ -247,7 +246,7 @@ impl Template {
 impl Shared {
     /// Itself, in the process that made it.
     fn here(&self) -> Result<&Self, Error> {
-        let here = self.process == sys::process();
+        let here = self.maker.is_this();
         here.then_some(self).ok_or_else(forked::refusal)
     }
 
@@ -534,7 +533,7 @@ impl TemplateBuilder {
     pub fn start(self) -> Result<Template, Error> {
         let running = self.0.start()?;
         Ok(Template(Arc::new(Shared {
-            process: sys::process(),
+            maker: Maker::this(),
             recipe: self.0,
             current: Mutex::new(running),
         })))

@@ -17,6 +17,7 @@ use std::task::{Wake, Waker};
 use std::time::{Duration, Instant};
 
 use super::super::alarm::Alarm;
+use super::super::forked::Maker;
 use super::super::member::{Attention, Callback, Member};
 use super::aside::{Aside, Job};
 use super::bell::Bell;
@@ -52,8 +53,7 @@ pub(super) enum News {
 
 /// See the module.
 pub(super) struct Shared {
-    /// The process that made the pool.
-    process: u32,
+    maker: Maker,
     name: &'static str,
     work: Mutex<Work>,
     pub(super) launchers: Vec<Launcher>,
@@ -187,7 +187,7 @@ impl Shared {
             settled: false,
         };
         let pool = Arc::new(Self {
-            process: crate::sys::process(),
+            maker: Maker::this(),
             name,
             work: Mutex::new(work),
             launchers,
@@ -206,7 +206,7 @@ impl Shared {
     }
 
     pub(super) fn is_here(&self) -> bool {
-        self.process == crate::sys::process()
+        self.maker.is_this()
     }
 
     pub(super) fn lock(&self) -> MutexGuard<'_, Work> {
