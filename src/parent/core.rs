@@ -445,6 +445,9 @@ impl Core {
         let Some(known) = self.life.finish() else {
             return;
         };
+        if self.caller.answered() > 0 || self.caller.may_have_started(known) {
+            self.life.has_worked = true;
+        }
         for id in self.caller.fail_all(known) {
             self.life.lost_one();
             self.lose(id);

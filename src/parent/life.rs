@@ -64,6 +64,10 @@ pub(crate) struct Life {
     /// Set at the end: how it ended.
     crash: Option<Arc<Crash>>,
     lost: usize,
+    /// It had started a call by its end, or may have.
+    pub(super) has_worked: bool,
+    /// It was killed from here because it did not end by itself.
+    hung: bool,
 }
 
 impl Life {
@@ -97,6 +101,8 @@ impl Life {
             ending: None,
             crash: None,
             lost: 0,
+            has_worked: false,
+            hung: false,
         }
     }
 
@@ -144,7 +150,7 @@ impl Life {
 
     /// It was this side that ended it, for no fault of its own.
     pub(super) fn was_killed(&self) -> bool {
-        matches!(self.ending, Some(Ending::Killed(_)))
+        matches!(self.ending, Some(Ending::Killed(_))) && !self.hung
     }
 
     /// When it is too late for hello.
@@ -308,6 +314,7 @@ impl Life {
             return Some(libc::SIGKILL);
         }
         if due(&mut self.kill_at) {
+            self.hung = self.stream_ended && self.ending.is_none();
             let text = if self.stream_ended {
                 "it closed the link but did not exit, and was killed"
             } else {

@@ -12,6 +12,7 @@ mod common;
 #[cfg(feature = "concurrent")]
 mod concurrent;
 mod confined;
+mod crashes;
 mod death;
 #[cfg(all(
     feature = "cbor",

@@ -54,6 +54,8 @@ pub(crate) struct Sight {
     pub(crate) ended: Option<ExitStatus>,
     /// Why it never got ready.
     pub(crate) unfit: Option<Error>,
+    /// It had started a call by its end, or may have.
+    pub(crate) worked: bool,
     /// It was this side that ended it.
     pub(crate) killed: bool,
     /// All its callbacks have returned, too.
@@ -193,6 +195,7 @@ impl Core {
             unfit: readiness.and_then(Result::err),
             retired: self.life.is_retired(),
             ended: self.life.status(),
+            worked: self.life.has_worked,
             killed: self.life.was_killed(),
             gone: self.life.is_over() && self.delivery.is_over(),
             full: self.delivery.is_full(),

@@ -162,7 +162,8 @@ impl<F, S, E: Send + 'static> PoolBuilder<F, S, E> {
 
     /// For so long all children must have been busy, with calls waiting, before
     /// one more is started, and at most one is started in that time; 0.1 s if
-    /// nothing is said. The first one is started at once.
+    /// nothing is said. The first one is started at once, and so is one in place
+    /// of a child that has died less than [`stop`](Self::stop) ago.
     pub fn start(mut self, time: Duration) -> Self {
         self.rules.start = time;
         self
@@ -175,14 +176,24 @@ impl<F, S, E: Send + 'static> PoolBuilder<F, S, E> {
         self
     }
 
-    /// How long it takes until a child is replaced that could not be started, or
-    /// died before it had answered anything: `first`, and twice as long after
-    /// each further failure, up to `longest`; 100 ms and 10 s if nothing is said.
+    /// Sets the pause after a failed start: `first`, and twice as long after each
+    /// further failure, up to `longest`. Default: 100 ms and 10 s.
     ///
-    /// A child that had answered something is replaced at once, unless it was
-    /// itself started less than `first` ago. When five starts in a row have
-    /// failed, and that of all kinds of children, the calls that wait fail with
-    /// what the last start failed with. Further calls wait for the next attempt.
+    /// A start has failed if the child did not become
+    /// [ready](crate::Rpc::ready). A child that dies later is replaced at once if
+    /// it had started a call, or may have: a call that ends its child costs one
+    /// start and delays no other call. What a child may die of without a call is
+    /// backed off in the same way, so that no child is started over and over:
+    ///
+    /// * It had started none of the calls that it was given. They move to other
+    ///   children, and the pause is that of a failed start.
+    /// * It was given no call. The pause is for starts that keep `idle` children
+    ///   alive; a start for a call does not wait for it. There is no pause if the
+    ///   child had been ready for `longest`.
+    ///
+    /// When five starts in a row have failed, of every kind of children, the
+    /// calls that wait fail with the error of the last start. Further calls wait
+    /// for the next attempt.
     pub fn backoff(mut self, first: Duration, longest: Duration) -> Self {
         self.rules.pause = (first, longest);
         self

@@ -25,10 +25,11 @@
 //!    equals to the launcher that was named first, then to the child that was
 //!    given something last (so that the others can be stopped).
 //! 5. One more child is started if more calls wait than those that start will
-//!    take, or fewer than `idle` are idle: at once if there is no child, else
-//!    when that has been so for `start`, and one in that time. It comes from the
-//!    first launcher that has room and is not waiting out a failure. A child
-//!    that has been starting for [`SLOW`] is not counted on.
+//!    take, or fewer than `idle` are idle: at once if there is no child, or one
+//!    that has died less than `stop` ago was not replaced yet; else when that has
+//!    been so for `start`, and one in that time. It comes from the first launcher
+//!    that has room and does not back off. A child that has been starting for
+//!    [`SLOW`] is not counted on.
 //! 6. With nothing in the queue and more than `idle` children idle, the one that
 //!    has been so longest is closed after `stop`, and one in that time.
 //! 7. A child that leaves is closed when it has answered everything. When the
@@ -36,10 +37,20 @@
 //! 8. While calls wait, what children answer is read at once, or on a beat
 //!    (`plan/pace.rs`).
 //!
-//! A child counts for `max` from its start until it is closed or has ended. One
-//! that ends without being told makes its launcher wait: after a failed start,
-//! and if it had answered nothing, twice as long as the last time; if it had, it
-//! is enough that its start is long ago.
+//! A child counts for `max` from its start until it is closed or has ended. What
+//! follows if it ends without being told depends on how far it was:
+//!
+//! | it was | its launcher |
+//! |---|---|
+//! | not ready: a failed start | backs off |
+//! | ready, and had started a call, which may be the cause | goes on: as many starts as calls |
+//! | ready, and had started none of the calls that it was given | backs off: the calls come back |
+//! | ready, and was given nothing | backs off where no call waits: starts for `idle` alone |
+//!
+//! A launcher that backs off waits twice as long as the last time, from `pause.0`
+//! to `pause.1`; several children that were started before it began to wait count
+//! once. It ends when a child has started a call, and for `idle` when a child
+//! lives longer than `pause.1`.
 
 mod pace;
 mod settle;
@@ -117,6 +128,8 @@ pub(super) struct Seen {
     pub(super) ready: bool,
     pub(super) retired: bool,
     pub(super) ended: bool,
+    /// It had started a call by its end, or may have.
+    pub(super) worked: bool,
     /// This side ended it, because a caller wanted it.
     pub(super) killed: bool,
     pub(super) gone: bool,
@@ -187,12 +200,42 @@ impl Child {
     }
 }
 
+/// Waits longer after each failure.
+#[derive(Debug, Default)]
+struct Backoff {
+    pause: Duration,
+    until: Option<Instant>,
+}
+
+impl Backoff {
+    /// A child that began then has failed. Those that had been started before
+    /// the last wait began say nothing new.
+    fn lengthen(&mut self, began: Instant, now: Instant, (first, longest): (Duration, Duration)) {
+        if self.until.is_some_and(|until| began < until) {
+            return;
+        }
+        self.pause = (self.pause * 2).clamp(first, longest.max(first));
+        self.until = now.checked_add(self.pause);
+    }
+}
+
 #[derive(Debug, Default)]
 struct Launcher {
     /// Starts that failed in a row.
     failures: u32,
-    pause: Duration,
-    not_before: Option<Instant>,
+    /// Of all its starts.
+    starts: Backoff,
+    /// Of those that no call needs.
+    spares: Backoff,
+}
+
+impl Launcher {
+    /// A child of it has started a call: what failed before is not held against
+    /// the next.
+    fn works(&mut self) {
+        self.starts.pause = Duration::ZERO;
+        self.spares = Backoff::default();
+    }
 }
 
 /// See the module.
@@ -213,6 +256,9 @@ pub(super) struct Plan {
     short: Option<Instant>,
     /// When the last one was stopped.
     stopped: Option<Instant>,
+    /// How many have died and were not replaced, and when the last of them has.
+    vacant: usize,
+    vacated: Option<Instant>,
     /// Somebody waits for a child to be ready.
     wanted: bool,
     /// A start has failed just now.
@@ -242,6 +288,8 @@ impl Plan {
             begun: false,
             short: None,
             stopped: None,
+            vacant: 0,
+            vacated: None,
             wanted: false,
             verdict: false,
             closing: false,
@@ -317,8 +365,7 @@ impl Plan {
     /// This child could not be started.
     pub(super) fn failed(&mut self, key: Key, now: Instant) {
         if let Some(child) = self.children.remove(&key) {
-            self.counts.failed += 1;
-            self.punish(child.launcher, now);
+            self.start_failed(child.launcher, child.began, now);
         }
     }
 
@@ -329,8 +376,7 @@ impl Plan {
             return change;
         };
         if seen.answered > child.answered {
-            // It works, so what failed before is not held against the next.
-            self.launchers[child.launcher].pause = Duration::ZERO;
+            self.launchers[child.launcher].works();
         }
         self.counts.answered += seen.answered - child.answered;
         child.answered = seen.answered;
@@ -362,7 +408,7 @@ impl Plan {
             change.ended = true;
             change.died = was != Stage::Closed;
             if change.died {
-                self.died(key, seen.killed, now);
+                self.died(key, seen, now);
             }
         }
         if seen.gone {
@@ -371,36 +417,36 @@ impl Plan {
         change
     }
 
-    fn died(&mut self, key: Key, killed: bool, now: Instant) {
+    fn died(&mut self, key: Key, seen: &Seen, now: Instant) {
         let child = &self.children[&key];
-        let (launcher, began) = (child.launcher, child.began);
+        let (index, began) = (child.launcher, child.began);
         if !child.was_ready {
-            self.counts.failed += 1;
-            return self.punish(launcher, now);
+            return self.start_failed(index, began, now);
         }
         self.counts.died += 1;
-        if killed {
+        (self.vacant, self.vacated) = (self.vacant + 1, Some(now));
+        let pause = self.rules.pause;
+        let launcher = &mut self.launchers[index];
+        if seen.killed {
             return;
         }
-        if child.answered == 0 {
-            return self.wait_longer(launcher, now);
+        if seen.worked {
+            launcher.works();
+        } else if child.given > 0 {
+            launcher.starts.lengthen(began, now, pause);
+        } else if now.saturating_duration_since(child.readied) < pause.1 {
+            launcher.spares.lengthen(began, now, pause);
+        } else {
+            launcher.spares = Backoff::default();
         }
-        let launcher = &mut self.launchers[launcher];
-        launcher.pause = Duration::ZERO;
-        launcher.not_before = began.checked_add(self.rules.pause.0);
     }
 
-    fn punish(&mut self, launcher: usize, now: Instant) {
-        self.launchers[launcher].failures += 1;
+    fn start_failed(&mut self, launcher: usize, began: Instant, now: Instant) {
+        self.counts.failed += 1;
         self.verdict = true;
-        self.wait_longer(launcher, now);
-    }
-
-    fn wait_longer(&mut self, launcher: usize, now: Instant) {
-        let (first, longest) = self.rules.pause;
         let launcher = &mut self.launchers[launcher];
-        launcher.pause = (launcher.pause * 2).clamp(first, longest.max(first));
-        launcher.not_before = now.checked_add(launcher.pause);
+        launcher.failures += 1;
+        launcher.starts.lengthen(began, now, self.rules.pause);
     }
 
     /// No more calls will come.

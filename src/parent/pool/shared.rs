@@ -342,6 +342,7 @@ impl Shared {
             ready: sight.ready,
             retired: sight.retired,
             ended: sight.ended.is_some(),
+            worked: sight.worked,
             killed: sight.killed,
             gone: sight.gone,
             memory: weigh.then(|| kept.member.memory()).flatten(),

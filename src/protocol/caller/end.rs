@@ -67,6 +67,20 @@ impl<W, D> Caller<W, D> {
         lost
     }
 
+    /// Returns whether the child has started any call that it has not answered, or
+    /// may have.
+    pub(crate) fn may_have_started(&self, known: Known) -> bool {
+        let (reached, answered) = (self.written + self.in_hand, self.answered);
+        let slots = self.table.ids().into_iter();
+        let mut slots = slots.filter_map(|id| self.table.get(id));
+        slots.any(|slot| match slot.state {
+            State::Sent(sent) | State::Expired(sent, _) | State::Abandoned(sent) => {
+                had_started(sent, known, reached, answered) != Started::No
+            }
+            _ => false,
+        })
+    }
+
     /// Returns whether the child has started call `id`, which it has not answered,
     /// and the call's ordinal. `None` if the call was not sent, or is answered.
     /// Takes constant time, however many calls are in flight.

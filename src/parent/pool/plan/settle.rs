@@ -117,6 +117,10 @@ impl Plan {
     }
 
     fn grow(&mut self, now: Instant) {
+        let vacant_until = self.vacated.and_then(|at| at.checked_add(self.rules.stop));
+        if vacant_until.is_some_and(|until| until <= now) {
+            (self.vacant, self.vacated) = (0, None);
+        }
         loop {
             let children = self.children.values();
             let works = children.clone().any(Child::works);
@@ -137,7 +141,7 @@ impl Plan {
                 }
                 return;
             }
-            let due = if self.begun && works {
+            let due = if self.begun && works && self.vacant == 0 {
                 let since = *self.short.get_or_insert(now);
                 since.checked_add(self.rules.start)
             } else {
@@ -146,7 +150,7 @@ impl Plan {
             if due.is_none_or(|due| due > now) {
                 return self.wake_at(due);
             }
-            let Some(launcher) = self.launcher(now) else {
+            let Some(launcher) = self.launcher(now, calls || wanted) else {
                 self.begun = true;
                 return;
             };
@@ -157,6 +161,7 @@ impl Plan {
     fn start(&mut self, launcher: usize, now: Instant) {
         self.keys += 1;
         self.short = Some(now);
+        self.vacant = self.vacant.saturating_sub(1);
         self.children.insert(
             self.keys,
             Child {
@@ -176,8 +181,8 @@ impl Plan {
         self.orders.push(Order::Start(self.keys, launcher));
     }
 
-    /// The first launcher that may start one now.
-    fn launcher(&mut self, now: Instant) -> Option<usize> {
+    /// The first launcher that may start one now, `needed` for calls or not.
+    fn launcher(&mut self, now: Instant, needed: bool) -> Option<usize> {
         let mut next = None;
         for (index, launcher) in self.launchers.iter().enumerate() {
             let children = self.children.values();
@@ -185,7 +190,8 @@ impl Plan {
             if works.count() >= self.rules.max[index] {
                 continue;
             }
-            match launcher.not_before {
+            let spares = launcher.spares.until.filter(|_| !needed);
+            match launcher.starts.until.max(spares) {
                 Some(at) if at > now => next = next.into_iter().chain([at]).min(),
                 _ => return Some(index),
             }

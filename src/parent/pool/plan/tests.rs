@@ -257,6 +257,7 @@ impl World {
         }
         let mut calls = std::mem::take(&mut fake.calls);
         let back = calls.split_off(std::mem::take(&mut fake.begun).min(calls.len()));
+        fake.seen.worked = !calls.is_empty() || fake.seen.answered > 0;
         (fake.seen.load, fake.seen.ended) = (0, true);
         for ticket in calls {
             self.end(ticket, End::LostWithChild);
@@ -291,6 +292,28 @@ impl World {
             self.end(ticket, End::Withdrawn);
             self.settle();
         }
+    }
+
+    /// All that start are ready, and what follows from it.
+    fn settle_in(&mut self) {
+        loop {
+            let all = self.children.iter();
+            let starts = all.filter(|(_, fake)| !fake.seen.ready && !fake.seen.ended);
+            let keys: Vec<_> = starts.map(|(key, _)| *key).collect();
+            if keys.is_empty() {
+                return;
+            }
+            keys.into_iter().for_each(|key| self.ready(key));
+        }
+    }
+
+    /// The child that has this call.
+    fn holder(&self, ticket: Ticket) -> (Key, &Fake) {
+        let mut all = self.children.iter();
+        let found = all.find(|(_, fake)| fake.calls.contains(&ticket));
+        found
+            .map(|(key, fake)| (*key, fake))
+            .expect("a child has it")
     }
 
     fn nth(&self, n: usize) -> Key {

@@ -87,51 +87,227 @@ fn it_backs_off() {
     assert_eq!(world.ends[&ticket], End::Failed(Fault::NoChild));
 }
 
-/// A child that has worked is replaced at once; and one that could not start is
-/// not held against the next.
+/// A child that has worked is replaced at once, whether a call ended it or not.
 #[test]
 fn who_has_worked_is_replaced_at_once() {
     let mut world = World::new(rules());
     world.submit();
     world.ready(1);
     world.answer(1);
-    world.advance(1000 * MS);
     world.die(1);
     world.submit();
     assert!(world.children.contains_key(&2));
-    // One that never did is not.
     world.ready(2);
     world.begin(2);
     world.die(2);
+    assert_eq!(world.ends[&2], End::LostWithChild);
     world.submit();
-    assert!(!world.children.contains_key(&3));
-    world.advance(100 * MS);
     assert!(world.children.contains_key(&3));
 }
 
-/// With one call for each child, those that die of theirs are seldom in a row.
+/// X61: calls that end their child, one after the other, cost a start each and
+/// no time, whatever kind of pool it is.
 #[test]
-fn an_answer_ends_the_backing_off() {
+fn calls_that_end_their_child_delay_nothing() {
+    let base = rules();
+    let kinds = [
+        Rules {
+            load: 1,
+            idle: 4,
+            ..base.clone()
+        },
+        Rules {
+            max: vec![1],
+            idle: 1,
+            load: 1 << 16,
+            ..base.clone()
+        },
+        Rules {
+            calls: Some(1),
+            load: 1,
+            ..base.clone()
+        },
+        Rules {
+            max: vec![1],
+            ..base.clone()
+        },
+        Rules {
+            max: vec![2, 2],
+            idle: 1,
+            ..base.clone()
+        },
+    ];
+    for rules in kinds {
+        let mut world = World::new(rules.clone());
+        world.settle_in();
+        let start = world.now;
+        let before = world.plan.counts().started;
+        for _ in 0..14 {
+            let ticket = world.submit();
+            world.settle_in();
+            let (key, _) = world.holder(ticket);
+            world.begin(key);
+            world.die(key);
+            world.gone(key);
+            assert_eq!(world.ends[&ticket], End::LostWithChild);
+        }
+        let ticket = world.submit();
+        world.settle_in();
+        world.holder(ticket);
+        assert_eq!(world.now, start, "{rules:?}");
+        let starts = world.plan.counts().started - before;
+        assert!(starts <= 15, "{starts} starts: {rules:?}");
+    }
+}
+
+/// X61: bad inputs among many; all wait in the queue from the beginning.
+#[test]
+fn bad_calls_among_others_cost_a_start_each() {
+    for calls in [None, Some(1)] {
+        let mut world = World::new(Rules {
+            max: vec![4],
+            load: 1,
+            start: Duration::ZERO,
+            calls,
+            ..rules()
+        });
+        let start = world.now;
+        for _ in 0..200 {
+            world.submit();
+        }
+        for _ in 0..1000 {
+            world.settle_in();
+            for key in world.children.keys().copied().collect::<Vec<_>>() {
+                let bad = world.children[&key]
+                    .calls
+                    .first()
+                    .is_some_and(|call| *call <= 10);
+                world.begin(key);
+                if bad {
+                    world.die(key)
+                } else {
+                    world.answer(key)
+                }
+                if world.children[&key].closed {
+                    world.die(key);
+                }
+                world.gone(key);
+            }
+        }
+        assert_eq!(world.now, start);
+        let good = world.ends.values().filter(|end| **end == End::Answered);
+        assert_eq!(good.count(), 190);
+        let counts = world.plan.counts();
+        assert_eq!(counts.died, 10);
+        let most = if calls.is_some() { 200 } else { 14 };
+        assert!(counts.started <= most, "{}", counts.started);
+    }
+}
+
+/// X61: a child that was lost to a call is replaced without waiting for `start`,
+/// also if others are busy.
+#[test]
+fn a_dead_child_is_replaced_while_others_are_busy() {
     let mut world = World::new(Rules {
-        max: vec![1],
         load: 1,
-        calls: Some(1),
+        idle: 2,
         ..rules()
     });
-    for key in [1, 3, 5] {
-        world.submit();
-        world.advance(100 * MS);
-        world.ready(key);
+    world.settle_in();
+    let long = world.submit();
+    let bad = world.submit();
+    let (busy, _) = world.holder(long);
+    let (key, _) = world.holder(bad);
+    assert_ne!(busy, key);
+    world.advance(1000 * MS);
+    world.settle_in();
+    let children = count(&world);
+    for _ in 0..5 {
+        let bad = world.submit();
+        let (key, _) = world.holder(bad);
         world.begin(key);
         world.die(key);
-        world.gone(key);
+        world.settle_in();
+        assert_eq!(count(&world), children);
+    }
+}
+
+/// A child that ends by itself, before it was given anything: starts for `idle`
+/// back off, each time longer, and a call does not wait for them.
+#[test]
+fn children_that_end_by_themselves_are_started_more_and_more_rarely() {
+    let mut world = World::new(Rules { idle: 1, ..rules() });
+    let mut waits = Vec::new();
+    for key in 1..=9 {
+        let before = world.now;
+        while !world.children.contains_key(&key) {
+            world.advance(MS);
+        }
+        waits.push((world.now - before).as_millis());
+        world.ready(key);
+        world.die(key);
+    }
+    assert_eq!(waits, [0, 100, 200, 400, 800, 1600, 3200, 6400, 10_000]);
+    assert_eq!(world.plan.counts().failed, 0);
+    world.submit();
+    assert!(world.children.contains_key(&10), "a call is no spare");
+    world.ready(10);
+    world.answer(10);
+    // It has worked, and its like are trusted again.
+    world.die(10);
+    assert!(world.children.contains_key(&11));
+    world.ready(11);
+    world.advance(10_000 * MS);
+    world.die(11);
+    assert!(world.children.contains_key(&12), "it lived for long");
+}
+
+/// Children that are ended together, from outside say, count once.
+#[test]
+fn several_at_once_count_once() {
+    let mut world = World::new(Rules { idle: 4, ..rules() });
+    world.settle_in();
+    for key in 1..=4 {
+        world.die(key);
+    }
+    world.advance(99 * MS);
+    assert_eq!(count(&world), 0);
+    world.advance(MS);
+    assert!(count(&world) > 0);
+}
+
+/// A child that is ready and ends before it starts what it is given: the calls
+/// come back, so that it must not be started again and again.
+#[test]
+fn a_child_that_starts_no_call_backs_off() {
+    let mut world = World::new(rules());
+    let ticket = world.submit();
+    let start = world.now;
+    for key in 1..=5 {
+        while !world.children.contains_key(&key) {
+            world.advance(MS);
+        }
+        world.ready(key);
+        world.holder(ticket);
+        world.die(key);
+    }
+    assert_eq!((world.now - start).as_millis(), 100 + 200 + 400 + 800);
+    assert!(world.ends.is_empty());
+}
+
+/// A failed start is not held against those after the next call that started.
+#[test]
+fn a_call_that_starts_ends_the_backing_off() {
+    let mut world = World::new(rules());
+    for key in [1, 3, 5] {
         world.submit();
+        world.die(key);
         world.advance(99 * MS);
         assert!(!world.children.contains_key(&(key + 1)));
         world.advance(MS);
         assert!(world.children.contains_key(&(key + 1)), "{key}");
         world.ready(key + 1);
-        world.answer(key + 1);
+        world.begin(key + 1);
         world.die(key + 1);
         world.gone(key + 1);
     }

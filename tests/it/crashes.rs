@@ -1,0 +1,117 @@
+//! Calls that end their child: a start for each, no time, and nothing for others.
+//!
+//! The pauses that these tests must not find add up to more than the limit of
+//! `quickly`: they are those of `backoff` as it is by default.
+
+use std::time::Duration;
+
+use offspring::{Pool, PoolBuilder, Template};
+
+use crate::common::*;
+use crate::pool::{Do, POOLED};
+
+type Set = PoolBuilder<fn(Do) -> String, Json, u32>;
+
+fn setup() -> Set {
+    POOLED.init(false).pool().on_error(|_| ())
+}
+
+fn echo(pool: &Pool<fn(Do) -> String, Json, u32>) {
+    assert_eq!(pool.call(Do::Echo("a".into())).wait().unwrap(), "a");
+}
+
+/// X61: after some good calls 14 bad ones, and a good one.
+fn survives(set: Set, children: u64) {
+    let pool = set.spawn().unwrap();
+    (0..20).for_each(|_| echo(&pool));
+    quickly(|| {
+        for _ in 0..14 {
+            assert!(pool.call(Do::Abort).wait().unwrap_err().is_child_dead());
+        }
+        echo(&pool);
+    });
+    let status = pool.status();
+    assert!(status.started <= children + 14, "{status:?}");
+    assert_eq!((status.died, status.failed), (14, 0), "{status:?}");
+    pool.join().wait().unwrap();
+}
+
+#[test]
+fn calls_that_end_their_child_delay_nothing() {
+    let _guard = guard();
+    survives(setup().max(4).idle(4).load(1), 4);
+    survives(setup().single(), 1);
+    survives(setup().max(1), 1);
+    survives(setup().max(2).also(2, POOLED.init(false)).idle(1), 4);
+    let command = || POOLED.init(false).command(serving("pooled"));
+    survives(command().pool().on_error(|_| ()).max(2), 2);
+    let template = Template::builder().start().unwrap();
+    let children = POOLED.init(false).template(&template).pool();
+    survives(children.on_error(|_| ()).max(2).load(1), 2);
+}
+
+/// X61: the first of many calls are bad.
+#[test]
+fn bad_calls_among_others_cost_a_start_each() {
+    let _guard = guard();
+    for set in [
+        setup().load(1),
+        setup().single(),
+        setup().max_calls(1).max(4),
+    ] {
+        let pool = set.start(Duration::ZERO).spawn().unwrap();
+        let job = |n| {
+            if n < 10 {
+                Do::Abort
+            } else {
+                Do::Echo("a".into())
+            }
+        };
+        let count = rounds(100);
+        quickly(|| {
+            let calls: Vec<_> = (0..count).map(|n| pool.call(job(n))).collect();
+            for (n, call) in calls.into_iter().enumerate() {
+                assert_eq!(call.wait().is_err(), n < 10, "{n}");
+            }
+        });
+        assert_eq!((pool.status().died, pool.status().failed), (10, 0));
+        pool.join().wait().unwrap();
+    }
+}
+
+/// X61: the plain form says nothing of being ready; there a bad call ends the
+/// child as a matter of course.
+#[test]
+fn bad_calls_in_the_plain_form_delay_nothing() {
+    let _guard = guard();
+    let mut command = std::process::Command::new("/bin/sh");
+    command.args(["-c", "dd bs=1 count=8 >/dev/null 2>&1; exit 101"]);
+    let pool = POOLED.init(false).command(command).plain().pool();
+    let pool = pool.on_error(|_| ()).max(2).load(1).spawn().unwrap();
+    quickly(|| {
+        for _ in 0..14 {
+            let error = pool.call(Do::Pid).wait().unwrap_err();
+            assert_eq!(error.crash().unwrap().status().code(), Some(101));
+        }
+    });
+    pool.join().wait().unwrap();
+}
+
+/// A child that ends whenever it is ready, without any call: it is not started
+/// over and over.
+#[test]
+fn children_that_end_by_themselves_are_not_started_without_end() {
+    let _guard = guard();
+    let pool = setup().idle(1).spawn().unwrap();
+    let mut ended = 0;
+    while ended < 5 {
+        pool.ready().wait().unwrap();
+        children().into_iter().for_each(kill_process);
+        until(|| pool.status().died > ended);
+        ended = pool.status().died;
+    }
+    // The next one for `idle` comes 1.6 s later, or more; a call does not wait.
+    quickly(|| echo(&pool));
+    assert!(pool.status().started <= 7, "{:?}", pool.status());
+    pool.join().wait().unwrap();
+}
