@@ -94,6 +94,7 @@ pub fn init_with(workers: &[&'static dyn registry::Registered]) {
         startup::Role::Program => {}
         startup::Role::Child => {
             startup::go_to_work();
+            startup::take_mask();
             if let Some(lent) = startup::Lent::asked() {
                 child::send_back(lent);
             }

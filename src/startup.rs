@@ -9,10 +9,31 @@
 use std::ffi::OsStr;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use crate::sys::Mask;
+
 /// The first argument of a child.
 pub(crate) const MARKER: &str = "--offspring-worker";
 /// The variable with the parent's process id.
 pub(crate) const VARIABLE: &str = "OFFSPRING_PARENT";
+
+/// What the second argument of a child that is to block these signals begins with.
+const BLOCKED: &str = "--offspring-blocked=";
+
+/// The second argument of a child that is to have this signal mask.
+pub(crate) fn blocking(mask: &str) -> String {
+    format!("{BLOCKED}{mask}")
+}
+
+/// Takes the signal mask that this child is to have: it was started by a thread
+/// that blocks every signal.
+pub(crate) fn take_mask() {
+    let argument = std::env::args_os().nth(2);
+    let text = argument.as_deref().and_then(OsStr::to_str);
+    let mask = text.and_then(|text| text.strip_prefix(BLOCKED));
+    if let Some(mask) = mask.and_then(Mask::from_text) {
+        mask.set();
+    }
+}
 
 /// A stream that a child was started with only to send it back: the second
 /// argument of such a child.

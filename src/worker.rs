@@ -129,7 +129,9 @@ impl<F, S: Format, E: Send + 'static> Worker<F, S, E, fn()> {
     }
 
     /// Says how a [`Pool`](crate::Pool) of children of this program works, which
-    /// run this worker. Other kinds of children: [`Builder::pool`].
+    /// run this worker. Other kinds of children: [`Builder::pool`]. Children
+    /// inherit from the thread that builds the pool:
+    /// [`PoolBuilder::spawn`](crate::PoolBuilder::spawn).
     ///
     /// ```
     /// # offspring::worker!(ECHO: fn(String) -> String = |text: String| text);

@@ -20,6 +20,7 @@ use super::driver::Driver;
 use super::events::{EventStream, handle_events};
 use super::rpc::Rpc;
 use super::start::{Launch, Plan, Settings};
+use super::starter::Starter;
 use crate::error::Error;
 use crate::parcel::{Decode, Parcel};
 use crate::protocol::PartAt;
@@ -505,6 +506,12 @@ impl<F, S, E: Send + 'static> Builder<F, S, E> {
     /// until it is ready: calls go out behind the hello, and what keeps it from
     /// working is their error. See [`Rpc::ready`].
     ///
+    /// The child inherits from the calling thread: CPU affinity, priority, signal
+    /// mask, namespaces. For a [`program`](Self::program) or a
+    /// [`command`](Self::command) that thread creates another, which starts the
+    /// process and stays until it has exited, since a parent-death signal comes
+    /// when the thread that started a process ends.
+    ///
     /// ```
     /// # offspring::worker!(ECHO: fn(String) -> String = |text: String| text);
     /// # fn main() -> Result<(), offspring::Error> {
@@ -516,8 +523,8 @@ impl<F, S, E: Send + 'static> Builder<F, S, E> {
     ///
     /// # Errors
     ///
-    /// The program could not be started; the arguments of `init` could not be
-    /// encoded; or this process is itself a child that did not call
+    /// The program, or the thread to start it from, could not be started; the
+    /// arguments of `init` could not be encoded; or this process is itself a child that did not call
     /// [`init`](crate::init).
     pub fn spawn(self) -> Result<Rpc<F, S, E>, Error> {
         let sink = if self.on_event.is_some() {
@@ -571,6 +578,9 @@ impl<F, S, E: Send + 'static> Builder<F, S, E> {
                 .unwrap_or_else(|| log_errors(self.declared.name)),
             on_destroy: self.on_destroy,
         };
+        if matches!(self.plan.launch, Launch::Program(_) | Launch::Command(_)) {
+            self.plan.starter = Some(Starter::new()?);
+        }
         self.plan.start(sink, handlers)
     }
 }

@@ -8,6 +8,7 @@ use std::time::Instant;
 
 use super::driver::Driver;
 use super::helper::{Helper, Source, Tended};
+use super::starter::Starter;
 use super::wire::Wire;
 use crate::error::ExitStatus;
 use crate::sys::{Arrival, Fresh, Interest, Link, PollEvent, Process, Ready, Status};
@@ -71,6 +72,8 @@ struct Exit {
     waiting: usize,
     /// It was seen, and nobody is to watch any more.
     seen: bool,
+    /// What has started the process stays until then.
+    starter: Option<Arc<Starter>>,
 }
 
 impl Connection {
@@ -78,7 +81,7 @@ impl Connection {
         helper: &Arc<Helper>,
         key: u64,
         (link, carries): (Link, bool),
-        process: Option<Fresh>,
+        (process, starter): (Option<Fresh>, Option<Arc<Starter>>),
         capture: Option<Capture>,
     ) -> io::Result<Self> {
         helper.add(key, Source::Link, link.read_fd(), Interest::NONE)?;
@@ -95,7 +98,10 @@ impl Connection {
             link,
             carries,
             process: process.map(Fresh::keep),
-            exit: Mutex::default(),
+            exit: Mutex::new(Exit {
+                starter,
+                ..Exit::default()
+            }),
             capture: Mutex::new(capture),
             helper: Arc::clone(helper),
             key,
@@ -169,7 +175,9 @@ impl Connection {
             self.helper.delete(process.pidfd());
         }
         exit.seen = true;
+        let starter = exit.starter.take();
         drop(exit);
+        drop(starter);
         Some((status.into(), self.take_stderr()))
     }
 

@@ -23,6 +23,7 @@ mod roles;
 mod room;
 mod rpc;
 mod start;
+mod starter;
 mod template;
 #[cfg(test)]
 mod tests;

@@ -62,9 +62,10 @@ use super::rpc::{Join, Rpc};
 /// # Threads
 ///
 /// A pool has none of its own to share out calls: whoever reads an answer sends
-/// the next call. A thread runs while a child is being started, and another while
-/// there are callbacks that belong to no child (`on_destroy`, failed starts, calls
-/// that no child was given). What single children need is there, too: the helper,
+/// the next call. For each kind of children there is a thread that starts them,
+/// created by the thread that builds the pool. Another runs while there are
+/// callbacks that belong to no child (`on_destroy`, failed starts, calls that no
+/// child was given). What single children need is there, too: the helper,
 /// and for each child with callbacks one thread for these.
 pub struct Pool<F, S, E = crate::NoEvents> {
     rpc: Rpc<F, S, E>,

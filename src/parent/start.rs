@@ -16,12 +16,13 @@ use super::demands::Demands;
 use super::driver::Driver;
 use super::helper::Helper;
 use super::life::{Expected, Life};
+use super::starter::Starter;
 use super::template::Template;
 use crate::error::Error;
 use crate::parcel::{Parcel, Reader};
 use crate::protocol::{Form, HEADER, Hello, Limits, MOST, PartAt, Role};
 use crate::spin::{Spin, Spins};
-use crate::startup::{Lent, MARKER, VARIABLE, forgot_init};
+use crate::startup::{Lent, MARKER, VARIABLE, blocking, forgot_init};
 use crate::sys::{self, Fresh, Link, Page};
 
 /// What is started.
@@ -90,6 +91,8 @@ pub(super) struct Plan {
     pub(super) stdout: Option<Outlet>,
     pub(super) stderr: Option<Outlet>,
     pub(super) along: Vec<Along>,
+    /// What processes are started from, if not from the calling thread.
+    pub(super) starter: Option<Arc<Starter>>,
 }
 
 impl std::fmt::Debug for Plan {
@@ -111,6 +114,8 @@ impl Way {
 struct Started {
     link: Link,
     process: Option<Fresh>,
+    /// What has started it, if that has to stay.
+    starter: Option<Arc<Starter>>,
     /// Who is to fork the process, and the link's other end for it.
     unborn: Option<(Template, OwnedFd)>,
     capture: Option<Capture>,
@@ -155,6 +160,7 @@ impl Plan {
             stdout: None,
             stderr: None,
             along: Vec::new(),
+            starter: None,
         }
     }
 
@@ -284,6 +290,7 @@ impl Plan {
                 let mut command = sys::own_program();
                 command.arg0(format!("{} of {}", self.name, std::process::id()));
                 command.arg(MARKER);
+                command.args(self.starter.as_ref().map(|own| blocking(&own.mask())));
                 // After all that the user may say of the environment.
                 let parent = Change::set(VARIABLE, std::process::id().to_string());
                 self.changes.push(parent);
@@ -295,8 +302,10 @@ impl Plan {
                 return started;
             }
             // Without a hello it cannot know that its stdin is both ways.
-            Launch::Program(command) => (command, Way::new(self.settings.plain, true)),
-            Launch::Command(command) => (command, Way::new(true, false)),
+            Launch::Program(command) => {
+                (self.with_mask(command), Way::new(self.settings.plain, true))
+            }
+            Launch::Command(command) => (self.with_mask(command), Way::new(true, false)),
             Launch::Again(command, way) => (command, way),
             Launch::Socket(socket) => return linked(Link::from_socket(socket)),
             Launch::Pair(read, write) => return linked(Link::from_pair(read, write)),
@@ -317,6 +326,14 @@ impl Plan {
         }
         self.launch = Launch::Again(command, way);
         started
+    }
+
+    /// Has a command that is not this program block the signals that it should.
+    fn with_mask(&self, mut command: Command) -> Command {
+        if let Some(starter) = &self.starter {
+            starter.hand_down_mask(&mut command);
+        }
+        command
     }
 
     /// Makes a command as the user wants it, once.
@@ -346,16 +363,32 @@ impl Plan {
         if self.settings.capture.is_some() {
             command.stderr(Stdio::piped());
         }
-        let demands = self.settings.demands;
-        let limit = |pid| demands.impose(pid, self.settings.plain);
-        let (process, stderr) = sys::spawn(command, limit).map_err(describe)?;
+        let (process, stderr) = self.spawn(command).map_err(describe)?;
         let capture = self.capture(stderr).map_err(describe)?;
         Ok(Started {
             link,
             process: Some(process),
+            starter: self.starter.clone(),
             unborn: None,
             capture,
         })
+    }
+
+    /// Starts the process, from the starter if there is one.
+    fn spawn(&self, command: &mut Command) -> io::Result<(Fresh, Option<ChildStderr>)> {
+        let (demands, plain) = (self.settings.demands, self.settings.plain);
+        let limit = move |pid| demands.impose(pid, plain);
+        let Some(starter) = &self.starter else {
+            return sys::spawn(command, limit);
+        };
+        let mut own = std::mem::replace(command, Command::new(""));
+        let done = starter.run(move || {
+            let started = sys::spawn(&mut own, limit);
+            (own, started)
+        });
+        let (own, started) = done.ok_or_else(|| io::Error::other("the start panicked"))?;
+        *command = own;
+        started
     }
 
     /// Prepares what a template's child is to have; it is born later.
@@ -389,6 +422,7 @@ impl Plan {
         Ok(Started {
             link,
             process: None,
+            starter: Some(template.starter()),
             unborn: Some((template.clone(), theirs)),
             capture,
         })
@@ -495,6 +529,7 @@ fn linked(link: io::Result<Link>) -> Result<Started, Error> {
     Ok(Started {
         link,
         process: None,
+        starter: None,
         unborn: None,
         capture: None,
     })
@@ -509,11 +544,18 @@ fn connect(
     let Started {
         link,
         process,
+        starter,
         capture,
         ..
     } = started;
     let charge = Helper::attach(|helper, key| {
-        let connection = Connection::new(helper, key, (link, carries), process, capture)?;
+        let connection = Connection::new(
+            helper,
+            key,
+            (link, carries),
+            (process, starter),
+            capture,
+        )?;
         let driver = Driver::new(core, connection, Courier::new(handlers));
         Ok(Arc::new(Charge(driver)))
     })?;

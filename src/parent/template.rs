@@ -37,6 +37,7 @@ use super::life::Ending;
 use super::origin::readiness;
 use super::rpc::Ready;
 use super::start::{Launch, Plan};
+use super::starter::Starter;
 use crate::error::Error;
 use crate::parcel::Parcel;
 use crate::preload::Preloading;
@@ -90,6 +91,8 @@ pub struct Template(Arc<Shared>);
 struct Shared {
     maker: Maker,
     recipe: Recipe,
+    /// Each of the processes is started from it.
+    starter: Arc<Starter>,
     current: Mutex<Arc<Running>>,
 }
 
@@ -241,6 +244,11 @@ impl Template {
         let text = "a template died, and so did the one that took its place";
         Err(died.unwrap_or_else(|| Error::start(text)))
     }
+
+    /// What the process was started from, which is its children's parent, too.
+    pub(super) fn starter(&self) -> Arc<Starter> {
+        Arc::clone(&self.0.starter)
+    }
 }
 
 impl Shared {
@@ -254,20 +262,21 @@ impl Shared {
     fn running(&self) -> Result<Arc<Running>, Error> {
         let mut current = lock(&self.current);
         if current.is_gone() {
-            *current = self.recipe.start()?;
+            *current = self.recipe.start(&self.starter)?;
         }
         Ok(Arc::clone(&current))
     }
 }
 
 impl Recipe {
-    fn start(&self) -> Result<Arc<Running>, Error> {
+    fn start(&self, starter: &Arc<Starter>) -> Result<Arc<Running>, Error> {
         let describe = |error: io::Error| Error::start(format!("no template: {error}"));
         let (control, theirs) = Control::pair().map_err(describe)?;
         let (page, page_fd) = Page::create().map_err(describe)?;
         let mut plan = Plan::new(TEMPLATE, String::new(), Octets::NAME, self.list());
         plan.changes = self.changes.clone();
         plan.settings.ring = false;
+        plan.starter = Some(Arc::clone(starter));
         plan.along = vec![("control", theirs), ("forks", page_fd)];
         for preload in self.preloads.iter().flat_map(|one| &one.arguments) {
             for descriptor in &preload.descriptors {
@@ -526,15 +535,22 @@ impl TemplateBuilder {
     /// Starts the template. Returns once the process runs, and does not wait
     /// until it is [ready](Template::ready).
     ///
+    /// The template, each that replaces it, and their children inherit from the
+    /// calling thread: CPU affinity, priority, signal mask, namespaces. For that
+    /// the calling thread creates another, which starts them, and stays as long as
+    /// the template and its children.
+    ///
     /// # Errors
     ///
-    /// The program could not be started; arguments could not be encoded; or this
+    /// The program, or the thread to start it from, could not be started; arguments could not be encoded; or this
     /// process is itself a child that did not call [`init`](crate::init).
     pub fn start(self) -> Result<Template, Error> {
-        let running = self.0.start()?;
+        let starter = Starter::new()?;
+        let running = self.0.start(&starter)?;
         Ok(Template(Arc::new(Shared {
             maker: Maker::this(),
             recipe: self.0,
+            starter,
             current: Mutex::new(running),
         })))
     }

@@ -17,6 +17,7 @@ mod fork;
 mod limits;
 mod lineage;
 mod link;
+mod mask;
 mod memory;
 mod octets;
 mod page;
@@ -30,6 +31,7 @@ mod spawn;
 mod streams;
 #[cfg(test)]
 mod tests;
+mod thread;
 mod turns;
 
 pub(crate) use control::{Answer, Birth, Control, Requests};
@@ -38,6 +40,7 @@ pub(crate) use fork::Alone;
 pub(crate) use limits::{Resource, be_nicer, exit_group_now, lead_group, lead_session, set_limit};
 pub(crate) use lineage::{PerProcess, process};
 pub(crate) use link::{Link, set_nonblocking};
+pub(crate) use mask::Mask;
 pub(crate) use memory::{Found, Identity, Lasting, Sealed};
 #[cfg(test)]
 pub(crate) use octets::MAX_DESCRIPTORS;
@@ -54,6 +57,7 @@ pub(crate) use streams::{
     cpus, enter, exit_now, flush_streams, is_stdout, open_directory, parent_id, put_stderr,
     put_stdin, put_stdout, set_thread_name, take_stdin, take_stdout,
 };
+pub(crate) use thread::spawn_thread;
 pub(crate) use turns::take_short_turns;
 
 use nix::errno::Errno;

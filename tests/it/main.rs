@@ -24,6 +24,7 @@ mod descriptors;
 mod forked;
 mod hosts;
 mod idle;
+mod inheritance;
 mod late;
 mod leaks;
 #[cfg(all(

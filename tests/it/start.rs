@@ -38,6 +38,7 @@ pub(crate) fn serve_if_asked() {
         "numbers" => crate::callbacks::serve_numbers(),
         "state" => STATEFUL.serve(),
         "pooled" => crate::pool::POOLED.serve(),
+        "like" => crate::inheritance::LIKE.serve(),
         "confined" => crate::confined::serve(),
         #[cfg(all(
             feature = "cbor",

@@ -57,7 +57,9 @@ impl<F, S, E: Send + 'static> Builder<F, S, E> {
     /// [`Pool`] of them works.
     ///
     /// Handlers are set for the pool, not here. A descriptor for the worker's
-    /// [`stdin`](Self::stdin) is given to each child.
+    /// [`stdin`](Self::stdin) is given to each child. All children inherit from
+    /// the thread that calls [`spawn`](PoolBuilder::spawn), also those that are
+    /// started later.
     ///
     /// ```
     /// # offspring::worker!(VARIABLE: fn(String) -> String = |name: String| std::env::var(name).unwrap_or_default());
@@ -288,6 +290,12 @@ impl<F, S, E: Send + 'static> PoolBuilder<F, S, E> {
     /// wait for them: what keeps children from being started is an error of the
     /// calls, and [`on_error`](Self::on_error) hears each time.
     ///
+    /// Children are started, one after the other, from a thread that the calling
+    /// thread creates for each kind of children. So every child inherits from the
+    /// calling thread: CPU affinity, priority, signal mask, namespaces. The thread
+    /// stays until the pool and its children are gone. Children of a
+    /// [template](crate::Template) inherit from the template.
+    ///
     /// ```
     /// # offspring::worker!(ECHO: fn(String) -> String = |text: String| text);
     /// # fn main() -> Result<(), offspring::Error> {
@@ -301,7 +309,8 @@ impl<F, S, E: Send + 'static> PoolBuilder<F, S, E> {
     /// `max`, `load` or `max_calls` is 0; a builder of children has handlers; or
     /// what no child could be started with: the arguments of `init` could not be
     /// encoded, this process is itself a child that did not call
-    /// [`init`](crate::init), there can be no helper.
+    /// [`init`](crate::init), there can be no helper or no thread to start
+    /// children from.
     pub fn spawn(self) -> Result<Pool<F, S, E>, Error> {
         self.check()?;
         let decode = self.launchers[0].declared.decode_event;
@@ -330,7 +339,8 @@ impl<F, S, E: Send + 'static> PoolBuilder<F, S, E> {
             };
             Launcher::new(builder.plan, sink, Box::new(handlers))
         };
-        let launchers = self.launchers.into_iter().map(launcher).collect();
+        let launchers = self.launchers.into_iter().map(launcher);
+        let launchers = launchers.collect::<Result<_, _>>()?;
         let weighs = self.rules.memory.is_some();
         let plan = Plan::new(self.rules);
         let shared = Shared::new(name, plan, launchers, self.queue, weighs, self.on_destroy)?;

@@ -1,31 +1,42 @@
 //! Where the children of a pool come from: one way of starting them.
 
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::super::member::{EventSink, Handlers, Member};
 use super::super::start::Plan;
+use super::super::starter::Starter;
 use crate::error::Error;
 
 /// See the module.
 pub(super) struct Launcher {
     plan: Mutex<Plan>,
+    /// What starts are made from, until the pool is over.
+    starter: Mutex<Option<Arc<Starter>>>,
     carries: bool,
     sink: EventSink,
     handlers: Box<dyn Fn() -> Handlers + Send + Sync>,
 }
 
+fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
 impl Launcher {
+    /// Children inherit from the calling thread.
     pub(super) fn new(
-        plan: Plan,
+        mut plan: Plan,
         sink: EventSink,
         handlers: Box<dyn Fn() -> Handlers + Send + Sync>,
-    ) -> Self {
-        Self {
+    ) -> Result<Self, Error> {
+        let starter = Starter::new()?;
+        plan.starter = Some(Arc::clone(&starter));
+        Ok(Self {
             carries: plan.may_carry(),
             plan: Mutex::new(plan),
+            starter: Mutex::new(Some(starter)),
             sink,
             handlers,
-        }
+        })
     }
 
     /// Descriptors can go along with calls.
@@ -33,13 +44,28 @@ impl Launcher {
         self.carries
     }
 
-    /// Starts a child.
+    /// Has a start made, behind those before it: on the thread that children
+    /// are started from.
+    pub(super) fn push(&self, start: impl FnOnce() + Send + 'static) {
+        let starter = locked(&self.starter).clone();
+        if let Some(starter) = starter {
+            starter.push(start);
+        }
+    }
+
+    /// No more children are needed, nor is the thread.
+    pub(super) fn retire(&self) {
+        *locked(&self.starter) = None;
+        locked(&self.plan).starter = None;
+    }
+
+    /// Starts a child. For a job that was [pushed](Self::push).
     ///
     /// # Blocking
     ///
-    /// Until it runs, and while others of this launcher are being started.
+    /// Until it runs.
     pub(super) fn start(&self) -> Result<Member, Error> {
-        let mut plan = self.plan.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut plan = locked(&self.plan);
         Member::start(&mut plan, self.sink, (self.handlers)())
     }
 

@@ -9,7 +9,7 @@
 //! it may write to a child or wake somebody; none of it blocks.
 //!
 //! The exception is starting a child, which may take as long as the system
-//! likes: each start has a thread for itself, which is gone when it is done.
+//! likes: each launcher has a thread for it (`starter.rs`).
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
@@ -407,6 +407,7 @@ impl Shared {
             }
             Deed::Nested(routes) => routes.iter().for_each(|route| route.wake_nested()),
             Deed::Over(on_destroy) => {
+                self.launchers.iter().for_each(Launcher::retire);
                 if let Some(on_destroy) = on_destroy {
                     self.aside(on_destroy);
                 }
@@ -438,11 +439,7 @@ impl Shared {
             };
             own.tell(news);
         };
-        let thread = std::thread::Builder::new().name("offspring-start".into());
-        if let Err(error) = thread.spawn(start) {
-            let error = Error::start(format!("no thread to start the child from: {error}"));
-            self.tell(News::Failed(key, error));
-        }
+        self.launchers[launcher].push(start);
     }
 
     /// Has `callback` called with `error`: the outcome of a call that was refused.

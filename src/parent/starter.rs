@@ -1,0 +1,157 @@
+//! A thread that processes are started from, and that stays as long as they do.
+//!
+//! The thread that starts a process leaves its mark on it twice. The process
+//! inherits from it: CPU affinity, priority and scheduling, namespaces,
+//! capabilities, seccomp filters. And for the kernel it is the parent: a
+//! parent-death signal (`PR_SET_PDEATHSIG`, `bwrap --die-with-parent`,
+//! `setpriv --pdeathsig`) comes when that thread ends, not when the program does.
+//!
+//! So each pool has a starter for each kind of children, each template has one,
+//! and so has each child that is another program or a command. The thread is
+//! created by the thread that builds the pool, starts the template, or calls
+//! `spawn`, and inherits all of the above from it, whichever thread later finds
+//! that a child is needed. It ends when the last owner of the [`Starter`] is
+//! gone: its pool or template, and each child until that has exited.
+//!
+//! The thread blocks all signals, since they are the program's. Children get the
+//! mask of the thread that created it.
+
+use std::process::{Command, id};
+use std::sync::Arc;
+use std::sync::mpsc::{Sender, channel};
+use std::thread::{ThreadId, current};
+
+use crate::error::Error;
+use crate::shielded;
+use crate::sys::{self, Mask};
+
+type Job = Box<dyn FnOnce() + Send>;
+
+/// See the module.
+pub(crate) struct Starter {
+    jobs: Sender<Job>,
+    thread: ThreadId,
+    /// What the thread that created it blocked.
+    mask: Mask,
+    /// The process that the thread is in.
+    process: u32,
+}
+
+impl std::fmt::Debug for Starter {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Starter")
+    }
+}
+
+impl Starter {
+    /// Creates the thread, which inherits from this one.
+    pub(super) fn new() -> Result<Arc<Self>, Error> {
+        let (jobs, queue) = channel::<Job>();
+        let run = move || queue.into_iter().for_each(|job| drop(shielded(job)));
+        let thread = sys::spawn_thread("offspring-start", run).map_err(|error| {
+            Error::start(format!(
+                "there is no thread to start it from: {error} (is the limit of processes and threads reached, RLIMIT_NPROC or pids.max?)"
+            ))
+        })?;
+        Ok(Arc::new(Self {
+            jobs,
+            thread: thread.id(),
+            mask: Mask::current(),
+            process: id(),
+        }))
+    }
+
+    /// Has the thread run this, behind what it was given before.
+    pub(super) fn push(&self, job: impl FnOnce() + Send + 'static) {
+        // The thread takes jobs as long as this exists.
+        let _ = self.jobs.send(Box::new(job));
+    }
+
+    /// Runs this on the thread, and returns the result; `None` if it panicked. On
+    /// the thread itself, and in a copy of the process that has no such thread,
+    /// it runs at once.
+    ///
+    /// Meanwhile the thread has the signal mask of the calling thread, which
+    /// waits: so it takes no signal that the calling thread could not take.
+    ///
+    /// # Blocking
+    /// Until it has run.
+    pub(super) fn run<T: Send + 'static>(
+        &self,
+        job: impl FnOnce() -> T + Send + 'static,
+    ) -> Option<T> {
+        if self.is_here() || self.process != id() {
+            return Some(job());
+        }
+        let (sender, receiver) = channel();
+        let mask = Mask::current();
+        self.push(move || {
+            let before = mask.set();
+            let value = shielded(job);
+            before.set();
+            // The caller waits for it.
+            let _ = value.map(|value| sender.send(value));
+        });
+        receiver.recv().ok()
+    }
+
+    /// Whether this is the thread.
+    fn is_here(&self) -> bool {
+        current().id() == self.thread
+    }
+
+    /// Has the command's process block the signals that it should, where it is
+    /// started by the thread alone: `run` sees to it for a thread that waits.
+    pub(super) fn hand_down_mask(&self, command: &mut Command) {
+        if self.is_here() {
+            self.mask.hand_down(command);
+        }
+    }
+
+    /// The signals that children block, as text for this program.
+    pub(super) fn mask(&self) -> String {
+        self.mask.to_text()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::thread;
+
+    #[test]
+    fn it_runs_one_job_after_the_other_and_ends_with_its_last_owner() {
+        let starter = Starter::new().unwrap();
+        let (sender, receiver) = channel();
+        for n in 0..3 {
+            let sender = sender.clone();
+            starter.push(move || sender.send(n).unwrap());
+        }
+        let own = Arc::clone(&starter);
+        let inner = move || own.run(|| current().id());
+        let thread = starter.run(inner).unwrap().unwrap();
+        assert_ne!(thread, current().id());
+        assert_eq!(receiver.try_iter().collect::<Vec<_>>(), [0, 1, 2]);
+        assert_eq!(starter.run(|| -> u8 { panic!("a start may") }), None);
+        starter.push(move || sender.send(3).unwrap());
+        drop(starter);
+        // What it was given before is done; then nothing holds the sender.
+        assert_eq!(receiver.iter().collect::<Vec<_>>(), [3]);
+    }
+
+    #[test]
+    fn it_takes_no_signals_but_lends_itself_to_a_caller() {
+        let starter = Starter::new().unwrap();
+        let (sender, receiver) = channel();
+        starter.push(move || sender.send(Mask::current().to_text()).unwrap());
+        assert_eq!(receiver.recv().unwrap(), {
+            let all = thread::spawn(|| {
+                Mask::all().set();
+                Mask::current().to_text()
+            });
+            all.join().unwrap()
+        });
+        let own = Mask::current().to_text();
+        assert_eq!(starter.run(|| Mask::current().to_text()), Some(own));
+    }
+}

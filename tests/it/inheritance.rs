@@ -1,0 +1,292 @@
+//! What children get from the thread that starts them, and that it stays.
+
+use std::fs;
+use std::os::unix::process::CommandExt;
+use std::process::Command;
+use std::thread;
+
+use nix::sched::{CpuSet, sched_getaffinity, sched_setaffinity};
+use nix::sys::resource::{Resource, setrlimit};
+use nix::sys::signal::{SigSet, Signal};
+use nix::unistd::{Pid, Uid, setuid};
+use offspring::{Pool, Template, worker};
+
+use crate::common::*;
+
+/// What a thread is like: its CPUs, its blocked signals, its priority.
+fn like(task: &str) -> String {
+    let status = fs::read_to_string(format!("{task}/status")).unwrap();
+    let lines = status.lines();
+    let lines = lines.filter(|line| {
+        ["Cpus_allowed:", "SigBlk:"]
+            .iter()
+            .any(|of| line.starts_with(of))
+    });
+    let stat = fs::read_to_string(format!("{task}/stat")).unwrap();
+    let nice = stat.rsplit_once(')').unwrap().1.split_whitespace().nth(16);
+    format!(
+        "{} nice {}",
+        lines.collect::<Vec<_>>().join(" "),
+        nice.unwrap()
+    )
+}
+
+fn own() -> String {
+    like("/proc/thread-self")
+}
+
+fn die_with_parent_thread() -> std::io::Result<()> {
+    Ok(nix::sys::prctl::set_pdeathsig(Signal::SIGKILL)?)
+}
+
+worker!(pub(crate) LIKE: fn(String) -> String = |job: String| {
+    if job == "die with the thread" {
+        die_with_parent_thread().unwrap();
+    }
+    like("/proc/self")
+}, serialiser = Json);
+
+type Own = Pool<fn(String) -> String, Json>;
+
+/// A process that the end of the thread which started it kills.
+fn tied() -> Command {
+    let mut command = serving("like");
+    // SAFETY: the hook makes one system call.
+    unsafe { command.pre_exec(die_with_parent_thread) };
+    command
+}
+
+/// X68: the thread that called `spawn` ends, the child goes on.
+#[test]
+fn a_child_does_not_go_with_the_thread_that_called_spawn() {
+    let _guard = guard();
+    for builder in [LIKE.program(tied()), LIKE.command(tied())] {
+        let start = thread::spawn(|| {
+            let rpc = builder.spawn().unwrap();
+            rpc.ready().wait().unwrap();
+            rpc
+        });
+        let rpc = start.join().unwrap();
+        for _ in 0..rounds(20) {
+            rpc.call("").wait().unwrap();
+        }
+        assert!(rpc.join().wait().unwrap().success());
+    }
+}
+
+/// X68: no child of a pool goes while the pool is there, whichever thread found
+/// that it is needed.
+#[test]
+fn children_of_a_pool_do_not_go_with_a_thread() {
+    let _guard = guard();
+    let build = || {
+        let children = LIKE.command(tied()).pool().max(2);
+        children.also(2, LIKE.program(tied())).idle(4).spawn()
+    };
+    let pool = thread::spawn(build).join().unwrap().unwrap();
+    until(|| pool.status().idle == 4);
+    thread::scope(|scope| {
+        let calls = || (0..rounds(20)).for_each(|_| drop(pool.call("").wait().unwrap()));
+        (0..3).for_each(|_| drop(scope.spawn(calls)));
+    });
+    assert_eq!((pool.status().died, pool.status().started), (0, 4));
+    pool.join().wait().unwrap();
+}
+
+/// X68: nor does one of a template.
+#[test]
+fn children_of_a_template_do_not_go_with_a_thread() {
+    let _guard = guard();
+    let start = || {
+        let template = Template::builder().start().unwrap();
+        let rpc = LIKE.template(&template).spawn().unwrap();
+        rpc.call("die with the thread").wait().unwrap();
+        rpc
+    };
+    let rpc = thread::spawn(start).join().unwrap();
+    // The template is gone by now, and what it was started from is still needed.
+    for _ in 0..rounds(20) {
+        rpc.call("").wait().unwrap();
+    }
+    assert!(rpc.join().wait().unwrap().success());
+}
+
+/// The calling thread is on one CPU only, is nice, and blocks a signal.
+fn be_different() {
+    let this = Pid::from_raw(0);
+    let all = sched_getaffinity(this).unwrap();
+    let mut one = CpuSet::new();
+    let first = (0..CpuSet::count()).find(|cpu| all.is_set(*cpu).unwrap());
+    one.set(first.unwrap()).unwrap();
+    sched_setaffinity(this, &one).unwrap();
+    // SAFETY: the call takes numbers.
+    assert_eq!(unsafe { libc::setpriority(libc::PRIO_PROCESS, 0, 7) }, 0);
+    let mut set = SigSet::empty();
+    set.add(Signal::SIGUSR2);
+    set.thread_block().unwrap();
+}
+
+/// All children of a pool are like this, also those that come later.
+fn are_like(pool: &Own, count: usize, expected: &str) {
+    for _ in 0..2 {
+        until(|| pool.status().idle == count);
+        let calls: Vec<_> = (0..count).map(|_| pool.call("")).collect();
+        for call in calls {
+            assert_eq!(call.wait().unwrap(), expected);
+        }
+        let died = pool.status().died;
+        children().into_iter().for_each(kill_process);
+        until(|| pool.status().died == died + count as u64);
+    }
+}
+
+/// X69: another thread has used the crate first, and started its threads.
+#[test]
+fn children_are_like_the_thread_that_built_their_pool() {
+    alone(
+        "inheritance::children_are_like_the_thread_that_built_their_pool",
+        || {
+            let mut set = SigSet::empty();
+            set.add(Signal::SIGUSR1);
+            set.thread_block().unwrap();
+            let first = thread::spawn(|| {
+                be_different();
+                let rpc = LIKE.spawn().unwrap();
+                assert_eq!(rpc.call("").wait().unwrap(), own());
+                (rpc, own())
+            });
+            let (first, theirs) = first.join().unwrap();
+            assert_ne!(own(), theirs);
+            first.join().wait().unwrap();
+            let kinds = [
+                LIKE.builder(),
+                LIKE.program(serving("like")),
+                LIKE.command(serving("like")),
+            ];
+            for children in kinds {
+                let first = thread::spawn(|| {
+                    be_different();
+                    let rpc = LIKE.spawn().unwrap();
+                    rpc.call("").wait().unwrap();
+                    rpc
+                });
+                // The helper is that thread's.
+                first.join().unwrap().kill();
+                let pool = children
+                    .pool()
+                    .max(2)
+                    .idle(2)
+                    .on_error(|_| ())
+                    .load(1)
+                    .spawn()
+                    .unwrap();
+                are_like(&pool, 2, &own());
+                pool.join().wait().unwrap();
+            }
+        },
+    );
+}
+
+/// X69: a single child is like the thread that called `spawn`.
+#[test]
+fn a_child_is_like_the_thread_that_called_spawn() {
+    alone(
+        "inheritance::a_child_is_like_the_thread_that_called_spawn",
+        || {
+            for differs in [false, true, false] {
+                let check = move || {
+                    if differs {
+                        be_different();
+                    }
+                    for builder in [
+                        LIKE.builder(),
+                        LIKE.program(serving("like")),
+                        LIKE.command(serving("like")),
+                    ] {
+                        let rpc = builder.spawn().unwrap();
+                        assert_eq!(rpc.call("").wait().unwrap(), own());
+                        rpc.join().wait().unwrap();
+                    }
+                };
+                thread::spawn(check).join().unwrap();
+            }
+        },
+    );
+}
+
+/// X69: children of a template are like the thread that started the template,
+/// also after another thread had to start it anew.
+#[test]
+fn children_of_a_template_are_like_the_thread_that_started_it() {
+    alone(
+        "inheritance::children_of_a_template_are_like_the_thread_that_started_it",
+        || {
+            let template = Template::builder().start().unwrap();
+            let other = template.clone();
+            let check = move || {
+                be_different();
+                for _ in 0..2 {
+                    let rpc = LIKE.template(&other).spawn().unwrap();
+                    let like = rpc.call("").wait().unwrap();
+                    rpc.join().wait().unwrap();
+                    kill_process(other.pid().unwrap());
+                    until(|| children().is_empty());
+                    assert_eq!(like, own_of_main());
+                }
+            };
+            *MAIN.lock().unwrap() = own();
+            thread::spawn(check).join().unwrap();
+            let pool = LIKE.template(&template).pool().max(2).spawn().unwrap();
+            assert_eq!(pool.call("").wait().unwrap(), own());
+            pool.join().wait().unwrap();
+        },
+    );
+}
+
+static MAIN: std::sync::Mutex<String> = std::sync::Mutex::new(String::new());
+
+fn own_of_main() -> String {
+    MAIN.lock().unwrap().clone()
+}
+
+/// X70: the thread that children are started from takes no signal.
+#[test]
+fn the_starting_thread_takes_no_signals() {
+    let _guard = guard();
+    let pool = LIKE.pool().spawn().unwrap();
+    pool.call("").wait().unwrap();
+    let mut seen = 0;
+    for task in fs::read_dir("/proc/self/task").unwrap().flatten() {
+        let path = task.path();
+        if fs::read_to_string(path.join("comm")).is_ok_and(|name| name == "offspring-start\n") {
+            let like = like(path.to_str().unwrap());
+            // All but SIGKILL, SIGSTOP, and two that libc keeps to itself.
+            assert!(like.contains("SigBlk:\tfffffffe7ffbfeff"), "{like}");
+            seen += 1;
+        }
+    }
+    assert_eq!(seen, 1);
+    pool.join().wait().unwrap();
+}
+
+/// Where no thread can be created, the error says so, and nothing is left.
+#[test]
+fn no_thread_to_start_from() {
+    alone("inheritance::no_thread_to_start_from", || {
+        setrlimit(Resource::RLIMIT_NPROC, 1, 1).unwrap();
+        if Uid::effective().is_root() {
+            setuid(Uid::from_raw(65534)).unwrap();
+        }
+        let errors = [
+            LIKE.pool().spawn().map(drop).unwrap_err(),
+            LIKE.command(serving("like")).spawn().map(drop).unwrap_err(),
+            Template::builder().start().map(drop).unwrap_err(),
+        ];
+        for error in errors {
+            assert!(
+                error.is_start() && error.to_string().contains("RLIMIT_NPROC"),
+                "{error}"
+            );
+        }
+    });
+}
