@@ -83,10 +83,10 @@ impl Panic {
 
 #[derive(Debug, Clone)]
 enum Kind {
-    /// The child could not be started.
-    Start(String),
-    /// The other side is not the worker that was meant.
-    Handshake(String, Started),
+    /// The child could not be started; whether another attempt cannot help.
+    Start(String, bool),
+    /// The other side is not the worker that was meant; the same.
+    Handshake(String, Started, bool),
     /// The worker's `init` failed, or what a template was to preload.
     Init(String),
     /// The function panicked.
@@ -141,10 +141,15 @@ impl Error {
     }
 
     pub(crate) fn start(text: impl Into<String>) -> Self {
-        Self::new(Kind::Start(text.into()))
+        Self::new(Kind::Start(text.into(), false))
     }
-    pub(crate) fn handshake(text: impl Into<String>, started: Begun) -> Self {
-        Self::new(Kind::Handshake(text.into(), started.into()))
+    /// However often it is tried.
+    pub(crate) fn never_starts(text: impl Into<String>) -> Self {
+        Self::new(Kind::Start(text.into(), true))
+    }
+    /// `lasting`: another attempt cannot help.
+    pub(crate) fn handshake(text: impl Into<String>, started: Begun, lasting: bool) -> Self {
+        Self::new(Kind::Handshake(text.into(), started.into(), lasting))
     }
     pub(crate) fn init(text: impl Into<String>) -> Self {
         Self::new(Kind::Init(text.into()))
@@ -258,7 +263,7 @@ impl Error {
     /// ```
     #[must_use]
     pub fn is_start(&self) -> bool {
-        matches!(*self.0, Kind::Start(_))
+        matches!(*self.0, Kind::Start(..))
     }
 
     /// What was started is not the worker that was meant: it said no hello, or
@@ -404,6 +409,11 @@ impl Error {
         matches!(*self.0, Kind::Callback(_))
     }
 
+    /// A child was not to be had, and another attempt cannot help.
+    pub(crate) fn is_lasting(&self) -> bool {
+        matches!(*self.0, Kind::Start(_, true) | Kind::Handshake(_, _, true))
+    }
+
     /// The panic of the function, if that is what it was.
     #[must_use]
     pub fn panic(&self) -> Option<&Panic> {
@@ -427,7 +437,7 @@ impl Error {
     pub fn started(&self) -> Started {
         match &*self.0 {
             Kind::Panic(_) | Kind::EncodeResult(_) | Kind::Decode(_) => Started::Yes,
-            Kind::Handshake(_, started)
+            Kind::Handshake(_, started, _)
             | Kind::Dead(_, started)
             | Kind::Expired(started)
             | Kind::Forked(started) => *started,
@@ -466,8 +476,8 @@ impl From<Begun> for Started {
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &*self.0 {
-            Kind::Start(text) => write!(f, "the child could not be started: {text}"),
-            Kind::Handshake(text, _) => write!(f, "the handshake with the child failed: {text}"),
+            Kind::Start(text, _) => write!(f, "the child could not be started: {text}"),
+            Kind::Handshake(text, ..) => write!(f, "the handshake with the child failed: {text}"),
             Kind::Panic(panic) if panic.place().is_empty() => {
                 write!(f, "the worker panicked: {}", panic.message())
             }

@@ -389,13 +389,14 @@ impl Core {
 
     fn end_of_stream(&mut self, reading: Reading) {
         if !self.life.is_greeted() {
-            let came = crate::protocol::show(reading.reader.rest());
-            let came = if reading.reader.rest().is_empty() {
+            let rest = reading.reader.rest();
+            let came = if rest.is_empty() {
                 String::new()
             } else {
-                format!(" after {came}")
+                format!(" after {}", crate::protocol::show(rest))
             };
-            self.life.doom(Ending::NoHello(came));
+            let foreign = !crate::protocol::may_be_hello(rest);
+            self.life.doom(Ending::NoHello(came, foreign));
         }
         self.stop_reading(reading);
         self.life.stream_ends(Instant::now() + GRACE);

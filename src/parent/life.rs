@@ -25,8 +25,11 @@ pub(crate) struct Expected {
 pub(crate) enum Ending {
     /// It is not the worker that was meant.
     Handshake(String),
-    /// It ended without a hello; what came instead.
-    NoHello(String),
+    /// It did not say hello in time.
+    Silent(String),
+    /// It ended without a hello; what came instead, and whether that cannot be
+    /// the beginning of one.
+    NoHello(String, bool),
     /// Its `init` failed.
     Init(String),
     /// It broke the protocol.
@@ -308,7 +311,7 @@ impl Life {
         let due = |at: &mut Option<Instant>| at.take_if(|at| *at <= now).is_some();
         if due(&mut self.hello_by) {
             let time = self.hello_time;
-            self.doom(Ending::Handshake(format!(
+            self.doom(Ending::Silent(format!(
                 "no hello came within {time:?}; does the program call `offspring::init()` first in `main`, or `serve`?"
             )));
             return Some(libc::SIGKILL);
@@ -380,13 +383,17 @@ impl Life {
                 .expect("a call is lost only once the child is over")
         };
         match &self.ending {
-            Some(Ending::Handshake(text)) => Error::handshake(text.as_str(), started),
-            Some(Ending::NoHello(came)) => {
+            Some(Ending::Handshake(text)) => Error::handshake(text.as_str(), started, true),
+            Some(Ending::Silent(text)) => Error::handshake(text.as_str(), started, false),
+            Some(Ending::NoHello(came, foreign)) => {
                 let crash = crash();
                 let text = format!(
                     "{crash}{came} without a hello; does the program call `offspring::init()` first in `main`, or `serve`?"
                 );
-                Error::handshake(text, started)
+                // 0: it had nothing to do. 126 and 127: what a shell, `env` or ssh
+                // says of a program that is not there.
+                let never = matches!(crash.status, ExitStatus::Code(0 | 126 | 127));
+                Error::handshake(text, started, *foreign || never)
             }
             Some(Ending::Init(text)) if self.expected.worker == TEMPLATE => {
                 Error::init(format!("the template failed to get ready: {text}"))

@@ -310,7 +310,7 @@ impl Plan {
             Launch::Socket(socket) => return linked(Link::from_socket(socket)),
             Launch::Pair(read, write) => return linked(Link::from_pair(read, write)),
             Launch::Spent => {
-                return Err(Error::start(
+                return Err(Error::never_starts(
                     "a socket, or a pair of descriptors, leads to one child only",
                 ));
             }
@@ -354,7 +354,7 @@ impl Plan {
     /// the link is both.
     fn run(&self, command: &mut Command, both: bool) -> Result<Started, Error> {
         let program = command.get_program().to_string_lossy().into_owned();
-        let describe = |error: io::Error| Error::start(format!("`{program}`: {error}"));
+        let describe = |error: io::Error| failed(&error, format!("`{program}`: {error}"));
         let (link, theirs) = Link::pair().map_err(describe)?;
         if both {
             command.stdout(theirs.try_clone().map_err(describe)?);
@@ -393,7 +393,7 @@ impl Plan {
 
     /// Prepares what a template's child is to have; it is born later.
     fn fork(&mut self, template: &Template) -> Result<Started, Error> {
-        let describe = |error: io::Error| Error::start(error.to_string());
+        let describe = |error: io::Error| failed(&error, error.to_string());
         let (link, theirs) = Link::pair().map_err(describe)?;
         let mut pipe = None;
         if self.settings.capture.is_some() {
@@ -521,6 +521,15 @@ impl Started {
         let written = sent.ok().flatten().unwrap_or(0);
         outbox.consume(written);
         caller.wrote(written, outbox);
+    }
+}
+
+/// A start has failed for this reason, in these words.
+fn failed(error: &io::Error, text: String) -> Error {
+    if sys::is_lasting(error) {
+        Error::never_starts(text)
+    } else {
+        Error::start(text)
     }
 }
 

@@ -8,6 +8,12 @@ use super::Violation;
 /// The first four octets of a stream that opens with hello: kind 15, and an id
 /// that no counter reaches soon. In the plain form they would be a call's id.
 pub(crate) const MAGIC: u32 = 0xf0ff_5942;
+/// Whether a stream that begins so may yet become a hello.
+pub(crate) fn may_be_hello(octets: &[u8]) -> bool {
+    let magic = MAGIC.to_be_bytes();
+    octets.iter().zip(magic).all(|(octet, own)| *octet == own)
+}
+
 /// The version of the protocol. Another one is refused by both sides.
 pub(crate) const VERSION: u8 = 1;
 

@@ -43,6 +43,32 @@ pub(crate) fn spawn(
     }
 }
 
+/// Whether a start has failed for a reason that stays as long as the command and the files that it names are the same.
+/// Others may pass: a busy file, no memory, too many processes or open files.
+pub(crate) fn is_lasting(error: &io::Error) -> bool {
+    const LASTING: [i32; 11] = [
+        libc::E2BIG,
+        libc::EACCES,
+        libc::EINVAL,
+        libc::EISDIR,
+        libc::ELIBBAD,
+        libc::ELOOP,
+        libc::ENAMETOOLONG,
+        libc::ENOENT,
+        libc::ENOEXEC,
+        libc::ENOTDIR,
+        libc::EPERM,
+    ];
+    match error.raw_os_error() {
+        Some(number) => LASTING.contains(&number),
+        // A zero byte in an argument; no pidfds.
+        None => matches!(
+            error.kind(),
+            io::ErrorKind::InvalidInput | io::ErrorKind::Unsupported
+        ),
+    }
+}
+
 /// Tries again while the program's file is busy: 1, 2, 4, 8, 16 and 32 ms later.
 fn patiently<T>(mut attempt: impl FnMut() -> io::Result<T>) -> io::Result<T> {
     for exponent in 0..6 {
@@ -104,6 +130,21 @@ mod tests {
             }
         };
         assert_eq!(patiently(attempt).unwrap(), -1);
+    }
+
+    #[test]
+    fn what_another_attempt_may_mend() {
+        let lasting = |program: &str| {
+            let error = spawn(&mut Command::new(program), |_| Ok(())).unwrap_err();
+            is_lasting(&error)
+        };
+        // Not there; not executable; no file; an impossible name.
+        for program in ["/nowhere/at/all", "/proc/self/maps", "/", "a\0b"] {
+            assert!(lasting(program), "{program}");
+        }
+        for number in [libc::EAGAIN, libc::ENOMEM, libc::ETXTBSY, libc::EMFILE] {
+            assert!(!is_lasting(&io::Error::from_raw_os_error(number)));
+        }
     }
 
     #[test]

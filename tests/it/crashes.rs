@@ -3,6 +3,7 @@
 //! The pauses that these tests must not find add up to more than the limit of
 //! `quickly`: they are those of `backoff` as it is by default.
 
+use std::process::Command;
 use std::time::Duration;
 
 use offspring::{Pool, PoolBuilder, Template};
@@ -84,7 +85,7 @@ fn bad_calls_among_others_cost_a_start_each() {
 #[test]
 fn bad_calls_in_the_plain_form_delay_nothing() {
     let _guard = guard();
-    let mut command = std::process::Command::new("/bin/sh");
+    let mut command = Command::new("/bin/sh");
     command.args(["-c", "dd bs=1 count=8 >/dev/null 2>&1; exit 101"]);
     let pool = POOLED.init(false).command(command).plain().pool();
     let pool = pool.on_error(|_| ()).max(2).load(1).spawn().unwrap();
@@ -113,5 +114,72 @@ fn children_that_end_by_themselves_are_not_started_without_end() {
     // The next one for `idle` comes 1.6 s later, or more; a call does not wait.
     quickly(|| echo(&pool));
     assert!(pool.status().started <= 7, "{:?}", pool.status());
+    pool.join().wait().unwrap();
+}
+
+fn shell(script: &str) -> Command {
+    let mut command = Command::new("/bin/sh");
+    command.args(["-c", script]);
+    command
+}
+
+/// X76: what another attempt cannot mend is told after the first. `backoff` would
+/// take 1.5 s until the fifth, so the number of attempts is what is looked at.
+#[test]
+fn a_wrong_program_is_told_at_once() {
+    let _guard = guard();
+    let program = |command| POOLED.init(false).program(command);
+    let command = |command| POOLED.init(false).command(command);
+    let temp = Temp::new();
+    std::fs::write(temp.path("text"), "no program").unwrap();
+    let wrong = [
+        program(Command::new("/nowhere/worker")),
+        command(Command::new("/nowhere/worker")),
+        program(Command::new(temp.path("text"))),
+        program(serving("work")),
+        command(serving("later")),
+        command(Command::new("cat")),
+        command(shell("echo ready")),
+        command(shell("/nowhere/worker 2>/dev/null")),
+        program(Command::new("true")),
+    ];
+    for (n, children) in wrong.into_iter().enumerate() {
+        let pool = children.pool().max(1).on_error(|_| ()).spawn().unwrap();
+        let error = pool.call(Do::Pid).wait().unwrap_err();
+        assert!(error.is_start() || error.is_handshake(), "{n}: {error}");
+        assert_eq!(pool.status().failed, 1, "{n}: {error}");
+        let again = pool.call(Do::Pid).wait().unwrap_err();
+        assert!(again.is_start() || again.is_handshake(), "{n}: {again}");
+        assert!(pool.ready().wait().is_err());
+        pool.join().wait().unwrap();
+    }
+}
+
+/// What may pass is tried again, five times as before.
+#[test]
+fn what_may_pass_is_tried_again() {
+    let _guard = guard();
+    for script in ["exit 255", "exit 1", "kill -9 $$"] {
+        let children = POOLED.init(false).command(shell(script)).pool();
+        let pool = children
+            .backoff(Duration::from_millis(1), Duration::from_millis(1))
+            .on_error(|_| ())
+            .spawn()
+            .unwrap();
+        let error = pool.call(Do::Pid).wait().unwrap_err();
+        assert!(error.is_handshake(), "{error}");
+        assert_eq!(pool.status().failed, 5, "{script}: {error}");
+        pool.join().wait().unwrap();
+    }
+}
+
+/// X76: another kind of children takes the calls.
+#[test]
+fn a_wrong_program_beside_a_right_one() {
+    let _guard = guard();
+    let wrong = POOLED.init(false).program(Command::new("/nowhere/worker"));
+    let pool = wrong.pool().also(1, POOLED.init(false)).on_error(|_| ());
+    let pool = pool.spawn().unwrap();
+    (0..20).for_each(|_| echo(&pool));
     pool.join().wait().unwrap();
 }

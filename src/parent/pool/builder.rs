@@ -196,6 +196,13 @@ impl<F, S, E: Send + 'static> PoolBuilder<F, S, E> {
     /// When five starts in a row have failed, of every kind of children, the
     /// calls that wait fail with the error of the last start. Further calls wait
     /// for the next attempt.
+    ///
+    /// One failure is enough of a kind whose next start would fail, too: there is
+    /// no such program, or no permission to run it; or what runs is not the
+    /// worker that was meant. That is so if it says a hello of another worker,
+    /// serialiser or version, or writes something else, or exits without a hello
+    /// with code 0, 126 or 127. Calls that are made during the pause then fail at
+    /// once, and the first one after it is the next attempt.
     pub fn backoff(mut self, first: Duration, longest: Duration) -> Self {
         self.rules.pause = (first, longest);
         self

@@ -20,7 +20,9 @@
 //! 1. What waits beyond its deadline fails.
 //! 2. A child that is old enough leaves.
 //! 3. When a start fails and every launcher has failed [`PATIENCE`] times in a
-//!    row, with no child that can work, all that waits fails.
+//!    row, or in a way that another attempt cannot mend, with no child that can
+//!    work, all that waits fails. In the latter case so does what comes while
+//!    the launchers back off.
 //! 4. The first call of the queue goes to the child with the least to do; among
 //!    equals to the launcher that was named first, then to the child that was
 //!    given something last (so that the others can be stopped).
@@ -130,6 +132,8 @@ pub(super) struct Seen {
     pub(super) ended: bool,
     /// It had started a call by its end, or may have.
     pub(super) worked: bool,
+    /// It never was ready, and nor will the next be.
+    pub(super) hopeless: bool,
     /// This side ended it, because a caller wanted it.
     pub(super) killed: bool,
     pub(super) gone: bool,
@@ -223,6 +227,8 @@ impl Backoff {
 struct Launcher {
     /// Starts that failed in a row.
     failures: u32,
+    /// The last of them so that another attempt cannot help.
+    hopeless: bool,
     /// Of all its starts.
     starts: Backoff,
     /// Of those that no call needs.
@@ -230,6 +236,11 @@ struct Launcher {
 }
 
 impl Launcher {
+    /// Callers are to be told of its failures.
+    fn fails(&self) -> bool {
+        self.failures >= PATIENCE || self.hopeless
+    }
+
     /// A child of it has started a call: what failed before is not held against
     /// the next.
     fn works(&mut self) {
@@ -363,9 +374,9 @@ impl Plan {
     }
 
     /// This child could not be started.
-    pub(super) fn failed(&mut self, key: Key, now: Instant) {
+    pub(super) fn failed(&mut self, key: Key, hopeless: bool, now: Instant) {
         if let Some(child) = self.children.remove(&key) {
-            self.start_failed(child.launcher, child.began, now);
+            self.start_failed(child.launcher, child.began, hopeless, now);
         }
     }
 
@@ -391,7 +402,8 @@ impl Plan {
         if seen.ready && !child.was_ready {
             (child.was_ready, change.ready) = (true, true);
             self.wanted = false;
-            self.launchers[child.launcher].failures = 0;
+            let launcher = &mut self.launchers[child.launcher];
+            (launcher.failures, launcher.hopeless) = (0, false);
             if child.stage == Stage::Starting {
                 child.stage = Stage::Ready;
                 (child.rests, child.readied) = (now, now);
@@ -421,7 +433,7 @@ impl Plan {
         let child = &self.children[&key];
         let (index, began) = (child.launcher, child.began);
         if !child.was_ready {
-            return self.start_failed(index, began, now);
+            return self.start_failed(index, began, seen.hopeless, now);
         }
         self.counts.died += 1;
         (self.vacant, self.vacated) = (self.vacant + 1, Some(now));
@@ -441,11 +453,12 @@ impl Plan {
         }
     }
 
-    fn start_failed(&mut self, launcher: usize, began: Instant, now: Instant) {
+    fn start_failed(&mut self, launcher: usize, began: Instant, hopeless: bool, now: Instant) {
         self.counts.failed += 1;
         self.verdict = true;
         let launcher = &mut self.launchers[launcher];
         launcher.failures += 1;
+        launcher.hopeless = hopeless;
         launcher.starts.lengthen(began, now, self.rules.pause);
     }
 
@@ -511,8 +524,7 @@ impl Plan {
 
     /// A start has failed, and none has succeeded since.
     pub(super) fn fails(&self) -> bool {
-        let failed = |launcher: &Launcher| launcher.failures >= PATIENCE;
-        self.launchers.iter().all(failed)
+        self.launchers.iter().all(Launcher::fails)
     }
 
     /// See [`Counts`].

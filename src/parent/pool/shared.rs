@@ -309,8 +309,9 @@ impl Shared {
                 if let Some(launcher) = work.plan.launcher_of(key) {
                     deeds.push(Deed::Report(launcher, error.clone()));
                 }
+                let lasting = error.is_lasting();
                 work.failure = Some(error);
-                work.plan.failed(key, now);
+                work.plan.failed(key, lasting, now);
                 work.wake_changes(deeds);
             }
             News::Time => {}
@@ -343,6 +344,7 @@ impl Shared {
             retired: sight.retired,
             ended: sight.ended.is_some(),
             worked: sight.worked,
+            hopeless: sight.unfit.as_ref().is_some_and(Error::is_lasting),
             killed: sight.killed,
             gone: sight.gone,
             memory: weigh.then(|| kept.member.memory()).flatten(),

@@ -3,7 +3,7 @@
 use std::cmp::Reverse;
 use std::time::Instant;
 
-use super::{Attention, Child, Fault, Key, Order, PATIENCE, Plan, SLOW, Stage};
+use super::{Attention, Child, Fault, Key, Launcher, Order, Plan, SLOW, Stage};
 
 impl Plan {
     /// Applies the rules.
@@ -11,7 +11,7 @@ impl Plan {
         self.alarm = None;
         self.expire(now);
         self.let_old_ones_go(now);
-        self.judge();
+        self.judge(now);
         self.give(now);
         self.close_those_that_leave();
         self.grow(now);
@@ -65,13 +65,12 @@ impl Plan {
     }
 
     /// Whether nothing can be started.
-    fn judge(&mut self) {
-        let all = self
-            .launchers
-            .iter()
-            .all(|launcher| launcher.failures >= PATIENCE);
-        let none = !self.has_ready();
-        if std::mem::take(&mut self.verdict) && all && none {
+    fn judge(&mut self, now: Instant) {
+        let verdict = std::mem::take(&mut self.verdict);
+        let waits = |launcher: &Launcher| launcher.starts.until.is_some_and(|at| at > now);
+        let known = |launcher: &Launcher| launcher.hopeless && waits(launcher);
+        let nothing = self.launchers.iter().all(known) && !self.children.values().any(Child::works);
+        if verdict && self.fails() && !self.has_ready() || nothing {
             self.wanted = false;
             self.fail_all(Fault::NoChild);
         }

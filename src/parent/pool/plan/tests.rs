@@ -248,8 +248,9 @@ impl World {
             return;
         };
         if !fake.there {
+            let hopeless = fake.seen.hopeless;
             self.children.remove(&key);
-            self.plan.failed(key, self.now);
+            self.plan.failed(key, hopeless, self.now);
             return self.settle();
         }
         if fake.seen.ended {
@@ -266,6 +267,16 @@ impl World {
             self.plan.submit_again(ticket, None);
         }
         self.look(key);
+    }
+
+    /// It fails to start, and so would the next.
+    fn fail(&mut self, key: Key, hopeless: bool) {
+        self.children
+            .get_mut(&key)
+            .expect("it starts")
+            .seen
+            .hopeless = hopeless;
+        self.die(key);
     }
 
     fn gone(&mut self, key: Key) {

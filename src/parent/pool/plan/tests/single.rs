@@ -376,3 +376,63 @@ fn a_slow_start() {
     world.ready(2);
     assert_eq!(world.order, [1]);
 }
+
+/// What another attempt cannot mend is told at once, and again while the
+/// launcher backs off; then it is tried again.
+#[test]
+fn a_hopeless_start_is_told_at_once() {
+    let mut world = World::new(rules());
+    let start = world.now;
+    for _ in 0..3 {
+        world.submit();
+    }
+    world.fail(1, true);
+    for ticket in [1, 2, 3, world.submit()] {
+        assert_eq!(world.ends[&ticket], End::Failed(Fault::NoChild), "{ticket}");
+    }
+    assert!(world.plan.fails() && world.children.is_empty());
+    assert_eq!(world.now, start);
+    world.advance(100 * MS);
+    let ticket = world.submit();
+    assert!(!world.ends.contains_key(&ticket));
+    world.ready(2);
+    world.answer(2);
+    assert_eq!(world.ends[&ticket], End::Answered);
+    assert!(!world.plan.fails());
+}
+
+/// Not if the child was there before it was found to be wrong, nor if the last
+/// failure is one that may pass.
+#[test]
+fn the_last_failure_counts() {
+    let mut world = World::new(rules());
+    world.submit();
+    world.children.get_mut(&1).unwrap().there = true;
+    world.fail(1, true);
+    assert_eq!(world.ends[&1], End::Failed(Fault::NoChild));
+    world.advance(100 * MS);
+    let ticket = world.submit();
+    world.fail(2, false);
+    world.advance(100 * MS);
+    assert!(!world.ends.contains_key(&ticket));
+}
+
+/// Another kind takes the calls, and what may pass of that kind is waited for.
+#[test]
+fn a_hopeless_kind_makes_way() {
+    let mut world = World::new(Rules {
+        max: vec![1, 1],
+        ..rules()
+    });
+    let ticket = world.submit();
+    world.fail(1, true);
+    assert_eq!(world.children[&2].launcher, 1);
+    world.fail(2, false);
+    assert!(world.ends.is_empty());
+    world.advance(100 * MS);
+    world.fail(3, true);
+    world.ready(4);
+    world.answer(4);
+    assert_eq!(world.children[&4].launcher, 1);
+    assert_eq!(world.ends[&ticket], End::Answered);
+}
