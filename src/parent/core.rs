@@ -24,15 +24,13 @@ mod deadlines;
 mod members;
 
 use std::os::fd::OwnedFd;
-use std::thread::ThreadId;
 use std::time::{Duration, Instant};
 
 use self::deadlines::Deadlines;
-use super::delivery::{Delivery, Item};
-use super::driver::Want;
+use super::delivery::{Delivery, EventSink, Item};
 use super::life::{Ending, Life};
 use super::roles::{Needs, Orders, Roles, Ticket};
-use super::waiting::{Callback, Errands, Waiting, Waking};
+use super::waiting::{Callback, Errands, Waiting, Waking, Want};
 use crate::error::{Error, ExitStatus};
 use crate::parcel::{Outbox, Payload, Reader};
 use crate::protocol::{Failure, Hello};
@@ -54,19 +52,6 @@ pub(crate) use self::members::{Attention, Sight, Wishes};
 
 pub(crate) type Caller = crate::protocol::Caller<Waiter, OwnedFd>;
 type Notice = crate::protocol::Notice<OwnedFd>;
-
-/// Who takes events.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum EventSink {
-    /// Nobody: each is an error.
-    Nobody,
-    /// `on_event`.
-    Handler,
-    /// A stream of events.
-    Stream,
-    /// They are dropped.
-    Dropped,
-}
 
 /// What the role of the reader goes with.
 #[derive(Debug)]
@@ -596,9 +581,4 @@ impl std::fmt::Debug for Core {
             .field("roles", &self.roles)
             .finish_non_exhaustive()
     }
-}
-
-/// The thread that runs callbacks, if it is this one.
-pub(super) fn is_this(thread: Option<ThreadId>) -> bool {
-    thread == Some(std::thread::current().id())
 }

@@ -13,7 +13,6 @@
 use std::collections::VecDeque;
 use std::thread::ThreadId;
 
-use super::core::{EventSink, is_this};
 use super::inbox::Inboxes;
 use super::waiting::Callback;
 use crate::error::Error;
@@ -24,6 +23,19 @@ use crate::parcel::Payload;
 pub(crate) struct EventLimits {
     pub(crate) events: usize,
     pub(crate) bytes: usize,
+}
+
+/// Who takes events.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum EventSink {
+    /// Nobody: each is an error.
+    Nobody,
+    /// `on_event`.
+    Handler,
+    /// A stream of events.
+    Stream,
+    /// They are dropped.
+    Dropped,
 }
 
 /// One delivery.
@@ -182,7 +194,7 @@ impl Delivery {
 
     /// This is the thread that runs callbacks.
     pub(crate) fn is_running_here(&self) -> bool {
-        self.runs_on.is_some() && is_this(self.runs_on)
+        self.runs_on == Some(std::thread::current().id())
     }
 
     /// A callback would wait for what cannot be read before it returns.

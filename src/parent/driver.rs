@@ -27,7 +27,7 @@ use super::callbacks::Courier;
 use super::core::{Core, Reading};
 use super::forked::Maker;
 use super::roles::{TICK, Ticket};
-use super::waiting::{Errands, Waking};
+use super::waiting::{Errands, Waking, Want};
 use super::wire::Wire;
 use crate::parcel::{Outbox, Payload, Reader};
 use crate::sync::{Guard, Mutex, current, park_until};
@@ -41,15 +41,6 @@ const PIECES: usize = 16;
 const MOMENT: Duration = Duration::from_micros(50);
 /// How often the helper reads one link before it looks at the others.
 const ROUNDS: usize = 16;
-
-/// What somebody waits for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Want {
-    /// This call.
-    Call(u32),
-    /// Anything else: readiness, events, the end.
-    Change,
-}
 
 /// The machinery between the callers and one child.
 pub(crate) struct Driver<W> {

@@ -10,9 +10,10 @@ use super::call::State;
 use super::callbacks::OnEvent;
 use super::connection::Connection;
 use super::core::Core;
-use super::driver::{Driver, Want};
+use super::driver::Driver;
 use super::forked;
 use super::origin::{NextEvent, Resident};
+use super::waiting::Want;
 use crate::error::Error;
 use crate::parcel::{Decode, Payload, read};
 

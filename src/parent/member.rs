@@ -30,7 +30,8 @@ use crate::protocol::HEADER;
 use crate::spare;
 
 pub(super) use super::callbacks::Handlers;
-pub(super) use super::core::{Attention, EventSink, Sight, Then, Wishes};
+pub(super) use super::core::{Attention, Sight, Then, Wishes};
+pub(super) use super::delivery::EventSink;
 pub(super) use super::waiting::{Callback, Owner};
 pub(super) use crate::parcel::Parcel as Arguments;
 

@@ -11,9 +11,10 @@ use std::time::Instant;
 
 use super::connection::Connection;
 use super::core::Core;
-use super::driver::{Driver, Want};
+use super::driver::Driver;
 use super::life::Ending;
 use super::waiting::Callback;
+use super::waiting::Want;
 use crate::error::{Error, ExitStatus};
 use crate::parcel::{Parcel, Payload};
 

@@ -8,6 +8,7 @@ mod aside;
 mod bell;
 mod builder;
 mod entrance;
+mod kept;
 mod launcher;
 mod plan;
 mod route;

@@ -10,8 +10,8 @@ use std::time::Duration;
 use super::callbacks::{Courier, Handlers};
 use super::changes::{Change, Outlet, directory, environment};
 use super::connection::{Capture, Charge, Connection};
-use super::core::{Caller, Core, EventSink, Reading};
-use super::delivery::{Delivery, EventLimits};
+use super::core::{Caller, Core, Reading};
+use super::delivery::{Delivery, EventLimits, EventSink};
 use super::demands::Demands;
 use super::driver::Driver;
 use super::helper::Helper;
@@ -558,13 +558,8 @@ fn connect(
         ..
     } = started;
     let charge = Helper::attach(|helper, key| {
-        let connection = Connection::new(
-            helper,
-            key,
-            (link, carries),
-            (process, starter),
-            capture,
-        )?;
+        let connection =
+            Connection::new(helper, key, (link, carries), (process, starter), capture)?;
         let driver = Driver::new(core, connection, Courier::new(handlers));
         Ok(Arc::new(Charge(driver)))
     })?;

@@ -27,6 +27,15 @@ pub(crate) trait Owner: Send + Sync {
     fn settled(&self);
 }
 
+/// What somebody waits for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Want {
+    /// This call.
+    Call(u32),
+    /// Anything else: readiness, events, the end.
+    Change,
+}
+
 /// Somebody to wake.
 #[derive(Debug)]
 pub(crate) enum Waking {

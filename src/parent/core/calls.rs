@@ -5,9 +5,9 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use super::super::delivery::Item;
-use super::super::driver::Want;
 use super::super::inbox::Inbox;
 use super::super::life::Ending;
+use super::super::waiting::Want;
 use super::super::waiting::{Callback, Owner, Waking};
 use super::Core;
 use crate::error::Error;

@@ -16,10 +16,10 @@ pub(super) struct Entrance(pub(super) Arc<Shared>);
 
 impl Resident for Entrance {
     fn is_here(&self) -> bool {
-        self.0.is_here()
+        self.0.maker.is_this()
     }
     fn refuse(self: Arc<Self>, callback: Callback, error: Error) {
-        self.0.refuse(callback, error);
+        self.0.aside(Box::new(move || callback(Err(error))));
     }
 }
 

@@ -25,6 +25,7 @@ use std::time::Instant;
 
 use super::super::member::{Callback, Member, Owner, Request, Then, Unsent, Wishes};
 use super::super::origin::{Answer, Calls, NextEvent, Resident};
+use super::kept::Kept;
 use super::plan::Ticket;
 use super::shared::{News, Shared};
 use crate::error::Error;
@@ -69,44 +70,6 @@ enum Spot {
     Over,
 }
 
-/// What is sent, until it is certain that it will not be sent again. While it is
-/// sent, the sender has it. What is given back here is to be dropped without the
-/// lock.
-struct Kept<T> {
-    request: Option<T>,
-    is_settled: bool,
-}
-
-impl<T> Default for Kept<T> {
-    fn default() -> Self {
-        Self {
-            request: None,
-            is_settled: false,
-        }
-    }
-}
-
-impl<T> Kept<T> {
-    fn take(&mut self) -> T {
-        let request = self.request.take();
-        request.expect("what waits to be sent is there")
-    }
-
-    /// It may have to be sent once more, unless that was settled meanwhile.
-    fn put(&mut self, request: T) -> Option<T> {
-        if self.is_settled {
-            return Some(request);
-        }
-        self.request.replace(request)
-    }
-
-    /// It will not be sent again.
-    fn settle(&mut self) -> Option<T> {
-        self.is_settled = true;
-        self.request.take()
-    }
-}
-
 struct Unpark(Thread);
 
 impl Wake for Unpark {
@@ -144,10 +107,7 @@ impl Route {
             ticket,
             length: request.len(),
             state: Mutex::new(State {
-                kept: Kept {
-                    request: Some(request),
-                    is_settled: false,
-                },
+                kept: Kept::new(request),
                 ..State::default()
             }),
         })
@@ -446,10 +406,10 @@ fn event_of(answer: Answer, route: &Route) -> NextEvent {
 
 impl Resident for Route {
     fn is_here(&self) -> bool {
-        self.pool.is_here()
+        self.pool.maker.is_this()
     }
     fn refuse(self: Arc<Self>, callback: Callback, error: Error) {
-        self.pool.refuse(callback, error);
+        self.pool.aside(Box::new(move || callback(Err(error))));
     }
 }
 
@@ -586,21 +546,5 @@ impl Owner for Route {
             }
             Spot::Queued | Spot::Done(_) | Spot::Over => {}
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    /// An answer may come while the sender still has what it sends.
-    #[test]
-    fn what_was_settled_meanwhile_is_not_kept() {
-        let mut kept = Kept::default();
-        assert_eq!(kept.put("sent"), None);
-        assert_eq!(kept.take(), "sent");
-        assert_eq!(kept.settle(), None);
-        assert_eq!(kept.put("sent"), Some("sent"));
-        assert_eq!(kept.settle(), None);
     }
 }

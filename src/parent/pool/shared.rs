@@ -18,7 +18,7 @@ use std::time::{Duration, Instant};
 
 use super::super::alarm::Alarm;
 use super::super::forked::Maker;
-use super::super::member::{Attention, Callback, Member};
+use super::super::member::{Attention, Member};
 use super::aside::{Aside, Job};
 use super::bell::Bell;
 use super::launcher::Launcher;
@@ -53,7 +53,7 @@ pub(super) enum News {
 
 /// See the module.
 pub(super) struct Shared {
-    maker: Maker,
+    pub(super) maker: Maker,
     name: &'static str,
     work: Mutex<Work>,
     pub(super) launchers: Vec<Launcher>,
@@ -203,10 +203,6 @@ impl Shared {
         let _ = pool.alarm.set(alarm);
         pool.tell(News::Time);
         Ok(pool)
-    }
-
-    pub(super) fn is_here(&self) -> bool {
-        self.maker.is_this()
     }
 
     pub(super) fn lock(&self) -> MutexGuard<'_, Work> {
@@ -444,11 +440,6 @@ impl Shared {
         self.launchers[launcher].push(start);
     }
 
-    /// Has `callback` called with `error`: the outcome of a call that was refused.
-    pub(super) fn refuse(self: &Arc<Self>, callback: Callback, error: Error) {
-        self.aside(Box::new(move || callback(Err(error))));
-    }
-
     /// Has a callback run on a thread that is for callbacks.
     pub(super) fn aside(self: &Arc<Self>, job: Job) {
         let own = Arc::clone(self);
@@ -499,7 +490,7 @@ impl Shared {
 
     /// What can be counted.
     pub(super) fn counts(&self) -> Counts {
-        if !self.is_here() {
+        if !self.maker.is_this() {
             return Counts::default();
         }
         self.lock().plan.counts()

@@ -7,8 +7,10 @@ use std::task::{Context, Waker};
 use std::time::{Duration, Instant};
 
 use super::super::callbacks::{Courier, OnEvent};
-use super::super::core::{Attention, EventSink};
-use super::super::driver::{Driver, Want};
+use super::super::core::Attention;
+use super::super::delivery::EventSink;
+use super::super::driver::Driver;
+use super::super::waiting::Want;
 use super::{FakeWire, call, driver, handlers, new_driver, wait};
 use crate::error::Started;
 use crate::spin::Spins;

@@ -2,7 +2,8 @@
 
 use std::time::{Duration, Instant};
 
-use super::super::driver::{Driver, Want};
+use super::super::driver::Driver;
+use super::super::waiting::Want;
 use super::{FakeWire, call, driver, wait};
 
 /// Ticks as often as the driver asks for it, as the helper would.

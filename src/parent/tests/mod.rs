@@ -13,11 +13,12 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::callbacks::{Courier, Handlers, OnEvent};
-use super::core::{Caller, Core, EventSink, Reading};
-use super::delivery::{Delivery, EventLimits};
+use super::core::{Caller, Core, Reading};
+use super::delivery::{Delivery, EventLimits, EventSink};
 use super::demands::Demands;
-use super::driver::{Driver, Want};
+use super::driver::Driver;
 use super::life::{Expected, Life};
+use super::waiting::Want;
 use super::wire::Wire;
 use crate::error::{Error, ExitStatus};
 use crate::parcel::{Parcel, Payload, Reader};

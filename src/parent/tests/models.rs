@@ -7,7 +7,8 @@
 use std::sync::Arc;
 use std::task::{Context, Poll, Wake, Waker};
 
-use super::super::driver::{Driver, Want};
+use super::super::driver::Driver;
+use super::super::waiting::Want;
 use super::{FakeWire, call, driver, help, wait};
 use crate::error::Error;
 use crate::parcel::Payload;
