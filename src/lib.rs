@@ -148,10 +148,17 @@ fn shielded<T>(run: impl FnOnce() -> T) -> Result<T, String> {
     let outcome = std::panic::catch_unwind(std::panic::AssertUnwindSafe(run));
     outcome.map_err(|panic| {
         let text = panic_text(&*panic);
-        // What was thrown may panic again when it is dropped.
-        std::mem::forget(panic);
+        discard_panic(panic);
         text
     })
+}
+
+/// Drops the payload of a panic. It may panic when it is dropped, and so may the payload of that panic, which is leaked.
+fn discard_panic(payload: Box<dyn std::any::Any + Send>) {
+    let dropped = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| drop(payload)));
+    if let Err(another) = dropped {
+        std::mem::forget(another);
+    }
 }
 
 /// What a panic said.

@@ -50,6 +50,7 @@ mod memory;
 ))]
 mod nulls;
 mod order;
+mod panics;
 mod peers;
 mod pool;
 mod progress;

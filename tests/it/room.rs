@@ -11,7 +11,7 @@ use crate::common::*;
 use crate::work::{Job, WORK};
 
 /// Resident memory of a process, in octets.
-fn memory(pid: u32) -> usize {
+pub(crate) fn memory(pid: u32) -> usize {
     let text = std::fs::read_to_string(format!("/proc/{pid}/statm")).unwrap();
     let pages: usize = text.split_whitespace().nth(1).unwrap().parse().unwrap();
     pages * 4096
