@@ -81,14 +81,15 @@ impl Panic {
     }
 }
 
+/// A text that is the error of each of many calls is shared.
 #[derive(Debug, Clone)]
 enum Kind {
     /// The child could not be started; whether another attempt cannot help.
     Start(String, bool),
     /// The other side is not the worker that was meant; the same.
-    Handshake(String, Started, bool),
+    Handshake(Arc<str>, Started, bool),
     /// The worker's `init` failed, or what a template was to preload.
-    Init(String),
+    Init(Arc<str>),
     /// The function panicked.
     Panic(Panic),
     /// The child could not decode the arguments.
@@ -112,7 +113,7 @@ enum Kind {
     /// The handle is another process's, of which this one is a copy.
     Forked(Started),
     /// The other side broke the protocol.
-    Protocol(String),
+    Protocol(Arc<str>),
     /// An event came and nobody handles events.
     Unhandled,
     /// There is no room for what cannot wait.
@@ -148,10 +149,10 @@ impl Error {
         Self::new(Kind::Start(text.into(), true))
     }
     /// `lasting`: another attempt cannot help.
-    pub(crate) fn handshake(text: impl Into<String>, started: Begun, lasting: bool) -> Self {
+    pub(crate) fn handshake(text: impl Into<Arc<str>>, started: Begun, lasting: bool) -> Self {
         Self::new(Kind::Handshake(text.into(), started.into(), lasting))
     }
-    pub(crate) fn init(text: impl Into<String>) -> Self {
+    pub(crate) fn init(text: impl Into<Arc<str>>) -> Self {
         Self::new(Kind::Init(text.into()))
     }
     pub(crate) fn encode(error: &offspring_serialisers::Error) -> Self {
@@ -193,7 +194,7 @@ impl Error {
     pub(crate) fn refused(text: impl Into<String>) -> Self {
         Self::new(Kind::Refused(text.into()))
     }
-    pub(crate) fn protocol(text: impl Into<String>) -> Self {
+    pub(crate) fn protocol(text: impl Into<Arc<str>>) -> Self {
         Self::new(Kind::Protocol(text.into()))
     }
     pub(crate) fn unhandled() -> Self {
@@ -493,8 +494,8 @@ impl fmt::Display for Error {
             Kind::EncodeResult(text) => write!(f, "the child could not encode the result: {text}"),
             Kind::Encode(text) => write!(f, "the value could not be encoded: {text}"),
             Kind::Decode(text) => write!(f, "what the child sent could not be decoded: {text}"),
-            Kind::Init(text)
-            | Kind::TooLong(text)
+            Kind::Init(text) => f.write_str(text),
+            Kind::TooLong(text)
             | Kind::Cancelled(text)
             | Kind::Refused(text)
             | Kind::Full(text) => f.write_str(text),

@@ -270,7 +270,7 @@ impl Outgoing {
 
     /// Sends the failure of a call.
     pub(crate) fn failed(self: &Arc<Self>, id: u32, failure: &Failure) -> Result<(), Unsent> {
-        self.send_octets(&self.replies.failed(id, failure))
+        self.send_octets(&Replies::failed(id, failure))
     }
 
     /// Says that this child cannot work at all.

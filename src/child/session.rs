@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use super::outgoing::{Abilities, Outgoing, Unsent};
 use crate::parcel::Reader;
-use crate::protocol::{Failure, Form, Hello, Replies, Request, Requests, Role, VERSION};
+use crate::protocol::{Failure, Form, Hello, MOST, Replies, Request, Requests, Role, VERSION};
 use crate::registry::Registered;
 use crate::spin::Spins;
 use crate::sys::{self, Alone, Birth, Page, Port};
@@ -146,7 +146,8 @@ impl Session {
 
     /// Reads until it is known which form is spoken.
     fn begin(port: Port) -> io::Result<Self> {
-        let reader = Reader::new(Form::Plain, MAX_MESSAGE);
+        let mut reader = Reader::new(Form::Plain, MAX_MESSAGE);
+        reader.await_parent();
         let mut session = Self {
             port,
             reader,
@@ -205,7 +206,9 @@ impl Session {
     /// Takes the descriptors that came with hello.
     fn claim(&mut self, hello: &Hello) -> io::Result<()> {
         let names = hello.text("descriptors");
-        let names: Vec<_> = names.split(',').filter(|name| !name.is_empty()).collect();
+        let names = names.split(',').filter(|name| !name.is_empty());
+        // Of more than can come, none is kept.
+        let names: Vec<_> = names.take(MOST + 1).collect();
         if names.is_empty() {
             return Ok(());
         }
@@ -232,9 +235,9 @@ impl Session {
     /// Says why this cannot be, and ends.
     fn refuse(&self, text: &str) -> ! {
         if self.hello.is_some() {
-            let hello = Hello::new(Role::Child).with("error", text);
+            let hello = Replies::hello(&Hello::refusal(text));
             // If the parent is gone there is nobody to tell.
-            let _ = self.port.send_all(&Replies::hello(&hello));
+            let _ = self.port.send_all(&hello);
         }
         eprintln!("offspring: {text}");
         exit(FAILED)

@@ -66,6 +66,8 @@ pub(crate) struct Life {
     ending: Option<Ending>,
     /// Set at the end: how it ended.
     crash: Option<Arc<Crash>>,
+    /// Set at the end, for the errors of all calls: why it was given up.
+    complaint: Arc<str>,
     lost: usize,
     /// It had started a call by its end, or may have.
     pub(super) has_worked: bool,
@@ -103,6 +105,7 @@ impl Life {
             stderr: Vec::new(),
             ending: None,
             crash: None,
+            complaint: "".into(),
             lost: 0,
             has_worked: false,
             hung: false,
@@ -232,6 +235,9 @@ impl Life {
     /// The parent gives the child up; the first reason stays.
     pub(super) fn doom(&mut self, ending: Ending) {
         self.ending.get_or_insert(ending);
+        if self.is_over() {
+            self.complaint = self.complain().into();
+        }
     }
 
     /// This child is known to run many calls at once, and so to drop those that
@@ -353,7 +359,29 @@ impl Life {
             stderr: std::mem::take(&mut self.stderr),
             limits: self.expected.demands.limits,
         }));
+        self.complaint = self.complain().into();
         Some(self.known())
+    }
+
+    /// Why the parent gave the child up, in words.
+    fn complain(&self) -> String {
+        match &self.ending {
+            Some(Ending::Handshake(text) | Ending::Silent(text) | Ending::Violation(text)) => {
+                text.clone()
+            }
+            Some(Ending::NoHello(came, _)) => {
+                let crash = self.crash.as_ref().map(ToString::to_string);
+                format!(
+                    "{}{came} without a hello; does the program call `offspring::init()` first in `main`, or `serve`?",
+                    crash.unwrap_or_default()
+                )
+            }
+            Some(Ending::Init(text)) if self.expected.worker == TEMPLATE => {
+                format!("the template failed to get ready: {text}")
+            }
+            Some(Ending::Init(text)) => format!("the worker's init failed: {text}"),
+            Some(Ending::Killed(_)) | None => String::new(),
+        }
     }
 
     /// What is known of the calls that it has started.
@@ -382,24 +410,18 @@ impl Life {
                 .clone()
                 .expect("a call is lost only once the child is over")
         };
+        let complaint = || Arc::clone(&self.complaint);
         match &self.ending {
-            Some(Ending::Handshake(text)) => Error::handshake(text.as_str(), started, true),
-            Some(Ending::Silent(text)) => Error::handshake(text.as_str(), started, false),
-            Some(Ending::NoHello(came, foreign)) => {
-                let crash = crash();
-                let text = format!(
-                    "{crash}{came} without a hello; does the program call `offspring::init()` first in `main`, or `serve`?"
-                );
+            Some(Ending::Handshake(_)) => Error::handshake(complaint(), started, true),
+            Some(Ending::Silent(_)) => Error::handshake(complaint(), started, false),
+            Some(Ending::NoHello(_, foreign)) => {
                 // 0: it had nothing to do. 126 and 127: what a shell, `env` or ssh
                 // says of a program that is not there.
-                let never = matches!(crash.status, ExitStatus::Code(0 | 126 | 127));
-                Error::handshake(text, started, *foreign || never)
+                let never = matches!(crash().status, ExitStatus::Code(0 | 126 | 127));
+                Error::handshake(complaint(), started, *foreign || never)
             }
-            Some(Ending::Init(text)) if self.expected.worker == TEMPLATE => {
-                Error::init(format!("the template failed to get ready: {text}"))
-            }
-            Some(Ending::Init(text)) => Error::init(format!("the worker's init failed: {text}")),
-            Some(Ending::Violation(text)) => Error::protocol(text.as_str()),
+            Some(Ending::Init(_)) => Error::init(complaint()),
+            Some(Ending::Violation(_)) => Error::protocol(complaint()),
             Some(Ending::Killed(_)) | None => Error::dead(crash(), started),
         }
     }

@@ -20,10 +20,13 @@ use super::starter::Starter;
 use super::template::Template;
 use crate::error::Error;
 use crate::parcel::{Parcel, Reader};
-use crate::protocol::{Form, HEADER, Hello, Limits, MOST, PartAt, Role};
+use crate::protocol::{Form, HEADER, Hello, LONGEST_PARENT_HELLO, Limits, MOST, PartAt, Role};
 use crate::spin::{Spin, Spins};
 use crate::startup::{Lent, MARKER, VARIABLE, blocking, forgot_init};
 use crate::sys::{self, Fresh, Link, Page};
+
+/// How much of a hello is kept for all but the arguments of `init`, in bytes: the environment may be long.
+const OTHERS: usize = 16 << 20;
 
 /// What is started.
 #[derive(Debug)]
@@ -187,6 +190,7 @@ impl Plan {
             .demands
             .fit(&self.launch, self.settings.plain)?;
         if let Ok(init) = &self.init {
+            check_length(init)?;
             let is_ours = self.is_socket() && !self.settings.plain;
             self.check_descriptors(init, self.may_carry(), is_ours)?;
         }
@@ -533,6 +537,18 @@ fn failed(error: &io::Error, text: String) -> Error {
     }
 }
 
+/// The arguments of `init` fit into the hello, with all else that is there.
+fn check_length(init: &Parcel) -> Result<(), Error> {
+    let length = init.frame.len().saturating_sub(HEADER);
+    let most = LONGEST_PARENT_HELLO as usize - OTHERS;
+    if length <= most {
+        return Ok(());
+    }
+    Err(Error::too_long(format!(
+        "the arguments of `init` have {length} bytes, the limit is {most}: send the rest with calls"
+    )))
+}
+
 fn linked(link: io::Result<Link>) -> Result<Started, Error> {
     let link = link.map_err(|error| Error::start(error.to_string()))?;
     Ok(Started {
@@ -564,4 +580,23 @@ fn connect(
         Ok(Arc::new(Charge(driver)))
     })?;
     Ok(Arc::clone(&charge.0))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn arguments_of_init_beyond_a_hello_are_refused() {
+        let most = LONGEST_PARENT_HELLO as usize - OTHERS;
+        let init = |length| Parcel {
+            frame: vec![0; HEADER + length],
+            ..Parcel::default()
+        };
+        assert!(check_length(&Parcel::default()).is_ok());
+        assert!(check_length(&init(most)).is_ok());
+        let error = check_length(&init(most + 1)).unwrap_err();
+        assert!(error.is_too_long());
+        assert!(error.to_string().contains(&most.to_string()), "{error}");
+    }
 }

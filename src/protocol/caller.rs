@@ -463,11 +463,7 @@ impl<W, D> Caller<W, D> {
         notices: &mut Vec<Notice<D>>,
     ) -> Result<(), Violation> {
         if frame.id == 0 || frame.kind != Some(Kind::Message) {
-            return Err(Violation(format!(
-                "a frame of {} octets that is no answer is over the limit of {}",
-                frame.length,
-                reader.limit()
-            )));
+            return Err(frame.too_long(reader.limit_of(frame)));
         }
         let failure = too_long("the result", frame.length as usize, reader.limit());
         self.complete(frame.id, Outcome::Failed(failure.into()), notices, |_| {

@@ -1,5 +1,6 @@
 //! Frames: what the header says.
 
+use super::Violation;
 use super::ancillary::MOST;
 
 /// The octets of a header: `id` and `length`, big-endian `u32` each.
@@ -7,6 +8,45 @@ pub(crate) const HEADER: usize = 8;
 
 /// A frame longer than this travels as a piece of its own, uncopied.
 pub(super) const LARGE: usize = 32 << 10;
+
+/// The longest hello of a child, in bytes. It is a few short fields.
+pub(super) const LONGEST_HELLO: u32 = 64 << 10;
+/// The longest hello of a parent, in bytes. It carries the arguments of `init`.
+pub(crate) const LONGEST_PARENT_HELLO: u32 = 1 << 30;
+/// The longest failure, in bytes. It is texts for people.
+pub(super) const LONGEST_FAILURE: u32 = 1 << 20;
+
+/// The longest payload of each kind of frame, in bytes.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Longest {
+    /// Of messages and events of calls.
+    pub(super) message: u32,
+    hello: u32,
+}
+
+impl Longest {
+    pub(super) fn new(message: u32) -> Self {
+        Self {
+            message,
+            hello: LONGEST_HELLO,
+        }
+    }
+
+    /// The hello is a parent's.
+    pub(super) fn await_parent(&mut self) {
+        self.hello = LONGEST_PARENT_HELLO;
+    }
+
+    /// The longest payload of such a frame. The payload of a kind that is not known is not waited for.
+    pub(super) fn of(self, kind: Option<Kind>) -> u32 {
+        match kind {
+            Some(Kind::Message | Kind::CallEvent) => self.message,
+            Some(Kind::Failed) => LONGEST_FAILURE,
+            Some(Kind::Hello) => self.hello,
+            Some(Kind::Cancel | Kind::Ready | Kind::Descriptors | Kind::Retire) | None => 0,
+        }
+    }
+}
 
 const KIND_SHIFT: u32 = 28;
 const ID_MASK: u32 = (1 << KIND_SHIFT) - 1;
@@ -95,6 +135,23 @@ impl Frame {
         octets[..4].copy_from_slice(&(kind | self.id).to_be_bytes());
         octets[4..].copy_from_slice(&self.length.to_be_bytes());
         octets
+    }
+
+    /// What breaks the protocol in a frame that is longer than this.
+    pub(super) fn too_long(self, limit: u32) -> Violation {
+        let Self { kind, length, .. } = self;
+        Violation(match kind {
+            Some(Kind::Message) => format!("an event of {length} bytes, the limit is {limit}"),
+            Some(Kind::CallEvent) => {
+                format!("an event of a call of {length} bytes, the limit is {limit}")
+            }
+            Some(Kind::Hello) => format!("a hello of {length} bytes, the limit is {limit}"),
+            Some(Kind::Failed) => format!("a failure of {length} bytes, the limit is {limit}"),
+            Some(kind) => {
+                format!("a frame of kind {kind:?} of {length} bytes, the limit is {limit}")
+            }
+            None => "a frame of a kind that this version does not know".into(),
+        })
     }
 
     /// It says what goes along with the next frame.

@@ -1,7 +1,13 @@
 //! Hello, the first frame of both sides, and the failure of one call: both are
 //! lists of octet strings (length as a BER compressed integer, then octets).
+//!
+//! What comes is read where it lies: no string is copied before it is asked for,
+//! so a list of empty strings takes no more memory than its octets. How long such
+//! a frame may be is said in [`frame`](super::frame), and checked at its header.
 
-use offspring_serialisers::{Input, Octets, Output, Serialiser};
+use std::borrow::Cow;
+
+use offspring_serialisers::{ListReader, Octets, Output, Serialiser};
 
 use super::Violation;
 
@@ -16,6 +22,19 @@ pub(crate) fn may_be_hello(octets: &[u8]) -> bool {
 
 /// The version of the protocol. Another one is refused by both sides.
 pub(crate) const VERSION: u8 = 1;
+
+/// The most fields of a hello.
+const FIELDS: usize = 64;
+/// The most strings of a failure. Today there are four.
+const STRINGS: usize = 16;
+
+/// The most bytes that are sent of why a child cannot serve, of the message of a
+/// failure, of its place, and of its backtrace. Together with their lengths they
+/// fit into the frame.
+const REFUSAL: usize = 32 << 10;
+const MESSAGE: usize = 256 << 10;
+const PLACE: usize = 4 << 10;
+const BACKTRACE: usize = 512 << 10;
 
 /// Who says hello. An echo of one's own is found out by it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -33,7 +52,8 @@ pub(crate) enum Role {
 pub(crate) struct Hello {
     pub(crate) role: Role,
     pub(crate) version: u8,
-    fields: Vec<(Vec<u8>, Vec<u8>)>,
+    /// The list of names and values, well-formed.
+    fields: Vec<u8>,
 }
 
 impl Hello {
@@ -47,15 +67,25 @@ impl Hello {
     }
 
     /// Adds a field.
-    pub(crate) fn with(mut self, name: &str, value: impl Into<Vec<u8>>) -> Self {
-        self.fields.push((name.into(), value.into()));
+    pub(crate) fn with(mut self, name: &str, value: impl AsRef<[u8]>) -> Self {
+        write_strings(&[name.as_bytes(), value.as_ref()], &mut self.fields);
         self
+    }
+
+    /// A child's hello that says why it cannot serve.
+    pub(crate) fn refusal(text: &str) -> Self {
+        Self::new(Role::Child).with("error", shorten(text, REFUSAL).as_bytes())
     }
 
     /// The octets of a field.
     pub(crate) fn field(&self, name: &str) -> Option<&[u8]> {
-        let found = self.fields.iter().find(|(key, _)| key == name.as_bytes());
-        found.map(|(_, value)| value.as_slice())
+        let mut strings = ListReader::new(&self.fields).map_while(Result::ok);
+        loop {
+            let (key, value) = (strings.next()?, strings.next()?);
+            if key == name.as_bytes() {
+                return Some(value);
+            }
+        }
     }
 
     /// A field as text, empty where it is missing.
@@ -86,13 +116,8 @@ impl Hello {
 
     /// The payload of the frame.
     pub(crate) fn to_octets(&self) -> Vec<u8> {
-        let mut octets = vec![self.role as u8, self.version];
-        let strings = self
-            .fields
-            .iter()
-            .flat_map(|(name, value)| [name.clone(), value.clone()]);
-        write_strings(&strings.collect::<Vec<_>>(), &mut octets);
-        octets
+        let head = [self.role as u8, self.version];
+        [&head, self.fields.as_slice()].concat()
     }
 
     /// Reads the payload of a frame. A hello of another version is read as far
@@ -106,18 +131,16 @@ impl Hello {
             b'C' => Role::Child,
             other => return Err(Violation(format!("a hello of the unknown role {other}"))),
         };
-        let strings = if *version == VERSION {
-            read_strings(rest)?
+        let fields = if *version == VERSION {
+            check_strings(rest, "hello", 2 * FIELDS)?;
+            rest.to_vec()
         } else {
             Vec::new()
         };
-        let fields = strings
-            .chunks_exact(2)
-            .map(|pair| (pair[0].clone(), pair[1].clone()));
         Ok(Self {
             role,
             version: *version,
-            fields: fields.collect(),
+            fields,
         })
     }
 }
@@ -170,47 +193,69 @@ impl Failure {
         }
     }
 
-    /// The payload of the frame.
+    /// The payload of the frame; what is too long for it is cut off, and says so.
     pub(crate) fn to_octets(&self) -> Vec<u8> {
         let code = CODES
             .iter()
             .find(|(code, _)| *code == self.code)
             .map_or("", |(_, name)| name);
-        let strings = [code, &self.message, &self.place, &self.backtrace];
+        let strings = [
+            code.into(),
+            shorten(&self.message, MESSAGE),
+            shorten(&self.place, PLACE),
+            shorten(&self.backtrace, BACKTRACE),
+        ];
         let mut octets = Vec::new();
-        write_strings(&strings.map(|text| text.as_bytes().to_vec()), &mut octets);
+        write_strings(&strings.each_ref().map(|text| text.as_bytes()), &mut octets);
         octets
     }
 
     /// Reads the payload of a frame; a code of a later version is a refusal.
     pub(crate) fn parse(octets: &[u8]) -> Result<Self, Violation> {
-        let strings = read_strings(octets)?;
-        let text = |index: usize| {
-            strings
-                .get(index)
-                .map(|octets| String::from_utf8_lossy(octets).into_owned())
-                .unwrap_or_default()
-        };
-        let name = text(0);
+        check_strings(octets, "failure", STRINGS)?;
+        let mut strings = ListReader::new(octets).map_while(Result::ok);
+        let mut text = || String::from_utf8_lossy(strings.next().unwrap_or_default()).into_owned();
+        let name = text();
         let code = CODES
             .iter()
             .find(|(_, known)| *known == name)
             .map_or(FailureCode::Refused, |(code, _)| *code);
         Ok(Self {
             code,
-            message: text(1),
-            place: text(2),
-            backtrace: text(3),
+            message: text(),
+            place: text(),
+            backtrace: text(),
         })
     }
 }
 
-fn write_strings(strings: &[Vec<u8>], octets: &mut Vec<u8>) {
+/// At most so many bytes of a text; if it is longer, the last of them say so.
+fn shorten(text: &str, most: usize) -> Cow<'_, str> {
+    if text.len() <= most {
+        return text.into();
+    }
+    let note = format!(" … (cut off, of {} bytes)", text.len());
+    let mut end = most - note.len();
+    while !text.is_char_boundary(end) {
+        end -= 1;
+    }
+    (text[..end].to_owned() + &note).into()
+}
+
+fn write_strings(strings: &[&[u8]], octets: &mut Vec<u8>) {
     <Octets as Serialiser<Vec<Vec<u8>>, _>>::encode(strings, &mut Output::new(octets))
         .expect("octet strings in memory can be written");
 }
 
-fn read_strings(octets: &[u8]) -> Result<Vec<Vec<u8>>, Violation> {
-    <Octets as Serialiser<Vec<Vec<u8>>>>::decode(&mut Input::new(octets))
-        .map_err(|error| Violation(error.to_string()))
+/// Makes sure that this is a list of at most so many strings.
+fn check_strings(octets: &[u8], what: &str, most: usize) -> Result<(), Violation> {
+    for (index, string) in ListReader::new(octets).enumerate() {
+        if index == most {
+            return Err(Violation(format!(
+                "a {what} of more than {most} strings, which is the limit"
+            )));
+        }
+        string.map_err(|error| Violation(error.to_string()))?;
+    }
+    Ok(())
 }

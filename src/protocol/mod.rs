@@ -42,7 +42,7 @@ mod tests;
 
 pub(crate) use ancillary::{Ancillary, MOST};
 pub(crate) use caller::{Caller, Known, Limits, Notice, Outcome, Started, show};
-pub(crate) use frame::{Form, Frame, HEADER, Kind, announcement};
+pub(crate) use frame::{Form, Frame, HEADER, Kind, LONGEST_PARENT_HELLO, announcement};
 pub(crate) use hello::{Failure, FailureCode, Hello, Role, VERSION, may_be_hello};
 pub(crate) use outbox::{Outbox, Parcel};
 pub(crate) use reader::{PartAt, Parts, Payload, Reader};

@@ -3,7 +3,7 @@
 use std::ops::{Deref, Range};
 
 use super::ancillary::{Ancillary, Arrivals};
-use super::frame::LARGE;
+use super::frame::{LARGE, Longest};
 use super::{Form, Frame, HEADER, Kind};
 use crate::spare;
 
@@ -161,8 +161,8 @@ pub(crate) enum Step {
 #[derive(Debug)]
 pub(crate) struct Reader<D> {
     form: Form,
-    /// The longest frame taken.
-    limit: u32,
+    /// The longest frames taken.
+    longest: Longest,
     buffer: Vec<u8>,
     /// The octets of the current frame, in the buffer.
     current: Range<usize>,
@@ -187,11 +187,12 @@ pub(crate) struct Reader<D> {
 }
 
 impl<D> Reader<D> {
-    /// A reader at the start of a stream.
+    /// A reader at the start of a stream, of messages and events of at most so many
+    /// octets.
     pub(crate) fn new(form: Form, limit: u32) -> Self {
         Self {
             form,
-            limit,
+            longest: Longest::new(limit),
             buffer: Vec::new(),
             current: 0..0,
             skip: 0,
@@ -222,14 +223,24 @@ impl<D> Reader<D> {
         self.form
     }
 
-    /// From the next frame on, such long ones are taken.
+    /// From the next frame on, messages and events so long are taken.
     pub(crate) fn set_limit(&mut self, limit: u32) {
-        self.limit = limit;
+        self.longest.message = limit;
     }
 
-    /// The longest frame taken.
+    /// The longest message or event taken.
     pub(crate) fn limit(&self) -> u32 {
-        self.limit
+        self.longest.message
+    }
+
+    /// The hello that comes is a parent's.
+    pub(crate) fn await_parent(&mut self) {
+        self.longest.await_parent();
+    }
+
+    /// The longest payload taken of such a frame.
+    pub(super) fn limit_of(&self, frame: Frame) -> u32 {
+        self.longest.of(frame.kind)
     }
 
     /// Where octets are put: behind what is there.
@@ -368,7 +379,7 @@ impl<D> Reader<D> {
                 }
                 return Step::Short;
             };
-            if frame.length > self.limit {
+            if frame.length > self.limit_of(frame) {
                 self.current = at + HEADER..at + HEADER;
                 self.skip = frame.length.into();
                 self.announced = false;

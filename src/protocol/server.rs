@@ -9,6 +9,7 @@
 
 use std::collections::HashSet;
 
+use super::frame::LONGEST_HELLO;
 use super::hello::MAGIC;
 use super::reader::Step;
 use super::{Failure, FailureCode, Form, Frame, HEADER, Hello, Kind, Parcel, Reader, Violation};
@@ -60,7 +61,9 @@ impl Requests {
         let frame = match reader.advance() {
             Step::Short => return Ok(None),
             Step::Whole(frame) => frame,
-            Step::TooLong(frame) => return self.too_long(frame).map(Some),
+            Step::TooLong(frame) => {
+                return self.too_long(frame, reader.limit_of(frame)).map(Some);
+            }
         };
         self.request(frame, reader).map(Some)
     }
@@ -127,12 +130,9 @@ impl Requests {
         Request::Call(id)
     }
 
-    fn too_long(&mut self, frame: Frame) -> Result<Request, Violation> {
+    fn too_long(&mut self, frame: Frame, limit: u32) -> Result<Request, Violation> {
         if frame.kind != Some(Kind::Message) || frame.id == 0 {
-            return Err(Violation(format!(
-                "a frame of {} octets that is no call",
-                frame.length
-            )));
+            return Err(frame.too_long(limit));
         }
         self.started += 1;
         let text = format!(
@@ -190,13 +190,8 @@ impl Replies {
     }
 
     /// Makes the frame that says that a call failed (full form only).
-    pub(crate) fn failed(self, id: u32, failure: &Failure) -> Vec<u8> {
-        let mut octets = failure.to_octets();
-        if octets.len() > self.limit as usize {
-            octets =
-                Failure::new(failure.code, "the reason is longer than a frame may be").to_octets();
-        }
-        frame(Kind::Failed, id, &octets)
+    pub(crate) fn failed(id: u32, failure: &Failure) -> Vec<u8> {
+        frame(Kind::Failed, id, &failure.to_octets())
     }
 
     /// Makes the frame that says that `init` is done.
@@ -209,9 +204,15 @@ impl Replies {
         frame(Kind::Retire, 0, &[])
     }
 
-    /// Makes the answer to a hello.
+    /// Makes the answer to a hello. One that no parent would take says so instead.
     pub(crate) fn hello(hello: &Hello) -> Vec<u8> {
-        frame(Kind::Hello, MAGIC & 0x0fff_ffff, &hello.to_octets())
+        let mut octets = hello.to_octets();
+        if octets.len() > LONGEST_HELLO as usize {
+            let length = octets.len();
+            let text = format!("its hello would have {length} bytes, the limit is {LONGEST_HELLO}");
+            octets = Hello::refusal(&text).to_octets();
+        }
+        frame(Kind::Hello, MAGIC & 0x0fff_ffff, &octets)
     }
 }
 

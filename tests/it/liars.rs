@@ -152,3 +152,208 @@ fn a_parent_that_lies() {
     drop(peer);
     assert!(child.wait().unwrap().success());
 }
+
+/// The peak of the resident memory of this process, in bytes, from now on.
+fn memory_of(act: impl FnOnce()) -> usize {
+    let status = |name: &str| {
+        let text = std::fs::read_to_string("/proc/self/status").unwrap();
+        let line = text.lines().find(|line| line.starts_with(name)).unwrap();
+        let number = line.split_whitespace().nth(1).unwrap();
+        number.parse::<usize>().unwrap() << 10
+    };
+    // The peak is what is there now.
+    std::fs::write("/proc/self/clear_refs", "5").unwrap();
+    let before = status("VmRSS:");
+    act();
+    status("VmHWM:").saturating_sub(before)
+}
+
+worker!(
+    /// Served by nobody but the peers here.
+    TOLD: fn(String) -> String = |text: String| text,
+    name = "peer",
+    events = String,
+);
+
+/// A child that says this before, or behind, its hello, with that many calls open.
+/// Gives the error of the last call.
+fn told(calls: usize, greets: bool, says: Vec<u8>) -> offspring::Error {
+    let (ours, theirs) = UnixStream::pair().unwrap();
+    let rpc = TOLD
+        .builder()
+        .socket(ours)
+        .on_error(|_| ())
+        .spawn()
+        .unwrap();
+    thread::scope(|scope| {
+        scope.spawn(move || {
+            let mut peer = Peer(theirs);
+            if greets {
+                peer.greet();
+            }
+            for _ in 0..calls + usize::from(!greets) {
+                peer.frame();
+            }
+            // The parent may have gone before it has read all.
+            let _ = peer.0.write_all(&says);
+            let _ = peer.0.shutdown(std::net::Shutdown::Write);
+            while peer.0.read(&mut [0; 4096]).is_ok_and(|count| count > 0) {}
+        });
+        let calls: Vec<_> = (0..calls).map(|_| rpc.call("so")).collect();
+        let errors: Vec<_> = calls
+            .into_iter()
+            .map(|call| call.wait().unwrap_err())
+            .collect();
+        // The peer waits for this.
+        drop(rpc);
+        errors.last().unwrap().clone()
+    })
+}
+
+/// X80: what a child sends takes a small multiple of its length in memory, and
+/// little time; what is over a limit is refused with a word of which.
+#[test]
+fn small_lies_take_little_memory() {
+    alone("liars::small_lies_take_little_memory", || {
+        const MB: usize = 1 << 20;
+        let failure = |code: &str, message: &[u8]| {
+            let mut list = vec![code.len() as u8];
+            list.extend(code.as_bytes());
+            let length = message.len();
+            list.extend([
+                0x80 | (length >> 14) as u8,
+                0x80 | (length >> 7) as u8 & 0x7f,
+            ]);
+            list.push((length & 0x7f) as u8);
+            list.extend(message);
+            list
+        };
+        let long_hello = |length| [0xf0ff_5942_u32, length].map(u32::to_be_bytes).concat();
+        let zeros = |length| [b"C\x01".to_vec(), vec![0; length]].concat();
+        let mut error = b"C\x01\x05error\x83\xf4\x00".to_vec();
+        error.extend([0xff; 0xfa00]);
+        // Calls, whether it greets, what it says, the error, memory in MB.
+        type Row = (usize, bool, Vec<u8>, &'static str, usize);
+        let table: Vec<Row> = vec![
+            (
+                1,
+                true,
+                frame(1 << 28 | 1, &vec![0; 64 * MB]),
+                "the limit is 1048576",
+                16,
+            ),
+            (
+                1,
+                true,
+                frame(1 << 28 | 1, &vec![0; MB]),
+                "more than 16 strings",
+                16,
+            ),
+            (
+                1,
+                false,
+                frame(0xf0ff_5942, &zeros(64 * MB)),
+                "the limit is 65536",
+                16,
+            ),
+            (
+                1,
+                false,
+                frame(0xf0ff_5942, &zeros(60_000)),
+                "more than 128 strings",
+                16,
+            ),
+            (1, false, long_hello(u32::MAX), "the limit is 65536", 16),
+            (
+                5000,
+                false,
+                frame(0xf0ff_5942, &error),
+                "\u{fffd}\u{fffd}",
+                32,
+            ),
+            (
+                5000,
+                true,
+                frame(1 << 28, &failure("panic", &vec![0xff; MB - 100])),
+                "init failed",
+                32,
+            ),
+            (
+                1,
+                true,
+                frame(1 << 28 | 1, &failure("panic", &vec![0xff; MB - 100])),
+                "panicked",
+                32,
+            ),
+            (
+                1,
+                true,
+                [frame(4 << 28, &[]).repeat(100_000), frame(9, &[])].concat(),
+                "call 9",
+                16,
+            ),
+            (
+                1,
+                true,
+                [frame(6 << 28, &[]).repeat(100_000), frame(9, &[])].concat(),
+                "call 9",
+                16,
+            ),
+            (
+                1,
+                true,
+                [frame(0, &[]).repeat(100_000), frame(9, &[])].concat(),
+                "call 9",
+                64,
+            ),
+            (
+                1,
+                true,
+                [frame(2 << 28 | 1, &[]).repeat(1_000_000), frame(9, &[])].concat(),
+                "call 9",
+                32,
+            ),
+            (
+                1,
+                true,
+                frame(4 << 28, &vec![0; 64 * MB]),
+                "the limit is 0",
+                16,
+            ),
+        ];
+        // What every first call takes.
+        told(5000, true, frame(9, &[]));
+        for (index, (calls, greets, says, words, most)) in table.into_iter().enumerate() {
+            let taken = memory_of(|| {
+                let error = quickly(|| told(calls, greets, says)).to_string();
+                let start: String = error.chars().take(300).collect();
+                assert!(error.contains(words), "{index}: {start}");
+            });
+            assert!(taken < most * MB, "{index} took {taken} bytes");
+        }
+    });
+}
+
+/// X80: what a child says for itself arrives, cut off where it is too long.
+#[test]
+fn long_texts_of_a_child_are_cut_off() {
+    let _guard = guard();
+    const LONG: usize = 10 << 20;
+    worker!(LONG_PANIC: fn() = || -> () { panic!("{}", "x".repeat(LONG)) });
+    worker!(LONG_INIT: fn() = |_: &mut ()| (), init() = || Err::<(), _>("x".repeat(LONG)));
+    let (one, two) = (
+        LONG_PANIC
+            .builder()
+            .stderr(std::process::Stdio::null())
+            .spawn()
+            .unwrap(),
+        LONG_INIT.builder().on_error(|_| ()).spawn().unwrap(),
+    );
+    for error in [one.call().wait(), one.call().wait(), two.call().wait()] {
+        let text = error.unwrap_err().to_string();
+        assert!(text.contains("xxx") && text.ends_with("(cut off, of 10485760 bytes)"));
+        assert!((100_000..1 << 20).contains(&text.len()), "{}", text.len());
+    }
+    one.join().wait().unwrap();
+    let _ = two.join().wait();
+}

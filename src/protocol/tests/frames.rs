@@ -9,6 +9,8 @@ use super::{
 };
 
 const LIMIT: u32 = 100;
+/// So many bytes can be fed at any time.
+const READ: usize = 64 << 10;
 
 /// The hello of a parent, role `P`, version 1, one field `a` with `b`.
 const PARENT_HELLO: &str = "ff ff 59 42 00000006 50 01 01 61 01 62";
@@ -223,7 +225,11 @@ fn what_a_parent_writes() {
         ("40000000 00000000", &[], Some("kind Ready")),
         ("60000000 00000000", &[], Some("kind Retire")),
         ("90000000 00000000", &[], Some("does not know")),
-        ("30000001 000000c8", &[], Some("no call")),
+        (
+            "30000001 000000c8",
+            &[],
+            Some("kind Cancel of 200 bytes, the limit is 0"),
+        ),
     ];
     for (octets, want, broken) in table {
         let want = [&[hello], want].concat();
@@ -271,16 +277,112 @@ fn what_both_sides_write_is_what_the_table_says() {
     );
     let failure = Failure::new(FailureCode::Panic, "oh");
     assert_eq!(
-        replies.failed(2, &failure),
+        Replies::failed(2, &failure),
         hex("10000002 0000000b 0570616e6963 026f68 00 00")
     );
-    let failed = replies.failed(2, &Failure::new(FailureCode::Panic, "oh".repeat(50)));
-    assert!(
-        Failure::parse(&failed[HEADER..])
-            .unwrap()
-            .message
-            .contains("longer")
-    );
+}
+
+/// X80: what is no message has a limit of its own, which is checked at the header.
+#[test]
+fn a_frame_that_is_no_message_is_refused_at_its_header() {
+    let hello = "hello Child 1 a=b";
+    let table = [
+        (
+            "f0ff5942 00010001",
+            "a hello of 65537 bytes, the limit is 65536",
+        ),
+        (
+            "10000001 00100001",
+            "a failure of 1048577 bytes, the limit is 1048576",
+        ),
+        ("10000000 ffffffff", "a failure of 4294967295 bytes"),
+        (
+            "20000001 00000065",
+            "an event of a call of 101 bytes, the limit is 100",
+        ),
+        (
+            "00000000 00000065",
+            "an event of 101 bytes, the limit is 100",
+        ),
+        ("40000000 00000001", "kind Ready of 1 bytes, the limit is 0"),
+        (
+            "50000001 00000001",
+            "kind Descriptors of 1 bytes, the limit is 0",
+        ),
+        ("60000000 40000000", "kind Retire of 1073741824 bytes"),
+        ("30000001 00000001", "kind Cancel of 1 bytes"),
+        ("70000001 00000001", "does not know"),
+    ];
+    for (octets, broken) in table {
+        let octets = format!("{CHILD_HELLO} {octets}");
+        check(&octets, &[hello], Some(broken), |pieces| {
+            read_as_parent(Form::Full, pieces)
+        });
+    }
+    check("f0ff5942 00010001", &[], Some("65537"), |pieces| {
+        read_as_parent(Form::Full, pieces)
+    });
+    // A parent's may be longer.
+    let mut reader = Reader::new(Form::Full, LIMIT);
+    reader.await_parent();
+    feed(&mut reader, &hex("f0ff5942 40000000"));
+    assert_eq!(reader.advance(), Step::Short);
+    let mut reader = Reader::new(Form::Full, LIMIT);
+    reader.await_parent();
+    feed(&mut reader, &hex("f0ff5942 40000001"));
+    assert!(matches!(reader.advance(), Step::TooLong(_)));
+}
+
+#[test]
+fn lists_have_a_limit() {
+    let hello = |strings| Hello::parse(&[b"P\x01".to_vec(), vec![0; strings]].concat());
+    assert!(hello(128).is_ok());
+    let error = hello(129).unwrap_err();
+    assert!(error.0.contains("more than 128 strings"), "{error:?}");
+    assert!(Failure::parse(&[0; 16]).is_ok());
+    let error = Failure::parse(&[0; 1 << 20]).unwrap_err();
+    assert!(error.0.contains("more than 16 strings"), "{error:?}");
+    // A name without a value is none.
+    let odd = Hello::parse(b"P\x01\x01a\x01b\x01c").unwrap();
+    assert_eq!((odd.field("a"), odd.field("c")), (Some(&b"b"[..]), None));
+}
+
+/// X80: what is sent is cut off where it would be refused.
+#[test]
+fn long_texts_are_cut_off_by_the_sender() {
+    for letter in ["x", "é", "€", "🦀"] {
+        for more in 0..4 {
+            let text = "-".repeat(more) + &letter.repeat((10 << 20) / letter.len());
+            let failure = Failure {
+                place: text.clone(),
+                backtrace: text.clone(),
+                ..Failure::new(FailureCode::Panic, &text)
+            };
+            let failed = Replies::failed(2, &failure);
+            let mut reader = Reader::new(Form::Full, 0);
+            for piece in failed.chunks(READ) {
+                assert_eq!(reader.advance(), Step::Short);
+                feed(&mut reader, piece);
+            }
+            assert!(matches!(reader.advance(), Step::Whole(_)));
+            let read = Failure::parse(reader.octets()).unwrap();
+            let note = format!(" … (cut off, of {} bytes)", text.len());
+            for part in [&read.message, &read.place, &read.backtrace] {
+                let rest = part.strip_suffix(&note).unwrap();
+                assert!(text.starts_with(rest) && rest.len() > 4000);
+            }
+            let frame = Replies::hello(&Hello::refusal(&text));
+            let hello = Hello::parse(&frame[HEADER..]).unwrap();
+            assert!(hello.text("error").ends_with(&note));
+            assert!(frame.len() < 64 << 10);
+        }
+    }
+    let text = "x".repeat(256 << 10);
+    let failed = Replies::failed(2, &Failure::new(FailureCode::Panic, &text));
+    assert_eq!(Failure::parse(&failed[HEADER..]).unwrap().message, text);
+    let frame = Replies::hello(&Hello::new(Role::Child).with("worker", &text));
+    let hello = Hello::parse(&frame[HEADER..]).unwrap();
+    assert!(hello.text("error").contains("the limit is 65536"));
 }
 
 #[test]

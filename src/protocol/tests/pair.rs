@@ -185,7 +185,7 @@ impl Pair {
             }
             Some(Request::Refuse(id, failure)) => {
                 assert_eq!(failure.code, FailureCode::Cancelled);
-                self.up.extend(self.replies.failed(id, &failure));
+                self.up.extend(Replies::failed(id, &failure));
             }
             Some(Request::Cancel(_) | Request::Hello(_)) => {}
         }
@@ -205,7 +205,7 @@ impl Pair {
         self.made.push(Made::Answer(serial));
         if fails && self.from_child.form() == Form::Full {
             let failure = Failure::new(FailureCode::Panic, serial.to_string());
-            self.up.extend(self.replies.failed(id, &failure));
+            self.up.extend(Replies::failed(id, &failure));
             return;
         }
         self.send(id, serial);
