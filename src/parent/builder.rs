@@ -384,7 +384,8 @@ impl<F, S, E: Send + 'static> Builder<F, S, E> {
 
     /// How many events, and octets of events, wait for a slow handler or
     /// reader; 65,536 and 16 MiB if nothing is said. Beyond it the child is
-    /// slowed down.
+    /// slowed down. Each event counts for less than 100 bytes more than it
+    /// has, for what is kept with it.
     ///
     /// ```
     /// # fn count(to: String, events: &offspring::Events<String>) {

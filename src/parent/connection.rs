@@ -13,6 +13,11 @@ use super::wire::Wire;
 use crate::error::ExitStatus;
 use crate::sys::{Arrival, Fresh, Interest, Link, PollEvent, Process, Ready, Status};
 
+/// What a pipe holds, in bytes, unless its size was changed.
+const PIPE: usize = 64 << 10;
+/// What a pipe holds at most, in bytes, if its size was changed without privileges.
+const PIPE_MOST: usize = 1 << 20;
+
 /// The end of what a child writes to its stderr.
 #[derive(Debug)]
 pub(crate) struct Capture {
@@ -31,24 +36,35 @@ impl Capture {
         })
     }
 
-    /// Reads what is there; true once it has ended.
-    fn drain(&mut self) -> bool {
-        let Some(pipe) = &mut self.pipe else {
-            return true;
-        };
+    /// Reads what is there, but not much more than `most` bytes: the writer may be as fast as this. Returns whether it
+    /// has ended.
+    fn drain(&mut self, most: usize) -> bool {
         let mut piece = [0; 4096];
-        loop {
+        let mut count = 0;
+        while count < most {
+            let Some(pipe) = &mut self.pipe else {
+                return true;
+            };
             match pipe.read(&mut piece) {
                 Ok(0) => return true,
-                Ok(count) => {
-                    self.tail.extend_from_slice(&piece[..count]);
-                    let over = self.tail.len().saturating_sub(self.keep);
-                    self.tail.drain(..over);
+                Ok(came) => {
+                    count += came;
+                    self.tail.extend_from_slice(&piece[..came]);
+                    // What is kept is moved once for as many bytes as are kept, and not for each piece.
+                    if self.tail.len() / 2 > self.keep.max(piece.len()) {
+                        self.shorten();
+                    }
                 }
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Err(error) => return error.kind() != io::ErrorKind::WouldBlock,
             }
         }
+        false
+    }
+
+    fn shorten(&mut self) {
+        let over = self.tail.len().saturating_sub(self.keep);
+        self.tail.drain(..over);
     }
 }
 
@@ -209,14 +225,15 @@ impl Connection {
         let Some(capture) = &mut *capture else {
             return Vec::new();
         };
-        capture.drain();
+        capture.drain(PIPE_MOST);
+        capture.shorten();
         capture.tail.clone()
     }
 
     fn drain_stderr(&self) {
         let mut capture = self.capture.lock().unwrap_or_else(PoisonError::into_inner);
         let Some(capture) = &mut *capture else { return };
-        if capture.drain()
+        if capture.drain(PIPE)
             && let Some(pipe) = capture.pipe.take()
         {
             self.helper.delete(pipe.as_fd());
@@ -381,5 +398,33 @@ impl From<Status> for ExitStatus {
             },
             Status::Unknown => Self::Unknown,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io::Write;
+
+    /// X80: a child that writes as fast as it is read holds nobody up.
+    #[test]
+    fn stderr_is_read_in_turns() {
+        let (read, mut write) = io::pipe().unwrap();
+        let size = nix::fcntl::FcntlArg::F_SETPIPE_SZ(PIPE_MOST as i32);
+        nix::fcntl::fcntl(&write, size).unwrap();
+        let all: Vec<u8> = (0..PIPE_MOST).map(|n| (n % 251) as u8).collect();
+        write.write_all(&all).unwrap();
+        let mut capture = Capture::new(OwnedFd::from(read).into(), 3 * PIPE).unwrap();
+        assert!(!capture.drain(PIPE));
+        assert_eq!(capture.tail, all[..PIPE]);
+        while capture.tail.len() < 6 * PIPE {
+            assert!(!capture.drain(PIPE));
+        }
+        assert!(!capture.drain(PIPE_MOST));
+        assert!(capture.tail.len() <= 6 * PIPE + 4096);
+        capture.shorten();
+        assert_eq!(capture.tail, all[PIPE_MOST - 3 * PIPE..]);
+        drop(write);
+        assert!(capture.drain(PIPE));
     }
 }

@@ -51,8 +51,11 @@ pub(crate) enum Item {
 impl Item {
     fn bytes(&self) -> usize {
         match self {
-            Self::Event(payload) | Self::Done(_, Ok(payload)) => payload.len(),
-            _ => 0,
+            Self::Event(payload) => payload.weight(),
+            Self::Done(_, Ok(payload)) => payload.len(),
+            Self::Done(_, Err(_)) => 0,
+            // One for each event that nobody handles.
+            Self::Report(_) => size_of::<Self>(),
         }
     }
 }
@@ -138,13 +141,13 @@ impl Delivery {
     }
 
     pub(super) fn push_stream(&mut self, payload: Payload) {
-        self.bytes += payload.len();
+        self.bytes += payload.weight();
         self.stream.push_back(payload);
     }
 
     pub(super) fn pop_stream(&mut self) -> Option<Payload> {
         let payload = self.stream.pop_front()?;
-        self.bytes -= payload.len();
+        self.bytes -= payload.weight();
         Some(payload)
     }
 
@@ -249,4 +252,34 @@ pub(super) enum Next {
     Nothing,
     /// There is nothing, and the child is over.
     Over,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// X80: an event without bytes takes memory all the same.
+    #[test]
+    fn empty_events_have_a_weight() {
+        const BYTES: usize = 1 << 20;
+        let limits = EventLimits {
+            events: usize::MAX,
+            bytes: BYTES,
+        };
+        let pushes: [fn(&mut Delivery); 3] = [
+            |delivery| delivery.push(Item::Event(Vec::new().into())),
+            |delivery| delivery.push(Item::Report(Error::unhandled())),
+            |delivery| delivery.push_stream(Vec::new().into()),
+        ];
+        for push in pushes {
+            let mut delivery = Delivery::new(EventSink::Handler, limits, false);
+            let count = (1..).find(|_| {
+                push(&mut delivery);
+                delivery.is_full()
+            });
+            assert!(count.unwrap() < BYTES / 32);
+            while matches!(delivery.next(), Next::Item(_)) || delivery.pop_stream().is_some() {}
+            assert_eq!(delivery.bytes, 0);
+        }
+    }
 }

@@ -47,7 +47,7 @@ impl Inbox {
 
     fn bytes(&self) -> usize {
         let payloads = self.queue.iter().flat_map(|queue| queue.iter());
-        payloads.map(|(_, payload)| payload.len()).sum()
+        payloads.map(|(_, payload)| payload.weight()).sum()
     }
 }
 
@@ -96,7 +96,7 @@ impl Inboxes {
             inbox.missed += 1;
             return false;
         }
-        self.tally(inbox.wish).add(1, payload.len());
+        self.tally(inbox.wish).add(1, payload.weight());
         if inbox.wish == Wish::Unsaid {
             self.holders.insert(id);
         }
@@ -113,7 +113,7 @@ impl Inboxes {
         if queue.is_empty() {
             inbox.queue = None;
         }
-        self.tally(inbox.wish).subtract(1, payload.len());
+        self.tally(inbox.wish).subtract(1, payload.weight());
         Some(payload)
     }
 

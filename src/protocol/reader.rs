@@ -69,6 +69,11 @@ impl<D> Payload<D> {
         (**self).len() + self.tail().len()
     }
 
+    /// What it counts for where payloads are kept: its bytes, and what there is for each.
+    pub(crate) fn weight(&self) -> usize {
+        self.len() + size_of::<Self>()
+    }
+
     fn tail(&self) -> &[u8] {
         match &self.octets {
             Octets::Parted(parts) => &parts.tail,
