@@ -17,6 +17,12 @@
 //! If the link is full, a blocking child sleeps. A child that [holds](Outgoing::new)
 //! goes on, and the watcher writes once there is room; only with [`HELD`] octets
 //! unwritten it sleeps, too, since no more are safe in the page.
+//!
+//! Once a write has failed, nothing more is sent and the page stays as it is: a
+//! later frame would take the place of those that were not written. A frame that
+//! was put into the page has been sent even so. If the worker has closed the link,
+//! as daemons close all descriptors, the parent takes it from there when this
+//! process is gone. This process ends with the next frame, or when it would sleep.
 
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -83,6 +89,8 @@ struct Queue {
     watcher: Watcher,
     /// The link was full, and the watcher waits for room.
     full: bool,
+    /// A write has failed: the parent is gone, or this process has closed the link.
+    broken: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -137,9 +145,20 @@ impl Unsent {
     }
 }
 
-impl From<io::Error> for Unsent {
-    fn from(_: io::Error) -> Self {
-        Self::Gone
+impl Queue {
+    /// Takes note of a write that has failed.
+    fn tried<T>(&mut self, written: io::Result<T>) -> Result<T, Unsent> {
+        self.broken |= written.is_err();
+        written.map_err(|_| Unsent::Gone)
+    }
+
+    /// Whether anything can still be written.
+    fn check(&self) -> Result<(), Unsent> {
+        if self.broken {
+            Err(Unsent::Gone)
+        } else {
+            Ok(())
+        }
     }
 }
 
@@ -169,6 +188,7 @@ impl Outgoing {
             place,
             watcher: Watcher::None,
             full: false,
+            broken: false,
         };
         Self {
             port,
@@ -348,7 +368,7 @@ impl Outgoing {
         match self.port.send_all_with(&octets, lot) {
             Err(error) if sys::is_too_many_in_flight(&error) => self.write(queue, &announcement(0)),
             sent => {
-                sent?;
+                queue.tried(sent)?;
                 queue.place += octets.len() as u64;
                 Ok(())
             }
@@ -361,6 +381,7 @@ impl Outgoing {
         frame: &[u8],
         more: bool,
     ) -> Result<(), Unsent> {
+        queue.check()?;
         let length = queue.octets.len() + frame.len();
         if queue.full && length <= HELD {
             self.put(queue, frame);
@@ -373,16 +394,19 @@ impl Outgoing {
         }
         if self.holds && length <= HELD {
             self.put(queue, frame);
-            return self.try_write_out(queue);
+            // Sent in any case: if nothing can be written, the next one hears of it.
+            let _ = self.try_write_out(queue);
+            return Ok(());
         }
         if self.page.is_some() && length <= HELD {
-            let rest = self.try_write(queue, frame)?;
+            let rest = self.try_write(queue, frame).unwrap_or(frame);
             if rest.is_empty() {
                 return Ok(());
             }
             // Safe before it sleeps until the link has room for it.
             self.put(queue, rest);
-            return self.write_out(queue);
+            let _ = self.write_out(queue);
+            return Ok(());
         }
         self.write_out(queue)?;
         self.write(queue, frame)
@@ -393,7 +417,7 @@ impl Outgoing {
         if !queue.octets.is_empty() {
             return Ok(frame);
         }
-        let count = self.port.try_send(frame)?.unwrap_or(0);
+        let count = queue.tried(self.port.try_send(frame))?.unwrap_or(0);
         queue.wrote = Instant::now();
         queue.place += count as u64;
         Ok(&frame[count..])
@@ -402,8 +426,10 @@ impl Outgoing {
     /// Writes what there is room for. Without a watcher to wait for more, it is
     /// waited for here.
     fn try_write_out(self: &Arc<Self>, queue: &mut Queue) -> Result<(), Unsent> {
+        queue.check()?;
         while !queue.octets.is_empty() {
-            let sent = self.port.try_send(&queue.octets)?;
+            let sent = self.port.try_send(&queue.octets);
+            let sent = queue.tried(sent)?;
             // What comes next is fresh however long that has taken.
             queue.wrote = Instant::now();
             let Some(count) = sent else {
@@ -443,6 +469,7 @@ impl Outgoing {
     }
 
     fn write_out(&self, queue: &mut Queue) -> Result<(), Unsent> {
+        queue.check()?;
         if queue.octets.is_empty() {
             return Ok(());
         }
@@ -458,7 +485,7 @@ impl Outgoing {
     }
 
     fn write_parts(&self, queue: &mut Queue, parts: [&[u8]; 2]) -> Result<(), Unsent> {
-        self.port.send_all_parts(parts)?;
+        queue.tried(self.port.send_all_parts(parts))?;
         queue.wrote = Instant::now();
         queue.place += parts.map(|part| part.len() as u64).iter().sum::<u64>();
         Ok(())

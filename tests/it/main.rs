@@ -13,6 +13,7 @@ mod common;
 mod concurrent;
 mod confined;
 mod crashes;
+mod daemons;
 mod death;
 #[cfg(all(
     feature = "cbor",

@@ -123,3 +123,37 @@ fn one_that_holds_goes_on_while_the_link_is_full() {
         assert!(octets[2 * HEADER + 10..].iter().all(|octet| *octet == 2));
     });
 }
+
+/// X82: what was put into the page stays there when the link breaks, and nothing
+/// comes behind what was refused.
+#[test]
+fn a_broken_link_leaves_the_page_as_it_is() {
+    for holds in [false, true] {
+        let (link, theirs) = Link::pair().unwrap();
+        let (page, fd) = Page::create().unwrap();
+        let own = Some(Page::open(fd).unwrap());
+        let port = Port::from_socket(theirs).unwrap();
+        let abilities = Abilities {
+            carries: true,
+            holds,
+        };
+        let outgoing = Outgoing::new(port, Form::Full, 1 << 30, (own, 0), abilities);
+        let outgoing = Arc::new(outgoing);
+        let (mut first, mut second, mut third) = (parcel(1, 10), parcel(2, 10), parcel(3, 10));
+        let large = || parcel(4, HELD);
+        let mut queue = outgoing.lock();
+        outgoing.put(&mut queue, &first.frame);
+        drop(queue);
+        drop(link);
+        // It is in the page, and the next hears of it.
+        outgoing.result(2, &mut second, false).unwrap();
+        let want = [&first.frame[..], &second.frame].concat();
+        for more in [false, true] {
+            assert!(outgoing.result(3, &mut third, more).is_err());
+            assert!(outgoing.result(4, &mut large(), more).is_err());
+            assert!(outgoing.event(&mut first).is_err());
+            assert!(outgoing.flush().is_err());
+            assert!(page.rescue(0) == want, "holds: {holds}");
+        }
+    }
+}
