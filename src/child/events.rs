@@ -8,7 +8,7 @@ use offspring_serialisers::{Error as SerialiserError, Output};
 use super::outgoing::{Open, Outgoing, Unsent};
 use crate::error::Error;
 use crate::parcel::Parcel;
-use crate::protocol::Form;
+use crate::protocol::{Failure, Form};
 
 /// The events of a worker that has none. There is no such value.
 ///
@@ -212,6 +212,7 @@ fn error_of(unsent: Unsent) -> Error {
         Unsent::TooLong(limit) => Error::too_long(format!(
             "the event has more than {limit} octets, which is the limit; raise `max_message`"
         )),
+        Unsent::TooMany(count, most) => Failure::too_many("the event", count, most).into(),
         Unsent::Gone => Error::closed(),
         Unsent::Over => Error::refused("the call that the event belongs to was answered"),
     }

@@ -56,8 +56,8 @@ pub(crate) struct Outgoing {
     form: Form,
     replies: Replies,
     page: Option<Page>,
-    /// Descriptors can go along.
-    carries: bool,
+    /// How many descriptors can go along with one message.
+    carries: usize,
     /// What finds the link full is held, and nobody sleeps for it.
     holds: bool,
     queue: Mutex<Queue>,
@@ -68,8 +68,8 @@ pub(crate) struct Outgoing {
 /// What an end of a link can do.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Abilities {
-    /// Descriptors can go along.
-    pub(crate) carries: bool,
+    /// How many descriptors can go along with one message.
+    pub(crate) carries: usize,
     /// It goes on while the link is full.
     pub(crate) holds: bool,
 }
@@ -125,6 +125,8 @@ impl Open {
 pub(crate) enum Unsent {
     /// It is longer than so many octets.
     TooLong(u32),
+    /// It holds so many descriptors, more than the most.
+    TooMany(usize, usize),
     /// Nobody reads any more.
     Gone,
     /// It belongs to a call that is over.
@@ -135,8 +137,12 @@ impl Unsent {
     /// What a result that was not sent is as the failure of its call, unless
     /// nobody is there to be told.
     pub(crate) fn failure(&self) -> Option<Failure> {
-        let Self::TooLong(limit) = self else {
-            return None;
+        let limit = match self {
+            Self::TooLong(limit) => limit,
+            Self::TooMany(count, most) => {
+                return Some(Failure::too_many("the result", *count, *most));
+            }
+            Self::Gone | Self::Over => return None,
         };
         let text = format!(
             "the result is longer than {limit} octets, which is the limit; raise `max_message`"
@@ -218,7 +224,7 @@ impl Outgoing {
 
     /// Whether descriptors can go along.
     pub(crate) fn carries(&self) -> bool {
-        self.carries
+        self.carries > 0
     }
 
     /// Reads, blocking, as much as there is [room](Reader::room) for. An error is an end: nobody is there any more.
@@ -354,6 +360,10 @@ impl Outgoing {
     ) -> Result<(), Unsent> {
         if parcel.descriptors.is_empty() && parcel.tail.is_empty() {
             return self.send_in(queue, &parcel.frame, more);
+        }
+        let count = parcel.descriptors.len();
+        if count > self.carries {
+            return Err(Unsent::TooMany(count, self.carries));
         }
         self.write_out(queue)?;
         for lot in std::mem::take(&mut parcel.descriptors).chunks(MOST) {

@@ -9,7 +9,9 @@ use std::sync::Arc;
 
 use super::outgoing::{Abilities, Outgoing, Unsent};
 use crate::parcel::Reader;
-use crate::protocol::{Failure, Form, Hello, MOST, Replies, Request, Requests, Role, VERSION};
+use crate::protocol::{
+    DESCRIPTORS, Failure, Form, Hello, MOST, Replies, Request, Requests, Role, VERSION,
+};
 use crate::registry::Registered;
 use crate::spin::Spins;
 use crate::sys::{self, Alone, Birth, Page, Port};
@@ -269,6 +271,9 @@ impl Session {
         let limit = hello
             .and_then(|hello| hello.number("max-message"))
             .unwrap_or(MAX_MESSAGE);
+        let most = hello.and_then(|hello| hello.number("max-descriptors"));
+        let most = most.map_or(DESCRIPTORS, |most| most as usize);
+        self.reader.set_most_descriptors(most);
         // Whoever takes more may send more.
         self.reader.set_limit(limit.max(MAX_MESSAGE));
         let (page, descriptors) = put_in_place(self.descriptors);
@@ -307,7 +312,11 @@ impl Session {
         let form = self.reader.form();
         let carries = hello.is_some_and(|hello| hello.field("carries") == Some(b"descriptors"));
         let abilities = Abilities {
-            carries: carries && self.port.carries_descriptors(),
+            carries: if carries && self.port.carries_descriptors() {
+                most
+            } else {
+                0
+            },
             holds: backend.holds,
         };
         let outgoing = Outgoing::new(self.port, form, limit, (page, place), abilities);

@@ -1,5 +1,6 @@
 //! How a child is to be started, and what becomes of its events.
 
+mod descriptors;
 mod spinning;
 
 use std::ffi::OsStr;
@@ -13,7 +14,6 @@ use std::time::Duration;
 use super::callbacks::Handlers;
 use super::changes::{Change, Outlet};
 use super::connection::Connection;
-use super::delivery::EventLimits;
 use super::delivery::EventSink;
 use super::demands::Demands;
 use super::driver::Driver;
@@ -401,10 +401,8 @@ impl<F, S, E: Send + 'static> Builder<F, S, E> {
     /// # Ok(()) }
     /// ```
     pub fn max_events(mut self, events: usize, octets: usize) -> Self {
-        self.settings().events = EventLimits {
-            events: events.max(1),
-            bytes: octets.max(1),
-        };
+        let limits = &mut self.settings().events;
+        (limits.events, limits.bytes) = (events.max(1), octets.max(1));
         self
     }
 

@@ -17,12 +17,15 @@ use super::inbox::Inboxes;
 use super::waiting::Callback;
 use crate::error::Error;
 use crate::parcel::Payload;
+use crate::protocol::Weight;
 
 /// How many events, and octets of events, wait for a slow receiver.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct EventLimits {
     pub(crate) events: usize,
     pub(crate) bytes: usize,
+    /// Descriptors that came along with them.
+    pub(crate) descriptors: usize,
 }
 
 /// Who takes events.
@@ -49,13 +52,19 @@ pub(crate) enum Item {
 }
 
 impl Item {
-    fn bytes(&self) -> usize {
+    fn weight(&self) -> Weight {
         match self {
             Self::Event(payload) => payload.weight(),
-            Self::Done(_, Ok(payload)) => payload.len(),
-            Self::Done(_, Err(_)) => 0,
+            Self::Done(_, Ok(payload)) => Weight {
+                bytes: payload.len(),
+                ..payload.weight()
+            },
+            Self::Done(_, Err(_)) => Weight::default(),
             // One for each event that nobody handles.
-            Self::Report(_) => size_of::<Self>(),
+            Self::Report(_) => Weight {
+                bytes: size_of::<Self>(),
+                descriptors: 0,
+            },
         }
     }
 }
@@ -66,7 +75,7 @@ pub(crate) struct Delivery {
     limits: EventLimits,
     queue: VecDeque<Item>,
     stream: VecDeque<Payload>,
-    bytes: usize,
+    weight: Weight,
     /// Events of calls.
     pub(super) inboxes: Inboxes,
     enqueued: u64,
@@ -90,7 +99,7 @@ impl Delivery {
             limits,
             queue: VecDeque::new(),
             stream: VecDeque::new(),
-            bytes: 0,
+            weight: Weight::default(),
             inboxes: Inboxes::default(),
             enqueued: 0,
             done: 0,
@@ -110,7 +119,7 @@ impl Delivery {
     /// The stream of events is gone: from now on events are nobody's affair.
     pub(crate) fn drop_stream(&mut self) {
         self.stream.clear();
-        self.bytes = self.queue.iter().map(Item::bytes).sum();
+        self.weight = self.queue.iter().map(Item::weight).sum();
         self.sink = EventSink::Nobody;
     }
 
@@ -121,33 +130,37 @@ impl Delivery {
 
     pub(super) fn is_full(&self) -> bool {
         let asked = &self.inboxes.asked;
+        let weight = self.weight + asked.weight;
         self.queue.len() + self.stream.len() + asked.events >= self.limits.events
-            || self.bytes + asked.bytes >= self.limits.bytes
+            || weight.bytes >= self.limits.bytes
+            || weight.descriptors >= self.limits.descriptors
     }
 
     /// With what nobody has asked for there is too much.
     pub(super) fn is_crowded(&self) -> bool {
         let Inboxes { asked, unasked, .. } = &self.inboxes;
         let events = self.queue.len() + self.stream.len() + asked.events + unasked.events;
-        let bytes = self.bytes + asked.bytes + unasked.bytes;
-        events > self.limits.events || bytes > self.limits.bytes
+        let weight = self.weight + asked.weight + unasked.weight;
+        events > self.limits.events
+            || weight.bytes > self.limits.bytes
+            || weight.descriptors > self.limits.descriptors
     }
 
     pub(super) fn push(&mut self, item: Item) {
-        self.bytes += item.bytes();
+        self.weight = self.weight + item.weight();
         self.enqueued += 1;
         self.queue.push_back(item);
         self.due = true;
     }
 
     pub(super) fn push_stream(&mut self, payload: Payload) {
-        self.bytes += payload.weight();
+        self.weight = self.weight + payload.weight();
         self.stream.push_back(payload);
     }
 
     pub(super) fn pop_stream(&mut self) -> Option<Payload> {
         let payload = self.stream.pop_front()?;
-        self.bytes -= payload.weight();
+        self.weight = self.weight - payload.weight();
         Some(payload)
     }
 
@@ -237,7 +250,7 @@ impl Delivery {
     pub(super) fn next(&mut self) -> Next {
         match self.queue.pop_front() {
             Some(item) => {
-                self.bytes -= item.bytes();
+                self.weight = self.weight - item.weight();
                 Next::Item(item)
             }
             None if self.over => Next::Over,
@@ -265,6 +278,7 @@ mod tests {
         let limits = EventLimits {
             events: usize::MAX,
             bytes: BYTES,
+            descriptors: usize::MAX,
         };
         let pushes: [fn(&mut Delivery); 3] = [
             |delivery| delivery.push(Item::Event(Vec::new().into())),
@@ -279,7 +293,7 @@ mod tests {
             });
             assert!(count.unwrap() < BYTES / 32);
             while matches!(delivery.next(), Next::Item(_)) || delivery.pop_stream().is_some() {}
-            assert_eq!(delivery.bytes, 0);
+            assert_eq!(delivery.weight, Weight::default());
         }
     }
 }

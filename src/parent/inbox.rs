@@ -11,6 +11,7 @@ use std::collections::{BTreeSet, VecDeque};
 use super::core::Core;
 use crate::error::Error;
 use crate::parcel::Payload;
+use crate::protocol::Weight;
 
 type Queue = VecDeque<(u64, Payload)>;
 
@@ -45,28 +46,28 @@ impl Inbox {
         self.queue.as_ref().map_or(0, |queue| queue.len())
     }
 
-    fn bytes(&self) -> usize {
+    fn weight(&self) -> Weight {
         let payloads = self.queue.iter().flat_map(|queue| queue.iter());
         payloads.map(|(_, payload)| payload.weight()).sum()
     }
 }
 
-/// A number of events, and their octets.
+/// A number of events, and what they take.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Tally {
     pub(crate) events: usize,
-    pub(crate) bytes: usize,
+    pub(crate) weight: Weight,
 }
 
 impl Tally {
-    fn add(&mut self, events: usize, bytes: usize) {
+    fn add(&mut self, events: usize, weight: Weight) {
         self.events += events;
-        self.bytes += bytes;
+        self.weight = self.weight + weight;
     }
 
-    fn subtract(&mut self, events: usize, bytes: usize) {
+    fn subtract(&mut self, events: usize, weight: Weight) {
         self.events -= events;
-        self.bytes -= bytes;
+        self.weight = self.weight - weight;
     }
 }
 
@@ -121,8 +122,8 @@ impl Inboxes {
         if inbox.is_empty() {
             return;
         }
-        let (events, bytes) = (inbox.len(), inbox.bytes());
-        self.tally(inbox.wish).subtract(events, bytes);
+        let (events, weight) = (inbox.len(), inbox.weight());
+        self.tally(inbox.wish).subtract(events, weight);
         self.holders.remove(&id);
         inbox.queue = None;
     }
@@ -138,10 +139,10 @@ impl Inboxes {
         if inbox.wish == Wish::Reads {
             return;
         }
-        let (events, bytes) = (inbox.len(), inbox.bytes());
-        self.tally(inbox.wish).subtract(events, bytes);
+        let (events, weight) = (inbox.len(), inbox.weight());
+        self.tally(inbox.wish).subtract(events, weight);
         inbox.wish = Wish::Reads;
-        self.asked.add(events, bytes);
+        self.asked.add(events, weight);
         self.holders.remove(&id);
     }
 

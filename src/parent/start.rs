@@ -20,7 +20,9 @@ use super::starter::Starter;
 use super::template::Template;
 use crate::error::Error;
 use crate::parcel::{Parcel, Reader};
-use crate::protocol::{Form, HEADER, Hello, LONGEST_PARENT_HELLO, Limits, MOST, PartAt, Role};
+use crate::protocol::{
+    DESCRIPTORS, Form, HEADER, Hello, LONGEST_PARENT_HELLO, Limits, MOST, PartAt, Role,
+};
 use crate::spin::{Spin, Spins};
 use crate::startup::{Lent, MARKER, VARIABLE, blocking, forgot_init};
 use crate::sys::{self, Fresh, Link, Page};
@@ -140,10 +142,12 @@ impl Plan {
                     calls: 1 << 16,
                     bytes: 16 << 20,
                     frame: 1 << 30,
+                    descriptors: DESCRIPTORS,
                 },
                 events: EventLimits {
                     events: 1 << 16,
                     bytes: 16 << 20,
+                    descriptors: DESCRIPTORS,
                 },
                 exit_with_parent: false,
                 spin: true,
@@ -271,6 +275,7 @@ impl Plan {
         };
         let mut reader = Reader::new(form, self.settings.limits.frame);
         reader.set_part_at(self.settings.part_at);
+        reader.set_most_descriptors(self.settings.limits.descriptors);
         let core = Core::new(
             caller,
             Reading {
@@ -496,6 +501,10 @@ impl Plan {
             .with("serialiser", self.serialiser)
             .with("origin", self.origin.as_str())
             .with("max-message", self.settings.limits.frame.to_string())
+            .with(
+                "max-descriptors",
+                self.settings.limits.descriptors.to_string(),
+            )
             .with("descriptors", descriptors)
             .with("init", init);
         if !self.environment.is_empty() {

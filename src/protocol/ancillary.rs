@@ -29,6 +29,8 @@ pub(crate) enum Loss {
     NoRoom,
     /// The sender announced others than it sent.
     Mismatch,
+    /// This process keeps so many already that were not taken.
+    Limit,
 }
 
 impl fmt::Display for Loss {
@@ -39,6 +41,9 @@ impl fmt::Display for Loss {
             }
             Self::NoRoom => {
                 "its descriptors were lost: the receiver has too many open files (`RLIMIT_NOFILE` limits them)"
+            }
+            Self::Limit => {
+                "its descriptors were closed: those of earlier results wait to be taken (`max_descriptors` limits them)"
             }
             Self::Mismatch => "its descriptors are not those that the sender announced",
         })
@@ -59,6 +64,19 @@ impl<D> Ancillary<D> {
     /// The descriptors, or why they are not here.
     pub(crate) fn into_descriptors(self) -> Result<Vec<D>, Loss> {
         self.0.map_or(Ok(Vec::new()), |all| *all)
+    }
+
+    /// How many there are.
+    pub(super) fn count(&self) -> usize {
+        match self.0.as_deref() {
+            Some(Ok(all)) => all.len(),
+            Some(Err(_)) | None => 0,
+        }
+    }
+
+    /// They are not here, for this reason.
+    pub(super) fn give_up(&mut self, loss: Loss, spent: &mut Vec<D>) {
+        std::mem::replace(self, Self(Some(Box::new(Err(loss))))).spend(spent);
     }
 
     /// There are none, and none were lost.

@@ -16,9 +16,11 @@
 //! and Done if its answer comes first.
 
 mod end;
+mod limits;
 mod queue;
 mod withdraw;
 
+use self::limits::too_long;
 use self::queue::{Queue, Ticket};
 
 use super::frame::largest_id;
@@ -26,8 +28,7 @@ use super::hello::MAGIC;
 use super::reader::Step;
 use super::table::Table;
 use super::{
-    Failure, FailureCode, Form, Frame, HEADER, Hello, Kind, Outbox, Parcel, Payload, Reader,
-    Violation,
+    Failure, Form, Frame, HEADER, Hello, Kind, Outbox, Parcel, Payload, Reader, Violation,
 };
 
 /// How much may be under way.
@@ -40,6 +41,8 @@ pub(crate) struct Limits {
     pub(crate) bytes: usize,
     /// The longest request; the child's own limit joins it at hello.
     pub(crate) frame: u32,
+    /// Descriptors with one request, and with results that wait to be collected.
+    pub(crate) descriptors: usize,
 }
 
 /// Whether the child had started a call that it did not answer.
@@ -160,6 +163,8 @@ pub(crate) struct Caller<W, D> {
     written: u64,
     /// Octets that a writer has in hand: the other side may have them already.
     in_hand: u64,
+    /// Descriptors of results that wait to be collected.
+    kept: usize,
     /// Descriptors that nobody wants any more.
     spent: Vec<D>,
 }
@@ -191,6 +196,7 @@ impl<W, D> Caller<W, D> {
             reserved: 0,
             written: 0,
             in_hand: 0,
+            kept: 0,
             spent: Vec::new(),
         };
         if let Some(hello) = hello {
@@ -210,9 +216,7 @@ impl<W, D> Caller<W, D> {
     /// Takes a call: room for a header, then the arguments. It is sent if there
     /// is room, else it waits. The buffer is left for further use, or taken.
     pub(crate) fn call(&mut self, parcel: &mut Parcel<D>, waiter: W) -> u32 {
-        let length = parcel.len() - HEADER;
-        if length > self.limits.frame as usize {
-            let failure = too_long("the request", length, self.limits.frame);
+        if let Some(failure) = self.limits.refusal(parcel) {
             let state = State::Done(Outcome::Failed(failure.into()));
             return self.table.insert(Slot { state, waiter });
         }
@@ -316,7 +320,7 @@ impl<W, D> Caller<W, D> {
         id: u32,
         agrees: impl FnOnce(&W) -> bool,
     ) -> Option<Payload<D>> {
-        self.table.take_from(id, |slot| {
+        let taken = self.table.take_from(id, |slot| {
             let has_result = matches!(slot.state, State::Done(Outcome::Result(_)));
             if !has_result || !agrees(&slot.waiter) {
                 return None;
@@ -326,7 +330,11 @@ impl<W, D> Caller<W, D> {
                 State::Done(Outcome::Result(payload)) => Some(payload),
                 _ => None,
             }
-        })
+        });
+        self.kept -= taken
+            .as_ref()
+            .map_or(0, |payload| payload.weight().descriptors);
+        taken
     }
 
     /// Takes the outcome of a call that is done; its id is free then.
@@ -340,6 +348,7 @@ impl<W, D> Caller<W, D> {
             waiter,
         }) = self.table.remove_if(id, done)
         {
+            self.kept -= outcome.descriptors();
             return Some((outcome, waiter));
         }
         let slot = self.table.get_mut(id)?;
@@ -378,8 +387,12 @@ impl<W, D> Caller<W, D> {
                 Step::TooLong(frame) => self.too_long_answer(frame, reader, notices)?,
             }
         }
+        if self.form == Form::Plain {
+            reader.spend_arrivals();
+        }
         reader.take_spent(&mut self.spent);
         self.refill();
+        reader.check_descriptors()?;
         Ok(false)
     }
 
@@ -474,7 +487,7 @@ impl<W, D> Caller<W, D> {
     fn complete(
         &mut self,
         id: u32,
-        outcome: Outcome<D>,
+        mut outcome: Outcome<D>,
         notices: &mut Vec<Notice<D>>,
         quiet: impl FnOnce(&W) -> bool,
     ) -> Result<(), Violation> {
@@ -482,6 +495,7 @@ impl<W, D> Caller<W, D> {
         let slot = self.table.get_mut(id).ok_or_else(unasked)?;
         match slot.state {
             State::Sent(sent) => {
+                outcome.keep(&mut self.kept, self.limits.descriptors, &mut self.spent);
                 slot.state = State::Done(outcome);
                 if !(notices.is_empty() && quiet(&slot.waiter)) {
                     notices.push(Notice::Completed(id));
@@ -542,11 +556,6 @@ impl<W, D> Caller<W, D> {
     pub(crate) fn drop_outbox(&mut self) {
         self.sending.outbox.clear();
     }
-}
-
-fn too_long(what: &str, length: usize, limit: u32) -> Failure {
-    let text = format!("{what} has {length} octets, the limit is {limit}; raise `max_message`");
-    Failure::new(FailureCode::TooLong, text)
 }
 
 fn starts_with_hello(octets: &[u8]) -> bool {

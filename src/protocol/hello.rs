@@ -193,6 +193,14 @@ impl Failure {
         }
     }
 
+    /// A message goes along with more descriptors than the other side takes.
+    pub(crate) fn too_many(what: &str, count: usize, most: usize) -> Self {
+        let text = format!(
+            "{what} holds {count} descriptors, the limit is {most}; send them in several, or raise `max_descriptors`"
+        );
+        Self::new(FailureCode::TooLong, text)
+    }
+
     /// The payload of the frame; what is too long for it is cut off, and says so.
     pub(crate) fn to_octets(&self) -> Vec<u8> {
         let code = CODES

@@ -45,8 +45,11 @@ pub(crate) use caller::{Caller, Known, Limits, Notice, Outcome, Started, show};
 pub(crate) use frame::{Form, Frame, HEADER, Kind, LONGEST_PARENT_HELLO, announcement};
 pub(crate) use hello::{Failure, FailureCode, Hello, Role, VERSION, may_be_hello};
 pub(crate) use outbox::{Outbox, Parcel};
-pub(crate) use reader::{PartAt, Parts, Payload, Reader};
+pub(crate) use reader::{PartAt, Parts, Payload, Reader, Weight};
 pub(crate) use server::{Replies, Request, Requests};
+
+/// The most descriptors of one message, unless a parent says otherwise.
+pub(crate) const DESCRIPTORS: usize = 1024;
 
 /// The worker that a parent asks for if it wants a template.
 pub(crate) const TEMPLATE: &str = "offspring::template";

@@ -1,10 +1,11 @@
 //! Reading frames from a stream that comes in pieces.
 
-use std::ops::{Deref, Range};
+use std::iter::Sum;
+use std::ops::{Add, Deref, Range, Sub};
 
-use super::ancillary::{Ancillary, Arrivals};
+use super::ancillary::{Ancillary, Arrivals, Loss};
 use super::frame::{LARGE, Longest};
-use super::{Form, Frame, HEADER, Kind};
+use super::{DESCRIPTORS, Form, Frame, HEADER, Kind, Violation};
 use crate::spare;
 
 /// So many octets at most need no buffer of their own.
@@ -35,6 +36,39 @@ enum Octets {
 pub(crate) struct Parts {
     pub(crate) head: Vec<u8>,
     pub(crate) tail: Vec<u8>,
+}
+
+/// What payloads that are kept take.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Weight {
+    pub(crate) bytes: usize,
+    pub(crate) descriptors: usize,
+}
+
+impl Add for Weight {
+    type Output = Self;
+    fn add(self, other: Self) -> Self {
+        Self {
+            bytes: self.bytes + other.bytes,
+            descriptors: self.descriptors + other.descriptors,
+        }
+    }
+}
+
+impl Sub for Weight {
+    type Output = Self;
+    fn sub(self, other: Self) -> Self {
+        Self {
+            bytes: self.bytes - other.bytes,
+            descriptors: self.descriptors - other.descriptors,
+        }
+    }
+}
+
+impl Sum for Weight {
+    fn sum<I: Iterator<Item = Self>>(all: I) -> Self {
+        all.fold(Self::default(), Add::add)
+    }
 }
 
 /// The octets; of those that are in two parts the first.
@@ -69,9 +103,17 @@ impl<D> Payload<D> {
         (**self).len() + self.tail().len()
     }
 
-    /// What it counts for where payloads are kept: its bytes, and what there is for each.
-    pub(crate) fn weight(&self) -> usize {
-        self.len() + size_of::<Self>()
+    /// What it counts for where payloads are kept: its bytes, with what there is for each, and its descriptors.
+    pub(crate) fn weight(&self) -> Weight {
+        Weight {
+            bytes: self.len() + size_of::<Self>(),
+            descriptors: self.ancillary.count(),
+        }
+    }
+
+    /// There is no room for the descriptors that came along.
+    pub(super) fn give_up_descriptors(&mut self, spent: &mut Vec<D>) {
+        self.ancillary.give_up(Loss::Limit, spent);
     }
 
     fn tail(&self) -> &[u8] {
@@ -181,6 +223,8 @@ pub(crate) struct Reader<D> {
     high: usize,
     /// Descriptors that came.
     arrivals: Arrivals<D>,
+    /// How many may wait for their frame.
+    most_descriptors: usize,
     /// Those of the current frame; of the next, if it is announced.
     ancillary: Ancillary<D>,
     announced: bool,
@@ -205,6 +249,7 @@ impl<D> Reader<D> {
             passed: 0,
             high: 0,
             arrivals: Arrivals::default(),
+            most_descriptors: DESCRIPTORS,
             ancillary: Ancillary::default(),
             announced: false,
             part_at: |_, _| None,
@@ -257,6 +302,30 @@ impl<D> Reader<D> {
     /// are missing.
     pub(crate) fn push_arrival(&mut self, descriptors: Vec<D>, is_cut: bool) {
         self.arrivals.push(descriptors, is_cut);
+    }
+
+    /// From now on so many descriptors may wait for their frame.
+    pub(crate) fn set_most_descriptors(&mut self, most: usize) {
+        self.most_descriptors = most;
+    }
+
+    /// Nothing here is an announcement: what came is to be closed.
+    pub(super) fn spend_arrivals(&mut self) {
+        self.arrivals.spend_rest();
+    }
+
+    /// No more descriptors wait for their frame than may. To be called when no whole frame is left.
+    pub(super) fn check_descriptors(&self) -> Result<(), Violation> {
+        let (count, most) = (
+            self.arrivals.count() + self.ancillary.count(),
+            self.most_descriptors,
+        );
+        if count <= most {
+            return Ok(());
+        }
+        Err(Violation(format!(
+            "{count} descriptors came before the message that they belong to, the limit is {most}; send them in several messages, or raise `max_descriptors`"
+        )))
     }
 
     /// How many descriptors have come that no frame has claimed.

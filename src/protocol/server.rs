@@ -59,7 +59,7 @@ impl Requests {
             return Ok(None);
         }
         let frame = match reader.advance() {
-            Step::Short => return Ok(None),
+            Step::Short => return reader.check_descriptors().map(|()| None),
             Step::Whole(frame) => frame,
             Step::TooLong(frame) => {
                 return self.too_long(frame, reader.limit_of(frame)).map(Some);

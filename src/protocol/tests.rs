@@ -60,6 +60,7 @@ const WIDE: Limits = Limits {
     calls: usize::MAX,
     bytes: usize::MAX,
     frame: 1 << 20,
+    descriptors: 1000,
 };
 
 const FORMS: [Form; 2] = [Form::Plain, Form::Full];

@@ -764,3 +764,95 @@ worker!(FEW: fn(Descriptor<File>, String) -> String = async |file: Descriptor<Fi
         file.into_inner().read_to_string(&mut text).unwrap();
         text
     }, max_running = 2, serialiser = Postcard);
+
+/// X84: of results that wait, no more descriptors are kept than were allowed; the
+/// calls beyond that fail, and the child lives.
+#[test]
+fn results_that_wait_keep_few_descriptors() {
+    let _guard = guard();
+    let rpc = IN_POSTCARD.builder().max_descriptors(5).spawn().unwrap();
+    let before = descriptors().len();
+    let calls: Vec<_> = (0..10).map(|_| rpc.call(Task::Make(2), none())).collect();
+    // All have come with the answer of the last.
+    assert_eq!(
+        rpc.call(Task::Make(0), none())
+            .wait()
+            .unwrap()
+            .unwrap()
+            .descriptors
+            .len(),
+        0
+    );
+    assert!(descriptors().len() <= before + 5);
+    for (n, call) in calls.into_iter().enumerate() {
+        match call.wait() {
+            Ok(answer) => assert!(n < 2 && answer.unwrap().descriptors.len() == 2),
+            Err(error) => {
+                assert!(n >= 2 && error.is_decode(), "{n}: {error}");
+                assert!(error.to_string().contains("`max_descriptors`"), "{error}");
+            }
+        }
+    }
+    let answer = rpc.call(Task::Make(5), none()).wait().unwrap().unwrap();
+    assert_eq!(answer.descriptors.len(), 5);
+    drop(answer);
+    assert_eq!(descriptors().len(), before);
+    rpc.join().wait().unwrap();
+}
+
+/// X84: more than one message may hold is an error of that message, on either side.
+#[test]
+fn too_many_descriptors_fail_one_call() {
+    let _guard = guard();
+    type Act = fn(Task, Vec<Descriptor>) -> Result<Answer, String>;
+    let check = |rpc: offspring::Rpc<Act, Postcard, (u32, Descriptor)>| {
+        let given = |number: u32| (0..number).map(readable).collect::<Vec<_>>();
+        let results: [Result<Result<Answer, String>, Error>; 4] = [
+            rpc.call(Task::Count, given(4)).wait(),
+            rpc.call(Task::Make(4), none()).wait(),
+            rpc.call(Task::Count, given(300)).wait(),
+            rpc.call(Task::Make(300), none()).wait(),
+        ];
+        for result in results {
+            let error = result.unwrap_err();
+            assert!(error.is_too_long(), "{error}");
+            assert!(error.to_string().contains("the limit is 3"), "{error}");
+        }
+        let back = rpc.call(Task::Return, given(3)).wait().unwrap().unwrap();
+        assert_eq!(back.descriptors.len(), 3);
+        drop(back);
+        rpc.join().wait().unwrap();
+    };
+    check(IN_POSTCARD.builder().max_descriptors(3).spawn().unwrap());
+    #[cfg(feature = "concurrent")]
+    check(AT_ONCE.builder().max_descriptors(3).spawn().unwrap());
+}
+
+/// X84: events with descriptors that nobody takes slow the child down.
+#[test]
+fn events_that_wait_keep_few_descriptors() {
+    let _guard = guard();
+    let (rpc, events) = IN_POSTCARD
+        .builder()
+        .max_descriptors(10)
+        .spawn_with_events()
+        .unwrap();
+    let before = descriptors().len();
+    let calls: Vec<_> = (0..20)
+        .map(|_| rpc.call(Task::Send, (0..10).map(readable).collect::<Vec<_>>()))
+        .collect();
+    let mut count = 0;
+    for event in events {
+        drop(event.unwrap());
+        count += 1;
+        // Those of the calls may be here, too, and a few events that came at once.
+        assert!(descriptors().len() < before + 200 + 60);
+        if count == 200 {
+            break;
+        }
+    }
+    for call in calls {
+        call.wait().unwrap().unwrap();
+    }
+    rpc.join().wait().unwrap();
+}

@@ -5,6 +5,7 @@ use std::os::fd::{AsRawFd, OwnedFd, RawFd};
 use std::os::unix::net::UnixStream;
 use std::thread;
 
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use nix::sys::socket::{ControlMessage, MsgFlags, sendmsg};
 use offspring::{Descriptor, Output, Postcard, Serialiser, worker};
 
@@ -356,4 +357,117 @@ fn long_texts_of_a_child_are_cut_off() {
     }
     one.join().wait().unwrap();
     let _ = two.join().wait();
+}
+
+/// X84: descriptors that belong to no message, or to one that never ends.
+#[test]
+fn a_child_that_floods_descriptors() {
+    alone("liars::a_child_that_floods_descriptors", || {
+        let _guard = guard();
+        let (_, hard) = getrlimit(Resource::RLIMIT_NOFILE).unwrap();
+        setrlimit(Resource::RLIMIT_NOFILE, hard, hard).unwrap();
+        let announcement = [(5 << 28 | 253_u32).to_be_bytes(), [0; 4]].concat();
+        let long = frame(0, &[0; 1000]);
+        // What goes along with 253 descriptors each, one after the other.
+        let floods: [Vec<Vec<u8>>; 3] = [
+            vec![announcement; 60],
+            long[..60].iter().map(|octet| vec![*octet]).collect(),
+            vec![frame(0, &[]); 60],
+        ];
+        for (index, flood) in floods.into_iter().enumerate() {
+            for plain in [false, true] {
+                if plain && index == 0 {
+                    continue;
+                }
+                let (ours, theirs) = UnixStream::pair().unwrap();
+                let builder = TOLD
+                    .builder()
+                    .socket(ours)
+                    .on_event(|_| ())
+                    .on_error(|_| ());
+                let builder = if plain { builder.plain() } else { builder };
+                let rpc = builder.spawn().unwrap();
+                let call = rpc.call("so");
+                let before = descriptors().len();
+                let error = thread::scope(|scope| {
+                    let peer = scope.spawn(|| {
+                        let mut peer = Peer(theirs);
+                        if !plain {
+                            peer.greet();
+                        }
+                        peer.frame();
+                        let (reader, _writer) = pipe().unwrap();
+                        for octets in &flood {
+                            let rights = [reader.as_raw_fd(); 253];
+                            let rights = [ControlMessage::ScmRights(&rights)];
+                            let socket = peer.0.as_raw_fd();
+                            let parts = [IoSlice::new(octets)];
+                            // The parent may have closed its end.
+                            if sendmsg::<()>(socket, &parts, &rights, MsgFlags::MSG_NOSIGNAL, None)
+                                .is_err()
+                            {
+                                break;
+                            }
+                        }
+                        let _ = peer.0.shutdown(std::net::Shutdown::Write);
+                        while peer.0.read(&mut [0; 4096]).is_ok_and(|count| count > 0) {}
+                    });
+                    let error = call.wait().unwrap_err();
+                    rpc.join().wait().unwrap_or(offspring::ExitStatus::Unknown);
+                    peer.join().unwrap();
+                    error
+                });
+                let text = error.to_string();
+                // Descriptors that are behind a whole frame, or in the plain form, are closed as they come.
+                let breaks = index < 2 && !plain;
+                assert_eq!(error.is_protocol(), breaks, "{index}, {plain}: {text}");
+                if breaks {
+                    assert!(
+                        text.contains("the limit is 1024") && text.contains("`max_descriptors`"),
+                        "{text}"
+                    );
+                    let number = text.split(' ').find_map(|word| word.parse::<usize>().ok());
+                    assert!(number.unwrap() <= 1024 + 253, "{text}");
+                }
+                until(|| descriptors().len() <= before);
+            }
+        }
+    });
+}
+
+/// X84: a parent that floods its child is ended with.
+#[test]
+fn a_parent_that_floods_descriptors() {
+    let _guard = guard();
+    for most in [None, Some("300")] {
+        let (ours, theirs) = UnixStream::pair().unwrap();
+        let mut child = serving("fds")
+            .stdin(OwnedFd::from(theirs))
+            .stderr(std::process::Stdio::null())
+            .spawn()
+            .unwrap();
+        let mut peer = Peer(ours);
+        let mut fields = vec!["worker", "fds", "serialiser", "postcard", "link", "socket"];
+        fields.extend(most.iter().flat_map(|most| ["max-descriptors", *most]));
+        peer.0.write_all(&hello(b'P', 1, &fields)).unwrap();
+        assert_eq!(peer.frame().0, 0xf0ff_5942);
+        assert_eq!(peer.frame().0, 4 << 28);
+        let (reader, _writer) = pipe().unwrap();
+        let lots = if most.is_some() { 2 } else { 5 };
+        let rights = [reader.as_raw_fd(); 253];
+        for octet in &frame(1, &[0; 1000])[..lots] {
+            let rights = [ControlMessage::ScmRights(&rights)];
+            let parts = [IoSlice::new(std::slice::from_ref(octet))];
+            let sent = sendmsg::<()>(
+                peer.0.as_raw_fd(),
+                &parts,
+                &rights,
+                MsgFlags::MSG_NOSIGNAL,
+                None,
+            );
+            assert!(sent.is_ok());
+        }
+        assert_eq!(peer.0.read(&mut [0]).unwrap_or(0), 0);
+        assert_eq!(child.wait().unwrap().code(), Some(101));
+    }
 }

@@ -28,7 +28,7 @@ fn descriptors_overtake_nothing() {
     let own = Some(Page::open(fd.try_clone().unwrap()).unwrap());
     let port = Port::from_socket(theirs).unwrap();
     let abilities = Abilities {
-        carries: true,
+        carries: 100,
         holds: false,
     };
     let outgoing = Outgoing::new(port, Form::Full, 1000, (own, 0), abilities);
@@ -62,7 +62,7 @@ fn what_sleeps_for_a_full_link_is_safe() {
         full += count;
     }
     let abilities = Abilities {
-        carries: true,
+        carries: 100,
         holds: false,
     };
     let outgoing = Outgoing::new(port, Form::Full, 1 << 30, (own, full as u64), abilities);
@@ -88,7 +88,7 @@ fn one_that_holds_goes_on_while_the_link_is_full() {
     let own = Some(Page::open(fd).unwrap());
     let port = Port::from_socket(theirs).unwrap();
     let abilities = Abilities {
-        carries: true,
+        carries: 100,
         holds: true,
     };
     let outgoing = Outgoing::new(port, Form::Full, 1 << 30, (own, 0), abilities);
@@ -134,7 +134,7 @@ fn a_broken_link_leaves_the_page_as_it_is() {
         let own = Some(Page::open(fd).unwrap());
         let port = Port::from_socket(theirs).unwrap();
         let abilities = Abilities {
-            carries: true,
+            carries: 100,
             holds,
         };
         let outgoing = Outgoing::new(port, Form::Full, 1 << 30, (own, 0), abilities);

@@ -260,6 +260,7 @@ pub(super) fn new_driver(
         calls,
         bytes: 1 << 20,
         frame: 1 << 20,
+        descriptors: 1000,
     };
     let expected = Expected {
         worker: "echo".into(),
@@ -269,6 +270,7 @@ pub(super) fn new_driver(
     let events = EventLimits {
         events: 100,
         bytes: 1 << 20,
+        descriptors: 1000,
     };
     let core = Core::new(
         Caller::new(None, Vec::new(), limits),

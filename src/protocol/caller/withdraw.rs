@@ -35,11 +35,15 @@ impl<W, D> Caller<W, D> {
     fn spend(&mut self, state: State<D>) {
         match state {
             State::Queued(_, parcel) => self.spent.extend(parcel.descriptors),
-            State::Done(outcome) => self.spend_outcome(outcome),
+            State::Done(outcome) => {
+                self.kept -= outcome.descriptors();
+                self.spend_outcome(outcome);
+            }
             State::Sent(_) | State::Expired(..) | State::Abandoned(_) => {}
         }
     }
 
+    /// The outcome of a call that was not done before.
     pub(super) fn spend_outcome(&mut self, outcome: Outcome<D>) {
         if let Outcome::Result(mut payload) = outcome {
             payload.take_ancillary().spend(&mut self.spent);

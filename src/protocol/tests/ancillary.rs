@@ -8,7 +8,7 @@ use proptest::prelude::*;
 use super::super::ancillary::Loss;
 use super::super::frame::announcement;
 use super::super::reader::Step;
-use super::super::{Form, Frame, HEADER, Kind, Limits};
+use super::super::{Form, Frame, HEADER, Hello, Kind, Limits, Replies, Requests, Role};
 use super::{Caller, Fd, Notice, Outbox, Outcome, Parcel, Reader, WIDE, feed, parcel};
 
 const LIMIT: u32 = 100_000;
@@ -338,4 +338,108 @@ fn full() -> Caller {
         .absorb(&mut reader, &mut Vec::new(), |_| false)
         .unwrap();
     caller
+}
+
+/// X84: descriptors whose message has not come are counted, announced or not.
+#[test]
+fn descriptors_without_a_message_have_a_limit() {
+    let announced = [&announcement(2)[..], &announcement(2)].concat();
+    let begun = Frame::message(0, 100).to_octets().to_vec();
+    for octets in [announced, begun] {
+        let hello = Hello::new(Role::Parent);
+        let mut caller = Caller::new(Some(&hello), Vec::new(), WIDE);
+        let mut reader = reader();
+        reader.set_most_descriptors(4);
+        feed(&mut reader, &Replies::hello(&Hello::new(Role::Child)));
+        let mut notices = Vec::new();
+        let mut absorb = |reader: &mut Reader| loop {
+            match caller.absorb(reader, &mut notices, |_| false) {
+                Ok(true) => {}
+                other => return other.map(drop),
+            }
+        };
+        for lot in octets.chunks(HEADER) {
+            feed(&mut reader, lot);
+            reader.push_arrival(vec![1, 2], false);
+        }
+        assert_eq!(absorb(&mut reader), Ok(()));
+        feed(&mut reader, &Frame::message(0, 100).to_octets());
+        reader.push_arrival(vec![3, 4, 5], false);
+        let error = absorb(&mut reader).unwrap_err();
+        assert!(error.0.contains("the limit is 4"), "{error:?}");
+        assert!(error.0.contains("`max_descriptors`"), "{error:?}");
+    }
+    // The same of a parent's.
+    let mut requests = Requests::default();
+    let mut reader = Reader::new(Form::Plain, LIMIT);
+    reader.set_most_descriptors(4);
+    feed(&mut reader, &[0, 0, 0, 1, 0, 0, 0, 9]);
+    reader.push_arrival(vec![1; 4], false);
+    assert_eq!(requests.next(&mut reader), Ok(None));
+    reader.push_arrival(vec![1], false);
+    assert!(requests.next(&mut reader).is_err());
+}
+
+/// X84: in the plain form none is announced, so none is kept.
+#[test]
+fn descriptors_in_the_plain_form_are_handed_out_at_once() {
+    let mut caller = Caller::new(None, Vec::new(), WIDE);
+    let mut reader = Reader::new(Form::Plain, LIMIT);
+    feed(&mut reader, &[0; 3]);
+    reader.push_arrival(vec![1, 2], false);
+    assert_eq!(
+        caller.absorb(&mut reader, &mut Vec::new(), |_| false),
+        Ok(false)
+    );
+    assert_eq!(caller.take_spent(), [1, 2]);
+}
+
+/// X84: results that wait keep no more descriptors than the limit, however they
+/// are collected; a request with more is refused.
+#[test]
+fn descriptors_of_results_that_wait_have_a_limit() {
+    let narrow = Limits {
+        descriptors: 3,
+        ..WIDE
+    };
+    let hello = Hello::new(Role::Parent);
+    let mut caller = Caller::new(Some(&hello), Vec::new(), narrow);
+    let mut reader = reader();
+    feed(&mut reader, &Replies::hello(&Hello::new(Role::Child)));
+    let mut notices = Vec::new();
+    assert_eq!(
+        caller.absorb(&mut reader, &mut notices, |_| false),
+        Ok(true)
+    );
+    for _ in 0..3 {
+        let ids: Vec<u32> = (0..4)
+            .map(|_| caller.call(&mut parcel(b"", &[]), ()))
+            .collect();
+        for id in &ids {
+            feed(&mut reader, &announcement(1));
+            reader.push_arrival(vec![*id], false);
+            feed(&mut reader, &Frame::message(*id, 0).to_octets());
+            assert_eq!(
+                caller.absorb(&mut reader, &mut notices, |_| false),
+                Ok(false)
+            );
+        }
+        // The last had no room.
+        assert_eq!(caller.take_spent(), ids[3..]);
+        let mut last = caller.take_result(ids[3], |()| true).unwrap();
+        assert_eq!(last.take_ancillary().into_descriptors(), Err(Loss::Limit));
+        let mut first = caller.take_result(ids[0], |()| true).unwrap();
+        assert_eq!(first.take_ancillary().into_descriptors(), Ok(vec![ids[0]]));
+        assert!(matches!(
+            caller.collect(ids[1]),
+            Some((Outcome::Result(_), ()))
+        ));
+        caller.cancel(ids[2]);
+        assert_eq!(caller.take_spent(), [ids[2]]);
+    }
+    let id = caller.call(&mut parcel(b"", &[1, 2, 3, 4]), ());
+    let Some((Outcome::Failed(failure), ())) = caller.collect(id) else {
+        panic!("it is refused");
+    };
+    assert!(failure.message.contains("4 descriptors, the limit is 3"));
 }

@@ -7,6 +7,7 @@ const LIMITS: Limits = Limits {
     calls: 2,
     bytes: 1000,
     frame: 1000,
+    descriptors: 1000,
 };
 
 /// A caller beyond hello.

@@ -14,6 +14,7 @@ const LIMITS: Limits = Limits {
     calls: 4,
     bytes: 150,
     frame: 1000,
+    descriptors: 1000,
 };
 
 /// One thing that happens. Numbers choose, modulo what there is.

@@ -1,0 +1,45 @@
+//! How many descriptors may come.
+
+use super::Builder;
+
+impl<F, S, E: Send + 'static> Builder<F, S, E> {
+    /// How many descriptors one call, result or event may hold, and how many
+    /// that the child has sent may wait in this process: those of results that
+    /// were not taken, and those of events that wait for a slow handler or
+    /// reader. At least 1. Default: 1024, which is also what most systems let a
+    /// process open.
+    ///
+    /// A call or result that holds more fails. A result for which there is no
+    /// room beside those that wait fails, and its descriptors are closed. With
+    /// too many descriptors in events that wait, the child is slowed down. A
+    /// child that sends more than this before the message that they belong to
+    /// breaks the protocol, and is killed. Descriptors that belong to no message
+    /// are closed at once.
+    ///
+    /// ```
+    /// # #[cfg(feature = "postcard")]
+    /// # mod workers {
+    /// # use offspring::{Descriptor, Postcard};
+    /// # offspring::worker!(pub COUNT: fn(Vec<Descriptor>) -> usize = |all: Vec<Descriptor>| all.len(), serialiser = Postcard);
+    /// # }
+    /// # #[cfg(feature = "postcard")]
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # offspring::init();
+    /// # use workers::COUNT;
+    /// use offspring::Descriptor;
+    ///
+    /// let rpc = COUNT.builder().max_descriptors(2).spawn()?;
+    /// let null = || std::fs::File::open("/dev/null").map(|file| Descriptor::new(file.into()));
+    /// assert_eq!(rpc.call(vec![null()?, null()?]).wait()?, 2);
+    /// assert!(rpc.call(vec![null()?, null()?, null()?]).wait().unwrap_err().is_too_long());
+    /// # Ok(()) }
+    /// # #[cfg(not(feature = "postcard"))]
+    /// # fn main() {}
+    /// ```
+    pub fn max_descriptors(mut self, count: usize) -> Self {
+        let count = count.clamp(1, u32::MAX as usize);
+        let settings = self.settings();
+        (settings.limits.descriptors, settings.events.descriptors) = (count, count);
+        self
+    }
+}
