@@ -491,7 +491,7 @@ impl<F, S, E: Send + 'static> Builder<F, S, E> {
     ///     .builder()
     ///     .on_destroy(move || sender.send(()).expect("it is received"))
     ///     .spawn()?;
-    /// rpc.call("so").detach();
+    /// rpc.call("so").detach()?;
     /// drop(rpc);
     /// receiver.recv().expect("all is over");
     /// # Ok(()) }
@@ -548,7 +548,7 @@ impl<F, S, E: Send + 'static> Builder<F, S, E> {
     /// # fn main() -> Result<(), offspring::Error> {
     /// # offspring::init();
     /// let (rpc, events) = COUNT.builder().spawn_with_events()?;
-    /// rpc.call("2").detach();
+    /// rpc.call("2").detach()?;
     /// drop(rpc);
     /// let events: Vec<String> = events.into_iter().collect::<Result<_, _>>()?;
     /// assert_eq!(events, ["0", "1"]);

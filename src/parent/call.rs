@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use super::events::{CallEvents, unpack};
 use super::forked;
 use super::origin::{Answer, Calls, Resident};
+use super::room::NoRoom;
 use crate::error::Error;
 use crate::parcel::Decode;
 
@@ -387,7 +388,9 @@ impl<R, E> Call<R, E> {
 
     /// Has `callback` called with the result.
     ///
-    /// It is called exactly once, on the child's thread for callbacks, in the
+    /// It is called exactly once. A call that waits for room goes on waiting, and
+    /// its arguments are kept with the callback; [`try_call`](crate::Rpc) makes a
+    /// call only if there is room. It runs on the child's thread for callbacks, in the
     /// order in which the child answered, after the events that came before.
     /// That holds also for a call that was refused at once (the handle was
     /// closed, say, or the arguments could not be encoded), and for a call whose
@@ -425,8 +428,13 @@ impl<R, E> Call<R, E> {
         }
     }
 
-    /// Lets the call be done without anybody waiting for it; its result, or
-    /// error, is dropped.
+    /// Lets the call be done without a handle; its result, or error, is dropped.
+    ///
+    /// The call must have been sent, or of a [`Pool`](crate::Pool) be one of
+    /// those for which [`max_queue`](crate::PoolBuilder::max_queue) has room: a
+    /// request that waits beyond the limits is kept by its handle only. A call
+    /// that [`try_call`](crate::Rpc) made finds room, unless it is longer than
+    /// the limit leaves room for.
     ///
     /// ```
     /// # offspring::worker!(SLEEP: fn(String) = |ms: String| {
@@ -435,14 +443,25 @@ impl<R, E> Call<R, E> {
     /// # fn main() -> Result<(), offspring::Error> {
     /// # offspring::init();
     /// let rpc = SLEEP.spawn()?;
-    /// rpc.call("1").detach();
+    /// rpc.call("1").detach()?;
     /// assert!(rpc.join().wait()?.success());
     /// # Ok(()) }
     /// ```
-    pub fn detach(mut self) {
-        if let State::Open(open) = std::mem::replace(&mut self.state, State::Over) {
-            open.calls().then_forget(open.id);
+    ///
+    /// # Errors
+    ///
+    /// The call waits, and there is no room for it without its handle. The error
+    /// gives the handle [back](NoRoom::into_inner), to wait for it, say. If the
+    /// error is dropped, the call is cancelled.
+    pub fn detach(mut self) -> Result<(), NoRoom<Self>> {
+        let State::Open(open) = &self.state else {
+            return Ok(());
+        };
+        if !open.calls().then_forget(open.id) {
+            return Err(NoRoom(self));
         }
+        self.state = State::Over;
+        Ok(())
     }
 }
 

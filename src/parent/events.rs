@@ -36,7 +36,7 @@ use crate::parcel::{Decode, Payload, read};
 /// use futures_lite::StreamExt;
 ///
 /// let (rpc, mut events) = COUNT.builder().spawn_with_events()?;
-/// rpc.call("1").detach();
+/// rpc.call("1").detach()?;
 /// let first = futures_lite::future::block_on(events.next());
 /// assert_eq!(first.expect("an event")?, "0");
 /// # Ok(()) }
@@ -121,7 +121,7 @@ impl<E> IntoIterator for EventStream<E> {
 /// # fn main() -> Result<(), offspring::Error> {
 /// # offspring::init();
 /// let (rpc, events) = COUNT.builder().spawn_with_events()?;
-/// rpc.call("1").detach();
+/// rpc.call("1").detach()?;
 /// drop(rpc);
 /// for event in events {
 ///     assert_eq!(event?, "0");

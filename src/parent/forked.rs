@@ -127,7 +127,9 @@ impl Calls for Forked {
     fn then_call(self: Arc<Self>, _: u32, callback: Callback) {
         call_back(callback, lost());
     }
-    fn then_forget(&self, _: u32) {}
+    fn then_forget(&self, _: u32) -> bool {
+        true
+    }
     fn set_deadline(&self, _: u32, _: Instant) {}
     fn expire(&self, _: u32) {}
     fn kill_on_cancel(&self, _: u32) {}

@@ -132,6 +132,11 @@ impl Member {
         self.driver.change(|core| core.then_call(id, callback));
     }
 
+    /// The outcome is dropped.
+    pub(super) fn then_forget(&self, id: u32) {
+        self.driver.change(|core| core.then_forget(id));
+    }
+
     /// This call is given back even if it had started.
     pub(super) fn repeat(&self, id: u32) {
         self.driver.change(|core| core.repeat(id));

@@ -89,8 +89,9 @@ pub(crate) trait Calls: Resident {
     fn cancel(&self, id: u32);
     /// The outcome goes to a callback.
     fn then_call(self: Arc<Self>, id: u32, callback: Callback);
-    /// It shall be done, but nobody wants the outcome.
-    fn then_forget(&self, id: u32);
+    /// It shall be done, and the outcome is dropped. False: it waits, and there is
+    /// no room for it without a handle.
+    fn then_forget(&self, id: u32) -> bool;
     /// It is to be done by then.
     fn set_deadline(&self, id: u32, at: Instant);
     /// Its time is up.
@@ -190,8 +191,14 @@ impl Calls for Driver<Connection> {
     fn then_call(self: Arc<Self>, id: u32, callback: Callback) {
         self.change(|core| core.then_call(id, callback));
     }
-    fn then_forget(&self, id: u32) {
-        self.change(|core| core.then_forget(id));
+    fn then_forget(&self, id: u32) -> bool {
+        self.change(|core| {
+            let is_sent = !core.caller.is_queued(id);
+            if is_sent {
+                core.then_forget(id);
+            }
+            is_sent
+        })
     }
     fn set_deadline(&self, id: u32, at: Instant) {
         self.change(|core| core.set_deadline(id, at));

@@ -1,10 +1,13 @@
 //! Room for a call, before there is a call.
 
 use super::origin::Origin;
+use crate::error::Error;
 
 /// There was no room for a call now: the limits of
 /// [`max_outstanding`](crate::Builder::max_outstanding) are reached, or other
-/// calls wait their turn. From [`Rpc::try_call`](crate::Rpc).
+/// calls wait their turn. From [`Rpc::try_call`](crate::Rpc), and from
+/// [`Call::detach`](crate::Call::detach). As an [`Error`] it
+/// [`is_full`](Error::is_full).
 ///
 /// ```
 /// # offspring::worker!(SLEEP: fn(String) = |ms: String| {
@@ -24,8 +27,9 @@ use super::origin::Origin;
 pub struct NoRoom<T>(pub(super) T);
 
 impl<T> NoRoom<T> {
-    /// The arguments, as they were given: a tuple with an element for each, or
-    /// the array of arguments if the worker takes it whole.
+    /// Of `try_call` the arguments, as they were given: a tuple with an element
+    /// for each, or the array of arguments if the worker takes it whole. Of
+    /// `detach` the handle of the call.
     #[must_use]
     pub fn into_inner(self) -> T {
         self.0
@@ -45,6 +49,14 @@ impl<T> std::fmt::Display for NoRoom<T> {
 }
 
 impl<T> std::error::Error for NoRoom<T> {}
+
+impl<T> From<NoRoom<T>> for Error {
+    fn from(no_room: NoRoom<T>) -> Self {
+        Self::full(format!(
+            "{no_room}: wait for one of those that are under way, or raise `max_outstanding`, or `max_queue` of a pool"
+        ))
+    }
+}
 
 /// Room that is kept for one call, however that comes about.
 pub(super) struct Room<'a> {

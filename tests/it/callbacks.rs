@@ -135,7 +135,7 @@ fn calls_inside_callbacks() {
         if waits {
             call.wait().unwrap().unwrap();
         } else {
-            call.detach();
+            call.detach().unwrap();
         }
         drop(log);
         let (told, done) = channel();
@@ -226,7 +226,7 @@ fn handles_are_dropped_inside_callbacks() {
             .on_destroy(move || on_destroy.note("destroy"))
             .spawn()
             .unwrap();
-        rpc.call(Job::Events(7, 8)).detach();
+        rpc.call(Job::Events(7, 8)).detach().unwrap();
         *slot.lock().unwrap() = Some(rpc);
         let expected: &[&str] = match way {
             1 => &["exited with code 0", "7", "destroy"],
@@ -450,7 +450,7 @@ fn on_destroy_in_every_case() {
             0 => drop(rpc),
             1 => drop(rpc.join().wait().unwrap()),
             2 => rpc.kill(),
-            3 => rpc.call(Job::Exit(0)).detach(),
+            3 => rpc.call(Job::Exit(0)).detach().unwrap(),
             _ => drop(rpc.ready().wait().unwrap_err()),
         }
         let expected: &[&str] = if way < 3 {

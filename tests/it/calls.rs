@@ -227,7 +227,8 @@ fn detached_calls_are_done() {
     let rpc = WORK.spawn().unwrap();
     for n in 0..100 {
         rpc.call(Job::Append(temp.path("file"), n.to_string()))
-            .detach();
+            .detach()
+            .unwrap();
     }
     rpc.join().wait().unwrap();
     let all: Vec<_> = (0..100).map(|n| n.to_string()).collect();
@@ -701,8 +702,9 @@ fn the_last_handle_finishes_the_queue() {
     for n in 0..50 {
         clone
             .call(Job::Append(temp.path("file"), n.to_string()))
-            .detach();
-        clone.call(Job::Events(n, n + 1)).detach();
+            .detach()
+            .unwrap();
+        clone.call(Job::Events(n, n + 1)).detach().unwrap();
     }
     drop(rpc);
     drop(clone);

@@ -314,7 +314,7 @@ fn events_and_results_come_in_the_order_in_which_they_were_made() {
                 .on_done(move |number| note(number.unwrap()));
         }
         // What this one returns is not compared: its callback may come late.
-        rpc.call(round, 0).detach();
+        rpc.call(round, 0).detach().unwrap();
         thread::sleep(Duration::from_micros(u64::from(seed % 3000)));
     }
     assert!(rpc.join().wait().unwrap().success());
@@ -385,7 +385,7 @@ fn done_comes_last() {
     let rpc = DONE_LATER.init(temp.path("log")).spawn().unwrap();
     rpc.call(Job::Sleep(50))
         .on_done(|result| assert_eq!(result.unwrap(), "done"));
-    rpc.call(Job::Sleep(0)).detach();
+    rpc.call(Job::Sleep(0)).detach().unwrap();
     assert!(rpc.join().wait().unwrap().success());
     let log = ["finished", "finished", "state dropped", "done"];
     assert_eq!(temp.lines("log"), log);

@@ -290,7 +290,7 @@ fn none_is_left_open() {
         );
         drop(rpc.call(Task::Return, vec![readable(1)]).wait().unwrap());
         // A result that is dropped undecoded.
-        rpc.call(Task::Make(3), none()).detach();
+        rpc.call(Task::Make(3), none()).detach().unwrap();
     }
     rpc.call(Task::Keep, vec![readable(1), readable(2)])
         .wait()

@@ -33,7 +33,7 @@ fn a_late_call_is_done_with_an_error() {
         let (sender, receiver) = channel();
         late().on_done(move |outcome| sender.send(outcome).unwrap());
         assert!(receiver.recv().unwrap().unwrap_err().is_timeout());
-        late().detach();
+        late().detach().unwrap();
         // Over at once.
         let past = rpc.call(Job::Echo("past".into())).deadline(Instant::now());
         assert!(past.wait().unwrap_err().is_timeout());

@@ -516,7 +516,9 @@ fn nothing_stays_mapped_or_open() {
         rpc.call(Task::Invert, data).wait().unwrap();
         drop(rpc.call(Task::Make(5000), Data::default()).wait().unwrap());
         // A result that nobody decodes.
-        rpc.call(Task::Make(5000), Data::default()).detach();
+        rpc.call(Task::Make(5000), Data::default())
+            .detach()
+            .unwrap();
     }
     assert_eq!(asked(&rpc, Task::Mapped), there);
     assert_eq!(asked(&rpc, Task::Descriptors), open);

@@ -126,7 +126,7 @@ fn for_one(rpc: &Handle) {
     rpc.call(Do::Echo("c".into()))
         .on_done(move |answer| sender.send(answer.unwrap()).unwrap());
     assert_eq!(receiver.recv().unwrap(), "c");
-    rpc.call(Do::Pid).detach();
+    rpc.call(Do::Pid).detach().unwrap();
     assert!(rpc.call(Do::Panic).wait().unwrap_err().is_panic());
     let mut call = rpc.call(Do::Progress(3));
     let events: Vec<_> = call.events().into_iter().map(Result::unwrap).collect();
@@ -764,7 +764,8 @@ fn dropping_the_pool_finishes_everything() {
         .unwrap();
     for n in 0..100 {
         pool.call(Do::Append(temp.path("file"), n.to_string()))
-            .detach();
+            .detach()
+            .unwrap();
     }
     let last = pool.call(Do::Echo("last".into()));
     drop(pool);

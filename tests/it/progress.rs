@@ -100,7 +100,7 @@ fn what_nobody_asks_for_is_in_nobodys_way() {
     let _guard = guard();
     let rpc = STEPS.builder().max_events(10, 1000).spawn().unwrap();
     let held = rpc.call("held 1000");
-    rpc.call("a 1000").detach();
+    rpc.call("a 1000").detach().unwrap();
     rpc.call("b 1000").on_done(|done| drop(done.unwrap()));
     drop(rpc.call("c 1000"));
     assert_eq!(rpc.call("d 1000").wait().unwrap(), "d done");

@@ -5,7 +5,7 @@ use std::thread;
 use std::time::Duration;
 
 use futures_lite::future::block_on;
-use offspring::{Events, worker};
+use offspring::{Error, Events, worker};
 
 use crate::common::*;
 use crate::work::{Job, WORK};
@@ -202,7 +202,7 @@ fn a_flood_of_events_while_the_parent_sleeps() {
         rpc.join().wait().unwrap();
 
         let (rpc, events) = builder().spawn_with_events().unwrap();
-        rpc.call(format!("{count} child")).detach();
+        rpc.call(format!("{count} child")).detach().unwrap();
         stays_small("a stream", &mut || pause());
         drop(rpc);
         assert_eq!(events.into_iter().count(), count as usize);
@@ -236,4 +236,107 @@ fn answers_come_while_the_parent_sleeps() {
         assert_eq!(call.wait().unwrap().unwrap().len(), 10_000);
     }
     rpc.join().wait().unwrap();
+}
+
+/// X83: what is detached takes no memory beyond the limits: there is room for it,
+/// or its handle comes back.
+#[test]
+fn detached_calls_need_room() {
+    alone("room::detached_calls_need_room", || {
+        let temp = Temp::new();
+        let gate = temp.gate("gate");
+        let file = temp.path("file");
+        let rpc = WORK
+            .builder()
+            .max_outstanding(1000, 1 << 20)
+            .spawn()
+            .unwrap();
+        let blocked = rpc.call(Job::Gate(gate.name()));
+        let open = gate.reached();
+        let (before, count) = (own_memory(), rounds(200_000));
+        let text = "x".repeat(1000);
+        let (mut detached, mut refused) = (0, None);
+        for _ in 0..count {
+            match rpc.call(Job::Echo(text.clone())).detach() {
+                Ok(()) => detached += 1,
+                Err(no_room) => refused = Some(no_room),
+            }
+        }
+        assert!((500..1000).contains(&detached), "{detached}");
+        let grown = own_memory().saturating_sub(before);
+        assert!(grown < 16 << 20, "it grew by {grown}");
+        let error = Error::from(refused.unwrap());
+        assert!(
+            error.is_full() && error.to_string().contains("max_outstanding"),
+            "{error}"
+        );
+        // Those that came back, and those that there was room for, are done.
+        let no_room = rpc
+            .call(Job::Append(file.clone(), "waited".into()))
+            .detach();
+        let waits = no_room.unwrap_err().into_inner();
+        drop(open);
+        blocked.wait().unwrap().unwrap();
+        waits.wait().unwrap().unwrap();
+        rpc.call(Job::Append(file.clone(), "detached".into()))
+            .detach()
+            .unwrap();
+        rpc.try_call(Job::Append(file, "tried".into()))
+            .unwrap()
+            .detach()
+            .unwrap();
+        assert!(rpc.join().wait().unwrap().success());
+        assert_eq!(temp.lines("file"), ["waited", "detached", "tried"]);
+    });
+}
+
+/// X83: one that failed, or is done, needs none.
+#[test]
+fn a_call_that_is_over_is_detached() {
+    let _guard = guard();
+    let rpc = WORK
+        .builder()
+        .max_outstanding(1, 1 << 20)
+        .max_message(1000)
+        .spawn()
+        .unwrap();
+    rpc.call(Job::Echo("x".repeat(2000))).detach().unwrap();
+    let (one, two) = (
+        rpc.call(Job::Echo("one".into())),
+        rpc.call(Job::Echo("two".into())),
+    );
+    two.wait().unwrap().unwrap();
+    one.detach().unwrap();
+    let other = rpc.clone();
+    rpc.join().wait().unwrap();
+    other.call(Job::Echo("closed".into())).detach().unwrap();
+}
+
+/// X83: the same of a pool, within its queue.
+#[test]
+fn detached_calls_of_a_pool_need_room() {
+    let _guard = guard();
+    let temp = Temp::new();
+    let gate = temp.gate("gate");
+    let file = temp.path("file");
+    let pool = WORK
+        .pool()
+        .max(1)
+        .load(2)
+        .max_queue(3, 1 << 20)
+        .spawn()
+        .unwrap();
+    let blocked = pool.call(Job::Gate(gate.name()));
+    let open = gate.reached();
+    let append = |n: u32| pool.call(Job::Append(file.clone(), n.to_string()));
+    // One at the child, three in the queue.
+    (0..4).for_each(|n| append(n).detach().unwrap());
+    let waits = append(4).detach().unwrap_err().into_inner();
+    assert!(append(5).detach().is_err());
+    drop(open);
+    blocked.wait().unwrap().unwrap();
+    waits.wait().unwrap().unwrap();
+    append(6).detach().unwrap();
+    pool.join().wait().unwrap();
+    assert_eq!(temp.lines("file"), ["0", "1", "2", "3", "4", "6"]);
 }

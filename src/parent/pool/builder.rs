@@ -244,8 +244,9 @@ impl<F, S, E: Send + 'static> PoolBuilder<F, S, E> {
     }
 
     /// How many calls, and octets of their arguments, may wait for a child
-    /// before `try_call` refuses more; 65,536 and 16 MiB if nothing is said.
-    /// `call` takes them all the same, and their octets belong to their handles.
+    /// before `try_call` refuses more, and [`Call::detach`](crate::Call::detach);
+    /// 65,536 and 16 MiB if nothing is said. `call` takes them all the same, and
+    /// their octets belong to their handles.
     pub fn max_queue(mut self, calls: usize, octets: usize) -> Self {
         self.queue = (calls, octets);
         self
@@ -283,7 +284,7 @@ impl<F, S, E: Send + 'static> PoolBuilder<F, S, E> {
     ///     .pool()
     ///     .on_destroy(move || sender.send(()).expect("it is received"))
     ///     .spawn()?;
-    /// pool.call("so").detach();
+    /// pool.call("so").detach()?;
     /// drop(pool);
     /// receiver.recv().expect("all is over");
     /// # Ok(()) }

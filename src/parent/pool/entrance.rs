@@ -23,6 +23,15 @@ impl Resident for Entrance {
     }
 }
 
+impl Shared {
+    /// More calls wait than may wait without their handles.
+    pub(super) fn has_too_many(&self) -> bool {
+        let work = self.lock();
+        let (calls, octets) = self.limits;
+        work.waiting > calls || work.octets > octets
+    }
+}
+
 impl Origin for Entrance {
     fn call(
         self: Arc<Self>,

@@ -485,13 +485,16 @@ impl Calls for Route {
         }
     }
 
-    fn then_forget(&self, _: u32) {
-        if self.take_done().is_some() {
-            return;
+    /// What is at a child has room: a child is given no more than its load.
+    fn then_forget(&self, _: u32) -> bool {
+        let is_away = !matches!(self.lock().spot, Spot::At(..));
+        if self.take_done().is_none() && is_away && self.pool.has_too_many() {
+            return false;
         }
         if let Some((member, id)) = self.wish(|state| state.forget = true) {
-            member.calls().then_forget(id);
+            member.then_forget(id);
         }
+        true
     }
 
     fn set_deadline(&self, _: u32, at: Instant) {

@@ -1,7 +1,7 @@
 //! What goes beyond the limits of one message, and of the descriptors that wait.
 
 use super::super::{Failure, FailureCode, HEADER, Parcel};
-use super::{Limits, Outcome};
+use super::{Caller, Limits, Outcome, State};
 
 impl Limits {
     /// Why this request cannot be sent at all.
@@ -12,6 +12,14 @@ impl Limits {
         }
         (count > self.descriptors)
             .then(|| Failure::too_many("the request", count, self.descriptors))
+    }
+}
+
+impl<W, D> Caller<W, D> {
+    /// Whether this call waits for room.
+    pub(crate) fn is_queued(&self, id: u32) -> bool {
+        let state = self.table.get(id).map(|slot| &slot.state);
+        matches!(state, Some(State::Queued(..)))
     }
 }
 
