@@ -18,11 +18,11 @@ fn act(jobs: &str, events: &Events<String>) -> String {
                     libc::_exit(0);
                 }
             },
-            // SAFETY: what else has these descriptors is to bear it: that is what is tested.
-            ("close", _) => assert_eq!(
-                unsafe { libc::syscall(libc::SYS_close_range, 3, u32::MAX, 0) },
-                0
-            ),
+            ("close", _) => {
+                // SAFETY: what else has these descriptors is to bear it: that is what is tested.
+                let closed = unsafe { libc::syscall(libc::SYS_close_range, 3, u32::MAX, 0) };
+                assert_eq!(closed, 0);
+            }
             // Reuses the numbers of what was closed.
             ("open", _) => std::mem::forget(std::array::from_fn::<_, 30, _>(|_| {
                 fs::File::open("/dev/null").unwrap()
