@@ -270,6 +270,8 @@ pub(super) enum Next {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::parcel::Reader;
+    use crate::protocol::{Form, Frame, announcement};
 
     /// X80: an event without bytes takes memory all the same.
     #[test]
@@ -295,5 +297,35 @@ mod tests {
             while matches!(delivery.next(), Next::Item(_)) || delivery.pop_stream().is_some() {}
             assert_eq!(delivery.weight, Weight::default());
         }
+    }
+
+    /// An event of no bytes, with a descriptor.
+    fn with_descriptor() -> Payload {
+        let mut reader = Reader::new(Form::Full, 0);
+        let frame = Frame::message(0, 0).to_octets();
+        reader.buffer().extend_from_slice(&announcement(1));
+        reader.buffer().extend_from_slice(&frame);
+        reader.push_arrival(vec![std::io::pipe().unwrap().0.into()], false);
+        reader.advance();
+        reader.take()
+    }
+
+    /// X84: descriptors of events that wait are counted, and no more than the limit are read.
+    #[test]
+    fn descriptors_of_events_have_a_limit() {
+        let limits = EventLimits {
+            events: usize::MAX,
+            bytes: usize::MAX,
+            descriptors: 3,
+        };
+        let mut delivery = Delivery::new(EventSink::Handler, limits, false);
+        delivery.push(Item::Event(with_descriptor()));
+        delivery.push(Item::Event(Vec::new().into()));
+        delivery.push(Item::Done(Box::new(drop), Ok(with_descriptor())));
+        assert!(!delivery.is_full());
+        delivery.push_stream(with_descriptor());
+        assert!(delivery.is_full());
+        delivery.pop_stream();
+        assert!(!delivery.is_full());
     }
 }
