@@ -60,6 +60,7 @@ pub mod __private {
     pub fn init_before_main() {
         if crate::startup::role() == crate::startup::Role::Child {
             crate::sys::ignore_sigpipe();
+            crate::sys::open_streams();
         }
         crate::init();
     }

@@ -12,9 +12,11 @@
 
 use std::future::poll_fn;
 use std::io;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use async_io::Async;
 
@@ -23,13 +25,39 @@ use super::outgoing::Outgoing;
 use super::session::{Backend, Conversation, broken, end, fail};
 use crate::parcel::Received;
 use crate::protocol::{Failure, FailureCode, Request};
+use crate::shielded;
+use crate::sys;
 
 /// What the parent is told of how calls run here.
 pub(super) const BACKEND: Backend = Backend {
     name: Some("concurrent"),
     holds: true,
+    start: start_reactor,
 };
 
+/// Has `async-io` start its reactor, with its thread, which panics where the
+/// system has no descriptor or no thread left.
+fn start_reactor() -> Result<(), String> {
+    let hook = std::panic::take_hook();
+    // The parent is told instead.
+    std::panic::set_hook(Box::new(|_| ()));
+    let timer = || {
+        let mut timer = async_io::Timer::after(FAR);
+        async_io::block_on(poll_fn(|context| {
+            let _ = Pin::new(&mut timer).poll(context);
+            Poll::Ready(())
+        }));
+    };
+    let started = sys::with_signals_blocked(|_| {
+        let create = || Ok(shielded(timer));
+        sys::above_streams(create)
+    });
+    std::panic::set_hook(hook);
+    started.unwrap_or_else(|error: io::Error| Err(error.to_string()))
+}
+
+/// Of a timer that is not waited for.
+const FAR: Duration = Duration::from_secs(1000);
 /// So many octets of requests are read ahead while no more calls may run.
 const AHEAD: usize = 64 << 10;
 /// And so many descriptors.

@@ -508,12 +508,8 @@ impl Outgoing {
             Watcher::Idle => self.watch.notify_one(),
             Watcher::None => {
                 let own = Arc::clone(self);
-                let thread = std::thread::Builder::new().name("offspring-writer".into());
-                if thread
-                    .stack_size(64 << 10)
-                    .spawn(move || own.keep_watch())
-                    .is_err()
-                {
+                let watch = move || own.keep_watch();
+                if sys::spawn_small_thread("offspring-writer", watch).is_err() {
                     return false;
                 }
             }

@@ -6,6 +6,7 @@ use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStrExt;
 use std::process::exit;
 use std::sync::Arc;
+use std::sync::mpsc::{Sender, channel};
 
 use super::outgoing::{Abilities, Outgoing, Unsent};
 use crate::parcel::Reader;
@@ -42,6 +43,9 @@ pub struct Backend {
     pub(super) name: Option<&'static str>,
     /// It goes on while the link is full: see [`Outgoing::new`].
     pub(super) holds: bool,
+    /// Starts what it needs besides the link, before hello is answered; or says
+    /// what the process has too little of.
+    pub(super) start: fn() -> Result<(), String>,
 }
 
 /// A session that is under way.
@@ -262,9 +266,14 @@ impl Session {
         }
         let demand = |name| hello_text(self.hello.as_ref(), name);
         let (limits, group) = (demand("limits"), demand("group"));
-        if let Err(text) = obey(&limits, &group) {
-            self.refuse(&text);
-        }
+        let at_once = demand("parent-death") == "exit";
+        let takes_group = at_once && !group.is_empty();
+        let watcher = obey(&limits, &group).and_then(|()| {
+            let started = (backend.start)()
+                .and_then(|()| at_once.then(|| go_with_parent(takes_group)).transpose());
+            started.map_err(|text| too_little(&text, &limits))
+        });
+        let watcher = watcher.unwrap_or_else(|text| self.refuse(&text));
         // A name is for people; a thread that cannot have one works as well.
         let _ = sys::set_thread_name(worker.rsplit("::").next().unwrap_or(worker));
         let hello = self.hello.as_ref();
@@ -308,7 +317,6 @@ impl Session {
             .unwrap_or_default()
             .to_vec();
         let spins = hello.is_some_and(|hello| hello.field("spin") != Some(b"no"));
-        let at_once = hello.is_some_and(|hello| hello.field("parent-death") == Some(b"exit"));
         let form = self.reader.form();
         let carries = hello.is_some_and(|hello| hello.field("carries") == Some(b"descriptors"));
         let abilities = Abilities {
@@ -322,9 +330,9 @@ impl Session {
         let outgoing = Outgoing::new(self.port, form, limit, (page, place), abilities);
         let outgoing = Arc::new(outgoing);
         super::retire::remember(&outgoing);
-        let takes_group = at_once && !group.is_empty();
-        if at_once {
-            go_with_parent(Arc::clone(&outgoing), takes_group);
+        if let Some(watcher) = watcher {
+            // It waits for that.
+            let _ = watcher.send(Arc::clone(&outgoing));
         }
         let conversation = Conversation {
             outgoing,
@@ -438,22 +446,34 @@ fn set_variable(alone: &Alone, change: &[u8]) {
     }
 }
 
-/// Ends this process, or its whole group, as soon as the parent is gone,
-/// whatever it is doing.
-fn go_with_parent(outgoing: Arc<Outgoing>, group: bool) {
+/// What is lacking in this process, and what to do about it.
+fn too_little(text: &str, limits: &str) -> String {
+    let of_limits = if limits.is_empty() {
+        String::new()
+    } else {
+        format!(" under the limits `{limits}`")
+    };
+    format!(
+        "the worker cannot start{of_limits}: {text} (raise `Limits::open_files` or `Limits::memory`, or what the system allows, see `ulimit -a`)"
+    )
+}
+
+/// Ends this process, or its whole group, as soon as the parent is gone from the
+/// link that is sent, whatever it is doing.
+fn go_with_parent(group: bool) -> Result<Sender<Arc<Outgoing>>, String> {
+    let (sender, link) = channel();
     let watch = move || {
-        if outgoing.wait_hang_up().is_ok() {
-            if group {
-                sys::exit_group_now(FAILED);
-            }
+        let link = link.recv();
+        let gone = link.is_ok_and(|link: Arc<Outgoing>| link.wait_hang_up().is_ok());
+        if gone && group {
+            sys::exit_group_now(FAILED);
+        }
+        if gone {
             sys::exit_now(FAILED);
         }
     };
-    if let Err(error) = std::thread::Builder::new()
-        .name("offspring-parent".into())
-        .spawn(watch)
-    {
-        eprintln!("offspring: nobody can watch the parent: {error}");
-        exit(FAILED);
+    match sys::spawn_small_thread("offspring-parent", watch) {
+        Ok(_) => Ok(sender),
+        Err(error) => Err(format!("no thread to watch the parent: {error}")),
     }
 }

@@ -35,6 +35,7 @@ use crate::sys::{self, Birth, Port, Requests};
 const BACKEND: Backend = Backend {
     name: Some("template"),
     holds: false,
+    start: || Ok(()),
 };
 
 impl Session {

@@ -28,7 +28,7 @@ use super::wire::Wire;
 use crate::error::Error;
 use crate::parcel::Payload;
 use crate::shielded;
-use crate::sys::PerProcess;
+use crate::sys::{self, PerProcess};
 
 /// A job; it is told whether its thread is its own, and may wait for more to do.
 pub(super) type Job = Box<dyn FnOnce(bool) + Send>;
@@ -41,8 +41,11 @@ fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 fn start(run: impl FnOnce() + Send + 'static) -> io::Result<()> {
-    let thread = thread::Builder::new().name("offspring-callbacks".into());
-    thread.spawn(run).map(drop)
+    let run = || {
+        sys::take_faults();
+        run();
+    };
+    sys::spawn_thread("offspring-callbacks", run).map(drop)
 }
 
 /// Starts the spare.

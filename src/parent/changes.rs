@@ -122,7 +122,7 @@ impl Outlet {
             Lent::Stdout => command.stdout(stdio),
             Lent::Stderr => command.stderr(stdio),
         };
-        let mut process = command.spawn()?;
+        let mut process = sys::above_streams(|| command.spawn())?;
         // What it held is the other end.
         drop(command);
         let mut arrival = None;

@@ -171,9 +171,7 @@ impl Helper {
         });
         callbacks::start_spare()?;
         let own = Arc::clone(&helper);
-        std::thread::Builder::new()
-            .name("offspring-helper".into())
-            .spawn(move || own.run())
+        sys::spawn_thread("offspring-helper", move || own.run())
             .inspect_err(|_| callbacks::end_spare())?;
         Ok(helper)
     }

@@ -406,8 +406,8 @@ impl Plan {
         let (link, theirs) = Link::pair().map_err(describe)?;
         let mut pipe = None;
         if self.settings.capture.is_some() {
-            let (read, write) = io::pipe().map_err(describe)?;
-            pipe = Some(OwnedFd::from(read).into());
+            let (read, write) = sys::pipe().map_err(describe)?;
+            pipe = Some(read.into());
             self.stderr = Some(Outlet::new(write));
         }
         let capture = self.capture(pipe).map_err(describe)?;

@@ -16,11 +16,12 @@
 //! The thread blocks all signals, since they are the program's. Children get the
 //! mask of the thread that created it.
 
-use std::process::{Command, id};
+use std::process::Command;
 use std::sync::Arc;
 use std::sync::mpsc::{Sender, channel};
 use std::thread::{ThreadId, current};
 
+use super::forked::Maker;
 use crate::error::Error;
 use crate::shielded;
 use crate::sys::{self, Mask};
@@ -33,8 +34,7 @@ pub(crate) struct Starter {
     thread: ThreadId,
     /// What the thread that created it blocked.
     mask: Mask,
-    /// The process that the thread is in.
-    process: u32,
+    maker: Maker,
 }
 
 impl std::fmt::Debug for Starter {
@@ -47,7 +47,10 @@ impl Starter {
     /// Creates the thread, which inherits from this one.
     pub(super) fn new() -> Result<Arc<Self>, Error> {
         let (jobs, queue) = channel::<Job>();
-        let run = move || queue.into_iter().for_each(|job| drop(shielded(job)));
+        let run = move || {
+            sys::hand_down_own_mask();
+            queue.into_iter().for_each(|job| drop(shielded(job)));
+        };
         let thread = sys::spawn_thread("offspring-start", run).map_err(|error| {
             Error::start(format!(
                 "there is no thread to start it from: {error} (is the limit of processes and threads reached, RLIMIT_NPROC or pids.max?)"
@@ -56,8 +59,8 @@ impl Starter {
         Ok(Arc::new(Self {
             jobs,
             thread: thread.id(),
-            mask: Mask::current(),
-            process: id(),
+            mask: sys::caller_mask(),
+            maker: Maker::this(),
         }))
     }
 
@@ -80,11 +83,11 @@ impl Starter {
         &self,
         job: impl FnOnce() -> T + Send + 'static,
     ) -> Option<T> {
-        if self.is_here() || self.process != id() {
+        if self.is_here() || !self.maker.is_this() {
             return Some(job());
         }
         let (sender, receiver) = channel();
-        let mask = Mask::current();
+        let mask = sys::caller_mask();
         self.push(move || {
             let before = mask.set();
             let value = shielded(job);

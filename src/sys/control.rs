@@ -11,6 +11,7 @@
 
 use super::descriptors::{recv_with, words};
 use super::fork::{Alone, Forker};
+use super::high::above_streams;
 use super::octets::{self, send};
 use super::poll::poll;
 use super::{Page, Pages};
@@ -56,7 +57,8 @@ impl Control {
     /// A new socket, and the end for the template.
     pub(crate) fn pair() -> io::Result<(Self, OwnedFd)> {
         let flags = SockFlag::SOCK_CLOEXEC;
-        let (ours, theirs) = socketpair(AddressFamily::Unix, SockType::SeqPacket, None, flags)?;
+        let create = || socketpair(AddressFamily::Unix, SockType::SeqPacket, None, flags);
+        let (ours, theirs) = above_streams(create)?;
         setsockopt(&ours, sockopt::ReceiveTimeout, &TICK)?;
         Ok((Self(ours), theirs))
     }

@@ -1,5 +1,6 @@
 //! Descriptors that arrive with octets.
 
+use super::high::{raise, receive_above};
 use super::octets::{MAX_DESCRIPTORS, append, count};
 use super::retry;
 use nix::sys::socket::MsgFlags;
@@ -35,7 +36,9 @@ pub(super) fn recv_with(
     // SAFETY: `receive` returns what the kernel has written from the front.
     unsafe {
         append(buffer, room, |spare| {
-            receive(fd, spare, arrival, control, flags)
+            receive_above(fd, flags, |flags| {
+                receive(fd, spare, arrival, control, flags)
+            })
         })
     }
 }
@@ -64,7 +67,10 @@ fn receive(
     let is_cut = header.msg_flags & libc::MSG_CTRUNC != 0;
     if header.msg_controllen > 0 || is_cut {
         // SAFETY: the header is as a successful `recvmsg` left it, and this is the only time that it is read.
-        let descriptors = unsafe { arrived(&header) };
+        let all = unsafe { arrived(&header) };
+        let count = all.len();
+        let descriptors: Vec<_> = all.into_iter().map_while(|fd| raise(fd).ok()).collect();
+        let is_cut = is_cut || descriptors.len() < count;
         *arrival = Some(Arrival {
             descriptors,
             is_cut,

@@ -2,11 +2,12 @@
 
 use super::carrier::Carrier;
 use super::descriptors::Arrival;
+use super::high::{above_streams, eventfd, raise};
 use super::poll::{Interest, Ready, poll, ready_for};
 use nix::errno::Errno;
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use nix::poll::{PollFd, PollFlags};
-use nix::sys::eventfd::{EfdFlags, EventFd};
+use nix::sys::eventfd::EventFd;
 use nix::sys::socket::{
     AddressFamily, MsgFlags, Shutdown, SockFlag, SockType, setsockopt, shutdown, socketpair,
     sockopt,
@@ -41,7 +42,8 @@ impl Link {
     /// A new link, and the other end of it, for the child.
     pub(crate) fn pair() -> io::Result<(Self, OwnedFd)> {
         let flags = SockFlag::SOCK_CLOEXEC;
-        let (ours, theirs) = socketpair(AddressFamily::Unix, SockType::Stream, None, flags)?;
+        let create = || socketpair(AddressFamily::Unix, SockType::Stream, None, flags);
+        let (ours, theirs) = above_streams(create)?;
         setsockopt(&ours, sockopt::SendTimeout, &PATIENCE)?;
         for end in [&ours, &theirs] {
             setsockopt(end, sockopt::SndBuf, &UNDER_WAY)?;
@@ -60,15 +62,17 @@ impl Link {
 
     /// Over a connected stream socket.
     pub(crate) fn from_socket(fd: OwnedFd) -> io::Result<Self> {
+        let fd = raise(fd)?;
         setsockopt(&fd, sockopt::SendTimeout, &PATIENCE)?;
         Ok(Self::over(Carrier::socket(fd)?, None))
     }
 
     /// Over two descriptors, which are set to non-blocking mode.
     pub(crate) fn from_pair(read: OwnedFd, write: OwnedFd) -> io::Result<Self> {
+        let (read, write) = (raise(read)?, raise(write)?);
         set_nonblocking(&read)?;
         set_nonblocking(&write)?;
-        let wake = EventFd::from_flags(EfdFlags::EFD_CLOEXEC | EfdFlags::EFD_NONBLOCK)?;
+        let wake = eventfd(0)?;
         Ok(Self::over(Carrier::pair(read, write)?, Some(wake)))
     }
 

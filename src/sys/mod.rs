@@ -1,7 +1,8 @@
 //! What only the operating system can do: the one place with `unsafe` and with conditions on the target.
 //!
 //! Every call here goes through `nix`, or through `libc` where `nix` lacks it. Three rules hold throughout: a call that
-//! a signal interrupts is made again, a descriptor is close-on-exec from birth, and nothing raises `SIGPIPE`.
+//! a signal interrupts is made again, a descriptor is close-on-exec from birth and above 2
+//! (`high.rs`), and nothing raises `SIGPIPE`.
 //!
 //! The promises need Linux 5.4 or newer (waiting through a pidfd).
 
@@ -14,6 +15,7 @@ mod carrier;
 mod control;
 mod descriptors;
 mod fork;
+mod high;
 mod limits;
 mod lineage;
 mod link;
@@ -37,6 +39,7 @@ mod turns;
 pub(crate) use control::{Answer, Birth, Control, Requests};
 pub(crate) use descriptors::Arrival;
 pub(crate) use fork::Alone;
+pub(crate) use high::{above_streams, open_streams, pipe};
 pub(crate) use limits::{Resource, be_nicer, exit_group_now, lead_group, lead_session, set_limit};
 pub(crate) use lineage::{PerProcess, process};
 pub(crate) use link::{Link, set_nonblocking};
@@ -57,7 +60,10 @@ pub(crate) use streams::{
     cpus, enter, exit_now, flush_streams, is_stdout, open_directory, parent_id, put_stderr,
     put_stdin, put_stdout, set_thread_name, take_stdin, take_stdout,
 };
-pub(crate) use thread::spawn_thread;
+pub(crate) use thread::{
+    caller_mask, hand_down_own_mask, spawn_small_thread, spawn_thread, take_faults,
+    with_signals_blocked,
+};
 pub(crate) use turns::take_short_turns;
 
 use nix::errno::Errno;

@@ -1,11 +1,12 @@
 //! Waiting for many descriptors and for a word from another thread.
 
+use super::high::{above_streams, eventfd};
 use super::poll::{Interest, poll};
 use super::retry;
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags};
 use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout};
-use nix::sys::eventfd::{EfdFlags, EventFd};
+use nix::sys::eventfd::EventFd;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::time::{Duration, Instant};
@@ -39,8 +40,8 @@ pub(crate) struct PollEvent {
 impl Poller {
     /// An empty set.
     pub(crate) fn new() -> io::Result<Self> {
-        let epoll = Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC)?;
-        let wake = EventFd::from_flags(EfdFlags::EFD_CLOEXEC | EfdFlags::EFD_NONBLOCK)?;
+        let epoll = above_streams(|| Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC))?;
+        let wake = eventfd(0)?;
         epoll.add(&wake, EpollEvent::new(EpollFlags::EPOLLIN, WAKE))?;
         Ok(Self { epoll, wake })
     }

@@ -2,11 +2,11 @@
 //!
 //! There is no handler of `SIGCHLD`, no signal to a number, and no wait for a process that is not ours.
 
+use super::high::{above_streams, eventfd};
 use super::poll::poll;
 use super::retry;
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags};
-use nix::sys::eventfd::{EfdFlags, EventFd};
 use std::io;
 use std::mem::MaybeUninit;
 use std::ops::Deref;
@@ -66,7 +66,7 @@ impl Process {
 
     /// A child that is gone; a descriptor that is always readable stands for its pidfd.
     fn vanished(pid: u32) -> io::Result<Self> {
-        let ready = EventFd::from_value_and_flags(1, EfdFlags::EFD_CLOEXEC)?;
+        let ready = eventfd(1)?;
         let copy = ready.as_fd().try_clone_to_owned()?;
         Ok(Self::new(pid, copy, Some(Status::Unknown)))
     }
@@ -187,7 +187,8 @@ impl Drop for Fresh {
 /// Opens a pidfd, which the kernel makes close-on-exec.
 fn open_pidfd(pid: u32) -> nix::Result<OwnedFd> {
     // SAFETY: the call takes two numbers.
-    let fd = Errno::result(unsafe { libc::syscall(libc::SYS_pidfd_open, pid, 0) })?;
+    let call = || Errno::result(unsafe { libc::syscall(libc::SYS_pidfd_open, pid, 0) });
+    let fd = above_streams(call)?;
     // SAFETY: the descriptor is new, and nobody else knows it.
     Ok(unsafe { OwnedFd::from_raw_fd(fd as _) })
 }

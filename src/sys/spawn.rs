@@ -1,7 +1,9 @@
 //! Starting a child.
 
+use super::high::above_streams;
 use super::reap::{Fresh, Process};
 use super::retry;
+use super::thread::as_creator;
 use nix::sys::signal::{Signal, kill};
 use nix::sys::wait::waitpid;
 use nix::unistd::Pid;
@@ -29,7 +31,7 @@ pub(crate) fn spawn(
     command: &mut Command,
     prepare: impl FnOnce(u32) -> io::Result<()>,
 ) -> io::Result<(Fresh, Option<ChildStderr>)> {
-    let mut child = patiently(|| command.spawn())?;
+    let mut child = patiently(|| above_streams(|| as_creator(|| command.spawn())))?;
     let prepared = Process::open(child.id()).and_then(|process| match prepare(child.id()) {
         Err(error) if !process.is_over()? => Err(error),
         _ => Ok(process),

@@ -1,5 +1,6 @@
 //! The standard streams of a child, and what else a child is told by the system.
 
+use super::high::{above_streams, pipe};
 use nix::fcntl::{OFlag, open};
 use nix::sys::prctl;
 use nix::sys::stat::{Mode, fstat};
@@ -12,9 +13,9 @@ use std::path::PathBuf;
 
 /// What reads as empty, also where a sandbox has no devices.
 fn nothing(device: &str) -> io::Result<OwnedFd> {
-    match File::open(device) {
+    match above_streams(|| File::open(device)) {
         Ok(file) => Ok(file.into()),
-        Err(_) => Ok(io::pipe()?.0.into()),
+        Err(_) => Ok(pipe()?.0),
     }
 }
 
@@ -32,7 +33,10 @@ pub(crate) fn take_stdin() -> io::Result<OwnedFd> {
 /// What waits in the buffer of [`io::stdout`] goes to standard error too.
 pub(crate) fn take_stdout() -> io::Result<OwnedFd> {
     let taken = io::stdout().as_fd().try_clone_to_owned()?;
-    dup2_stdout(io::stderr())?;
+    if dup2_stdout(io::stderr()).is_err() {
+        // There is none.
+        dup2_stdout(nothing("/dev/null")?)?;
+    }
     Ok(taken)
 }
 
@@ -68,7 +72,7 @@ pub(crate) fn put_stderr(fd: OwnedFd) -> io::Result<()> {
 /// A directory, only to be entered.
 pub(crate) fn open_directory(path: &PathBuf) -> io::Result<OwnedFd> {
     let flags = OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
-    Ok(open(path, flags, Mode::empty())?)
+    Ok(above_streams(|| open(path, flags, Mode::empty()))?)
 }
 
 /// Makes a directory the working directory.

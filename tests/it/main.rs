@@ -8,6 +8,13 @@
 mod batches;
 mod callbacks;
 mod calls;
+#[cfg(all(
+    feature = "cbor",
+    feature = "json",
+    feature = "messagepack",
+    feature = "postcard"
+))]
+mod closed;
 mod common;
 #[cfg(feature = "concurrent")]
 mod concurrent;

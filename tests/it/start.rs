@@ -46,6 +46,13 @@ pub(crate) fn serve_if_asked() {
             feature = "messagepack",
             feature = "postcard"
         ))]
+        "closed" => crate::closed::serve(),
+        #[cfg(all(
+            feature = "cbor",
+            feature = "json",
+            feature = "messagepack",
+            feature = "postcard"
+        ))]
         "fds" => crate::descriptors::FDS.serve(),
         #[cfg(all(
             feature = "cbor",
