@@ -427,6 +427,9 @@ impl<F, S, E: Send + 'static> Builder<F, S, E> {
     /// events that came before it (but inside a callback it is).
     ///
     /// While it blocks, later answers, also that the child is gone, wait for it.
+    /// The thread blocks all signals, and a program that the handler starts by
+    /// [`std::process::Command`] inherits that; a worker that it spawns does not.
+    ///
     /// It may call and wait. If it panics, the panic goes to
     /// [`on_error`](Self::on_error), and the next event comes as if nothing had
     /// happened.

@@ -9,7 +9,7 @@ use std::thread;
 use std::time::Duration;
 
 use nix::sys::signal::{SaFlags, SigAction, SigHandler, SigSet, Signal, raise, sigaction, signal};
-use offspring::worker;
+use offspring::{Builder, Events, Template, worker};
 
 use crate::common::*;
 use crate::work::{Job, WORK};
@@ -223,4 +223,169 @@ fn after_a_pause_nobody_is_blamed() {
             assert!(error.is_closed(), "{error}");
         }
     });
+}
+
+/// The threads of this process, each with its name and what it blocks.
+fn masks() -> Vec<(String, u64)> {
+    let threads = std::fs::read_dir("/proc/self/task").unwrap().flatten();
+    let read = |thread: std::fs::DirEntry| {
+        let status = std::fs::read_to_string(thread.path().join("status")).ok()?;
+        let field = |name| {
+            status
+                .lines()
+                .find_map(|line: &str| line.strip_prefix(name))
+        };
+        let mask = u64::from_str_radix(field("SigBlk:")?.trim(), 16).unwrap();
+        Some((field("Name:")?.trim().to_owned(), mask))
+    };
+    threads.filter_map(read).collect()
+}
+
+/// All that can be blocked, but for what says that the code itself is wrong.
+fn all() -> u64 {
+    let faults = [
+        libc::SIGBUS,
+        libc::SIGFPE,
+        libc::SIGILL,
+        libc::SIGSEGV,
+        libc::SIGSYS,
+        libc::SIGTRAP,
+    ];
+    let never = [libc::SIGKILL, libc::SIGSTOP, 32, 33, 34];
+    let others = faults.into_iter().chain(never);
+    others.fold(u64::MAX, |all, signal| all & !(1 << (signal - 1)))
+}
+
+const USR1: u64 = 1 << (libc::SIGUSR1 - 1);
+const TERM: u64 = 1 << (libc::SIGTERM - 1);
+
+/// What is blocked from now on, in this thread.
+fn block(signals: &[Signal]) {
+    let set: SigSet = signals.iter().copied().collect();
+    set.thread_set_mask().unwrap();
+}
+
+fn own_mask() -> u64 {
+    let name = std::fs::read_link("/proc/thread-self").unwrap();
+    let status = std::fs::read_to_string(format!("/proc/{}/status", name.display())).unwrap();
+    let line = status.lines().find_map(|line| line.strip_prefix("SigBlk:"));
+    u64::from_str_radix(line.unwrap().trim(), 16).unwrap()
+}
+
+type Masks = (u64, Vec<(String, u64)>);
+
+/// Once threads with these names are there. One of them writes events, if they come one right after another.
+fn tell_masks(names: Vec<String>, events: &Events<u32>) -> Masks {
+    let is_there = |name: &String| masks().iter().any(|(own, _)| own == name);
+    while !names.iter().all(is_there) {
+        (0..100).for_each(|number| events.send(number).unwrap());
+    }
+    (own_mask(), masks())
+}
+
+fn names(names: &[&str]) -> Vec<String> {
+    names.iter().map(ToString::to_string).collect()
+}
+
+worker!(pub(crate) MASKS: fn(Vec<String>) -> Masks = tell_masks, serialiser = Json, events = u32);
+#[cfg(feature = "concurrent")]
+worker!(MASKS_AT_ONCE: fn(Vec<String>) -> Masks =
+    async |names: Vec<String>, events: &Events<u32>| tell_masks(names, events),
+    serialiser = Json, events = u32);
+
+/// Whatever threads there are of the crate, and of what it uses.
+#[track_caller]
+fn block_all(masks: &[(String, u64)]) {
+    for (name, mask) in masks {
+        if name.starts_with("offspring-") || name == "async-io" {
+            assert_eq!(mask & all(), all(), "{name}: {mask:x}");
+        }
+    }
+}
+
+/// X61: the signals are the program's.
+#[test]
+fn threads_of_the_crate_take_no_signals() {
+    let _guard = guard();
+    block(&[]);
+    let (seen, sees) = std::sync::mpsc::channel();
+    let rpc = MASKS.builder().exit_with_parent().on_event(|_| ()).spawn();
+    let rpc = rpc.unwrap();
+    let wanted = names(&["offspring-write", "offspring-paren"]);
+    rpc.call(&wanted).on_done(move |outcome| {
+        seen.send((masks(), outcome.unwrap())).unwrap();
+    });
+    let (here, (main, there)) = sees.recv().unwrap();
+    for name in ["offspring-helpe", "offspring-callb"] {
+        assert!(here.iter().any(|(own, _)| own == name), "{here:x?}");
+    }
+    block_all(&here);
+    block_all(&there);
+    assert_eq!(main, 0, "of what the worker runs on");
+    rpc.join().wait().unwrap();
+    #[cfg(feature = "concurrent")]
+    {
+        let rpc = MASKS_AT_ONCE.builder().exit_with_parent().on_event(|_| ());
+        let rpc = rpc.spawn().unwrap();
+        let wanted = names(&["offspring-write", "offspring-paren", "async-io"]);
+        let (main, there) = rpc.call(wanted).wait().unwrap();
+        block_all(&there);
+        assert_eq!(main, 0);
+        rpc.join().wait().unwrap();
+    }
+}
+
+/// X61: a child has the mask of the thread that starts it, whichever has started the helper.
+#[test]
+fn a_child_has_the_mask_of_its_starter() {
+    let _guard = guard();
+    block(&[]);
+    let first = MASKS.builder().on_event(|_| ()).spawn().unwrap();
+    let started = |builder: Builder<fn(Vec<String>) -> Masks, Json, u32>| {
+        let rpc = builder.on_event(|_| ()).spawn().unwrap();
+        let (main, there) = rpc.call(names(&[])).wait().unwrap();
+        block_all(&there);
+        rpc.join().wait().unwrap();
+        main
+    };
+    let as_thread = |signals: &'static [Signal]| {
+        let template = Template::builder().start().unwrap();
+        thread::spawn(move || {
+            block(signals);
+            let own = Template::builder().start().unwrap();
+            let program = MASKS.program(serving("masks"));
+            let capture = MASKS.builder().capture_stderr(10);
+            let all = [MASKS.builder(), program, capture, MASKS.template(&own)];
+            let masks = all.map(started);
+            assert_eq!(own_mask(), masks[0]);
+            // A copy of the template is like the template.
+            assert_eq!(started(MASKS.template(&template)), 0);
+            masks
+        })
+        .join()
+        .unwrap()
+    };
+    assert_eq!(as_thread(&[]), [0; 4]);
+    assert_eq!(
+        as_thread(&[Signal::SIGUSR1, Signal::SIGTERM]),
+        [USR1 | TERM; 4]
+    );
+    first.join().wait().unwrap();
+}
+
+/// X61: what a callback starts is not deaf.
+#[test]
+fn a_child_of_a_callback() {
+    let _guard = guard();
+    block(&[Signal::SIGUSR1]);
+    let rpc = WORK.spawn().unwrap();
+    let (seen, sees) = std::sync::mpsc::channel();
+    rpc.call(Job::Len("x".into())).on_done(move |_| {
+        let rpc = MASKS.builder().on_event(|_| ()).spawn().unwrap();
+        seen.send(rpc.call(names(&[])).wait().unwrap().0).unwrap();
+        rpc.join().wait().unwrap();
+    });
+    assert_eq!(sees.recv().unwrap(), USR1);
+    rpc.join().wait().unwrap();
+    block(&[]);
 }

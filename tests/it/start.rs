@@ -37,6 +37,7 @@ pub(crate) fn serve_if_asked() {
         "panics" => crate::death::TEXT_PANICS.serve(),
         "numbers" => crate::callbacks::serve_numbers(),
         "state" => STATEFUL.serve(),
+        "masks" => crate::signals::MASKS.serve(),
         "pooled" => crate::pool::POOLED.serve(),
         "like" => crate::inheritance::LIKE.serve(),
         "confined" => crate::confined::serve(),
