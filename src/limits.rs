@@ -114,7 +114,9 @@ impl Limits {
     /// How long a file may become that the child writes, in octets (`RLIMIT_FSIZE`).
     ///
     /// Over it the child gets `SIGXFSZ`, which ends it, and the error says so; in a worker that ignores that signal the
-    /// write fails, with `EFBIG`, "File too large".
+    /// write fails, with `EFBIG`, "File too large". [`SharedBytes`](crate::SharedBytes) and
+    /// [`SharedMemory`](crate::SharedMemory) (with 4096 bytes that it needs itself) beyond the limit are an error of their
+    /// constructor.
     pub fn file_size(mut self, octets: u64) -> Self {
         self.file_size = Some(octets);
         self

@@ -28,17 +28,18 @@ use nix::sys::mman::{MapFlags, MmapAdvise, ProtFlags, madvise, mmap, munmap};
 use nix::sys::stat::fstat;
 use nix::sys::statfs::{TMPFS_MAGIC, fstatfs};
 use nix::sys::uio::pread;
-use nix::unistd::ftruncate;
+use nix::unistd::{ftruncate, write};
 use std::ffi::c_void;
 use std::fs::File;
 use std::hash::{BuildHasher, RandomState};
-use std::io::{self, Write};
+use std::io;
 use std::num::NonZeroUsize;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::ptr::NonNull;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use super::high::above_streams;
+use super::raised::without_sigxfsz;
 use super::retry;
 use words::WORD;
 
@@ -60,10 +61,24 @@ pub(super) fn create_file() -> nix::Result<OwnedFd> {
 }
 
 /// A memory file of zeros. As with all memory, the system has to find the pages when they are first written to.
-fn zeros(length: usize) -> io::Result<OwnedFd> {
-    let length = off_t::try_from(length).map_err(|_| Errno::EFBIG)?;
+pub(super) fn zeros(length: usize) -> io::Result<OwnedFd> {
     let file = create_file()?;
-    ftruncate(&file, length)?;
+    let grow = || ftruncate(&file, off_t::try_from(length).map_err(|_| Errno::EFBIG)?);
+    without_sigxfsz(length, grow)?;
+    Ok(file)
+}
+
+/// A memory file of these octets.
+fn filled(octets: &[u8]) -> io::Result<OwnedFd> {
+    let file = create_file()?;
+    let mut left = octets;
+    let grow = || {
+        while !left.is_empty() {
+            left = &left[retry(|| write(&file, left))?..];
+        }
+        Ok(())
+    };
+    without_sigxfsz(octets.len(), grow)?;
     Ok(file)
 }
 
@@ -151,9 +166,7 @@ pub(crate) struct Sealed {
 impl Sealed {
     /// A copy. It is written, not mapped, so no page is filled with zeros first.
     pub(crate) fn copy(octets: &[u8]) -> io::Result<Self> {
-        let mut file = File::from(create_file()?);
-        file.write_all(octets)?;
-        let file = OwnedFd::from(file);
+        let file = filled(octets)?;
         seal(&file, frozen())?;
         Self::map(file, octets.len())
     }

@@ -2,7 +2,8 @@
 //!
 //! Every call here goes through `nix`, or through `libc` where `nix` lacks it. Three rules hold throughout: a call that
 //! a signal interrupts is made again, a descriptor is close-on-exec from birth and above 2
-//! (`high.rs`), and nothing raises `SIGPIPE`.
+//! (`high.rs`), and nothing raises `SIGPIPE`
+//! or `SIGXFSZ` (`raised.rs`).
 //!
 //! The promises need Linux 5.4 or newer (waiting through a pidfd).
 
@@ -26,9 +27,9 @@ mod page;
 mod poll;
 mod poller;
 mod port;
+mod raised;
 mod reap;
 mod registry;
-mod sigpipe;
 mod spawn;
 mod streams;
 #[cfg(test)]
@@ -51,10 +52,10 @@ pub(crate) use page::{Page, Pages, RING};
 pub(crate) use poll::{Interest, Ready};
 pub(crate) use poller::{PollEvent, Poller};
 pub(crate) use port::Port;
+pub(crate) use raised::ignore_sigpipe;
 pub(crate) use reap::{Fresh, Process, Status, signal_name};
 pub use registry::Registration;
 pub(crate) use registry::{preloads, registrations};
-pub(crate) use sigpipe::ignore_sigpipe;
 pub(crate) use spawn::{adopt, is_lasting, own_program, spawn};
 pub(crate) use streams::{
     cpus, enter, exit_now, flush_streams, is_stdout, open_directory, parent_id, put_stderr,

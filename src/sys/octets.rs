@@ -1,7 +1,7 @@
 //! Octets in and out of one descriptor.
 
+use super::raised::without_sigpipe;
 use super::retry;
-use super::sigpipe::without_sigpipe;
 use nix::errno::Errno;
 use nix::sys::mman::{MmapAdvise, madvise};
 use nix::sys::socket::{self, ControlMessage, MsgFlags, sendmsg};

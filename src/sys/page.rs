@@ -17,7 +17,6 @@
 use nix::fcntl::{FcntlArg, SealFlag, fcntl};
 use nix::sys::mman::{MapFlags, MmapAdvise, ProtFlags, madvise, mmap, munmap};
 use nix::sys::stat::fstat;
-use nix::unistd::ftruncate;
 use std::ffi::c_void;
 use std::io;
 use std::num::NonZeroUsize;
@@ -237,8 +236,7 @@ impl Drop for Map {
 
 /// A memory file of zeros that keeps its size.
 fn file(length: usize) -> io::Result<OwnedFd> {
-    let fd = super::memory::create_file()?;
-    ftruncate(&fd, length as _)?;
+    let fd = super::memory::zeros(length)?;
     fcntl(&fd, FcntlArg::F_ADD_SEALS(seals() | SealFlag::F_SEAL_SEAL))?;
     Ok(fd)
 }

@@ -11,7 +11,7 @@ use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use nix::unistd::ftruncate;
 use offspring::{
     Bytes, Cbor, Descriptor, Error, Events, Json, MessagePack, Octets, Postcard, Rpc, SharedBytes,
-    SharedMemory, worker,
+    SharedMemory, Template, worker,
 };
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
@@ -718,4 +718,109 @@ fn both_may_write_at_once() {
 fn are_for_all_threads() {
     fn travels<T: Send + Sync + 'static>() {}
     travels::<(SharedBytes, SharedMemory, Error)>();
+}
+
+/// Files may become this long from now on, in this process and its children.
+fn limit_files(length: u64) {
+    let (_, hard) = getrlimit(Resource::RLIMIT_FSIZE).unwrap();
+    setrlimit(Resource::RLIMIT_FSIZE, length, hard).unwrap();
+}
+
+/// A child of every kind, with calls. Without memory that the child shares with its parent, if that is too long.
+fn children_work() {
+    let rpc = crate::work::WORK.spawn().unwrap();
+    let echo = || crate::work::Job::Echo("x".into());
+    assert_eq!(rpc.call(echo()).wait().unwrap(), Ok("x".into()));
+    rpc.join().wait().unwrap();
+    let pool = crate::work::WORK.pool().max(2).spawn().unwrap();
+    let calls: Vec<_> = (0..20).map(|_| pool.call(echo())).collect();
+    for call in calls {
+        assert_eq!(call.wait().unwrap(), Ok("x".into()));
+    }
+    pool.join().wait().unwrap();
+}
+
+fn from_template() -> Result<(), Error> {
+    let template = Template::builder().start()?;
+    let rpc = crate::work::WORK.template(&template).spawn()?;
+    let echo = crate::work::Job::Echo("x".into());
+    assert_eq!(rpc.call(echo).wait()?, Ok("x".into()));
+    rpc.join().wait().map(drop)
+}
+
+#[track_caller]
+fn too_long<T: std::fmt::Debug>(made: std::io::Result<T>) {
+    let error = made.unwrap_err();
+    assert_eq!(error.kind(), std::io::ErrorKind::FileTooLarge);
+    let text = error.to_string();
+    assert!(
+        text.contains("ulimit -f") && text.contains("Limits::file_size"),
+        "{text}"
+    );
+}
+
+/// X61: memory files are files, and no process is to be killed for one that is too long.
+#[test]
+fn where_files_may_not_be_long() {
+    alone("memory::where_files_may_not_be_long", || {
+        let _guard = guard();
+        for (length, has_template) in [(1 << 20, true), (70_000, true), (1000, false), (0, false)] {
+            limit_files(length);
+            children_work();
+            let error = from_template().err().map(|error| error.to_string());
+            assert_eq!(error.is_none(), has_template, "{error:?}");
+            assert!(error.is_none_or(|error| error.contains("ulimit -f")));
+            let long = length as usize + 1;
+            too_long(SharedBytes::copy_from_slice(&numbers(long)));
+            too_long(SharedBytes::build(long, |_| ()));
+            too_long(SharedMemory::new(long));
+            too_long(SharedMemory::copy_from_slice(&numbers(long)));
+            let ends = SharedBytes::copy_from_slice(&numbers(long - 1));
+            assert_eq!(ends.unwrap().len(), long - 1);
+        }
+    });
+}
+
+#[derive(Debug, Clone, Serialize, Deserialize)]
+enum Long {
+    Children,
+    Template,
+    Bytes(usize),
+    Panic(usize),
+}
+
+fn make_long(task: Long) -> Result<SharedBytes, String> {
+    match task {
+        Long::Children => children_work(),
+        Long::Template => from_template().map_err(|error| error.to_string())?,
+        Long::Bytes(length) => {
+            return SharedBytes::copy_from_slice(&numbers(length))
+                .map_err(|error| error.to_string());
+        }
+        Long::Panic(length) => return Ok(SharedBytes::copy_from_slice(&numbers(length)).unwrap()),
+    }
+    SharedBytes::copy_from_slice(b"").map_err(|error| error.to_string())
+}
+
+worker!(MAKE_LONG: fn(Long) -> Result<SharedBytes, String> = make_long, serialiser = Cbor);
+
+/// X61: the same in a worker that may not write long files.
+#[test]
+fn in_a_worker_that_may_not_write_long_files() {
+    let _guard = guard();
+    let template = Template::builder().start().unwrap();
+    for builder in [MAKE_LONG.builder(), MAKE_LONG.template(&template)] {
+        let limits = offspring::Limits::new().file_size(5000);
+        let rpc = builder.limits(limits).on_error(|_| ()).spawn().unwrap();
+        let call = |task| rpc.call(task).wait();
+        assert_eq!(call(Long::Bytes(5000)).unwrap().unwrap().len(), 5000);
+        let text = call(Long::Bytes(5001)).unwrap().unwrap_err();
+        assert!(text.contains("Limits::file_size"), "{text}");
+        assert!(call(Long::Children).unwrap().is_ok());
+        let text = call(Long::Template).unwrap().unwrap_err();
+        assert!(text.contains("Limits::file_size"), "{text}");
+        let error = call(Long::Panic(5001)).unwrap_err();
+        assert!(error.to_string().contains("Limits::file_size"), "{error}");
+        rpc.join().wait().unwrap();
+    }
 }
