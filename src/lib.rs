@@ -71,8 +71,9 @@ pub mod __private {
 /// Goes to work, if this process was started to be a child; else does nothing.
 ///
 /// To be called first in `main`: in a child it never returns. A program that
-/// does not call it cannot start itself as a child; its calls fail with an error
-/// that says so.
+/// has not called it cannot start itself as a child: `spawn`, a pool and a
+/// [`Template`] fail with an error that says so, before anything is started.
+/// Other programs ([`Builder::program`], [`Builder::command`]) it can start.
 ///
 /// ```
 /// # offspring::worker!(ECHO: fn(String) -> String = |text: String| text);
@@ -91,6 +92,7 @@ pub fn init() {
 /// library that is loaded late, say. Usually there are none.
 #[doc(hidden)]
 pub fn init_with(workers: &[&'static dyn registry::Registered]) {
+    startup::initialise();
     match startup::role() {
         startup::Role::Program => {}
         startup::Role::Child => {
@@ -118,6 +120,7 @@ pub fn init_with(workers: &[&'static dyn registry::Registered]) {
 /// ```
 ///
 /// With it a test can start its own binary as a child, which then runs no test.
+/// It also leaves the mark of [`init`].
 ///
 /// A program of your own calls [`init`] in `main` instead. Before `main` C++
 /// static constructors may not have run, and a stack overflow is not explained

@@ -99,8 +99,16 @@ pub(crate) fn is_at_work() -> bool {
     AT_WORK.load(Ordering::Relaxed)
 }
 
-/// It was started to be a child, but nobody called `init`: a child of its own
-/// would do the same, and so on without end.
-pub(crate) fn forgot_init() -> bool {
-    !is_at_work() && role() != Role::Program
+/// This process has been through `init`: a copy of it would go to work there.
+static INITIALISED: AtomicBool = AtomicBool::new(false);
+
+/// Leaves the mark of `init`.
+pub(crate) fn initialise() {
+    INITIALISED.store(true, Ordering::Relaxed);
+}
+
+/// Returns whether a copy of this program would know that it is a child.
+/// Without `init` it would run the program's `main` once more.
+pub(crate) fn can_be_child() -> bool {
+    INITIALISED.load(Ordering::Relaxed) || is_at_work()
 }

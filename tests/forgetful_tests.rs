@@ -1,18 +1,13 @@
-//! A test binary without `init_in_tests!`: its children are test binaries that
-//! are asked for something they do not know, and run no test.
+//! A test binary without `init_in_tests!`: no child is made from it.
 
 offspring::worker!(ECHO: fn(String) -> String = |text: String| text);
 
 #[test]
 fn a_test_binary_that_cannot_work() {
-    let rpc = ECHO.builder().capture_stderr(1000).spawn().unwrap();
-    let error = rpc.call("x").wait().unwrap_err();
-    assert!(error.is_handshake(), "{error}");
+    let spawned = ECHO.builder().capture_stderr(1000).spawn();
+    let error = spawned.err().expect("it is refused");
+    assert!(error.is_start(), "{error}");
     let text = error.to_string();
-    assert!(text.contains("offspring::init()"), "{text}");
-    assert!(
-        text.contains("--offspring-worker") || text.contains("offspring-worker"),
-        "{text}"
-    );
-    assert!(rpc.join().wait().is_err());
+    assert!(text.contains("offspring::init_in_tests!"), "{text}");
+    assert!(offspring::Template::builder().start().is_err());
 }

@@ -24,7 +24,7 @@ use crate::protocol::{
     DESCRIPTORS, Form, HEADER, Hello, LONGEST_PARENT_HELLO, Limits, MOST, PartAt, Role,
 };
 use crate::spin::{Spin, Spins};
-use crate::startup::{Lent, MARKER, VARIABLE, blocking, forgot_init};
+use crate::startup::{self, Lent, MARKER, VARIABLE, blocking};
 use crate::sys::{self, Fresh, Link, Page};
 
 /// How much of a hello is kept for all but the arguments of `init`, in bytes: the environment may be long.
@@ -176,12 +176,13 @@ impl Plan {
         if let Err(error) = &self.init {
             return Err(error.clone());
         }
-        if forgot_init() {
+        let own = matches!(self.launch, Launch::Own | Launch::Template(_));
+        let is_child = startup::role() != startup::Role::Program;
+        if (own || is_child) && !startup::can_be_child() {
             return Err(Error::start(
-                "this process is itself a child, but did not go to work: call `offspring::init()` first in `main`",
+                "this program has not called `offspring::init()`, so a child made from it would run its `main` once more: call it first in `main` (in a test binary write `offspring::init_in_tests!();` once), or start another program that is a worker, by `program` or `command`",
             ));
         }
-        let own = matches!(self.launch, Launch::Own | Launch::Template(_));
         if self.settings.plain && own {
             return Err(Error::start(
                 "the plain form cannot say which worker of this program is meant: name a `program` or a `command`",

@@ -544,8 +544,8 @@ impl TemplateBuilder {
     ///
     /// # Errors
     ///
-    /// The program, or the thread to start it from, could not be started; arguments could not be encoded; or this
-    /// process is itself a child that did not call [`init`](crate::init).
+    /// The program, or the thread to start it from, could not be started; arguments
+    /// could not be encoded; or this program has not called [`init`](crate::init).
     pub fn start(self) -> Result<Template, Error> {
         let starter = Starter::new()?;
         let running = self.0.start(&starter)?;

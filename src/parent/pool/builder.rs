@@ -316,9 +316,8 @@ impl<F, S, E: Send + 'static> PoolBuilder<F, S, E> {
     ///
     /// `max`, `load` or `max_calls` is 0; a builder of children has handlers; or
     /// what no child could be started with: the arguments of `init` could not be
-    /// encoded, this process is itself a child that did not call
-    /// [`init`](crate::init), there can be no helper or no thread to start
-    /// children from.
+    /// encoded, this program has not called [`init`](crate::init), there can be
+    /// no helper or no thread to start children from.
     pub fn spawn(self) -> Result<Pool<F, S, E>, Error> {
         self.check()?;
         let decode = self.launchers[0].declared.decode_event;
