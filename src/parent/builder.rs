@@ -123,7 +123,8 @@ impl<F, S, E: Send + 'static> Builder<F, S, E> {
 
     /// Starts a command whose stdin and stdout lead to a worker: `ssh`,
     /// `docker run -i`, a program in another language. Both belong to the
-    /// protocol then; what the worker prints goes to its stderr.
+    /// protocol then; what the worker prints goes to its stderr. They are pipes,
+    /// in the [plain](Self::plain) form too.
     ///
     /// ```no_run
     /// # offspring::worker!(ECHO: fn(String) -> String = |text: String| text);

@@ -37,7 +37,7 @@ pub(super) enum Launch {
     Own,
     /// Another program, with a socket as its stdin.
     Program(Command),
-    /// A command whose stdin and stdout are the link.
+    /// A command whose stdin and stdout are the link: two pipes.
     Command(Command),
     /// A fork of this template.
     Template(Template),
@@ -56,7 +56,8 @@ pub(super) enum Launch {
 pub(super) struct Way {
     /// As its stdout, too.
     both: bool,
-    /// It knows that its stdin is a socket for both directions.
+    /// It knows that its stdin is a socket for both directions. A command gets a
+    /// pipe as stdin and another as stdout: some do not work over sockets.
     socket: bool,
 }
 
@@ -328,7 +329,7 @@ impl Plan {
         if !again {
             self.prepare(&mut command);
         }
-        let started = self.run(&mut command, way.both);
+        let started = self.run(&mut command, way);
         // The child's end is its own.
         command.stdin(Stdio::null());
         if way.both {
@@ -360,16 +361,23 @@ impl Plan {
         self.settings.demands.prepare(command);
     }
 
-    /// Runs a command with its end of a socket as stdin, and as stdout too if
-    /// the link is both.
-    fn run(&self, command: &mut Command, both: bool) -> Result<Started, Error> {
+    /// Runs a command with its end of the link as stdin, and as stdout too if the
+    /// link is both.
+    fn run(&self, command: &mut Command, way: Way) -> Result<Started, Error> {
         let program = command.get_program().to_string_lossy().into_owned();
         let describe = |error: io::Error| failed(&error, format!("`{program}`: {error}"));
-        let (link, theirs) = Link::pair().map_err(describe)?;
-        if both {
-            command.stdout(theirs.try_clone().map_err(describe)?);
-        }
-        command.stdin(theirs);
+        let link = if way.socket {
+            let (link, theirs) = Link::pair().map_err(describe)?;
+            if way.both {
+                command.stdout(theirs.try_clone().map_err(describe)?);
+            }
+            command.stdin(theirs);
+            link
+        } else {
+            let (link, stdin, stdout) = Link::pipes().map_err(describe)?;
+            command.stdin(stdin).stdout(stdout);
+            link
+        };
         if self.settings.capture.is_some() {
             command.stderr(Stdio::piped());
         }

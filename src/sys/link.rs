@@ -2,7 +2,7 @@
 
 use super::carrier::Carrier;
 use super::descriptors::Arrival;
-use super::high::{above_streams, eventfd, raise};
+use super::high::{above_streams, eventfd, pipe, raise};
 use super::poll::{Interest, Ready, poll, ready_for};
 use nix::errno::Errno;
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
@@ -58,6 +58,12 @@ impl Link {
             ),
             theirs,
         ))
+    }
+
+    /// A new link of two pipes, and what is to be stdin and stdout of a command.
+    pub(crate) fn pipes() -> io::Result<(Self, OwnedFd, OwnedFd)> {
+        let ((stdin, write), (read, stdout)) = (pipe()?, pipe()?);
+        Ok((Self::from_pair(read, write)?, stdin, stdout))
     }
 
     /// Over a connected stream socket.

@@ -609,3 +609,103 @@ fn nested_workers() {
     assert_eq!(rpc.join().wait().unwrap().signal(), Some(9));
     until(|| !is_alive(inner));
 }
+
+/// A shell that first makes sure of this.
+fn shell(shell: &str, script: &str) -> Command {
+    let mut command = Command::new(shell);
+    command.arg("-c").arg(script);
+    command.arg(std::env::current_exe().unwrap());
+    command
+}
+
+/// X61: a command's stdin and stdout are pipes, as it is used to.
+#[test]
+fn a_command_is_given_pipes() {
+    let _guard = guard();
+    let cat = || shell("sh", "exec cat /dev/stdin");
+    let error = quickly(|| TEXTS.command(cat()).spawn().unwrap().call("x").wait());
+    is_wrong(&error.unwrap_err(), &["cat"]);
+    let rpc = TEXTS.command(cat()).plain().spawn().unwrap();
+    let big = "x".repeat(1 << 20);
+    for _ in 0..3 {
+        assert_eq!(rpc.call("x").wait().unwrap(), "x");
+        assert!(rpc.call(&big).wait().unwrap() == big);
+    }
+    rpc.join().wait().unwrap();
+
+    let check = "[ -p /dev/stdin ] && [ -p /dev/stdout ] || exit 9;";
+    for capture in [false, true] {
+        let worker = shell("sh", &format!("{check} exec \"$0\" --serve work"));
+        let builder = WORK.command(worker);
+        let builder = if capture {
+            builder.capture_stderr(9)
+        } else {
+            builder
+        };
+        let rpc = builder.spawn().unwrap();
+        for _ in 0..3 {
+            assert!(rpc.call(Job::Echo(big.clone())).wait().unwrap() == Ok(big.clone()));
+        }
+        let calls: Vec<_> = (0..1000).map(|_| rpc.call(echo("x"))).collect();
+        for call in calls {
+            assert_eq!(call.wait().unwrap(), Ok("x".into()));
+        }
+        rpc.join().wait().unwrap();
+    }
+    let pool = WORK.command(shell("sh", &format!("{check} exec \"$0\" --serve work")));
+    let pool = pool.pool().max(2).spawn().unwrap();
+    assert_eq!(pool.call(echo("x")).wait().unwrap(), Ok("x".into()));
+    pool.join().wait().unwrap();
+}
+
+/// X61: a shell whose stdin is a socket reads what it would read for a user who logs in from afar.
+#[test]
+fn a_shell_reads_no_start_up_files() {
+    let _guard = guard();
+    if Command::new("bash").arg("--version").output().is_err() {
+        return;
+    }
+    let temp = Temp::new();
+    append(temp.path(".bashrc"), "echo good morning");
+    let bash = shell("bash", "exec \"$0\" --serve texts");
+    let rpc = TEXTS
+        .command(bash)
+        .env("HOME", temp.path("."))
+        .env_remove("SHLVL")
+        .spawn()
+        .unwrap();
+    assert_eq!(rpc.call("x").wait().unwrap(), "x");
+    rpc.join().wait().unwrap();
+}
+
+/// X61: whoever wrote to a pipe whose reader is gone hears of it without a signal, and what is left ends.
+#[test]
+fn a_command_that_goes() {
+    alone("start::a_command_that_goes", || {
+        // SAFETY: no handler is set.
+        unsafe {
+            nix::sys::signal::signal(
+                nix::sys::signal::Signal::SIGPIPE,
+                nix::sys::signal::SigHandler::SigDfl,
+            )
+        }
+        .unwrap();
+        let _guard = guard();
+        for script in [
+            "exit 3",
+            "exec <&-; exec sleep 1000",
+            "exec \"$0\" --serve work",
+        ] {
+            let builder = WORK.command(shell("sh", script)).on_error(|_| ());
+            let rpc = builder.spawn().unwrap();
+            let calls: Vec<_> = (0..20)
+                .map(|_| rpc.call(echo(&"x".repeat(100_000))))
+                .collect();
+            rpc.kill();
+            for call in calls {
+                let _ = call.wait();
+            }
+            let _ = rpc.join().wait();
+        }
+    });
+}
