@@ -9,8 +9,9 @@ use offspring_serialisers::{Input, Octets, SendAs, Serialiser};
 
 use crate::error::Error;
 use crate::parcel::Parcel;
-use crate::registry::{Declaration, Loads};
+use crate::registry::{Declaration, Loads, origin_of};
 use crate::signature::{Signature, each_arity};
+use crate::sys::preloads;
 
 /// What a [`Template`](crate::Template) loads before it forks, as declared by
 /// [`preload!`](crate::preload): a value, and the function that makes it, once.
@@ -76,7 +77,7 @@ impl<T, S, I> Preload<T, S, I> {
     fn loading(&'static self, arguments: Result<Parcel, Error>) -> Preloading {
         Preloading {
             name: self.name,
-            origin: self.declared.to_string(),
+            origin: origin_of(preloads(), self, self.name, self.declared),
             arguments,
         }
     }

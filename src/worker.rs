@@ -12,8 +12,9 @@ use crate::child::{Child, NoEvents, Session};
 use crate::error::Error;
 use crate::parcel::Parcel;
 use crate::parent::{Builder, Declared, PoolBuilder, Rpc, Template};
-use crate::registry::{Declaration, Registered};
+use crate::registry::{Declaration, Registered, origin_of};
 use crate::signature::Signature;
+use crate::sys::registrations;
 
 /// A worker, as declared by [`worker!`](crate::worker): a function with its
 /// name, its types and its serialiser.
@@ -86,7 +87,7 @@ impl<F, S: Format, E: 'static, I> Worker<F, S, E, I> {
     fn declared(&'static self) -> Declared<E> {
         Declared {
             name: self.name,
-            origin: self.declared.to_string(),
+            origin: origin_of(registrations(), self, self.name, self.declared),
             serialiser: S::NAME,
             part_at: S::tail_at,
             decode_event: self.decode_event,
@@ -349,7 +350,8 @@ where
 ///   if nothing is said (as many as a parent sends by itself); the others wait
 ///   their turn. Without meaning where only one does.
 /// * `name = "…"`: instead of the module's path and the static's name. A parent
-///   and a worker that are different programs must agree on it.
+///   and a worker that are different programs must agree on it. In one program
+///   workers may share a name: those of two functions in a module do.
 ///
 /// # Many calls at once
 ///

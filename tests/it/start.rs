@@ -5,7 +5,7 @@ use std::os::unix::net::UnixStream;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-use offspring::{Error, Events, Octets, Started, worker};
+use offspring::{Error, Events, Octets, Preload, Started, Template, Worker, preload, worker};
 
 use crate::common::*;
 use crate::work::{Job, WORK};
@@ -368,12 +368,66 @@ fn a_worker_of_another_name_or_format() {
     );
 }
 
-/// Both were declared as `it::peer`, so nobody knows which is meant.
+type Namesake = Worker<fn(String) -> String>;
+
+fn one_place() -> (&'static Namesake, &'static Preload<String>) {
+    worker!(SAME: fn(String) -> String = |text: String| {
+        text + " one" + LOADED.get().map_or("", String::as_str)
+    });
+    preload!(LOADED() -> String = || Ok::<_, String>(" loaded".to_owned()));
+    (&SAME, &LOADED)
+}
+
+fn another_place() -> (&'static Namesake, &'static Preload<String>) {
+    worker!(SAME: fn(String) -> String = |text: String| {
+        text + " another" + LOADED.get().map_or("", String::as_str)
+    });
+    preload!(LOADED() -> String = || Ok::<_, String>(" loaded too".to_owned()));
+    (&SAME, &LOADED)
+}
+
+macro_rules! places {
+    ($($place:ident = $says:literal),*) => {$(
+        fn $place() -> (&'static Namesake, &'static Preload<String>) {
+            worker!(SAME: fn(String) -> String = |text: String| {
+                text + $says + LOADED.get().map_or("", String::as_str)
+            });
+            preload!(LOADED() -> String = || Ok::<_, String>(concat!(" loaded", $says).to_owned()));
+            (&SAME, &LOADED)
+        }
+    )*};
+}
+places!(of_a_macro = " third", of_the_same_macro = " fourth");
+
+/// X61: all of them are called `it::start::SAME`, and two are declared at one place of the source.
 #[test]
-fn two_workers_of_one_name() {
+fn workers_of_one_name() {
     let _guard = guard();
-    let error = TEXTS.spawn().unwrap().call("x").wait().unwrap_err();
-    is_wrong(&error, &["two workers", "it::peer", "start.rs"]);
+    for (namesake, says, loads) in [
+        (one_place(), "x one", " loaded"),
+        (another_place(), "x another", " loaded too"),
+        (of_a_macro(), "x third", " loaded third"),
+        (of_the_same_macro(), "x fourth", " loaded fourth"),
+    ] {
+        let (worker, preload) = namesake;
+        let rpc = worker.spawn().unwrap();
+        assert_eq!(rpc.call("x").wait().unwrap(), says);
+        rpc.join().wait().unwrap();
+        let template = Template::builder().preload(preload).start().unwrap();
+        let rpc = worker.template(&template).spawn().unwrap();
+        assert_eq!(rpc.call("x").wait().unwrap(), format!("{says}{loads}"));
+        rpc.join().wait().unwrap();
+        let pool = worker.pool().max(1).spawn().unwrap();
+        assert_eq!(pool.call("x").wait().unwrap(), says);
+        pool.join().wait().unwrap();
+    }
+    // Both are called `it::peer`.
+    let rpc = TEXTS.spawn().unwrap();
+    assert_eq!(rpc.call("x").wait().unwrap(), "x");
+    rpc.join().wait().unwrap();
+    let rpc = other_format::TEXTS.spawn().unwrap();
+    assert_eq!(rpc.call("x").wait().unwrap(), "x");
+    rpc.join().wait().unwrap();
 }
 
 /// A hello as the protocol has it: kind 15, role, version, strings.
