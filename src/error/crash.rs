@@ -169,7 +169,10 @@ impl fmt::Display for Crash {
         if let Some(pid) = self.pid {
             write!(f, " (process {pid})")?;
         }
-        write!(f, " {}", self.status)?;
+        // Why it was given up says more than that nobody knows how it ended.
+        if self.status != ExitStatus::Unknown || self.reason.is_none() {
+            write!(f, " {}", self.status)?;
+        }
         if let Some(reason) = &self.reason {
             write!(f, ": {reason}")?;
         }

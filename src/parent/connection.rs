@@ -320,18 +320,19 @@ impl Wire for Connection {
     fn no_tick_at(&self, at: Instant) {
         self.helper.no_tick_at(self.key, at);
     }
-    fn signal(&self, signal: i32) {
-        match &self.process {
-            Some(process) => {
-                // A process that has become another user's may refuse. Then it
-                // is to hear that nobody is here any more.
-                if process.signal(signal).is_err() && signal == libc::SIGKILL {
-                    self.shutdown_write();
-                    self.link.shutdown_read();
-                }
-            }
-            None => self.link.shutdown_read(),
+    fn signal(&self, signal: i32) -> io::Result<()> {
+        let Some(process) = &self.process else {
+            self.link.shutdown_read();
+            return Ok(());
+        };
+        let sent = process.signal(signal);
+        // A process that has become another user's may refuse, or a sandbox.
+        // Then the child is to hear that nobody is here any more.
+        if sent.is_err() && signal == libc::SIGKILL {
+            // It fails where the other side is gone already.
+            let _ = self.link.cut();
         }
+        sent
     }
 }
 
@@ -368,7 +369,12 @@ impl Tended for Charge {
     }
 
     fn is_over(&self) -> bool {
-        self.0.lock().life.is_over()
+        let (is_over, is_given_up) = {
+            let life = &self.0.lock().life;
+            (life.is_over(), life.is_given_up())
+        };
+        // One that could not be killed has to be reaped when it ends.
+        is_over && (!is_given_up || self.0.wire.exit().seen)
     }
 
     fn forget(&self, helper: &Helper) {

@@ -23,6 +23,7 @@ mod calls;
 mod deadlines;
 mod members;
 
+use std::io;
 use std::os::fd::OwnedFd;
 use std::time::{Duration, Instant};
 
@@ -410,6 +411,12 @@ impl Core {
         self.signals.push(libc::SIGKILL);
     }
 
+    /// The system refuses to send the child a signal, for this reason.
+    pub(super) fn cannot_signal(&mut self, signal: i32, error: &io::Error) {
+        self.life.cannot_be_told(signal, error);
+        self.alarm = self.life.next_alarm();
+    }
+
     /// No more calls are taken; the child ends when all are done.
     pub(crate) fn close(&mut self) {
         self.life.close();
@@ -530,6 +537,9 @@ impl Core {
         }
         if let Some(signal) = self.life.alarm(now) {
             self.signals.push(signal);
+        }
+        if self.life.gives_up(now) {
+            self.proceed();
         }
         self.alarm = self.life.next_alarm();
         self.times_up(now);

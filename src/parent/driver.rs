@@ -332,7 +332,9 @@ impl<W: Wire> Driver<W> {
     /// Does what the core cannot do by itself: signals and timers.
     fn attend(&self, core: &mut Core) {
         for signal in core.take_signals() {
-            self.wire.signal(signal);
+            if let Err(error) = self.wire.signal(signal) {
+                core.cannot_signal(signal, &error);
+            }
         }
         if let Some(at) = core.take_needless() {
             self.wire.no_tick_at(at);
@@ -407,8 +409,11 @@ impl<W: Wire> Driver<W> {
     }
 
     fn see_exit(&self, deadline: Option<Instant>) {
-        if let Some((status, stderr)) = self.wire.wait_exit(deadline) {
-            self.change(|core| core.exited(status, stderr));
+        // Then the child is killed, or given up.
+        let alarm = self.lock().life.next_alarm();
+        match self.wire.wait_exit(alarm.into_iter().chain(deadline).min()) {
+            Some((status, stderr)) => self.change(|core| core.exited(status, stderr)),
+            None => self.tick(Instant::now()),
         }
     }
 

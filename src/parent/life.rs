@@ -1,5 +1,6 @@
 //! How far a child is in its life, and what is known of its end.
 
+use std::io;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
@@ -60,6 +61,9 @@ pub(crate) struct Life {
     /// When the child is told to end, and then killed.
     term_at: Option<Instant>,
     kill_at: Option<Instant>,
+    /// When a child is given up, and why it could not be killed.
+    give_up: Option<(Instant, String)>,
+    given_up: bool,
     stream_ended: bool,
     exit: Option<ExitStatus>,
     stderr: Vec<u8>,
@@ -100,6 +104,8 @@ impl Life {
             shut: false,
             term_at: None,
             kill_at: None,
+            give_up: None,
+            given_up: false,
             stream_ended: false,
             exit: pid.is_none().then_some(ExitStatus::Unknown),
             stderr: Vec::new(),
@@ -262,7 +268,7 @@ impl Life {
     pub(super) fn stream_ends(&mut self, grace: Instant) {
         self.stream_ended = true;
         self.hello_by = None;
-        if self.exit.is_none() {
+        if self.exit.is_none() && self.give_up.is_none() {
             self.kill_at = Some(self.kill_at.map_or(grace, |at| at.min(grace)));
         }
     }
@@ -271,6 +277,40 @@ impl Life {
         self.exit = Some(status);
         self.stderr = stderr;
         (self.term_at, self.kill_at, self.hello_by) = (None, None, None);
+        self.give_up = None;
+    }
+
+    /// The system refuses to send it a signal. If it was to be killed, the link is
+    /// cut, and it has a second to end by itself; else it is to be killed now.
+    pub(super) fn cannot_be_told(&mut self, signal: i32, error: &io::Error) {
+        let now = Instant::now();
+        if signal != libc::SIGKILL {
+            self.kill_at = self.kill_at.map(|_| now);
+        } else if self.exit.is_none() {
+            (self.term_at, self.kill_at, self.hello_by) = (None, None, None);
+            let until = now + super::core::GRACE * 4;
+            self.give_up.get_or_insert((until, error.to_string()));
+        }
+    }
+
+    /// Whether its end is not waited for any longer, from now on.
+    pub(super) fn gives_up(&mut self, now: Instant) -> bool {
+        let Some((_, error)) = self.give_up.take_if(|(at, _)| *at <= now) else {
+            return false;
+        };
+        if matches!(self.ending, None | Some(Ending::Killed(_))) {
+            self.ending = Some(Ending::Killed(format!(
+                "it cannot be killed ({error}), did not end when the link was cut, and may still run"
+            )));
+        }
+        self.given_up = true;
+        self.exit = Some(ExitStatus::Unknown);
+        true
+    }
+
+    /// Whether it could not be killed, and its end was not waited for.
+    pub(super) fn is_given_up(&self) -> bool {
+        self.given_up
     }
 
     /// From then on the child is told to end, and a while later killed.
@@ -283,7 +323,8 @@ impl Life {
 
     /// The next time at which [`alarm`](Self::alarm) has something to say.
     pub(super) fn next_alarm(&self) -> Option<Instant> {
-        [self.hello_by, self.term_at, self.kill_at]
+        let give_up_at = self.give_up.as_ref().map(|(at, _)| *at);
+        [self.hello_by, self.term_at, self.kill_at, give_up_at]
             .into_iter()
             .flatten()
             .min()
@@ -444,6 +485,7 @@ impl Life {
     pub(crate) fn outcome(&self) -> Option<Result<ExitStatus, Error>> {
         let crash = self.crash.as_ref()?;
         Some(match self.ending {
+            Some(Ending::Killed(_)) if self.given_up => Err(self.lost(Started::Unknown)),
             None | Some(Ending::Killed(_)) => Ok(crash.status),
             Some(_) => Err(self.lost(Started::Unknown)),
         })

@@ -152,8 +152,11 @@ impl<F, S, E> Rpc<F, S, E> {
     }
 
     /// Kills the child with `SIGKILL`, now. Open calls fail; [`join`](Self::join)
-    /// still tells how it ended. Without a process of ours, or if it refuses our
-    /// signals because it has become another user's, the link is cut.
+    /// still tells how it ended. Without a process of ours the link is cut. So it
+    /// is if the system refuses the signal, because the child has become another
+    /// user's or in a sandbox; a child that has not ended a second later is given
+    /// up: its calls and `join` fail with an error that says so. It is reaped
+    /// when it ends.
     ///
     /// ```
     /// # offspring::worker!(SLEEP: fn(String) = |ms: String| {

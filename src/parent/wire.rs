@@ -54,6 +54,9 @@ pub(crate) trait Wire: Send + Sync + 'static {
     fn tick_at(&self, at: Instant);
     /// It need not: nothing is to be done then any more.
     fn no_tick_at(&self, at: Instant);
-    /// Sends the child a signal.
-    fn signal(&self, signal: i32);
+    /// Sends the child a signal. If it refuses to be killed the link is cut.
+    ///
+    /// # Errors
+    /// The system refuses to send it.
+    fn signal(&self, signal: i32) -> io::Result<()>;
 }

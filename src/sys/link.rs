@@ -304,6 +304,20 @@ impl Link {
             None => drop(shut(self.read_fd(), Shutdown::Read)),
         }
     }
+
+    /// Ends both directions for good: the peer sees the end of its input, and nobody who reads what it writes. What it has
+    /// written and was not read may be lost.
+    pub(crate) fn cut(&self) -> io::Result<()> {
+        let shut = self.shutdown_write();
+        self.shutdown_read();
+        if let Carrier::Pair { read, write } = &self.carrier {
+            // An input that has ended takes both places.
+            let (ended, _) = pipe()?;
+            replace(read, &ended)?;
+            replace(write, &ended)?;
+        }
+        shut
+    }
 }
 
 /// Sets `O_NONBLOCK`.

@@ -143,3 +143,84 @@ fn a_child_that_cannot_be_killed() {
     assert!(error.is_child_dead(), "{error}");
     quickly(|| rpc.join().wait()).unwrap();
 }
+
+/// From now on this thread, and what it starts, cannot do this system call.
+fn refuse(call: libc::c_long) {
+    let instruction = |code, jf, k| libc::sock_filter { code, jt: 0, jf, k };
+    let (load, compare, end) = (
+        libc::BPF_LD | libc::BPF_W | libc::BPF_ABS,
+        libc::BPF_JMP | libc::BPF_JEQ | libc::BPF_K,
+        libc::BPF_RET | libc::BPF_K,
+    );
+    let mut filter = [
+        instruction(load as u16, 0, 0),
+        instruction(compare as u16, 1, call as u32),
+        instruction(end as u16, 0, libc::SECCOMP_RET_ERRNO | libc::EPERM as u32),
+        instruction(end as u16, 0, libc::SECCOMP_RET_ALLOW),
+    ];
+    let program = libc::sock_fprog {
+        len: filter.len() as u16,
+        filter: filter.as_mut_ptr(),
+    };
+    // SAFETY: the program is a live one, and of this length.
+    let done = unsafe {
+        libc::prctl(libc::PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
+            + libc::prctl(
+                libc::PR_SET_SECCOMP,
+                libc::SECCOMP_MODE_FILTER,
+                &raw const program,
+            )
+    };
+    assert_eq!(done, 0);
+}
+
+/// X61: no signal can be sent, and nothing waits for a child that will not end.
+#[test]
+fn where_no_signal_can_be_sent() {
+    alone("sandbox::where_no_signal_can_be_sent", || {
+        refuse(libc::SYS_pidfd_send_signal);
+        let _guard = guard();
+        let temp = Temp::new();
+        let spin = |builder: offspring::Builder<fn(Job) -> Result<String, String>, Json, u32>| {
+            let gate = temp.gate(&format!("gate{:?}", std::time::Instant::now()));
+            let rpc = builder.on_error(|_| ()).spawn().unwrap();
+            let job = Job::Both(Box::new(Job::Gate(gate.name())), Box::new(Job::Spin));
+            let call = rpc.call(job);
+            drop(gate.reached());
+            let number = nix::unistd::Pid::from_raw(rpc.pid().unwrap() as i32);
+            (rpc, call, number)
+        };
+        let end = |pid| nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGKILL).unwrap();
+        let template = offspring::Template::builder().start().unwrap();
+        for builder in [
+            WORK.builder(),
+            WORK.builder().capture_stderr(100),
+            WORK.template(&template),
+            WORK.command(serving("work")),
+        ] {
+            let (rpc, call, pid) = spin(builder);
+            let limit = std::time::Duration::from_millis(50);
+            let error = quickly(|| rpc.join().within(limit).wait()).unwrap_err();
+            assert!(error.to_string().contains("cannot be killed"), "{error}");
+            let error = call.wait().unwrap_err();
+            assert!(error.is_child_dead(), "{error}");
+            assert!(
+                error.to_string().contains("Operation not permitted"),
+                "{error}"
+            );
+            end(pid);
+        }
+        // The same for who waits in other ways.
+        let (rpc, call, pid) = spin(WORK.builder());
+        rpc.kill();
+        let error = quickly(|| futures_lite::future::block_on(call)).unwrap_err();
+        assert!(error.to_string().contains("cannot be killed"), "{error}");
+        quickly(|| futures_lite::future::block_on(rpc.join())).unwrap_err();
+        end(pid);
+        // One that has nothing to do hears that the link is cut.
+        let rpc = WORK.builder().on_error(|_| ()).spawn().unwrap();
+        rpc.ready().wait().unwrap();
+        rpc.kill();
+        assert!(quickly(|| rpc.join().wait()).unwrap().success());
+    });
+}

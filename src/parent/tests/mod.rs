@@ -225,8 +225,9 @@ impl Wire for FakeWire {
         self.set(|state| state.ticks.retain(|tick| *tick != at));
     }
 
-    fn signal(&self, _: i32) {
+    fn signal(&self, _: i32) -> std::io::Result<()> {
         self.set(|state| state.ended = true);
+        Ok(())
     }
 }
 

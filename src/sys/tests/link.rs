@@ -273,3 +273,16 @@ fn a_wait_for_nothing_ignores_a_hang_up() {
         assert!(Instant::now() >= deadline);
     }
 }
+
+/// Both directions of a link that is cut are over, on either side.
+#[test]
+fn a_link_that_is_cut() {
+    for (link, port) in both_kinds() {
+        assert!(!port.has_hung_up().unwrap());
+        link.cut().unwrap();
+        soon(move || port.wait_hang_up().unwrap());
+        assert_eq!(link.recv(&mut Vec::new(), 9, &mut None).unwrap(), 0);
+        let error = link.try_send(&[IoSlice::new(b"x")], &[]).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::BrokenPipe);
+    }
+}
