@@ -79,13 +79,14 @@ pub(crate) fn role() -> Role {
     if std::env::args_os().nth(1).as_deref() != Some(OsStr::new(MARKER)) {
         return Role::Program;
     }
-    let parent = std::env::var(VARIABLE)
+    let parent: Option<u32> = std::env::var(VARIABLE)
         .ok()
         .and_then(|pid| pid.parse().ok());
-    if parent == Some(crate::sys::parent_id()) {
-        Role::Child
-    } else {
-        Role::Stray
+    match (parent, crate::sys::parent_id()) {
+        // A parent outside of this namespace of process ids has no number here.
+        (Some(_), 0) => Role::Child,
+        (Some(parent), own) if parent == own => Role::Child,
+        _ => Role::Stray,
     }
 }
 

@@ -239,7 +239,7 @@ impl Session {
     }
 
     /// Says why this cannot be, and ends.
-    fn refuse(&self, text: &str) -> ! {
+    pub(super) fn refuse(&self, text: &str) -> ! {
         if self.hello.is_some() {
             let hello = Replies::hello(&Hello::refusal(text));
             // If the parent is gone there is nobody to tell.

@@ -55,6 +55,11 @@ impl Session {
 
 /// Returns in each child.
 fn be_template(mut session: Session) -> Birth {
+    if sys::parent_id() == 0 {
+        session.refuse(
+            "the template is in another namespace of process ids than its parent (after `unshare(CLONE_NEWPID)`), and cannot fork children for it: start them without a template",
+        );
+    }
     let (control, page) = (session.take("control").pop(), session.take("forks").pop());
     let descriptors = session.take("preload");
     let (conversation, (list, _)) =

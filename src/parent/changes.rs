@@ -81,7 +81,10 @@ pub(super) fn directory(changes: &[Change]) -> io::Result<Option<OwnedFd>> {
         Change::Directory(path) => Some(path),
         _ => None,
     });
-    paths.next().map(sys::open_directory).transpose()
+    let open = |path: &PathBuf| {
+        sys::open_directory(path).map_err(|error| sys::directory_error(path, &error))
+    };
+    paths.next().map(open).transpose()
 }
 
 /// Where a child's output goes.

@@ -3,6 +3,7 @@
 use std::io::{self, IoSlice};
 use std::os::fd::OwnedFd;
 use std::os::unix::process::CommandExt;
+use std::path::Path;
 use std::process::{ChildStderr, Command, Stdio};
 use std::sync::Arc;
 use std::time::Duration;
@@ -366,6 +367,11 @@ impl Plan {
     fn run(&self, command: &mut Command, way: Way) -> Result<Started, Error> {
         let program = command.get_program().to_string_lossy().into_owned();
         let describe = |error: io::Error| failed(&error, format!("`{program}`: {error}"));
+        let directory = command.get_current_dir().map(Path::to_owned);
+        let describe_start = |error: io::Error| {
+            let cause = sys::why_not_started(Path::new(&program), directory.as_deref(), &error);
+            failed(&error, cause.unwrap_or_else(|| format!("`{program}`: {error}")))
+        };
         let link = if way.socket {
             let (link, theirs) = Link::pair().map_err(describe)?;
             if way.both {
@@ -381,7 +387,7 @@ impl Plan {
         if self.settings.capture.is_some() {
             command.stderr(Stdio::piped());
         }
-        let (process, stderr) = self.spawn(command).map_err(describe)?;
+        let (process, stderr) = self.spawn(command).map_err(describe_start)?;
         let capture = self.capture(stderr).map_err(describe)?;
         Ok(Started {
             link,

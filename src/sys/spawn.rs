@@ -3,13 +3,15 @@
 use super::high::above_streams;
 use super::reap::{Fresh, Process};
 use super::retry;
-use super::thread::as_creator;
+use super::thread::{as_creator, children_are_elsewhere};
 use nix::sys::signal::{Signal, kill};
 use nix::sys::wait::waitpid;
-use nix::unistd::Pid;
+use nix::unistd::{AccessFlags, Pid, access};
 use std::ffi::OsString;
+use std::fs;
 use std::io;
 use std::os::unix::process::CommandExt;
+use std::path::Path;
 use std::process::{Child, ChildStderr, Command};
 use std::thread;
 use std::time::Duration;
@@ -104,9 +106,49 @@ fn discard(mut child: Child) {
     let _ = child.wait();
 }
 
+/// Why a program was not started, in words, if the error of the system names something else than what is missing. It
+/// is the same for a directory, a program, and the loader of the program.
+pub(crate) fn why_not_started(
+    program: &Path,
+    directory: Option<&Path>,
+    error: &io::Error,
+) -> Option<String> {
+    let is_there = |path: &Path| fs::metadata(path).is_ok();
+    if let Some(directory) = directory
+        && let Err(error) = fs::read_dir(directory)
+        && access(directory, AccessFlags::X_OK).is_err()
+    {
+        return Some(directory_error(directory, &error).to_string());
+    }
+    match error.raw_os_error() {
+        Some(libc::ENOENT) if program == Path::new(OWN) && !is_there(Path::new("/proc/self")) => {
+            Some(format!(
+                "{error}: this program is found by way of `/proc`, which is not mounted here (a chroot or a container needs it, too); else start a worker by its path, with `program`"
+            ))
+        }
+        Some(libc::ENOENT) if program.is_absolute() && is_there(program) => Some(format!(
+            "`{}` is there, but not what runs it: its loader, or the interpreter behind `#!`",
+            program.display()
+        )),
+        Some(libc::ENOMEM) if children_are_elsewhere() => Some(format!(
+            "{error}: children go into another namespace of process ids (after `unshare(CLONE_NEWPID)`), and the first process there has ended, so there can be no more"
+        )),
+        _ => None,
+    }
+}
+
+/// Names the directory that cannot be entered.
+pub(crate) fn directory_error(path: &Path, error: &io::Error) -> io::Error {
+    let text = format!("the directory `{}`: {error}", path.display());
+    io::Error::new(error.kind(), text)
+}
+
+/// Where the system has a program's own file.
+const OWN: &str = "/proc/self/exe";
+
 /// This program once more, even if its file was replaced or deleted meanwhile.
 pub(crate) fn own_program() -> Command {
-    let mut command = Command::new("/proc/self/exe");
+    let mut command = Command::new(OWN);
     command.arg0(
         std::env::args_os()
             .next()

@@ -10,6 +10,7 @@
 use super::mask::Mask;
 use nix::sys::signal::{SigSet, Signal};
 use std::cell::Cell;
+use std::fs;
 use std::io;
 use std::thread::{Builder, Thread};
 
@@ -42,8 +43,23 @@ fn spawn_built(builder: Builder, run: impl FnOnce() + Send + 'static) -> io::Res
             CREATOR_BLOCKS.set(Some(creator_blocks));
             run();
         })
-    })?;
-    Ok(handle.thread().clone())
+    });
+    match handle {
+        Ok(handle) => Ok(handle.thread().clone()),
+        Err(error) if error.raw_os_error() == Some(libc::EINVAL) && children_are_elsewhere() => {
+            Err(io::Error::other(format!(
+                "{error}: after `unshare(CLONE_NEWPID)` this thread cannot start others; start the child from a thread that was there before"
+            )))
+        }
+        Err(error) => Err(error),
+    }
+}
+
+/// Whether children of this thread go into another namespace of process ids than it is in.
+pub(super) fn children_are_elsewhere() -> bool {
+    let link = |name: &str| fs::read_link(format!("/proc/thread-self/ns/{name}")).ok();
+    // There is none for children before the first of them, and after its end.
+    link("pid") != link("pid_for_children")
 }
 
 /// Calls `run` while this thread blocks all signals: threads created meanwhile do so, too. `run` gets the mask before.

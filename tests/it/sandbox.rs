@@ -224,3 +224,75 @@ fn where_no_signal_can_be_sent() {
         assert!(quickly(|| rpc.join().wait()).unwrap().success());
     });
 }
+
+/// X61: children of a parent that has given them a namespace of process ids, in which it has no number itself.
+#[test]
+fn a_namespace_of_process_ids() {
+    alone("sandbox::a_namespace_of_process_ids", || {
+        let _guard = guard();
+        let echo = || Job::Echo("x".into());
+        let before = WORK.spawn().unwrap();
+        if nix::sched::unshare(nix::sched::CloneFlags::CLONE_NEWPID).is_err() {
+            return;
+        }
+        let first = WORK.spawn().unwrap();
+        assert_eq!(first.call(echo()).wait().unwrap(), Ok("x".into()));
+        let nested = Job::Nested(Box::new(echo()));
+        assert_eq!(first.call(nested).wait().unwrap(), Ok("x".into()));
+        let second = WORK.builder().on_error(|_| ()).spawn().unwrap();
+        assert_eq!(second.call(echo()).wait().unwrap(), Ok("x".into()));
+        let template = offspring::Template::builder().start().unwrap();
+        let error = WORK.template(&template).spawn().unwrap_err();
+        assert!(error.to_string().contains("CLONE_NEWPID"), "{error}");
+        drop(template);
+        // The others go with the first, and there are no more.
+        first.join().wait().unwrap();
+        let status = second.join().wait().unwrap();
+        assert_eq!(status.signal(), Some(libc::SIGKILL));
+        let error = WORK.spawn().unwrap_err();
+        assert!(error.to_string().contains("CLONE_NEWPID"), "{error}");
+        before.join().wait().unwrap();
+        until(|| threads() == 0);
+        let error = WORK.command(Command::new("true")).spawn().unwrap_err();
+        assert!(error.to_string().contains("CLONE_NEWPID"), "{error}");
+    });
+}
+
+/// Of the crate.
+fn threads() -> usize {
+    let all = std::fs::read_dir("/proc/self/task").unwrap().flatten();
+    let name = |task: std::fs::DirEntry| std::fs::read_to_string(task.path().join("comm")).ok();
+    all.filter_map(name)
+        .filter(|name| name.starts_with("offspring-"))
+        .count()
+}
+
+/// X61: the same where no thread can be started any more.
+#[test]
+fn a_namespace_without_a_thread() {
+    alone("sandbox::a_namespace_without_a_thread", || {
+        let _guard = guard();
+        if nix::sched::unshare(nix::sched::CloneFlags::CLONE_NEWPID).is_err() {
+            return;
+        }
+        let error = WORK.spawn().unwrap_err();
+        assert!(error.to_string().contains("CLONE_NEWPID"), "{error}");
+        assert!(error.to_string().contains("thread"), "{error}");
+    });
+}
+
+/// X61: without `/proc` this program is not found.
+#[test]
+fn a_root_without_proc() {
+    alone("sandbox::a_root_without_proc", || {
+        let temp = Temp::new();
+        if nix::unistd::chroot(temp.path(".").as_str()).is_err() {
+            return;
+        }
+        std::env::set_current_dir("/").unwrap();
+        let error = WORK.spawn().unwrap_err();
+        assert!(error.to_string().contains("`/proc`"), "{error}");
+        let error = offspring::Template::builder().start().unwrap_err();
+        assert!(error.to_string().contains("`/proc`"), "{error}");
+    });
+}

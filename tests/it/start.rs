@@ -763,3 +763,54 @@ fn a_command_that_goes() {
         }
     });
 }
+
+/// X61: whatever is missing is named.
+#[test]
+fn what_is_missing_is_named() {
+    let _guard = guard();
+    let temp = Temp::new();
+    let nowhere = temp.path("nowhere");
+    let template = Template::builder().start().unwrap();
+    let says = |error: Error, words: &[&str]| {
+        assert!(error.is_start(), "{error}");
+        for word in words {
+            assert!(error.to_string().contains(word), "no {word:?} in: {error}");
+        }
+        assert!(!error.to_string().contains("/proc/self/exe"), "{error}");
+    };
+    let directory = ["the directory `", &nowhere, "No such file"];
+    for builder in [
+        WORK.builder(),
+        WORK.program(serving("work")),
+        WORK.command(serving("work")),
+        WORK.template(&template),
+    ] {
+        says(
+            builder.current_dir(&nowhere).spawn().unwrap_err(),
+            &directory,
+        );
+    }
+    let elsewhere = Template::builder().current_dir(&nowhere).start();
+    says(elsewhere.unwrap_err(), &directory);
+    append(temp.path("file"), "");
+    for builder in [WORK.builder(), WORK.template(&template)] {
+        let error = builder.current_dir(temp.path("file")).spawn().unwrap_err();
+        says(error, &["the directory `", "file", "Not a directory"]);
+    }
+    // It is not the directory.
+    let none = WORK
+        .command(Command::new("/no/such/program"))
+        .current_dir("/");
+    says(
+        none.spawn().unwrap_err(),
+        &["/no/such/program", "No such file"],
+    );
+    let script = temp.path("script");
+    append(&script, "#!/no/such/interpreter");
+    let mode = std::os::unix::fs::PermissionsExt::from_mode(0o700);
+    std::fs::set_permissions(&script, mode).unwrap();
+    says(
+        WORK.command(Command::new(&script)).spawn().unwrap_err(),
+        &["script", "interpreter"],
+    );
+}
