@@ -15,7 +15,7 @@ use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use async_io::Async;
@@ -35,27 +35,6 @@ pub(super) const BACKEND: Backend = Backend {
     start: start_reactor,
 };
 
-/// Has `async-io` start its reactor, with its thread, which panics where the
-/// system has no descriptor or no thread left.
-fn start_reactor() -> Result<(), String> {
-    let hook = std::panic::take_hook();
-    // The parent is told instead.
-    std::panic::set_hook(Box::new(|_| ()));
-    let timer = || {
-        let mut timer = async_io::Timer::after(FAR);
-        async_io::block_on(poll_fn(|context| {
-            let _ = Pin::new(&mut timer).poll(context);
-            Poll::Ready(())
-        }));
-    };
-    let started = sys::with_signals_blocked(|_| {
-        let create = || Ok(shielded(timer));
-        sys::above_streams(create)
-    });
-    std::panic::set_hook(hook);
-    started.unwrap_or_else(|error: io::Error| Err(error.to_string()))
-}
-
 /// Of a timer that is not waited for.
 const FAR: Duration = Duration::from_secs(1000);
 /// So many octets of requests are read ahead while no more calls may run.
@@ -64,6 +43,26 @@ const AHEAD: usize = 64 << 10;
 const DESCRIPTORS_AHEAD: usize = 64;
 /// After so many rounds without a pause timers and other descriptors get a turn.
 const ROUNDS: usize = 16;
+
+/// Has `async-io` start its reactor, with its thread, which panics where the
+/// system has no descriptor or no thread left.
+fn start_reactor() -> Result<(), String> {
+    let hook = std::panic::take_hook();
+    // The parent is told instead.
+    std::panic::set_hook(Box::new(|_| ()));
+    // Not in `block_on`, which would start the thread once more while it unwinds.
+    let timer = || -> Poll<_> {
+        let context = &mut Context::from_waker(Waker::noop());
+        Pin::new(&mut async_io::Timer::after(FAR)).poll(context)
+    };
+    let started = sys::with_signals_blocked(|_| {
+        let create = || Ok(shielded(timer));
+        sys::above_streams(create)
+    });
+    std::panic::set_hook(hook);
+    let started = started.unwrap_or_else(|error: io::Error| Err(error.to_string()));
+    started.map(drop)
+}
 
 /// Starts one call: its id and its arguments.
 pub(super) type Begin<'a> = dyn Fn(u32, Received<'_>) -> Result<Running<'a>, Failure> + 'a;

@@ -485,3 +485,61 @@ fn the_group_goes_with_the_parent() {
         quickly(|| until(|| !numbers.iter().any(|pid| is_alive(*pid))));
     }
 }
+
+#[cfg(feature = "concurrent")]
+worker!(CONFINED_AT_ONCE: fn(Task) -> Result<String, String> = async |task: Task| run(task), serialiser = Json);
+
+/// X61: a child that has too little to start with says so in its hello, and names the limit.
+#[cfg(feature = "concurrent")]
+#[test]
+fn too_little_to_start_with() {
+    let _guard = guard();
+    let refused = |limits: Limits, exits: bool, words: &[&str]| {
+        let builder = CONFINED_AT_ONCE.builder().limits(limits);
+        let builder = if exits {
+            builder.exit_with_parent()
+        } else {
+            builder
+        };
+        let builder = builder.on_error(|_| ()).capture_stderr(10_000);
+        let rpc = builder.spawn().unwrap();
+        let error = rpc.ready().wait().unwrap_err();
+        assert!(error.is_handshake(), "{error}");
+        let text = rpc.call(Task::Nothing).wait().unwrap_err().to_string();
+        for word in words {
+            assert!(text.contains(word), "no {word:?} in: {text}");
+        }
+        assert!(!text.contains("panicked"), "{text}");
+        assert!(rpc.join().wait().is_err());
+    };
+    for files in 0..5 {
+        let limits = Limits::new().open_files(files);
+        let named = format!("files={files}");
+        refused(limits, false, &[&named, "Limits::open_files"]);
+        refused(limits, true, &[&named, "Limits::open_files"]);
+    }
+    // Such as there is room for, but not for the stack of another thread.
+    let limits = Limits::new().memory(1 << 20);
+    refused(limits, false, &["memory=1048576", "Limits::memory"]);
+    let rpc = CONFINED_AT_ONCE
+        .builder()
+        .limits(Limits::new().open_files(16));
+    let rpc = rpc.spawn().unwrap();
+    assert_eq!(rpc.call(Task::Nothing).wait().unwrap(), Ok("done".into()));
+    rpc.join().wait().unwrap();
+}
+
+/// X61: the same for the one thread that a blocking child may need.
+#[test]
+fn no_thread_to_watch_the_parent() {
+    let _guard = guard();
+    let limits = Limits::new().memory(1 << 20);
+    let builder = CONFINED.builder().limits(limits).exit_with_parent();
+    let rpc = builder.on_error(|_| ()).spawn().unwrap();
+    let error = rpc.call(Task::Nothing).wait().unwrap_err();
+    assert!(error.is_handshake(), "{error}");
+    for word in ["thread", "memory=1048576", "Limits::memory"] {
+        assert!(error.to_string().contains(word), "no {word:?} in: {error}");
+    }
+    assert!(rpc.join().wait().is_err());
+}
