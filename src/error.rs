@@ -105,7 +105,8 @@ enum Kind {
     Refused(String),
     /// The child is gone.
     Dead(Arc<Crash>, Started),
-    TimedOut,
+    /// What has not happened when the wait was over.
+    TimedOut(&'static str),
     /// The call was not done by its deadline.
     Expired(Started),
     /// The handle was closed.
@@ -170,8 +171,8 @@ impl Error {
     pub(crate) fn dead(crash: Arc<Crash>, started: Begun) -> Self {
         Self::new(Kind::Dead(crash, started.into()))
     }
-    pub(crate) fn timed_out() -> Self {
-        Self::new(Kind::TimedOut)
+    pub(crate) fn timed_out(what: &'static str) -> Self {
+        Self::new(Kind::TimedOut(what))
     }
     pub(crate) fn expired(started: Begun) -> Self {
         Self::new(Kind::Expired(started.into()))
@@ -249,7 +250,7 @@ impl Error {
     /// ([`Call::timeout`](crate::Call::timeout)), it was cancelled.
     #[must_use]
     pub fn is_timeout(&self) -> bool {
-        matches!(*self.0, Kind::TimedOut | Kind::Expired(_))
+        matches!(*self.0, Kind::TimedOut(_) | Kind::Expired(_))
     }
 
     /// The child could not be started at all.
@@ -442,7 +443,7 @@ impl Error {
             | Kind::Dead(_, started)
             | Kind::Expired(started)
             | Kind::Forked(started) => *started,
-            Kind::TimedOut | Kind::TooLong(_) | Kind::Refused(_) | Kind::Protocol(_) => {
+            Kind::TimedOut(_) | Kind::TooLong(_) | Kind::Refused(_) | Kind::Protocol(_) => {
                 Started::Unknown
             }
             _ => Started::No,
@@ -507,7 +508,7 @@ impl fmt::Display for Error {
                 };
                 write!(f, "{crash} ({started})")
             }
-            Kind::TimedOut => f.write_str("the time is up, the call has not been answered yet"),
+            Kind::TimedOut(what) => write!(f, "the time is up, {what}"),
             Kind::Expired(_) => f.write_str("the call was not answered in time, and was cancelled"),
             Kind::Closed => f.write_str("the handle was closed, no more calls are taken"),
             Kind::Forked(_) => f.write_str(

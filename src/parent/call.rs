@@ -229,7 +229,7 @@ impl<R, E> Call<R, E> {
             State::Over => panic!("the result of this call was taken before"),
         };
         let Some(outcome) = open.wait(deadline, |calls, id, until| calls.wait(id, until)) else {
-            return Err(Error::timed_out());
+            return Err(Error::timed_out("the call has not been answered yet"));
         };
         self.state = State::Over;
         unpack(outcome?, self.decode)

@@ -411,11 +411,14 @@ impl Life {
                 text.clone()
             }
             Some(Ending::NoHello(came, _)) => {
-                let crash = self.crash.as_ref().map(ToString::to_string);
-                format!(
-                    "{}{came} without a hello; does the program call `offspring::init()` first in `main`, or `serve`?",
-                    crash.unwrap_or_default()
-                )
+                let crash = self.crash.as_deref();
+                let advice = if crash.is_some_and(|crash| may_lack_init(crash.status)) {
+                    "; does the program call `offspring::init()` first in `main`, or `serve`?"
+                } else {
+                    ""
+                };
+                let crash = crash.map(ToString::to_string).unwrap_or_default();
+                format!("{crash}{came} without a hello{advice}")
             }
             Some(Ending::Init(text)) if self.expected.worker == TEMPLATE => {
                 format!("the template failed to get ready: {text}")
@@ -489,6 +492,18 @@ impl Life {
             None | Some(Ending::Killed(_)) => Ok(crash.status),
             Some(_) => Err(self.lost(Started::Unknown)),
         })
+    }
+}
+
+/// Whether a child that has ended so, without a hello, may have run to its end
+/// because its `main` does not go to work. One that a signal has ended has not,
+/// nor has a command that says by its code that it could run nothing (125 to 127)
+/// or what has ended it (from 128 on, and 255 of `ssh`).
+fn may_lack_init(status: ExitStatus) -> bool {
+    match status {
+        ExitStatus::Code(code) => code < 125,
+        ExitStatus::Signal { .. } => false,
+        ExitStatus::Unknown => true,
     }
 }
 

@@ -242,7 +242,7 @@ impl Join {
 }
 
 macro_rules! waits {
-    ($type:ident, $wait:ident, $poll:ident, $value:ty) => {
+    ($type:ident, $wait:ident, $poll:ident, $value:ty, $late:literal) => {
         impl $type {
             /// Waits for it.
             ///
@@ -271,7 +271,7 @@ macro_rules! waits {
                 self.origin
                     .here()
                     .$wait(deadline)
-                    .unwrap_or_else(|| Err(Error::timed_out()))
+                    .unwrap_or_else(|| Err(Error::timed_out($late)))
             }
 
             /// Waits for it, but no longer than until `deadline`.
@@ -281,7 +281,7 @@ macro_rules! waits {
             /// As [`wait_timeout`](Self::wait_timeout).
             pub fn wait_deadline(&mut self, deadline: Instant) -> Result<$value, Error> {
                 let outcome = self.origin.here().$wait(Some(deadline));
-                outcome.unwrap_or_else(|| Err(Error::timed_out()))
+                outcome.unwrap_or_else(|| Err(Error::timed_out($late)))
             }
         }
 
@@ -300,5 +300,11 @@ macro_rules! waits {
         }
     };
 }
-waits!(Ready, wait_ready, poll_ready, ());
-waits!(Join, wait_end, poll_end, ExitStatus);
+waits!(Ready, wait_ready, poll_ready, (), "no child is ready yet");
+waits!(
+    Join,
+    wait_end,
+    poll_end,
+    ExitStatus,
+    "the child has not ended yet, or one of its callbacks has not returned"
+);

@@ -70,6 +70,8 @@ pub(crate) struct Forker {
     /// What the kernel clears when this thread ends.
     clear: *mut pid_t,
     robust: (*mut c_void, usize),
+    /// How many threads there were besides this one when nothing was preloaded yet.
+    others_before: usize,
 }
 
 impl Forker {
@@ -81,6 +83,7 @@ impl Forker {
             tid: tid_word(clear)?,
             clear,
             robust: robust_list(),
+            others_before: count_threads()?.saturating_sub(1),
         })
     }
 
@@ -89,7 +92,7 @@ impl Forker {
     /// # Errors
     /// This process has more than one thread, or the system has no room for another process. Nothing has happened then.
     pub(crate) fn fork(&self, number: &AtomicI32) -> io::Result<Option<Alone>> {
-        one_thread()?;
+        self.one_thread()?;
         // SAFETY: this process has one thread, and it is this one. `number` is an atomic that outlives the call, and
         // the thread's id lies where `new` has found it, in memory that is copied.
         let pid = Errno::result(unsafe { clone(number.as_ptr(), self.tid) })?;
@@ -98,6 +101,29 @@ impl Forker {
         }
         self.settle();
         Ok(Some(Alone(PhantomData)))
+    }
+
+    /// Makes sure that this process has one thread.
+    fn one_thread(&self) -> io::Result<()> {
+        let mut count = count_threads()?;
+        for _ in 0..PATIENCE {
+            if count == 1 {
+                return Ok(());
+            }
+            thread::sleep(Duration::from_millis(1));
+            count = count_threads()?;
+        }
+        let cause = if self.others_before > 0 {
+            format!(
+                "{} of them ran already when `offspring::init()` was called: call it first in a `main` that is not async (`#[tokio::main]` starts threads before it), and build the runtime behind it",
+                self.others_before
+            )
+        } else {
+            "what it preloads must end the threads that it starts".to_owned()
+        };
+        Err(io::Error::other(format!(
+            "it has {count} threads, and only with one it can fork; {cause}"
+        )))
     }
 
     /// Says to the kernel, for a new process, what libc said when this one began.
@@ -139,25 +165,15 @@ unsafe fn clone(number: *mut pid_t, tid: *mut pid_t) -> c_long {
     pid
 }
 
-/// Makes sure that this process has one thread.
-fn one_thread() -> io::Result<()> {
+/// How many threads this process has.
+fn count_threads() -> io::Result<usize> {
     // For one thread this is granted and changes nothing; for more it is refused.
     // SAFETY: the call takes a number.
     if unsafe { libc::unshare(libc::CLONE_THREAD) } == 0 {
-        return Ok(());
+        return Ok(1);
     }
     // A sandbox may refuse it as well.
-    let mut count = fs::read_dir("/proc/self/task")?.count();
-    for _ in 0..PATIENCE {
-        if count == 1 {
-            return Ok(());
-        }
-        thread::sleep(Duration::from_millis(1));
-        count = fs::read_dir("/proc/self/task")?.count();
-    }
-    Err(io::Error::other(format!(
-        "it has {count} threads, and only with one it can fork; what it preloads must end the threads that it starts"
-    )))
+    Ok(fs::read_dir("/proc/self/task")?.count())
 }
 
 /// The word that the kernel clears when this thread ends, if it says so.

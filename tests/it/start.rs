@@ -814,3 +814,73 @@ fn what_is_missing_is_named() {
         &["script", "interpreter"],
     );
 }
+
+/// X61: advice is given where it may help.
+#[test]
+fn no_advice_that_cannot_help() {
+    let _guard = guard();
+    let says = |script: &str| {
+        let builder = WORK.command(shell("sh", script)).on_error(|_| ());
+        let rpc = builder.stderr(Stdio::null()).spawn().unwrap();
+        let error = quickly(|| rpc.call(echo("x")).wait().unwrap_err());
+        assert!(error.is_handshake(), "{error}");
+        error.to_string()
+    };
+    for script in [
+        "kill -9 $$",
+        "kill -11 $$",
+        "/no/such/program",
+        "/dev/null",
+        "exit 255",
+        "exit 137",
+    ] {
+        let text = says(script);
+        assert!(!text.contains("offspring::init()"), "{script}: {text}");
+        assert!(text.contains("without a hello"), "{text}");
+    }
+    for script in ["exit 0", "exit 2"] {
+        let text = says(script);
+        assert!(text.contains("offspring::init()"), "{script}: {text}");
+    }
+}
+
+/// X61: a wait that is over says what it was for.
+#[test]
+fn what_was_waited_for() {
+    let _guard = guard();
+    let temp = Temp::new();
+    let gate = temp.gate("gate");
+    let rpc = WORK.spawn().unwrap();
+    let mut call = rpc.call(Job::Gate(gate.name()));
+    let running = gate.reached();
+    let error = call.wait_timeout(Duration::ZERO).unwrap_err();
+    assert!(
+        error.is_timeout() && error.to_string().contains("the call"),
+        "{error}"
+    );
+    let mut join = rpc.join();
+    for error in [
+        join.wait_timeout(Duration::ZERO),
+        join.wait_deadline(Instant::now()),
+    ] {
+        let error = error.unwrap_err();
+        assert!(error.is_timeout(), "{error}");
+        assert!(error.to_string().contains("has not ended"), "{error}");
+        assert!(!error.to_string().contains("the call "), "{error}");
+    }
+    drop(running);
+    call.wait().unwrap().unwrap();
+    join.wait().unwrap();
+    let silent = TEXTS
+        .program(serving("silence"))
+        .on_error(|_| ())
+        .spawn()
+        .unwrap();
+    let error = silent.ready().wait_timeout(Duration::ZERO).unwrap_err();
+    assert!(
+        error.is_timeout() && error.to_string().contains("ready"),
+        "{error}"
+    );
+    silent.kill();
+    silent.join().wait().unwrap();
+}

@@ -1,0 +1,37 @@
+//! A program that calls `init` in an async `main`, when the runtime has started
+//! its threads: a template of it cannot fork, and says why. Children work.
+//!
+//! Without the harness of tests, since `main` is what this is about.
+
+use offspring::Template;
+
+offspring::worker!(ECHO: fn(String) -> String = |text: String| text);
+
+fn main() {
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .build()
+        .expect("a runtime");
+    runtime.block_on(async { work() });
+    println!("test result: ok");
+}
+
+fn work() {
+    offspring::init();
+    let rpc = ECHO.spawn().expect("a child");
+    assert_eq!(rpc.call("x").wait().expect("an answer"), "x");
+    rpc.join().wait().expect("an end");
+    let template = Template::builder().start().expect("a template");
+    template.ready().wait().expect("it is ready");
+    let forked = ECHO.template(&template).spawn();
+    let text = forked.err().expect("it cannot fork").to_string();
+    for word in [
+        "3 threads",
+        "2 of them",
+        "#[tokio::main]",
+        "offspring::init()",
+    ] {
+        assert!(text.contains(word), "no {word:?} in: {text}");
+    }
+    assert!(!text.contains("preload"), "{text}");
+}
