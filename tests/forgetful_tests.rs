@@ -5,7 +5,7 @@ offspring::worker!(ECHO: fn(String) -> String = |text: String| text);
 #[test]
 fn a_test_binary_that_cannot_work() {
     let spawned = ECHO.builder().capture_stderr(1000).spawn();
-    let error = spawned.err().expect("it is refused");
+    let error = spawned.expect_err("it is refused");
     assert!(error.is_start(), "{error}");
     let text = error.to_string();
     assert!(text.contains("offspring::init_in_tests!"), "{text}");

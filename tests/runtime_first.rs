@@ -24,7 +24,7 @@ fn work() {
     let template = Template::builder().start().expect("a template");
     template.ready().wait().expect("it is ready");
     let forked = ECHO.template(&template).spawn();
-    let text = forked.err().expect("it cannot fork").to_string();
+    let text = forked.expect_err("it cannot fork").to_string();
     for word in [
         "3 threads",
         "2 of them",

@@ -63,9 +63,13 @@ pub(crate) use streams::{
     cpus, enter, exit_now, flush_streams, is_stdout, open_directory, parent_id, put_stderr,
     put_stdin, put_stdout, set_thread_name, take_stdin, take_stdout,
 };
+#[allow(
+    unused_imports,
+    reason = "only the concurrent backend starts threads of others"
+)]
+pub(crate) use thread::with_signals_blocked;
 pub(crate) use thread::{
     caller_mask, hand_down_own_mask, spawn_small_thread, spawn_thread, take_faults,
-    with_signals_blocked,
 };
 pub(crate) use turns::take_short_turns;
 

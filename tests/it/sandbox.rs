@@ -174,6 +174,8 @@ fn refuse(call: libc::c_long) {
     assert_eq!(done, 0);
 }
 
+type Work = offspring::Builder<fn(Job) -> Result<String, String>, Json, u32>;
+
 /// X61: no signal can be sent, and nothing waits for a child that will not end.
 #[test]
 fn where_no_signal_can_be_sent() {
@@ -181,7 +183,7 @@ fn where_no_signal_can_be_sent() {
         refuse(libc::SYS_pidfd_send_signal);
         let _guard = guard();
         let temp = Temp::new();
-        let spin = |builder: offspring::Builder<fn(Job) -> Result<String, String>, Json, u32>| {
+        let spin = |builder: Work| {
             let gate = temp.gate(&format!("gate{:?}", std::time::Instant::now()));
             let rpc = builder.on_error(|_| ()).spawn().unwrap();
             let job = Job::Both(Box::new(Job::Gate(gate.name())), Box::new(Job::Spin));
