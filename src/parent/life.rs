@@ -230,6 +230,11 @@ impl Life {
         self.exit
     }
 
+    /// It has said in its hello why it will not work; then it is killed from here.
+    pub(super) fn refuses(&self) -> bool {
+        self.refuses
+    }
+
     pub(super) fn stream_ended(&self) -> bool {
         self.stream_ended
     }

@@ -40,7 +40,7 @@ use super::rpc::Ready;
 use super::start::{Launch, Plan};
 use super::starter::Starter;
 use super::waiting::Want;
-use crate::error::Error;
+use crate::error::{Error, ExitStatus};
 use crate::parcel::Parcel;
 use crate::preload::Preloading;
 use crate::protocol::{HEADER, MOST, TEMPLATE};
@@ -330,10 +330,16 @@ impl Running {
         self.gone.load(Ordering::Relaxed) || over(&mut self.driver.lock())
     }
 
+    /// How it has ended, and whether it had said why it would not work.
+    fn end(&self) -> (Option<ExitStatus>, bool) {
+        let life = &self.driver.lock().life;
+        (life.exit_status(), life.refuses())
+    }
+
     /// A signal has ended it, that was not sent from here.
     fn was_killed(&self) -> bool {
-        let status = self.driver.lock().life.exit_status();
-        let ours = self.killed.load(Ordering::Relaxed);
+        let (status, refuses) = self.end();
+        let ours = refuses || self.killed.load(Ordering::Relaxed);
         !ours && status.is_some_and(|status| status.signal().is_some())
     }
 
@@ -354,8 +360,8 @@ impl Running {
 
     /// What the start of a child is told.
     fn why_not(&self, error: Error) -> Error {
-        let status = self.driver.lock().life.exit_status();
-        let killed = status.filter(|status| status.signal().is_some());
+        let (status, refuses) = self.end();
+        let killed = status.filter(|status| status.signal().is_some() && !refuses);
         match (error.crash(), killed) {
             (Some(crash), _) => Error::start(format!("a template was not ready: {crash}")),
             (None, Some(status)) => {
