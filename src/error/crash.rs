@@ -169,7 +169,7 @@ impl fmt::Display for Crash {
         if let Some(pid) = self.pid {
             write!(f, " (process {pid})")?;
         }
-        // Why it was given up says more than that nobody knows how it ended.
+        // The reason says more than an unknown status.
         if self.status != ExitStatus::Unknown || self.reason.is_none() {
             write!(f, " {}", self.status)?;
         }

@@ -327,7 +327,7 @@ impl Wire for Connection {
         };
         let sent = process.signal(signal);
         // A process that has become another user's may refuse, or a sandbox.
-        // Then the child is to hear that nobody is here any more.
+        // Then the child hears that its link has ended.
         if sent.is_err() && signal == libc::SIGKILL {
             // It fails where the other side is gone already.
             let _ = self.link.cut();

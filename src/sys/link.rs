@@ -305,7 +305,7 @@ impl Link {
         }
     }
 
-    /// Ends both directions for good: the peer sees the end of its input, and nobody who reads what it writes. What it has
+    /// Ends both directions for good: the peer sees the end of its input, and its writes fail. What it has
     /// written and was not read may be lost.
     pub(crate) fn cut(&self) -> io::Result<()> {
         let shut = self.shutdown_write();

@@ -1,6 +1,6 @@
 //! System calls that raise a signal where an error would do, without the signal.
 //!
-//! A write to a pipe that nobody reads raises `SIGPIPE`; a socket has `MSG_NOSIGNAL`, a pipe has nothing like it. A file
+//! A write to a pipe without a reader raises `SIGPIPE`; a socket has `MSG_NOSIGNAL`, a pipe has nothing like it. A file
 //! that grows beyond `RLIMIT_FSIZE` raises `SIGXFSZ`, a memory file too. The program's dispositions of these signals are
 //! not ours to change, and the default ends the process. So the signal is blocked for this thread during the call, and
 //! taken back if the call has raised it.
