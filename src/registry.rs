@@ -122,7 +122,7 @@ mod tests {
         find("worker", listed, name, origin).map(|one| one.2)
     }
 
-    /// X61.
+    /// X75.
     #[test]
     fn each_is_found_by_its_origin() {
         for (number, sample) in (0..).zip(&ALL) {

@@ -189,7 +189,7 @@ fn without_streams(body: impl FnOnce()) {
     outcome.unwrap_or_else(|panic| resume_unwind(panic));
 }
 
-/// X61: parent, child, template, and children of children.
+/// X71: parent, child, template, and children of children.
 #[test]
 fn nothing_takes_the_place_of_a_stream() {
     alone("closed::nothing_takes_the_place_of_a_stream", || {
@@ -203,7 +203,7 @@ fn nothing_takes_the_place_of_a_stream() {
     });
 }
 
-/// X61: other threads print all the time, whatever is being created.
+/// X71: other threads print all the time, whatever is being created.
 #[test]
 fn printing_does_no_harm() {
     alone("closed::printing_does_no_harm", || {
@@ -234,7 +234,7 @@ fn printing_does_no_harm() {
     });
 }
 
-/// X61: a link that the user has made while numbers were free.
+/// X71: a link that the user has made while numbers were free.
 #[test]
 fn a_link_of_the_users() {
     alone("closed::a_link_of_the_users", || {

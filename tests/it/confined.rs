@@ -489,7 +489,7 @@ fn the_group_goes_with_the_parent() {
 #[cfg(feature = "concurrent")]
 worker!(CONFINED_AT_ONCE: fn(Task) -> Result<String, String> = async |task: Task| run(task), serialiser = Json);
 
-/// X61: a child that has too little to start with says so in its hello, and names the limit.
+/// X86: a child that has too little to start with says so in its hello, and names the limit.
 #[cfg(feature = "concurrent")]
 #[test]
 fn too_little_to_start_with() {
@@ -529,7 +529,7 @@ fn too_little_to_start_with() {
     rpc.join().wait().unwrap();
 }
 
-/// X61: the same for the one thread that a blocking child may need.
+/// X86: the same for the one thread that a blocking child may need.
 #[test]
 fn no_thread_to_watch_the_parent() {
     let _guard = guard();

@@ -759,7 +759,7 @@ fn too_long<T: std::fmt::Debug>(made: std::io::Result<T>) {
     );
 }
 
-/// X61: memory files are files, and no process is to be killed for one that is too long.
+/// X67: memory files are files, and no process is to be killed for one that is too long.
 #[test]
 fn where_files_may_not_be_long() {
     alone("memory::where_files_may_not_be_long", || {
@@ -804,7 +804,7 @@ fn make_long(task: Long) -> Result<SharedBytes, String> {
 
 worker!(MAKE_LONG: fn(Long) -> Result<SharedBytes, String> = make_long, serialiser = Cbor);
 
-/// X61: the same in a worker that may not write long files.
+/// X67: the same in a worker that may not write long files.
 #[test]
 fn in_a_worker_that_may_not_write_long_files() {
     let _guard = guard();

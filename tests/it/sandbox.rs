@@ -176,7 +176,7 @@ fn refuse(call: libc::c_long) {
 
 type Work = offspring::Builder<fn(Job) -> Result<String, String>, Json, u32>;
 
-/// X61: no signal can be sent, and nothing waits for a child that will not end.
+/// X76: no signal can be sent, and nothing waits for a child that will not end.
 #[test]
 fn where_no_signal_can_be_sent() {
     alone("sandbox::where_no_signal_can_be_sent", || {
@@ -227,7 +227,7 @@ fn where_no_signal_can_be_sent() {
     });
 }
 
-/// X61: children of a parent that has given them a namespace of process ids, in which it has no number itself.
+/// X76: children of a parent that has given them a namespace of process ids, in which it has no number itself.
 #[test]
 fn a_namespace_of_process_ids() {
     alone("sandbox::a_namespace_of_process_ids", || {
@@ -269,7 +269,7 @@ fn threads() -> usize {
         .count()
 }
 
-/// X61: the same where no thread can be started any more.
+/// X76: the same where no thread can be started any more.
 #[test]
 fn a_namespace_without_a_thread() {
     alone("sandbox::a_namespace_without_a_thread", || {
@@ -283,7 +283,7 @@ fn a_namespace_without_a_thread() {
     });
 }
 
-/// X61: without `/proc` this program is not found.
+/// X76: without `/proc` this program is not found.
 #[test]
 fn a_root_without_proc() {
     alone("sandbox::a_root_without_proc", || {

@@ -303,7 +303,7 @@ fn block_all(masks: &[(String, u64)]) {
     }
 }
 
-/// X61: the signals are the program's.
+/// X70: the signals are the program's.
 #[test]
 fn threads_of_the_crate_take_no_signals() {
     let _guard = guard();
@@ -335,7 +335,7 @@ fn threads_of_the_crate_take_no_signals() {
     }
 }
 
-/// X61: a child has the mask of the thread that starts it, whichever has started the helper.
+/// X69, X70: a child has the mask of the thread that starts it, whichever has started the helper.
 #[test]
 fn a_child_has_the_mask_of_its_starter() {
     let _guard = guard();
@@ -373,7 +373,7 @@ fn a_child_has_the_mask_of_its_starter() {
     first.join().wait().unwrap();
 }
 
-/// X61: what a callback starts is not deaf.
+/// X70: what a callback starts is not deaf.
 #[test]
 fn a_child_of_a_callback() {
     let _guard = guard();

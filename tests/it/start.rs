@@ -399,7 +399,7 @@ macro_rules! places {
 }
 places!(of_a_macro = " third", of_the_same_macro = " fourth");
 
-/// X61: all of them are called `it::start::SAME`, and two are declared at one place of the source.
+/// X75: all of them are called `it::start::SAME`, and two are declared at one place of the source.
 #[test]
 fn workers_of_one_name() {
     let _guard = guard();
@@ -672,7 +672,7 @@ fn shell(shell: &str, script: &str) -> Command {
     command
 }
 
-/// X61: a command's stdin and stdout are pipes, as it is used to.
+/// X74: a command's stdin and stdout are pipes, as it is used to.
 #[test]
 fn a_command_is_given_pipes() {
     let _guard = guard();
@@ -712,7 +712,7 @@ fn a_command_is_given_pipes() {
     pool.join().wait().unwrap();
 }
 
-/// X61: a shell whose stdin is a socket reads what it would read for a user who logs in from afar.
+/// X74: a shell whose stdin is a socket reads what it would read for a user who logs in from afar.
 #[test]
 fn a_shell_reads_no_start_up_files() {
     let _guard = guard();
@@ -732,7 +732,7 @@ fn a_shell_reads_no_start_up_files() {
     rpc.join().wait().unwrap();
 }
 
-/// X61: whoever wrote to a pipe whose reader is gone hears of it without a signal, and what is left ends.
+/// X74: whoever wrote to a pipe whose reader is gone hears of it without a signal, and what is left ends.
 #[test]
 fn a_command_that_goes() {
     alone("start::a_command_that_goes", || {
@@ -764,7 +764,7 @@ fn a_command_that_goes() {
     });
 }
 
-/// X61: whatever is missing is named.
+/// X76: whatever is missing is named.
 #[test]
 fn what_is_missing_is_named() {
     let _guard = guard();
@@ -815,7 +815,7 @@ fn what_is_missing_is_named() {
     );
 }
 
-/// X61: advice is given where it may help.
+/// X76: advice is given where it may help.
 #[test]
 fn no_advice_that_cannot_help() {
     let _guard = guard();
@@ -844,7 +844,7 @@ fn no_advice_that_cannot_help() {
     }
 }
 
-/// X61: a wait that is over says what it was for.
+/// X76: a wait that is over says what it was for.
 #[test]
 fn what_was_waited_for() {
     let _guard = guard();
