@@ -274,8 +274,9 @@ impl<F, S, E: Send + 'static> Builder<F, S, E> {
         self
     }
 
-    /// Where the child's stdout goes; that of this process if nothing is said.
-    /// Not for [`command`](Self::command)s, whose stdout is the link.
+    /// Where the child's stdout goes. Default: that of this process. Not for
+    /// [`command`](Self::command)s, whose stdout is the link. A pipe that nothing
+    /// reads blocks the child once it is full.
     ///
     /// ```
     /// # offspring::worker!(SAY: fn(String) = |text: String| println!("{text}"));
@@ -582,7 +583,7 @@ impl<F, S, E: Send + 'static> Builder<F, S, E> {
             on_destroy: self.on_destroy,
         };
         if matches!(self.plan.launch, Launch::Program(_) | Launch::Command(_)) {
-            self.plan.starter = Some(Starter::new()?);
+            self.plan.starter = Starter::for_child()?;
         }
         self.plan.start(sink, handlers)
     }

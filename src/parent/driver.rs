@@ -101,12 +101,14 @@ impl<W: Wire> Driver<W> {
 
     /// Does what was not to be done under the lock.
     fn run(&self, errands: Errands) {
-        if errands.delivers
-            && let Some(this) = self.this.upgrade()
-        {
+        let (delivers, returns) = (errands.delivers, errands.returns());
+        errands.run();
+        if returns {
+            self.change(Core::returned);
+        }
+        if delivers && let Some(this) = self.this.upgrade() {
             self.courier.call(this);
         }
-        errands.run();
     }
 
     fn settle(&self, core: &mut Core) {

@@ -470,9 +470,17 @@ impl Life {
                 Error::handshake(complaint(), started, *foreign || never)
             }
             Some(Ending::Init(_)) => Error::init(complaint()),
+            // How a child has crashed says more than what it garbled.
+            Some(Ending::Violation(_)) if self.has_crashed() => Error::dead(crash(), started),
             Some(Ending::Violation(_)) => Error::protocol(complaint()),
             Some(Ending::Killed(_)) | None => Error::dead(crash(), started),
         }
+    }
+
+    /// A signal has ended it, other than the one that it gets for a violation.
+    fn has_crashed(&self) -> bool {
+        let signal = self.crash.as_ref().and_then(|crash| crash.status.signal());
+        signal.is_some_and(|signal| signal != libc::SIGKILL)
     }
 
     /// What `on_error` is told at the end: nothing where all went as asked.

@@ -16,6 +16,7 @@
 //! The thread blocks all signals, since they are the program's. Children get the
 //! mask of the thread that created it.
 
+use std::io;
 use std::process::Command;
 use std::sync::Arc;
 use std::sync::mpsc::{Sender, channel};
@@ -44,18 +45,27 @@ impl std::fmt::Debug for Starter {
 }
 
 impl Starter {
+    /// Creates the thread for one child. `None` where the calling thread can start
+    /// processes, but no threads: after `unshare(CLONE_NEWPID)`.
+    pub(super) fn for_child() -> Result<Option<Arc<Self>>, Error> {
+        match Self::create() {
+            Err(error) if error.kind() == io::ErrorKind::InvalidInput => Ok(None),
+            created => created.map(Some).map_err(|error| refused(&error)),
+        }
+    }
+
     /// Creates the thread, which inherits from this one.
     pub(super) fn new() -> Result<Arc<Self>, Error> {
+        Self::create().map_err(|error| refused(&error))
+    }
+
+    fn create() -> io::Result<Arc<Self>> {
         let (jobs, queue) = channel::<Job>();
         let run = move || {
             sys::hand_down_own_mask();
             queue.into_iter().for_each(|job| drop(shielded(job)));
         };
-        let thread = sys::spawn_thread("offspring-start", run).map_err(|error| {
-            Error::start(format!(
-                "there is no thread to start it from: {error} (is the limit of processes and threads reached, RLIMIT_NPROC or pids.max?)"
-            ))
-        })?;
+        let thread = sys::spawn_thread("offspring-start", run)?;
         Ok(Arc::new(Self {
             jobs,
             thread: thread.id(),
@@ -115,6 +125,17 @@ impl Starter {
     pub(super) fn mask(&self) -> String {
         self.mask.to_text()
     }
+}
+
+fn refused(error: &io::Error) -> Error {
+    let advice = if error.kind() == io::ErrorKind::WouldBlock {
+        " (is the limit of processes and threads reached, RLIMIT_NPROC or pids.max?)"
+    } else {
+        ""
+    };
+    Error::start(format!(
+        "there is no thread to start it from: {error}{advice}"
+    ))
 }
 
 #[cfg(test)]

@@ -87,6 +87,11 @@ impl Errands {
             && self.settled.is_empty()
     }
 
+    /// Calls go back to their owners.
+    pub(super) fn returns(&self) -> bool {
+        !self.returned.is_empty()
+    }
+
     /// Does it. Never under the lock. A panic of a waker, or of what is dropped,
     /// keeps nobody else from being woken.
     pub(super) fn run(self) {
@@ -131,6 +136,8 @@ pub(crate) struct Waiting {
     tasks: usize,
     /// Who looks at this child whenever there is something new.
     watch: Option<Waker>,
+    /// How many threads are about to give calls back to their owners.
+    returning: usize,
 }
 
 impl Waiting {
@@ -146,6 +153,7 @@ impl Waiting {
     /// What is to be done without the lock, with descriptors to be closed, which
     /// may take its time.
     pub(super) fn take_errands(&mut self, descriptors: Vec<OwnedFd>, delivers: bool) -> Errands {
+        self.returning += usize::from(self.errands.returns());
         Errands {
             descriptors,
             delivers,
@@ -179,6 +187,17 @@ impl Waiting {
     /// This call goes back to its owner.
     pub(super) fn hand_back(&mut self, owner: Arc<dyn Owner>, error: Error, started: bool) {
         self.errands.returned.push((owner, error, started));
+    }
+
+    /// Calls are still to go back to their owners.
+    pub(super) fn is_returning(&self) -> bool {
+        self.returning > 0 || self.errands.returns()
+    }
+
+    /// A thread has given calls back.
+    pub(super) fn returned(&mut self) {
+        self.returning -= 1;
+        self.news();
     }
 
     /// The call of this owner is done.

@@ -47,9 +47,12 @@ fn spawn_built(builder: Builder, run: impl FnOnce() + Send + 'static) -> io::Res
     match handle {
         Ok(handle) => Ok(handle.thread().clone()),
         Err(error) if error.raw_os_error() == Some(libc::EINVAL) && children_are_elsewhere() => {
-            Err(io::Error::other(format!(
-                "{error}: after `unshare(CLONE_NEWPID)` this thread cannot start others; start the child from a thread that was there before"
-            )))
+            Err(io::Error::new(
+                io::ErrorKind::InvalidInput,
+                format!(
+                    "{error}: after `unshare(CLONE_NEWPID)` this thread cannot start others; start the child from a thread that was there before"
+                ),
+            ))
         }
         Err(error) => Err(error),
     }

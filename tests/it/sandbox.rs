@@ -243,14 +243,20 @@ fn a_namespace_of_process_ids() {
         assert_eq!(first.call(nested).wait().unwrap(), Ok("x".into()));
         let second = WORK.builder().on_error(|_| ()).spawn().unwrap();
         assert_eq!(second.call(echo()).wait().unwrap(), Ok("x".into()));
-        let template = offspring::Template::builder().start().unwrap();
-        let error = WORK.template(&template).spawn().unwrap_err();
+        let program = WORK.program(serving("work")).on_error(|_| ());
+        let third = program.spawn().unwrap();
+        assert_eq!(third.call(echo()).wait().unwrap(), Ok("x".into()));
+        // These start their processes from a thread that cannot be created here.
+        let error = offspring::Template::builder().start().unwrap_err();
         assert!(error.to_string().contains("CLONE_NEWPID"), "{error}");
-        drop(template);
+        let error = WORK.pool().on_event(|_| ()).spawn().unwrap_err();
+        assert!(error.to_string().contains("CLONE_NEWPID"), "{error}");
         // The others go with the first, and there are no more.
         first.join().wait().unwrap();
-        let status = second.join().wait().unwrap();
-        assert_eq!(status.signal(), Some(libc::SIGKILL));
+        for rpc in [second, third] {
+            let status = rpc.join().wait().unwrap();
+            assert_eq!(status.signal(), Some(libc::SIGKILL));
+        }
         let error = WORK.spawn().unwrap_err();
         assert!(error.to_string().contains("CLONE_NEWPID"), "{error}");
         before.join().wait().unwrap();

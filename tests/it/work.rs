@@ -50,8 +50,9 @@ pub(crate) enum Job {
     /// A process of its own that holds the link; its id.
     Grandchild,
     CloseLink,
-    /// Writes these bytes to the link, between frames or within one, and exits.
-    Garbage(Vec<u8>),
+    /// Writes these bytes to the link, between frames or within one, and exits, or
+    /// crashes.
+    Garbage(Vec<u8>, bool),
     IgnoreTerm,
     Stop,
     Spin,
@@ -122,13 +123,16 @@ pub(crate) fn work(job: Job, events: &Events<u32>) -> Result<String, String> {
                 std::thread::park();
             }
         }
-        Job::Garbage(bytes) => {
+        Job::Garbage(bytes, crashes) => {
             for (number, target) in descriptors() {
                 if target.starts_with("socket:") {
                     // SAFETY: the link is open as long as this process lives.
                     let link = unsafe { BorrowedFd::borrow_raw(number as i32) };
                     nix::unistd::write(link, &bytes).unwrap();
                 }
+            }
+            if crashes {
+                std::process::abort();
             }
             std::process::exit(0);
         }

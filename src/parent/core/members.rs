@@ -58,7 +58,8 @@ pub(crate) struct Sight {
     pub(crate) worked: bool,
     /// It was this side that ended it.
     pub(crate) killed: bool,
-    /// All its callbacks have returned, too.
+    /// All its callbacks have returned, and the calls that it will not run are back
+    /// with their owners.
     pub(crate) gone: bool,
     /// Nothing more is read before a callback returns.
     pub(crate) full: bool,
@@ -179,6 +180,11 @@ impl Core {
         true
     }
 
+    /// A thread has given calls back to their owners.
+    pub(in super::super) fn returned(&mut self) {
+        self.waiting.returned();
+    }
+
     /// From now on this waker is woken whenever a [look](Self::look) may see
     /// something new.
     pub(crate) fn watch(&mut self, waker: Option<Waker>) {
@@ -197,7 +203,7 @@ impl Core {
             ended: self.life.status(),
             worked: self.life.has_worked,
             killed: self.life.was_killed(),
-            gone: self.life.is_over() && self.delivery.is_over(),
+            gone: self.life.is_over() && self.delivery.is_over() && !self.waiting.is_returning(),
             full: self.delivery.is_full(),
         }
     }

@@ -7,12 +7,12 @@ use std::task::{Context, Waker};
 use std::time::{Duration, Instant};
 
 use super::super::callbacks::{Courier, OnEvent};
-use super::super::core::Attention;
+use super::super::core::{Attention, Wishes};
 use super::super::delivery::EventSink;
 use super::super::driver::Driver;
-use super::super::waiting::Want;
+use super::super::waiting::{Owner, Want};
 use super::{FakeWire, call, driver, handlers, new_driver, wait};
-use crate::error::Started;
+use crate::error::{Error, Started};
 use crate::spin::Spins;
 
 fn forget(driver: &Driver<FakeWire>, text: &str) {
@@ -308,4 +308,50 @@ fn what_is_unwritten_at_the_end_is_not_kept() {
     assert_eq!(error.started(), Started::No);
     assert_eq!(driver.lock().caller.unwritten(), 0);
     assert!(!driver.wire.set(|state| state.watches.write));
+}
+
+/// An owner that looks at the child while its call comes back.
+struct Looker {
+    driver: OnceLock<Arc<Driver<FakeWire>>>,
+    proceed: Mutex<Option<std::sync::mpsc::Sender<()>>>,
+    gone: Mutex<Option<bool>>,
+}
+
+impl Owner for Looker {
+    fn returned(self: Arc<Self>, _: Error, _: bool) {
+        let driver = self.driver.get().unwrap();
+        drop(self.proceed.lock().unwrap().take());
+        while !driver.lock().delivery.is_over() {
+            std::thread::yield_now();
+        }
+        *self.gone.lock().unwrap() = Some(driver.lock().look().gone);
+    }
+    fn settled(&self) {}
+}
+
+/// The last callback returns while calls are on their way back: the child is gone
+/// only when they have come back, or a pool would end without them.
+#[test]
+fn a_child_is_not_gone_before_its_calls_are_back() {
+    let (proceed, may_proceed) = channel::<()>();
+    let driver = driver_handling(Box::new(move |_| {
+        let _ = may_proceed.recv();
+        Ok(())
+    }));
+    let owner = Arc::new(Looker {
+        driver: OnceLock::new(),
+        proceed: Mutex::new(Some(proceed)),
+        gone: Mutex::new(None),
+    });
+    let _ = owner.driver.set(Arc::clone(&driver));
+    driver.wire.set(|state| state.send(0, b"an event"));
+    driver.readable();
+    driver.wire.set(|state| state.full = true);
+    let mut parcel = crate::parcel::Parcel::new();
+    let own = Arc::clone(&owner) as Arc<dyn Owner>;
+    let sent = driver.change(|core| core.call_of(&mut parcel, own, &mut Wishes::default()));
+    assert!(sent.is_ok());
+    end(&driver);
+    assert_eq!(*owner.gone.lock().unwrap(), Some(false));
+    assert!(driver.lock().look().gone);
 }
