@@ -12,7 +12,7 @@
 
 use std::any::{Any, TypeId};
 use std::backtrace::Backtrace;
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::panic::{AssertUnwindSafe, PanicHookInfo, catch_unwind};
 
 use crate::protocol::{Failure, FailureCode};
@@ -21,8 +21,12 @@ use crate::protocol::{Failure, FailureCode};
 const REMEMBERED: usize = 8;
 
 thread_local! {
-    /// The panics that the hook has seen since the innermost [`shield`] of this thread began. `None` outside of one.
-    static SEEN: RefCell<Option<Vec<Seen>>> = const { RefCell::new(None) };
+    /// How many [`shield`]s this thread is in, and how many panics it remembers: every call looks at these two, and at
+    /// nothing else unless one panicked.
+    static SHIELDS: Cell<(u32, usize)> = const { Cell::new((0, 0)) };
+    /// The panics that the hook has seen since the outermost shield of this thread began, each with the shield that it
+    /// came in. Those of a shield go when it ends.
+    static SEEN: RefCell<Vec<(u32, Seen)>> = const { RefCell::new(Vec::new()) };
 }
 
 /// A panic that the hook has seen.
@@ -63,30 +67,63 @@ fn text(payload: &(dyn Any + Send)) -> Option<&str> {
 pub(super) fn install_hook() {
     let before = std::panic::take_hook();
     std::panic::set_hook(Box::new(move |info| {
-        // A thread that is ending may have dropped it.
-        let is_shielded = SEEN.try_with(|seen| seen.borrow().is_some());
-        if is_shielded.unwrap_or(false) {
-            remember(Seen::new(info));
+        let (shield, _) = SHIELDS.get();
+        if shield > 0 {
+            remember(shield, Seen::new(info));
         }
         before(info);
     }));
 }
 
-fn remember(panic: Seen) {
-    SEEN.with_borrow_mut(|seen| {
-        let Some(seen) = seen else { return };
-        if seen.len() == REMEMBERED {
-            seen.remove(0);
+fn remember(shield: u32, panic: Seen) {
+    // A thread that is ending may have dropped the list.
+    let _ = SEEN.try_with(|seen| {
+        let mut seen = seen.borrow_mut();
+        let first = seen.partition_point(|(other, _)| *other < shield);
+        if seen.len() - first == REMEMBERED {
+            seen.remove(first);
         }
-        seen.push(panic);
+        seen.push((shield, panic));
+        SHIELDS.set((shield, seen.len()));
     });
+}
+
+/// Takes the panics that came in this shield, which ends.
+fn take_seen(shield: u32) -> Vec<Seen> {
+    let own = SEEN.try_with(|seen| {
+        let mut seen = seen.borrow_mut();
+        let first = seen.partition_point(|(other, _)| *other < shield);
+        let own = seen.split_off(first);
+        SHIELDS.set((shield, seen.len()));
+        own
+    });
+    own.unwrap_or_default()
+        .into_iter()
+        .map(|(_, panic)| panic)
+        .collect()
 }
 
 /// Runs the worker's code; a panic is a failure of this kind.
 pub(super) fn shield<T>(code: FailureCode, run: impl FnOnce() -> T) -> Result<T, Failure> {
-    let outer = SEEN.replace(Some(Vec::new()));
+    let (outer, remembered) = SHIELDS.get();
+    SHIELDS.set((outer + 1, remembered));
     let outcome = catch_unwind(AssertUnwindSafe(run));
-    let seen = SEEN.replace(outer).unwrap_or_default();
+    let (_, all) = SHIELDS.get();
+    let outcome = match outcome {
+        Ok(value) if all == remembered => Ok(value),
+        outcome => end_of_shield(code, outcome, take_seen(outer + 1)),
+    };
+    SHIELDS.set((outer, remembered));
+    outcome
+}
+
+/// The end of a shield in which there was a panic, caught or not.
+#[cold]
+fn end_of_shield<T>(
+    code: FailureCode,
+    outcome: std::thread::Result<T>,
+    seen: Vec<Seen>,
+) -> Result<T, Failure> {
     outcome.map_err(|payload| {
         let failure = failure(code, &*payload, seen);
         crate::discard_panic(payload);

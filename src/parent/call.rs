@@ -7,7 +7,7 @@ use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
 use super::events::{CallEvents, unpack};
-use super::forked;
+use super::forked::{self, Maker};
 use super::origin::{Answer, Calls, Resident};
 use super::room::NoRoom;
 use crate::error::Error;
@@ -48,15 +48,16 @@ pub(super) enum State {
 
 /// A call that is under way, at a child or in a pool.
 pub(super) struct Open {
-    pub(super) calls: Arc<dyn Calls>,
+    calls: Arc<dyn Calls>,
     pub(super) id: u32,
+    maker: Maker,
     deadline: Option<Instant>,
 }
 
 impl Open {
     /// What it is done through, in this process.
     pub(super) fn calls(&self) -> &Arc<dyn Calls> {
-        self.calls.here()
+        self.maker.calls(&self.calls)
     }
 
     /// Nobody need wait for the helper to notice that it is late.
@@ -108,6 +109,7 @@ impl<R, E> Call<R, E> {
         let open = Open {
             calls,
             id,
+            maker: Maker::this(),
             deadline: None,
         };
         Self {

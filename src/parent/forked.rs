@@ -19,11 +19,13 @@ pub(super) struct Maker(u32);
 
 impl Maker {
     /// This process.
+    #[inline]
     pub(super) fn this() -> Self {
         Self(crate::sys::process())
     }
 
     /// Returns whether that is this process, and not one that this is a copy of.
+    #[inline]
     pub(super) fn is_this(self) -> bool {
         self.0 == crate::sys::process()
     }
@@ -35,17 +37,17 @@ struct Forked;
 static FORKED: LazyLock<(Arc<dyn Origin>, Arc<dyn Calls>)> =
     LazyLock::new(|| (Arc::new(Forked), Arc::new(Forked)));
 
-impl dyn Origin {
-    /// Itself, in the process that made it.
-    pub(super) fn here(self: &Arc<Self>) -> &Arc<Self> {
-        if self.is_here() { self } else { &FORKED.0 }
+impl Maker {
+    /// What a handle leads to: `origin`, in the process that made it.
+    #[inline]
+    pub(super) fn origin(self, origin: &Arc<dyn Origin>) -> &Arc<dyn Origin> {
+        if self.is_this() { origin } else { &FORKED.0 }
     }
-}
 
-impl dyn Calls {
-    /// Itself, in the process that made it.
-    pub(super) fn here(self: &Arc<Self>) -> &Arc<Self> {
-        if self.is_here() { self } else { &FORKED.1 }
+    /// What a call is done through: `calls`, in the process that made it.
+    #[inline]
+    pub(super) fn calls(self, calls: &Arc<dyn Calls>) -> &Arc<dyn Calls> {
+        if self.is_this() { calls } else { &FORKED.1 }
     }
 }
 

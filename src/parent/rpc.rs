@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
+use super::forked::Maker;
 use super::origin::Origin;
 use crate::error::{Error, ExitStatus};
 use crate::parcel::Decode;
@@ -51,11 +52,20 @@ pub struct Rpc<F, S, E = crate::NoEvents> {
 /// Closes the child when the last clone goes.
 struct Handle {
     origin: Arc<dyn Origin>,
+    maker: Maker,
+}
+
+impl Handle {
+    /// What the handle leads to, in this process.
+    #[inline]
+    fn origin(&self) -> &Arc<dyn Origin> {
+        self.maker.origin(&self.origin)
+    }
 }
 
 impl Drop for Handle {
     fn drop(&mut self) {
-        self.origin.here().close();
+        self.origin().close();
     }
 }
 
@@ -80,14 +90,17 @@ impl<F, S, E> std::fmt::Debug for Rpc<F, S, E> {
 impl<F, S, E> Rpc<F, S, E> {
     pub(crate) fn new(origin: Arc<dyn Origin>, decode_event: Decode<E>) -> Self {
         Self {
-            handle: Arc::new(Handle { origin }),
+            handle: Arc::new(Handle {
+                origin,
+                maker: Maker::this(),
+            }),
             decode_event,
             types: PhantomData,
         }
     }
 
     pub(super) fn origin(&self) -> &Arc<dyn Origin> {
-        self.handle.origin.here()
+        self.handle.origin()
     }
 
     /// The process that was started for this child: the child itself, or the
@@ -148,6 +161,7 @@ impl<F, S, E> Rpc<F, S, E> {
         self.origin().close();
         Join {
             origin: Arc::clone(self.origin()),
+            maker: Maker::this(),
         }
     }
 
@@ -191,11 +205,15 @@ impl<F, S, E> Rpc<F, S, E> {
 #[must_use = "wait for it, or await it"]
 pub struct Ready {
     origin: Arc<dyn Origin>,
+    maker: Maker,
 }
 
 impl Ready {
     pub(super) fn of(origin: Arc<dyn Origin>) -> Self {
-        Self { origin }
+        Self {
+            origin,
+            maker: Maker::this(),
+        }
     }
 }
 
@@ -213,6 +231,7 @@ impl Ready {
 #[must_use = "wait for it, or await it"]
 pub struct Join {
     origin: Arc<dyn Origin>,
+    maker: Maker,
 }
 
 impl Join {
@@ -235,7 +254,7 @@ impl Join {
     pub fn within(self, time: Duration) -> Self {
         // A time that no clock reaches is no limit.
         if let Some(at) = Instant::now().checked_add(time) {
-            self.origin.here().close_within(at);
+            self.maker.origin(&self.origin).close_within(at);
         }
         self
     }
@@ -256,7 +275,7 @@ macro_rules! waits {
             /// What kept the child from working: the handshake, its `init`, a
             /// breach of the protocol.
             pub fn wait(self) -> Result<$value, Error> {
-                let outcome = self.origin.here().$wait(None);
+                let outcome = self.maker.origin(&self.origin).$wait(None);
                 outcome.expect("a wait without a deadline ends with what it waits for")
             }
 
@@ -268,8 +287,8 @@ macro_rules! waits {
             /// [`is_timeout`](Error::is_timeout). It can be waited for again.
             pub fn wait_timeout(&mut self, time: Duration) -> Result<$value, Error> {
                 let deadline = Instant::now().checked_add(time);
-                self.origin
-                    .here()
+                self.maker
+                    .origin(&self.origin)
                     .$wait(deadline)
                     .unwrap_or_else(|| Err(Error::timed_out($late)))
             }
@@ -280,7 +299,7 @@ macro_rules! waits {
             ///
             /// As [`wait_timeout`](Self::wait_timeout).
             pub fn wait_deadline(&mut self, deadline: Instant) -> Result<$value, Error> {
-                let outcome = self.origin.here().$wait(Some(deadline));
+                let outcome = self.maker.origin(&self.origin).$wait(Some(deadline));
                 outcome.unwrap_or_else(|| Err(Error::timed_out($late)))
             }
         }
@@ -295,7 +314,7 @@ macro_rules! waits {
             type Output = Result<$value, Error>;
 
             fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
-                self.origin.here().$poll(context)
+                self.maker.origin(&self.origin).$poll(context)
             }
         }
     };

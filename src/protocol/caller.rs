@@ -331,9 +331,7 @@ impl<W, D> Caller<W, D> {
                 _ => None,
             }
         });
-        self.kept -= taken
-            .as_ref()
-            .map_or(0, |payload| payload.weight().descriptors);
+        self.kept -= taken.as_ref().map_or(0, Payload::descriptors);
         taken
     }
 

@@ -107,8 +107,14 @@ impl<D> Payload<D> {
     pub(crate) fn weight(&self) -> Weight {
         Weight {
             bytes: self.len() + size_of::<Self>(),
-            descriptors: self.ancillary.count(),
+            descriptors: self.descriptors(),
         }
+    }
+
+    /// How many descriptors came along.
+    #[inline]
+    pub(super) fn descriptors(&self) -> usize {
+        self.ancillary.count()
     }
 
     /// There is no room for the descriptors that came along.

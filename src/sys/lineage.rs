@@ -13,21 +13,31 @@ use std::sync::atomic::{AtomicPtr, AtomicU32, Ordering};
 /// What is mapped: one page.
 const LENGTH: NonZeroUsize = NonZeroUsize::new(4096).unwrap();
 
-/// The number of this process; zero in a copy that has not given itself one.
-static NUMBER: OnceLock<Option<&'static AtomicU32>> = OnceLock::new();
+/// Where the number of this process is; zero in a copy that has not given itself one. Null before it is first asked for.
+static NUMBER: AtomicPtr<AtomicU32> = AtomicPtr::new(std::ptr::null_mut());
 /// The last number that was given. Copies inherit it, so no number is given twice in a line.
 static LAST: AtomicU32 = AtomicU32::new(0);
 
-/// A number that this process shares with none that it was copied from, and with no copy.
+/// A number that this process shares with none that it was copied from, and with no copy. Asked for by every call.
+#[inline]
 pub(crate) fn process() -> u32 {
-    match NUMBER.get_or_init(map) {
-        // The kernel has no such page: the process id is the next best.
-        None => std::process::id(),
-        Some(number) => match number.load(Ordering::Acquire) {
-            0 => name(number),
-            known => known,
-        },
+    let number = NUMBER.load(Ordering::Acquire);
+    // SAFETY: only `find` puts pointers here, to what lives for ever.
+    match unsafe { number.as_ref() }.map(|number| number.load(Ordering::Acquire)) {
+        None | Some(0) => find(),
+        Some(known) => known,
     }
+}
+
+#[cold]
+fn find() -> u32 {
+    static PAGE: OnceLock<Option<&'static AtomicU32>> = OnceLock::new();
+    // Without such a page the process id is the next best.
+    let Some(number) = PAGE.get_or_init(map) else {
+        return std::process::id();
+    };
+    NUMBER.store(std::ptr::from_ref(*number).cast_mut(), Ordering::Release);
+    name(number)
 }
 
 fn name(number: &AtomicU32) -> u32 {

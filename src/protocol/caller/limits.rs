@@ -27,21 +27,23 @@ impl<D> Outcome<D> {
     /// How many descriptors came along.
     pub(super) fn descriptors(&self) -> usize {
         match self {
-            Self::Result(payload) => payload.weight().descriptors,
+            Self::Result(payload) => payload.descriptors(),
             Self::Failed(_) | Self::Lost(_) | Self::Expired(_) => 0,
         }
     }
 
     /// Counts the descriptors among those that are kept, or gives them up if these would be more than `most`.
     pub(super) fn keep(&mut self, kept: &mut usize, most: usize, spent: &mut Vec<D>) {
-        if *kept + self.descriptors() <= most {
-            *kept += self.descriptors();
+        let own = self.descriptors();
+        if *kept + own <= most {
+            *kept += own;
         } else if let Self::Result(payload) = self {
             payload.give_up_descriptors(spent);
         }
     }
 }
 
+#[cold]
 pub(super) fn too_long(what: &str, length: usize, limit: u32) -> Failure {
     let text = format!("{what} has {length} octets, the limit is {limit}; raise `max_message`");
     Failure::new(FailureCode::TooLong, text)
