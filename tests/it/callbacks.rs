@@ -420,7 +420,8 @@ fn a_join_behind_a_full_queue() {
         .on_error(|error| panic!("{error}"))
         .spawn()
         .unwrap();
-    let call = rpc.call(Job::Events(0, 500));
+    // More than the link holds, so the child does not end before the queue is full.
+    let call = rpc.call(Job::Events(0, 60_000));
     *slot.lock().unwrap() = Some(rpc.clone());
     call.wait().unwrap().unwrap();
     *slot.lock().unwrap() = None;
