@@ -1,5 +1,6 @@
 //! How a child is to be started, and what becomes of its events.
 
+mod confinement;
 mod descriptors;
 mod spinning;
 
@@ -11,9 +12,9 @@ use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::callbacks::Handlers;
 use super::changes::{Change, Outlet};
 use super::connection::Connection;
+use super::courier::Handlers;
 use super::delivery::EventSink;
 use super::demands::Demands;
 use super::driver::Driver;

@@ -6,10 +6,12 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
-use super::events::{CallEvents, unpack};
-use super::forked::{self, Maker};
-use super::origin::{Answer, Calls, Resident};
+use super::decode::unpack;
+use super::events::CallEvents;
+use super::forked;
+use super::open::{Open, State};
 use super::room::NoRoom;
+use super::target::{Answer, Calls, Resident};
 use crate::error::Error;
 use crate::parcel::Decode;
 
@@ -39,56 +41,6 @@ pub struct Call<R, E = crate::NoEvents> {
     decode_event: Decode<E>,
 }
 
-pub(super) enum State {
-    Open(Open),
-    /// The call was refused. The callback of [`Call::on_done`] runs there.
-    Failed(Error, Arc<dyn Resident>),
-    Over,
-}
-
-/// A call that is under way, at a child or in a pool.
-pub(super) struct Open {
-    calls: Arc<dyn Calls>,
-    pub(super) id: u32,
-    maker: Maker,
-    deadline: Option<Instant>,
-}
-
-impl Open {
-    /// What it is done through, in this process.
-    pub(super) fn calls(&self) -> &Arc<dyn Calls> {
-        self.maker.calls(&self.calls)
-    }
-
-    /// Nobody need wait for the helper to notice that it is late.
-    pub(super) fn check_time(&self) {
-        if self
-            .deadline
-            .is_some_and(|deadline| deadline <= Instant::now())
-        {
-            self.calls().expire(self.id);
-        }
-    }
-
-    /// Waits for something of this call, no longer than until `until`. What is
-    /// waited for comes with the call's own deadline in any case.
-    pub(super) fn wait<T>(
-        &self,
-        until: Option<Instant>,
-        wait: impl Fn(&dyn Calls, u32, Option<Instant>) -> Option<T>,
-    ) -> Option<T> {
-        let own = self
-            .deadline
-            .filter(|own| until.is_none_or(|until| *own <= until));
-        let found = wait(&**self.calls(), self.id, own.or(until));
-        if found.is_some() || own.is_none() {
-            return found;
-        }
-        self.check_time();
-        wait(&**self.calls(), self.id, until)
-    }
-}
-
 impl<R, E> std::fmt::Debug for Call<R, E> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let state = match &self.state {
@@ -106,14 +58,8 @@ impl<R, E> Call<R, E> {
         decode: Decode<R>,
         decode_event: Decode<E>,
     ) -> Self {
-        let open = Open {
-            calls,
-            id,
-            maker: Maker::this(),
-            deadline: None,
-        };
         Self {
-            state: State::Open(open),
+            state: State::Open(Open::new(calls, id)),
             decode,
             decode_event,
         }
@@ -287,9 +233,7 @@ impl<R, E> Call<R, E> {
     /// ```
     pub fn deadline(mut self, deadline: Instant) -> Self {
         if let State::Open(open) = &mut self.state {
-            open.deadline = Some(deadline);
-            open.calls().set_deadline(open.id, deadline);
-            open.check_time();
+            open.limit(deadline);
         }
         self
     }

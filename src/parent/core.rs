@@ -21,6 +21,7 @@
 
 mod calls;
 mod deadlines;
+mod events;
 mod members;
 
 use std::io;
@@ -29,7 +30,7 @@ use std::time::{Duration, Instant};
 
 use self::deadlines::Deadlines;
 use super::delivery::{Delivery, EventSink, Item};
-use super::life::{Ending, Life};
+use super::life::{Ending, GRACE, Life};
 use super::roles::{Needs, Orders, Roles, Ticket};
 use super::waiting::{Callback, Errands, Waiting, Waking, Want};
 use crate::error::{Error, ExitStatus};
@@ -37,9 +38,6 @@ use crate::parcel::{Outbox, Payload, Reader};
 use crate::protocol::{Failure, Hello};
 use crate::spin::{Spin, Spins};
 use crate::sync::Thread;
-
-/// How long a child may take to exit after it closed the link.
-pub(super) const GRACE: Duration = Duration::from_millis(250);
 
 /// How long octets may lie while other calls are under way.
 const NAGLE: Duration = Duration::from_micros(100);

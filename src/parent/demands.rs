@@ -10,9 +10,6 @@ use std::io;
 use std::os::unix::process::CommandExt;
 use std::process::Command;
 
-use super::builder::Builder;
-use super::start::Launch;
-use crate::error::Error;
 use crate::limits::Limits;
 use crate::protocol::Hello;
 
@@ -36,29 +33,6 @@ pub(crate) struct Demands {
 }
 
 impl Demands {
-    /// Whether this is something that can be done for such a child.
-    pub(super) fn fit(&self, launch: &Launch, plain: bool) -> Result<(), Error> {
-        let nothing_starts = matches!(launch, Launch::Socket(_) | Launch::Pair(..));
-        let ours = matches!(
-            launch,
-            Launch::Own | Launch::Program(_) | Launch::Template(_)
-        );
-        let told = ours && !plain;
-        let text = match self.group {
-            _ if plain && nothing_starts && self.limits != Limits::new() => {
-                "limits cannot be told in the plain form, and no process is started that could be limited from here"
-            }
-            Group::Own if nothing_starts => {
-                "no process is started that could have a group of its own"
-            }
-            Group::Session if !told => {
-                "a session of its own is for a program in the full form: put `setsid` in front of the command"
-            }
-            _ => return Ok(()),
-        };
-        Err(Error::start(text))
-    }
-
     /// Limits a process that cannot be told, just after its start.
     pub(super) fn impose(&self, process: u32, plain: bool) -> io::Result<()> {
         if plain {
@@ -99,87 +73,5 @@ impl Demands {
             return Err("it has made no session of its own: it has not heard of that".into());
         }
         Ok(())
-    }
-}
-
-impl<F, S, E: Send + 'static> Builder<F, S, E> {
-    /// Limits what the child's process may use: see [`Limits`].
-    ///
-    /// The worker's process sets them itself, first of all, before `init` and
-    /// any call; of what happens before [`init`](crate::init) in its `main`, and
-    /// of a [`command`](Self::command) that only leads to it, nothing is limited.
-    /// So they hold on another machine as well. In the [plain](Self::plain) form
-    /// there is nobody to be told: the process that was started is limited from
-    /// here, a moment after its start.
-    ///
-    /// That the child cannot set them, or knows nothing of limits, is an error
-    /// of the [handshake](crate::Error::is_handshake).
-    ///
-    /// ```
-    /// # fn open(path: String) -> Result<Vec<String>, String> {
-    /// #     let files: Result<Vec<_>, _> = (0..100).map(|_| std::fs::File::open(&path)).collect();
-    /// #     files.map(|_| vec![]).map_err(|error| error.to_string())
-    /// # }
-    /// # fn show(path: String) -> String { open(path).err().unwrap_or_default() }
-    /// # offspring::worker!(OPEN: fn(String) -> String = show);
-    /// # fn main() -> Result<(), offspring::Error> {
-    /// # offspring::init();
-    /// let limits = offspring::Limits::new().open_files(20);
-    /// let rpc = OPEN.builder().limits(limits).spawn()?;
-    /// // The worker opens it a hundred times.
-    /// assert!(rpc.call("/dev/null").wait()?.contains("Too many open files"));
-    /// # Ok(()) }
-    /// ```
-    pub fn limits(mut self, limits: Limits) -> Self {
-        self.demands().limits = limits;
-        self
-    }
-
-    /// The child gets a process group of its own. If nothing is said it is in
-    /// the group of this process.
-    ///
-    /// A terminal sends what is typed there to the group in the foreground:
-    /// Ctrl-C ends the child with this process, Ctrl-Z stops both. A program that
-    /// handles Ctrl-C, because it wants to finish first, needs its children for
-    /// that: it says `own_group`, and then only it hears of Ctrl-C. For the price
-    /// that a child which reads the terminal itself (`ssh` that asks for a
-    /// password) is stopped by the system; and that after the end of this process
-    /// the child finishes the call that it is running, unless it
-    /// [goes with it](Self::exit_with_parent). It then ends its whole group, with
-    /// what it has started. (`kill` and `join` are for the child alone.)
-    ///
-    /// ```
-    /// # offspring::worker!(ECHO: fn(String) -> String = |text: String| text);
-    /// # fn main() -> Result<(), offspring::Error> {
-    /// # offspring::init();
-    /// let rpc = ECHO.builder().own_group().exit_with_parent().spawn()?;
-    /// assert_eq!(rpc.call("so").wait()?, "so");
-    /// # Ok(()) }
-    /// ```
-    pub fn own_group(mut self) -> Self {
-        self.demands().group = Group::Own;
-        self
-    }
-
-    /// The child gets a session of its own, and so has no terminal: neither what
-    /// is typed there nor that it is closed (`SIGHUP`) reaches it. Else it is as
-    /// with [`own_group`](Self::own_group).
-    ///
-    /// The child does so itself, first of all; until then it belongs to the group
-    /// of this process. For a program in the full form: what is started as a
-    /// [`command`](Self::command) or in the [plain](Self::plain) form has
-    /// `setsid` put in front of it instead.
-    ///
-    /// ```
-    /// # offspring::worker!(ECHO: fn(String) -> String = |text: String| text);
-    /// # fn main() -> Result<(), offspring::Error> {
-    /// # offspring::init();
-    /// let rpc = ECHO.builder().own_session().spawn()?;
-    /// assert_eq!(rpc.call("so").wait()?, "so");
-    /// # Ok(()) }
-    /// ```
-    pub fn own_session(mut self) -> Self {
-        self.demands().group = Group::Session;
-        self
     }
 }

@@ -4,7 +4,7 @@
 //! who): a thread in [`Driver::wait`] flushes, reads, and hands out all that it
 //! read. What nobody waits for is done by the **helper** (`helper.rs`), which
 //! calls [`Driver::readable`], [`Driver::writable`], [`Driver::tick`] and
-//! [`Driver::exited`]. Callbacks run on a thread for them (`callbacks.rs`),
+//! [`Driver::exited`]. Callbacks run on a thread for them (`courier.rs`),
 //! never in here.
 //!
 //! Invariants:
@@ -18,14 +18,16 @@
 //! * Flushing: with nothing else under way a call is written at once; else when
 //!   somebody waits, from [`BATCH`] octets on, or by the helper, soon.
 
+mod deliveries;
+
 use std::io::IoSlice;
 use std::sync::{Arc, Weak};
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
-use super::callbacks::Courier;
 use super::core::{Core, Reading};
-use super::forked::Maker;
+use super::courier::Courier;
+use super::maker::Maker;
 use super::roles::{TICK, Ticket};
 use super::waiting::{Errands, Waking, Want};
 use super::wire::Wire;
@@ -46,7 +48,7 @@ const ROUNDS: usize = 16;
 pub(crate) struct Driver<W> {
     core: Mutex<Core>,
     pub(crate) wire: W,
-    pub(super) courier: Courier,
+    courier: Courier,
     this: Weak<Self>,
     maker: Maker,
 }

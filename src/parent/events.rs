@@ -6,16 +6,17 @@ use std::task::{Context, Poll};
 
 use futures_core::Stream;
 
-use super::call::State;
-use super::callbacks::OnEvent;
 use super::connection::Connection;
 use super::core::Core;
+use super::courier::OnEvent;
+use super::decode::unpack;
 use super::driver::Driver;
 use super::forked;
-use super::origin::{NextEvent, Resident};
+use super::open::State;
+use super::target::{NextEvent, Resident};
 use super::waiting::Want;
 use crate::error::Error;
-use crate::parcel::{Decode, Payload, read};
+use crate::parcel::Decode;
 
 /// The events of a child, in its order: a [`Stream`], and by [`IntoIterator`]
 /// an iterator whose `next` blocks. It ends when the child is gone.
@@ -46,16 +47,6 @@ pub struct EventStream<E> {
     decode: Decode<E>,
     /// It was said that this is another process.
     ended: bool,
-}
-
-/// Turns what came into the result or the event that it is. A decoder that panics
-/// is an error.
-pub(super) fn unpack<T>(payload: Payload, decode: Decode<T>) -> Result<T, Error> {
-    let decoded = payload.hand_out(|received| crate::shielded(|| read(received, decode)));
-    match decoded {
-        Ok(value) => value.map_err(|error| Error::decode(&error)),
-        Err(panic) => Err(Error::decode_panicked(panic)),
-    }
 }
 
 impl<E> std::fmt::Debug for EventStream<E> {

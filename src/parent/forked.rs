@@ -8,28 +8,11 @@ use std::task::{Context, Poll};
 use std::time::Instant;
 
 use super::callbacks;
-use super::origin::{Answer, Calls, NextEvent, Origin, Resident};
+use super::maker::Maker;
+use super::target::{Answer, Calls, NextEvent, Origin, Resident};
 use super::waiting::Callback;
 use crate::error::{Error, ExitStatus, Started};
 use crate::parcel::Parcel;
-
-/// The process that made something.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Maker(u32);
-
-impl Maker {
-    /// This process.
-    #[inline]
-    pub(super) fn this() -> Self {
-        Self(crate::sys::process())
-    }
-
-    /// Returns whether that is this process, and not one that this is a copy of.
-    #[inline]
-    pub(super) fn is_this(self) -> bool {
-        self.0 == crate::sys::process()
-    }
-}
 
 /// See the module.
 struct Forked;

@@ -8,22 +8,20 @@
 
 use std::collections::{BTreeSet, VecDeque};
 
-use super::core::Core;
-use crate::error::Error;
 use crate::parcel::Payload;
 use crate::protocol::Weight;
 
-type Queue = VecDeque<(u64, Payload)>;
+pub(super) type Queue = VecDeque<(u64, Payload)>;
 
 /// The events of one call.
 #[derive(Debug, Default)]
 pub(crate) struct Inbox {
     /// Each with the deliveries that come before it. Most calls have none, so
     /// they carry no queue.
-    queue: Option<Box<Queue>>,
+    pub(super) queue: Option<Box<Queue>>,
     wish: Wish,
     /// Events that were dropped before anybody asked.
-    missed: usize,
+    pub(super) missed: usize,
 }
 
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
@@ -78,7 +76,7 @@ pub(crate) struct Inboxes {
     pub(super) asked: Tally,
     /// Those that were not, and whose they are.
     pub(super) unasked: Tally,
-    holders: BTreeSet<u32>,
+    pub(super) holders: BTreeSet<u32>,
 }
 
 impl Inboxes {
@@ -89,7 +87,13 @@ impl Inboxes {
         }
     }
 
-    fn push(&mut self, id: u32, inbox: &mut Inbox, after: u64, payload: Payload) -> bool {
+    pub(super) fn push(
+        &mut self,
+        id: u32,
+        inbox: &mut Inbox,
+        after: u64,
+        payload: Payload,
+    ) -> bool {
         if inbox.wish == Wish::Declined {
             return false;
         }
@@ -108,7 +112,7 @@ impl Inboxes {
         true
     }
 
-    fn pop(&mut self, inbox: &mut Inbox) -> Option<Payload> {
+    pub(super) fn pop(&mut self, inbox: &mut Inbox) -> Option<Payload> {
         let queue = inbox.queue.as_mut()?;
         let (_, payload) = queue.pop_front()?;
         if queue.is_empty() {
@@ -135,7 +139,7 @@ impl Inboxes {
     }
 
     /// The events of this call are read from now on.
-    fn ask(&mut self, id: u32, inbox: &mut Inbox) {
+    pub(super) fn ask(&mut self, id: u32, inbox: &mut Inbox) {
         if inbox.wish == Wish::Reads {
             return;
         }
@@ -147,64 +151,8 @@ impl Inboxes {
     }
 
     /// The events of this call make way for others.
-    fn give_up(&mut self, id: u32, inbox: &mut Inbox) {
+    pub(super) fn give_up(&mut self, id: u32, inbox: &mut Inbox) {
         inbox.missed += inbox.len();
         self.clear(id, inbox);
-    }
-}
-
-impl Core {
-    /// An event of this call has come.
-    pub(super) fn call_event(&mut self, id: u32, payload: Payload) {
-        let after = self.delivery.enqueued();
-        let Some(waiter) = self.caller.waiter(id) else {
-            return;
-        };
-        if self
-            .delivery
-            .inboxes
-            .push(id, &mut waiter.inbox, after, payload)
-        {
-            self.come(id, after);
-        }
-    }
-
-    /// Over the limits, what nobody has asked for goes.
-    pub(super) fn crowd_out(&mut self) {
-        while self.delivery.is_crowded() {
-            let Some(id) = self.delivery.inboxes.holders.pop_first() else {
-                return;
-            };
-            if let Some(waiter) = self.caller.waiter(id) {
-                self.delivery.inboxes.give_up(id, &mut waiter.inbox);
-            }
-        }
-    }
-
-    /// The events of this call will be read.
-    pub(crate) fn ask_for_events(&mut self, id: u32) {
-        if let Some(waiter) = self.caller.waiter(id) {
-            self.delivery.inboxes.ask(id, &mut waiter.inbox);
-        }
-    }
-
-    /// The next event of this call, or that there will be none.
-    pub(crate) fn next_call_event(&mut self, id: u32) -> Option<Option<Result<Payload, Error>>> {
-        let Some(waiter) = self.caller.waiter(id) else {
-            return Some(None);
-        };
-        let inbox = &mut waiter.inbox;
-        if inbox.missed > 0 {
-            let missed = std::mem::take(&mut inbox.missed);
-            return Some(Some(Err(Error::missed(missed))));
-        }
-        match inbox.queue.as_ref().and_then(|queue| queue.front()) {
-            Some((after, _)) if !self.delivery.is_before(*after) => None,
-            Some(_) => {
-                let payload = self.delivery.inboxes.pop(inbox);
-                payload.map(|payload| Some(Ok(payload)))
-            }
-            None => self.may_see_end(id).then_some(None),
-        }
     }
 }

@@ -5,9 +5,9 @@ use std::sync::Arc;
 use offspring_serialisers::{Output, SendAs, Serialiser};
 
 use super::call::Call;
-use super::origin::Calls;
 use super::room::{NoRoom, Room};
 use super::rpc::Rpc;
+use super::target::Calls;
 use crate::error::Error;
 use crate::parcel::{Decode, Parcel};
 use crate::protocol::HEADER;

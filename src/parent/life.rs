@@ -10,6 +10,8 @@ use crate::error::{Crash, Error, ExitStatus};
 use crate::protocol::{Hello, Known, Started, TEMPLATE};
 use crate::sys::Page;
 
+/// How long a child may take to exit after it closed the link.
+pub(super) const GRACE: Duration = Duration::from_millis(250);
 /// An alarm that fires so much too late says that there was a pause.
 const PAUSE: Duration = Duration::from_secs(1);
 
@@ -293,7 +295,7 @@ impl Life {
             self.kill_at = self.kill_at.map(|_| now);
         } else if self.exit.is_none() {
             (self.term_at, self.kill_at, self.hello_by) = (None, None, None);
-            let until = now + super::core::GRACE * 4;
+            let until = now + GRACE * 4;
             self.give_up.get_or_insert((until, error.to_string()));
         }
     }
@@ -322,7 +324,7 @@ impl Life {
     pub(super) fn limit(&mut self, at: Instant) {
         if self.exit.is_none() {
             self.term_at = Some(at);
-            self.kill_at = at.checked_add(super::core::GRACE * 4);
+            self.kill_at = at.checked_add(GRACE * 4);
         }
     }
 

@@ -22,15 +22,16 @@ use std::time::Instant;
 
 use super::connection::Connection;
 use super::driver::Driver;
-use super::origin::{Answer, Calls, Here, NextEvent, Origin};
+use super::origin::Here;
 use super::start::Plan;
+use super::target::{Answer, Calls, NextEvent, Origin};
 use crate::error::Error;
 use crate::parcel::Parcel;
 use crate::protocol::HEADER;
 use crate::spare;
 
-pub(super) use super::callbacks::Handlers;
 pub(super) use super::core::{Attention, Sight, Then, Wishes};
+pub(super) use super::courier::Handlers;
 pub(super) use super::delivery::EventSink;
 pub(super) use super::waiting::{Callback, Owner};
 pub(super) use crate::parcel::Parcel as Arguments;

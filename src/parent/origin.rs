@@ -1,9 +1,5 @@
-//! What stands behind the handles: one child, or several.
-//!
-//! [`Rpc`](crate::Rpc) and [`Call`](crate::Call) name these two traits only, so
-//! that one handle type serves a child and a pool. Here they are implemented for
-//! a child, whose [`Driver`] does the work; a pool implements them with what
-//! [`Member`](super::member::Member) offers.
+//! A child as what stands behind the handles ([`target`](super::target)): its
+//! [`Driver`] does the work.
 
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -13,94 +9,11 @@ use super::connection::Connection;
 use super::core::Core;
 use super::driver::Driver;
 use super::life::Ending;
+use super::target::{Answer, Calls, NextEvent, Origin, Resident};
 use super::waiting::Callback;
 use super::waiting::Want;
 use crate::error::{Error, ExitStatus};
-use crate::parcel::{Parcel, Payload};
-
-/// The octets of a result, or why there are none.
-pub(crate) type Answer = Result<Payload, Error>;
-
-/// What [`Calls::wait_event`] finds.
-pub(crate) enum NextEvent {
-    /// The octets of an event, or that some are missing.
-    Event(Answer),
-    /// There will be none.
-    End,
-    /// A callback would wait for ever: the call was given up.
-    Stuck(Error),
-}
-
-/// Lives in one process, where it has a thread for callbacks.
-pub(crate) trait Resident: Send + Sync {
-    /// This is the process that made it, and not a copy (`forked.rs`).
-    fn is_here(&self) -> bool;
-    /// Has `callback` called with `error` there, in its turn: the outcome of a call
-    /// that was refused.
-    fn refuse(self: Arc<Self>, callback: Callback, error: Error);
-}
-
-/// Takes calls.
-pub(crate) trait Origin: Resident {
-    /// Takes a call: room for a header, then its arguments. The buffer is left
-    /// for further use, or taken. Room may have been kept for it.
-    fn call(
-        self: Arc<Self>,
-        parcel: &mut Parcel,
-        kept: bool,
-    ) -> Result<(Arc<dyn Calls>, u32), Error>;
-    /// Descriptors can go along with calls.
-    fn carries_descriptors(&self) -> bool;
-    /// Keeps room for one call; false: it needs none, and will be refused.
-    fn reserve(&self) -> Option<bool>;
-    /// The room that was kept is there for anybody.
-    fn release(&self);
-    /// Takes no more calls, and ends when all are done.
-    fn close(&self);
-    /// Ends what is not done by then.
-    fn close_within(&self, at: Instant);
-    /// Ends it at once.
-    fn kill(&self);
-    /// The process that was started, if it is one.
-    fn pid(&self) -> Option<u32>;
-    /// Waits until it can work, no longer than until then.
-    fn wait_ready(&self, until: Option<Instant>) -> Option<Result<(), Error>>;
-    /// The same for a task.
-    fn poll_ready(&self, context: &mut Context<'_>) -> Poll<Result<(), Error>>;
-    /// Waits until nothing is left, no longer than until then.
-    fn wait_end(&self, until: Option<Instant>) -> Option<Result<ExitStatus, Error>>;
-    /// The same for a task.
-    fn poll_end(&self, context: &mut Context<'_>) -> Poll<Result<ExitStatus, Error>>;
-}
-
-/// Calls that are under way, each with an id.
-pub(crate) trait Calls: Resident {
-    /// Waits for the outcome, no longer than until then.
-    fn wait(&self, id: u32, until: Option<Instant>) -> Option<Answer>;
-    /// The same for a task.
-    fn poll(&self, id: u32, context: &mut Context<'_>) -> Poll<Answer>;
-    /// The events of this call will be read.
-    fn ask_for_events(&self, id: u32);
-    /// Waits for the next event, no longer than until then.
-    fn wait_event(&self, id: u32, until: Option<Instant>) -> Option<NextEvent>;
-    /// The same for a task.
-    fn poll_event(&self, id: u32, context: &mut Context<'_>) -> Poll<NextEvent>;
-    /// Nobody wants the outcome any more.
-    fn cancel(&self, id: u32);
-    /// The outcome goes to a callback.
-    fn then_call(self: Arc<Self>, id: u32, callback: Callback);
-    /// It shall be done, and the outcome is dropped. False: it waits, and there is
-    /// no room for it without a handle.
-    fn then_forget(&self, id: u32) -> bool;
-    /// It is to be done by then.
-    fn set_deadline(&self, id: u32, at: Instant);
-    /// Its time is up.
-    fn expire(&self, id: u32);
-    /// If it is cancelled while it runs, the child is killed.
-    fn kill_on_cancel(&self, id: u32);
-    /// It may run again so often if its child dies.
-    fn repeat(&self, id: u32, times: u32);
-}
+use crate::parcel::Parcel;
 
 /// What a child says of a call; `None`: it is not this child's any more.
 pub(super) type Here<T> = Option<T>;

@@ -1,6 +1,6 @@
 //! Room for a call, before there is a call.
 
-use super::origin::Origin;
+use super::target::Origin;
 use crate::error::Error;
 
 /// There was no room for a call now: the limits of

@@ -7,8 +7,8 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
-use super::forked::Maker;
-use super::origin::Origin;
+use super::maker::Maker;
+use super::target::Origin;
 use crate::error::{Error, ExitStatus};
 use crate::parcel::Decode;
 

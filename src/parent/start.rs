@@ -7,10 +7,10 @@ use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::callbacks::{Courier, Handlers};
 use super::changes::{Change, Outlet};
 use super::connection::{Charge, Connection};
 use super::core::{Caller, Core, Reading};
+use super::courier::{Courier, Handlers};
 use super::delivery::{Delivery, EventLimits, EventSink};
 use super::demands::Demands;
 use super::driver::Driver;
@@ -26,8 +26,8 @@ use crate::spin::{Spin, Spins};
 use crate::startup;
 use crate::sys::Page;
 
-pub(super) use self::launch::Launch;
 use self::launch::Started;
+pub(super) use self::launch::{Forked, Forks, Launch};
 
 /// How much of a hello is kept for all but the arguments of `init`, in bytes: the environment may be long.
 const OTHERS: usize = 16 << 20;
@@ -146,9 +146,8 @@ impl Plan {
         if matches!(self.launch, Launch::Again(..)) {
             return Ok(());
         }
-        self.settings
-            .demands
-            .fit(&self.launch, self.settings.plain)?;
+        self.launch
+            .fits(&self.settings.demands, self.settings.plain)?;
         if let Ok(init) = &self.init {
             check_length(init)?;
             let is_ours = self.is_socket() && !self.settings.plain;

@@ -22,7 +22,7 @@ use std::sync::Arc;
 use std::sync::mpsc::{Sender, channel};
 use std::thread::{ThreadId, current};
 
-use super::forked::Maker;
+use super::maker::Maker;
 use crate::error::Error;
 use crate::shielded;
 use crate::sys::{self, Mask};

@@ -27,17 +27,18 @@ use std::time::{Duration, Instant};
 use offspring_serialisers::{Format, Octets, Serialiser};
 
 use super::builder::Builder;
-use super::callbacks::Handlers;
 use super::changes::Change;
 use super::connection::Connection;
 use super::core::Core;
+use super::courier::Handlers;
 use super::delivery::EventSink;
 use super::driver::Driver;
-use super::forked::{self, Maker};
+use super::forked;
 use super::life::Ending;
+use super::maker::Maker;
 use super::origin::readiness;
 use super::rpc::Ready;
-use super::start::{Launch, Plan};
+use super::start::{Forked, Forks, Launch, Plan};
 use super::starter::Starter;
 use super::waiting::Want;
 use crate::error::{Error, ExitStatus};
@@ -120,9 +121,6 @@ struct Running {
     /// It was killed from here.
     killed: AtomicBool,
 }
-
-/// A child, and what it shares with this process.
-pub(super) type Forked = (Fresh, Option<Page>);
 
 /// A page that no child has had.
 struct Spot {
@@ -221,13 +219,10 @@ impl Template {
         let shared = self.0.here().ok()?;
         lock(&shared.current).driver.wire.pid()
     }
+}
 
-    /// Forks a child with this link.
-    ///
-    /// # Blocking
-    /// Until the template is ready, and then until it has forked, for which it
-    /// has so much time.
-    pub(super) fn fork(&self, link: &OwnedFd, time: Duration) -> Result<Forked, Error> {
+impl Forks for Template {
+    fn fork(&self, link: &OwnedFd, time: Duration) -> Result<Forked, Error> {
         let shared = self.0.here()?;
         let mut died = None;
         for _ in 0..ATTEMPTS {
@@ -247,8 +242,7 @@ impl Template {
         Err(died.unwrap_or_else(|| Error::start(text)))
     }
 
-    /// What the process was started from, which is its children's parent, too.
-    pub(super) fn starter(&self) -> Arc<Starter> {
+    fn starter(&self) -> Arc<Starter> {
         Arc::clone(&self.0.starter)
     }
 }
@@ -583,7 +577,7 @@ impl<F, S, E: Send + 'static> Builder<F, S, E> {
     /// # Ok(()) }
     /// ```
     pub fn template(mut self, template: &Template) -> Self {
-        self.plan.launch = Launch::Template(template.clone());
+        self.plan.launch = Launch::Template(Arc::new(template.clone()));
         self
     }
 }

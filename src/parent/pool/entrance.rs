@@ -5,7 +5,7 @@ use std::task::{Context, Poll, Waker};
 use std::time::Instant;
 
 use super::super::member::{Arguments, Callback, Request};
-use super::super::origin::{Calls, Origin, Resident};
+use super::super::target::{Calls, Origin, Resident};
 use super::launcher::Launcher;
 use super::route::Route;
 use super::shared::{News, Shared};

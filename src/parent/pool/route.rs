@@ -24,7 +24,7 @@ use std::thread::Thread;
 use std::time::Instant;
 
 use super::super::member::{Callback, Member, Owner, Request, Then, Unsent, Wishes};
-use super::super::origin::{Answer, Calls, NextEvent, Resident};
+use super::super::target::{Answer, Calls, NextEvent, Resident};
 use super::kept::Kept;
 use super::plan::Ticket;
 use super::shared::{News, Shared};

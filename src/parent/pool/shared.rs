@@ -17,7 +17,7 @@ use std::task::{Wake, Waker};
 use std::time::{Duration, Instant};
 
 use super::super::alarm::Alarm;
-use super::super::forked::Maker;
+use super::super::maker::Maker;
 use super::super::member::{Attention, Member};
 use super::aside::{Aside, Job};
 use super::bell::Bell;

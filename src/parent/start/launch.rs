@@ -6,15 +6,17 @@ use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::{ChildStderr, Command, Stdio};
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::super::changes::{Change, Outlet, directory, environment};
 use super::super::connection::Capture;
+use super::super::demands::{Demands, Group};
 use super::super::starter::Starter;
-use super::super::template::Template;
 use super::Plan;
 use crate::error::Error;
+use crate::limits::Limits;
 use crate::startup::{Lent, MARKER, VARIABLE, blocking};
-use crate::sys::{self, Fresh, Link};
+use crate::sys::{self, Fresh, Link, Page};
 
 /// What is started.
 #[derive(Debug)]
@@ -26,7 +28,7 @@ pub(in super::super) enum Launch {
     /// A command whose stdin and stdout are the link: two pipes.
     Command(Command),
     /// A fork of this template.
-    Template(Template),
+    Template(Arc<dyn Forks>),
     /// Nothing; this is the link.
     Socket(OwnedFd),
     /// Nothing; these are the link: what is read, and what is written.
@@ -35,6 +37,22 @@ pub(in super::super) enum Launch {
     Again(Command, Way),
     /// What could be used once only.
     Spent,
+}
+
+/// A child, and what it shares with this process.
+pub(in super::super) type Forked = (Fresh, Option<Page>);
+
+/// What forks children: a template, which is started like a child itself.
+pub(in super::super) trait Forks: std::fmt::Debug + Send + Sync {
+    /// Forks a child with this link.
+    ///
+    /// # Blocking
+    /// Until the template is ready, and then until it has forked, for at most
+    /// `time`.
+    fn fork(&self, link: &OwnedFd, time: Duration) -> Result<Forked, Error>;
+
+    /// What the template was started from, which is its children's parent, too.
+    fn starter(&self) -> Arc<Starter>;
 }
 
 /// How a process is given the link.
@@ -47,6 +65,28 @@ pub(in super::super) struct Way {
     pub(super) socket: bool,
 }
 
+impl Launch {
+    /// Whether this is something that can be demanded of such a child.
+    pub(super) fn fits(&self, demands: &Demands, plain: bool) -> Result<(), Error> {
+        let nothing_starts = matches!(self, Self::Socket(_) | Self::Pair(..));
+        let ours = matches!(self, Self::Own | Self::Program(_) | Self::Template(_));
+        let told = ours && !plain;
+        let text = match demands.group {
+            _ if plain && nothing_starts && demands.limits != Limits::new() => {
+                "limits cannot be told in the plain form, and no process is started that could be limited from here"
+            }
+            Group::Own if nothing_starts => {
+                "no process is started that could have a group of its own"
+            }
+            Group::Session if !told => {
+                "a session of its own is for a program in the full form: put `setsid` in front of the command"
+            }
+            _ => return Ok(()),
+        };
+        Err(Error::start(text))
+    }
+}
+
 /// A link, and the process at its other end if we started it.
 pub(super) struct Started {
     pub(super) link: Link,
@@ -54,7 +94,7 @@ pub(super) struct Started {
     /// What has started it, if that has to stay.
     pub(super) starter: Option<Arc<Starter>>,
     /// Who is to fork the process, and the link's other end for it.
-    pub(super) unborn: Option<(Template, OwnedFd)>,
+    pub(super) unborn: Option<(Arc<dyn Forks>, OwnedFd)>,
     pub(super) capture: Option<Capture>,
 }
 
@@ -189,7 +229,7 @@ impl Plan {
     }
 
     /// Prepares what a template's child is to have; it is born later.
-    fn fork(&mut self, template: &Template) -> Result<Started, Error> {
+    fn fork(&mut self, template: &Arc<dyn Forks>) -> Result<Started, Error> {
         let describe = |error: io::Error| failed(&error, error.to_string());
         let (link, theirs) = Link::pair().map_err(describe)?;
         let mut pipe = None;
@@ -220,7 +260,7 @@ impl Plan {
             link,
             process: None,
             starter: Some(template.starter()),
-            unborn: Some((template.clone(), theirs)),
+            unborn: Some((Arc::clone(template), theirs)),
             capture,
         })
     }

@@ -6,8 +6,8 @@ use std::sync::{Arc, Mutex, OnceLock};
 use std::task::{Context, Waker};
 use std::time::{Duration, Instant};
 
-use super::super::callbacks::{Courier, OnEvent};
 use super::super::core::{Attention, Wishes};
+use super::super::courier::{Courier, OnEvent};
 use super::super::delivery::EventSink;
 use super::super::driver::Driver;
 use super::super::waiting::{Owner, Want};

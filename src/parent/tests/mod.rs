@@ -12,8 +12,8 @@ use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::callbacks::{Courier, Handlers, OnEvent};
 use super::core::{Caller, Core, Reading};
+use super::courier::{Courier, Handlers, OnEvent};
 use super::delivery::{Delivery, EventLimits, EventSink};
 use super::demands::Demands;
 use super::driver::Driver;
