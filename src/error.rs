@@ -10,7 +10,7 @@ use crate::protocol::{Failure, FailureCode, Started as Begun};
 
 mod crash;
 
-pub use crash::{Crash, ExitStatus};
+pub use crash::Crash;
 
 /// Whether a call that failed had started in the child.
 ///

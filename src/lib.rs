@@ -10,6 +10,7 @@
 
 mod child;
 mod error;
+mod exit_status;
 mod limits;
 pub mod logging;
 #[cfg(feature = "serde")]
@@ -17,6 +18,7 @@ mod logging_serde;
 mod memory;
 #[cfg(feature = "serde")]
 mod memory_serde;
+mod panics;
 mod parcel;
 mod parent;
 mod preload;
@@ -38,7 +40,8 @@ mod worker;
 #[cfg(feature = "concurrent")]
 pub use child::Responder;
 pub use child::{Child, Events, Function, Init, NoEvents, retire};
-pub use error::{Crash, Error, ExitStatus, Fold, Folded, Panic, Started};
+pub use error::{Crash, Error, Fold, Folded, Panic, Started};
+pub use exit_status::ExitStatus;
 pub use limits::{Limit, Limits};
 pub use memory::{SharedBytes, SharedMemory};
 pub use offspring_serialisers::*;
@@ -142,33 +145,4 @@ fn work(workers: &[&'static dyn registry::Registered]) -> ! {
             std::process::exit(1)
         }
     }
-}
-
-/// Types that are only named, whatever they own or borrow.
-type Types<T> = std::marker::PhantomData<fn() -> T>;
-
-/// Runs foreign code; a panic goes no further, and says what it said.
-fn shielded<T>(run: impl FnOnce() -> T) -> Result<T, String> {
-    let outcome = std::panic::catch_unwind(std::panic::AssertUnwindSafe(run));
-    outcome.map_err(|panic| {
-        let text = panic_text(&*panic);
-        discard_panic(panic);
-        text
-    })
-}
-
-/// Drops the payload of a panic. It may panic when it is dropped, and so may the payload of that panic, which is leaked.
-fn discard_panic(payload: Box<dyn std::any::Any + Send>) {
-    let dropped = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| drop(payload)));
-    if let Err(another) = dropped {
-        std::mem::forget(another);
-    }
-}
-
-/// What a panic said.
-fn panic_text(panic: &(dyn std::any::Any + Send)) -> String {
-    let text = panic.downcast_ref::<&str>().copied();
-    let text = text.or_else(|| panic.downcast_ref::<String>().map(String::as_str));
-    text.unwrap_or("a panic that said nothing in words")
-        .to_owned()
 }

@@ -9,7 +9,7 @@ use std::fmt;
 use std::io;
 use std::time::Duration;
 
-use crate::error::ExitStatus;
+use crate::exit_status::ExitStatus;
 use crate::sys::{self, Resource};
 
 /// What the process of a child may use; for [`Builder::limits`](crate::Builder::limits).

@@ -146,7 +146,7 @@ withs!(A1 X1 a, A2 X2 b, A3 X3 c, A4 X4 d);
 pub struct Loading<S, I> {
     arguments: Vec<u8>,
     descriptors: Vec<OwnedFd>,
-    types: crate::Types<(S, I)>,
+    types: crate::signature::Types<(S, I)>,
 }
 
 impl<S, I> Loading<S, I>
@@ -214,7 +214,7 @@ impl<T: Send + Sync, S, I> Loads for Preload<T, S, I> {
         let loading = Loading {
             arguments: arguments.to_vec(),
             descriptors,
-            types: crate::Types::default(),
+            types: crate::signature::Types::default(),
         };
         let value = (self.run)(loading)?;
         self.value

@@ -101,3 +101,6 @@ macro_rules! signatures {
     };
 }
 each_arity!(signatures);
+
+/// Types that are only named, whatever they own or borrow.
+pub(crate) type Types<T> = std::marker::PhantomData<fn() -> T>;

@@ -42,7 +42,7 @@ pub struct Worker<F, S = Octets, E = NoEvents, I = fn()> {
     entry: fn(Child<F, S, E, I>) -> !,
     encode_event: fn(&E, &mut Output<'_>) -> Result<(), SerialiserError>,
     decode_event: fn(&mut Input<'_>) -> Result<E, SerialiserError>,
-    types: crate::Types<(F, S, I)>,
+    types: crate::signature::Types<(F, S, I)>,
 }
 
 impl<F, S, E, I> std::fmt::Debug for Worker<F, S, E, I> {

@@ -215,7 +215,7 @@ pub struct Child<F, S, E, I> {
     events: EncodeEvent<E>,
     done: Option<fn()>,
     max_running: usize,
-    types: crate::Types<(F, S, I)>,
+    types: crate::signature::Types<(F, S, I)>,
 }
 
 impl<F, S, E, I> std::fmt::Debug for Child<F, S, E, I> {

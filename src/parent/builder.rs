@@ -61,7 +61,7 @@ pub struct Builder<F, S, E = crate::NoEvents> {
     pub(super) on_event: Option<Box<dyn FnMut(E) + Send>>,
     pub(super) on_error: Option<Box<dyn FnMut(Error) + Send>>,
     pub(super) on_destroy: Option<Box<dyn FnOnce() + Send>>,
-    types: crate::Types<(F, S)>,
+    types: crate::signature::Types<(F, S)>,
 }
 
 impl<F, S, E> std::fmt::Debug for Builder<F, S, E> {

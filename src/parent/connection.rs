@@ -10,7 +10,7 @@ use super::driver::Driver;
 use super::helper::{Helper, Source, Tended};
 use super::starter::Starter;
 use super::wire::Wire;
-use crate::error::ExitStatus;
+use crate::exit_status::ExitStatus;
 use crate::sys::{Arrival, Fresh, Interest, Link, PollEvent, Process, Ready, Status};
 
 /// What a pipe holds, in bytes, unless its size was changed.

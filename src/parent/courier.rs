@@ -15,8 +15,8 @@ use std::thread::{self, Thread};
 use super::callbacks::{self, locked};
 use super::delivery::{Item, Next};
 use crate::error::Error;
+use crate::panics::shielded;
 use crate::parcel::Payload;
-use crate::shielded;
 
 /// The deliveries of a child, as its courier sees them.
 pub(super) trait Deliveries: Send + Sync + 'static {

@@ -6,7 +6,7 @@ use crate::parcel::{Decode, Payload, read};
 /// Turns what came into the result or the event that it is. A decoder that panics
 /// is an error.
 pub(super) fn unpack<T>(payload: Payload, decode: Decode<T>) -> Result<T, Error> {
-    let decoded = payload.hand_out(|received| crate::shielded(|| read(received, decode)));
+    let decoded = payload.hand_out(|received| crate::panics::shielded(|| read(received, decode)));
     match decoded {
         Ok(value) => value.map_err(|error| Error::decode(&error)),
         Err(panic) => Err(Error::decode_panicked(panic)),

@@ -11,7 +11,8 @@ use super::callbacks;
 use super::maker::Maker;
 use super::target::{Answer, Calls, NextEvent, Origin, Resident};
 use super::waiting::Callback;
-use crate::error::{Error, ExitStatus, Started};
+use crate::error::{Error, Started};
+use crate::exit_status::ExitStatus;
 use crate::parcel::Parcel;
 
 /// See the module.

@@ -39,7 +39,7 @@ impl<F, S, E> Rpc<F, S, E> {
     ) -> Result<(Arc<dyn Calls>, u32), Error> {
         let carries = self.origin().carries_descriptors();
         with_parcel(|parcel| {
-            let encoded = crate::shielded(|| encode(&mut parcel.output_in_parts(carries)));
+            let encoded = crate::panics::shielded(|| encode(&mut parcel.output_in_parts(carries)));
             encoded
                 .unwrap_or_else(|panic| Err(offspring_serialisers::Error::new(panic)))
                 .map_err(|error| Error::encode(&error))?;

@@ -6,7 +6,8 @@ use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use super::demands::Demands;
-use crate::error::{Crash, Error, ExitStatus};
+use crate::error::{Crash, Error};
+use crate::exit_status::ExitStatus;
 use crate::protocol::{Hello, Known, Started, TEMPLATE};
 use crate::sys::Page;
 

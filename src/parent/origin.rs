@@ -12,7 +12,8 @@ use super::life::Ending;
 use super::target::{Answer, Calls, NextEvent, Origin, Resident};
 use super::waiting::Callback;
 use super::waiting::Want;
-use crate::error::{Error, ExitStatus};
+use crate::error::Error;
+use crate::exit_status::ExitStatus;
 use crate::parcel::Parcel;
 
 /// What a child says of a call; `None`: it is not this child's any more.

@@ -9,7 +9,8 @@ use std::time::{Duration, Instant};
 
 use super::maker::Maker;
 use super::target::Origin;
-use crate::error::{Error, ExitStatus};
+use crate::error::Error;
+use crate::exit_status::ExitStatus;
 use crate::parcel::Decode;
 
 /// A child that runs one worker: call it.
@@ -46,7 +47,7 @@ use crate::parcel::Decode;
 pub struct Rpc<F, S, E = crate::NoEvents> {
     handle: Arc<Handle>,
     pub(super) decode_event: Decode<E>,
-    types: crate::Types<(F, S, E)>,
+    types: crate::signature::Types<(F, S, E)>,
 }
 
 /// Closes the child when the last clone goes.

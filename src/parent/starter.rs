@@ -24,7 +24,7 @@ use std::thread::{ThreadId, current};
 
 use super::maker::Maker;
 use crate::error::Error;
-use crate::shielded;
+use crate::panics::shielded;
 use crate::sys::{self, Mask};
 
 type Job = Box<dyn FnOnce() + Send>;

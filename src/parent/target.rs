@@ -10,7 +10,8 @@ use std::task::{Context, Poll};
 use std::time::Instant;
 
 use super::waiting::Callback;
-use crate::error::{Error, ExitStatus};
+use crate::error::Error;
+use crate::exit_status::ExitStatus;
 use crate::parcel::{Parcel, Payload};
 
 /// The octets of a result, or why there are none.

@@ -104,21 +104,21 @@ impl Errands {
         for waking in self.wake {
             match waking {
                 Waking::Thread(thread) => thread.unpark(),
-                Waking::Task(waker) => drop(crate::shielded(|| waker.wake())),
+                Waking::Task(waker) => drop(crate::panics::shielded(|| waker.wake())),
             }
         }
         for waking in self.wakings {
-            let _ = crate::shielded(|| drop(waking));
+            let _ = crate::panics::shielded(|| drop(waking));
         }
         for callback in self.callbacks {
-            let _ = crate::shielded(|| drop(callback));
+            let _ = crate::panics::shielded(|| drop(callback));
         }
         for owner in self.settled {
-            let _ = crate::shielded(|| owner.settled());
-            let _ = crate::shielded(|| drop(owner));
+            let _ = crate::panics::shielded(|| owner.settled());
+            let _ = crate::panics::shielded(|| drop(owner));
         }
         for owner in self.owners {
-            let _ = crate::shielded(|| drop(owner));
+            let _ = crate::panics::shielded(|| drop(owner));
         }
         drop(self.descriptors);
     }

@@ -5,7 +5,7 @@ use std::io::{self, IoSlice};
 use std::os::fd::OwnedFd;
 use std::time::Instant;
 
-use crate::error::ExitStatus;
+use crate::exit_status::ExitStatus;
 use crate::sys::{Arrival, Interest, Ready};
 
 /// One link and the helper that watches it.

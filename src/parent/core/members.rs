@@ -8,7 +8,8 @@ use std::time::Instant;
 use super::super::waiting::{Callback, Owner, Waking};
 use super::calls::Special;
 use super::{Core, Then, Waiter};
-use crate::error::{Error, ExitStatus};
+use crate::error::Error;
+use crate::exit_status::ExitStatus;
 use crate::parcel::Parcel;
 use crate::protocol::Started;
 

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::ThreadId;
 
 use super::super::callbacks;
-use crate::shielded;
+use crate::panics::shielded;
 
 /// What is run.
 pub(super) type Job = Box<dyn FnOnce() + Send>;

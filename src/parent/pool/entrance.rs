@@ -9,7 +9,8 @@ use super::super::target::{Calls, Origin, Resident};
 use super::launcher::Launcher;
 use super::route::Route;
 use super::shared::{News, Shared};
-use crate::error::{Error, ExitStatus};
+use crate::error::Error;
+use crate::exit_status::ExitStatus;
 
 /// What the handles of a pool lead to.
 pub(super) struct Entrance(pub(super) Arc<Shared>);

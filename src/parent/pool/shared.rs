@@ -24,7 +24,8 @@ use super::bell::Bell;
 use super::launcher::Launcher;
 use super::plan::{Change, Counts, Fault, Key, Order, Plan, Seen, Ticket};
 use super::route::{Attempt, Route};
-use crate::error::{Error, ExitStatus};
+use crate::error::Error;
+use crate::exit_status::ExitStatus;
 use crate::trace;
 
 /// How often it is looked how much memory a child has.
@@ -421,7 +422,7 @@ impl Shared {
             }
             Deed::Wake(wakers) => {
                 for waker in wakers {
-                    let _ = crate::shielded(|| waker.wake());
+                    let _ = crate::panics::shielded(|| waker.wake());
                 }
             }
         }
@@ -444,7 +445,7 @@ impl Shared {
     pub(super) fn aside(self: &Arc<Self>, job: Job) {
         let own = Arc::clone(self);
         let job = Box::new(move || {
-            if let Err(panic) = crate::shielded(job) {
+            if let Err(panic) = crate::panics::shielded(job) {
                 own.launchers[0].report(Error::callback(panic));
             }
         });
