@@ -460,7 +460,8 @@ fn respond(responder: Responder<String>, reply: Reply, text: String) {
         Reply::PanicWithIt => panic!("{text}"),
         Reply::PanicWithout => {
             thread::spawn(move || {
-                thread::sleep(Duration::from_millis(20));
+                // The panic ends the call, however long its backtrace takes.
+                until(|| responder.is_cancelled());
                 responder.reply("too late".into());
             });
             panic!("{text}")
