@@ -1,6 +1,6 @@
 //! [`Bytes`] in the formats over serde.
 
-use crate::{Bytes, BytesRef};
+use crate::bytes::{Bytes, BytesRef};
 use serde::de::{Deserialize, Deserializer, Error, SeqAccess, Unexpected, Visitor};
 use serde::ser::{Serialize, Serializer};
 use std::borrow::Cow;

@@ -5,9 +5,10 @@
 //! [`tree`]).
 
 use crate::descriptors::Received;
+use crate::error::Error;
 use crate::layer::unit::is_unit;
 use crate::layer::{self, Context, Floats, Kind, Rules};
-use crate::{Error, Format, Input, Output, Serialiser};
+use crate::serialiser::{Format, Input, Output, Serialiser};
 use ciborium::de::Error as DecodeError;
 use ciborium::ser::Error as EncodeError;
 use serde::de::{Deserialize, DeserializeOwned, Deserializer};

@@ -34,8 +34,9 @@
 // put the descriptor there. It is a number that cannot be guessed, so a format that is not ours
 // and reads one out of the octets finds nothing.
 
+use crate::bytes::{Bytes, BytesRef};
+use crate::descriptors::{Arrived, Descriptor, DescriptorOrOctets, DescriptorRef};
 use crate::layer::{DESCRIPTOR, OFFER};
-use crate::{Arrived, Bytes, BytesRef, Descriptor, DescriptorOrOctets, DescriptorRef};
 use serde::de::{Deserialize, Deserializer, Error as _, SeqAccess, Visitor};
 use serde::ser::{Error as _, Serialize, SerializeTuple, Serializer};
 use std::borrow::Cow;

@@ -1,7 +1,7 @@
 //! Open descriptors as values. How they get from a value into the table beside its octets is
 //! `descriptor` (for formats over serde) and `octets`; the table itself is [`table`].
 
-use crate::Bytes;
+use crate::bytes::Bytes;
 use std::borrow::Cow;
 use std::fmt;
 use std::ops::{Deref, DerefMut};

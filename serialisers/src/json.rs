@@ -1,8 +1,9 @@
 //! JSON (RFC 8259): what everybody reads.
 
+use crate::error::Error;
 use crate::layer::unit::is_unit;
 use crate::layer::{self, Context, Floats, Kind, Rules};
-use crate::{Error, Format, Input, Output, Serialiser};
+use crate::serialiser::{Format, Input, Output, Serialiser};
 use serde::ser::Serializer;
 use serde::{Serialize, de::DeserializeOwned};
 use serde_json::ser::{CharEscape, Formatter};

@@ -19,8 +19,8 @@
 //! It stands around every single value, in the user's crate, so all of it is `#[inline]`: without,
 //! postcard takes half as long again to write, and a tenth longer to read.
 
-use crate::Error;
 use crate::descriptors::{Collected, Descriptors};
+use crate::error::Error;
 use serde::ser::{self, Serializer};
 use std::cell::RefCell;
 use std::fmt;

@@ -1,8 +1,9 @@
 //! MessagePack: CBOR's elder cousin.
 
+use crate::error::Error;
 use crate::layer::unit::is_unit;
 use crate::layer::{self, Context, Kind, Rules};
-use crate::{Error, Format, Input, Output, Serialiser};
+use crate::serialiser::{Format, Input, Output, Serialiser};
 use rmp_serde::decode::Error as DecodeError;
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 

@@ -5,8 +5,9 @@
 //! concatenation.
 
 use crate::descriptors::{Collected, Received};
+use crate::error::Error;
 use crate::long::{LongOctets, Tail};
-use crate::{Error, Format, Input, Output, Serialiser};
+use crate::serialiser::{Format, Input, Output, Serialiser};
 use std::os::fd::{BorrowedFd, OwnedFd};
 
 mod element;

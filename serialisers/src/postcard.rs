@@ -1,7 +1,8 @@
 //! postcard: small and fast. It says nothing of itself, so both sides must be of one build.
 
+use crate::error::Error;
 use crate::layer::{self, Context, Kind, Rules};
-use crate::{Error, Format, Input, Output, Serialiser};
+use crate::serialiser::{Format, Input, Output, Serialiser};
 use ::postcard::ser_flavors::Flavor;
 use serde::{Serialize, de::DeserializeOwned};
 

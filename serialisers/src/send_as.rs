@@ -1,4 +1,4 @@
-use crate::{Bytes, BytesRef};
+use crate::bytes::{Bytes, BytesRef};
 use std::borrow::Cow;
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};

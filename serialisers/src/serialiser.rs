@@ -1,5 +1,5 @@
-use crate::Error;
 use crate::descriptors::{Descriptors, Received};
+use crate::error::Error;
 use crate::long::Tail;
 use std::os::fd::OwnedFd;
 use std::{fmt, io};

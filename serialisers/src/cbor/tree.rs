@@ -6,8 +6,9 @@
 
 use super::{Cbor, KIND, parse};
 use crate::descriptors::Received;
+use crate::error::Error;
 use crate::layer::{self, Rules};
-use crate::{Error, Format};
+use crate::serialiser::Format;
 use ciborium::Value;
 use serde::de::value::{Error as Wrong, MapDeserializer, SeqDeserializer};
 use serde::de::{

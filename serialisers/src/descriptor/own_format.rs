@@ -1,7 +1,8 @@
 //! The layer for formats that others write.
 
+use crate::descriptors::Descriptors;
 use crate::layer::{self, Context, Kind, Rules};
-use crate::{Descriptors, Input};
+use crate::serialiser::Input;
 use serde::de::{DeserializeOwned, Deserializer};
 use serde::ser::{Serialize, Serializer};
 

@@ -1,7 +1,7 @@
 //! How a caller moves or lends a descriptor.
 
 use super::{Descriptor, DescriptorRef};
-use crate::SendAs;
+use crate::send_as::SendAs;
 use std::fs::File;
 use std::io::{PipeReader, PipeWriter};
 use std::net::{TcpListener, TcpStream, UdpSocket};

@@ -4,7 +4,7 @@
 //! only once the whole value has been written. So a value that fails half-way leaves none there,
 //! and a panic closes them. Who reads takes each once; what is left is closed with the table.
 
-use crate::Error;
+use crate::error::Error;
 use std::cell::RefCell;
 use std::fmt;
 use std::io;

@@ -1,5 +1,7 @@
 use super::{AsOctets, FromOctets, ListReader, ListWriter};
-use crate::{Arrived, Descriptor, DescriptorOrOctets, DescriptorRef, Error, LongOctets};
+use crate::descriptors::{Arrived, Descriptor, DescriptorOrOctets, DescriptorRef};
+use crate::error::Error;
+use crate::long::LongOctets;
 use std::os::fd::{AsFd, OwnedFd};
 
 /// Something that can be written as one element of a list: an octet string, or something that

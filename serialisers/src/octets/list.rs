@@ -1,5 +1,5 @@
 use super::{AsElement, FromElement, ListReader, ListWriter};
-use crate::Error;
+use crate::error::Error;
 
 /// A list of octet strings, to be written. A string by itself is a list of one.
 ///

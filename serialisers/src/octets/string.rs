@@ -1,4 +1,6 @@
-use crate::{Bytes, BytesRef, Error, LongOctets};
+use crate::bytes::{Bytes, BytesRef};
+use crate::error::Error;
+use crate::long::LongOctets;
 use std::borrow::Cow;
 use std::ffi::{OsStr, OsString};
 use std::mem;
