@@ -1,4 +1,5 @@
 #![doc = include_str!("../README.md")]
+#![deny(unsafe_code)]
 #![cfg_attr(docsrs, feature(doc_cfg))]
 #![cfg_attr(
     not(all(feature = "blocking", feature = "concurrent")),
@@ -29,6 +30,7 @@ mod spare;
 mod spin;
 mod startup;
 mod sync;
+#[allow(unsafe_code, reason = "what only the operating system can do")]
 mod sys;
 #[cfg(feature = "tracing")]
 mod trace;
