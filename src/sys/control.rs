@@ -11,7 +11,7 @@
 
 use super::descriptors::{recv_with, words};
 use super::fork::{Alone, Forker};
-use super::high::above_streams;
+use super::high::create;
 use super::octets::{self, send};
 use super::poll::poll;
 use super::{Page, Pages};
@@ -57,8 +57,8 @@ impl Control {
     /// A new socket, and the end for the template.
     pub(crate) fn pair() -> io::Result<(Self, OwnedFd)> {
         let flags = SockFlag::SOCK_CLOEXEC;
-        let create = || socketpair(AddressFamily::Unix, SockType::SeqPacket, None, flags);
-        let (ours, theirs) = above_streams(create)?;
+        let pair = || socketpair(AddressFamily::Unix, SockType::SeqPacket, None, flags);
+        let (ours, theirs) = create(pair)?;
         setsockopt(&ours, sockopt::ReceiveTimeout, &TICK)?;
         Ok((Self(ours), theirs))
     }

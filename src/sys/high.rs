@@ -11,8 +11,9 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::eventfd::{EfdFlags, EventFd};
 use nix::sys::socket::MsgFlags;
 use nix::sys::stat::Mode;
+use nix::unistd::pipe2;
 use std::io;
-use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd, RawFd};
+use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 use std::os::unix::net::UnixDatagram;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -35,7 +36,37 @@ struct Held {
     placeholders: Vec<OwnedFd>,
 }
 
-/// Calls `create`, whose descriptors get numbers above 2. All descriptors of the crate are created here.
+/// Descriptors that were just created.
+pub(super) trait Created: Sized {
+    /// Moves them to numbers above 2: another thread of the program may have had one of the numbers 0 to 2 for a moment,
+    /// just when the free ones were taken, and have given it back.
+    fn raised(self) -> nix::Result<Self>;
+}
+
+impl Created for OwnedFd {
+    fn raised(self) -> nix::Result<Self> {
+        if self.as_raw_fd() >= FIRST {
+            return Ok(self);
+        }
+        let number = fcntl(&self, FcntlArg::F_DUPFD_CLOEXEC(FIRST))?;
+        // SAFETY: the copy was just made, and nothing else knows it.
+        Ok(unsafe { Self::from_raw_fd(number) })
+    }
+}
+
+impl Created for (OwnedFd, OwnedFd) {
+    fn raised(self) -> nix::Result<Self> {
+        Ok((self.0.raised()?, self.1.raised()?))
+    }
+}
+
+/// Creates descriptors, with numbers above 2. All descriptors of the crate are created here, but for those that come out
+/// of other code's hands.
+pub(super) fn create<T: Created>(create: impl FnOnce() -> nix::Result<T>) -> nix::Result<T> {
+    above_streams(create)?.raised()
+}
+
+/// Calls `create`, whose descriptors get numbers above 2, while the free ones of the lower numbers are taken.
 pub(crate) fn above_streams<T, E: From<Errno>>(
     create: impl FnOnce() -> Result<T, E>,
 ) -> Result<T, E> {
@@ -99,20 +130,20 @@ pub(crate) fn raise(fd: OwnedFd) -> io::Result<OwnedFd> {
         return Ok(fd);
     }
     FOUND_FREE.store(true, Ordering::Relaxed);
-    // The standard library duplicates to numbers above 2 only.
-    fd.try_clone()
+    Ok(fd.raised()?)
 }
 
 /// Two ends of a pipe: the one to read from, and the one to write to.
 pub(crate) fn pipe() -> io::Result<(OwnedFd, OwnedFd)> {
-    let (read, write) = above_streams(io::pipe)?;
-    Ok((read.into(), write.into()))
+    Ok(create(|| pipe2(OFlag::O_CLOEXEC))?)
 }
 
 /// A counter that another thread can wake this one by.
 pub(super) fn eventfd(value: u32) -> nix::Result<EventFd> {
     let flags = EfdFlags::EFD_CLOEXEC | EfdFlags::EFD_NONBLOCK;
-    above_streams(|| EventFd::from_value_and_flags(value, flags))
+    let counter = create(|| EventFd::from_value_and_flags(value, flags).map(OwnedFd::from))?;
+    // SAFETY: it was made as one.
+    Ok(unsafe { EventFd::from_owned_fd(counter) })
 }
 
 /// Opens closed standard streams to `/dev/null`, as the standard library does before `main`.

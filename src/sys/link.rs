@@ -2,7 +2,7 @@
 
 use super::carrier::Carrier;
 use super::descriptors::Arrival;
-use super::high::{above_streams, eventfd, pipe, raise};
+use super::high::{create, eventfd, pipe, raise};
 use super::poll::{Interest, Ready, poll, ready_for};
 use nix::errno::Errno;
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
@@ -42,8 +42,8 @@ impl Link {
     /// A new link, and the other end of it, for the child.
     pub(crate) fn pair() -> io::Result<(Self, OwnedFd)> {
         let flags = SockFlag::SOCK_CLOEXEC;
-        let create = || socketpair(AddressFamily::Unix, SockType::Stream, None, flags);
-        let (ours, theirs) = above_streams(create)?;
+        let pair = || socketpair(AddressFamily::Unix, SockType::Stream, None, flags);
+        let (ours, theirs) = create(pair)?;
         setsockopt(&ours, sockopt::SendTimeout, &PATIENCE)?;
         for end in [&ours, &theirs] {
             setsockopt(end, sockopt::SndBuf, &UNDER_WAY)?;

@@ -38,7 +38,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::ptr::NonNull;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
-use super::high::above_streams;
+use super::high::create;
 use super::raised::without_sigxfsz;
 use super::retry;
 use words::WORD;
@@ -54,7 +54,7 @@ const TOKEN: usize = 8;
 pub(super) fn create_file() -> nix::Result<OwnedFd> {
     let flags = MFdFlags::MFD_CLOEXEC | MFdFlags::MFD_ALLOW_SEALING;
     let data_only = MFdFlags::from_bits_retain(libc::MFD_NOEXEC_SEAL);
-    above_streams(|| match memfd_create("offspring", flags | data_only) {
+    create(|| match memfd_create("offspring", flags | data_only) {
         Err(Errno::EINVAL) => memfd_create("offspring", flags),
         result => result,
     })

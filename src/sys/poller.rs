@@ -1,6 +1,6 @@
 //! Waiting for many descriptors and for a word from another thread.
 
-use super::high::{above_streams, eventfd};
+use super::high::{create, eventfd};
 use super::poll::{Interest, poll};
 use super::retry;
 use nix::errno::Errno;
@@ -40,7 +40,8 @@ pub(crate) struct PollEvent {
 impl Poller {
     /// An empty set.
     pub(crate) fn new() -> io::Result<Self> {
-        let epoll = above_streams(|| Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC))?;
+        let epoll = create(|| Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC).map(|epoll| epoll.0))?;
+        let epoll = Epoll(epoll);
         let wake = eventfd(0)?;
         epoll.add(&wake, EpollEvent::new(EpollFlags::EPOLLIN, WAKE))?;
         Ok(Self { epoll, wake })

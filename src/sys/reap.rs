@@ -2,7 +2,7 @@
 //!
 //! There is no handler of `SIGCHLD`, no signal to a number, and no wait for a process that is not ours.
 
-use super::high::{above_streams, eventfd};
+use super::high::{create, eventfd};
 use super::poll::poll;
 use super::retry;
 use nix::errno::Errno;
@@ -188,9 +188,8 @@ impl Drop for Fresh {
 fn open_pidfd(pid: u32) -> nix::Result<OwnedFd> {
     // SAFETY: the call takes two numbers.
     let call = || Errno::result(unsafe { libc::syscall(libc::SYS_pidfd_open, pid, 0) });
-    let fd = above_streams(call)?;
-    // SAFETY: the descriptor is new, and nobody else knows it.
-    Ok(unsafe { OwnedFd::from_raw_fd(fd as _) })
+    // SAFETY: the descriptor is new, and nothing else knows it.
+    create(|| call().map(|fd| unsafe { OwnedFd::from_raw_fd(fd as _) }))
 }
 
 /// Says what is missing.

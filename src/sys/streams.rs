@@ -1,22 +1,19 @@
 //! The standard streams of a child, and what else a child is told by the system.
 
-use super::high::{above_streams, pipe};
+use super::high::{create, pipe};
 use nix::fcntl::{OFlag, open};
 use nix::sys::prctl;
 use nix::sys::stat::{Mode, fstat};
 use nix::unistd::{dup2_stderr, dup2_stdin, dup2_stdout, fchdir};
 use std::ffi::CString;
-use std::fs::File;
 use std::io::{self, Write};
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::path::PathBuf;
 
 /// What reads as empty, also where a sandbox has no devices.
 fn nothing(device: &str) -> io::Result<OwnedFd> {
-    match above_streams(|| File::open(device)) {
-        Ok(file) => Ok(file.into()),
-        Err(_) => Ok(pipe()?.0),
-    }
+    let flags = OFlag::O_RDONLY | OFlag::O_CLOEXEC;
+    create(|| open(device, flags, Mode::empty())).or_else(|_| Ok(pipe()?.0))
 }
 
 /// Moves descriptor 0 to one above 2; descriptor 0 then reads as empty.
@@ -72,7 +69,7 @@ pub(crate) fn put_stderr(fd: OwnedFd) -> io::Result<()> {
 /// A directory, only to be entered.
 pub(crate) fn open_directory(path: &PathBuf) -> io::Result<OwnedFd> {
     let flags = OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
-    Ok(above_streams(|| open(path, flags, Mode::empty()))?)
+    Ok(create(|| open(path, flags, Mode::empty()))?)
 }
 
 /// Makes a directory the working directory.
@@ -125,6 +122,7 @@ pub(crate) fn cpus() -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::fs::File;
     use std::io::Read;
 
     #[test]

@@ -107,9 +107,9 @@ macro_rules! converse {
                 }
                 closed |= matches!(wish, Wish::Close);
                 if closed {
-                    assert_eq!(low_there, [""; 0]);
+                    assert_eq!(low_there, [""; 0], "in the child, {wish:?}");
                 }
-                assert_eq!(low(), [""; 0]);
+                assert_eq!(low(), [""; 0], "here, {wish:?}");
             }
         } else {
             rpc.ready().wait().unwrap();
@@ -246,6 +246,39 @@ fn a_link_of_the_users() {
             let mut child = serving("closed").stdin(theirs).spawn().unwrap();
             converse!(CHECK.builder().socket(ours), true, [Wish::Nothing]);
             child.wait().unwrap();
+        });
+    });
+}
+
+/// X71: another thread takes one of the numbers, and gives it back, all the time: what is created meanwhile does not
+/// stay there.
+#[test]
+fn a_thread_that_opens_files() {
+    alone("closed::a_thread_that_opens_files", || {
+        without_streams(|| {
+            let _guard = guard();
+            let stop = AtomicBool::new(false);
+            thread::scope(|scope| {
+                scope.spawn(|| {
+                    while !stop.load(Ordering::Relaxed) {
+                        drop(File::open("/dev/zero").unwrap());
+                    }
+                });
+                for _ in 0..rounds(100) {
+                    let children =
+                        [(); 4].map(|()| CHECK.builder().on_event(drop).spawn().unwrap());
+                    let own = low();
+                    let own: Vec<_> = own
+                        .iter()
+                        .filter(|one| !one.ends_with("/dev/zero"))
+                        .collect();
+                    assert!(own.is_empty(), "{own:?}");
+                    for rpc in children {
+                        rpc.join().wait().unwrap();
+                    }
+                }
+                stop.store(true, Ordering::Relaxed);
+            });
         });
     });
 }
