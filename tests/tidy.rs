@@ -1,5 +1,6 @@
 //! The edges of the layout, which `docs/architecture.md` describes.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -169,6 +170,119 @@ fn one_file_knows_loom() {
     all.sort();
     all.dedup();
     assert_eq!(all, ["src/sync.rs"]);
+}
+
+/// Files that import each other, which is to end.
+const CIRCLES: [&str; 2] = [
+    "serialisers/src/layer/access serialisers/src/layer/read",
+    "src/parent/pool/route src/parent/pool/shared",
+];
+
+#[test]
+fn files_import_each_other_in_no_circle() {
+    let mut imports: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+    for base in ["src", "serialisers/src"] {
+        let all: BTreeMap<String, String> = sources(&[base])
+            .into_iter()
+            .filter(|(name, _)| !name.contains("/tests"))
+            .map(|(name, text)| (module(&name), text))
+            .collect();
+        for (own, text) in &all {
+            let paths = code(text).flat_map(|(_, line)| paths(line));
+            let others = paths.filter_map(|path| resolve(base, own, &path, &all));
+            let others = others.filter(|other| !is_within(other, own) && !is_within(own, other));
+            imports.entry(own.clone()).or_default().extend(others);
+        }
+    }
+    assert!(
+        imports["src/parent/driver"].contains("src/parent/core"),
+        "paths are seen"
+    );
+    let circles = circles(&imports);
+    assert_eq!(circles, CIRCLES.map(str::to_owned));
+    // A breach is seen.
+    imports
+        .entry("src/parent/core".into())
+        .or_default()
+        .insert("src/parent/driver".into());
+    assert_ne!(self::circles(&imports), circles);
+}
+
+/// `src/parent/core.rs` and `src/child/mod.rs` as modules.
+fn module(file: &str) -> String {
+    let name = file.trim_end_matches(".rs");
+    name.trim_end_matches("/mod").to_owned()
+}
+
+/// What begins with `crate`, `super` or `self`, also in the braces of an import.
+fn paths(line: &str) -> Vec<String> {
+    let starts = ["crate::", "super::", "self::"];
+    let is_word = |c: char| c.is_alphanumeric() || c == '_' || c == ':';
+    let mut found = Vec::new();
+    for word in line.split(|c: char| !is_word(c)) {
+        if starts.iter().any(|start| word.starts_with(start)) {
+            found.push(word.trim_end_matches(':').to_owned());
+        }
+    }
+    found
+}
+
+/// The module that a path leads into, as far as it names modules.
+fn resolve(base: &str, own: &str, path: &str, all: &BTreeMap<String, String>) -> Option<String> {
+    let mut at: Vec<&str> = own.split('/').collect();
+    let mut segments = path.split("::").peekable();
+    while let Some(first) = segments.next_if(|one| ["crate", "super", "self"].contains(one)) {
+        match first {
+            "crate" => at = base.split('/').collect(),
+            "super" => drop(at.pop()),
+            _ => {}
+        }
+    }
+    let mut found = None;
+    for segment in segments {
+        at.push(segment);
+        match all.get_key_value(&at.join("/")) {
+            Some((name, _)) => found = Some(name.clone()),
+            None => break,
+        }
+    }
+    found.filter(|name| name != own)
+}
+
+fn is_within(inner: &str, outer: &str) -> bool {
+    inner.starts_with(&format!("{outer}/"))
+}
+
+/// The files that lead back to themselves, those of a circle in a line.
+fn circles(imports: &BTreeMap<String, BTreeSet<String>>) -> Vec<String> {
+    let reached = |from: &String| {
+        let mut seen = BTreeSet::new();
+        let mut next = vec![from.clone()];
+        while let Some(one) = next.pop() {
+            let more = imports.get(&one).into_iter().flatten().cloned();
+            next.extend(more.filter(|other| seen.insert(other.clone())));
+        }
+        seen
+    };
+    let all: BTreeMap<_, _> = imports.keys().map(|one| (one, reached(one))).collect();
+    let circle = |one: &String| {
+        let back = |other: &&String| {
+            all[one].contains(*other) && all.get(other).is_some_and(|own| own.contains(one))
+        };
+        let circle: Vec<&str> = all
+            .keys()
+            .copied()
+            .filter(back)
+            .map(String::as_str)
+            .collect();
+        circle.join(" ")
+    };
+    let circles: BTreeSet<String> = imports
+        .keys()
+        .map(circle)
+        .filter(|text| !text.is_empty())
+        .collect();
+    circles.into_iter().collect()
 }
 
 #[test]
