@@ -98,7 +98,7 @@ struct Reading<T>(T);
 
 impl<'de, T: Deserialize<'de>> Deserialize<'de> for Reading<T> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        // Every element takes an octet in CBOR, so there is no need to count them.
+        // Every element takes a byte in CBOR, so there is no need to count them.
         let rules = Rules::new(KIND, usize::MAX, Received::default());
         layer::read(deserializer, &rules).map(Self)
     }
@@ -123,7 +123,7 @@ fn parse<T: DeserializeOwned>(octets: &[u8]) -> Result<T, Failure> {
     parse_from(octets, 0, |rest| ciborium::from_reader(rest))
 }
 
-/// The same, by `parse`, which reads so many octets before those of the value.
+/// The same, by `parse`, which reads this many bytes before those of the value.
 fn parse_from<T>(
     octets: &[u8],
     before: usize,

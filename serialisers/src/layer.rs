@@ -35,7 +35,7 @@ pub(crate) use descriptor::{DESCRIPTOR, OFFER};
 pub(crate) use read::{Rules, read};
 pub(crate) use write::write;
 
-/// What the octets of a format say of the values in them.
+/// What the bytes of a format say of the values in them.
 #[derive(Clone, Copy, PartialEq)]
 pub(crate) enum Kind {
     /// Of what kind and how long they are: CBOR, JSON, MessagePack. `None` and `()` are null.

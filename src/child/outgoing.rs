@@ -125,7 +125,7 @@ impl Open {
 pub(crate) enum Unsent {
     /// It is longer than so many octets.
     TooLong(u32),
-    /// It holds so many descriptors, more than the most.
+    /// It holds the first number of descriptors, more than the second, the limit.
     TooMany(usize, usize),
     /// Nobody reads any more.
     Gone,

@@ -14,12 +14,12 @@ use crate::error::Error;
 use crate::exit_status::ExitStatus;
 use crate::parcel::{Parcel, Payload};
 
-/// The octets of a result, or why there are none.
+/// The bytes of a result, or why there are none.
 pub(crate) type Answer = Result<Payload, Error>;
 
 /// What [`Calls::wait_event`] finds.
 pub(crate) enum NextEvent {
-    /// The octets of an event, or that some are missing.
+    /// The bytes of an event, or that some are missing.
     Event(Answer),
     /// There will be none.
     End,

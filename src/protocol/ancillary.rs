@@ -29,7 +29,7 @@ pub(crate) enum Loss {
     NoRoom,
     /// The sender announced others than it sent.
     Mismatch,
-    /// This process keeps so many already that were not taken.
+    /// This process already keeps as many as it may.
     Limit,
 }
 

@@ -237,7 +237,7 @@ impl Failure {
     }
 }
 
-/// At most so many bytes of a text; if it is longer, the last of them say so.
+/// At most `most` bytes of a text; if it is longer, the last of them say so.
 fn shorten(text: &str, most: usize) -> Cow<'_, str> {
     if text.len() <= most {
         return text.into();
@@ -255,7 +255,7 @@ fn write_strings(strings: &[&[u8]], octets: &mut Vec<u8>) {
         .expect("octet strings in memory can be written");
 }
 
-/// Makes sure that this is a list of at most so many strings.
+/// Makes sure that this is a list of at most `most` strings.
 fn check_strings(octets: &[u8], what: &str, most: usize) -> Result<(), Violation> {
     for (index, string) in ListReader::new(octets).enumerate() {
         if index == most {

@@ -242,8 +242,8 @@ pub(crate) struct Reader<D> {
 }
 
 impl<D> Reader<D> {
-    /// A reader at the start of a stream, of messages and events of at most so many
-    /// octets.
+    /// A reader at the start of a stream, of messages and events of at most `limit`
+    /// bytes.
     pub(crate) fn new(form: Form, limit: u32) -> Self {
         Self {
             form,
@@ -310,7 +310,7 @@ impl<D> Reader<D> {
         self.arrivals.push(descriptors, is_cut);
     }
 
-    /// From now on so many descriptors may wait for their frame.
+    /// From now on `most` descriptors may wait for their frame.
     pub(crate) fn set_most_descriptors(&mut self, most: usize) {
         self.most_descriptors = most;
     }

@@ -732,7 +732,7 @@ fn a_shell_reads_no_start_up_files() {
     rpc.join().wait().unwrap();
 }
 
-/// X74: whoever wrote to a pipe whose reader is gone hears of it without a signal, and what is left ends.
+/// X74: a command that writes to a pipe whose reader is gone hears of it without a signal, and what is left ends.
 #[test]
 fn a_command_that_goes() {
     alone("start::a_command_that_goes", || {

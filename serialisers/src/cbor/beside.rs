@@ -63,7 +63,7 @@ impl<'de, T: Deserialize<'de>> Visitor<'de> for Reading<T> {
         let tokens: Option<Vec<Option<u64>>> = pair.next_element()?;
         let claim = |token: Option<u64>| exchange::claim(token?)?.ok();
         let descriptors = tokens.unwrap_or_default().into_iter().map(claim);
-        // Every element takes an octet in CBOR, so there is no need to count them.
+        // Every element takes a byte in CBOR, so there is no need to count them.
         let rules = Rules::new(KIND, usize::MAX, descriptors.collect());
         let value = pair.next_element_seed(Whole(&rules, PhantomData))?;
         let value = value.ok_or_else(|| A::Error::invalid_length(1, &self))?;

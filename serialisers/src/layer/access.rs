@@ -47,7 +47,7 @@ impl<'de, 'r, A: SeqAccess<'de>> Elements<'r, A> {
         )))
     }
 
-    /// Where the octets do not say the length, a type may read fewer elements than it announces.
+    /// Where the bytes do not say the length, a type may read fewer elements than it announces.
     fn reads_all_there_is(&self) -> bool {
         let fewer = self.length.is_some_and(|announced| self.got < announced);
         fewer && !self.ended && !matches!(self.place.rules.kind, Kind::Described { .. })

@@ -17,24 +17,22 @@ impl<F, S, E: Send + 'static> Builder<F, S, E> {
     /// are closed at once.
     ///
     /// ```
-    /// # #[cfg(feature = "postcard")]
     /// # mod workers {
-    /// # use offspring::{Descriptor, Postcard};
-    /// # offspring::worker!(pub COUNT: fn(Vec<Descriptor>) -> usize = |all: Vec<Descriptor>| all.len(), serialiser = Postcard);
+    /// # use offspring::Descriptor;
+    /// # fn both(_: Descriptor, _: Descriptor) -> String { "two".into() }
+    /// # offspring::worker!(pub TWO: fn(Descriptor, Descriptor) -> String = both);
     /// # }
-    /// # #[cfg(feature = "postcard")]
     /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
     /// # offspring::init();
-    /// # use workers::COUNT;
+    /// # use workers::TWO;
     /// use offspring::Descriptor;
     ///
-    /// let rpc = COUNT.builder().max_descriptors(2).spawn()?;
     /// let null = || std::fs::File::open("/dev/null").map(|file| Descriptor::new(file.into()));
-    /// assert_eq!(rpc.call(vec![null()?, null()?]).wait()?, 2);
-    /// assert!(rpc.call(vec![null()?, null()?, null()?]).wait().unwrap_err().is_too_long());
+    /// let rpc = TWO.builder().max_descriptors(2).spawn()?;
+    /// assert_eq!(rpc.call(null()?, null()?).wait()?, "two");
+    /// let rpc = TWO.builder().max_descriptors(1).spawn()?;
+    /// assert!(rpc.call(null()?, null()?).wait().unwrap_err().is_too_long());
     /// # Ok(()) }
-    /// # #[cfg(not(feature = "postcard"))]
-    /// # fn main() {}
     /// ```
     pub fn max_descriptors(mut self, count: usize) -> Self {
         let count = count.clamp(1, u32::MAX as usize);

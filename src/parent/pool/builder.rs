@@ -243,10 +243,10 @@ impl<F, S, E: Send + 'static> PoolBuilder<F, S, E> {
         self
     }
 
-    /// How many calls, and octets of their arguments, may wait for a child
-    /// before `try_call` refuses more, and [`Call::detach`](crate::Call::detach);
-    /// 65,536 and 16 MiB if nothing is said. `call` takes them all the same, and
-    /// their octets belong to their handles.
+    /// How many calls, and bytes of their arguments, may wait for a child
+    /// before `try_call` refuses more, and [`Call::detach`](crate::Call::detach).
+    /// Default: 65,536 and 16 MiB. `call` takes them all the same, and their
+    /// bytes belong to their handles.
     pub fn max_queue(mut self, calls: usize, octets: usize) -> Self {
         self.queue = (calls, octets);
         self
