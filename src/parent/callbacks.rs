@@ -1,7 +1,7 @@
 //! Threads that run the user's callbacks, one callback after the other.
 //!
 //! A child has such a thread from its first delivery until it is over, a pool
-//! has one while it has callbacks of its own (`pool/aside.rs`). If the system
+//! has one while it has callbacks that belong to no child (`pool/aside.rs`). If the system
 //! refuses a thread, the **spare** runs the job: a thread that starts and ends
 //! with the helper, so it is there before anything can need it. All children and
 //! pools share the spare, so a job there does not wait for more to do. Without a

@@ -29,7 +29,7 @@ use crate::parcel::Decode;
 /// A handle works in the process that made it. In a copy of that process made by
 /// `fork`, every use of the handle, of its calls and of its pool is an error at
 /// once ([`is_closed`](Error::is_closed)), and neither that nor dropping it has
-/// an effect on the original. The copy may start children of its own.
+/// an effect on the original. The copy may start new children.
 ///
 /// ```
 /// # offspring::worker!(ECHO: fn(String) -> String = |text: String| text);

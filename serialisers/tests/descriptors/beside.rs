@@ -12,7 +12,7 @@ trait Sample: Serialize + DeserializeOwned + PartialEq + Debug {}
 
 impl<T: Serialize + DeserializeOwned + PartialEq + Debug> Sample for T {}
 
-/// Octets for a visitor that takes them as a buffer only.
+/// Bytes for a visitor that takes them as a buffer only.
 #[derive(Debug, PartialEq)]
 struct Buffer(Vec<u8>);
 
@@ -264,7 +264,7 @@ fn where_it_is_malformed() {
     assert_eq!(refusal(beside), refusal(alone));
 }
 
-/// The initial octets that mean something.
+/// The initial bytes that mean something.
 fn likely() -> impl Strategy<Value = u8> {
     let known = b"\x00\x18\x1b\x20\x3b\x40\x41\x42\x50\x5f\x60\x61\x62\x7f\x80\x81\x82\x9f\xa0\xa1\
         \xbf\xc0\xc2\xc3\xd8\x1c\x1d\xf4\xf6\xf7\xf9\xfa\xfb\xff";

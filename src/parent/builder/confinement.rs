@@ -37,8 +37,7 @@ impl<F, S, E: Send + 'static> Builder<F, S, E> {
         self
     }
 
-    /// The child gets a process group of its own. If nothing is said it is in
-    /// the group of this process.
+    /// The child gets its own process group. Default: the group of this process.
     ///
     /// A terminal sends what is typed there to the group in the foreground:
     /// Ctrl-C ends the child with this process, Ctrl-Z stops both. A program that

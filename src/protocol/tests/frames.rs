@@ -282,7 +282,7 @@ fn what_both_sides_write_is_what_the_table_says() {
     );
 }
 
-/// X80: what is no message has a limit of its own, which is checked at the header.
+/// X80: a frame that is no message has its own limit, which is checked at the header.
 #[test]
 fn a_frame_that_is_no_message_is_refused_at_its_header() {
     let hello = "hello Child 1 a=b";
