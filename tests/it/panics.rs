@@ -26,6 +26,7 @@ pub(crate) fn misbehave(how: &str) {
     match how {
         "catch" => drop(catch_unwind(|| panic!("one"))),
         "catch text" => drop(catch_unwind(|| panic!("{}", "one".to_owned()))),
+        "catch the same text" => drop(catch_unwind(|| panic!("t{}", "wo"))),
         "catch many" => (0..100).for_each(|_| misbehave("catch")),
         "resume" => resume_unwind(of_another("two")),
         "resume a literal" => resume_unwind(Box::new("two")),
@@ -117,6 +118,7 @@ fn of_two_panics_with_a_text_the_place_is_of_the_last() {
     };
     let alone = place("panic text");
     assert_eq!(place("catch text and panic text"), alone);
+    assert_eq!(place("catch the same text and panic text"), alone);
     assert_ne!(place("catch and panic"), alone);
     assert!(rpc.join().wait().unwrap().success());
 }
