@@ -9,6 +9,7 @@
     )
 )]
 
+mod base;
 mod child;
 mod error;
 mod exit_status;
@@ -19,17 +20,13 @@ mod logging_serde;
 mod memory;
 #[cfg(feature = "serde")]
 mod memory_serde;
-mod panics;
 mod parcel;
 mod parent;
 mod preload;
 mod protocol;
 mod registry;
 mod signature;
-mod spare;
-mod spin;
 mod startup;
-mod sync;
 #[allow(unsafe_code, reason = "what only the operating system can do")]
 mod sys;
 #[cfg(feature = "tracing")]

@@ -7,8 +7,8 @@ use std::os::fd::OwnedFd;
 
 use offspring_serialisers::{Error, Input, Output, Tail};
 
+use crate::base::spare;
 use crate::protocol::{self, Parts};
-use crate::spare;
 use crate::sys::Arrival;
 
 pub(crate) type Ancillary = protocol::Ancillary<OwnedFd>;

@@ -23,7 +23,7 @@ use async_io::Async;
 use super::calls::{Calls, Outcome, Running};
 use super::outgoing::Outgoing;
 use super::session::{Backend, Conversation, broken, end, fail};
-use crate::panics::shielded;
+use crate::base::panics::shielded;
 use crate::parcel::Received;
 use crate::protocol::{Failure, FailureCode, Request};
 use crate::sys;

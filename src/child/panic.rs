@@ -126,13 +126,13 @@ fn end_of_shield<T>(
 ) -> Result<T, Failure> {
     outcome.map_err(|payload| {
         let failure = failure(code, &*payload, seen);
-        crate::panics::discard_panic(payload);
+        crate::base::panics::discard_panic(payload);
         failure
     })
 }
 
 fn failure(code: FailureCode, payload: &(dyn Any + Send), mut seen: Vec<Seen>) -> Failure {
-    let mut failure = Failure::new(code, crate::panics::panic_text(payload));
+    let mut failure = Failure::new(code, crate::base::panics::panic_text(payload));
     let alike = seen.iter().filter(|panic| panic.kind == payload.type_id());
     let alone = alike.count() == 1;
     let own = seen.iter().rposition(|panic| panic.is_of(payload, alone));

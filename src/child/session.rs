@@ -9,12 +9,12 @@ use std::sync::Arc;
 use std::sync::mpsc::{Sender, channel};
 
 use super::outgoing::{Abilities, Outgoing, Unsent};
+use crate::base::spin::Spins;
 use crate::parcel::Reader;
 use crate::protocol::{
     DESCRIPTORS, Failure, Form, Hello, MOST, Replies, Request, Requests, Role, VERSION,
 };
 use crate::registry::Registered;
-use crate::spin::Spins;
 use crate::sys::{self, Alone, Birth, Page, Port};
 
 /// The longest message unless the parent says otherwise.

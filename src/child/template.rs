@@ -123,7 +123,7 @@ fn preload(
     descriptors: Vec<OwnedFd>,
 ) -> Result<(), String> {
     let found = crate::registry::find("preload", sys::preloads(), name, origin)?;
-    crate::panics::shielded(|| found.load(arguments, descriptors))
+    crate::base::panics::shielded(|| found.load(arguments, descriptors))
         .unwrap_or_else(|panic| Err(format!("it panicked: {panic}")))
         .map_err(|text| format!("`{name}` could not be preloaded: {text}"))
 }

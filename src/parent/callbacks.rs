@@ -12,7 +12,7 @@ use std::io;
 use std::sync::mpsc::{Sender, channel};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use crate::panics::shielded;
+use crate::base::panics::shielded;
 use crate::sys::{self, PerProcess};
 
 /// A job; it is told whether its thread is its own, and may wait for more to do.

@@ -8,9 +8,9 @@ use std::task::{Context, Poll};
 use std::time::Instant;
 
 use super::callbacks;
+use super::child::state::waiting::Callback;
 use super::maker::Maker;
 use super::target::{Answer, Calls, NextEvent, Origin, Resident};
-use super::waiting::Callback;
 use crate::error::{Error, Started};
 use crate::exit_status::ExitStatus;
 use crate::parcel::Parcel;

@@ -16,7 +16,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use super::callbacks;
-use crate::spin::Spin;
+use crate::base::spin::Spin;
 use crate::sys::{self, Interest, PerProcess, PollEvent, Poller};
 
 /// How long it waits for another child when the last is gone: longer than it

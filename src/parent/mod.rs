@@ -1,45 +1,34 @@
 //! The parent's side: starting children and calling them.
+//!
+//! A module may use those that stand below it:
+//!
+//! ```text
+//! builder  template            what users configure
+//! pool                         calls shared out among children
+//! spawn                        starting a child
+//! handles  child               what users hold | one child: driver, state, process
+//! target                       the traits between handles and a child or pool
+//! forked  callbacks  helper  alarm  maker
+//! ```
 
 mod alarm;
 mod builder;
-mod call;
 mod callbacks;
-mod changes;
-mod connection;
-mod core;
-mod courier;
-mod decode;
-mod delivery;
-mod demands;
-mod driver;
-mod events;
+mod child;
 mod forked;
+mod handles;
 mod helper;
-mod inbox;
-mod invoke;
-mod life;
 mod maker;
-mod member;
-mod open;
-mod origin;
 mod pool;
-mod roles;
-mod room;
-mod rpc;
-mod start;
-mod starter;
+mod spawn;
 mod target;
 mod template;
-#[cfg(test)]
-mod tests;
-mod waiting;
-mod wire;
 
-pub use builder::Builder;
-pub(crate) use builder::Declared;
-pub use call::Call;
-pub use events::{CallEventIter, CallEvents, EventIter, EventStream};
-pub use pool::{Pool, PoolBuilder, PoolStatus};
-pub use room::NoRoom;
-pub use rpc::{Join, Ready, Rpc};
-pub use template::{Template, TemplateBuilder};
+pub use self::builder::Builder;
+pub(crate) use self::builder::Declared;
+pub use self::handles::call::Call;
+pub use self::handles::events::{CallEventIter, CallEvents, EventIter, EventStream};
+pub use self::handles::room::NoRoom;
+pub use self::handles::rpc::{Join, Ready, Rpc};
+pub use self::pool::{Pool, PoolBuilder, PoolStatus};
+pub use self::template::{Template, TemplateBuilder};

@@ -3,13 +3,13 @@
 //! [`Rpc`](crate::Rpc) and [`Call`](crate::Call) name these traits only, so that
 //! one handle type serves a child and a pool. A child implements them in
 //! `origin.rs`, a pool in `pool/entrance.rs` and `pool/route.rs` with what
-//! [`Member`](super::member::Member) offers.
+//! [`Member`](super::child::member::Member) offers.
 
 use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Instant;
 
-use super::waiting::Callback;
+use super::child::state::waiting::Callback;
 use crate::error::Error;
 use crate::exit_status::ExitStatus;
 use crate::parcel::{Parcel, Payload};

@@ -6,7 +6,7 @@ use std::io::IoSlice;
 use super::ancillary::MOST;
 use super::frame::LARGE;
 use super::{Frame, HEADER, announcement};
-use crate::spare;
+use crate::base::spare;
 
 /// A frame that is to go: room for a header, then octets, of which the last may be
 /// in a buffer of their own; and the descriptors that go along.

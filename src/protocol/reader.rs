@@ -6,7 +6,7 @@ use std::ops::{Add, Deref, Range, Sub};
 use super::ancillary::{Ancillary, Arrivals, Loss};
 use super::frame::{LARGE, Longest};
 use super::{DESCRIPTORS, Form, Frame, HEADER, Kind, Violation};
-use crate::spare;
+use crate::base::spare;
 
 /// So many octets at most need no buffer of their own.
 const FEW: usize = 46;

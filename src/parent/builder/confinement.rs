@@ -1,8 +1,8 @@
 //! What of [`Builder`] is about limits, groups and sessions.
 
-use super::super::demands::Group;
 use super::Builder;
 use crate::limits::Limits;
+use crate::parent::spawn::demands::Group;
 
 impl<F, S, E: Send + 'static> Builder<F, S, E> {
     /// Limits what the child's process may use: see [`Limits`].

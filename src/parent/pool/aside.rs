@@ -6,8 +6,8 @@ use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::ThreadId;
 
-use super::super::callbacks;
-use crate::panics::shielded;
+use crate::base::panics::shielded;
+use crate::parent::callbacks;
 
 /// What is run.
 pub(super) type Job = Box<dyn FnOnce() + Send>;

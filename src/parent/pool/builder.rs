@@ -3,10 +3,6 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::super::builder::Builder;
-use super::super::events::handle_events;
-use super::super::member::{EventSink, Handlers};
-use super::super::rpc::Rpc;
 use super::Pool;
 use super::aside::Job;
 use super::entrance::Entrance;
@@ -14,6 +10,10 @@ use super::launcher::Launcher;
 use super::plan::{Plan, Rules};
 use super::shared::Shared;
 use crate::error::Error;
+use crate::parent::builder::Builder;
+use crate::parent::child::member::{EventSink, Handlers};
+use crate::parent::handles::events::handle_events;
+use crate::parent::handles::rpc::Rpc;
 
 /// How a pool is set up; from [`Worker::pool`](crate::Worker::pool) or
 /// [`Builder::pool`].

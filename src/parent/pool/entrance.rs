@@ -4,13 +4,13 @@ use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 use std::time::Instant;
 
-use super::super::member::{Arguments, Callback, Request};
-use super::super::target::{Calls, Origin, Resident};
 use super::launcher::Launcher;
 use super::route::Route;
 use super::shared::{News, Shared};
 use crate::error::Error;
 use crate::exit_status::ExitStatus;
+use crate::parent::child::member::{Arguments, Callback, Request};
+use crate::parent::target::{Calls, Origin, Resident};
 
 /// What the handles of a pool lead to.
 pub(super) struct Entrance(pub(super) Arc<Shared>);
@@ -118,6 +118,6 @@ fn wait<T>(until: Option<Instant>, mut look: impl FnMut(fn() -> Waker) -> Option
         if until.is_some_and(|until| until <= Instant::now()) {
             return None;
         }
-        crate::sync::park_until(until);
+        crate::base::sync::park_until(until);
     }
 }

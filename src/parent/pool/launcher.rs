@@ -2,10 +2,10 @@
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use super::super::member::{EventSink, Handlers, Member};
-use super::super::start::Plan;
-use super::super::starter::Starter;
 use crate::error::Error;
+use crate::parent::child::member::{EventSink, Handlers, Member};
+use crate::parent::spawn::Plan;
+use crate::parent::spawn::starter::Starter;
 
 /// See the module.
 pub(super) struct Launcher {

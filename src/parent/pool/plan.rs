@@ -61,7 +61,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::time::{Duration, Instant};
 
 use self::pace::Pace;
-use super::super::member::Attention;
+use crate::parent::child::member::Attention;
 
 /// Names a call.
 pub(super) type Ticket = u64;

@@ -23,12 +23,12 @@ use std::task::{Context, Poll, Wake, Waker};
 use std::thread::Thread;
 use std::time::Instant;
 
-use super::super::member::{Callback, Member, Owner, Request, Then, Unsent, Wishes};
-use super::super::target::{Answer, Calls, NextEvent, Resident};
 use super::kept::Kept;
 use super::plan::Ticket;
 use super::shared::{News, Shared};
 use crate::error::Error;
+use crate::parent::child::member::{Callback, Member, Owner, Request, Then, Unsent, Wishes};
+use crate::parent::target::{Answer, Calls, NextEvent, Resident};
 
 /// See the module.
 pub(super) struct Route {
@@ -330,7 +330,7 @@ impl Route {
                 if until.is_some_and(|until| until <= Instant::now()) {
                     return None;
                 }
-                crate::sync::park_until(until);
+                crate::base::sync::park_until(until);
                 continue;
             }
             match self.find(moved.as_ref(), this_thread) {
@@ -340,7 +340,7 @@ impl Route {
                     None => moved = Some((member, id)),
                 },
                 Place::Nowhere => {
-                    crate::sync::park_until(until);
+                    crate::base::sync::park_until(until);
                     if until.is_some_and(|until| until <= Instant::now()) {
                         return None;
                     }

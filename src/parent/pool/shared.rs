@@ -16,9 +16,6 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::task::{Wake, Waker};
 use std::time::{Duration, Instant};
 
-use super::super::alarm::Alarm;
-use super::super::maker::Maker;
-use super::super::member::{Attention, Member};
 use super::aside::{Aside, Job};
 use super::bell::Bell;
 use super::launcher::Launcher;
@@ -26,6 +23,9 @@ use super::plan::{Change, Counts, Fault, Key, Order, Plan, Seen, Ticket};
 use super::route::{Attempt, Route};
 use crate::error::Error;
 use crate::exit_status::ExitStatus;
+use crate::parent::alarm::Alarm;
+use crate::parent::child::member::{Attention, Member};
+use crate::parent::maker::Maker;
 use crate::trace;
 
 /// How often it is looked how much memory a child has.
@@ -422,7 +422,7 @@ impl Shared {
             }
             Deed::Wake(wakers) => {
                 for waker in wakers {
-                    let _ = crate::panics::shielded(|| waker.wake());
+                    let _ = crate::base::panics::shielded(|| waker.wake());
                 }
             }
         }
@@ -445,7 +445,7 @@ impl Shared {
     pub(super) fn aside(self: &Arc<Self>, job: Job) {
         let own = Arc::clone(self);
         let job = Box::new(move || {
-            if let Err(panic) = crate::panics::shielded(job) {
+            if let Err(panic) = crate::base::panics::shielded(job) {
                 own.launchers[0].report(Error::callback(panic));
             }
         });

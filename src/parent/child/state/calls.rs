@@ -1,0 +1,383 @@
+//! What becomes of calls: how they come in, are done, cancelled, or late.
+
+use std::os::fd::OwnedFd;
+use std::sync::Arc;
+use std::time::Instant;
+
+use super::Core;
+use super::delivery::Item;
+use super::inbox::Inbox;
+use super::life::Ending;
+use super::waiting::Want;
+use super::waiting::{Callback, Owner, Waking};
+use crate::error::Error;
+use crate::parcel::{Parcel, Payload};
+use crate::protocol::Started;
+
+type Outcome = crate::protocol::Outcome<OwnedFd>;
+
+/// What becomes of the outcome of a call.
+#[derive(Default)]
+pub(crate) enum Then {
+    /// Its handle collects it.
+    #[default]
+    Collect,
+    /// It is handed to this callback.
+    Call(Callback),
+    /// Nobody wants it.
+    Forget,
+}
+
+/// What is kept for each call. It is as small as it can be: there may be a
+/// million of them.
+#[derive(Default)]
+pub(crate) struct Waiter {
+    pub(super) waking: Option<Waking>,
+    /// So many deliveries come before its outcome.
+    after: u64,
+    /// It waits inside a callback, and so does not wait for callbacks.
+    pub(super) nested: bool,
+    /// Its own events.
+    pub(crate) inbox: Inbox,
+    special: Option<Box<Special>>,
+}
+
+/// What most calls do without.
+#[derive(Default)]
+pub(super) struct Special {
+    pub(super) then: Then,
+    deadline: Option<Instant>,
+    /// If it is cancelled while it runs, the child is killed.
+    kills: bool,
+    /// Who takes it back if the child is lost before it started, or, if it may
+    /// run again, at all.
+    pub(super) owner: Option<Arc<dyn Owner>>,
+    pub(super) again: bool,
+}
+
+impl Waiter {
+    /// For a call that goes back to its owner if it is not run.
+    pub(super) fn of(owner: Arc<dyn Owner>) -> Self {
+        let mut waiter = Self::default();
+        waiter.special().owner = Some(owner);
+        waiter
+    }
+
+    /// To be set.
+    pub(super) fn special(&mut self) -> &mut Special {
+        self.special.get_or_insert_default()
+    }
+
+    /// To be looked at, or taken from, if there is anything.
+    pub(super) fn has_special(&mut self) -> Option<&mut Special> {
+        self.special.as_deref_mut()
+    }
+
+    /// Nothing is to be done when it is answered but to keep the answer, nor when
+    /// that is collected.
+    pub(super) fn is_plain(&self) -> bool {
+        self.waking.is_none() && self.special.is_none() && self.inbox.is_empty()
+    }
+
+    fn kills(&self) -> bool {
+        self.special.as_ref().is_some_and(|special| special.kills)
+    }
+}
+
+impl Core {
+    /// Takes a call: room for a header, then its arguments.
+    pub(crate) fn call(&mut self, parcel: &mut Parcel) -> Result<u32, Error> {
+        if let Some(error) = self.life.refusal() {
+            return Err(error);
+        }
+        Ok(self.caller.call(parcel, Waiter::default()))
+    }
+
+    /// Keeps room for a call that is to be made at once, or says that there is
+    /// none. One that will be refused for another reason needs no room.
+    pub(crate) fn reserve(&mut self) -> Option<bool> {
+        if self.life.refusal().is_some() {
+            return Some(false);
+        }
+        self.caller.reserve().then_some(true)
+    }
+
+    /// The room that was kept is there for anybody.
+    pub(crate) fn release(&mut self) {
+        self.caller.release();
+        self.caller.refill();
+    }
+
+    /// The outcome of this call, if its turn has come. Whoever asks does not
+    /// want its events.
+    pub(crate) fn collect(&mut self, id: u32) -> Option<Result<Payload, Error>> {
+        if let Some(payload) = self.take_result(id) {
+            return Some(Ok(payload));
+        }
+        let (waiter, done) = self.caller.look_at(id)?;
+        self.delivery.inboxes.decline(id, &mut waiter.inbox);
+        if !done || !self.delivery.is_before(waiter.after) {
+            return None;
+        }
+        let (outcome, waiter) = self.caller.collect(id)?;
+        self.dismiss(id, waiter);
+        Some(self.judge(outcome))
+    }
+
+    /// The result of this call, if its turn has come and nothing follows from its
+    /// being collected.
+    pub(crate) fn take_result(&mut self, id: u32) -> Option<Payload> {
+        let is_due = |waiter: &Waiter| waiter.is_plain() && self.delivery.is_before(waiter.after);
+        self.caller.take_result(id, is_due)
+    }
+
+    /// It is done, and whatever came before that has been seen.
+    pub(crate) fn may_see_end(&mut self, id: u32) -> bool {
+        let after = self.caller.waiter(id).map_or(0, |waiter| waiter.after);
+        self.caller.is_done(id) && self.delivery.is_before(after)
+    }
+
+    /// What was kept for this call is not needed any more.
+    pub(super) fn dismiss(&mut self, id: u32, mut waiter: Waiter) {
+        self.waiting.discard(waiter.waking.take());
+        self.delivery.inboxes.decline(id, &mut waiter.inbox);
+        let Some(special) = waiter.has_special() else {
+            return;
+        };
+        if let Some(at) = special.deadline {
+            self.deadlines.remove(at, id);
+        }
+        if let Some(owner) = special.owner.take() {
+            self.waiting.discard_owner(owner);
+        }
+    }
+
+    /// An answer may come soon: looking for it may pay.
+    pub(crate) fn expects_answer(&self) -> bool {
+        self.caller.open() > 0
+    }
+
+    /// It is not the link that this one waits for.
+    pub(crate) fn has_come(&mut self, want: Want) -> bool {
+        let Want::Call(id) = want else { return false };
+        let waiter = self.caller.waiter(id);
+        waiter.is_none_or(|waiter| !waiter.inbox.is_empty()) || self.caller.is_done(id)
+    }
+
+    /// Nobody wants the outcome of this call any more.
+    pub(crate) fn cancel(&mut self, id: u32) {
+        let Some(waiter) = self.caller.waiter(id).map(std::mem::take) else {
+            return;
+        };
+        if waiter.kills() && !self.caller.is_done(id) {
+            self.condemn(id);
+        }
+        self.dismiss(id, waiter);
+        self.caller.cancel(id);
+        self.waiting.news();
+    }
+
+    /// A callback waits for this call, which cannot come before it returns:
+    /// cancels the call.
+    pub(crate) fn stuck(&mut self, id: u32) -> Error {
+        self.cancel(id);
+        Error::stuck()
+    }
+
+    /// The outcome of this call goes to a callback.
+    pub(crate) fn then_call(&mut self, id: u32, callback: Callback) {
+        if self.entrust(id, Then::Call(callback)) {
+            self.callbacks += 1;
+            self.finish_if_done(id);
+        }
+    }
+
+    /// This call shall be done, but nobody wants the outcome.
+    pub(crate) fn then_forget(&mut self, id: u32) {
+        if self.entrust(id, Then::Forget) {
+            self.finish_if_done(id);
+        }
+    }
+
+    /// From now on nobody waits for this call.
+    fn entrust(&mut self, id: u32, then: Then) -> bool {
+        let Some(waiter) = self.caller.waiter(id) else {
+            return false;
+        };
+        waiter.special().then = then;
+        self.waiting.discard(waiter.waking.take());
+        self.delivery.inboxes.decline(id, &mut waiter.inbox);
+        true
+    }
+
+    fn finish_if_done(&mut self, id: u32) {
+        if self.caller.is_done(id) {
+            self.completed(id);
+        }
+    }
+
+    /// This call is done, in its turn among the deliveries.
+    pub(super) fn completed(&mut self, id: u32) {
+        self.completed_after(id, self.delivery.enqueued());
+    }
+
+    fn completed_after(&mut self, id: u32, after: u64) {
+        self.settle_owner(id);
+        let Some(waiter) = self.caller.waiter(id) else {
+            return;
+        };
+        waiter.after = after;
+        let then = waiter
+            .has_special()
+            .map(|own| std::mem::take(&mut own.then));
+        match then.unwrap_or_default() {
+            Then::Collect => {
+                let passed = self.delivery.is_passed(after);
+                if passed || waiter.nested {
+                    self.waiting.wake(waiter.waking.take());
+                }
+                if !passed {
+                    self.delivery.bar(id, after);
+                }
+            }
+            Then::Forget => {
+                if let Some((_, waiter)) = self.caller.collect(id) {
+                    self.dismiss(id, waiter);
+                }
+            }
+            Then::Call(callback) => {
+                self.callbacks -= 1;
+                let Some((outcome, waiter)) = self.caller.collect(id) else {
+                    return;
+                };
+                self.dismiss(id, waiter);
+                let outcome = self.judge(outcome);
+                self.delivery.push(Item::Done(callback, outcome));
+            }
+        }
+    }
+
+    /// Something has come for whoever waits for this call, to be seen after so
+    /// many deliveries.
+    pub(crate) fn come(&mut self, id: u32, after: u64) {
+        // Inside a callback it may be seen at once; but whoever waits there may
+        // hand the call on.
+        let Some(waiter) = self.caller.waiter(id) else {
+            return;
+        };
+        let passed = self.delivery.is_passed(after);
+        if passed || waiter.nested {
+            self.waiting.wake(waiter.waking.take());
+        }
+        if !passed {
+            self.delivery.bar(id, after);
+        }
+    }
+
+    pub(super) fn judge(&self, outcome: Outcome) -> Result<Payload, Error> {
+        match outcome {
+            Outcome::Result(payload) => Ok(payload),
+            Outcome::Failed(failure) => Err((*failure).into()),
+            Outcome::Lost(started) => Err(self.life.lost(started)),
+            Outcome::Expired(started) => Err(Error::expired(started)),
+        }
+    }
+
+    // --- time ---
+
+    /// This call is to be done by then.
+    pub(crate) fn set_deadline(&mut self, id: u32, at: Instant) {
+        let Some(waiter) = self.caller.waiter(id) else {
+            return;
+        };
+        if let Some(old) = waiter.special().deadline.replace(at) {
+            self.deadlines.remove(old, id);
+        }
+        if !self.caller.is_done(id) {
+            self.deadlines.insert(at, id);
+        }
+    }
+
+    /// If this call is cancelled while it runs, the child is killed.
+    pub(crate) fn kill_on_cancel(&mut self, id: u32) {
+        if let Some(waiter) = self.caller.waiter(id) {
+            waiter.special().kills = true;
+        }
+    }
+
+    /// The calls whose time is up by now are done.
+    pub(super) fn times_up(&mut self, now: Instant) {
+        for id in self.deadlines.take_due(now) {
+            self.expire(id);
+        }
+        if self.deadlines.is_recheck_due(now) {
+            self.recheck();
+        }
+    }
+
+    /// The time of this call is up: it is done with an error, unless it was done
+    /// before, and cancelled.
+    pub(crate) fn expire(&mut self, id: u32) {
+        let known = self.life.known();
+        let started = match self.caller.has_started(id, known) {
+            Some((Started::Yes, _)) => Started::Yes,
+            // It may still start before the child reads that it should not.
+            _ => Started::Unknown,
+        };
+        if !self.caller.expire(id, started) {
+            return;
+        }
+        if self.caller.waiter(id).is_some_and(|waiter| waiter.kills()) {
+            self.condemn(id);
+        }
+        // It is late already: it waits for no callback.
+        self.completed_after(id, 0);
+    }
+
+    /// A call that is to take the child with it is cancelled. One that has not
+    /// started yet may do so before a blocking child reads of the cancel; one
+    /// that the child has passed already, run or skipped, is left alone.
+    fn condemn(&mut self, id: u32) {
+        if let Some((Started::No, ordinal)) = self.started_and_ordinal(id)
+            && !self.life.drops_cancelled()
+        {
+            return self.deadlines.condemn(ordinal, id);
+        }
+        self.kill_if_running(id);
+    }
+
+    fn started_and_ordinal(&self, id: u32) -> Option<(Started, u64)> {
+        self.caller.has_started(id, self.life.known())
+    }
+
+    /// Looks at the condemned calls that may have started, in the order in which
+    /// the child starts them.
+    fn recheck(&mut self) {
+        while let Some((ordinal, id)) = self.deadlines.first_condemned() {
+            match self.started_and_ordinal(id) {
+                Some((Started::No, own)) if own == ordinal => return self.deadlines.look_later(),
+                Some((_, own)) if own == ordinal => self.kill_if_running(id),
+                // It was answered, and its id may be another call's now.
+                _ => {}
+            }
+            self.deadlines.pardon(ordinal);
+        }
+    }
+
+    fn kill_if_running(&mut self, id: u32) {
+        match self.started_and_ordinal(id) {
+            None | Some((Started::No, _)) => {}
+            Some((_, ordinal)) if self.life.has_passed(ordinal) => {}
+            Some(_) => self.kill(Ending::Killed(
+                "a call was cancelled or late, and its caller had asked that the child be killed for it".into(),
+            )),
+        }
+    }
+}
+
+#[cfg(test)]
+impl Core {
+    pub(crate) fn has_no_deadlines(&self) -> bool {
+        self.deadlines.is_empty()
+    }
+}

@@ -1,0 +1,598 @@
+//! What the driver's lock guards: the conversation, the roles, who waits, and
+//! how far the child is in its life.
+//!
+//! ```text
+//!            hello        ready          end of input, and exit
+//!  Greeting ───────▶ Init ───────▶ Open ───────────────────────▶ Over
+//!      └───────────────┴──── also from each of these ──────────────▲
+//! ```
+//!
+//! A child is over once its stream has ended *and* its exit is known, whichever
+//! comes first; then every call that is left is lost, and says how it ended.
+//! The two are watched independently:
+//!
+//! * It exits, but the stream does not end, because a grandchild holds it: the
+//!   helper shuts the socket, and readers find the end behind what was written.
+//! * The stream ends, but it does not exit: it is killed after [`GRACE`].
+//!
+//! A violation ends the stream, too, and has the child killed. Exit, end of
+//! stream and violation come in any order, and some more than once; the child
+//! is over once ([`Core::proceed`]).
+
+mod calls;
+mod deadlines;
+pub(crate) mod delivery;
+mod events;
+pub(crate) mod inbox;
+pub(crate) mod life;
+mod members;
+pub(crate) mod roles;
+pub(crate) mod waiting;
+
+use std::io;
+use std::os::fd::OwnedFd;
+use std::time::{Duration, Instant};
+
+use self::deadlines::Deadlines;
+use self::delivery::{Delivery, EventSink, Item};
+use self::life::{Ending, GRACE, Life};
+use self::roles::{Needs, Orders, Roles, Ticket};
+use self::waiting::{Callback, Errands, Waiting, Waking, Want};
+use crate::base::spin::{Spin, Spins};
+use crate::base::sync::Thread;
+use crate::error::Error;
+use crate::exit_status::ExitStatus;
+use crate::parcel::{Outbox, Payload, Reader};
+use crate::protocol::{Failure, Hello};
+
+/// How long octets may lie while other calls are under way.
+const NAGLE: Duration = Duration::from_micros(100);
+/// How long if somebody waits all the time, who writes before he sleeps.
+const PATIENCE: Duration = Duration::from_micros(400);
+/// From so many octets on, a writer that waits anyway sleeps in the kernel.
+const MUCH: usize = 32 << 10;
+
+pub(crate) use self::calls::{Then, Waiter};
+pub(crate) use self::members::{Attention, Sight, Wishes};
+
+pub(crate) type Caller = crate::protocol::Caller<Waiter, OwnedFd>;
+type Notice = crate::protocol::Notice<OwnedFd>;
+
+/// What the role of the reader goes with.
+#[derive(Debug)]
+pub(crate) struct Reading {
+    pub(crate) reader: Reader,
+    pub(crate) spin: Spins,
+    /// The same for a task that polls.
+    pub(crate) spin_in_poll: Spin,
+}
+
+/// See the module.
+pub(crate) struct Core {
+    pub(crate) caller: Caller,
+    pub(crate) roles: Roles,
+    pub(crate) life: Life,
+    pub(crate) delivery: Delivery,
+    /// `None` while somebody reads.
+    reader: Option<Reading>,
+    notices: Vec<Notice>,
+    waiting: Waiting,
+    /// How many bytes of the stream were absorbed.
+    received: u64,
+    /// How many calls are done for callbacks.
+    callbacks: usize,
+    deadlines: Deadlines,
+    /// Somebody has waited, and so has written what there was, since the helper
+    /// looked for it; and before that.
+    waited: bool,
+    waits: bool,
+    /// The leader watches for room.
+    leader_writes: bool,
+    /// What whoever keeps several children wants of this one.
+    attention: Attention,
+    /// When the helper will look again.
+    look_at: Option<Instant>,
+    signals: Vec<i32>,
+    alarm: Option<Instant>,
+    /// An alarm that was set, and is not needed any more.
+    needless: Option<Instant>,
+}
+
+impl Core {
+    pub(crate) fn new(caller: Caller, reading: Reading, life: Life, delivery: Delivery) -> Self {
+        Self {
+            caller,
+            roles: Roles::new(),
+            alarm: life.next_alarm(),
+            life,
+            delivery,
+            reader: Some(reading),
+            notices: Vec::new(),
+            waiting: Waiting::default(),
+            received: 0,
+            callbacks: 0,
+            deadlines: Deadlines::default(),
+            waited: false,
+            waits: false,
+            leader_writes: false,
+            attention: Attention::default(),
+            look_at: None,
+            signals: Vec::new(),
+            needless: None,
+        }
+    }
+
+    // --- roles ---
+
+    /// The calling thread becomes the leader, if reading is free and possible.
+    pub(crate) fn lead(&mut self) -> Option<Reading> {
+        (self.may_read() && self.roles.lead()).then(|| self.take_reader())
+    }
+
+    /// A task that polls becomes the leader for a moment, if an answer may come
+    /// meanwhile.
+    pub(crate) fn lead_in_poll(&mut self) -> Option<Reading> {
+        let reading = self.reader.as_ref()?;
+        let may_look = reading.spin_in_poll.may_look() && reading.reader.is_empty();
+        if may_look && self.expects_answer() {
+            self.lead()
+        } else {
+            None
+        }
+    }
+
+    /// The helper becomes the reader, if reading is free and possible.
+    pub(crate) fn help(&mut self) -> Option<Reading> {
+        (self.may_read() && self.roles.help()).then(|| self.take_reader())
+    }
+
+    /// The helper may look for answers before it sleeps.
+    pub(crate) fn helper_may_look(&self) -> bool {
+        let spins = |own: &Reading| own.spin.is_on();
+        self.roles.is_watched() && self.expects_answer() && self.reader.as_ref().is_some_and(spins)
+    }
+
+    /// The child was told to end, and owes no answer.
+    pub(crate) fn awaits_end(&self) -> bool {
+        self.life.awaits_end() && self.caller.open() == 0
+    }
+
+    fn take_reader(&mut self) -> Reading {
+        self.reader
+            .take()
+            .expect("whoever has the role has the reader")
+    }
+
+    /// There may be something to read, and there is room for it. Of a child that
+    /// has exited only what the socket held can come, so there is always room.
+    pub(crate) fn may_read(&self) -> bool {
+        let room = !self.delivery.is_full() || self.life.has_exited();
+        !self.life.stream_ended() && room
+    }
+
+    /// How many bytes of the stream were read and absorbed.
+    pub(crate) fn received(&self) -> u64 {
+        self.received
+    }
+
+    /// What the roles depend on beside themselves, and a collected call may change.
+    pub(crate) fn outlook(&self) -> (bool, bool) {
+        (self.may_read(), self.has_unwritten())
+    }
+
+    pub(crate) fn settle(&mut self) -> Orders {
+        // Who keeps several children waits for each to be ready.
+        let is_awaited = self.waiting.is_watched() && self.life.readiness().is_none();
+        let nobody_reads = self.waiting.has_tasks()
+            || self.callbacks > 0
+            || self.delivery.wants_events()
+            || is_awaited;
+        let needs = Needs {
+            readable: self.may_read() && self.attention != Attention::Deferred,
+            urgent: nobody_reads || self.attention == Attention::Prompt || self.life.is_urgent(),
+            unwritten: self.has_unwritten() && !self.leader_writes,
+        };
+        let orders = self.roles.settle(needs);
+        if let Some(heir) = orders.wake {
+            self.waiting.wake_parked(heir);
+        }
+        orders
+    }
+
+    /// This thread goes to sleep, and would lead if it was asked to.
+    pub(crate) fn park(&mut self, thread: Thread) -> Ticket {
+        let ticket = self.waiting.park(thread);
+        self.roles.park(ticket);
+        ticket
+    }
+
+    pub(crate) fn unpark(&mut self, ticket: Ticket) {
+        self.waiting.unpark(ticket);
+        self.roles.unpark(ticket);
+    }
+
+    // --- who is woken ---
+
+    /// What is to be done without the lock, if anything is.
+    pub(crate) fn take_errands(&mut self) -> Option<Errands> {
+        if !self.has_errands() {
+            return None;
+        }
+        let spent = self.caller.take_spent();
+        let delivers = self.delivery.take_due();
+        Some(self.waiting.take_errands(spent, delivers))
+    }
+
+    pub(crate) fn has_errands(&self) -> bool {
+        self.waiting.has_errands() || self.caller.has_spent() || self.delivery.is_due()
+    }
+
+    /// Has `callback` called with an error in its turn.
+    pub(crate) fn refuse(&mut self, callback: Callback, error: Error) {
+        self.delivery.push(Item::Done(callback, Err(error)));
+    }
+
+    /// This one is to be woken when what it wants may have come.
+    pub(crate) fn enlist(&mut self, want: Want, waking: Waking) {
+        let nested = self.delivery.is_running_here();
+        match want {
+            Want::Call(id) => match self.caller.waiter(id) {
+                Some(waiter) => {
+                    waiter.nested = nested;
+                    self.waiting.enlist(&mut waiter.waking, waking);
+                }
+                None => debug_assert!(false, "only who holds a call waits for it"),
+            },
+            Want::Change => self.waiting.enlist_for_change(waking),
+        }
+    }
+
+    /// Wakes whoever waits for anything but a call.
+    pub(crate) fn wake_changes(&mut self) {
+        self.waiting.wake_changes();
+    }
+
+    fn wake_call(&mut self, id: u32) {
+        let waiter = self.caller.waiter(id);
+        let waking = waiter.and_then(|waiter| waiter.waking.take());
+        self.waiting.wake(waking);
+    }
+
+    // --- reading ---
+
+    /// The reader is put down; octets have come.
+    pub(crate) fn came(&mut self, mut reading: Reading) {
+        let absorbed = self.absorb(&mut reading);
+        self.stop_reading(reading);
+        if let Err(ending) = absorbed {
+            self.break_off(ending);
+        }
+    }
+
+    /// Takes all whole frames. An error is a violation, behind which nothing is
+    /// taken.
+    fn absorb(&mut self, reading: &mut Reading) -> Result<(), Ending> {
+        self.received = reading.reader.received();
+        let mut notices = std::mem::take(&mut self.notices);
+        let answered = self.caller.answered();
+        let mut absorbed = Ok(true);
+        // A hello is checked before what comes after it is believed.
+        while absorbed == Ok(true) && !self.life.stream_ended() {
+            let idle = self.delivery.is_passed(self.delivery.enqueued());
+            let quiet = |waiter: &Waiter| idle && waiter.is_plain();
+            absorbed = self.caller.absorb(&mut reading.reader, &mut notices, quiet);
+            for notice in notices.drain(..) {
+                self.notice(notice);
+            }
+        }
+        self.notices = notices;
+        self.crowd_out();
+        if self.caller.answered() != answered {
+            self.waiting.news();
+        }
+        if self.delivery.is_full() {
+            // A callback that waits must hear that nothing more will be read.
+            self.waiting.wake_all_parked();
+            self.waiting.news();
+        }
+        match absorbed {
+            Ok(_) => Ok(()),
+            Err(violation) if self.life.is_greeted() => Err(Ending::Violation(violation.0)),
+            Err(violation) => Err(Ending::Handshake(violation.0)),
+        }
+    }
+
+    /// The reader is put down.
+    pub(crate) fn stop_reading(&mut self, reading: Reading) {
+        self.reader = Some(reading);
+        self.leader_writes = false;
+        self.roles.leave();
+    }
+
+    fn notice(&mut self, notice: Notice) {
+        match notice {
+            Notice::Completed(id) => self.completed(id),
+            Notice::Event(payload) => self.event(payload),
+            Notice::CallEvent(id, payload) => self.call_event(id, payload),
+            Notice::Hello(hello) => self.greet(&hello),
+            Notice::Ready => self.ready(),
+            Notice::Retired => {
+                self.life.retire();
+                self.waiting.news();
+            }
+            Notice::Unfit(failure) => self.unfit(&failure),
+        }
+    }
+
+    fn event(&mut self, payload: Payload) {
+        match self.delivery.sink() {
+            EventSink::Handler => self.delivery.push(Item::Event(payload)),
+            EventSink::Nobody => self.delivery.push(Item::Report(Error::unhandled())),
+            EventSink::Stream => {
+                self.delivery.push_stream(payload);
+                self.wake_changes();
+            }
+            EventSink::Dropped => {}
+        }
+    }
+
+    fn greet(&mut self, hello: &Hello) {
+        self.needless = self.life.hello_by();
+        let fit = self.life.greet(hello);
+        // Some other alarm may be due at that very time.
+        self.alarm = self.life.next_alarm();
+        if let Err(text) = fit {
+            return self.break_off(Ending::Handshake(text));
+        }
+        if let Some(limit) = hello.number("max-message") {
+            self.caller.limit_frames(limit);
+        }
+    }
+
+    fn ready(&mut self) {
+        self.life.ready();
+        self.waiting.news();
+        self.wake_changes();
+    }
+
+    fn unfit(&mut self, failure: &Failure) {
+        let place = if failure.place.is_empty() {
+            String::new()
+        } else {
+            format!(" (panicked at {})", failure.place)
+        };
+        self.life
+            .doom(Ending::Init(format!("{}{place}", failure.message)));
+    }
+
+    /// The reader is put down; nothing will come any more.
+    pub(crate) fn end_of_input(&mut self, mut reading: Reading) {
+        let rescued = self.life.rescue(reading.reader.received());
+        if !rescued.is_empty() {
+            reading.reader.buffer().extend_from_slice(&rescued);
+            if let Err(ending) = self.absorb(&mut reading) {
+                self.life.doom(ending);
+            }
+        }
+        self.end_of_stream(reading);
+    }
+
+    fn end_of_stream(&mut self, reading: Reading) {
+        if !self.life.is_greeted() {
+            let rest = reading.reader.rest();
+            let came = if rest.is_empty() {
+                String::new()
+            } else {
+                format!(" after {}", crate::protocol::show(rest))
+            };
+            let foreign = !crate::protocol::may_be_hello(rest);
+            self.life.doom(Ending::NoHello(came, foreign));
+        }
+        self.stop_reading(reading);
+        self.life.stream_ends(Instant::now() + GRACE);
+        self.proceed();
+    }
+
+    /// Nothing more is read, and the child is ended.
+    fn break_off(&mut self, ending: Ending) {
+        self.life.doom(ending);
+        self.life.stream_ends(Instant::now() + GRACE);
+        self.signals.push(libc::SIGKILL);
+        self.proceed();
+    }
+
+    // --- the end ---
+
+    /// The child has exited.
+    pub(crate) fn exited(&mut self, status: ExitStatus, stderr: Vec<u8>) {
+        self.life.exits(status, stderr);
+        self.proceed();
+    }
+
+    /// The child is ended for this reason; no error of its own.
+    pub(crate) fn kill(&mut self, ending: Ending) {
+        self.life.doom(ending);
+        self.signals.push(libc::SIGKILL);
+    }
+
+    /// The system refuses to send the child a signal, for this reason.
+    pub(crate) fn cannot_signal(&mut self, signal: i32, error: &io::Error) {
+        self.life.cannot_be_told(signal, error);
+        self.alarm = self.life.next_alarm();
+    }
+
+    /// No more calls are taken; the child ends when all are done.
+    pub(crate) fn close(&mut self) {
+        self.life.close();
+    }
+
+    /// After this long the child is told to end, and then killed.
+    pub(crate) fn close_within(&mut self, at: Instant) {
+        self.life.limit(at);
+        self.alarm = self.life.next_alarm();
+    }
+
+    /// Ends the child once its exit and the end of its stream are both known, and
+    /// only once: what comes later changes nothing, and sets no alarm.
+    fn proceed(&mut self) {
+        if self.life.is_over() {
+            return;
+        }
+        self.alarm = self.life.next_alarm();
+        let Some(known) = self.life.finish() else {
+            return;
+        };
+        if self.caller.answered() > 0 || self.caller.may_have_started(known) {
+            self.life.has_worked = true;
+        }
+        for id in self.caller.fail_all(known) {
+            self.life.lost_one();
+            self.lose(id);
+        }
+        if let Some(error) = self.life.report() {
+            self.delivery.push(Item::Report(error));
+        }
+        self.delivery.finish();
+        // So that the helper looks once more, and forgets the child.
+        self.alarm = Some(Instant::now());
+        self.waiting.news();
+        self.wake_changes();
+        self.waiting.wake_all_parked();
+    }
+
+    /// The child's input may be ended now.
+    pub(crate) fn may_shut_down(&mut self) -> bool {
+        self.life.is_closing() && self.caller.is_flushed() && self.life.shut_down()
+    }
+
+    // --- writing ---
+
+    pub(crate) fn has_unwritten(&self) -> bool {
+        self.caller.unwritten() > 0
+    }
+
+    /// The socket is full, and a lot is left.
+    pub(crate) fn much_is_blocked(&mut self) -> bool {
+        self.roles.is_blocked() && self.caller.unwritten() >= MUCH
+    }
+
+    /// The leader is to watch for room, too, instead of the helper.
+    pub(crate) fn lets_leader_write(&mut self) -> bool {
+        self.leader_writes = self.roles.is_blocked() && self.has_unwritten();
+        self.leader_writes
+    }
+
+    /// The writer is back with what it could not write. True if somebody else
+    /// came to write meanwhile.
+    pub(crate) fn wrote(
+        &mut self,
+        count: usize,
+        unwritten: Outbox,
+        last: &std::io::Result<Option<usize>>,
+    ) -> bool {
+        self.caller.wrote(count, unwritten);
+        let again = self.roles.wrote(matches!(last, Ok(None)));
+        if last.is_err() || self.life.is_over() {
+            // Nobody reads any more. How the child ended comes from elsewhere.
+            self.caller.drop_outbox();
+            self.life.shut_down();
+        }
+        again
+    }
+
+    // --- time ---
+
+    /// Somebody waits, and writes what there is.
+    pub(crate) fn waits(&mut self) {
+        self.waited = true;
+    }
+
+    /// How soon the helper shall write what nobody else has.
+    pub(crate) fn write_within(&self) -> Duration {
+        if self.waited || self.waits {
+            PATIENCE
+        } else {
+            NAGLE
+        }
+    }
+
+    /// The helper has come to write: it need not if somebody does it all the time.
+    pub(crate) fn leaves_writing(&mut self) -> bool {
+        self.waits = std::mem::take(&mut self.waited);
+        self.waits
+    }
+
+    /// The helper is told to look again then.
+    pub(crate) fn look_at(&mut self, at: Instant) {
+        self.look_at = Some(at);
+    }
+
+    /// Returns whether a child or a call is given up at `now` for what it has not done.
+    pub(crate) fn judges_at(&self, now: Instant) -> bool {
+        self.life.is_alarm_due(now) || self.deadlines.is_due(now)
+    }
+
+    /// A time has come, one of several that were asked for; what is unwritten
+    /// will be flushed.
+    pub(crate) fn ticked(&mut self, now: Instant) {
+        self.roles.flushed();
+        if self.look_at.take_if(|at| *at <= now).is_some() {
+            self.roles.looked();
+        }
+        if let Some(signal) = self.life.alarm(now) {
+            self.signals.push(signal);
+        }
+        if self.life.gives_up(now) {
+            self.proceed();
+        }
+        self.alarm = self.life.next_alarm();
+        self.times_up(now);
+    }
+
+    pub(crate) fn take_signals(&mut self) -> Vec<i32> {
+        std::mem::take(&mut self.signals)
+    }
+
+    pub(crate) fn take_alarm(&mut self) -> Option<Instant> {
+        self.alarm.take()
+    }
+
+    pub(crate) fn take_needless(&mut self) -> Option<Instant> {
+        self.needless.take()
+    }
+
+    /// The next deadline of a call, if the helper is to be told of it.
+    pub(crate) fn next_deadline(&mut self) -> Option<Instant> {
+        self.deadlines.arm()
+    }
+
+    // --- deliveries ---
+
+    /// A delivery was made: whoever had to wait for it goes on.
+    pub(crate) fn delivered(&mut self) {
+        while let Some(id) = self.delivery.next_freed() {
+            self.wake_call(id);
+        }
+        if self.life.is_over() {
+            self.waiting.news();
+        }
+        self.wake_changes();
+    }
+
+    /// An event of the stream.
+    pub(crate) fn next_event(&mut self) -> Option<Option<Payload>> {
+        match self.delivery.pop_stream() {
+            Some(payload) => Some(Some(payload)),
+            None if self.life.is_over() => Some(None),
+            None => None,
+        }
+    }
+}
+
+impl std::fmt::Debug for Core {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Core")
+            .field("roles", &self.roles)
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,195 @@
+//! Making calls: the arguments become octets, and go to the driver.
+
+use std::sync::Arc;
+
+use offspring_serialisers::{Output, SendAs, Serialiser};
+
+use super::call::Call;
+use super::room::{NoRoom, Room};
+use super::rpc::Rpc;
+use crate::error::Error;
+use crate::parcel::{Decode, Parcel};
+use crate::parent::target::Calls;
+use crate::protocol::HEADER;
+use crate::signature::{Signature, Whole};
+
+impl<F, S, E> Rpc<F, S, E> {
+    fn start<R>(
+        &self,
+        room: Option<Room<'_>>,
+        encode: impl FnOnce(&mut Output<'_>) -> Result<(), offspring_serialisers::Error>,
+    ) -> Call<R, E>
+    where
+        S: Serialiser<R>,
+    {
+        let decode: Decode<R> = <S as Serialiser<R>>::decode;
+        match self.send(room, encode) {
+            Ok(open) => Call::open(open, decode, self.decode_event),
+            Err(error) => {
+                let at = Arc::clone(self.origin()) as _;
+                Call::failed((error, at), decode, self.decode_event)
+            }
+        }
+    }
+
+    fn send(
+        &self,
+        mut room: Option<Room<'_>>,
+        encode: impl FnOnce(&mut Output<'_>) -> Result<(), offspring_serialisers::Error>,
+    ) -> Result<(Arc<dyn Calls>, u32), Error> {
+        let carries = self.origin().carries_descriptors();
+        with_parcel(|parcel| {
+            let encoded =
+                crate::base::panics::shielded(|| encode(&mut parcel.output_in_parts(carries)));
+            encoded
+                .unwrap_or_else(|panic| Err(offspring_serialisers::Error::new(panic)))
+                .map_err(|error| Error::encode(&error))?;
+            if parcel.frame.len() < HEADER {
+                return Err(Error::encode(&offspring_serialisers::Error::new(
+                    "the serialiser took octets away that were not its own",
+                )));
+            }
+            let kept = room.as_mut().is_some_and(Room::enter);
+            Arc::clone(self.origin()).call(parcel, kept)
+        })
+    }
+}
+
+/// Lends a buffer of this thread, with room for a header in front. A nested
+/// use, in a value's own serialisation, gets another one.
+fn with_parcel<T>(use_it: impl FnOnce(&mut Parcel) -> T) -> T {
+    let mut parcel = Parcel::new();
+    let value = use_it(&mut parcel);
+    parcel.recycle();
+    value
+}
+
+macro_rules! calls {
+    ($($name:ident $form:ident $argument:ident),*) => {
+        impl<R: 'static, S, Ev, $($name: 'static),*> Rpc<fn($($name),*) -> R, S, Ev> {
+            /// Calls the worker's function in the child.
+            ///
+            /// Never blocks. The arguments are encoded at once, so borrowed
+            /// ones (`&str` for a `String`, `&Path` for a `PathBuf`, `&[T]` for
+            /// a `Vec<T>`) need not be copied. If the limits of what may be
+            /// under way are reached, the octets wait their turn in the handle.
+            ///
+            /// All errors, also that the arguments could not be encoded, come
+            /// through the handle.
+            #[allow(clippy::too_many_arguments, reason = "one for each of the worker's")]
+            pub fn call<$($form),*>(&self, $($argument: $form),*) -> Call<R, Ev>
+            where
+                $($form: SendAs<$name>,)*
+                S: Serialiser<($($name,)*), ($($form::Form,)*)> + Serialiser<R>,
+            {
+                let mut arguments = ($($argument.into_form(),)*);
+                self.start::<R>(None, |output| <S as Serialiser<($($name,)*), _>>::encode_taking(&mut arguments, output))
+            }
+
+            /// Like `call` if there is room, else gives the arguments back.
+            ///
+            /// There is room while the limits of
+            /// [`max_outstanding`](crate::Builder::max_outstanding) are not
+            /// reached and no other call waits its turn; nothing is encoded
+            /// before that is known. The number of calls is never exceeded. How
+            /// many octets this call has is known only later: if they are too
+            /// many then, they wait in the handle, as with `call`.
+            ///
+            /// # Errors
+            ///
+            /// There is no room now. All other errors come through the handle.
+            #[allow(clippy::too_many_arguments, reason = "one for each of the worker's")]
+            pub fn try_call<$($form),*>(&self, $($argument: $form),*) -> Result<Call<R, Ev>, NoRoom<($($form,)*)>>
+            where
+                $($form: SendAs<$name>,)*
+                S: Serialiser<($($name,)*), ($($form::Form,)*)> + Serialiser<R>,
+            {
+                let Some(room) = Room::find(&**self.origin()) else {
+                    return Err(NoRoom(($($argument,)*)));
+                };
+                let mut arguments = ($($argument.into_form(),)*);
+                Ok(self.start::<R>(Some(room), |output| <S as Serialiser<($($name,)*), _>>::encode_taking(&mut arguments, output)))
+            }
+        }
+    };
+}
+calls!();
+calls!(A1 X1 a);
+calls!(A1 X1 a, A2 X2 b);
+calls!(A1 X1 a, A2 X2 b, A3 X3 c);
+calls!(A1 X1 a, A2 X2 b, A3 X3 c, A4 X4 d);
+calls!(A1 X1 a, A2 X2 b, A3 X3 c, A4 X4 d, A5 X5 e);
+calls!(A1 X1 a, A2 X2 b, A3 X3 c, A4 X4 d, A5 X5 e, A6 X6 f);
+calls!(A1 X1 a, A2 X2 b, A3 X3 c, A4 X4 d, A5 X5 e, A6 X6 f, A7 X7 g);
+calls!(A1 X1 a, A2 X2 b, A3 X3 c, A4 X4 d, A5 X5 e, A6 X6 f, A7 X7 g, A8 X8 h);
+
+impl<A: 'static, R: 'static, S, E> Rpc<Whole<fn(A) -> R>, S, E> {
+    /// Calls the worker's function in the child with the whole array of
+    /// arguments. See the `call` of other signatures.
+    ///
+    /// ```
+    /// # fn words(mut words: Vec<String>) -> Vec<String> {
+    /// #     words.reverse();
+    /// #     words
+    /// # }
+    /// # offspring::worker!(WORDS: fn(..Vec<String>) -> Vec<String> = words);
+    /// # fn main() -> Result<(), offspring::Error> {
+    /// # offspring::init();
+    /// let rpc = WORDS.spawn()?;
+    /// assert_eq!(rpc.call(vec!["one".to_owned(), "two".to_owned()]).wait()?, ["two", "one"]);
+    /// # Ok(()) }
+    /// ```
+    pub fn call<X>(&self, arguments: X) -> Call<R, E>
+    where
+        X: SendAs<A>,
+        S: Serialiser<A, X::Form> + Serialiser<R>,
+    {
+        let mut arguments = arguments.into_form();
+        self.start::<R>(None, |output| {
+            <S as Serialiser<A, _>>::encode_taking(&mut arguments, output)
+        })
+    }
+
+    /// Like `call` if there is room, else gives the arguments back. See the
+    /// `try_call` of other signatures.
+    ///
+    /// # Errors
+    ///
+    /// There is no room now. All other errors come through the handle.
+    pub fn try_call<X>(&self, arguments: X) -> Result<Call<R, E>, NoRoom<X>>
+    where
+        X: SendAs<A>,
+        S: Serialiser<A, X::Form> + Serialiser<R>,
+    {
+        let Some(room) = Room::find(&**self.origin()) else {
+            return Err(NoRoom(arguments));
+        };
+        let mut arguments = arguments.into_form();
+        let encode = |output: &mut Output<'_>| {
+            <S as Serialiser<A, _>>::encode_taking(&mut arguments, output)
+        };
+        Ok(self.start::<R>(Some(room), encode))
+    }
+}
+
+impl<F: Signature, S, E> Rpc<F, S, E> {
+    /// Calls the worker's function with the arguments as one value: for code
+    /// that is generic over the signature.
+    ///
+    /// ```
+    /// # offspring::worker!(ECHO: fn(String) -> String = |text: String| text);
+    /// # fn main() -> Result<(), offspring::Error> {
+    /// # offspring::init();
+    /// let rpc = ECHO.spawn()?;
+    /// assert_eq!(rpc.call_with(&("so".to_owned(),)).wait()?, "so");
+    /// # Ok(()) }
+    /// ```
+    pub fn call_with(&self, arguments: &F::Arguments) -> Call<F::Output, E>
+    where
+        S: Serialiser<F::Arguments> + Serialiser<F::Output>,
+    {
+        self.start::<F::Output>(None, |output| {
+            <S as Serialiser<F::Arguments>>::encode(arguments, output)
+        })
+    }
+}

@@ -1,0 +1,86 @@
+//! Room for a call, before there is a call.
+
+use crate::error::Error;
+use crate::parent::target::Origin;
+
+/// There was no room for a call now: the limits of
+/// [`max_outstanding`](crate::Builder::max_outstanding) are reached, or other
+/// calls wait their turn. From [`Rpc::try_call`](crate::Rpc), and from
+/// [`Call::detach`](crate::Call::detach). As an [`Error`] it
+/// [`is_full`](Error::is_full).
+///
+/// ```
+/// # offspring::worker!(SLEEP: fn(String) = |ms: String| {
+/// #     std::thread::sleep(std::time::Duration::from_millis(ms.parse().unwrap_or(0)))
+/// # });
+/// # fn main() -> Result<(), offspring::Error> {
+/// # offspring::init();
+/// let rpc = SLEEP.builder().max_outstanding(1, 1000).spawn()?;
+/// let first = rpc.try_call("20").expect("nothing else is under way");
+/// let (text,) = rpc.try_call("1").unwrap_err().into_inner();
+/// assert_eq!(text, "1");
+/// first.wait()?;
+/// rpc.try_call(text).expect("there is room again").wait()?;
+/// # Ok(()) }
+/// ```
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub struct NoRoom<T>(pub(crate) T);
+
+impl<T> NoRoom<T> {
+    /// Of `try_call` the arguments, as they were given: a tuple with an element
+    /// for each, or the array of arguments if the worker takes it whole. Of
+    /// `detach` the handle of the call.
+    #[must_use]
+    pub fn into_inner(self) -> T {
+        self.0
+    }
+}
+
+impl<T> std::fmt::Debug for NoRoom<T> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("NoRoom(..)")
+    }
+}
+
+impl<T> std::fmt::Display for NoRoom<T> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("there is no room for a call now")
+    }
+}
+
+impl<T> std::error::Error for NoRoom<T> {}
+
+impl<T> From<NoRoom<T>> for Error {
+    fn from(no_room: NoRoom<T>) -> Self {
+        Self::full(format!(
+            "{no_room}: wait for one of those that are under way, or raise `max_outstanding`, or `max_queue` of a pool"
+        ))
+    }
+}
+
+/// Room that is kept for one call, however that comes about.
+pub(crate) struct Room<'a> {
+    origin: &'a dyn Origin,
+    kept: bool,
+}
+
+impl<'a> Room<'a> {
+    /// Room for one call, if there is any now.
+    pub(crate) fn find(origin: &'a dyn Origin) -> Option<Self> {
+        let kept = origin.reserve()?;
+        Some(Self { origin, kept })
+    }
+
+    /// Its call comes now; whether there is room that is not kept any longer.
+    pub(crate) fn enter(&mut self) -> bool {
+        std::mem::take(&mut self.kept)
+    }
+}
+
+impl Drop for Room<'_> {
+    fn drop(&mut self) {
+        if self.kept {
+            self.origin.release();
+        }
+    }
+}

@@ -1,0 +1,330 @@
+//! The handle of a child.
+
+use std::future::Future;
+use std::marker::PhantomData;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::{Duration, Instant};
+
+use crate::error::Error;
+use crate::exit_status::ExitStatus;
+use crate::parcel::Decode;
+use crate::parent::maker::Maker;
+use crate::parent::target::Origin;
+
+/// A child that runs one worker: call it.
+///
+/// It is cheap to clone, and may be used from any number of threads and tasks
+/// at once. When the last clone is dropped, the child finishes the calls it was
+/// given, answers them, and exits; that goes on in the background, as long as
+/// this process lives. [`join`](Self::join) waits for it.
+///
+/// The handle of a [`Pool`](crate::Pool) is one of these, too; what is said of the
+/// child here is then true of all its children together.
+///
+/// The type parameters are the signature, the serialiser and the events, as in
+/// the declaration.
+///
+/// A handle works in the process that made it. In a copy of that process made by
+/// `fork`, every use of the handle, of its calls and of its pool is an error at
+/// once ([`is_closed`](Error::is_closed)), and neither that nor dropping it has
+/// an effect on the original. The copy may start new children.
+///
+/// ```
+/// # offspring::worker!(ECHO: fn(String) -> String = |text: String| text);
+/// # fn main() -> Result<(), offspring::Error> {
+/// # offspring::init();
+/// let rpc = ECHO.spawn()?;
+/// std::thread::scope(|scope| {
+///     for n in 0..3 {
+///         let rpc = rpc.clone();
+///         scope.spawn(move || assert_eq!(rpc.call(n.to_string()).wait().unwrap(), n.to_string()));
+///     }
+/// });
+/// # Ok(()) }
+/// ```
+pub struct Rpc<F, S, E = crate::NoEvents> {
+    handle: Arc<Handle>,
+    pub(crate) decode_event: Decode<E>,
+    types: crate::signature::Types<(F, S, E)>,
+}
+
+/// Closes the child when the last clone goes.
+struct Handle {
+    origin: Arc<dyn Origin>,
+    maker: Maker,
+}
+
+impl Handle {
+    /// What the handle leads to, in this process.
+    #[inline]
+    fn origin(&self) -> &Arc<dyn Origin> {
+        self.maker.origin(&self.origin)
+    }
+}
+
+impl Drop for Handle {
+    fn drop(&mut self) {
+        self.origin().close();
+    }
+}
+
+impl<F, S, E> Clone for Rpc<F, S, E> {
+    fn clone(&self) -> Self {
+        Self {
+            handle: Arc::clone(&self.handle),
+            decode_event: self.decode_event,
+            types: PhantomData,
+        }
+    }
+}
+
+impl<F, S, E> std::fmt::Debug for Rpc<F, S, E> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Rpc")
+            .field("pid", &self.pid())
+            .finish_non_exhaustive()
+    }
+}
+
+impl<F, S, E> Rpc<F, S, E> {
+    pub(crate) fn new(origin: Arc<dyn Origin>, decode_event: Decode<E>) -> Self {
+        Self {
+            handle: Arc::new(Handle {
+                origin,
+                maker: Maker::this(),
+            }),
+            decode_event,
+            types: PhantomData,
+        }
+    }
+
+    pub(crate) fn origin(&self) -> &Arc<dyn Origin> {
+        self.handle.origin()
+    }
+
+    /// The process that was started for this child: the child itself, or the
+    /// command that leads to it. `None` for descriptors that were given, and for a
+    /// pool.
+    ///
+    /// ```
+    /// # offspring::worker!(ECHO: fn(String) -> String = |text: String| text);
+    /// # fn main() -> Result<(), offspring::Error> {
+    /// # offspring::init();
+    /// let rpc = ECHO.spawn()?;
+    /// assert_ne!(rpc.pid(), Some(std::process::id()));
+    /// # Ok(()) }
+    /// ```
+    #[must_use]
+    pub fn pid(&self) -> Option<u32> {
+        self.origin().pid()
+    }
+
+    /// Waits until the child has said hello and its `init` is done. Of a pool,
+    /// until one child is ready, which is started if there is none.
+    ///
+    /// Calls do not need it: they go out at once, and what keeps a child from
+    /// getting ready is their error.
+    ///
+    /// ```
+    /// # offspring::worker!(ECHO: fn(String) -> String = |text: String| text);
+    /// # fn main() -> Result<(), offspring::Error> {
+    /// # offspring::init();
+    /// let rpc = ECHO.spawn()?;
+    /// rpc.ready().wait()?;
+    /// # Ok(()) }
+    /// ```
+    #[must_use = "wait for it, or await it"]
+    pub fn ready(&self) -> Ready {
+        Ready::of(Arc::clone(self.origin()))
+    }
+
+    /// Closes the child for all clones, and waits until it has finished its
+    /// calls, has exited and was reaped, and the last callback has returned.
+    ///
+    /// Calls made from now on fail. Without a [limit](Join::within) it may take
+    /// as long as the calls do.
+    ///
+    /// ```
+    /// # offspring::worker!(ECHO: fn(String) -> String = |text: String| text);
+    /// # fn main() -> Result<(), offspring::Error> {
+    /// # offspring::init();
+    /// let rpc = ECHO.spawn()?;
+    /// let call = rpc.call("so");
+    /// let status = rpc.join().wait()?;
+    /// assert!(status.success());
+    /// assert_eq!(call.wait()?, "so");
+    /// # Ok(()) }
+    /// ```
+    #[must_use = "wait for it, or await it"]
+    pub fn join(self) -> Join {
+        self.origin().close();
+        Join {
+            origin: Arc::clone(self.origin()),
+            maker: Maker::this(),
+        }
+    }
+
+    /// Kills the child with `SIGKILL`, now. Open calls fail; [`join`](Self::join)
+    /// still tells how it ended. Without a process of ours the link is cut. So it
+    /// is if the system refuses the signal, because the child has become another
+    /// user's or in a sandbox; a child that has not ended a second later is given
+    /// up: its calls and `join` fail with an error that says so. It is reaped
+    /// when it ends.
+    ///
+    /// ```
+    /// # offspring::worker!(SLEEP: fn(String) = |ms: String| {
+    /// #     std::thread::sleep(std::time::Duration::from_millis(ms.parse().unwrap_or(0)))
+    /// # });
+    /// # fn main() -> Result<(), offspring::Error> {
+    /// # offspring::init();
+    /// let rpc = SLEEP.spawn()?;
+    /// let call = rpc.call("1000000");
+    /// rpc.kill();
+    /// let error = call.wait().unwrap_err();
+    /// assert_eq!(error.crash().unwrap().status().signal(), Some(9));
+    /// # Ok(()) }
+    /// ```
+    pub fn kill(&self) {
+        self.origin().kill();
+    }
+}
+
+/// Waits until a child can work; from [`Rpc::ready`], or
+/// [`Template::ready`](crate::Template::ready). A future, too.
+///
+/// ```
+/// # offspring::worker!(ECHO: fn(String) -> String = |text: String| text);
+/// # fn main() -> Result<(), offspring::Error> {
+/// # offspring::init();
+/// let rpc = ECHO.spawn()?;
+/// let mut ready = rpc.ready();
+/// ready.wait_timeout(std::time::Duration::from_secs(60))?;
+/// # Ok(()) }
+/// ```
+#[must_use = "wait for it, or await it"]
+pub struct Ready {
+    origin: Arc<dyn Origin>,
+    maker: Maker,
+}
+
+impl Ready {
+    pub(crate) fn of(origin: Arc<dyn Origin>) -> Self {
+        Self {
+            origin,
+            maker: Maker::this(),
+        }
+    }
+}
+
+/// Waits until a child is gone; from [`Rpc::join`]. A future, too.
+///
+/// ```
+/// # offspring::worker!(ECHO: fn(String) -> String = |text: String| text);
+/// # fn main() -> Result<(), offspring::Error> {
+/// # offspring::init();
+/// let rpc = ECHO.spawn()?;
+/// let status = futures_lite::future::block_on(rpc.join())?;
+/// assert!(status.success());
+/// # Ok(()) }
+/// ```
+#[must_use = "wait for it, or await it"]
+pub struct Join {
+    origin: Arc<dyn Origin>,
+    maker: Maker,
+}
+
+impl Join {
+    /// Limits the wait: after `time` the child is told to end (`SIGTERM`), and
+    /// a second later killed (`SIGKILL`). Its open calls fail then.
+    ///
+    /// ```
+    /// # offspring::worker!(SLEEP: fn(String) = |ms: String| {
+    /// #     std::thread::sleep(std::time::Duration::from_millis(ms.parse().unwrap_or(0)))
+    /// # });
+    /// # fn main() -> Result<(), offspring::Error> {
+    /// # offspring::init();
+    /// let rpc = SLEEP.spawn()?;
+    /// let call = rpc.call("1000000");
+    /// let status = rpc.join().within(std::time::Duration::from_millis(50)).wait()?;
+    /// assert!(!status.success());
+    /// assert!(call.wait().unwrap_err().is_child_dead());
+    /// # Ok(()) }
+    /// ```
+    pub fn within(self, time: Duration) -> Self {
+        // A time that no clock reaches is no limit.
+        if let Some(at) = Instant::now().checked_add(time) {
+            self.maker.origin(&self.origin).close_within(at);
+        }
+        self
+    }
+}
+
+macro_rules! waits {
+    ($type:ident, $wait:ident, $poll:ident, $value:ty, $late:literal) => {
+        impl $type {
+            /// Waits for it.
+            ///
+            /// # Blocking
+            ///
+            /// Blocks the thread, which meanwhile moves the octets of the calls
+            /// of this child.
+            ///
+            /// # Errors
+            ///
+            /// What kept the child from working: the handshake, its `init`, a
+            /// breach of the protocol.
+            pub fn wait(self) -> Result<$value, Error> {
+                let outcome = self.maker.origin(&self.origin).$wait(None);
+                outcome.expect("a wait without a deadline ends with what it waits for")
+            }
+
+            /// Waits for it, but no longer than `time`.
+            ///
+            /// # Errors
+            ///
+            /// As [`wait`](Self::wait); and once the time is up an error that
+            /// [`is_timeout`](Error::is_timeout). It can be waited for again.
+            pub fn wait_timeout(&mut self, time: Duration) -> Result<$value, Error> {
+                let deadline = Instant::now().checked_add(time);
+                self.maker
+                    .origin(&self.origin)
+                    .$wait(deadline)
+                    .unwrap_or_else(|| Err(Error::timed_out($late)))
+            }
+
+            /// Waits for it, but no longer than until `deadline`.
+            ///
+            /// # Errors
+            ///
+            /// As [`wait_timeout`](Self::wait_timeout).
+            pub fn wait_deadline(&mut self, deadline: Instant) -> Result<$value, Error> {
+                let outcome = self.maker.origin(&self.origin).$wait(Some(deadline));
+                outcome.unwrap_or_else(|| Err(Error::timed_out($late)))
+            }
+        }
+
+        impl std::fmt::Debug for $type {
+            fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                f.write_str(stringify!($type))
+            }
+        }
+
+        impl Future for $type {
+            type Output = Result<$value, Error>;
+
+            fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+                self.maker.origin(&self.origin).$poll(context)
+            }
+        }
+    };
+}
+waits!(Ready, wait_ready, poll_ready, (), "no child is ready yet");
+waits!(
+    Join,
+    wait_end,
+    poll_end,
+    ExitStatus,
+    "the child has not ended yet, or one of its callbacks has not returned"
+);

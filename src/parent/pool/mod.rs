@@ -1,0 +1,162 @@
+//! Many children of one worker, and calls that are shared out among them.
+//!
+//! What is to be done is decided in `plan.rs`, without doing it; `shared.rs` does
+//! it; a call on its way is a `Route`. A pool is a user of single children, each
+//! a `Member`, like anybody outside this crate could be.
+
+mod aside;
+mod bell;
+mod builder;
+mod entrance;
+mod kept;
+mod launcher;
+mod plan;
+mod route;
+mod shared;
+mod status;
+
+use std::ops::Deref;
+use std::sync::Arc;
+
+pub use self::builder::PoolBuilder;
+use self::shared::Shared;
+pub use self::status::PoolStatus;
+use super::handles::rpc::{Join, Rpc};
+
+/// Several children that run one worker: call it as if it were one.
+///
+/// It is used like the handle of a single child, and *is* one: it dereferences to
+/// [`Rpc`], so `call`, `try_call`, `call_with` and [`ready`](Rpc::ready) are
+/// there, and what takes an `&Rpc` takes an `&Pool`. Whoever wants to own the
+/// handle clones [`rpc`](Self::rpc).
+///
+/// Each call goes to the child with the least to do. Once all have
+/// [`load`](PoolBuilder::load) calls, further calls wait in the pool, first come,
+/// first served, and more children are started, up to
+/// [`max`](PoolBuilder::max). Events of a call, callbacks, timeouts, cancelling
+/// are as with one child; order is promised for what comes from one child.
+///
+/// **A child that dies is replaced.** Calls that it had not started move to
+/// another child, in their old order. One that had started, or may have, fails,
+/// and its error says how the child died; unless it may
+/// [repeat](crate::Call::repeat). So no call is lost, and none runs twice unless
+/// that was allowed. The pool keeps the octets of a call until it is done, as
+/// they may be needed once more.
+///
+/// When the last handle is dropped, the pool finishes all calls it was given,
+/// also those that wait, and lets its children end; that goes on in the
+/// background. [`join`](Self::join) waits for it.
+///
+/// ```
+/// # offspring::worker!(UPPER: fn(String) -> String = |text: String| text.to_uppercase());
+/// # fn main() -> Result<(), offspring::Error> {
+/// # offspring::init();
+/// let pool = UPPER.pool().max(2).spawn()?;
+/// let calls: Vec<_> = ["one", "two", "three"].map(|word| pool.call(word)).into();
+/// for call in calls {
+///     println!("{}", call.wait()?);
+/// }
+/// pool.join().wait()?;
+/// # Ok(()) }
+/// ```
+///
+/// # Threads
+///
+/// A pool has none of its own to share out calls: whoever reads an answer sends
+/// the next call. For each kind of children there is a thread that starts them,
+/// created by the thread that builds the pool. Another runs while there are
+/// callbacks that belong to no child (`on_destroy`, failed starts, calls that no
+/// child was given). What single children need is there, too: the helper,
+/// and for each child with callbacks one thread for these.
+pub struct Pool<F, S, E = crate::NoEvents> {
+    rpc: Rpc<F, S, E>,
+    shared: Arc<Shared>,
+}
+
+impl<F, S, E> Clone for Pool<F, S, E> {
+    fn clone(&self) -> Self {
+        Self {
+            rpc: self.rpc.clone(),
+            shared: Arc::clone(&self.shared),
+        }
+    }
+}
+
+impl<F, S, E> std::fmt::Debug for Pool<F, S, E> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_tuple("Pool").field(&self.status()).finish()
+    }
+}
+
+impl<F, S, E> Deref for Pool<F, S, E> {
+    type Target = Rpc<F, S, E>;
+
+    fn deref(&self) -> &Rpc<F, S, E> {
+        &self.rpc
+    }
+}
+
+impl<F, S, E> Pool<F, S, E> {
+    /// The handle for calls, which keeps the pool open like the pool itself.
+    ///
+    /// ```
+    /// # offspring::worker!(ECHO: fn(String) -> String = |text: String| text);
+    /// # fn main() -> Result<(), offspring::Error> {
+    /// # offspring::init();
+    /// use offspring::{Octets, Rpc};
+    ///
+    /// fn twice(rpc: &Rpc<fn(String) -> String, Octets>) -> Result<(), offspring::Error> {
+    ///     rpc.call("a").wait()?;
+    ///     rpc.call("b").wait().map(drop)
+    /// }
+    /// let pool = ECHO.pool().spawn()?;
+    /// twice(&pool)?;
+    /// let rpc = pool.rpc().clone();
+    /// drop(pool);
+    /// twice(&rpc)?;
+    /// # rpc.join().wait()?; Ok(()) }
+    /// ```
+    #[must_use]
+    pub fn rpc(&self) -> &Rpc<F, S, E> {
+        &self.rpc
+    }
+
+    /// How the pool is, and what it has done so far.
+    ///
+    /// ```
+    /// # offspring::worker!(ECHO: fn(String) -> String = |text: String| text);
+    /// # fn main() -> Result<(), offspring::Error> {
+    /// # offspring::init();
+    /// let pool = ECHO.pool().spawn()?;
+    /// pool.call("so").wait()?;
+    /// let status = pool.status();
+    /// assert_eq!((status.answered, status.started, status.died), (1, 1, 0));
+    /// # pool.join().wait()?; Ok(()) }
+    /// ```
+    #[must_use]
+    pub fn status(&self) -> PoolStatus {
+        self.shared.counts().into()
+    }
+
+    /// Closes the pool for all its handles, and waits until all calls are done,
+    /// also those that wait for a child, all children were reaped, and the last
+    /// callback has returned.
+    ///
+    /// The status is that of the last child that did not end well when the pool
+    /// was closing; else it is a success. With a limit, see [`Join::within`],
+    /// what still waits for a child then fails, too.
+    ///
+    /// ```
+    /// # offspring::worker!(ECHO: fn(String) -> String = |text: String| text);
+    /// # fn main() -> Result<(), offspring::Error> {
+    /// # offspring::init();
+    /// let pool = ECHO.pool().spawn()?;
+    /// let call = pool.call("so");
+    /// assert!(pool.join().wait()?.success());
+    /// assert_eq!(call.wait()?, "so");
+    /// # Ok(()) }
+    /// ```
+    pub fn join(self) -> Join {
+        self.rpc.join()
+    }
+}

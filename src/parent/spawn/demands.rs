@@ -1,0 +1,77 @@
+//! What a parent demands of the child's process: limits, and a group or a
+//! session of its own.
+//!
+//! The limits and the session are set by the child itself, which says so in its
+//! hello; one that does not say so is refused. The group is made with the
+//! process, so that no signal can come in between; the child is told of it, too,
+//! since it may have been started by somebody else.
+
+use std::io;
+use std::os::unix::process::CommandExt;
+use std::process::Command;
+
+use crate::limits::Limits;
+use crate::protocol::Hello;
+
+/// Whom the child shares signals with.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) enum Group {
+    /// This process and its group.
+    #[default]
+    Shared,
+    /// Only what it starts itself.
+    Own,
+    /// The same, and it has no terminal.
+    Session,
+}
+
+/// All of them; nothing by default.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Demands {
+    pub(crate) limits: Limits,
+    pub(crate) group: Group,
+}
+
+impl Demands {
+    /// Limits a process that cannot be told, just after its start.
+    pub(crate) fn impose(&self, process: u32, plain: bool) -> io::Result<()> {
+        if plain {
+            self.limits.set(process).map_err(io::Error::other)
+        } else {
+            Ok(())
+        }
+    }
+
+    /// What has to be said before the program runs.
+    pub(crate) fn prepare(&self, command: &mut Command) {
+        if self.group == Group::Own {
+            command.process_group(0);
+        }
+    }
+
+    /// Says them to the child.
+    pub(crate) fn tell(&self, mut hello: Hello) -> Hello {
+        if self.limits != Limits::new() {
+            hello = hello.with("limits", self.limits.to_text());
+        }
+        match self.group {
+            Group::Shared => hello,
+            Group::Own => hello.with("group", "own"),
+            Group::Session => hello.with("group", "session"),
+        }
+    }
+
+    /// Whether the child has done what nobody else could.
+    pub(crate) fn check(&self, hello: &Hello) -> Result<(), String> {
+        let limits = self.limits.to_text();
+        if hello.text("limits") != limits {
+            return Err(format!(
+                "it does not keep the limits `{limits}`: it has not heard of them"
+            ));
+        }
+        if self.group == Group::Session && hello.field("group") != Some(b"session") {
+            return Err("it has made no session of its own: it has not heard of that".into());
+        }
+        Ok(())
+    }
+}

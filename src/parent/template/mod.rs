@@ -1,0 +1,584 @@
+//! Templates: small processes that fork children.
+//!
+//! ```text
+//!            ready                      gone, or too slow
+//!  starting ──────▶ forks on request ───────────────────▶ replaced at the next start
+//!      └── it fails: the error of the start that waits, and the next makes a new one
+//! ```
+//!
+//! A template is a child of its own, with a driver like others, that never gets
+//! a call: that is how its hello is checked, how it tells what went wrong, and
+//! how it is reaped. Besides it has a socket for requests; whoever wants a child
+//! has that socket to himself until the answer is there.
+//!
+//! The link of a child is made here, and its hello lies in it, before anything
+//! is asked for. So if the template dies meanwhile, the next one is given the
+//! very same link. Whether the dead one had forked is told by the kernel, in
+//! the page that is shared with it: then that child is the one that was wanted.
+
+use std::ffi::OsStr;
+use std::io;
+use std::os::fd::{AsFd, OwnedFd};
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use offspring_serialisers::{Format, Octets, Serialiser};
+
+use super::builder::Builder;
+use super::child::connection::Connection;
+use super::child::courier::Handlers;
+use super::child::driver::Driver;
+use super::child::origin::readiness;
+use super::child::state::Core;
+use super::child::state::delivery::EventSink;
+use super::child::state::life::Ending;
+use super::child::state::waiting::Want;
+use super::forked;
+use super::handles::rpc::Ready;
+use super::maker::Maker;
+use super::spawn::changes::Change;
+use super::spawn::starter::Starter;
+use super::spawn::{Forked, Forks, Launch, Plan};
+use crate::error::Error;
+use crate::exit_status::ExitStatus;
+use crate::parcel::Parcel;
+use crate::preload::Preloading;
+use crate::protocol::{HEADER, MOST, TEMPLATE};
+use crate::sys::{self, Answer, Control, Fresh, Page, Pages};
+
+/// How often a start asks, if templates die under it.
+const ATTEMPTS: u32 = 2;
+
+/// A small process, made from this program, that forks children on request: see
+/// [`Worker::template`](crate::Worker::template).
+///
+/// To fork a child costs a fraction of what it costs to start a program, and
+/// costs the same however large this process is. What the template has
+/// [preloaded](TemplateBuilder::preload) its children have, too, without loading
+/// it, and share its memory for as long as they do not write to it. Apart from
+/// that they are children like others, with the same handle, and are waited for
+/// by this process: it gets to know how they end.
+///
+/// A child begins as a copy of the template: with its environment, its
+/// directory, its stdout and stderr, which are those of this process when the
+/// template was started, unless the template's builder or the child's says
+/// something else.
+///
+/// It is cheap to clone, and may be used from any number of threads. The process
+/// ends when the last clone (and builder that was given one) is dropped, and at
+/// once when this process dies, however that may be. Its children do not care.
+/// If it dies itself, the next start makes a new one.
+///
+/// ```
+/// # offspring::worker!(ECHO: fn(String) -> String = |text: String| text);
+/// # fn main() -> Result<(), offspring::Error> {
+/// # offspring::init();
+/// let template = offspring::Template::builder().start()?;
+/// let some: Vec<_> = (0..10).map(|_| ECHO.template(&template).spawn()).collect();
+/// for rpc in some {
+///     assert_eq!(rpc?.call("so").wait()?, "so");
+/// }
+/// # Ok(()) }
+/// ```
+///
+/// # What it needs
+///
+/// The template forks only while it has one thread. In this process any number
+/// is welcome. This process must not have moved its children into another
+/// namespace of process ids (`unshare`), as a template there would be the first
+/// one, which may not fork for its parent.
+#[derive(Clone)]
+pub struct Template(Arc<Shared>);
+
+struct Shared {
+    maker: Maker,
+    recipe: Recipe,
+    /// Each of the processes is started from it.
+    starter: Arc<Starter>,
+    current: Mutex<Arc<Running>>,
+}
+
+/// What a new process is made by.
+#[derive(Debug)]
+struct Recipe {
+    preloads: Vec<Preloading>,
+    changes: Vec<Change>,
+    timeout: Duration,
+}
+
+/// One process.
+struct Running {
+    driver: Arc<Driver<Connection>>,
+    control: Control,
+    /// Where the kernel writes the number of a child.
+    page: Page,
+    /// Held by whoever waits for an answer; the pages for children that it has.
+    turn: Mutex<Option<Pages>>,
+    ready_by: Option<Instant>,
+    /// It was seen to be gone.
+    gone: AtomicBool,
+    /// It was killed from here.
+    killed: AtomicBool,
+}
+
+/// A page that no child has had.
+struct Spot {
+    pages: Pages,
+    place: u8,
+    page: Page,
+    /// The file of all these pages, unless the template has it.
+    file: Option<OwnedFd>,
+}
+
+impl Spot {
+    /// Of those that the template has, if any are left.
+    fn next(pages: Option<Pages>) -> io::Result<Self> {
+        let found = pages.and_then(|mut pages| pages.take().map(|found| (pages, found)));
+        if let Some((pages, (place, page))) = found {
+            return Ok(Self {
+                pages,
+                place,
+                page,
+                file: None,
+            });
+        }
+        let (mut pages, file) = Pages::create()?;
+        let (place, page) = pages.take().ok_or(io::ErrorKind::OutOfMemory)?;
+        Ok(Self {
+            pages,
+            place,
+            page,
+            file: Some(file),
+        })
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl std::fmt::Debug for Template {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Template")
+            .field("recipe", &self.0.recipe)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Template {
+    /// Says what the template is to be like.
+    ///
+    /// ```
+    /// # fn main() -> Result<(), offspring::Error> {
+    /// # offspring::init();
+    /// let template = offspring::Template::builder().env("LANG", "C").start()?;
+    /// # Ok(()) }
+    /// ```
+    pub fn builder() -> TemplateBuilder {
+        TemplateBuilder(Recipe {
+            preloads: Vec::new(),
+            changes: Vec::new(),
+            timeout: Duration::from_secs(60),
+        })
+    }
+
+    /// Waits until the process that is there now has preloaded everything, or
+    /// has failed to.
+    ///
+    /// Starts do not need it: the first one waits by itself, blocking, and what
+    /// keeps a template from getting ready is its error. Waiting here is for
+    /// who must not block, or wants to know early.
+    ///
+    /// ```
+    /// # fn main() -> Result<(), offspring::Error> {
+    /// # offspring::init();
+    /// let template = offspring::Template::builder().start()?;
+    /// template.ready().wait()?;
+    /// # Ok(()) }
+    /// ```
+    pub fn ready(&self) -> Ready {
+        match self.0.here() {
+            Ok(shared) => Ready::of(Arc::clone(&lock(&shared.current).driver) as _),
+            Err(_) => Ready::of(forked::origin()),
+        }
+    }
+
+    /// The number of the process that is there now, or was the last: that of
+    /// the next one may be another.
+    ///
+    /// ```
+    /// # fn main() -> Result<(), offspring::Error> {
+    /// # offspring::init();
+    /// let template = offspring::Template::builder().start()?;
+    /// assert!(template.pid().is_some());
+    /// # Ok(()) }
+    /// ```
+    #[must_use]
+    pub fn pid(&self) -> Option<u32> {
+        let shared = self.0.here().ok()?;
+        lock(&shared.current).driver.wire.pid()
+    }
+}
+
+impl Forks for Template {
+    fn fork(&self, link: &OwnedFd, time: Duration) -> Result<Forked, Error> {
+        let shared = self.0.here()?;
+        let mut died = None;
+        for _ in 0..ATTEMPTS {
+            let running = shared.running()?;
+            match running.be_ready(shared.recipe.timeout) {
+                Ok(()) => {
+                    if let Some(forked) = running.fork(link, time)? {
+                        return Ok(forked);
+                    }
+                }
+                Err(error) if running.was_killed() => died = Some(error),
+                Err(error) => return Err(error),
+            }
+            running.gone.store(true, Ordering::Relaxed);
+        }
+        let text = "a template died, and so did the one that took its place";
+        Err(died.unwrap_or_else(|| Error::start(text)))
+    }
+
+    fn starter(&self) -> Arc<Starter> {
+        Arc::clone(&self.0.starter)
+    }
+}
+
+impl Shared {
+    /// Itself, in the process that made it.
+    fn here(&self) -> Result<&Self, Error> {
+        let here = self.maker.is_this();
+        here.then_some(self).ok_or_else(forked::refusal)
+    }
+
+    /// The process, or a new one if that is gone.
+    fn running(&self) -> Result<Arc<Running>, Error> {
+        let mut current = lock(&self.current);
+        if current.is_gone() {
+            *current = self.recipe.start(&self.starter)?;
+        }
+        Ok(Arc::clone(&current))
+    }
+}
+
+impl Recipe {
+    fn start(&self, starter: &Arc<Starter>) -> Result<Arc<Running>, Error> {
+        let describe = |error: io::Error| Error::start(format!("no template: {error}"));
+        let (control, theirs) = Control::pair().map_err(describe)?;
+        let (page, page_fd) = Page::create().map_err(describe)?;
+        let mut plan = Plan::new(TEMPLATE, String::new(), Octets::NAME, self.list());
+        plan.changes = self.changes.clone();
+        plan.settings.ring = false;
+        plan.starter = Some(Arc::clone(starter));
+        plan.along = vec![("control", theirs), ("forks", page_fd)];
+        for preload in self.preloads.iter().flat_map(|one| &one.arguments) {
+            for descriptor in &preload.descriptors {
+                let copy = descriptor.try_clone().map_err(describe)?;
+                plan.along.push(("preload", copy));
+            }
+        }
+        if plan.along.len() > MOST {
+            let text = format!("it is to preload more than {MOST} descriptors, with its own");
+            return Err(Error::start(text));
+        }
+        let handlers = Handlers {
+            on_event: Box::new(|_| Ok(())),
+            on_error: Box::new(|error| log::error!("a template: {error}")),
+            on_destroy: None,
+        };
+        let driver = plan.start(EventSink::Nobody, handlers)?;
+        Ok(Arc::new(Running {
+            driver,
+            control,
+            page,
+            turn: Mutex::default(),
+            ready_by: Instant::now().checked_add(self.timeout),
+            gone: AtomicBool::new(false),
+            killed: AtomicBool::new(false),
+        }))
+    }
+
+    /// What is to be preloaded, for the template's `init`.
+    fn list(&self) -> Result<Parcel, Error> {
+        let mut list: Vec<Vec<u8>> = Vec::new();
+        for preload in &self.preloads {
+            list.push(preload.name.into());
+            list.push(preload.origin.clone().into());
+            let arguments = preload.arguments.as_ref().map_err(Error::clone)?;
+            list.push(arguments.descriptors.len().to_string().into());
+            list.push(arguments.frame.get(HEADER..).unwrap_or_default().to_vec());
+        }
+        let mut parcel = Parcel::new();
+        <Octets as Serialiser<Vec<Vec<u8>>, _>>::encode(&list, &mut parcel.output(false))
+            .map_err(|error| Error::encode(&error))?;
+        Ok(parcel)
+    }
+}
+
+impl Running {
+    fn is_gone(&self) -> bool {
+        let over = |core: &mut Core| core.life.is_over() || core.life.has_exited();
+        self.gone.load(Ordering::Relaxed) || over(&mut self.driver.lock())
+    }
+
+    /// How it has ended, and whether it had said why it would not work.
+    fn end(&self) -> (Option<ExitStatus>, bool) {
+        let life = &self.driver.lock().life;
+        (life.exit_status(), life.refuses())
+    }
+
+    /// A signal has ended it, that was not sent from here.
+    fn was_killed(&self) -> bool {
+        let (status, refuses) = self.end();
+        let ours = refuses || self.killed.load(Ordering::Relaxed);
+        !ours && status.is_some_and(|status| status.signal().is_some())
+    }
+
+    /// Waits until it can fork.
+    fn be_ready(&self, time: Duration) -> Result<(), Error> {
+        match self.driver.wait(Want::Change, self.ready_by, readiness) {
+            Some(Ok(())) => Ok(()),
+            Some(Err(error)) => Err(self.why_not(error)),
+            None => {
+                let text = format!("it was not ready within {time:?}, and was killed");
+                self.kill(&text);
+                Err(Error::start(format!(
+                    "a template: {text}; what it preloads takes too long"
+                )))
+            }
+        }
+    }
+
+    /// What the start of a child is told.
+    fn why_not(&self, error: Error) -> Error {
+        let (status, refuses) = self.end();
+        let killed = status.filter(|status| status.signal().is_some() && !refuses);
+        match (error.crash(), killed) {
+            (Some(crash), _) => Error::start(format!("a template was not ready: {crash}")),
+            (None, Some(status)) => {
+                Error::start(format!("a template {status} before it was ready"))
+            }
+            (None, None) => error,
+        }
+    }
+
+    /// The child; `None` if this process is gone and has not forked one.
+    fn fork(&self, link: &OwnedFd, time: Duration) -> Result<Option<Forked>, Error> {
+        let mut turn = lock(&self.turn);
+        // Unless all goes well it is not known which file the template has.
+        let spot = Spot::next(turn.take()).ok();
+        let Some(process) = self.ask(link, spot.as_ref(), time)? else {
+            return Ok(None);
+        };
+        let page = spot.map(|spot| {
+            *turn = Some(spot.pages);
+            spot.page
+        });
+        Ok(Some((process, page)))
+    }
+
+    fn ask(
+        &self,
+        link: &OwnedFd,
+        spot: Option<&Spot>,
+        time: Duration,
+    ) -> Result<Option<Fresh>, Error> {
+        let describe = |error: io::Error| Error::start(format!("a template: {error}"));
+        self.page.forked().store(0, Ordering::Relaxed);
+        let place = spot.map(|spot| spot.place);
+        let file = spot.and_then(|spot| spot.file.as_ref());
+        self.control
+            .request(link.as_fd(), place, file.map(AsFd::as_fd))
+            .map_err(describe)?;
+        let deadline = Instant::now().checked_add(time);
+        let mut answer = self.control.answer(deadline).map_err(describe)?;
+        let late = matches!(answer, Answer::Late);
+        if late {
+            self.kill("it did not fork in time, and was killed");
+            let deadline = Instant::now().checked_add(time);
+            answer = self.control.answer(deadline).map_err(describe)?;
+        }
+        if let Answer::Failed(why) = answer {
+            return Err(Error::start(format!("a template: {why}")));
+        }
+        match u32::try_from(self.page.forked().load(Ordering::Relaxed)) {
+            Ok(0) | Err(_) if late => Err(Error::start(format!(
+                "a template did not answer within {time:?}, and was killed"
+            ))),
+            Ok(0) | Err(_) => Ok(None),
+            Ok(pid) => sys::adopt(pid).map(Some).map_err(describe),
+        }
+    }
+
+    fn kill(&self, why: &str) {
+        self.gone.store(true, Ordering::Relaxed);
+        self.killed.store(true, Ordering::Relaxed);
+        let ending = Ending::Killed(why.to_owned());
+        self.driver.change(|core| core.kill(ending));
+    }
+}
+
+impl Drop for Running {
+    /// It ends with its requests; before that they are not read.
+    fn drop(&mut self) {
+        if !self.driver.is_here() {
+            return;
+        }
+        self.driver.change(|core| {
+            core.close();
+            if core.life.readiness().is_none() {
+                core.kill(Ending::Killed("nobody wants it any more".to_owned()));
+            }
+        });
+    }
+}
+
+/// What a template is to be like; from [`Template::builder`].
+///
+/// ```
+/// use offspring::{Template, preload};
+///
+/// preload!(GREETING() -> String = || std::env::var("GREETING"));
+///
+/// fn main() -> Result<(), offspring::Error> {
+///     offspring::init();
+///     let template = Template::builder()
+///         .env("GREETING", "hello")
+///         .current_dir("/")
+///         .preload(&GREETING)
+///         .start()?;
+///     template.ready().wait()
+/// }
+/// ```
+#[derive(Debug)]
+#[must_use = "nothing is started before `start`"]
+pub struct TemplateBuilder(Recipe);
+
+impl TemplateBuilder {
+    /// Has the template load this before it forks: a reference to a
+    /// [`Preload`](crate::Preload), or what its `with` made of arguments. If
+    /// there are several, they are loaded in this order.
+    ///
+    /// ```
+    /// use offspring::{Template, preload, worker};
+    ///
+    /// preload!(TABLE(String) -> Vec<u8> = std::fs::read);
+    /// worker!(SIZE: fn() -> String = || TABLE.get().map_or(0, Vec::len).to_string());
+    ///
+    /// fn main() -> Result<(), offspring::Error> {
+    ///     offspring::init();
+    ///     let template = Template::builder().preload(TABLE.with("/proc/self/cmdline")).start()?;
+    ///     assert_ne!(SIZE.template(&template).spawn()?.call().wait()?, "0");
+    ///     Ok(())
+    /// }
+    /// ```
+    pub fn preload(mut self, preload: impl Into<Preloading>) -> Self {
+        self.0.preloads.push(preload.into());
+        self
+    }
+
+    /// Sets a variable of the environment of the template and its children.
+    pub fn env(mut self, name: impl AsRef<OsStr>, value: impl AsRef<OsStr>) -> Self {
+        self.0.changes.push(Change::set(name, value));
+        self
+    }
+
+    /// Removes a variable from the environment of the template and its children.
+    pub fn env_remove(mut self, name: impl AsRef<OsStr>) -> Self {
+        let name = name.as_ref().to_owned();
+        self.0.changes.push(Change::Remove(name));
+        self
+    }
+
+    /// Empties the environment of the template and its children, but for what is
+    /// set later.
+    pub fn env_clear(mut self) -> Self {
+        self.0.changes.push(Change::Clear);
+        self
+    }
+
+    /// The working directory of the template and its children.
+    pub fn current_dir(mut self, directory: impl AsRef<Path>) -> Self {
+        let directory = directory.as_ref().to_owned();
+        self.0.changes.push(Change::Directory(directory));
+        self
+    }
+
+    /// How long it may take until everything is preloaded; 60 s if nothing is
+    /// said. A template that is slower is killed, and the starts that wait for
+    /// it fail.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    ///
+    /// use offspring::{Template, preload, worker};
+    ///
+    /// preload!(ENDLESS() -> () = || -> Result<(), String> { loop { std::thread::park() } });
+    /// worker!(ECHO: fn(String) -> String = |text: String| text);
+    ///
+    /// fn main() -> Result<(), offspring::Error> {
+    ///     offspring::init();
+    ///     let template = Template::builder()
+    ///         .preload(&ENDLESS)
+    ///         .preload_timeout(Duration::from_millis(50))
+    ///         .start()?;
+    ///     assert!(ECHO.template(&template).spawn().unwrap_err().is_start());
+    ///     Ok(())
+    /// }
+    /// ```
+    pub fn preload_timeout(mut self, time: Duration) -> Self {
+        self.0.timeout = time;
+        self
+    }
+
+    /// Starts the template. Returns once the process runs, and does not wait
+    /// until it is [ready](Template::ready).
+    ///
+    /// The template, each that replaces it, and their children inherit from the
+    /// calling thread: CPU affinity, priority, signal mask, namespaces. For that
+    /// the calling thread creates another, which starts them, and stays as long as
+    /// the template and its children.
+    ///
+    /// # Errors
+    ///
+    /// The program, or the thread to start it from, could not be started; arguments
+    /// could not be encoded; or this program has not called [`init`](crate::init).
+    pub fn start(self) -> Result<Template, Error> {
+        let starter = Starter::new()?;
+        let running = self.0.start(&starter)?;
+        Ok(Template(Arc::new(Shared {
+            maker: Maker::this(),
+            recipe: self.0,
+            starter,
+            current: Mutex::new(running),
+        })))
+    }
+}
+
+impl<F, S, E: Send + 'static> Builder<F, S, E> {
+    /// Has a template fork the child, instead of starting this program anew: see
+    /// [`Template`]. Everything else that can be said here holds for it, too.
+    ///
+    /// `spawn` then returns once the child is forked. The first one waits, and
+    /// blocks, until the template is ready.
+    ///
+    /// ```
+    /// # offspring::worker!(LEVEL: fn() -> String = || std::env::var("LEVEL").unwrap_or_default());
+    /// # fn main() -> Result<(), offspring::Error> {
+    /// # offspring::init();
+    /// let template = offspring::Template::builder().env("LEVEL", "1").start()?;
+    /// let one = LEVEL.builder().template(&template).spawn()?;
+    /// let nine = LEVEL.builder().template(&template).env("LEVEL", "9").spawn()?;
+    /// assert_eq!(one.call().wait()?, "1");
+    /// assert_eq!(nine.call().wait()?, "9");
+    /// # Ok(()) }
+    /// ```
+    pub fn template(mut self, template: &Template) -> Self {
+        self.plan.launch = Launch::Template(Arc::new(template.clone()));
+        self
+    }
+}
