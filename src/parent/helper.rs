@@ -235,7 +235,7 @@ impl Helper {
     }
 
     /// Forgets a child that is over.
-    pub(crate) fn dismiss(&self, key: u64) {
+    fn dismiss(&self, key: u64) {
         let mut state = locked(&self.state);
         let Some(tended) = state.forget(key) else {
             return;

@@ -100,21 +100,6 @@ impl Process {
         )
     }
 
-    /// Waits until the child has ended or this can be read, or the deadline has come; says whether it has ended.
-    ///
-    /// # Blocking
-    /// Until then.
-    pub(crate) fn wait_or_readable(
-        &self,
-        other: BorrowedFd<'_>,
-        deadline: Option<Instant>,
-    ) -> io::Result<Option<bool>> {
-        let own = PollFd::new(self.pidfd(), PollFlags::POLLIN);
-        let mut both = [own, PollFd::new(other, PollFlags::POLLIN)];
-        let any = poll(&mut both, deadline)?;
-        Ok(any.then(|| both[0].any().unwrap_or(true)))
-    }
-
     /// Whether the child has ended, reaped or not.
     pub(crate) fn is_over(&self) -> io::Result<bool> {
         self.wait(Some(Instant::now()))

@@ -3,7 +3,7 @@
 use std::io::{self, IoSlice, Read};
 use std::os::fd::{AsFd, OwnedFd};
 use std::process::ChildStderr;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
 use super::driver::Driver;
@@ -75,21 +75,12 @@ pub(crate) struct Connection {
     /// Descriptors can go along with calls.
     carries: bool,
     process: Option<Process>,
-    exit: Mutex<Exit>,
+    /// What has started the process stays until it has exited.
+    starter: Mutex<Option<Arc<Starter>>>,
     capture: Mutex<Option<Capture>>,
     helper: Arc<Helper>,
     key: u64,
     watching: Mutex<Interest>,
-}
-
-/// Who watches for the exit of a process: the helper, unless threads wait for it.
-#[derive(Debug, Default)]
-struct Exit {
-    waiting: usize,
-    /// It was seen, and nobody is to watch any more.
-    seen: bool,
-    /// What has started the process stays until then.
-    starter: Option<Arc<Starter>>,
 }
 
 impl Connection {
@@ -114,10 +105,7 @@ impl Connection {
             link,
             carries,
             process: process.map(Fresh::keep),
-            exit: Mutex::new(Exit {
-                starter,
-                ..Exit::default()
-            }),
+            starter: Mutex::new(starter),
             capture: Mutex::new(capture),
             helper: Arc::clone(helper),
             key,
@@ -186,38 +174,19 @@ impl Connection {
             Ok(status) => status?,
             Err(_) => Status::Unknown,
         };
-        let mut exit = self.exit();
-        if !exit.seen && exit.waiting == 0 {
-            self.helper.delete(process.pidfd());
-        }
-        exit.seen = true;
-        let starter = exit.starter.take();
-        drop(exit);
+        self.helper.delete(process.pidfd());
+        let starter = self
+            .starter
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .take();
         drop(starter);
         Some((status.into(), self.take_stderr()))
     }
 
-    fn exit(&self) -> MutexGuard<'_, Exit> {
-        self.exit.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// A thread sees to the exit from now on, or no longer.
-    fn watch_exit(&self, process: &Process, taken: bool) {
-        let mut exit = self.exit();
-        let others = exit.waiting - usize::from(!taken);
-        exit.waiting = others + usize::from(taken);
-        if others > 0 || exit.seen {
-            return;
-        }
-        if taken {
-            self.helper.delete(process.pidfd());
-        } else {
-            let (source, interest) = (Source::Exit, Interest::READ);
-            // What can fail is memory of the kernel's; then the next who waits sees it.
-            let _ = self
-                .helper
-                .modify(self.key, source, process.pidfd(), interest);
-        }
+    fn is_reaped(&self) -> bool {
+        let runs = |process: &Process| matches!(process.try_reap(), Ok(None));
+        !self.process.as_ref().is_some_and(runs)
     }
 
     fn take_stderr(&self) -> Vec<u8> {
@@ -273,36 +242,6 @@ impl Wire for Connection {
     }
     fn wait(&self, interest: Interest, deadline: Option<Instant>) -> io::Result<Ready> {
         self.link.wait(interest, deadline)
-    }
-    fn take_exit(&self, taken: bool) -> bool {
-        // Those who wait for octets of a pair must hear of more than these.
-        let process = self.process.as_ref().filter(|_| self.link.is_socket());
-        if let Some(process) = process {
-            self.watch_exit(process, taken);
-        }
-        process.is_some()
-    }
-    fn wait_end(&self, deadline: Option<Instant>) -> bool {
-        let wait = |process: &Process| process.wait_or_readable(self.link.read_fd(), deadline);
-        let come = self.process.as_ref().map(wait);
-        if let Some(Ok(Some(true))) = come {
-            // Somebody else may hold the other end.
-            self.link.shutdown_read();
-        }
-        !matches!(come, Some(Ok(None)))
-    }
-    fn wait_exit(&self, deadline: Option<Instant>) -> Option<(ExitStatus, Vec<u8>)> {
-        let process = self.process.as_ref()?;
-        // Often it is there already.
-        let exit = self.reap(process).or_else(|| {
-            // It fails only for lack of memory of the kernel's; then it is asked once more.
-            let _ = process.wait(deadline);
-            self.reap(process)
-        });
-        if exit.is_some() {
-            self.helper.dismiss(self.key);
-        }
-        exit
     }
     fn shutdown_write(&self) {
         // It fails only where the other side is gone already.
@@ -374,12 +313,15 @@ impl Tended for Charge {
             (life.is_over(), life.is_given_up())
         };
         // One that could not be killed has to be reaped when it ends.
-        is_over && (!is_given_up || self.0.wire.exit().seen)
+        is_over && (!is_given_up || self.0.wire.is_reaped())
     }
 
     fn forget(&self, helper: &Helper) {
         let wire = &self.0.wire;
         helper.delete(wire.link.read_fd());
+        if let Some(process) = &wire.process {
+            helper.delete(process.pidfd());
+        }
         if !wire.link.is_socket() {
             helper.delete(wire.link.write_fd());
         }

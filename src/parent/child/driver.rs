@@ -222,9 +222,6 @@ impl<W: Wire> Driver<W> {
             };
             core = match reading {
                 Some(reading) => self.lead(core, reading, deadline),
-                None if core.life.awaits_exit() && !core.has_come(want) => {
-                    self.await_exit(core, deadline)
-                }
                 None => self.follow(core, want, deadline),
             };
         }
@@ -285,12 +282,8 @@ impl<W: Wire> Driver<W> {
     ) -> Guard<'a, Core> {
         let writes = core.lets_leader_write();
         let spins = core.expects_answer();
-        let ends = core.awaits_end();
         self.settle(&mut core);
         drop(core);
-        if ends && self.wire.take_exit(true) {
-            return self.lead_to_end(reading, deadline);
-        }
         let (got, writable) = self.receive(&mut reading, writes, spins, deadline);
         let mut core = self.lock();
         if writable {
@@ -300,28 +293,6 @@ impl<W: Wire> Driver<W> {
         // Answers make room for calls that had to wait.
         core = self.flush(core);
         self.wake_others(core)
-    }
-
-    /// As the leader of a child that is to end and owes nothing: sees to its
-    /// exit, which is taken, too. To wait until the helper has seen it would be
-    /// one more change of threads.
-    fn lead_to_end(&self, mut reading: Reading, deadline: Option<Instant>) -> Guard<'_, Core> {
-        let got = if self.wire.wait_end(deadline) {
-            let room = reading.reader.room();
-            Got::from(self.try_recv(&mut reading.reader, room))
-        } else {
-            Got::Nothing
-        };
-        let mut core = self.lock();
-        self.put_down(&mut core, reading, &got);
-        core = self.wake_others(core);
-        if core.life.awaits_exit() {
-            self.release(core);
-            self.see_exit(deadline);
-            core = self.lock();
-        }
-        self.wire.take_exit(false);
-        core
     }
 
     fn put_down(&self, core: &mut Core, reading: Reading, got: &Got) {
@@ -395,30 +366,6 @@ impl<W: Wire> Driver<W> {
         let count = self.wire.try_recv(reader.buffer(), room, &mut arrival);
         reader.arrived(arrival);
         count
-    }
-
-    /// Sees to the exit of a child whose stream has ended.
-    fn await_exit<'a>(
-        &'a self,
-        core: Guard<'a, Core>,
-        deadline: Option<Instant>,
-    ) -> Guard<'a, Core> {
-        self.release(core);
-        let taken = self.wire.take_exit(true);
-        self.see_exit(deadline);
-        if taken {
-            self.wire.take_exit(false);
-        }
-        self.lock()
-    }
-
-    fn see_exit(&self, deadline: Option<Instant>) {
-        // Then the child is killed, or given up.
-        let alarm = self.lock().life.next_alarm();
-        match self.wire.wait_exit(alarm.into_iter().chain(deadline).min()) {
-            Some((status, stderr)) => self.change(|core| core.exited(status, stderr)),
-            None => self.tick(Instant::now()),
-        }
     }
 
     /// Sleeps until woken.

@@ -5,7 +5,6 @@ use std::io::{self, IoSlice};
 use std::os::fd::OwnedFd;
 use std::time::Instant;
 
-use crate::exit_status::ExitStatus;
 use crate::sys::{Arrival, Interest, Ready};
 
 /// One link and the helper that watches it.
@@ -35,15 +34,6 @@ pub(crate) trait Wire: Send + Sync + 'static {
     fn unread(&self) -> u64;
     /// Waits until reading or writing would not block.
     fn wait(&self, interest: Interest, deadline: Option<Instant>) -> io::Result<Ready>;
-    /// The helper shall not see to the exit of the process, because this thread
-    /// does; or it shall again. False: this thread cannot, and the helper does.
-    fn take_exit(&self, taken: bool) -> bool;
-    /// Waits until the stream has something to read, or the process has exited;
-    /// then the stream has an end. False: the time is up.
-    fn wait_end(&self, deadline: Option<Instant>) -> bool;
-    /// Waits until the process has exited; how, and the end of its stderr.
-    /// `None`: the time is up.
-    fn wait_exit(&self, deadline: Option<Instant>) -> Option<(ExitStatus, Vec<u8>)>;
     /// The child sees the end of its input.
     fn shutdown_write(&self);
     /// The helper shall call `readable`, or stop.

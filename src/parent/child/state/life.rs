@@ -218,16 +218,6 @@ impl Life {
         self.exit.is_some() && self.pid.is_some()
     }
 
-    /// Its input was ended, and it has not exited.
-    pub(crate) fn awaits_end(&self) -> bool {
-        self.shut && self.exit.is_none()
-    }
-
-    /// Nothing but its exit is still to come.
-    pub(crate) fn awaits_exit(&self) -> bool {
-        self.stream_ended && self.exit.is_none()
-    }
-
     /// How the process has exited, if it has.
     pub(crate) fn exit_status(&self) -> Option<ExitStatus> {
         self.exit

@@ -152,11 +152,6 @@ impl Core {
         self.roles.is_watched() && self.expects_answer() && self.reader.as_ref().is_some_and(spins)
     }
 
-    /// The child was told to end, and owes no answer.
-    pub(crate) fn awaits_end(&self) -> bool {
-        self.life.awaits_end() && self.caller.open() == 0
-    }
-
     fn take_reader(&mut self) -> Reading {
         self.reader
             .take()

@@ -23,7 +23,6 @@ use crate::base::spin::{Spin, Spins};
 use crate::base::sync::testing::Condvar;
 use crate::base::sync::{Guard, Mutex};
 use crate::error::Error;
-use crate::exit_status::ExitStatus;
 use crate::parcel::{Parcel, Payload, Reader};
 use crate::parent::spawn::demands::Demands;
 use crate::protocol::{Form, HEADER, Limits, Replies, Request, Requests};
@@ -193,19 +192,6 @@ impl Wire for FakeWire {
             read: interest.read && state.is_readable(),
             write: interest.write && !state.full,
         })
-    }
-
-    fn take_exit(&self, _: bool) -> bool {
-        false
-    }
-
-    fn wait_end(&self, deadline: Option<Instant>) -> bool {
-        let ready = |state: &State| state.is_readable() || deadline.is_some();
-        self.until(ready).is_readable()
-    }
-
-    fn wait_exit(&self, _: Option<Instant>) -> Option<(ExitStatus, Vec<u8>)> {
-        unreachable!("there is no process")
     }
 
     fn shutdown_write(&self) {}
