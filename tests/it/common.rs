@@ -146,6 +146,21 @@ pub(crate) fn is_alive(pid: u32) -> bool {
     stat(pid).is_some_and(|(state, _)| state != 'Z' && state != 'X')
 }
 
+/// Waits until a process sleeps, and none of its threads has had a CPU for 100 ms.
+pub(crate) fn until_stuck(pid: u32) {
+    let used = || {
+        let tasks = fs::read_dir(format!("/proc/{pid}/task")).unwrap().flatten();
+        let times = tasks.map(|task| fs::read_to_string(task.path().join("schedstat")));
+        times.map(Result::unwrap_or_default).collect::<Vec<_>>()
+    };
+    let mut last = used();
+    until(|| {
+        sleep(Duration::from_millis(100));
+        let before = std::mem::replace(&mut last, used());
+        before == last && stat(pid).is_some_and(|(state, _)| state == 'S')
+    });
+}
+
 /// The threads of the crate, by name.
 fn own_threads() -> Vec<String> {
     let names = fs::read_dir("/proc/self/task").unwrap().flatten();

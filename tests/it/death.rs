@@ -695,7 +695,7 @@ fn join_within() {
 
 /// X49: what a process in the middle does, which is then killed. It says the
 /// ids of its children.
-fn middle(at_once: bool, gate: &str) -> ! {
+fn middle(at_once: bool, gate: &str, file: &str) -> ! {
     let builder = WORK.builder().on_event(|_| ());
     let builder = if at_once {
         builder.exit_with_parent()
@@ -705,11 +705,8 @@ fn middle(at_once: bool, gate: &str) -> ! {
     let rpc = builder.spawn().unwrap();
     rpc.ready().wait().unwrap();
     println!("child {}", rpc.pid().unwrap());
-    let busy = rpc.call(if at_once {
-        Job::Spin
-    } else {
-        Job::LonelyGate(gate.to_owned())
-    });
+    let last = Job::Append(file.into(), "finished".into());
+    let busy = rpc.call(both(Job::LonelyGate(gate.into()), last));
     let _ = busy.wait();
     unreachable!("it is killed before");
 }
@@ -719,8 +716,10 @@ const MIDDLE: &str = "OFFSPRING_TEST_MIDDLE";
 #[test]
 fn the_parent_is_killed() {
     if let Ok(way) = std::env::var(MIDDLE) {
-        let (way, gate) = way.split_once(' ').unwrap();
-        middle(way == "at-once", gate);
+        let [way, gate, file] = way.split(' ').collect::<Vec<_>>()[..] else {
+            panic!("{way}")
+        };
+        middle(way == "at-once", gate, file);
     }
     let _guard = guard();
     for way in ["at-once", "after-the-call"] {
@@ -728,7 +727,10 @@ fn the_parent_is_killed() {
         let gate = temp.gate("gate");
         let mut middle = std::process::Command::new(std::env::current_exe().unwrap())
             .args(["death::the_parent_is_killed", "--exact", "--nocapture"])
-            .env(MIDDLE, format!("{way} {}", gate.name()))
+            .env(
+                MIDDLE,
+                format!("{way} {} {}", gate.name(), temp.path("file")),
+            )
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .spawn()
@@ -738,13 +740,17 @@ fn the_parent_is_killed() {
             .map_while(Result::ok)
             .find_map(|line| line.split_once("child ")?.1.parse::<u32>().ok())
             .unwrap();
-        let open = (way == "after-the-call").then(|| gate.reached());
+        let open = gate.reached();
         middle.kill().unwrap();
         middle.wait().unwrap();
-        if way == "after-the-call" {
-            assert!(is_alive(child), "it finishes its call");
-        }
+        let finished: &[&str] = if way == "at-once" {
+            quickly(|| until(|| !is_alive(child)));
+            &[]
+        } else {
+            &["finished"]
+        };
         drop(open);
         quickly(|| until(|| !is_alive(child)));
+        assert_eq!(temp.lines("file"), finished);
     }
 }

@@ -5,6 +5,7 @@ use std::sync::mpsc::channel;
 use offspring::{Events, worker};
 
 use crate::common::*;
+use crate::room::own_memory;
 use crate::work::{Job, WORK};
 
 /// First come, first served, and nothing is lost, with room for three calls.
@@ -120,12 +121,6 @@ fn flood(count: String, events: &Events<String>) -> String {
     "done".into()
 }
 
-/// The memory of this process, now, in octets.
-fn memory() -> u64 {
-    let text = std::fs::read_to_string("/proc/self/statm").unwrap();
-    text.split(' ').nth(1).unwrap().parse::<u64>().unwrap() * 4096
-}
-
 /// X43: 200 MB of events, and a callback that sleeps: the child is slowed down.
 #[test]
 fn a_flood_of_events() {
@@ -146,26 +141,21 @@ fn a_flood_of_events() {
             .spawn()
             .unwrap();
         rpc.ready().wait().unwrap();
-        let before = memory();
+        let before = own_memory();
         let mut call = rpc.call("20000");
         // Until the child does not get on any more, or is done.
-        let mut still = 0;
-        until(|| {
-            let (state, _) = stat(rpc.pid().unwrap()).unwrap();
-            still = if state == 'S' { still + 1 } else { 0 };
-            still > 300
-        });
+        until_stuck(rpc.pid().unwrap());
         assert!(
             call.wait_timeout(std::time::Duration::ZERO)
                 .unwrap_err()
                 .is_timeout()
         );
-        let grown = memory().saturating_sub(before);
+        let grown = own_memory().saturating_sub(before);
         assert!(grown < 32 << 20, "{grown}");
         drop(open);
         assert_eq!(call.wait().unwrap(), "done");
         rpc.join().wait().unwrap();
-        let grown = memory().saturating_sub(before);
+        let grown = own_memory().saturating_sub(before);
         assert!(grown < 32 << 20, "{grown}");
     });
 }
@@ -203,12 +193,7 @@ fn killed_behind_a_stream_that_nobody_reads() {
         let (one, two) = (rpc.call("20000"), rpc.call("1"));
         if waits {
             // Until the queue is full, and so is the socket.
-            let mut still = 0;
-            until(|| {
-                let (state, _) = stat(rpc.pid().unwrap()).unwrap();
-                still = if state == 'S' { still + 1 } else { 0 };
-                still > 100
-            });
+            until_stuck(rpc.pid().unwrap());
         }
         kill_process(rpc.pid().unwrap());
         quickly(|| {

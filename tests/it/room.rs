@@ -2,7 +2,6 @@
 
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::thread;
-use std::time::Duration;
 
 use futures_lite::future::block_on;
 use offspring::{Error, Events, worker};
@@ -17,7 +16,7 @@ pub(crate) fn memory(pid: u32) -> usize {
     pages * 4096
 }
 
-fn own_memory() -> usize {
+pub(crate) fn own_memory() -> usize {
     memory(std::process::id())
 }
 
@@ -182,20 +181,19 @@ worker!(FLOOD: fn(String) -> String = flood, events = String);
 fn a_flood_of_events_while_the_parent_sleeps() {
     alone("room::a_flood_of_events_while_the_parent_sleeps", || {
         let count = rounds(300_000);
-        let stays_small = |what: &str, act: &mut dyn FnMut()| {
+        let stays_small = |what: &str, pid: Option<u32>| {
             let before = own_memory();
-            act();
+            until_stuck(pid.unwrap());
             let grown = own_memory().saturating_sub(before);
             assert!(grown < 24 << 20, "{what}: it grew by {grown}");
         };
-        let pause = || thread::sleep(Duration::from_millis(300));
         let builder = || FLOOD.builder().max_events(10_000, 1 << 20);
 
         // The first, as what is freed later is not given back.
         let rpc = builder().on_event(|_| ()).spawn().unwrap();
         let mut call = rpc.call(format!("{count} own"));
         let first = call.events().into_iter().next().unwrap();
-        stays_small("a reader of one call", &mut || pause());
+        stays_small("a reader of one call", rpc.pid());
         let rest = call.events().into_iter().count();
         assert!(rest == count as usize - 1 || first.is_err());
         call.wait().unwrap();
@@ -203,7 +201,7 @@ fn a_flood_of_events_while_the_parent_sleeps() {
 
         let (rpc, events) = builder().spawn_with_events().unwrap();
         rpc.call(format!("{count} child")).detach().unwrap();
-        stays_small("a stream", &mut || pause());
+        stays_small("a stream", rpc.pid());
         drop(rpc);
         assert_eq!(events.into_iter().count(), count as usize);
 
@@ -211,7 +209,7 @@ fn a_flood_of_events_while_the_parent_sleeps() {
         let closed = |_| until(|| OPEN.load(Ordering::Relaxed));
         let rpc = builder().on_event(closed).spawn().unwrap();
         let call = rpc.call(format!("{count} child"));
-        stays_small("a handler", &mut || pause());
+        stays_small("a handler", rpc.pid());
         OPEN.store(true, Ordering::Relaxed);
         call.wait().unwrap();
 
@@ -219,23 +217,28 @@ fn a_flood_of_events_while_the_parent_sleeps() {
     });
 }
 
-/// Answers that nobody reads yet: no more than were asked for.
+/// Answers come, and make room for the next calls, while the parent sleeps; they take the memory of their bytes.
 #[test]
 fn answers_come_while_the_parent_sleeps() {
-    let _guard = guard();
-    let rpc = WORK
-        .builder()
-        .max_outstanding(100, 1 << 20)
-        .spawn()
-        .unwrap();
-    let calls: Vec<_> = (0..rounds(2000))
-        .map(|_| rpc.call(Job::Make(10_000)))
-        .collect();
-    thread::sleep(Duration::from_millis(200));
-    for call in calls {
-        assert_eq!(call.wait().unwrap().unwrap().len(), 10_000);
-    }
-    rpc.join().wait().unwrap();
+    alone("room::answers_come_while_the_parent_sleeps", || {
+        let temp = Temp::new();
+        let rpc = WORK.builder().max_outstanding(100, 1 << 20);
+        let rpc = rpc.spawn().unwrap();
+        let (length, count) = (10_000, rounds(2000) as usize);
+        let line = || Job::Append(temp.path("file"), "x".into());
+        let before = own_memory();
+        let calls: Vec<_> = (0..count)
+            .map(|_| rpc.call(Job::Both(line().into(), Job::Make(length).into())))
+            .collect();
+        until_stuck(rpc.pid().unwrap());
+        assert_eq!(temp.lines("file").len(), count, "all have run");
+        let grown = own_memory().saturating_sub(before);
+        assert!(grown < length * count * 5 / 4 + (2 << 20), "{grown}");
+        for call in calls {
+            assert_eq!(call.wait().unwrap().unwrap().len(), length);
+        }
+        rpc.join().wait().unwrap();
+    });
 }
 
 /// X83: what is detached takes no memory beyond the limits: there is room for it,

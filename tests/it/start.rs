@@ -745,21 +745,24 @@ fn a_command_that_goes() {
         }
         .unwrap();
         let _guard = guard();
-        for script in [
-            "exit 3",
-            "exec <&-; exec sleep 1000",
-            "exec \"$0\" --serve work",
+        for (script, kills) in [
+            ("exit 3", false),
+            ("exec <&-; exec sleep 1000", true),
+            ("exec \"$0\" --serve work", true),
         ] {
             let builder = WORK.command(shell("sh", script)).on_error(|_| ());
             let rpc = builder.spawn().unwrap();
             let calls: Vec<_> = (0..20)
                 .map(|_| rpc.call(echo(&"x".repeat(100_000))))
                 .collect();
-            rpc.kill();
-            for call in calls {
-                let _ = call.wait();
+            if kills {
+                rpc.kill();
             }
-            let _ = rpc.join().wait();
+            for call in calls {
+                let outcome = quickly(|| call.wait());
+                assert!(kills || outcome.is_err(), "{script}");
+            }
+            let _ = quickly(|| rpc.join().wait());
         }
     });
 }
