@@ -31,13 +31,14 @@
 
 use std::collections::VecDeque;
 use std::fmt;
-use std::sync::{Mutex, OnceLock, PoisonError};
+use std::sync::OnceLock;
 
 use log::{Level, LevelFilter, Log, Metadata, Record, SetLoggerError};
 use offspring_serialisers::{
     AsOctetStrings, Error as SerialiserError, FromOctetStrings, ListReader, ListWriter,
 };
 
+use crate::base::sync::Mutex;
 use crate::child::Events;
 
 /// How many records are kept before they can be sent.
@@ -155,7 +156,7 @@ impl Forwarder {
     /// Becomes the logger, unless it is.
     fn install(&'static self, level: LevelFilter) -> Result<(), SetLoggerError> {
         static INSTALLED: Mutex<bool> = Mutex::new(false);
-        let mut installed = INSTALLED.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut installed = INSTALLED.lock();
         if !*installed {
             log::set_logger(self)?;
             *installed = true;
@@ -165,7 +166,7 @@ impl Forwarder {
     }
 
     fn keep(&self, record: LogEvent) {
-        let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut kept = self.kept.lock();
         if let Some(sink) = self.sink.get() {
             drop(kept);
             return sink(record);
@@ -180,7 +181,7 @@ impl Forwarder {
     /// Sends what was kept, and then lets all records go there.
     fn open(&self, sink: Sink) {
         loop {
-            let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut kept = self.kept.lock();
             let Kept { records, lost } = std::mem::take(&mut *kept);
             if records.is_empty() && lost == 0 {
                 // The first one stays, as with every logger.
@@ -317,9 +318,9 @@ mod tests {
             forwarder.keep(record(&n.to_string()));
         }
         let seen: &'static Mutex<Vec<String>> = Box::leak(Box::default());
-        forwarder.open(Box::new(|record| seen.lock().unwrap().push(record.message)));
+        forwarder.open(Box::new(|record| seen.lock().push(record.message)));
         forwarder.keep(record("later"));
-        let seen = seen.lock().unwrap();
+        let seen = seen.lock();
         assert_eq!(seen.len(), KEPT + 2);
         assert!((0..KEPT).all(|n| seen[n] == n.to_string()));
         assert!(seen[KEPT].starts_with("5 records"));

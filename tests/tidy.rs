@@ -172,6 +172,24 @@ fn one_file_knows_loom() {
     assert_eq!(all, ["src/base/sync.rs"]);
 }
 
+#[test]
+fn locks_come_from_one_file() {
+    let words = ["Mutex", "MutexGuard", "RwLock", "Condvar", "PoisonError"];
+    for (name, text) in sources(&["src"]) {
+        if name.ends_with("/sync.rs") || name.contains("/tests") {
+            continue;
+        }
+        // From `std::sync` up to the end of the path or of the list of imports.
+        for (at, _) in text.match_indices("std::sync::") {
+            let path = &text[at + "std::sync::".len()..];
+            let mut path = path.split(if path.starts_with('{') { ';' } else { ' ' });
+            let path = path.next().unwrap_or_default();
+            let found = words.iter().find(|word| names(path, word));
+            assert_eq!(found, None, "{name} has its own from std::sync");
+        }
+    }
+}
+
 /// Files that import each other, which is to end.
 const CIRCLES: [&str; 2] = [
     "serialisers/src/layer/access serialisers/src/layer/read",

@@ -1,33 +1,67 @@
-//! Locks and parking: the standard library's, or loom's where the driver is
-//! explored. The only place that knows of loom.
+//! Locks and parking. The only place that knows of loom, which explores the
+//! driver.
 
 #[cfg(not(loom))]
-pub(crate) use std::{
-    sync::{Mutex as RawMutex, MutexGuard as Guard},
-    thread::{Thread, current},
-};
+pub(crate) use std::thread::{Thread, current};
 
 #[cfg(loom)]
 pub(crate) use self::explored::{Thread, current};
-#[cfg(loom)]
-pub(crate) use loom::sync::{Mutex as RawMutex, MutexGuard as Guard};
+
+pub(crate) use std::sync::MutexGuard;
 
 use std::sync::PoisonError;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 /// A lock that a panic does not poison: what it guards is kept consistent by
 /// never running foreign code inside.
-#[derive(Debug)]
-pub(crate) struct Mutex<T>(RawMutex<T>);
+#[derive(Debug, Default)]
+pub(crate) struct Mutex<T>(std::sync::Mutex<T>);
 
 impl<T> Mutex<T> {
-    pub(crate) fn new(value: T) -> Self {
-        Self(RawMutex::new(value))
+    pub(crate) const fn new(value: T) -> Self {
+        Self(std::sync::Mutex::new(value))
     }
 
-    pub(crate) fn lock(&self) -> Guard<'_, T> {
+    pub(crate) fn lock(&self) -> MutexGuard<'_, T> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
+
+    pub(crate) fn get_mut(&mut self) -> &mut T {
+        self.0.get_mut().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Waits for a change of what a [`Mutex`] guards. May wake for no reason.
+#[derive(Debug, Default)]
+pub(crate) struct Condvar(std::sync::Condvar);
+
+impl Condvar {
+    pub(crate) const fn new() -> Self {
+        Self(std::sync::Condvar::new())
+    }
+
+    pub(crate) fn notify_one(&self) {
+        self.0.notify_one();
+    }
+
+    pub(crate) fn wait<'a, T>(&self, guard: MutexGuard<'a, T>) -> MutexGuard<'a, T> {
+        self.0.wait(guard).unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn wait_timeout<'a, T>(
+        &self,
+        guard: MutexGuard<'a, T>,
+        patience: Duration,
+    ) -> MutexGuard<'a, T> {
+        let waited = self.0.wait_timeout(guard, patience);
+        waited.unwrap_or_else(PoisonError::into_inner).0
+    }
+}
+
+/// The driver's lock: the same one, unless loom explores it.
+#[cfg(not(loom))]
+pub(crate) mod explored {
+    pub(crate) use super::{Mutex, MutexGuard as Guard, current, park_until};
 }
 
 /// Sleeps until unparked, or until the deadline. May wake for no reason.
@@ -47,12 +81,27 @@ pub(crate) fn park_until(_: Option<Instant>) {
     current().park();
 }
 
-/// Parking made of a lock: loom's own forgets an `unpark` that comes while the
-/// thread waits for a lock.
+/// The driver's lock, and parking made of a lock: loom's own forgets an `unpark`
+/// that comes while the thread waits for a lock.
 #[cfg(loom)]
-mod explored {
-    use loom::sync::{Condvar, Mutex};
-    use std::sync::Arc;
+pub(crate) mod explored {
+    pub(crate) use super::park_until;
+    pub(crate) use loom::sync::MutexGuard as Guard;
+    use loom::sync::{Condvar, Mutex as RawMutex};
+    use std::sync::{Arc, PoisonError};
+
+    #[derive(Debug)]
+    pub(crate) struct Mutex<T>(RawMutex<T>);
+
+    impl<T> Mutex<T> {
+        pub(crate) fn new(value: T) -> Self {
+            Self(RawMutex::new(value))
+        }
+
+        pub(crate) fn lock(&self) -> Guard<'_, T> {
+            self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        }
+    }
 
     loom::thread_local!(static CURRENT: Thread = Thread::default());
 
@@ -61,7 +110,7 @@ mod explored {
 
     #[derive(Debug, Default)]
     struct Seat {
-        unparked: Mutex<bool>,
+        unparked: RawMutex<bool>,
         bell: Condvar,
     }
 

@@ -13,11 +13,12 @@
 use std::collections::HashMap;
 use std::mem;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Wake, Waker};
 
 use super::panic::shield;
+use crate::base::sync::Mutex;
 use crate::parcel::Parcel;
 use crate::protocol::{Failure, FailureCode};
 
@@ -52,12 +53,6 @@ struct Bell {
 #[derive(Default)]
 struct Rung(Mutex<(Vec<u32>, Option<Waker>)>);
 
-impl Rung {
-    fn lock(&self) -> MutexGuard<'_, (Vec<u32>, Option<Waker>)> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
 impl Wake for Bell {
     fn wake(self: Arc<Self>) {
         self.wake_by_ref();
@@ -67,7 +62,7 @@ impl Wake for Bell {
         if self.is_rung.swap(true, Ordering::AcqRel) {
             return;
         }
-        let mut rung = self.rung.lock();
+        let mut rung = self.rung.0.lock();
         rung.0.push(self.id);
         let waker = if rung.0.len() == 1 {
             rung.1.take()
@@ -111,7 +106,7 @@ impl<'a> Calls<'a> {
     /// none, this waker is woken with the first.
     pub(super) fn woken(&mut self, waker: &Waker, ids: &mut Vec<u32>) {
         ids.clear();
-        let mut rung = self.rung.lock();
+        let mut rung = self.rung.0.lock();
         mem::swap(&mut rung.0, ids);
         if ids.is_empty() && !rung.1.as_ref().is_some_and(|old| old.will_wake(waker)) {
             rung.1 = Some(waker.clone());

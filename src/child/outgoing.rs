@@ -26,10 +26,11 @@
 
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use crate::base::sync::{Condvar, Mutex};
 use crate::parcel::{Parcel, Reader};
 use crate::protocol::{Failure, FailureCode, Form, MOST, Replies, announcement};
 use crate::sys::{self, Page, Port, RING};
@@ -281,7 +282,7 @@ impl Outgoing {
         self.replies
             .call_event(call.id, &mut parcel.frame)
             .map_err(Unsent::TooLong)?;
-        let mut queue = self.lock();
+        let mut queue = self.queue.lock();
         if call.over.load(Ordering::Relaxed) {
             return Err(Unsent::Over);
         }
@@ -290,7 +291,7 @@ impl Outgoing {
 
     /// From now on there are no events of this call: its answer may follow.
     pub(crate) fn end(&self, call: &Open) {
-        let _queue = self.lock();
+        let _queue = self.queue.lock();
         call.over.store(true, Ordering::Relaxed);
     }
 
@@ -322,7 +323,7 @@ impl Outgoing {
 
     /// Writes what waits, as far as there is room; the watcher does the rest.
     pub(crate) fn try_flush(self: &Arc<Self>) -> Result<(), Unsent> {
-        let mut queue = self.lock();
+        let mut queue = self.queue.lock();
         if self.holds && !queue.full {
             return self.try_write_out(&mut queue);
         }
@@ -335,20 +336,16 @@ impl Outgoing {
     ///
     /// Until the parent has made room for it.
     pub(crate) fn flush(&self) -> Result<(), Unsent> {
-        let mut queue = self.lock();
+        let mut queue = self.queue.lock();
         self.write_out(&mut queue)
     }
 
-    fn lock(&self) -> MutexGuard<'_, Queue> {
-        unpoisoned(self.queue.lock())
-    }
-
     fn send_octets(self: &Arc<Self>, frame: &[u8]) -> Result<(), Unsent> {
-        self.send_in(&mut self.lock(), frame, false)
+        self.send_in(&mut self.queue.lock(), frame, false)
     }
 
     fn send(self: &Arc<Self>, parcel: &mut Parcel, more: bool) -> Result<(), Unsent> {
-        self.send_parcel_in(&mut self.lock(), parcel, more)
+        self.send_parcel_in(&mut self.queue.lock(), parcel, more)
     }
 
     /// Descriptors cannot wait in the page: with some, all is written at once.
@@ -522,14 +519,14 @@ impl Outgoing {
     /// what has been waiting too long. While it finds that others write, it
     /// looks less often.
     fn keep_watch(self: &Arc<Self>) {
-        let mut queue = self.lock();
+        let mut queue = self.queue.lock();
         let mut patience = LATE;
         let mut place = queue.place;
         loop {
             if queue.full {
                 drop(queue);
                 let room = self.port.wait_for_room();
-                queue = self.lock();
+                queue = self.queue.lock();
                 queue.full = false;
                 if room.is_err() || self.try_write_out(&mut queue).is_err() {
                     return;
@@ -537,7 +534,7 @@ impl Outgoing {
             } else if queue.octets.is_empty() && queue.place == place {
                 queue.watcher = Watcher::Idle;
                 patience = LATE;
-                queue = unpoisoned(self.watch.wait(queue));
+                queue = self.watch.wait(queue);
                 place = queue.place;
             } else if queue.place == place && queue.since.elapsed() >= LATE {
                 if self.write_out(&mut queue).is_err() {
@@ -550,14 +547,10 @@ impl Outgoing {
                     patience = (patience * 2).min(PATIENCE);
                 }
                 place = queue.place;
-                (queue, _) = unpoisoned(self.watch.wait_timeout(queue, patience));
+                queue = self.watch.wait_timeout(queue, patience);
             }
         }
     }
-}
-
-fn unpoisoned<T>(result: Result<T, PoisonError<T>>) -> T {
-    result.unwrap_or_else(PoisonError::into_inner)
 }
 
 #[cfg(test)]

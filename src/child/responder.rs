@@ -1,13 +1,14 @@
 //! Answering a call later, from wherever.
 
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 
 use super::calls::Outcome;
 use super::events::Events;
 use super::function::Encode;
 use super::outgoing::{Open, Outgoing};
+use crate::base::sync::Mutex;
 use crate::parcel::Parcel;
 use crate::protocol::{Failure, FailureCode};
 
@@ -66,12 +67,6 @@ enum State {
     Withdrawn,
 }
 
-impl Slot {
-    fn lock(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
 /// Ends when the responder has answered, or is gone.
 pub(super) struct Answered(Arc<Slot>);
 
@@ -117,12 +112,12 @@ impl<R> Responder<R> {
     /// The caller no longer wants the answer: there is no need to go on.
     #[must_use]
     pub fn is_cancelled(&self) -> bool {
-        matches!(*self.slot.lock(), State::Withdrawn)
+        matches!(*self.slot.state.lock(), State::Withdrawn)
     }
 
     /// Unless it is over: how it ends, and the server is told.
     fn finish(&self, end: impl FnOnce(&Slot) -> State) {
-        let mut state = self.slot.lock();
+        let mut state = self.slot.state.lock();
         let State::Open(waker) = &mut *state else {
             return;
         };
@@ -146,7 +141,7 @@ impl Future for Answered {
     type Output = Outcome;
 
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Outcome> {
-        let mut state = self.0.lock();
+        let mut state = self.0.state.lock();
         match &mut *state {
             State::Open(waker) => {
                 *waker = Some(context.waker().clone());
@@ -160,7 +155,7 @@ impl Future for Answered {
 
 impl Drop for Answered {
     fn drop(&mut self) {
-        let mut state = self.0.lock();
+        let mut state = self.0.state.lock();
         if matches!(*state, State::Open(_)) {
             *state = State::Withdrawn;
         }

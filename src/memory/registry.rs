@@ -17,8 +17,9 @@
 use std::collections::BTreeMap;
 use std::io;
 use std::os::fd::OwnedFd;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::{Arc, Weak};
 
+use crate::base::sync::Mutex;
 use crate::startup;
 use crate::sys::{Found, Identity, Lasting};
 
@@ -35,21 +36,17 @@ struct Registry {
     kept: Vec<Arc<Lasting>>,
 }
 
+/// Nothing is unmapped under the lock: that takes its time.
 static REGISTRY: Mutex<Registry> = Mutex::new(Registry {
     in_use: BTreeMap::new(),
     crowded: 0,
     kept: Vec::new(),
 });
 
-/// Nothing is unmapped under the lock: that takes its time.
-fn registry() -> MutexGuard<'static, Registry> {
-    REGISTRY.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
 /// Memory that this process has made.
 pub(super) fn made(memory: Lasting) -> Arc<Lasting> {
     let memory = Arc::new(memory);
-    registry().enter(&memory);
+    REGISTRY.lock().enter(&memory);
     memory
 }
 
@@ -57,7 +54,9 @@ pub(super) fn made(memory: Lasting) -> Arc<Lasting> {
 pub(super) fn arrived(file: OwnedFd) -> io::Result<Arc<Lasting>> {
     let found = Found::new(file)?;
     let mut gone = Vec::new();
-    let memory = registry().arrived(found, startup::is_at_work(), &mut gone);
+    let memory = REGISTRY
+        .lock()
+        .arrived(found, startup::is_at_work(), &mut gone);
     drop(gone);
     memory
 }

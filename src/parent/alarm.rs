@@ -2,12 +2,13 @@
 //! children. It watches nothing.
 
 use std::io;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
 use std::task::Waker;
 use std::time::Instant;
 
 use super::helper::{Helper, Source, Tended};
+use crate::base::sync::Mutex;
 use crate::sys::PollEvent;
 
 /// See the module. It is off once this is dropped, or told so.
@@ -28,7 +29,7 @@ impl Alarm {
     /// The waker is woken on the helper's thread, so it must not block.
     pub(super) fn new(waker: Waker) -> io::Result<Self> {
         let clock = Clock {
-            waker: Some(waker).into(),
+            waker: Mutex::new(Some(waker)),
             off: false.into(),
         };
         let mut given = None;
@@ -47,7 +48,7 @@ impl Alarm {
 
     /// Wakes at that time, or somewhat before it.
     pub(super) fn set(&self, at: Instant) {
-        let mut armed = unpoisoned(&self.armed);
+        let mut armed = self.armed.lock();
         let now = Instant::now();
         if armed.is_some_and(|armed| armed <= at && armed > now) {
             return;
@@ -60,7 +61,7 @@ impl Alarm {
     /// It never wakes again.
     pub(super) fn turn_off(&self) {
         self.clock.off.store(true, Ordering::Release);
-        let waker = unpoisoned(&self.clock.waker).take();
+        let waker = self.clock.waker.lock().take();
         drop(waker);
         self.helper.tick_at(self.key, Instant::now());
     }
@@ -80,7 +81,7 @@ impl Tended for Clock {
     }
 
     fn tick(&self) {
-        let waker = unpoisoned(&self.waker).clone();
+        let waker = self.waker.lock().clone();
         if let Some(waker) = waker {
             waker.wake();
         }
@@ -91,8 +92,4 @@ impl Tended for Clock {
     }
 
     fn forget(&self, _: &Helper) {}
-}
-
-fn unpoisoned<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -9,10 +9,11 @@
 //! nothing. So every callback is called, whatever the system refuses.
 
 use std::io;
+use std::sync::Arc;
 use std::sync::mpsc::{Sender, channel};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::base::panics::shielded;
+use crate::base::sync::Mutex;
 use crate::sys::{self, PerProcess};
 
 /// A job; it is told whether its thread is its own, and may wait for more to do.
@@ -20,10 +21,6 @@ pub(super) type Job = Box<dyn FnOnce(bool) + Send>;
 
 /// The way to the spare, while there is one.
 static SPARE: PerProcess<Mutex<Option<Sender<Job>>>> = PerProcess::new();
-
-pub(super) fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
 
 fn start(run: impl FnOnce() + Send + 'static) -> io::Result<()> {
     let run = || {
@@ -41,20 +38,20 @@ pub(super) fn start_spare() -> io::Result<()> {
             let _ = shielded(|| job(false));
         }
     })?;
-    *locked(SPARE.get()) = Some(sender);
+    *SPARE.get().lock() = Some(sender);
     Ok(())
 }
 
 /// The spare ends once it has run the jobs that it has.
 pub(super) fn end_spare() {
-    *locked(SPARE.get()) = None;
+    *SPARE.get().lock() = None;
 }
 
 /// Runs `job` on a thread for callbacks. Must be called without locks.
 pub(super) fn run(job: Job) {
     let slot = Arc::new(Mutex::new(Some(job)));
     let own = Arc::clone(&slot);
-    let take = |slot: &Mutex<Option<Job>>| locked(slot).take();
+    let take = |slot: &Mutex<Option<Job>>| slot.lock().take();
     let started = start(move || {
         if let Some(job) = take(&own) {
             job(true);
@@ -68,7 +65,7 @@ pub(super) fn run(job: Job) {
 }
 
 fn run_without_thread(job: Job) {
-    let spare = locked(SPARE.get()).clone();
+    let spare = SPARE.get().lock().clone();
     let refused = match spare {
         Some(spare) => spare.send(job).err().map(|refused| refused.0),
         None => Some(job),

@@ -12,11 +12,12 @@
 use std::collections::{BTreeSet, HashMap};
 use std::io;
 use std::os::fd::BorrowedFd;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::callbacks;
 use crate::base::spin::Spin;
+use crate::base::sync::{Mutex, MutexGuard};
 use crate::sys::{self, Interest, PerProcess, PollEvent, Poller};
 
 /// How long it waits for another child when the last is gone: longer than it
@@ -119,10 +120,6 @@ impl State {
 /// The one that runs, if one does.
 static RUNNING: PerProcess<Mutex<Option<Arc<Helper>>>> = PerProcess::new();
 
-fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
 impl std::fmt::Debug for Helper {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str("Helper")
@@ -135,13 +132,13 @@ impl Helper {
     pub(crate) fn attach<T: Tended + 'static>(
         make: impl FnOnce(&Arc<Self>, u64) -> io::Result<Arc<T>>,
     ) -> io::Result<Arc<T>> {
-        let mut running = locked(RUNNING.get());
+        let mut running = RUNNING.get().lock();
         let helper = match &*running {
             Some(helper) => Arc::clone(helper),
             None => Self::start()?,
         };
         let key = {
-            let mut state = locked(&helper.state);
+            let mut state = helper.state.lock();
             state.keys += 1;
             state.keys
         };
@@ -154,7 +151,7 @@ impl Helper {
                     tended: tended.clone(),
                     timers: BTreeSet::new(),
                 };
-                let mut state = locked(&helper.state);
+                let mut state = helper.state.lock();
                 state.tended.insert(key, ward);
                 state.ends = None;
             }
@@ -210,7 +207,7 @@ impl Helper {
 
     /// This child is to be looked at then, unless it is forgotten already.
     pub(crate) fn tick_at(&self, key: u64, at: Instant) {
-        let mut state = locked(&self.state);
+        let mut state = self.state.lock();
         if state.add_timer(key, at) {
             self.rouse(state, at);
         }
@@ -219,7 +216,7 @@ impl Helper {
     /// It need not be looked at then. The thread is not woken for it: if it sleeps
     /// until then, it finds that out by itself.
     pub(crate) fn no_tick_at(&self, key: u64, at: Instant) {
-        locked(&self.state).remove_timer(key, at);
+        self.state.lock().remove_timer(key, at);
     }
 
     /// Wakes the thread if it would sleep beyond that time.
@@ -236,7 +233,7 @@ impl Helper {
 
     /// Forgets a child that is over.
     fn dismiss(&self, key: u64) {
-        let mut state = locked(&self.state);
+        let mut state = self.state.lock();
         let Some(tended) = state.forget(key) else {
             return;
         };
@@ -266,7 +263,7 @@ impl Helper {
                 let until = self.fall_asleep();
                 // What can fail here is memory for the kernel; then look around.
                 let _ = self.poller.wait(&mut events, until);
-                locked(&self.state).sleeps = None;
+                self.state.lock().sleeps = None;
             }
             self.fire();
             expects = false;
@@ -280,7 +277,7 @@ impl Helper {
     }
 
     fn fall_asleep(&self) -> Option<Instant> {
-        let mut state = locked(&self.state);
+        let mut state = self.state.lock();
         let timer = state.timers.first().map(|(at, _)| *at);
         let until = [timer, state.ends].into_iter().flatten().min();
         state.sleeps = Some(until);
@@ -290,7 +287,7 @@ impl Helper {
     /// Ticks each child whose time has come, once: one that asks to be ticked
     /// again at once waits until the other children had their turn.
     fn fire(&self) {
-        let due = locked(&self.state).take_due(Instant::now());
+        let due = self.state.lock().take_due(Instant::now());
         for key in due {
             self.with(key, |tended| tended.tick());
         }
@@ -304,7 +301,7 @@ impl Helper {
 
     fn with<T>(&self, key: u64, act: impl FnOnce(&dyn Tended) -> T) -> Option<T> {
         let found = |ward: &Ward| Arc::clone(&ward.tended);
-        let tended = locked(&self.state).tended.get(&key).map(found)?;
+        let tended = self.state.lock().tended.get(&key).map(found)?;
         let value = act(&*tended);
         if tended.is_over() {
             self.dismiss(key);
@@ -315,8 +312,8 @@ impl Helper {
     /// Nobody has been left for a while: the thread ends. Under the lock that
     /// hands children out.
     fn stop(&self) -> bool {
-        let mut running = locked(RUNNING.get());
-        let mut state = locked(&self.state);
+        let mut running = RUNNING.get().lock();
+        let mut state = self.state.lock();
         if !state.tended.is_empty() {
             state.ends = None;
             return false;

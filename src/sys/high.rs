@@ -5,6 +5,7 @@
 //! program that prints at that moment loses its text, as it would with the number closed.
 
 use super::retry;
+use crate::base::sync::Mutex;
 use nix::errno::Errno;
 use nix::fcntl::{FcntlArg, FdFlag, OFlag, fcntl, open};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
@@ -16,7 +17,6 @@ use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 use std::os::unix::net::UnixDatagram;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError};
 
 /// The lowest number that the crate uses.
 const FIRST: RawFd = 3;
@@ -79,7 +79,7 @@ struct Hold;
 
 impl Hold {
     fn new() -> nix::Result<Self> {
-        let mut held = lock();
+        let mut held = HELD.lock();
         fill(&mut held.placeholders)?;
         held.users += 1;
         Ok(Self)
@@ -88,16 +88,12 @@ impl Hold {
 
 impl Drop for Hold {
     fn drop(&mut self) {
-        let mut held = lock();
+        let mut held = HELD.lock();
         held.users -= 1;
         if held.users == 0 {
             held.placeholders.clear();
         }
     }
-}
-
-fn lock() -> MutexGuard<'static, Held> {
-    HELD.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Reads from a socket by `receive`, perhaps with descriptors. These get numbers above 2, as far as it is

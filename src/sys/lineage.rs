@@ -98,13 +98,13 @@ impl<T: Default + Sync> PerProcess<T> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::sync::Mutex;
+    use crate::base::sync::Mutex;
 
     #[test]
     fn a_value_is_made_once_and_stays() {
         static VALUE: PerProcess<Mutex<u32>> = PerProcess::new();
-        *VALUE.get().lock().unwrap() += 1;
-        let other = std::thread::spawn(|| *VALUE.get().lock().unwrap());
+        *VALUE.get().lock() += 1;
+        let other = std::thread::spawn(|| *VALUE.get().lock());
         assert_eq!(other.join().unwrap(), 1);
         assert_eq!(process(), process());
     }

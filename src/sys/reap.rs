@@ -5,6 +5,7 @@
 use super::high::{create, eventfd};
 use super::poll::poll;
 use super::retry;
+use crate::base::sync::Mutex;
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags};
 use std::io;
@@ -12,7 +13,6 @@ use std::mem::MaybeUninit;
 use std::ops::Deref;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 use std::ptr;
-use std::sync::{Mutex, PoisonError};
 use std::time::Instant;
 
 /// How a child has ended.
@@ -107,7 +107,7 @@ impl Process {
 
     /// Reaps the child if it has ended, and tells how; `None` while it runs. Later calls tell the same.
     pub(crate) fn try_reap(&self) -> io::Result<Option<Status>> {
-        let mut status = self.status.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut status = self.status.lock();
         if status.is_none() {
             *status = self.reap()?;
         }
@@ -124,7 +124,7 @@ impl Process {
 
     /// Sends a signal, by its number; a child that has ended does not mind.
     pub(crate) fn signal(&self, signal: i32) -> io::Result<()> {
-        let status = self.status.lock().unwrap_or_else(PoisonError::into_inner);
+        let status = self.status.lock();
         if status.is_some() {
             return Ok(());
         }

@@ -35,7 +35,7 @@ fn descriptors_overtake_nothing() {
     let outgoing = Arc::new(outgoing);
     let (first, mut second) = (parcel(1, 10), parcel(2, 10));
     second.descriptors.push(fd);
-    let mut queue = outgoing.lock();
+    let mut queue = outgoing.queue.lock();
     outgoing.put(&mut queue, &first.frame);
     outgoing
         .send_parcel_in(&mut queue, &mut second, true)
@@ -48,7 +48,7 @@ fn descriptors_overtake_nothing() {
     }
     assert!(octets == want);
     assert_eq!(arrival.unwrap().descriptors.len(), 1);
-    assert_eq!(outgoing.lock().place, want.len() as u64);
+    assert_eq!(outgoing.queue.lock().place, want.len() as u64);
 }
 
 #[test]
@@ -100,7 +100,7 @@ fn one_that_holds_goes_on_while_the_link_is_full() {
         outgoing.result(1, &mut parcel, true).unwrap();
         sent.extend_from_slice(&parcel.frame);
         outgoing.try_flush().unwrap();
-        let queue = outgoing.lock();
+        let queue = outgoing.queue.lock();
         if queue.octets.len() + parcel.frame.len() > HELD {
             assert!(queue.full);
             // If the process died now, nothing would be lost.
@@ -141,7 +141,7 @@ fn a_broken_link_leaves_the_page_as_it_is() {
         let outgoing = Arc::new(outgoing);
         let (mut first, mut second, mut third) = (parcel(1, 10), parcel(2, 10), parcel(3, 10));
         let large = || parcel(4, HELD);
-        let mut queue = outgoing.lock();
+        let mut queue = outgoing.queue.lock();
         outgoing.put(&mut queue, &first.frame);
         drop(queue);
         drop(link);

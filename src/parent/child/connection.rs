@@ -3,11 +3,12 @@
 use std::io::{self, IoSlice, Read};
 use std::os::fd::{AsFd, OwnedFd};
 use std::process::ChildStderr;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Instant;
 
 use super::driver::Driver;
 use super::wire::Wire;
+use crate::base::sync::Mutex;
 use crate::exit_status::ExitStatus;
 use crate::parent::helper::{Helper, Source, Tended};
 use crate::parent::spawn::starter::Starter;
@@ -124,7 +125,7 @@ impl Connection {
     }
 
     fn watch(&self, change: impl FnOnce(&mut Interest)) {
-        let mut watching = self.watching.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut watching = self.watching.lock();
         let old = *watching;
         change(&mut watching);
         if self.link.is_socket() {
@@ -175,11 +176,7 @@ impl Connection {
             Err(_) => Status::Unknown,
         };
         self.helper.delete(process.pidfd());
-        let starter = self
-            .starter
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .take();
+        let starter = self.starter.lock().take();
         drop(starter);
         Some((status.into(), self.take_stderr()))
     }
@@ -190,7 +187,7 @@ impl Connection {
     }
 
     fn take_stderr(&self) -> Vec<u8> {
-        let mut capture = self.capture.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut capture = self.capture.lock();
         let Some(capture) = &mut *capture else {
             return Vec::new();
         };
@@ -200,7 +197,7 @@ impl Connection {
     }
 
     fn drain_stderr(&self) {
-        let mut capture = self.capture.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut capture = self.capture.lock();
         let Some(capture) = &mut *capture else { return };
         if capture.drain(PIPE)
             && let Some(pipe) = capture.pipe.take()
@@ -325,11 +322,7 @@ impl Tended for Charge {
         if !wire.link.is_socket() {
             helper.delete(wire.link.write_fd());
         }
-        let capture = wire
-            .capture
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .take();
+        let capture = wire.capture.lock().take();
         if let Some(pipe) = capture.and_then(|capture| capture.pipe) {
             helper.delete(pipe.as_fd());
         }

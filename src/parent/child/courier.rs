@@ -9,14 +9,15 @@
 //!        later (`on_done` of a call that was done before) gets a thread each time
 //! ```
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::thread::{self, Thread};
 
 use super::state::delivery::{Item, Next};
 use crate::base::panics::shielded;
+use crate::base::sync::Mutex;
 use crate::error::Error;
 use crate::parcel::Payload;
-use crate::parent::callbacks::{self, locked};
+use crate::parent::callbacks;
 
 /// The deliveries of a child, as its courier sees them.
 pub(crate) trait Deliveries: Send + Sync + 'static {
@@ -92,13 +93,13 @@ impl std::fmt::Debug for Courier {
 
 impl Courier {
     pub(crate) fn new(handlers: Handlers) -> Self {
-        Self(State::Idle(Box::new(handlers)).into())
+        Self(Mutex::new(State::Idle(Box::new(handlers))))
     }
 
     /// Has what is queued delivered. Must be called without locks.
     pub(crate) fn call<D: Deliveries>(&self, child: Arc<D>) {
         let handlers = {
-            let mut state = locked(&self.0);
+            let mut state = self.0.lock();
             match std::mem::replace(&mut *state, State::Busy(None)) {
                 State::Idle(handlers) => Some(handlers),
                 State::Over => None,
@@ -116,7 +117,7 @@ impl Courier {
 impl Drop for Courier {
     /// Nothing was ever delivered. This may be any thread, even the helper's.
     fn drop(&mut self) {
-        let state = self.0.get_mut().unwrap_or_else(PoisonError::into_inner);
+        let state = self.0.get_mut();
         if let State::Idle(handlers) = std::mem::replace(state, State::Over) {
             handlers.discard();
         }
@@ -126,7 +127,7 @@ impl Drop for Courier {
 /// Delivers what is queued. Without handlers the child is over.
 fn work(mut handlers: Option<Box<Handlers>>, child: &impl Deliveries, lingers: bool) {
     let courier = child.courier();
-    *locked(&courier.0) = State::Busy(Some(thread::current()));
+    *courier.0.lock() = State::Busy(Some(thread::current()));
     child.runs_here();
     let over = deliver_all(handlers.as_deref_mut(), child, lingers);
     if !child.is_here() {
@@ -138,7 +139,7 @@ fn work(mut handlers: Option<Box<Handlers>>, child: &impl Deliveries, lingers: b
         child.ended();
     }
     {
-        let mut state = locked(&courier.0);
+        let mut state = courier.0.lock();
         child.leave();
         *state = handlers.map_or(State::Over, State::Idle);
     }

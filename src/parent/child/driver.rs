@@ -30,7 +30,7 @@ use super::state::roles::{TICK, Ticket};
 use super::state::waiting::{Errands, Waking, Want};
 use super::state::{Core, Reading};
 use super::wire::Wire;
-use crate::base::sync::{Guard, Mutex, current, park_until};
+use crate::base::sync::explored::{Guard, Mutex, current, park_until};
 use crate::parcel::{Outbox, Payload, Reader};
 use crate::parent::maker::Maker;
 use crate::sys::{self, Interest};

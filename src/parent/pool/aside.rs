@@ -3,10 +3,11 @@
 //! other, and is there only while there are any.
 
 use std::collections::VecDeque;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::thread::ThreadId;
 
 use crate::base::panics::shielded;
+use crate::base::sync::{Mutex, MutexGuard};
 use crate::parent::callbacks;
 
 /// What is run.
@@ -25,7 +26,7 @@ struct State {
 
 impl Aside {
     fn lock(&self) -> MutexGuard<'_, State> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.lock()
     }
 
     /// Has this run soon. `done` is called when nothing is left.

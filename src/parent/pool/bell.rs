@@ -13,7 +13,7 @@
 //!
 //! Whoever keeps a bell has to [look](Bell::look) when it is [due](Bell::due).
 
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use crate::base::sync::{Mutex, MutexGuard};
 use std::task::Waker;
 use std::time::{Duration, Instant};
 
@@ -50,7 +50,7 @@ impl State {
 
 impl Bell {
     fn lock(&self) -> MutexGuard<'_, State> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.lock()
     }
 
     /// Calls wait for a child.

@@ -1,7 +1,8 @@
 //! Where the children of a pool come from: one way of starting them.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 
+use crate::base::sync::Mutex;
 use crate::error::Error;
 use crate::parent::child::member::{EventSink, Handlers, Member};
 use crate::parent::spawn::Plan;
@@ -15,10 +16,6 @@ pub(super) struct Launcher {
     carries: bool,
     sink: EventSink,
     handlers: Box<dyn Fn() -> Handlers + Send + Sync>,
-}
-
-fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl Launcher {
@@ -47,7 +44,7 @@ impl Launcher {
     /// Has a start made, behind those before it: on the thread that children
     /// are started from.
     pub(super) fn push(&self, start: impl FnOnce() + Send + 'static) {
-        let starter = locked(&self.starter).clone();
+        let starter = self.starter.lock().clone();
         if let Some(starter) = starter {
             starter.push(start);
         }
@@ -55,8 +52,8 @@ impl Launcher {
 
     /// No more children are needed, nor is the thread.
     pub(super) fn retire(&self) {
-        *locked(&self.starter) = None;
-        locked(&self.plan).starter = None;
+        *self.starter.lock() = None;
+        self.plan.lock().starter = None;
     }
 
     /// Starts a child. For a job that was [pushed](Self::push).
@@ -65,7 +62,7 @@ impl Launcher {
     ///
     /// Until it runs.
     pub(super) fn start(&self) -> Result<Member, Error> {
-        let mut plan = locked(&self.plan);
+        let mut plan = self.plan.lock();
         Member::start(&mut plan, self.sink, (self.handlers)())
     }
 

@@ -18,7 +18,7 @@
 //! What the user wishes of a call is kept here in any case, since the call may
 //! have to be sent once more.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::task::{Context, Poll, Wake, Waker};
 use std::thread::Thread;
 use std::time::Instant;
@@ -26,6 +26,7 @@ use std::time::Instant;
 use super::kept::Kept;
 use super::plan::Ticket;
 use super::shared::{News, Shared};
+use crate::base::sync::{Mutex, MutexGuard};
 use crate::error::Error;
 use crate::parent::child::member::{Callback, Member, Owner, Request, Then, Unsent, Wishes};
 use crate::parent::target::{Answer, Calls, NextEvent, Resident};
@@ -114,7 +115,7 @@ impl Route {
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        self.state.lock()
     }
 
     pub(super) fn deadline(&self) -> Option<Instant> {

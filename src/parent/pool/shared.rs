@@ -12,7 +12,7 @@
 //! likes: each launcher has a thread for it (`starter.rs`).
 
 use std::collections::{HashMap, VecDeque};
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Arc, OnceLock};
 use std::task::{Wake, Waker};
 use std::time::{Duration, Instant};
 
@@ -21,6 +21,7 @@ use super::bell::Bell;
 use super::launcher::Launcher;
 use super::plan::{Change, Counts, Fault, Key, Order, Plan, Seen, Ticket};
 use super::route::{Attempt, Route};
+use crate::base::sync::{Mutex, MutexGuard};
 use crate::error::Error;
 use crate::exit_status::ExitStatus;
 use crate::parent::alarm::Alarm;
@@ -207,7 +208,7 @@ impl Shared {
     }
 
     pub(super) fn lock(&self) -> MutexGuard<'_, Work> {
-        self.work.lock().unwrap_or_else(PoisonError::into_inner)
+        self.work.lock()
     }
 
     /// Something has happened.

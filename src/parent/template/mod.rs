@@ -20,8 +20,8 @@ use std::ffi::OsStr;
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use offspring_serialisers::{Format, Octets, Serialiser};
@@ -41,6 +41,7 @@ use super::maker::Maker;
 use super::spawn::changes::Change;
 use super::spawn::starter::Starter;
 use super::spawn::{Forked, Forks, Launch, Plan};
+use crate::base::sync::Mutex;
 use crate::error::Error;
 use crate::exit_status::ExitStatus;
 use crate::parcel::Parcel;
@@ -155,10 +156,6 @@ impl Spot {
     }
 }
 
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
 impl std::fmt::Debug for Template {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Template")
@@ -200,7 +197,7 @@ impl Template {
     /// ```
     pub fn ready(&self) -> Ready {
         match self.0.here() {
-            Ok(shared) => Ready::of(Arc::clone(&lock(&shared.current).driver) as _),
+            Ok(shared) => Ready::of(Arc::clone(&shared.current.lock().driver) as _),
             Err(_) => Ready::of(forked::origin()),
         }
     }
@@ -218,7 +215,7 @@ impl Template {
     #[must_use]
     pub fn pid(&self) -> Option<u32> {
         let shared = self.0.here().ok()?;
-        lock(&shared.current).driver.wire.pid()
+        shared.current.lock().driver.wire.pid()
     }
 }
 
@@ -257,7 +254,7 @@ impl Shared {
 
     /// The process, or a new one if that is gone.
     fn running(&self) -> Result<Arc<Running>, Error> {
-        let mut current = lock(&self.current);
+        let mut current = self.current.lock();
         if current.is_gone() {
             *current = self.recipe.start(&self.starter)?;
         }
@@ -368,7 +365,7 @@ impl Running {
 
     /// The child; `None` if this process is gone and has not forked one.
     fn fork(&self, link: &OwnedFd, time: Duration) -> Result<Option<Forked>, Error> {
-        let mut turn = lock(&self.turn);
+        let mut turn = self.turn.lock();
         // Unless all goes well it is not known which file the template has.
         let spot = Spot::next(turn.take()).ok();
         let Some(process) = self.ask(link, spot.as_ref(), time)? else {

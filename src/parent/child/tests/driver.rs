@@ -2,7 +2,7 @@
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::channel;
-use std::sync::{Arc, Mutex, OnceLock};
+use std::sync::{Arc, OnceLock};
 use std::task::{Context, Waker};
 use std::time::{Duration, Instant};
 
@@ -13,6 +13,7 @@ use super::super::state::waiting::{Owner, Want};
 use super::super::state::{Attention, Wishes};
 use super::{FakeWire, call, driver, handlers, new_driver, wait};
 use crate::base::spin::Spins;
+use crate::base::sync::Mutex;
 use crate::error::{Error, Started};
 
 fn forget(driver: &Driver<FakeWire>, text: &str) {
@@ -228,7 +229,7 @@ fn a_call_that_a_callback_polled_can_be_waited_for_elsewhere() {
     let on_event = {
         let slot = Arc::clone(&slot);
         move |_| {
-            let mut calls = calls.lock().unwrap();
+            let mut calls = calls.lock();
             *calls += 1;
             if *calls == 1 {
                 let (driver, id) = slot.get().unwrap();
@@ -320,11 +321,11 @@ struct Looker {
 impl Owner for Looker {
     fn returned(self: Arc<Self>, _: Error, _: bool) {
         let driver = self.driver.get().unwrap();
-        drop(self.proceed.lock().unwrap().take());
+        drop(self.proceed.lock().take());
         while !driver.lock().delivery.is_over() {
             std::thread::yield_now();
         }
-        *self.gone.lock().unwrap() = Some(driver.lock().look().gone);
+        *self.gone.lock() = Some(driver.lock().look().gone);
     }
     fn settled(&self) {}
 }
@@ -352,6 +353,6 @@ fn a_child_is_not_gone_before_its_calls_are_back() {
     let sent = driver.change(|core| core.call_of(&mut parcel, own, &mut Wishes::default()));
     assert!(sent.is_ok());
     end(&driver);
-    assert_eq!(*owner.gone.lock().unwrap(), Some(false));
+    assert_eq!(*owner.gone.lock(), Some(false));
     assert!(driver.lock().look().gone);
 }
