@@ -6,40 +6,12 @@
 use std::fmt;
 use std::sync::Arc;
 
-use crate::protocol::{Failure, FailureCode, Started as Begun};
+use crate::protocol::{Failure, FailureCode};
 
 mod crash;
 
+pub use crate::protocol::Started;
 pub use crash::Crash;
-
-/// Whether a call that failed had started in the child.
-///
-/// [`No`](Self::No) is a promise: the function did not run, so the call may be
-/// repeated elsewhere.
-///
-/// ```
-/// # fn leave(code: String) {
-/// #     std::process::exit(code.parse().unwrap_or(0))
-/// # }
-/// # offspring::worker!(LEAVE: fn(String) = leave);
-/// # fn main() -> Result<(), offspring::Error> {
-/// # offspring::init();
-/// let rpc = LEAVE.spawn()?;
-/// let (first, second) = (rpc.call("3"), rpc.call("4"));
-/// assert_eq!(first.wait().unwrap_err().started(), offspring::Started::Yes);
-/// assert_eq!(second.wait().unwrap_err().started(), offspring::Started::No);
-/// # Ok(()) }
-/// ```
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Started {
-    /// The child had started it.
-    Yes,
-    /// It did not run.
-    No,
-    /// Nobody can tell: the plain form says too little, and of a command, a socket or a pair of descriptors it is not
-    /// known what was lost on the way.
-    Unknown,
-}
 
 /// A panic of the worker's function, caught in the child, which lives on.
 ///
@@ -150,8 +122,8 @@ impl Error {
         Self::new(Kind::Start(text.into(), true))
     }
     /// `lasting`: another attempt cannot help.
-    pub(crate) fn handshake(text: impl Into<Arc<str>>, started: Begun, lasting: bool) -> Self {
-        Self::new(Kind::Handshake(text.into(), started.into(), lasting))
+    pub(crate) fn handshake(text: impl Into<Arc<str>>, started: Started, lasting: bool) -> Self {
+        Self::new(Kind::Handshake(text.into(), started, lasting))
     }
     pub(crate) fn init(text: impl Into<Arc<str>>) -> Self {
         Self::new(Kind::Init(text.into()))
@@ -168,18 +140,18 @@ impl Error {
     pub(crate) fn too_long(text: impl Into<String>) -> Self {
         Self::new(Kind::TooLong(text.into()))
     }
-    pub(crate) fn dead(crash: Arc<Crash>, started: Begun) -> Self {
-        Self::new(Kind::Dead(crash, started.into()))
+    pub(crate) fn dead(crash: Arc<Crash>, started: Started) -> Self {
+        Self::new(Kind::Dead(crash, started))
     }
     pub(crate) fn timed_out(what: &'static str) -> Self {
         Self::new(Kind::TimedOut(what))
     }
-    pub(crate) fn expired(started: Begun) -> Self {
-        Self::new(Kind::Expired(started.into()))
+    pub(crate) fn expired(started: Started) -> Self {
+        Self::new(Kind::Expired(started))
     }
     /// Its time was up before it was sent.
     pub(crate) fn expired_unsent() -> Self {
-        Self::expired(Begun::No)
+        Self::expired(Started::No)
     }
     pub(crate) fn missed(events: usize) -> Self {
         Self::full(format!(
@@ -462,16 +434,6 @@ impl From<Failure> for Error {
             FailureCode::Refused => Kind::Refused(failure.message),
         };
         Self::new(kind)
-    }
-}
-
-impl From<Begun> for Started {
-    fn from(started: Begun) -> Self {
-        match started {
-            Begun::Yes => Self::Yes,
-            Begun::No => Self::No,
-            Begun::Unknown => Self::Unknown,
-        }
     }
 }
 

@@ -45,14 +45,32 @@ pub(crate) struct Limits {
     pub(crate) descriptors: usize,
 }
 
-/// Whether the child had started a call that it did not answer.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Started {
-    /// It had.
+/// Whether a call that failed had started in the child.
+///
+/// [`No`](Self::No) is a promise: the function did not run, so the call may be
+/// repeated elsewhere.
+///
+/// ```
+/// # fn leave(code: String) {
+/// #     std::process::exit(code.parse().unwrap_or(0))
+/// # }
+/// # offspring::worker!(LEAVE: fn(String) = leave);
+/// # fn main() -> Result<(), offspring::Error> {
+/// # offspring::init();
+/// let rpc = LEAVE.spawn()?;
+/// let (first, second) = (rpc.call("3"), rpc.call("4"));
+/// assert_eq!(first.wait().unwrap_err().started(), offspring::Started::Yes);
+/// assert_eq!(second.wait().unwrap_err().started(), offspring::Started::No);
+/// # Ok(()) }
+/// ```
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Started {
+    /// The child had started it.
     Yes,
-    /// It had not; running it elsewhere is safe.
+    /// It did not run.
     No,
-    /// Nobody can tell.
+    /// Nobody can tell: the plain form says too little, and of a command, a socket or a pair of descriptors it is not
+    /// known what was lost on the way.
     Unknown,
 }
 
