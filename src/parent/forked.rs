@@ -10,7 +10,7 @@ use std::time::Instant;
 use super::callbacks;
 use super::child::state::waiting::Callback;
 use super::maker::Maker;
-use super::target::{Answer, Calls, NextEvent, Origin, Resident};
+use super::target::{Answer, Calls, NextEvent, Origin, Refusal, Resident};
 use crate::error::{Error, Started};
 use crate::exit_status::ExitStatus;
 use crate::parcel::Parcel;
@@ -65,16 +65,12 @@ impl Resident for Forked {
 }
 
 impl Origin for Forked {
-    fn call(self: Arc<Self>, _: &mut Parcel, _: bool) -> Result<(Arc<dyn Calls>, u32), Error> {
-        Err(refusal())
+    fn call(self: Arc<Self>, _: &mut Parcel, _: bool) -> Result<(Arc<dyn Calls>, u32), Refusal> {
+        Err(refusal().into())
     }
     fn carries_descriptors(&self) -> bool {
         true
     }
-    fn reserve(&self) -> Option<bool> {
-        Some(false)
-    }
-    fn release(&self) {}
     fn close(&self) {}
     fn close_within(&self, _: Instant) {}
     fn kill(&self) {}

@@ -27,6 +27,20 @@ pub(crate) enum NextEvent {
     Stuck(Error),
 }
 
+/// Why a call was not taken.
+pub(crate) enum Refusal {
+    /// It would have to wait for room.
+    NoRoom,
+    /// It fails at once.
+    Failed(Error),
+}
+
+impl From<Error> for Refusal {
+    fn from(error: Error) -> Self {
+        Self::Failed(error)
+    }
+}
+
 /// Lives in one process, where it has a thread for callbacks.
 pub(crate) trait Resident: Send + Sync {
     /// This is the process that made it, and not a copy (`forked.rs`).
@@ -39,18 +53,15 @@ pub(crate) trait Resident: Send + Sync {
 /// Takes calls.
 pub(crate) trait Origin: Resident {
     /// Takes a call: room for a header, then its arguments. The buffer is left
-    /// for further use, or taken. Room may have been kept for it.
+    /// for further use, or taken. A call that would have to wait for room, and
+    /// may not, is refused.
     fn call(
         self: Arc<Self>,
         parcel: &mut Parcel,
-        kept: bool,
-    ) -> Result<(Arc<dyn Calls>, u32), Error>;
+        may_wait: bool,
+    ) -> Result<(Arc<dyn Calls>, u32), Refusal>;
     /// Descriptors can go along with calls.
     fn carries_descriptors(&self) -> bool;
-    /// Keeps room for one call; false: it needs none, and will be refused.
-    fn reserve(&self) -> Option<bool>;
-    /// The room that was kept is there for anybody.
-    fn release(&self);
     /// Takes no more calls, and ends when all are done.
     fn close(&self);
     /// Ends what is not done by then.

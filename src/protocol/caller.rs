@@ -175,8 +175,6 @@ pub(crate) struct Caller<W, D> {
     sending: Sending<D>,
     /// Calls answered since the beginning.
     answered: u64,
-    /// Calls that have room and are still to come.
-    reserved: usize,
     /// Octets written, since the beginning.
     written: u64,
     /// Octets that a writer has in hand: the other side may have them already.
@@ -211,7 +209,6 @@ impl<W, D> Caller<W, D> {
                 pushed: 0,
             },
             answered: 0,
-            reserved: 0,
             written: 0,
             in_hand: 0,
             kept: 0,
@@ -267,22 +264,13 @@ impl<W, D> Caller<W, D> {
 
     fn has_room(&self, bytes: usize) -> bool {
         let fits = self.sending.open_bytes.saturating_add(bytes) <= self.limits.bytes;
-        self.sending.open + self.reserved < self.limits.calls && (self.sending.open == 0 || fits)
+        self.sending.open < self.limits.calls && (self.sending.open == 0 || fits)
     }
 
-    /// Keeps room for one call, if there is any and nobody waits for it. How
-    /// long the call will be is not known: it must fit with one octet. One
-    /// [`call`](Self::call) and [`release`](Self::release) must follow.
-    pub(crate) fn reserve(&mut self) -> bool {
-        let free = self.queue.is_empty() && self.has_room(HEADER + 1);
-        self.reserved += usize::from(free);
-        free
-    }
-
-    /// The room is not kept any longer: for the call that follows at once, or
-    /// for anybody.
-    pub(crate) fn release(&mut self) {
-        self.reserved -= 1;
+    /// Returns whether this call would have to wait for room.
+    pub(crate) fn would_wait(&self, parcel: &Parcel<D>) -> bool {
+        let has_room = self.queue.is_empty() && self.has_room(parcel.len());
+        !has_room && self.limits.refusal(parcel).is_none()
     }
 
     fn send(&mut self, id: u32, parcel: &mut Parcel<D>) {

@@ -32,7 +32,7 @@ fn what_a_large_result_took_is_given_back() {
     rpc.join().wait().unwrap();
 }
 
-/// There is room, or there is none; then the arguments come back unencoded.
+/// There is room, or there is none; then the arguments come back as they were.
 #[test]
 fn try_call_gives_back_what_there_is_no_room_for() {
     let _guard = guard();
@@ -41,6 +41,9 @@ fn try_call_gives_back_what_there_is_no_room_for() {
     let rpc = WORK.builder().max_outstanding(2, 1 << 20).spawn().unwrap();
     let running = rpc.try_call(Job::Gate(gate.name())).unwrap();
     let open = gate.reached();
+    let long = "long".repeat(1 << 18);
+    let refused = rpc.try_call(Job::Echo(long.clone())).unwrap_err();
+    assert!(matches!(refused.into_inner().0, Job::Echo(text) if text == long));
     let second = rpc.try_call(Job::Echo("second".into())).unwrap();
     for _ in 0..100 {
         let refused = rpc.try_call(Job::Echo("third".into())).unwrap_err();

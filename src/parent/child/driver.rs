@@ -135,7 +135,7 @@ impl<W: Wire> Driver<W> {
     }
 
     /// Takes a call, and writes it if it should go at once.
-    pub(crate) fn call(&self, enter: impl FnOnce(&mut Core) -> u32) -> u32 {
+    pub(crate) fn call<T>(&self, enter: impl FnOnce(&mut Core) -> T) -> T {
         let mut core = self.lock();
         let lies = core.has_unwritten() && core.roles.will_flush();
         let id = enter(&mut core);

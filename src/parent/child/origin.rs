@@ -14,7 +14,7 @@ use super::state::waiting::Want;
 use crate::error::Error;
 use crate::exit_status::ExitStatus;
 use crate::parcel::Parcel;
-use crate::parent::target::{Answer, Calls, NextEvent, Origin, Resident};
+use crate::parent::target::{Answer, Calls, NextEvent, Origin, Refusal, Resident};
 
 /// What a child says of a call; `None`: it is not this child's any more.
 pub(crate) type Here<T> = Option<T>;
@@ -131,28 +131,13 @@ impl Origin for Driver<Connection> {
     fn call(
         self: Arc<Self>,
         parcel: &mut Parcel,
-        kept: bool,
-    ) -> Result<(Arc<dyn Calls>, u32), Error> {
-        let mut refused = None;
-        let id = Self::call(&self, |core| {
-            if kept {
-                core.caller.release();
-            }
-            core.call(parcel).unwrap_or_else(|error| {
-                refused = Some(error);
-                0
-            })
-        });
-        refused.map_or(Ok((self, id)), Err)
+        may_wait: bool,
+    ) -> Result<(Arc<dyn Calls>, u32), Refusal> {
+        let id = Self::call(&self, |core| core.call(parcel, may_wait))?;
+        Ok((self, id))
     }
     fn carries_descriptors(&self) -> bool {
         self.wire.carries_descriptors()
-    }
-    fn reserve(&self) -> Option<bool> {
-        self.change(Core::reserve)
-    }
-    fn release(&self) {
-        self.change(Core::release);
     }
     fn close(&self) {
         self.change(Core::close);

@@ -5,38 +5,59 @@ use std::sync::Arc;
 use offspring_serialisers::{Output, SendAs, Serialiser};
 
 use super::call::Call;
-use super::room::{NoRoom, Room};
+use super::room::NoRoom;
 use super::rpc::Rpc;
 use crate::error::Error;
 use crate::parcel::{Decode, Parcel};
-use crate::parent::target::Calls;
+use crate::parent::target::{Calls, Refusal};
 use crate::protocol::HEADER;
 use crate::signature::{Signature, Whole};
 
 impl<F, S, E> Rpc<F, S, E> {
     fn start<R>(
         &self,
-        room: Option<Room<'_>>,
         encode: impl FnOnce(&mut Output<'_>) -> Result<(), offspring_serialisers::Error>,
     ) -> Call<R, E>
     where
         S: Serialiser<R>,
     {
-        let decode: Decode<R> = <S as Serialiser<R>>::decode;
-        match self.send(room, encode) {
-            Ok(open) => Call::open(open, decode, self.decode_event),
-            Err(error) => {
-                let at = Arc::clone(self.origin()) as _;
-                Call::failed((error, at), decode, self.decode_event)
-            }
+        self.handle(self.send(true, encode))
+    }
+
+    /// Makes the call if it need not wait for room.
+    fn try_start<R, X>(
+        &self,
+        arguments: X,
+        encode: fn(&X, &mut Output<'_>) -> Result<(), offspring_serialisers::Error>,
+    ) -> Result<Call<R, E>, NoRoom<X>>
+    where
+        S: Serialiser<R>,
+    {
+        match self.send(false, |output| encode(&arguments, output)) {
+            Err(Refusal::NoRoom) => Err(NoRoom(arguments)),
+            sent => Ok(self.handle(sent)),
         }
+    }
+
+    fn handle<R>(&self, sent: Result<(Arc<dyn Calls>, u32), Refusal>) -> Call<R, E>
+    where
+        S: Serialiser<R>,
+    {
+        let decode: Decode<R> = <S as Serialiser<R>>::decode;
+        let error = match sent {
+            Ok(open) => return Call::open(open, decode, self.decode_event),
+            Err(Refusal::Failed(error)) => error,
+            Err(Refusal::NoRoom) => NoRoom(()).into(),
+        };
+        let at = Arc::clone(self.origin()) as _;
+        Call::failed((error, at), decode, self.decode_event)
     }
 
     fn send(
         &self,
-        mut room: Option<Room<'_>>,
+        may_wait: bool,
         encode: impl FnOnce(&mut Output<'_>) -> Result<(), offspring_serialisers::Error>,
-    ) -> Result<(Arc<dyn Calls>, u32), Error> {
+    ) -> Result<(Arc<dyn Calls>, u32), Refusal> {
         let carries = self.origin().carries_descriptors();
         with_parcel(|parcel| {
             let encoded =
@@ -47,10 +68,10 @@ impl<F, S, E> Rpc<F, S, E> {
             if parcel.frame.len() < HEADER {
                 return Err(Error::encode(&offspring_serialisers::Error::new(
                     "the serialiser took octets away that were not its own",
-                )));
+                ))
+                .into());
             }
-            let kept = room.as_mut().is_some_and(Room::enter);
-            Arc::clone(self.origin()).call(parcel, kept)
+            Arc::clone(self.origin()).call(parcel, may_wait)
         })
     }
 }
@@ -83,32 +104,29 @@ macro_rules! calls {
                 S: Serialiser<($($name,)*), ($($form::Form,)*)> + Serialiser<R>,
             {
                 let mut arguments = ($($argument.into_form(),)*);
-                self.start::<R>(None, |output| <S as Serialiser<($($name,)*), _>>::encode_taking(&mut arguments, output))
+                self.start::<R>(|output| <S as Serialiser<($($name,)*), _>>::encode_taking(&mut arguments, output))
             }
 
-            /// Like `call` if there is room, else gives the arguments back.
+            /// Like `call` if there is room, else gives the arguments back, in
+            /// the form in which they are sent.
             ///
-            /// There is room while the limits of
-            /// [`max_outstanding`](crate::Builder::max_outstanding) are not
-            /// reached and no other call waits its turn; nothing is encoded
-            /// before that is known. The number of calls is never exceeded. How
-            /// many octets this call has is known only later: if they are too
-            /// many then, they wait in the handle, as with `call`.
+            /// There is room while the call, with its bytes, stays within the
+            /// limits of [`max_outstanding`](crate::Builder::max_outstanding) and
+            /// no other call waits its turn; of a pool, while fewer calls and
+            /// bytes wait than [`max_queue`](crate::PoolBuilder::max_queue) says.
+            /// The arguments are encoded before that is known.
             ///
             /// # Errors
             ///
             /// There is no room now. All other errors come through the handle.
             #[allow(clippy::too_many_arguments, reason = "one for each of the worker's")]
-            pub fn try_call<$($form),*>(&self, $($argument: $form),*) -> Result<Call<R, Ev>, NoRoom<($($form,)*)>>
+            pub fn try_call<$($form),*>(&self, $($argument: $form),*) -> Result<Call<R, Ev>, NoRoom<($($form::Form,)*)>>
             where
                 $($form: SendAs<$name>,)*
                 S: Serialiser<($($name,)*), ($($form::Form,)*)> + Serialiser<R>,
             {
-                let Some(room) = Room::find(&**self.origin()) else {
-                    return Err(NoRoom(($($argument,)*)));
-                };
-                let mut arguments = ($($argument.into_form(),)*);
-                Ok(self.start::<R>(Some(room), |output| <S as Serialiser<($($name,)*), _>>::encode_taking(&mut arguments, output)))
+                let arguments = ($($argument.into_form(),)*);
+                self.try_start(arguments, <S as Serialiser<($($name,)*), _>>::encode)
             }
         }
     };
@@ -145,9 +163,7 @@ impl<A: 'static, R: 'static, S, E> Rpc<Whole<fn(A) -> R>, S, E> {
         S: Serialiser<A, X::Form> + Serialiser<R>,
     {
         let mut arguments = arguments.into_form();
-        self.start::<R>(None, |output| {
-            <S as Serialiser<A, _>>::encode_taking(&mut arguments, output)
-        })
+        self.start::<R>(|output| <S as Serialiser<A, _>>::encode_taking(&mut arguments, output))
     }
 
     /// Like `call` if there is room, else gives the arguments back. See the
@@ -156,19 +172,12 @@ impl<A: 'static, R: 'static, S, E> Rpc<Whole<fn(A) -> R>, S, E> {
     /// # Errors
     ///
     /// There is no room now. All other errors come through the handle.
-    pub fn try_call<X>(&self, arguments: X) -> Result<Call<R, E>, NoRoom<X>>
+    pub fn try_call<X>(&self, arguments: X) -> Result<Call<R, E>, NoRoom<X::Form>>
     where
         X: SendAs<A>,
         S: Serialiser<A, X::Form> + Serialiser<R>,
     {
-        let Some(room) = Room::find(&**self.origin()) else {
-            return Err(NoRoom(arguments));
-        };
-        let mut arguments = arguments.into_form();
-        let encode = |output: &mut Output<'_>| {
-            <S as Serialiser<A, _>>::encode_taking(&mut arguments, output)
-        };
-        Ok(self.start::<R>(Some(room), encode))
+        self.try_start(arguments.into_form(), <S as Serialiser<A, _>>::encode)
     }
 }
 
@@ -188,8 +197,6 @@ impl<F: Signature, S, E> Rpc<F, S, E> {
     where
         S: Serialiser<F::Arguments> + Serialiser<F::Output>,
     {
-        self.start::<F::Output>(None, |output| {
-            <S as Serialiser<F::Arguments>>::encode(arguments, output)
-        })
+        self.start::<F::Output>(|output| <S as Serialiser<F::Arguments>>::encode(arguments, output))
     }
 }

@@ -1,7 +1,6 @@
-//! Room for a call, before there is a call.
+//! That there is no room for a call.
 
 use crate::error::Error;
-use crate::parent::target::Origin;
 
 /// There was no room for a call now: the limits of
 /// [`max_outstanding`](crate::Builder::max_outstanding) are reached, or other
@@ -27,9 +26,11 @@ use crate::parent::target::Origin;
 pub struct NoRoom<T>(pub(crate) T);
 
 impl<T> NoRoom<T> {
-    /// Of `try_call` the arguments, as they were given: a tuple with an element
-    /// for each, or the array of arguments if the worker takes it whole. Of
-    /// `detach` the handle of the call.
+    /// Returns the arguments of a `try_call` in the form in which they are sent
+    /// ([`SendAs::Form`](crate::SendAs::Form)): a tuple with an element for each,
+    /// or the array of arguments if the worker takes it whole. Nothing was taken
+    /// out of them, and each can be given to `try_call` again. Returns the handle
+    /// of the call for `detach`.
     #[must_use]
     pub fn into_inner(self) -> T {
         self.0
@@ -55,32 +56,5 @@ impl<T> From<NoRoom<T>> for Error {
         Self::full(format!(
             "{no_room}: wait for one of those that are under way, or raise `max_outstanding`, or `max_queue` of a pool"
         ))
-    }
-}
-
-/// Room that is kept for one call, however that comes about.
-pub(crate) struct Room<'a> {
-    origin: &'a dyn Origin,
-    kept: bool,
-}
-
-impl<'a> Room<'a> {
-    /// Room for one call, if there is any now.
-    pub(crate) fn find(origin: &'a dyn Origin) -> Option<Self> {
-        let kept = origin.reserve()?;
-        Some(Self { origin, kept })
-    }
-
-    /// Its call comes now; whether there is room that is not kept any longer.
-    pub(crate) fn enter(&mut self) -> bool {
-        std::mem::take(&mut self.kept)
-    }
-}
-
-impl Drop for Room<'_> {
-    fn drop(&mut self) {
-        if self.kept {
-            self.origin.release();
-        }
     }
 }

@@ -10,7 +10,7 @@ use super::shared::{News, Shared};
 use crate::error::Error;
 use crate::exit_status::ExitStatus;
 use crate::parent::child::member::{Arguments, Callback, Request};
-use crate::parent::target::{Calls, Origin, Resident};
+use crate::parent::target::{Calls, Origin, Refusal, Resident};
 
 /// What the handles of a pool lead to.
 pub(super) struct Entrance(pub(super) Arc<Shared>);
@@ -37,15 +37,18 @@ impl Origin for Entrance {
     fn call(
         self: Arc<Self>,
         arguments: &mut Arguments,
-        kept: bool,
-    ) -> Result<(Arc<dyn Calls>, u32), Error> {
+        may_wait: bool,
+    ) -> Result<(Arc<dyn Calls>, u32), Refusal> {
         let pool = &self.0;
-        let request = Request::new(arguments);
         let mut work = pool.lock();
-        work.reserved -= usize::from(kept);
         if work.closing {
-            return Err(Error::closed());
+            return Err(Error::closed().into());
         }
+        let (calls, octets) = pool.limits;
+        if !may_wait && (work.waiting >= calls || work.octets >= octets) {
+            return Err(Refusal::NoRoom);
+        }
+        let request = Request::new(arguments);
         work.tickets += 1;
         work.waiting += 1;
         work.octets += request.len();
@@ -57,21 +60,6 @@ impl Origin for Entrance {
     /// Only if every child can take them, since nobody knows which it will be.
     fn carries_descriptors(&self) -> bool {
         self.0.launchers.iter().all(Launcher::carries_descriptors)
-    }
-
-    fn reserve(&self) -> Option<bool> {
-        let mut work = self.0.lock();
-        if work.closing {
-            return Some(false);
-        }
-        let (calls, octets) = self.0.limits;
-        let room = work.waiting + work.reserved < calls && work.octets < octets;
-        work.reserved += usize::from(room);
-        room.then_some(true)
-    }
-
-    fn release(&self) {
-        self.0.lock().reserved -= 1;
     }
 
     fn close(&self) {

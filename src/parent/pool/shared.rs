@@ -78,10 +78,9 @@ pub(super) struct Work {
     queue: HashMap<Ticket, Arc<Route>>,
     pub(super) tickets: Ticket,
     /// How many wait, with how many octets, also those that nobody has looked
-    /// at yet; and calls that have room and are still to come.
+    /// at yet.
     pub(super) waiting: usize,
     pub(super) octets: usize,
-    pub(super) reserved: usize,
     /// No more calls are taken.
     pub(super) closing: bool,
     /// Who waits for a child to be ready, or for the end.
@@ -178,7 +177,6 @@ impl Shared {
             tickets: 0,
             waiting: 0,
             octets: 0,
-            reserved: 0,
             closing: false,
             changes: Vec::new(),
             failure: None,

@@ -12,6 +12,7 @@ use super::waiting::Want;
 use super::waiting::{Callback, Owner, Waking};
 use crate::error::Error;
 use crate::parcel::{Parcel, Payload};
+use crate::parent::target::Refusal;
 use crate::protocol::Started;
 
 type Outcome = crate::protocol::Outcome<OwnedFd>;
@@ -85,27 +86,16 @@ impl Waiter {
 }
 
 impl Core {
-    /// Takes a call: room for a header, then its arguments.
-    pub(crate) fn call(&mut self, parcel: &mut Parcel) -> Result<u32, Error> {
+    /// Takes a call: room for a header, then its arguments. It is refused if it
+    /// would have to wait for room, and may not.
+    pub(crate) fn call(&mut self, parcel: &mut Parcel, may_wait: bool) -> Result<u32, Refusal> {
         if let Some(error) = self.life.refusal() {
-            return Err(error);
+            return Err(error.into());
+        }
+        if !may_wait && self.caller.would_wait(parcel) {
+            return Err(Refusal::NoRoom);
         }
         Ok(self.caller.call(parcel, Waiter::default()))
-    }
-
-    /// Keeps room for a call that is to be made at once, or says that there is
-    /// none. One that will be refused for another reason needs no room.
-    pub(crate) fn reserve(&mut self) -> Option<bool> {
-        if self.life.refusal().is_some() {
-            return Some(false);
-        }
-        self.caller.reserve().then_some(true)
-    }
-
-    /// The room that was kept is there for anybody.
-    pub(crate) fn release(&mut self) {
-        self.caller.release();
-        self.caller.refill();
     }
 
     /// The outcome of this call, if its turn has come. Whoever asks does not

@@ -25,6 +25,7 @@ use crate::base::sync::testing::Condvar;
 use crate::error::Error;
 use crate::parcel::{Parcel, Payload, Reader};
 use crate::parent::spawn::demands::Demands;
+use crate::parent::target::Refusal;
 use crate::protocol::{Form, HEADER, Limits, Replies, Request, Requests};
 use crate::sys::{Arrival, Interest, Ready};
 
@@ -306,14 +307,11 @@ pub(crate) fn help(driver: &Driver<FakeWire>) {
 pub(crate) fn call(driver: &Driver<FakeWire>, text: &str) -> Result<u32, Error> {
     let mut parcel = Parcel::new();
     parcel.frame.extend_from_slice(text.as_bytes());
-    let mut refused = Ok(());
-    let id = driver.call(|core| {
-        core.call(&mut parcel).unwrap_or_else(|error| {
-            refused = Err(error);
-            0
-        })
-    });
-    refused.map(|()| id)
+    let called = driver.call(|core| core.call(&mut parcel, true));
+    called.map_err(|refusal| match refusal {
+        Refusal::Failed(error) => error,
+        Refusal::NoRoom => unreachable!("it may wait"),
+    })
 }
 
 /// Waits for its result.
