@@ -25,7 +25,6 @@ use serde::ser::{self, Serializer};
 use std::cell::RefCell;
 use std::fmt;
 
-mod access;
 mod descriptor;
 mod read;
 pub(crate) mod unit;

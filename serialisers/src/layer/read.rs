@@ -1,11 +1,11 @@
 //! The layer around a deserialiser.
 
-use super::access::{Elements, Entries, Variants};
 use super::descriptor::receive;
 use super::{DESCRIPTOR, Kind};
 use crate::descriptors::Received;
 use serde::de::{
-    Deserialize, DeserializeSeed, Deserializer, EnumAccess, Error, MapAccess, SeqAccess, Visitor,
+    Deserialize, DeserializeSeed, Deserializer, EnumAccess, Error, IgnoredAny, MapAccess,
+    SeqAccess, VariantAccess, Visitor,
 };
 use std::cell::{Cell, RefCell};
 use std::fmt;
@@ -15,6 +15,10 @@ use std::fmt;
 /// A linked list of `Option<Box<Node>>` counts twice a node, so this lets 128 of them through,
 /// as many as serde_json does, and leaves most of a thread's stack of 2 MiB to the caller.
 pub(crate) const DEPTH: usize = 256;
+
+/// For how many elements room is made before the first of them is there. serde alone would make
+/// room for a mebibyte, in each list within a list.
+const RESERVED: usize = 256;
 
 /// What is there for elements that take no octets.
 const FREE_ELEMENTS: usize = 1 << 16;
@@ -51,6 +55,14 @@ impl Rules {
         self.objection.replace(Some(objection));
         error
     }
+
+    #[inline]
+    fn count<E: Error>(&self) -> Result<(), E> {
+        let left = self.elements.get().checked_sub(1);
+        let left = left.ok_or_else(|| self.object("more elements than octets".into()))?;
+        self.elements.set(left);
+        Ok(())
+    }
 }
 
 /// Reads a whole value.
@@ -59,20 +71,33 @@ where
     T: Deserialize<'de>,
     D: Deserializer<'de>,
 {
-    T::deserialize(Layer {
-        inner: deserializer,
-        place: Place { rules, depth: 0 },
-    })
+    let place = Place { rules, depth: 0 };
+    T::deserialize(place.around(deserializer))
 }
 
 /// Where in the value we are.
 #[derive(Clone, Copy)]
-pub(super) struct Place<'r> {
-    pub(super) rules: &'r Rules,
+struct Place<'r> {
+    rules: &'r Rules,
     depth: usize,
 }
 
-impl Place<'_> {
+impl<'r> Place<'r> {
+    #[inline]
+    fn around<X>(self, inner: X) -> Layer<'r, X> {
+        Layer { inner, place: self }
+    }
+
+    /// The visitor of something of this length.
+    #[inline]
+    fn through<V>(self, visitor: V, length: Option<usize>) -> Through<'r, V> {
+        Through {
+            visitor,
+            place: self,
+            length,
+        }
+    }
+
     #[inline]
     fn deeper<E: Error>(self) -> Result<Self, E> {
         if self.depth == DEPTH {
@@ -87,23 +112,19 @@ impl Place<'_> {
     }
 }
 
-pub(super) struct Layer<'r, D> {
-    inner: D,
+/// The layer around a deserialiser, or around what serde hands from one to the next: a seed, an
+/// enum, a variant.
+struct Layer<'r, X> {
+    inner: X,
     place: Place<'r>,
 }
 
-/// A value inside another.
-pub(super) struct Part<'r, S>(pub(super) S, pub(super) Place<'r>);
-
-impl<'de, S: DeserializeSeed<'de>> DeserializeSeed<'de> for Part<'_, S> {
+impl<'de, S: DeserializeSeed<'de>> DeserializeSeed<'de> for Layer<'_, S> {
     type Value = S::Value;
 
     #[inline]
     fn deserialize<D: Deserializer<'de>>(self, inner: D) -> Result<S::Value, D::Error> {
-        self.0.deserialize(Layer {
-            inner,
-            place: self.1,
-        })
+        self.inner.deserialize(self.place.around(inner))
     }
 }
 
@@ -124,7 +145,7 @@ macro_rules! parts {
             $($argument: $t,)*
             visitor: V,
         ) -> Result<V::Value, D::Error> {
-            let visitor = Through { visitor, place: self.place, length: $length };
+            let visitor = self.place.through(visitor, $length);
             self.inner.$method($($argument,)* visitor)
         }
     )*};
@@ -165,15 +186,10 @@ impl<'de, D: Deserializer<'de>> Deserializer<'de> for Layer<'_, D> {
         name: Name,
         visitor: V,
     ) -> Result<V::Value, D::Error> {
-        let place = self.place;
         if name == DESCRIPTOR {
-            return receive(self.inner, place.rules, visitor);
+            return receive(self.inner, self.place.rules, visitor);
         }
-        let visitor = Through {
-            visitor,
-            place,
-            length: NO_LIST,
-        };
+        let visitor = self.place.through(visitor, NO_LIST);
         self.inner.deserialize_newtype_struct(name, visitor)
     }
 
@@ -184,11 +200,7 @@ impl<'de, D: Deserializer<'de>> Deserializer<'de> for Layer<'_, D> {
 
     #[inline]
     fn deserialize_byte_buf<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, D::Error> {
-        let visitor = Through {
-            visitor,
-            place: self.place,
-            length: None,
-        };
+        let visitor = self.place.through(visitor, None);
         if self.place.rules.octets_are_text {
             self.inner.deserialize_any(Octets(visitor))
         } else {
@@ -201,13 +213,8 @@ impl<'de, D: Deserializer<'de>> Deserializer<'de> for Layer<'_, D> {
         if self.place.depth > 0 {
             return self.inner.deserialize_unit(visitor);
         }
-        let place = self.place;
-        let visitor = Through {
-            visitor: Nothing(visitor),
-            place,
-            length: NO_LIST,
-        };
-        match place.rules.kind {
+        let visitor = self.place.through(Nothing(visitor), NO_LIST);
+        match self.place.rules.kind {
             Kind::Described { .. } | Kind::Foreign => self.inner.deserialize_option(visitor),
             Kind::Bare => self.inner.deserialize_tuple(0, visitor),
         }
@@ -220,11 +227,11 @@ impl<'de, D: Deserializer<'de>> Deserializer<'de> for Layer<'_, D> {
 }
 
 /// The visitor of the type, with the layer put around all that it is given.
-pub(super) struct Through<'r, V> {
-    pub(super) visitor: V,
-    pub(super) place: Place<'r>,
+struct Through<'r, V> {
+    visitor: V,
+    place: Place<'r>,
     /// As many elements as the type announces; `None`: as many as the input says.
-    pub(super) length: Option<usize>,
+    length: Option<usize>,
 }
 
 macro_rules! leaves {
@@ -279,19 +286,25 @@ impl<'de, V: Visitor<'de>> Visitor<'de> for Through<'_, V> {
     #[inline]
     fn visit_some<D: Deserializer<'de>>(self, inner: D) -> Result<V::Value, D::Error> {
         let place = self.place.deeper()?;
-        self.visitor.visit_some(Layer { inner, place })
+        self.visitor.visit_some(place.around(inner))
     }
 
     #[inline]
     fn visit_newtype_struct<D: Deserializer<'de>>(self, inner: D) -> Result<V::Value, D::Error> {
         let place = self.place.deeper()?;
-        self.visitor.visit_newtype_struct(Layer { inner, place })
+        self.visitor.visit_newtype_struct(place.around(inner))
     }
 
     #[inline]
     fn visit_seq<A: SeqAccess<'de>>(self, inner: A) -> Result<V::Value, A::Error> {
         let place = self.place.deeper()?;
-        let mut elements = Elements::new(inner, place, self.length);
+        let mut elements = Elements {
+            inner,
+            place,
+            length: self.length,
+            got: 0,
+            ended: false,
+        };
         let value = self.visitor.visit_seq(&mut elements)?;
         elements.finish()?;
         Ok(value)
@@ -310,7 +323,147 @@ impl<'de, V: Visitor<'de>> Visitor<'de> for Through<'_, V> {
     #[inline]
     fn visit_enum<A: EnumAccess<'de>>(self, inner: A) -> Result<V::Value, A::Error> {
         let place = self.place.deeper()?;
-        self.visitor.visit_enum(Variants { inner, place })
+        self.visitor.visit_enum(place.around(inner))
+    }
+}
+
+struct Elements<'r, A> {
+    inner: A,
+    place: Place<'r>,
+    /// As many as the type announces; `None`: as many as the input says.
+    length: Option<usize>,
+    got: usize,
+    ended: bool,
+}
+
+impl<'de, A: SeqAccess<'de>> Elements<'_, A> {
+    /// All have been taken; otherwise an error that says how many there were.
+    fn finish(mut self) -> Result<(), A::Error> {
+        if self.reads_all_there_is() {
+            return Ok(());
+        }
+        let wanted = self.got;
+        while self.next_element::<IgnoredAny>()?.is_some() {}
+        if self.got == wanted {
+            return Ok(());
+        }
+        let got = self.got;
+        let plural = if wanted == 1 { "" } else { "s" };
+        Err(A::Error::custom(format_args!(
+            "wanted {wanted} element{plural}, got {got}"
+        )))
+    }
+
+    /// Where the bytes do not say the length, a type may read fewer elements than it announces.
+    fn reads_all_there_is(&self) -> bool {
+        let fewer = self.length.is_some_and(|announced| self.got < announced);
+        fewer && !self.ended && !matches!(self.place.rules.kind, Kind::Described { .. })
+    }
+}
+
+impl<'de, A: SeqAccess<'de>> SeqAccess<'de> for Elements<'_, A> {
+    type Error = A::Error;
+
+    /// After the end nobody is asked again: ciborium would then read beyond it.
+    #[inline]
+    fn next_element_seed<S: DeserializeSeed<'de>>(
+        &mut self,
+        seed: S,
+    ) -> Result<Option<S::Value>, A::Error> {
+        if self.ended {
+            return Ok(None);
+        }
+        let element = self.inner.next_element_seed(self.place.around(seed))?;
+        self.ended = element.is_none();
+        self.got += usize::from(!self.ended);
+        if self.length.is_none() && !self.ended {
+            self.place.rules.count()?;
+        }
+        Ok(element)
+    }
+
+    #[inline]
+    fn size_hint(&self) -> Option<usize> {
+        self.inner.size_hint().map(|claim| claim.min(RESERVED))
+    }
+}
+
+struct Entries<'r, A> {
+    inner: A,
+    place: Place<'r>,
+    counted: bool,
+}
+
+impl<'de, A: MapAccess<'de>> MapAccess<'de> for Entries<'_, A> {
+    type Error = A::Error;
+
+    #[inline]
+    fn next_key_seed<S: DeserializeSeed<'de>>(
+        &mut self,
+        seed: S,
+    ) -> Result<Option<S::Value>, A::Error> {
+        if self.counted {
+            self.place.rules.count()?;
+        }
+        self.inner.next_key_seed(self.place.around(seed))
+    }
+
+    #[inline]
+    fn next_value_seed<S: DeserializeSeed<'de>>(&mut self, seed: S) -> Result<S::Value, A::Error> {
+        self.inner.next_value_seed(self.place.around(seed))
+    }
+
+    #[inline]
+    fn size_hint(&self) -> Option<usize> {
+        self.inner.size_hint().map(|claim| claim.min(RESERVED))
+    }
+}
+
+impl<'de, 'r, A: EnumAccess<'de>> EnumAccess<'de> for Layer<'r, A> {
+    type Error = A::Error;
+    type Variant = Layer<'r, A::Variant>;
+
+    #[inline]
+    fn variant_seed<S: DeserializeSeed<'de>>(
+        self,
+        seed: S,
+    ) -> Result<(S::Value, Self::Variant), A::Error> {
+        let (name, inner) = self.inner.variant_seed(self.place.around(seed))?;
+        Ok((name, self.place.around(inner)))
+    }
+}
+
+impl<'de, A: VariantAccess<'de>> VariantAccess<'de> for Layer<'_, A> {
+    type Error = A::Error;
+
+    #[inline]
+    fn unit_variant(self) -> Result<(), A::Error> {
+        self.inner.unit_variant()
+    }
+
+    #[inline]
+    fn newtype_variant_seed<S: DeserializeSeed<'de>>(self, seed: S) -> Result<S::Value, A::Error> {
+        self.inner.newtype_variant_seed(self.place.around(seed))
+    }
+
+    #[inline]
+    fn tuple_variant<V: Visitor<'de>>(
+        self,
+        length: usize,
+        visitor: V,
+    ) -> Result<V::Value, A::Error> {
+        let visitor = self.place.through(visitor, Some(length));
+        self.inner.tuple_variant(length, visitor)
+    }
+
+    #[inline]
+    fn struct_variant<V: Visitor<'de>>(
+        self,
+        fields: &'static [&'static str],
+        visitor: V,
+    ) -> Result<V::Value, A::Error> {
+        let visitor = self.place.through(visitor, Some(fields.len()));
+        self.inner.struct_variant(fields, visitor)
     }
 }
 
