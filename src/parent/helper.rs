@@ -253,7 +253,6 @@ impl Helper {
     }
 
     fn run(&self) {
-        sys::take_short_turns();
         let mut events = Vec::new();
         let mut spin = Spin::new(true);
         let mut expects = false;

@@ -35,7 +35,6 @@ mod streams;
 #[cfg(test)]
 mod tests;
 mod thread;
-mod turns;
 
 pub(crate) use control::{Answer, Birth, Control, Requests};
 pub(crate) use descriptors::Arrival;
@@ -69,7 +68,6 @@ pub(crate) use thread::with_signals_blocked;
 pub(crate) use thread::{
     caller_mask, hand_down_own_mask, spawn_small_thread, spawn_thread, take_faults,
 };
-pub(crate) use turns::take_short_turns;
 
 use nix::errno::Errno;
 use std::io;
