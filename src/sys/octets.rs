@@ -3,19 +3,14 @@
 use super::raised::without_sigpipe;
 use super::retry;
 use nix::errno::Errno;
-use nix::sys::mman::{MmapAdvise, madvise};
 use nix::sys::socket::{self, ControlMessage, MsgFlags, sendmsg};
 use nix::sys::uio::writev;
 use std::io::IoSlice;
 use std::mem::MaybeUninit;
 use std::os::fd::{AsRawFd, BorrowedFd, RawFd};
-use std::ptr::NonNull;
 
 /// The most descriptors that one message can carry (`SCM_MAX_FD` of the kernel).
 pub(crate) const MAX_DESCRIPTORS: usize = 253;
-
-/// A buffer beyond that is a mapping of its own with the usual allocators.
-const HUGE: usize = 32 << 20;
 
 /// Appends what `fill` puts at the front of at most `room` octets.
 ///
@@ -28,36 +23,11 @@ pub(super) unsafe fn append<E>(
 ) -> Result<usize, E> {
     debug_assert!(room > 0, "reading into no room looks like the end of input");
     buffer.reserve(room);
-    if buffer.capacity() > HUGE {
-        prefer_huge_pages(buffer);
-    }
     let count = fill(&mut buffer.spare_capacity_mut()[..room])?;
     // SAFETY: `count` octets after the length are initialised (the caller's promise), and lie within the capacity, since
     // they lie within the slice.
     unsafe { buffer.set_len(buffer.len() + count) };
     Ok(count)
-}
-
-/// Asks for large pages for a buffer. Most of one that is still being filled is new memory, and to be given that in small
-/// pages takes several times as long as to fill it. Where the system has none, it stays as it was.
-///
-/// It is the whole buffer, and the allocator's word in front of it: a mapping that is partly of another kind becomes two,
-/// and the kernel would not let them grow in their place or move as one.
-fn prefer_huge_pages(buffer: &Vec<u8>) {
-    // SAFETY: asking for its size takes a number.
-    let page = unsafe { libc::sysconf(libc::_SC_PAGESIZE) } as usize;
-    let before = buffer.as_ptr().addr() % page;
-    if let Some(start) = NonNull::new(buffer.as_ptr().wrapping_sub(before).cast_mut()) {
-        // SAFETY: all of these pages have octets of the buffer, so they are mapped; the first and the last may be others',
-        // too, but the advice changes nothing of what is in them.
-        let _ = unsafe {
-            madvise(
-                start.cast(),
-                before + buffer.capacity(),
-                MmapAdvise::MADV_HUGEPAGE,
-            )
-        };
-    }
 }
 
 /// Reads from a socket.

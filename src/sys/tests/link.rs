@@ -42,42 +42,6 @@ fn an_adopted_descriptor_becomes_close_on_exec() {
     });
 }
 
-/// What the kernel calls the memory in which this lies.
-fn flags_of_memory(address: usize) -> Option<String> {
-    let maps = std::fs::read_to_string("/proc/self/smaps").unwrap();
-    let mut lines = maps.lines();
-    let is_there = |line: &str| {
-        let (range, _) = line.split_once(' ')?;
-        let (from, to) = range.split_once('-')?;
-        let number = |text| usize::from_str_radix(text, 16).ok();
-        Some((number(from)?..number(to)?).contains(&address))
-    };
-    lines.find(|line| is_there(line) == Some(true))?;
-    let flags = lines.find_map(|line| line.strip_prefix("VmFlags:"));
-    flags.map(str::to_owned)
-}
-
-/// A huge buffer is of large pages, where the system has such; others stay as they are.
-#[test]
-fn a_huge_buffer_is_of_large_pages() {
-    if !std::fs::exists("/sys/kernel/mm/transparent_hugepage").unwrap() {
-        return;
-    }
-    for (link, port) in both_kinds() {
-        for (size, are_large) in [(30 << 20, false), (33 << 20, true)] {
-            let mut buffer = Vec::with_capacity(size);
-            port.send_all(b"x").unwrap();
-            link.recv(&mut buffer, 1 << 20, &mut None).unwrap();
-            // From end to end: what is of two kinds the kernel does not let grow in its place, nor move.
-            for at in [0, size / 2, size - 1] {
-                let flags = flags_of_memory(buffer.as_ptr() as usize + at).unwrap();
-                assert_eq!(flags.contains(" hg"), are_large, "{at} of {size}: {flags}");
-            }
-            assert_eq!(buffer, b"x");
-        }
-    }
-}
-
 #[test]
 fn octets_go_both_ways() {
     for (link, port) in both_kinds() {
