@@ -2,7 +2,7 @@
 
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use super::Core;
 use super::delivery::Item;
@@ -16,6 +16,11 @@ use crate::parent::target::Refusal;
 use crate::protocol::Started;
 
 type Outcome = crate::protocol::Outcome<OwnedFd>;
+
+/// How soon the helper looks again whether a condemned call has started.
+const RECHECK: Duration = Duration::from_millis(10);
+/// Stands for the condemned calls among the deadlines: no call has this id.
+const CONDEMNED: u32 = 0;
 
 /// What becomes of the outcome of a call.
 #[derive(Default)]
@@ -298,10 +303,11 @@ impl Core {
     /// The calls whose time is up by now are done.
     pub(super) fn times_up(&mut self, now: Instant) {
         for id in self.deadlines.take_due(now) {
-            self.expire(id);
-        }
-        if self.deadlines.is_recheck_due(now) {
-            self.recheck();
+            if id == CONDEMNED {
+                self.look_at_condemned();
+            } else {
+                self.expire(id);
+            }
         }
     }
 
@@ -325,42 +331,41 @@ impl Core {
     }
 
     /// A call that is to take the child with it is cancelled. One that has not
-    /// started yet may do so before a blocking child reads of the cancel; one
-    /// that the child has passed already, run or skipped, is left alone.
+    /// started yet may do so before a blocking child reads of the cancel.
     fn condemn(&mut self, id: u32) {
-        if let Some((Started::No, ordinal)) = self.started_and_ordinal(id)
-            && !self.life.drops_cancelled()
-        {
-            return self.deadlines.condemn(ordinal, id);
+        if let Some((_, ordinal)) = self.started_and_ordinal(id) {
+            self.condemned.insert(ordinal, id);
+            // Behind another that has not started, this one has not either.
+            if self.condemned.len() == 1 {
+                self.look_at_condemned();
+            }
         }
-        self.kill_if_running(id);
     }
 
     fn started_and_ordinal(&self, id: u32) -> Option<(Started, u64)> {
         self.caller.has_started(id, self.life.known())
     }
 
-    /// Looks at the condemned calls that may have started, in the order in which
-    /// the child starts them.
-    fn recheck(&mut self) {
-        while let Some((ordinal, id)) = self.deadlines.first_condemned() {
-            match self.started_and_ordinal(id) {
-                Some((Started::No, own)) if own == ordinal => return self.deadlines.look_later(),
-                Some((_, own)) if own == ordinal => self.kill_if_running(id),
+    /// Kills the child if it runs a condemned call. One that it has passed
+    /// already, run or skipped, is left alone.
+    fn look_at_condemned(&mut self) {
+        while let Some((&ordinal, &id)) = self.condemned.first_key_value() {
+            match self
+                .started_and_ordinal(id)
+                .filter(|(_, own)| *own == ordinal)
+            {
+                Some((Started::No, _)) if !self.life.drops_cancelled() => {
+                    return self.deadlines.insert(Instant::now() + RECHECK, CONDEMNED);
+                }
+                Some((Started::Yes | Started::Unknown, _)) if !self.life.has_passed(ordinal) => {
+                    self.kill(Ending::Killed(
+                        "a call was cancelled or late, and its caller had asked that the child be killed for it".into(),
+                    ));
+                }
                 // It was answered, and its id may be another call's now.
                 _ => {}
             }
-            self.deadlines.pardon(ordinal);
-        }
-    }
-
-    fn kill_if_running(&mut self, id: u32) {
-        match self.started_and_ordinal(id) {
-            None | Some((Started::No, _)) => {}
-            Some((_, ordinal)) if self.life.has_passed(ordinal) => {}
-            Some(_) => self.kill(Ending::Killed(
-                "a call was cancelled or late, and its caller had asked that the child be killed for it".into(),
-            )),
+            self.condemned.pop_first();
         }
     }
 }
@@ -368,6 +373,6 @@ impl Core {
 #[cfg(test)]
 impl Core {
     pub(crate) fn has_no_deadlines(&self) -> bool {
-        self.deadlines.is_empty()
+        self.deadlines.is_empty() && self.condemned.is_empty()
     }
 }

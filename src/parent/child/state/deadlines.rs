@@ -5,25 +5,17 @@
 //! most [`BATCH`] calls expire at a time, so that other children, and threads
 //! that want the lock of this one, get their turn in between.
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::time::{Duration, Instant};
+use std::collections::BTreeSet;
+use std::time::Instant;
 
 /// How many calls expire in one go: at about 1 µs each, some hundred
 /// microseconds under the lock.
 const BATCH: usize = 256;
-/// How soon the helper looks again whether a condemned call has started.
-const RECHECK: Duration = Duration::from_millis(10);
 
 /// See the module.
 #[derive(Debug, Default)]
 pub(super) struct Deadlines {
     calls: BTreeSet<(Instant, u32)>,
-    /// Calls that take the child with them if they start: the id by the ordinal.
-    /// A child starts calls in the order of their ordinals, so only the first
-    /// entry is ever in question.
-    condemned: BTreeMap<u64, u32>,
-    /// When the helper looks at the first condemned call.
-    recheck: Option<Instant>,
     /// When the helper will look.
     armed: Option<Instant>,
 }
@@ -39,35 +31,9 @@ impl Deadlines {
         self.calls.remove(&(at, id));
     }
 
-    /// Call `id`, of this ordinal, takes the child with it if it starts: it is
-    /// looked at every [`RECHECK`].
-    pub(super) fn condemn(&mut self, ordinal: u64, id: u32) {
-        self.condemned.insert(ordinal, id);
-        if self.recheck.is_none() {
-            self.look_later();
-        }
-    }
-
-    /// The first condemned call stays condemned.
-    pub(super) fn look_later(&mut self) {
-        self.recheck = Some(Instant::now() + RECHECK);
-    }
-
-    /// The condemned call that starts first, by ordinal and id.
-    pub(super) fn first_condemned(&self) -> Option<(u64, u32)> {
-        let first = self.condemned.first_key_value()?;
-        Some((*first.0, *first.1))
-    }
-
-    /// The call of this ordinal is over, and takes nothing with it.
-    pub(super) fn pardon(&mut self, ordinal: u64) {
-        self.condemned.remove(&ordinal);
-    }
-
     /// When the helper is to look, if it does not know.
     pub(super) fn arm(&mut self) -> Option<Instant> {
-        let call = self.calls.first().map(|(at, _)| *at);
-        let next = [call, self.recheck].into_iter().flatten().min()?;
+        let next = self.calls.first()?.0;
         if self.armed.is_some_and(|armed| armed <= next) {
             return None;
         }
@@ -75,11 +41,9 @@ impl Deadlines {
         self.armed
     }
 
-    /// Returns whether a call is late by now, or a condemned one to be looked at.
+    /// Returns whether a call is late by now.
     pub(super) fn is_due(&self, now: Instant) -> bool {
-        let call = self.calls.first().map(|(at, _)| *at);
-        let due = |at: Option<Instant>| at.is_some_and(|at| at <= now);
-        due(call) || due(self.recheck)
+        self.calls.first().is_some_and(|(at, _)| *at <= now)
     }
 
     /// Up to [`BATCH`] calls that are late by now. The next are due at once.
@@ -95,11 +59,6 @@ impl Deadlines {
         }
         due
     }
-
-    /// Returns whether it is time to look at condemned calls.
-    pub(super) fn is_recheck_due(&mut self, now: Instant) -> bool {
-        self.recheck.take_if(|at| *at <= now).is_some()
-    }
 }
 
 #[cfg(test)]
@@ -110,7 +69,7 @@ mod tests {
 
     impl Deadlines {
         pub(crate) fn is_empty(&self) -> bool {
-            self.calls.is_empty() && self.condemned.is_empty()
+            self.calls.is_empty()
         }
     }
 

@@ -29,6 +29,7 @@ mod members;
 pub(crate) mod roles;
 pub(crate) mod waiting;
 
+use std::collections::BTreeMap;
 use std::io;
 use std::os::fd::OwnedFd;
 use std::time::{Duration, Instant};
@@ -82,6 +83,9 @@ pub(crate) struct Core {
     /// How many calls are done for callbacks.
     callbacks: usize,
     deadlines: Deadlines,
+    /// Calls that take the child with them if they start: the id by the ordinal,
+    /// in whose order the child starts them.
+    condemned: BTreeMap<u64, u32>,
     /// Somebody has waited, and so has written what there was, since the helper
     /// looked for it; and before that.
     waited: bool,
@@ -112,6 +116,7 @@ impl Core {
             received: 0,
             callbacks: 0,
             deadlines: Deadlines::default(),
+            condemned: BTreeMap::new(),
             waited: false,
             waits: false,
             leader_writes: false,
