@@ -23,13 +23,10 @@
 //! Both sides must look for either to gain, so a hit is a success however
 //! little it gained.
 //!
-//! A child that waits for its next call may look [longer](Spins::patient). For if
-//! the parent sleeps, since a task awaits the answer, it is called again only after
-//! one or two threads were woken, which may take a little more than [`LONGEST`]: so
-//! little that it would be missed each time. What comes soon after a miss is a
-//! **near miss**: the next look is free and may last twice as long, up to
-//! [`PATIENT`]. But the pause after the next miss is longer as ever; so whoever
-//! cannot hit even then is soon quiet. What comes late makes looks shorter again.
+//! A child that waits for its next call looks [longer](Spins::of_child). For if
+//! the parent sleeps, since a task awaits the answer, the child is called again only
+//! after one or two threads were woken, which may take a little more than
+//! [`LONGEST`]: so little that it would be missed each time.
 //!
 //! What is learned between frames says nothing of the middle of one, and the other
 //! way round: a function may be slow and its result long. So there are two of it
@@ -41,7 +38,7 @@ const LONGEST: Duration = Duration::from_micros(50);
 /// In a poll, which holds up an executor's thread.
 const LONGEST_IN_POLL: Duration = Duration::from_micros(20);
 /// Of a child between calls.
-const PATIENT: Duration = Duration::from_micros(200);
+const LONGEST_OF_CHILD: Duration = Duration::from_micros(100);
 /// After so long, whoever is ready to run on this CPU goes first.
 const ALONE: Duration = Duration::from_micros(10);
 const GAP: Duration = Duration::from_micros(5);
@@ -54,15 +51,12 @@ pub(crate) struct Spin {
     /// `None`: never look.
     pause: Option<Duration>,
     resume: Option<Instant>,
-    /// How long a look may last; and may ever.
+    /// How long a look may last.
     longest: Duration,
-    most: Duration,
     /// How long to pause once somebody else has this CPU again.
     crowd: Duration,
     /// Somebody else had it in the last look that was more than one.
     shared: bool,
-    /// When the look began that was a miss, if nothing has come since.
-    missed: Option<Instant>,
 }
 
 /// Both that a reader needs.
@@ -83,9 +77,9 @@ impl Spins {
     }
 
     /// The same, but between frames it may look for longer.
-    pub(crate) fn patient(allowed: bool) -> Self {
+    pub(crate) fn of_child(allowed: bool) -> Self {
         let mut spins = Self::new(allowed);
-        spins.between.most = PATIENT;
+        spins.between.longest = LONGEST_OF_CHILD;
         spins
     }
 
@@ -112,10 +106,8 @@ impl Spin {
             pause,
             resume: None,
             longest: LONGEST,
-            most: LONGEST,
             crowd: Duration::ZERO,
             shared: false,
-            missed: None,
         }
     }
 
@@ -123,7 +115,6 @@ impl Spin {
     pub(crate) fn in_poll(allowed: bool) -> Self {
         Self {
             longest: LONGEST_IN_POLL,
-            most: LONGEST_IN_POLL,
             ..Self::new(allowed)
         }
     }
@@ -157,7 +148,7 @@ impl Spin {
                 self.give_way(now);
                 return None;
             } else if now - start > self.longest {
-                self.miss(start, now);
+                self.miss(now);
                 return None;
             }
             last = now;
@@ -176,24 +167,7 @@ impl Spin {
     fn hit(&mut self) {
         self.pause = Some(Duration::ZERO);
         self.resume = None;
-        self.missed = None;
         self.crowd /= 2;
-    }
-
-    /// Octets came while it slept.
-    pub(crate) fn woke(&mut self) {
-        if let Some(start) = self.missed.take() {
-            self.came_after(start.elapsed());
-        }
-    }
-
-    fn came_after(&mut self, time: Duration) {
-        if time > 2 * self.most {
-            self.longest = self.longest.min(LONGEST);
-        } else if self.longest < self.most {
-            self.longest = self.most.min(2 * self.longest);
-            self.resume = None;
-        }
     }
 
     /// Somebody else had this CPU.
@@ -203,12 +177,11 @@ impl Spin {
         self.resume = Some(now + self.crowd);
     }
 
-    /// It looked from `start` on, in vain.
-    fn miss(&mut self, start: Instant, now: Instant) {
+    /// It looked until `now`, in vain.
+    fn miss(&mut self, now: Instant) {
         let pause = self.pause.unwrap_or_default();
         self.resume = (!pause.is_zero()).then(|| now + pause);
         self.pause = Some((pause * 2).clamp(SHORTEST_PAUSE, LONGEST_PAUSE));
-        self.missed = Some(start);
     }
 }
 
@@ -221,67 +194,21 @@ mod tests {
             pause: Some(Duration::ZERO),
             resume: None,
             longest: LONGEST,
-            most: LONGEST,
             crowd: Duration::ZERO,
             shared: false,
-            missed: None,
-        }
-    }
-
-    fn patient() -> Spin {
-        Spin {
-            most: PATIENT,
-            ..looking()
         }
     }
 
     fn in_vain(spin: &mut Spin) {
-        let now = Instant::now();
-        spin.miss(now, now);
+        spin.miss(Instant::now());
     }
 
     #[test]
-    fn a_near_miss_makes_the_next_look_free_and_longer_up_to_a_limit() {
-        let mut spin = patient();
-        for longest in [2 * LONGEST, PATIENT] {
-            in_vain(&mut spin);
-            in_vain(&mut spin);
-            assert!(spin.resume.is_some());
-            spin.came_after(PATIENT);
-            assert_eq!((spin.resume, spin.longest), (None, longest));
-        }
-        let pause = spin.pause;
-        in_vain(&mut spin);
-        spin.came_after(PATIENT);
-        assert!(spin.resume.is_some() && spin.pause > pause);
-    }
-
-    #[test]
-    fn what_comes_late_makes_looks_short_again() {
-        let mut spin = patient();
-        spin.longest = PATIENT;
-        in_vain(&mut spin);
-        spin.came_after(Duration::from_millis(1));
-        assert_eq!(spin.longest, LONGEST);
-    }
-
-    #[test]
-    fn what_came_while_looking_was_no_miss() {
-        let mut spin = patient();
-        in_vain(&mut spin);
-        assert!(spin.missed.is_some());
-        spin.resume = None;
-        spin.look(|| Some(()));
-        spin.woke();
-        assert_eq!(spin.longest, LONGEST);
-    }
-
-    #[test]
-    fn the_impatient_never_look_longer() {
-        let mut spin = looking();
-        in_vain(&mut spin);
-        spin.woke();
-        assert_eq!(spin.longest, LONGEST);
+    fn a_child_looks_longer_between_frames_and_nowhere_else() {
+        let mut spins = Spins::of_child(true);
+        assert_eq!(spins.at(true).longest, LONGEST_OF_CHILD);
+        assert_eq!(spins.at(false).longest, LONGEST);
+        assert_eq!(Spins::new(true).at(true).longest, LONGEST);
     }
 
     #[test]

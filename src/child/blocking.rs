@@ -64,11 +64,7 @@ fn more(conversation: &mut Conversation) -> bool {
     let room = reader.room();
     let spin = spin.at(reader.is_empty());
     let found = spin.look(|| outgoing.try_recv(reader, room));
-    let count = found.unwrap_or_else(|| {
-        let count = outgoing.recv(reader, room);
-        spin.woke();
-        count
-    });
+    let count = found.unwrap_or_else(|| outgoing.recv(reader, room));
     conversation.requests.look_ahead(&mut conversation.reader);
     count > 0
 }

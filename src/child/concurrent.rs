@@ -250,9 +250,6 @@ impl Server<'_> {
             self.slept = true;
             return Ok(Poll::Pending);
         };
-        if slept {
-            spin.woke();
-        }
         self.source.may_have_more = count == room;
         self.ended = count == 0;
         requests.look_ahead(reader);

@@ -338,7 +338,7 @@ impl Session {
             outgoing,
             reader: self.reader,
             requests: self.requests,
-            spin: Spins::patient(spins),
+            spin: Spins::of_child(spins),
             is_ready: preparation == Preparation::None,
             takes_group,
         };
