@@ -128,22 +128,16 @@ impl Delivery {
         matches!(self.sink, EventSink::Handler | EventSink::Stream) && !self.over
     }
 
+    /// Nothing more is to be read: there is too much, all of which is waited for.
     pub(crate) fn is_full(&self) -> bool {
-        let asked = &self.inboxes.asked;
-        let weight = self.weight + asked.weight;
-        self.queue.len() + self.stream.len() + asked.events >= self.limits.events
-            || weight.bytes >= self.limits.bytes
-            || weight.descriptors >= self.limits.descriptors
+        self.inboxes.unasked.is_empty() && self.is_over_limits()
     }
 
-    /// With what nobody has asked for there is too much.
-    pub(crate) fn is_crowded(&self) -> bool {
-        let Inboxes { asked, unasked, .. } = &self.inboxes;
-        let events = self.queue.len() + self.stream.len() + asked.events + unasked.events;
-        let weight = self.weight + asked.weight + unasked.weight;
-        events > self.limits.events
-            || weight.bytes > self.limits.bytes
-            || weight.descriptors > self.limits.descriptors
+    pub(super) fn is_over_limits(&self) -> bool {
+        let weight = self.weight + self.inboxes.weight;
+        self.queue.len() + self.stream.len() + self.inboxes.events >= self.limits.events
+            || weight.bytes >= self.limits.bytes
+            || weight.descriptors >= self.limits.descriptors
     }
 
     pub(crate) fn push(&mut self, item: Item) {

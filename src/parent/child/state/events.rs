@@ -22,10 +22,9 @@ impl Core {
 
     /// Over the limits, what nobody has asked for goes.
     pub(super) fn crowd_out(&mut self) {
-        while self.delivery.is_crowded() {
-            let Some(id) = self.delivery.inboxes.holders.pop_first() else {
-                return;
-            };
+        while self.delivery.is_over_limits()
+            && let Some(id) = self.delivery.inboxes.unasked.pop_first()
+        {
             if let Some(waiter) = self.caller.waiter(id) {
                 self.delivery.inboxes.give_up(id, &mut waiter.inbox);
             }

@@ -36,123 +36,79 @@ enum Wish {
 }
 
 impl Inbox {
-    pub(crate) fn is_empty(&self) -> bool {
+    pub(super) fn is_empty(&self) -> bool {
         self.queue.is_none()
     }
-
-    fn len(&self) -> usize {
-        self.queue.as_ref().map_or(0, |queue| queue.len())
-    }
-
-    fn weight(&self) -> Weight {
-        let payloads = self.queue.iter().flat_map(|queue| queue.iter());
-        payloads.map(|(_, payload)| payload.weight()).sum()
-    }
 }
 
-/// A number of events, and what they take.
-#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Tally {
-    pub(crate) events: usize,
-    pub(crate) weight: Weight,
-}
-
-impl Tally {
-    fn add(&mut self, events: usize, weight: Weight) {
-        self.events += events;
-        self.weight = self.weight + weight;
-    }
-
-    fn subtract(&mut self, events: usize, weight: Weight) {
-        self.events -= events;
-        self.weight = self.weight - weight;
-    }
-}
-
-/// The events of all calls.
+/// The events of all calls: how many wait, and what they take.
 #[derive(Debug, Default)]
 pub(crate) struct Inboxes {
-    /// Those that were asked for.
-    pub(crate) asked: Tally,
-    /// Those that were not, and whose they are.
-    pub(crate) unasked: Tally,
-    pub(crate) holders: BTreeSet<u32>,
+    pub(super) events: usize,
+    pub(super) weight: Weight,
+    /// Calls whose events were not asked for.
+    pub(super) unasked: BTreeSet<u32>,
 }
 
 impl Inboxes {
-    fn tally(&mut self, wish: Wish) -> &mut Tally {
-        match wish {
-            Wish::Reads => &mut self.asked,
-            Wish::Unsaid | Wish::Declined => &mut self.unasked,
-        }
-    }
-
-    pub(crate) fn push(
+    /// Takes in an event of call `id`, or drops it. Returns whether it waits.
+    pub(super) fn push(
         &mut self,
         id: u32,
         inbox: &mut Inbox,
         after: u64,
         payload: Payload,
     ) -> bool {
-        if inbox.wish == Wish::Declined {
-            return false;
+        match inbox.wish {
+            Wish::Declined => return false,
+            Wish::Unsaid if inbox.missed > 0 => {
+                inbox.missed += 1;
+                return false;
+            }
+            Wish::Unsaid => drop(self.unasked.insert(id)),
+            Wish::Reads => {}
         }
-        if inbox.missed > 0 && inbox.wish == Wish::Unsaid {
-            inbox.missed += 1;
-            return false;
-        }
-        self.tally(inbox.wish).add(1, payload.weight());
-        if inbox.wish == Wish::Unsaid {
-            self.holders.insert(id);
-        }
-        inbox
-            .queue
-            .get_or_insert_default()
-            .push_back((after, payload));
+        self.events += 1;
+        self.weight = self.weight + payload.weight();
+        let queue = inbox.queue.get_or_insert_default();
+        queue.push_back((after, payload));
         true
     }
 
-    pub(crate) fn pop(&mut self, inbox: &mut Inbox) -> Option<Payload> {
+    pub(super) fn pop(&mut self, inbox: &mut Inbox) -> Option<Payload> {
         let queue = inbox.queue.as_mut()?;
         let (_, payload) = queue.pop_front()?;
         if queue.is_empty() {
             inbox.queue = None;
         }
-        self.tally(inbox.wish).subtract(1, payload.weight());
+        self.events -= 1;
+        self.weight = self.weight - payload.weight();
         Some(payload)
     }
 
-    fn clear(&mut self, id: u32, inbox: &mut Inbox) {
+    /// Drops what waits, and returns how many events that were.
+    fn clear(&mut self, id: u32, inbox: &mut Inbox) -> usize {
         if inbox.is_empty() {
-            return;
+            return 0;
         }
-        let (events, weight) = (inbox.len(), inbox.weight());
-        self.tally(inbox.wish).subtract(events, weight);
-        self.holders.remove(&id);
-        inbox.queue = None;
+        self.unasked.remove(&id);
+        std::iter::from_fn(|| self.pop(inbox)).count()
     }
 
     /// Nobody wants the events of this call any more.
-    pub(crate) fn decline(&mut self, id: u32, inbox: &mut Inbox) {
+    pub(super) fn decline(&mut self, id: u32, inbox: &mut Inbox) {
         self.clear(id, inbox);
         inbox.wish = Wish::Declined;
     }
 
     /// The events of this call are read from now on.
-    pub(crate) fn ask(&mut self, id: u32, inbox: &mut Inbox) {
-        if inbox.wish == Wish::Reads {
-            return;
-        }
-        let (events, weight) = (inbox.len(), inbox.weight());
-        self.tally(inbox.wish).subtract(events, weight);
+    pub(super) fn ask(&mut self, id: u32, inbox: &mut Inbox) {
+        self.unasked.remove(&id);
         inbox.wish = Wish::Reads;
-        self.asked.add(events, weight);
-        self.holders.remove(&id);
     }
 
     /// The events of this call make way for others.
-    pub(crate) fn give_up(&mut self, id: u32, inbox: &mut Inbox) {
-        inbox.missed += inbox.len();
-        self.clear(id, inbox);
+    pub(super) fn give_up(&mut self, id: u32, inbox: &mut Inbox) {
+        inbox.missed += self.clear(id, inbox);
     }
 }
