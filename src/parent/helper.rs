@@ -63,11 +63,19 @@ pub(crate) struct Helper {
 struct State {
     tended: HashMap<u64, Ward>,
     timers: BTreeSet<(Instant, u64)>,
-    /// Until when the thread sleeps; `None`: it is awake.
-    sleeps: Option<Option<Instant>>,
+    sleep: Sleep,
     /// Nobody is left; when it ends.
     ends: Option<Instant>,
     keys: u64,
+}
+
+/// What the thread does.
+#[derive(Default)]
+enum Sleep {
+    #[default]
+    Awake,
+    Until(Instant),
+    UntilWoken,
 }
 
 struct Ward {
@@ -221,11 +229,13 @@ impl Helper {
 
     /// Wakes the thread if it would sleep beyond that time.
     fn rouse(&self, mut state: MutexGuard<'_, State>, at: Instant) {
-        let oversleeps = state
-            .sleeps
-            .is_some_and(|until| until.is_none_or(|until| at < until));
+        let oversleeps = match state.sleep {
+            Sleep::Awake => false,
+            Sleep::Until(until) => at < until,
+            Sleep::UntilWoken => true,
+        };
         if oversleeps {
-            state.sleeps = None;
+            state.sleep = Sleep::Awake;
             drop(state);
             self.look_around();
         }
@@ -262,7 +272,7 @@ impl Helper {
                 let until = self.fall_asleep();
                 // What can fail here is memory for the kernel; then look around.
                 let _ = self.poller.wait(&mut events, until);
-                self.state.lock().sleeps = None;
+                self.state.lock().sleep = Sleep::Awake;
             }
             self.fire();
             expects = false;
@@ -279,7 +289,7 @@ impl Helper {
         let mut state = self.state.lock();
         let timer = state.timers.first().map(|(at, _)| *at);
         let until = [timer, state.ends].into_iter().flatten().min();
-        state.sleeps = Some(until);
+        state.sleep = until.map_or(Sleep::UntilWoken, Sleep::Until);
         until
     }
 

@@ -24,7 +24,7 @@ use self::limits::too_long;
 use self::queue::{Queue, Ticket};
 
 use super::frame::largest_id;
-use super::hello::MAGIC;
+use super::hello::{MAGIC, may_be_hello};
 use super::reader::Step;
 use super::table::Table;
 use super::{
@@ -104,6 +104,15 @@ pub(crate) enum Notice<D> {
     Event(Payload<D>),
     /// An event of this call, which is not done yet.
     CallEvent(u32, Payload<D>),
+}
+
+/// How far [`Caller::absorb`] has read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Absorbed {
+    /// All that has come.
+    All,
+    /// Up to a hello, which is to be checked first.
+    Hello,
 }
 
 pub(crate) use end::Known;
@@ -306,13 +315,6 @@ impl<W, D> Caller<W, D> {
         self.table.get_mut(id).map(|slot| &mut slot.waiter)
     }
 
-    /// The same, and whether the call is done.
-    pub(crate) fn look_at(&mut self, id: u32) -> Option<(&mut W, bool)> {
-        let slot = self.table.get_mut(id)?;
-        let done = matches!(slot.state, State::Done(_) | State::Expired(..));
-        Some((&mut slot.waiter, done))
-    }
-
     /// The call is done, or was never known.
     pub(crate) fn is_done(&self, id: u32) -> bool {
         let done = |slot: &Slot<W, D>| matches!(slot.state, State::Done(_) | State::Expired(..));
@@ -373,8 +375,8 @@ impl<W, D> Caller<W, D> {
         reader: &mut Reader<D>,
         notices: &mut Vec<Notice<D>>,
         quiet: impl Fn(&W) -> bool,
-    ) -> Result<bool, Violation> {
-        if self.awaits_hello && !starts_with_hello(reader.rest()) {
+    ) -> Result<Absorbed, Violation> {
+        if self.awaits_hello && !may_be_hello(reader.rest()) {
             return Err(Violation(format!(
                 "instead of a hello came {}",
                 show(reader.rest())
@@ -385,7 +387,7 @@ impl<W, D> Caller<W, D> {
                 Step::Short => break,
                 Step::Whole(frame) if frame.kind == Some(Kind::Hello) => {
                     self.frame(frame, reader, notices, &quiet)?;
-                    return Ok(true);
+                    return Ok(Absorbed::Hello);
                 }
                 Step::Whole(frame) => self.frame(frame, reader, notices, &quiet)?,
                 Step::TooLong(frame) => self.too_long_answer(frame, reader, notices)?,
@@ -397,7 +399,7 @@ impl<W, D> Caller<W, D> {
         reader.take_spent(&mut self.spent);
         self.refill();
         reader.check_descriptors()?;
-        Ok(false)
+        Ok(Absorbed::All)
     }
 
     fn frame(
@@ -560,13 +562,6 @@ impl<W, D> Caller<W, D> {
     pub(crate) fn drop_outbox(&mut self) {
         self.sending.outbox.clear();
     }
-}
-
-fn starts_with_hello(octets: &[u8]) -> bool {
-    octets
-        .iter()
-        .zip(MAGIC.to_be_bytes())
-        .all(|(have, want)| *have == want)
 }
 
 /// Octets as a person reads them: text where it is text, and not too much.

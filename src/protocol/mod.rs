@@ -42,7 +42,7 @@ mod tests;
 
 pub(crate) use ancillary::{Ancillary, MOST};
 pub use caller::Started;
-pub(crate) use caller::{Caller, Known, Limits, Notice, Outcome, show};
+pub(crate) use caller::{Absorbed, Caller, Known, Limits, Notice, Outcome, show};
 pub(crate) use frame::{Form, Frame, HEADER, Kind, LONGEST_PARENT_HELLO, announcement};
 pub(crate) use hello::{Failure, FailureCode, Hello, Role, VERSION, may_be_hello};
 pub(crate) use outbox::{Outbox, Parcel};

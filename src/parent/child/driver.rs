@@ -31,7 +31,7 @@ use super::state::waiting::{Errands, Waking, Want};
 use super::state::{Core, Reading};
 use super::wire::Wire;
 use crate::base::sync::explored::{Guard, Mutex, current, park_until};
-use crate::parcel::{Outbox, Payload, Reader};
+use crate::parcel::{Outbox, Reader};
 use crate::parent::maker::Maker;
 use crate::sys::{self, Interest};
 
@@ -149,42 +149,15 @@ impl<W: Wire> Driver<W> {
         id
     }
 
-    /// Waits, on this thread, for a call: `take` looks for what it brings, and
-    /// `result` is what to make of a result that is there already, and from whose
-    /// going nothing follows.
-    pub(crate) fn wait_for_call<T>(
-        &self,
-        id: u32,
-        deadline: Option<Instant>,
-        result: impl FnOnce(Payload) -> T,
-        take: impl FnMut(&mut Core) -> Option<T>,
-    ) -> Option<T> {
-        let mut core = self.lock();
-        if let Some(payload) = core.take_result(id) {
-            core.roles.collected();
-            return Some(result(payload));
-        }
-        self.wait_on(core, Want::Call(id), deadline, take)
-    }
-
     /// Waits, on this thread, until `take` finds what it looks for; `None` once
     /// the deadline is over.
     pub(crate) fn wait<T>(
         &self,
         want: Want,
         deadline: Option<Instant>,
-        take: impl FnMut(&mut Core) -> Option<T>,
-    ) -> Option<T> {
-        self.wait_on(self.lock(), want, deadline, take)
-    }
-
-    fn wait_on<'a, T>(
-        &'a self,
-        mut core: Guard<'a, Core>,
-        want: Want,
-        deadline: Option<Instant>,
         mut take: impl FnMut(&mut Core) -> Option<T>,
     ) -> Option<T> {
+        let mut core = self.lock();
         let before = core.outlook();
         let found = take(&mut core);
         if found.is_some() {

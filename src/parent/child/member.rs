@@ -22,7 +22,8 @@ use std::time::Instant;
 
 use super::connection::Connection;
 use super::driver::Driver;
-use super::origin::Here;
+use super::origin::{next_event, outcome};
+use super::state::waiting::Want;
 use crate::base::spare;
 use crate::error::Error;
 use crate::parcel::Parcel;
@@ -31,6 +32,7 @@ use crate::parent::target::{Answer, Calls, NextEvent, Origin};
 use crate::protocol::HEADER;
 
 pub(crate) use super::courier::Handlers;
+pub(crate) use super::origin::Here;
 pub(crate) use super::state::delivery::EventSink;
 pub(crate) use super::state::waiting::{Callback, Owner};
 pub(crate) use super::state::{Attention, Sight, Then, Wishes};
@@ -208,22 +210,26 @@ impl Member {
         Origin::kill(&*self.driver);
     }
 
-    // --- a call, by whoever waits for it; `None`: it was given back ---
+    // --- a call, by whoever waits for it ---
 
     pub(crate) fn wait(&self, id: u32, until: Option<Instant>) -> Option<Here<Answer>> {
-        self.driver.wait_call(id, until)
+        self.driver
+            .wait(Want::Call(id), until, |core| outcome(core, id))
     }
 
     pub(crate) fn poll(&self, id: u32, context: &mut Context<'_>) -> Poll<Here<Answer>> {
-        self.driver.poll_call(id, context)
+        self.driver
+            .poll(Want::Call(id), context, |core| outcome(core, id))
     }
 
     pub(crate) fn wait_event(&self, id: u32, until: Option<Instant>) -> Option<Here<NextEvent>> {
-        self.driver.wait_call_event(id, until)
+        self.driver
+            .wait(Want::Call(id), until, |core| next_event(core, id))
     }
 
     pub(crate) fn poll_event(&self, id: u32, context: &mut Context<'_>) -> Poll<Here<NextEvent>> {
-        self.driver.poll_call_event(id, context)
+        self.driver
+            .poll(Want::Call(id), context, |core| next_event(core, id))
     }
 
     /// What else there is, a child's own calls have, too.

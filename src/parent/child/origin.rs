@@ -16,60 +16,46 @@ use crate::exit_status::ExitStatus;
 use crate::parcel::Parcel;
 use crate::parent::target::{Answer, Calls, NextEvent, Origin, Refusal, Resident};
 
-/// What a child says of a call; `None`: it is not this child's any more.
-pub(crate) type Here<T> = Option<T>;
+/// What a child finds of a call.
+pub(crate) enum Here<T> {
+    Found(T),
+    /// The call is not this child's any more.
+    Moved,
+}
 
-/// A call of one child, wherever it came from.
-impl Driver<Connection> {
-    pub(crate) fn wait_call(&self, id: u32, until: Option<Instant>) -> Option<Here<Answer>> {
-        let result = |payload| Some(Ok(payload));
-        self.wait_for_call(id, until, result, |core| collect(core, id))
-    }
-
-    pub(crate) fn poll_call(&self, id: u32, context: &mut Context<'_>) -> Poll<Here<Answer>> {
-        self.poll(Want::Call(id), context, |core| collect(core, id))
-    }
-
-    pub(crate) fn wait_call_event(
-        &self,
-        id: u32,
-        until: Option<Instant>,
-    ) -> Option<Here<NextEvent>> {
-        self.wait(Want::Call(id), until, |core| next_event(core, id))
-    }
-
-    pub(crate) fn poll_call_event(
-        &self,
-        id: u32,
-        context: &mut Context<'_>,
-    ) -> Poll<Here<NextEvent>> {
-        self.poll(Want::Call(id), context, |core| next_event(core, id))
+impl<T> Here<T> {
+    /// What was found of a call that no pool takes away.
+    fn found(self) -> T {
+        match self {
+            Self::Found(found) => found,
+            Self::Moved => unreachable!("a call of a child of its own stays there"),
+        }
     }
 }
 
-fn collect(core: &mut Core, id: u32) -> Option<Here<Answer>> {
+/// The outcome of a call, once it may be seen.
+pub(crate) fn outcome(core: &mut Core, id: u32) -> Option<Here<Answer>> {
     if let Some(outcome) = core.collect(id) {
-        return Some(Some(outcome));
+        return Some(Here::Found(outcome));
     }
     if !core.knows(id) {
-        return Some(None);
+        return Some(Here::Moved);
     }
     let stuck = core.delivery.is_stuck_here();
-    stuck.then(|| Some(Err(core.stuck(id))))
+    stuck.then(|| Here::Found(Err(core.stuck(id))))
 }
 
-fn next_event(core: &mut Core, id: u32) -> Option<Here<NextEvent>> {
+/// The next event of a call, once it may be seen.
+pub(crate) fn next_event(core: &mut Core, id: u32) -> Option<Here<NextEvent>> {
     if !core.knows(id) {
-        return Some(None);
+        return Some(Here::Moved);
     }
     let found = core.next_call_event(id);
     if found.is_none() && core.delivery.is_stuck_here() {
-        return Some(Some(NextEvent::Stuck(core.stuck(id))));
+        return Some(Here::Found(NextEvent::Stuck(core.stuck(id))));
     }
-    found.map(|event| Some(event.map_or(NextEvent::End, NextEvent::Event)))
+    found.map(Here::Found)
 }
-
-const KEPT: &str = "nobody takes a call away from a child of its own";
 
 impl Resident for Driver<Connection> {
     fn is_here(&self) -> bool {
@@ -82,22 +68,23 @@ impl Resident for Driver<Connection> {
 
 impl Calls for Driver<Connection> {
     fn wait(&self, id: u32, until: Option<Instant>) -> Option<Answer> {
-        self.wait_call(id, until).map(|answer| answer.expect(KEPT))
+        self.wait(Want::Call(id), until, |core| outcome(core, id))
+            .map(Here::found)
     }
     fn poll(&self, id: u32, context: &mut Context<'_>) -> Poll<Answer> {
-        self.poll_call(id, context)
-            .map(|answer| answer.expect(KEPT))
+        self.poll(Want::Call(id), context, |core| outcome(core, id))
+            .map(Here::found)
     }
     fn ask_for_events(&self, id: u32) {
         self.change(|core| core.ask_for_events(id));
     }
     fn wait_event(&self, id: u32, until: Option<Instant>) -> Option<NextEvent> {
-        self.wait_call_event(id, until)
-            .map(|event| event.unwrap_or(NextEvent::End))
+        self.wait(Want::Call(id), until, |core| next_event(core, id))
+            .map(Here::found)
     }
     fn poll_event(&self, id: u32, context: &mut Context<'_>) -> Poll<NextEvent> {
-        self.poll_call_event(id, context)
-            .map(|event| event.unwrap_or(NextEvent::End))
+        self.poll(Want::Call(id), context, |core| next_event(core, id))
+            .map(Here::found)
     }
     fn cancel(&self, id: u32) {
         self.change(|core| core.cancel(id));

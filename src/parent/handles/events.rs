@@ -87,7 +87,7 @@ impl<E> Stream for EventStream<E> {
             return Poll::Ready(self.end_here());
         }
         let polled = self.driver.poll(Want::Change, context, Core::next_event);
-        polled.map(|event| event.map(|payload| unpack(payload, self.decode)))
+        polled.map(|event| event.decode(self.decode))
     }
 }
 
@@ -131,9 +131,17 @@ impl<E> Iterator for EventIter<E> {
             return self.0.end_here();
         }
         let event = self.0.driver.wait(Want::Change, None, Core::next_event);
-        event
-            .flatten()
-            .map(|payload| unpack(payload, self.0.decode))
+        event?.decode(self.0.decode)
+    }
+}
+
+impl NextEvent {
+    fn decode<E>(self, decode: Decode<E>) -> Option<Result<E, Error>> {
+        match self {
+            Self::Event(event) => Some(event.and_then(|payload| unpack(payload, decode))),
+            Self::Stuck(error) => Some(Err(error)),
+            Self::End => None,
+        }
     }
 }
 
@@ -187,17 +195,13 @@ impl<'a, E> CallEvents<'a, E> {
     }
 
     fn finish(&mut self, found: NextEvent) -> Option<Result<E, Error>> {
-        match found {
-            NextEvent::Event(event) => Some(event.and_then(|payload| unpack(payload, self.decode))),
-            NextEvent::End => None,
-            NextEvent::Stuck(error) => {
-                if let State::Open(open) = &*self.state {
-                    let at = Arc::clone(open.calls()) as Arc<dyn Resident>;
-                    *self.state = State::Failed(error.clone(), at);
-                }
-                Some(Err(error))
-            }
+        if let NextEvent::Stuck(error) = &found
+            && let State::Open(open) = &*self.state
+        {
+            let at = Arc::clone(open.calls()) as Arc<dyn Resident>;
+            *self.state = State::Failed(error.clone(), at);
         }
+        found.decode(self.decode)
     }
 }
 

@@ -28,7 +28,7 @@ use super::plan::Ticket;
 use super::shared::{News, Shared};
 use crate::base::sync::{Mutex, MutexGuard};
 use crate::error::Error;
-use crate::parent::child::member::{Callback, Member, Owner, Request, Then, Unsent, Wishes};
+use crate::parent::child::member::{Callback, Here, Member, Owner, Request, Then, Unsent, Wishes};
 use crate::parent::target::{Answer, Calls, NextEvent, Resident};
 
 /// See the module.
@@ -315,8 +315,8 @@ impl Route {
         &self,
         until: Option<Instant>,
         here: impl Fn(Answer) -> T,
-        there: impl Fn(&Member, u32) -> Option<Option<T>>,
-        watch: impl Fn(&Member, u32, &mut Context<'_>) -> Poll<Option<T>>,
+        there: impl Fn(&Member, u32) -> Option<Here<T>>,
+        watch: impl Fn(&Member, u32, &mut Context<'_>) -> Poll<Here<T>>,
     ) -> Option<T> {
         let mut moved = None;
         loop {
@@ -337,8 +337,8 @@ impl Route {
             match self.find(moved.as_ref(), this_thread) {
                 Place::Here(answer) => return Some(here(answer)),
                 Place::There(member, id) => match there(&member, id)? {
-                    Some(found) => return Some(found),
-                    None => moved = Some((member, id)),
+                    Here::Found(found) => return Some(found),
+                    Here::Moved => moved = Some((member, id)),
                 },
                 Place::Nowhere => {
                     crate::base::sync::park_until(until);
@@ -354,7 +354,7 @@ impl Route {
         &self,
         context: &mut Context<'_>,
         here: impl Fn(Answer) -> T,
-        there: impl Fn(&Member, u32, &mut Context<'_>) -> Poll<Option<T>>,
+        there: impl Fn(&Member, u32, &mut Context<'_>) -> Poll<Here<T>>,
     ) -> Poll<T> {
         let waker = self.pool.gathered(context.waker());
         let context = &mut Context::from_waker(&waker);
@@ -364,8 +364,8 @@ impl Route {
                 Place::Here(answer) => return Poll::Ready(here(answer)),
                 Place::There(member, id) => match there(&member, id, context) {
                     Poll::Pending => return Poll::Pending,
-                    Poll::Ready(Some(found)) => return Poll::Ready(found),
-                    Poll::Ready(None) => moved = Some((member, id)),
+                    Poll::Ready(Here::Found(found)) => return Poll::Ready(found),
+                    Poll::Ready(Here::Moved) => moved = Some((member, id)),
                 },
                 Place::Nowhere => return Poll::Pending,
             }

@@ -8,7 +8,7 @@ use proptest::prelude::*;
 use super::super::ancillary::Loss;
 use super::super::frame::announcement;
 use super::super::reader::Step;
-use super::super::{Form, Frame, HEADER, Hello, Kind, Limits, Replies, Requests, Role};
+use super::super::{Absorbed, Form, Frame, HEADER, Hello, Kind, Limits, Replies, Requests, Role};
 use super::{Caller, Fd, Notice, Outbox, Outcome, Parcel, Reader, WIDE, feed, parcel};
 
 const LIMIT: u32 = 100_000;
@@ -354,7 +354,7 @@ fn descriptors_without_a_message_have_a_limit() {
         let mut notices = Vec::new();
         let mut absorb = |reader: &mut Reader| loop {
             match caller.absorb(reader, &mut notices, |_| false) {
-                Ok(true) => {}
+                Ok(Absorbed::Hello) => {}
                 other => return other.map(drop),
             }
         };
@@ -389,7 +389,7 @@ fn descriptors_in_the_plain_form_are_handed_out_at_once() {
     reader.push_arrival(vec![1, 2], false);
     assert_eq!(
         caller.absorb(&mut reader, &mut Vec::new(), |_| false),
-        Ok(false)
+        Ok(Absorbed::All)
     );
     assert_eq!(caller.take_spent(), [1, 2]);
 }
@@ -409,7 +409,7 @@ fn descriptors_of_results_that_wait_have_a_limit() {
     let mut notices = Vec::new();
     assert_eq!(
         caller.absorb(&mut reader, &mut notices, |_| false),
-        Ok(true)
+        Ok(Absorbed::Hello)
     );
     for _ in 0..3 {
         let ids: Vec<u32> = (0..4)
@@ -421,7 +421,7 @@ fn descriptors_of_results_that_wait_have_a_limit() {
             feed(&mut reader, &Frame::message(*id, 0).to_octets());
             assert_eq!(
                 caller.absorb(&mut reader, &mut notices, |_| false),
-                Ok(false)
+                Ok(Absorbed::All)
             );
         }
         // The last had no room.

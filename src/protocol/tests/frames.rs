@@ -3,7 +3,7 @@
 
 use super::super::hello::{Failure, FailureCode, Hello, Role};
 use super::super::reader::Step;
-use super::super::{Form, Frame, HEADER, Kind, Replies, Request, Requests, Violation};
+use super::super::{Absorbed, Form, Frame, HEADER, Kind, Replies, Request, Requests, Violation};
 use super::{
     Caller, FORMS, Notice, Outbox, Outcome, Parcel, Reader, WIDE, feed, hex, parcel, written,
 };
@@ -35,8 +35,8 @@ fn read_as_parent(form: Form, pieces: &[&[u8]]) -> (Vec<String>, Option<Violatio
             }
             match absorbed {
                 // It stops after a hello, so that this can be checked.
-                Ok(true) => {}
-                Ok(false) => break,
+                Ok(Absorbed::Hello) => {}
+                Ok(Absorbed::All) => break,
                 Err(violation) => return (seen, Some(violation)),
             }
         }

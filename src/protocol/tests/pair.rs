@@ -5,8 +5,8 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use proptest::prelude::*;
 
 use super::super::{
-    Failure, FailureCode, Form, HEADER, Hello, Known, Limits, Replies, Request, Requests, Role,
-    Started,
+    Absorbed, Failure, FailureCode, Form, HEADER, Hello, Known, Limits, Replies, Request, Requests,
+    Role, Started,
 };
 use super::{Caller, Notice, Outcome, Reader, feed, parcel, written};
 
@@ -232,6 +232,7 @@ impl Pair {
             .caller
             .absorb(&mut self.from_child, &mut notices, |_| false)
             .unwrap()
+            == Absorbed::Hello
         {}
         for notice in notices {
             match notice {

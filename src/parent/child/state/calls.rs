@@ -109,9 +109,9 @@ impl Core {
         if let Some(payload) = self.take_result(id) {
             return Some(Ok(payload));
         }
-        let (waiter, done) = self.caller.look_at(id)?;
+        let waiter = self.caller.waiter(id)?;
         self.delivery.inboxes.decline(id, &mut waiter.inbox);
-        if !done || !self.delivery.is_before(waiter.after) {
+        if !self.may_see_end(id) {
             return None;
         }
         let (outcome, waiter) = self.caller.collect(id)?;

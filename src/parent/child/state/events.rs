@@ -3,6 +3,7 @@
 use super::Core;
 use crate::error::Error;
 use crate::parcel::Payload;
+use crate::parent::target::NextEvent;
 
 impl Core {
     /// An event of this call has come.
@@ -39,22 +40,30 @@ impl Core {
     }
 
     /// The next event of this call, or that there will be none.
-    pub(crate) fn next_call_event(&mut self, id: u32) -> Option<Option<Result<Payload, Error>>> {
+    pub(crate) fn next_call_event(&mut self, id: u32) -> Option<NextEvent> {
         let Some(waiter) = self.caller.waiter(id) else {
-            return Some(None);
+            return Some(NextEvent::End);
         };
         let inbox = &mut waiter.inbox;
         if inbox.missed > 0 {
             let missed = std::mem::take(&mut inbox.missed);
-            return Some(Some(Err(Error::missed(missed))));
+            return Some(NextEvent::Event(Err(Error::missed(missed))));
         }
         match inbox.queue.as_ref().and_then(|queue| queue.front()) {
             Some((after, _)) if !self.delivery.is_before(*after) => None,
             Some(_) => {
-                let payload = self.delivery.inboxes.pop(inbox);
-                payload.map(|payload| Some(Ok(payload)))
+                let payload = self.delivery.inboxes.pop(inbox)?;
+                Some(NextEvent::Event(Ok(payload)))
             }
-            None => self.may_see_end(id).then_some(None),
+            None => self.may_see_end(id).then_some(NextEvent::End),
+        }
+    }
+
+    /// The next event of the stream, or that there will be none.
+    pub(crate) fn next_event(&mut self) -> Option<NextEvent> {
+        match self.delivery.pop_stream() {
+            Some(payload) => Some(NextEvent::Event(Ok(payload))),
+            None => self.life.is_over().then_some(NextEvent::End),
         }
     }
 }

@@ -44,7 +44,7 @@ use crate::base::sync::Thread;
 use crate::error::Error;
 use crate::exit_status::ExitStatus;
 use crate::parcel::{Outbox, Payload, Reader};
-use crate::protocol::{Failure, Hello};
+use crate::protocol::{Absorbed, Failure, Hello};
 
 /// How long octets may lie while other calls are under way.
 const NAGLE: Duration = Duration::from_micros(100);
@@ -275,9 +275,9 @@ impl Core {
         self.received = reading.reader.received();
         let mut notices = std::mem::take(&mut self.notices);
         let answered = self.caller.answered();
-        let mut absorbed = Ok(true);
+        let mut absorbed = Ok(Absorbed::Hello);
         // A hello is checked before what comes after it is believed.
-        while absorbed == Ok(true) && !self.life.stream_ended() {
+        while absorbed == Ok(Absorbed::Hello) && !self.life.stream_ended() {
             let idle = self.delivery.is_passed(self.delivery.enqueued());
             let quiet = |waiter: &Waiter| idle && waiter.is_plain();
             absorbed = self.caller.absorb(&mut reading.reader, &mut notices, quiet);
@@ -577,15 +577,6 @@ impl Core {
             self.waiting.news();
         }
         self.wake_changes();
-    }
-
-    /// An event of the stream.
-    pub(crate) fn next_event(&mut self) -> Option<Option<Payload>> {
-        match self.delivery.pop_stream() {
-            Some(payload) => Some(Some(payload)),
-            None if self.life.is_over() => Some(None),
-            None => None,
-        }
     }
 }
 
