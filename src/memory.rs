@@ -13,7 +13,7 @@ mod lasting;
 mod registry;
 mod sealed;
 
-pub use lasting::SharedMemory;
+pub use crate::sys::SharedMemory;
 pub use sealed::SharedBytes;
 
 /// Something that lies in a memory file.
@@ -52,7 +52,7 @@ impl InMemory for SharedMemory {
 
     fn arrived(arrived: Arrived) -> io::Result<Self> {
         match arrived {
-            Arrived::Descriptor(file) => registry::arrived(file).map(Self::from_mapping),
+            Arrived::Descriptor(file) => registry::arrived(file).map(Self),
             Arrived::Octets(octets) => Self::copy_from_slice(&octets),
         }
     }

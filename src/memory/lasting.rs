@@ -2,74 +2,12 @@ use std::fmt;
 use std::io;
 use std::ops::{Bound, Range, RangeBounds};
 use std::os::fd::BorrowedFd;
-use std::sync::Arc;
 
 use super::{SharedBytes, registry};
-use crate::sys::Lasting;
+use crate::sys::{Lasting, SharedMemory};
 
 /// How much is worked on at once: so much stays in a cache.
 const CHUNK: usize = 64 << 10;
-
-/// Memory of a fixed size that several processes read and write: for large data that go back and forth.
-///
-/// A worker that takes or returns `SharedMemory`, alone or as a part of something else, in a call, a result or an event,
-/// in any format, has the very same memory. A clone is another handle on it, and so is what comes back:
-///
-/// ```
-/// use offspring::{SharedMemory, worker};
-///
-/// fn invert(memory: SharedMemory) -> SharedMemory {
-///     memory.update(.., |chunk| chunk.iter_mut().for_each(|octet| *octet = !*octet));
-///     memory
-/// }
-/// worker!(INVERT: fn(SharedMemory) -> SharedMemory = invert);
-///
-/// fn main() -> Result<(), Box<dyn std::error::Error>> {
-///     offspring::init();
-///     let rpc = INVERT.spawn()?;
-///     let mut memory = SharedMemory::copy_from_slice(&[0x0f; 1 << 20])?;
-///     for _ in 0..3 {
-///         // Lent, so it stays mapped here; what comes back is `memory` itself.
-///         memory = rpc.call(&memory).wait()?;
-///     }
-///     assert_eq!(memory.to_vec(), [0xf0; 1 << 20]);
-///     Ok(())
-/// }
-/// ```
-///
-/// # Who sees what
-///
-/// What was written before a call is made is seen by the worker, and what the worker wrote before it answered is seen by
-/// the caller. Between that, both see each other's writes at some time, in any order. Nothing is unsafe about that: the
-/// methods copy, word by word, and what is read while somebody else writes is a mixture. So one looks at data first
-/// *after* it was copied, when nobody can change it any more. The two `unsafe` methods lend the memory itself.
-///
-/// **Where descriptors cannot go** (a command, ssh) **the octets are sent, and the worker has a copy**: what it writes is
-/// seen by the caller only if it returns the memory, and then as another memory again. A worker that returns what it was
-/// given works over every link, if the caller goes on with what comes back, as above. [`is_same`](Self::is_same) tells
-/// the two apart.
-///
-/// # When it pays
-///
-/// With the pages mapped on both sides, a call costs the same whatever the size, and the octets are touched only by who
-/// reads or writes them. With copying in and out (`cargo bench --bench memory`, a busy machine of two CPUs): it takes
-/// two to three times as long as [`Bytes`](crate::Bytes) at 1 KiB, as long at 64 to 128 KiB, 0.6 at 256 KiB, a third
-/// from 1 to 16 MiB, and an eighth at 64 MiB; and up to twice as long as a bare loop over a file that stays mapped.
-///
-/// For that the memory must *stay* mapped. Here it does as long as there is a handle: so lend it (`rpc.call(&memory)`),
-/// and keep what comes back. A worker keeps the last four that it was sent, although it drops its arguments; one that
-/// its owner has dropped is let go when the next comes. So what a worker holds beyond its handles is at most four
-/// memories and their descriptors; what makes it more is that they are large. Owner is the process that made the memory,
-/// or, if it was given away (`rpc.call(memory)`), the one that it was given to.
-///
-/// # What it takes
-///
-/// A descriptor, for as long as there is a handle in this process; another one while it is sent. The memory is given
-/// back when the last process has let go of it. Where a process may not write files of that size
-/// ([`Limits`](crate::Limits)), it may not make these either. What comes from another process is mapped only if it is a memory file
-/// of which the size cannot change; all else is an error of that call, result or event.
-#[derive(Clone)]
-pub struct SharedMemory(Arc<Lasting>);
 
 impl SharedMemory {
     /// So many zeros; also none.
@@ -105,16 +43,8 @@ impl SharedMemory {
         Ok(memory)
     }
 
-    pub(super) fn from_mapping(mapping: Arc<Lasting>) -> Self {
-        Self(mapping)
-    }
-
     pub(super) fn file(&self) -> BorrowedFd<'_> {
         self.0.file()
-    }
-
-    pub(crate) fn mapping(&self) -> &Lasting {
-        &self.0
     }
 
     /// How many octets there are, which never changes.

@@ -4,12 +4,7 @@
 //!
 //! - whatever is in use is found by its identity when it comes again: a result that is the caller's own memory is that
 //!   memory, mapped as it is;
-//! - a worker, which drops its arguments after each call, keeps the last [`KEPT`] that came. Not those that their owner
-//!   has dropped: nobody will send them again. That is looked at whenever some memory comes.
-//!
-//! Owner is the process that has made it. With its last handle there it is dropped, which a mark in the memory says; if
-//! it was on its way then, the process in which it arrives is the owner, and takes the mark away. Another process can
-//! set and clear the mark as it likes: then this one keeps nothing, or four at most, as it does anyway.
+//! - a worker, which drops its arguments after each call, keeps the last [`KEPT`] that came.
 //!
 //! Only workers keep any: a parent that wants its results back keeps its handles, and would otherwise be left with
 //! descriptors of children that are gone.
@@ -53,36 +48,25 @@ pub(super) fn made(memory: Lasting) -> Arc<Lasting> {
 /// Memory that has come from another process, or has come back.
 pub(super) fn arrived(file: OwnedFd) -> io::Result<Arc<Lasting>> {
     let found = Found::new(file)?;
-    let mut gone = Vec::new();
-    let memory = REGISTRY
-        .lock()
-        .arrived(found, startup::is_at_work(), &mut gone);
-    drop(gone);
-    memory
+    let arrived = REGISTRY.lock().arrived(found, startup::is_at_work());
+    arrived.map(|(memory, _gone)| memory)
 }
 
 impl Registry {
-    /// Finds it, or maps it; what is kept no longer is added to `gone`.
+    /// Finds it, or maps it. Returns also what is kept no longer.
     fn arrived(
         &mut self,
         found: Found,
         keeps: bool,
-        gone: &mut Vec<Arc<Lasting>>,
-    ) -> io::Result<Arc<Lasting>> {
-        gone.extend(self.kept.extract_if(.., |kept| kept.is_dropped()));
+    ) -> io::Result<(Arc<Lasting>, Option<Arc<Lasting>>)> {
         let known = self.in_use.get(&found.identity).and_then(Weak::upgrade);
         let memory = match known {
             Some(memory) => memory,
             None => Arc::new(found.map()?),
         };
         self.enter(&memory);
-        if memory.is_dropped() {
-            memory.adopt();
-        }
-        if keeps && !memory.is_owned() {
-            self.keep(&memory, gone);
-        }
-        Ok(memory)
+        let gone = if keeps { self.keep(&memory) } else { None };
+        Ok((memory, gone))
     }
 
     fn enter(&mut self, memory: &Arc<Lasting>) {
@@ -94,12 +78,10 @@ impl Registry {
             .insert(memory.identity(), Arc::downgrade(memory));
     }
 
-    fn keep(&mut self, memory: &Arc<Lasting>, gone: &mut Vec<Arc<Lasting>>) {
+    fn keep(&mut self, memory: &Arc<Lasting>) -> Option<Arc<Lasting>> {
         self.kept.retain(|kept| !Arc::ptr_eq(kept, memory));
         self.kept.push(memory.clone());
-        if self.kept.len() > KEPT {
-            gone.push(self.kept.remove(0));
-        }
+        (self.kept.len() > KEPT).then(|| self.kept.remove(0))
     }
 }
 

@@ -4,20 +4,15 @@
 //!
 //! - [`Sealed`]: against writing and changes of size. So nobody can change an octet of it, not even through a mapping:
 //!   the kernel does not set the seal as long as there is one that can be written to. That is why its octets may be
-//!   lent as a slice. The file is as long as they are.
+//!   lent as a slice.
 //! - [`Lasting`]: against changes of size only. Its octets are copied by relaxed atomics (`words`), never lent, unless
-//!   by an `unsafe` function. In front of them is a page for [a mark](Lasting::is_dropped) and a token:
-//!
-//! ```text
-//! octet 0         8       16        4096                           the end of the file
-//!       dropped | token | nothing | the octets
-//! ```
+//!   by an `unsafe` function.
 //!
 //! Whoever receives a file trusts nothing but its seals and its size, which are the kernel's. In particular nothing is
 //! done with a descriptor before it is known to be a memory file: reading from a pipe, or asking a file system of the
 //! sender's for the size of a file, may block for ever.
 
-mod slices;
+mod shared;
 mod words;
 
 use libc::off_t;
@@ -30,25 +25,17 @@ use nix::sys::statfs::{TMPFS_MAGIC, fstatfs};
 use nix::sys::uio::pread;
 use nix::unistd::{ftruncate, write};
 use std::ffi::c_void;
-use std::fs::File;
-use std::hash::{BuildHasher, RandomState};
 use std::io;
 use std::num::NonZeroUsize;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::ptr::NonNull;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::AtomicUsize;
 
 use super::high::create;
 use super::raised::without_sigxfsz;
 use super::retry;
+pub use shared::SharedMemory;
 use words::WORD;
-
-/// Where the octets of a [`Lasting`] file begin.
-const HEAD: usize = 4096;
-/// Which word of its head is not nought if its owner has dropped it.
-const DROPPED: usize = 0;
-/// Which octets of the head are the token.
-const TOKEN: usize = 8;
 
 /// A memory file that cannot be executed; kernels before 6.3 have no word for the latter.
 pub(super) fn create_file() -> nix::Result<OwnedFd> {
@@ -120,7 +107,8 @@ fn unsafe_file(complaint: &str) -> io::Error {
 /// A part of the address space in which a whole file is mapped, shared; nothing at all if the file is empty.
 #[derive(Debug)]
 struct Map {
-    /// Of `length` octets, aligned to a page; valid until this is dropped, since the file cannot shrink.
+    /// Of `length` octets, aligned to a page, or to a word if there are none; valid until this is dropped, since the file
+    /// cannot shrink.
     start: NonNull<c_void>,
     length: usize,
 }
@@ -134,7 +122,7 @@ impl Map {
     /// Maps a file of this length that cannot shrink.
     fn new(file: &OwnedFd, length: usize, access: ProtFlags) -> io::Result<Self> {
         let Some(size) = NonZeroUsize::new(length) else {
-            let start = NonNull::dangling();
+            let start = NonNull::<AtomicUsize>::dangling().cast();
             return Ok(Self { start, length });
         };
         if isize::try_from(length).is_err() {
@@ -242,31 +230,27 @@ fn read_all(file: &OwnedFd, length: usize) -> io::Result<Vec<u8>> {
 
 /// Which file it is, for as long as it is open somewhere in this process.
 ///
-/// Numbers of inodes are given anew after 2^32 of them before Linux 5.9; the token, which only those know who have been
-/// given the file, sees to it that even then no other file is taken for it.
+/// Before Linux 5.9 the numbers of inodes repeat after 2^32 files.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Identity {
     device: libc::dev_t,
     inode: libc::ino_t,
-    pub(super) token: u64,
 }
 
 /// Octets of which the number is fixed, that all who have the file may read and write.
 #[derive(Debug)]
 pub(crate) struct Lasting {
-    /// Mapped for reading and writing, with the head; the file has the seals of `steady`.
+    /// Mapped for reading and writing; the file has the seals of `steady`.
     map: Map,
     file: OwnedFd,
     identity: Identity,
-    /// Whether this process sets the mark when it drops it.
-    owned: AtomicBool,
 }
 
 /// A file that is a [`Lasting`] one as far as its seals go, and not mapped yet.
 #[derive(Debug)]
 pub(crate) struct Found {
     file: OwnedFd,
-    size: usize,
+    length: usize,
     pub(crate) identity: Identity,
 }
 
@@ -274,66 +258,40 @@ impl Found {
     /// What another process has sent.
     ///
     /// # Errors
-    /// If it is no memory file, its size can change (then whoever holds it could make our reading fatal), its octets
-    /// cannot, or it has no head.
+    /// If it is no memory file, its size can change (then whoever holds it could make our reading fatal), or its octets
+    /// cannot.
     pub(crate) fn new(file: OwnedFd) -> io::Result<Self> {
-        let size = check(&file, steady())?;
-        if size < HEAD {
-            return Err(unsafe_file("has no head"));
-        }
-        let identity = identify(&file)?;
+        let length = check(&file, steady())?;
+        let status = fstat(&file)?;
+        let identity = Identity {
+            device: status.st_dev,
+            inode: status.st_ino,
+        };
         Ok(Self {
             file,
-            size,
+            length,
             identity,
         })
     }
 
     /// Maps it.
     pub(crate) fn map(self) -> io::Result<Lasting> {
-        Lasting::map(self, false)
+        let access = ProtFlags::PROT_READ | ProtFlags::PROT_WRITE;
+        let map = Map::new(&self.file, self.length, access)?;
+        Ok(Lasting {
+            map,
+            file: self.file,
+            identity: self.identity,
+        })
     }
-}
-
-/// Of a memory file.
-fn identify(file: &OwnedFd) -> io::Result<Identity> {
-    let status = fstat(file)?;
-    let mut token = [0; 8];
-    retry(|| pread(file, &mut token, TOKEN as off_t))?;
-    Ok(Identity {
-        device: status.st_dev,
-        inode: status.st_ino,
-        token: u64::from_ne_bytes(token),
-    })
 }
 
 impl Lasting {
     /// So many zeros.
     pub(crate) fn create(length: usize) -> io::Result<Self> {
-        let size = length.checked_add(HEAD).ok_or(Errno::EFBIG)?;
-        let file = File::from(zeros(size)?);
-        let token = RandomState::new().hash_one(size);
-        std::os::unix::fs::FileExt::write_all_at(&file, &token.to_ne_bytes(), TOKEN as u64)?;
-        let file = OwnedFd::from(file);
+        let file = zeros(length)?;
         seal(&file, steady())?;
-        let identity = identify(&file)?;
-        let found = Found {
-            file,
-            size,
-            identity,
-        };
-        Self::map(found, true)
-    }
-
-    fn map(found: Found, owned: bool) -> io::Result<Self> {
-        let access = ProtFlags::PROT_READ | ProtFlags::PROT_WRITE;
-        let map = Map::new(&found.file, found.size, access)?;
-        Ok(Self {
-            map,
-            file: found.file,
-            identity: found.identity,
-            owned: owned.into(),
-        })
+        Found::new(file)?.map()
     }
 
     /// The file, to be sent.
@@ -346,25 +304,9 @@ impl Lasting {
         self.identity
     }
 
-    /// Its owner has no handle any more, if the other side tells the truth.
-    pub(crate) fn is_dropped(&self) -> bool {
-        self.head()[DROPPED].load(Ordering::Relaxed) != 0
-    }
-
-    /// Whether this process is the owner.
-    pub(crate) fn is_owned(&self) -> bool {
-        self.owned.load(Ordering::Relaxed)
-    }
-
-    /// From now on this process is the owner.
-    pub(crate) fn adopt(&self) {
-        self.owned.store(true, Ordering::Relaxed);
-        self.head()[DROPPED].store(0, Ordering::Relaxed);
-    }
-
     /// How many octets there are.
     pub(crate) fn len(&self) -> usize {
-        self.map.length - HEAD
+        self.map.length
     }
 
     /// Copies from here, from the octet `at` on.
@@ -400,35 +342,15 @@ impl Lasting {
         );
     }
 
-    fn octets(&self) -> NonNull<u8> {
-        // SAFETY: the head is inside the mapping: no file without one is mapped.
-        unsafe { self.map.start.cast().add(HEAD) }
-    }
-
     /// The octets as words; the last may have a few that are behind the end.
     fn words(&self) -> &[AtomicUsize] {
-        // SAFETY: the octets begin at a multiple of 4096, and the page in which they end is mapped as a whole, so all
-        // of the last word. The mapping lives as long as `self`. Whatever the other process writes is a valid number,
-        // and in this one all access is atomic and by words, unless by the slices, whose callers promise that nobody
-        // else has access.
+        // SAFETY: the octets begin at the start of a page, and the page in which they end is mapped as a whole, so all of
+        // the last word; without octets the pointer is aligned, and not null. The mapping lives as long as `self`.
+        // Whatever the other process writes is a valid number, and in this one all access is atomic and by words, unless
+        // by the slices, whose callers promise that nobody else has access.
         unsafe {
-            let start = self.octets().cast().as_ptr();
+            let start = self.map.start.cast().as_ptr();
             std::slice::from_raw_parts(start, self.len().div_ceil(WORD))
-        }
-    }
-
-    /// The head as words.
-    fn head(&self) -> &[AtomicUsize] {
-        // SAFETY: the mapping begins with `HEAD` octets, and lives as long as `self`; else as for `words`.
-        unsafe { std::slice::from_raw_parts(self.map.start.cast().as_ptr(), HEAD / WORD) }
-    }
-}
-
-/// Receivers that keep it mapped learn that nobody will send it again.
-impl Drop for Lasting {
-    fn drop(&mut self) {
-        if self.is_owned() {
-            self.head()[DROPPED].store(1, Ordering::Relaxed);
         }
     }
 }

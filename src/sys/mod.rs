@@ -44,6 +44,7 @@ pub(crate) use limits::{Resource, be_nicer, exit_group_now, lead_group, lead_ses
 pub(crate) use lineage::{PerProcess, process};
 pub(crate) use link::{Link, set_nonblocking};
 pub(crate) use mask::Mask;
+pub use memory::SharedMemory;
 pub(crate) use memory::{Found, Identity, Lasting, Sealed};
 #[cfg(test)]
 pub(crate) use octets::MAX_DESCRIPTORS;
