@@ -48,7 +48,7 @@ pub use offspring_serialisers::*;
 pub use offspring_serialisers::Error as SerialiserError;
 pub use parent::{
     Builder, Call, CallEventIter, CallEvents, EventIter, EventStream, Join, NoRoom, Pool,
-    PoolBuilder, PoolStatus, Ready, Rpc, Template, TemplateBuilder,
+    PoolBuilder, PoolStatus, Ready, Rpc, Stdio, Template, TemplateBuilder,
 };
 pub use preload::{Load, Loading, Preload, Preloading};
 pub use signature::{Signature, Whole};
@@ -100,9 +100,6 @@ pub fn init_with(workers: &[&'static dyn registry::Registered]) {
         startup::Role::Child => {
             startup::go_to_work();
             startup::take_mask();
-            if let Some(lent) = startup::Lent::asked() {
-                child::send_back(lent);
-            }
             work(workers)
         }
         startup::Role::Stray => {

@@ -35,31 +35,6 @@ pub(crate) fn take_mask() {
     }
 }
 
-/// A stream that a child was started with only to send it back: the second
-/// argument of such a child.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Lent {
-    Stdout,
-    Stderr,
-}
-
-impl Lent {
-    pub(crate) fn argument(self) -> &'static str {
-        match self {
-            Self::Stdout => "--offspring-stdout",
-            Self::Stderr => "--offspring-stderr",
-        }
-    }
-
-    /// The stream that this child is to send back, if that is what it is for.
-    pub(crate) fn asked() -> Option<Self> {
-        let argument = std::env::args_os().nth(2)?;
-        [Self::Stdout, Self::Stderr]
-            .into_iter()
-            .find(|lent| argument == lent.argument())
-    }
-}
-
 /// The child went to work: it may start children of its own.
 static AT_WORK: AtomicBool = AtomicBool::new(false);
 

@@ -37,4 +37,3 @@ pub use function::{Child, Function, Init};
 pub use responder::Responder;
 pub use retire::retire;
 pub(crate) use session::Session;
-pub(crate) use template::send_back;

@@ -18,8 +18,7 @@
 //! It goes with its parent, at once: while it preloads the kernel sees to it,
 //! afterwards the end of the requests is the end.
 
-use std::io;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::OwnedFd;
 use std::process::exit;
 use std::sync::Arc;
 
@@ -28,8 +27,7 @@ use offspring_serialisers::{Format, Input, Octets, Serialiser};
 use super::outgoing::Outgoing;
 use super::session::{Backend, FAILED, Preparation, Session};
 use crate::protocol::{Failure, FailureCode, TEMPLATE};
-use crate::startup::Lent;
-use crate::sys::{self, Birth, Port, Requests};
+use crate::sys::{self, Birth, Requests};
 
 /// What the parent is told of how calls run here: they do not.
 const BACKEND: Backend = Backend {
@@ -126,20 +124,4 @@ fn preload(
     crate::base::panics::shielded(|| found.load(arguments, descriptors))
         .unwrap_or_else(|panic| Err(format!("it panicked: {panic}")))
         .map_err(|text| format!("`{name}` could not be preloaded: {text}"))
-}
-
-/// Sends the parent a stream of this process that it could not look into, for a
-/// child that a template forks; and that is all.
-pub(crate) fn send_back(lent: Lent) -> ! {
-    let own = |stream: BorrowedFd<'_>| stream.try_clone_to_owned();
-    let send = || {
-        let port = Port::from_socket(sys::take_stdin()?)?;
-        match lent {
-            Lent::Stdout => port.send_all_with(b"s", &[own(io::stdout().as_fd())?]),
-            Lent::Stderr => port.send_all_with(b"s", &[own(io::stderr().as_fd())?]),
-        }
-    };
-    // The parent sees that nothing came.
-    let sent: io::Result<()> = send();
-    sys::exit_now(i32::from(sent.is_err()))
 }

@@ -8,7 +8,7 @@ use std::ffi::OsStr;
 use std::marker::PhantomData;
 use std::os::fd::OwnedFd;
 use std::path::Path;
-use std::process::{Command, Stdio};
+use std::process::Command;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -18,10 +18,8 @@ use super::child::driver::Driver;
 use super::child::state::delivery::EventSink;
 use super::handles::events::{EventStream, handle_events};
 use super::handles::rpc::Rpc;
-use super::spawn::changes::{Change, Outlet};
-use super::spawn::demands::Demands;
-use super::spawn::starter::Starter;
-use super::spawn::{Launch, Plan, Settings};
+use super::spawn::streams::{Stdio, Streams};
+use super::spawn::{Launcher, Recipe};
 use crate::error::Error;
 use crate::parcel::{Decode, Parcel};
 use crate::protocol::PartAt;
@@ -57,7 +55,7 @@ pub(crate) struct Declared<E> {
 #[must_use = "nothing is started before `spawn`"]
 pub struct Builder<F, S, E = crate::NoEvents> {
     pub(super) declared: Declared<E>,
-    pub(super) plan: Plan,
+    pub(super) recipe: Recipe,
     pub(super) on_event: Option<Box<dyn FnMut(E) + Send>>,
     pub(super) on_error: Option<Box<dyn FnMut(Error) + Send>>,
     pub(super) on_destroy: Option<Box<dyn FnOnce() + Send>>,
@@ -68,36 +66,28 @@ impl<F, S, E> std::fmt::Debug for Builder<F, S, E> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Builder")
             .field("worker", &self.declared.name)
-            .field("plan", &self.plan)
+            .field("recipe", &self.recipe)
             .finish_non_exhaustive()
     }
 }
 
 impl<F, S, E: Send + 'static> Builder<F, S, E> {
     pub(crate) fn new(declared: Declared<E>, init: Result<Parcel, Error>) -> Self {
-        let mut plan = Plan::new(
+        let mut recipe = Recipe::new(
             declared.name,
             declared.origin.clone(),
             declared.serialiser,
             init,
         );
-        plan.settings.part_at = declared.part_at;
+        recipe.part_at = declared.part_at;
         Self {
             declared,
-            plan,
+            recipe,
             on_event: None,
             on_error: None,
             on_destroy: None,
             types: PhantomData,
         }
-    }
-
-    fn settings(&mut self) -> &mut Settings {
-        &mut self.plan.settings
-    }
-
-    pub(super) fn demands(&mut self) -> &mut Demands {
-        &mut self.settings().demands
     }
 
     /// Starts another program instead of this one. It calls
@@ -118,7 +108,7 @@ impl<F, S, E: Send + 'static> Builder<F, S, E> {
     /// # Ok(()) }
     /// ```
     pub fn program(mut self, command: Command) -> Self {
-        self.plan.launch = Launch::Program(command);
+        self.recipe.launcher = Launcher::Program(command);
         self
     }
 
@@ -137,7 +127,7 @@ impl<F, S, E: Send + 'static> Builder<F, S, E> {
     /// # Ok(()) }
     /// ```
     pub fn command(mut self, command: Command) -> Self {
-        self.plan.launch = Launch::Command(command);
+        self.recipe.launcher = Launcher::Command(command);
         self
     }
 
@@ -158,7 +148,7 @@ impl<F, S, E: Send + 'static> Builder<F, S, E> {
     /// # Ok(()) }
     /// ```
     pub fn socket(mut self, socket: impl Into<OwnedFd>) -> Self {
-        self.plan.launch = Launch::Socket(socket.into());
+        self.recipe.launcher = Launcher::Link(Some((socket.into(), None)));
         self
     }
 
@@ -178,7 +168,7 @@ impl<F, S, E: Send + 'static> Builder<F, S, E> {
     /// # Ok(()) }
     /// ```
     pub fn descriptors(mut self, read: impl Into<OwnedFd>, write: impl Into<OwnedFd>) -> Self {
-        self.plan.launch = Launch::Pair(read.into(), write.into());
+        self.recipe.launcher = Launcher::Link(Some((read.into(), Some(write.into()))));
         self
     }
 
@@ -196,7 +186,7 @@ impl<F, S, E: Send + 'static> Builder<F, S, E> {
     /// # Ok(()) }
     /// ```
     pub fn plain(mut self) -> Self {
-        self.settings().plain = true;
+        self.recipe.plain = true;
         self
     }
 
@@ -211,7 +201,7 @@ impl<F, S, E: Send + 'static> Builder<F, S, E> {
     /// # Ok(()) }
     /// ```
     pub fn env(mut self, name: impl AsRef<OsStr>, value: impl AsRef<OsStr>) -> Self {
-        self.plan.changes.push(Change::set(name, value));
+        self.recipe.environment.set(name, value);
         self
     }
 
@@ -226,14 +216,13 @@ impl<F, S, E: Send + 'static> Builder<F, S, E> {
     /// # Ok(()) }
     /// ```
     pub fn env_remove(mut self, name: impl AsRef<OsStr>) -> Self {
-        let name = name.as_ref().to_owned();
-        self.plan.changes.push(Change::Remove(name));
+        self.recipe.environment.remove(name);
         self
     }
 
     /// Empties the child's environment, but for what is set later.
     pub fn env_clear(mut self) -> Self {
-        self.plan.changes.push(Change::Clear);
+        self.recipe.environment.clear();
         self
     }
 
@@ -248,67 +237,74 @@ impl<F, S, E: Send + 'static> Builder<F, S, E> {
     /// # Ok(()) }
     /// ```
     pub fn current_dir(mut self, directory: impl AsRef<Path>) -> Self {
-        let directory = directory.as_ref().to_owned();
-        self.plan.changes.push(Change::Directory(directory));
+        self.recipe.environment.enter(directory);
         self
     }
 
-    /// What the worker reads as its stdin; empty if nothing is said. Only for
-    /// this program and [`program`](Self::program)s in the full form: for a
-    /// [`command`](Self::command), whose stdin is the link, it is an error at the
-    /// start.
+    /// What the worker reads as its stdin. Default: [`Stdio::null`]. Only for this
+    /// program, forks of a template and [`program`](Self::program)s in the full
+    /// form: for a [`command`](Self::command), whose stdin is the link, it is an
+    /// error at the start.
     ///
     /// ```
     /// # fn line() -> String {
     /// #     std::io::stdin().lines().next().and_then(Result::ok).unwrap_or_default()
     /// # }
     /// # offspring::worker!(LINE: fn() -> String = line);
-    /// # fn main() -> Result<(), offspring::Error> {
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
     /// # offspring::init();
-    /// let file = std::fs::File::open("/proc/self/comm").expect("a file");
-    /// let rpc = LINE.builder().stdin(file).spawn()?;
+    /// use std::io::Write;
+    ///
+    /// let rpc = LINE.builder().stdin(std::fs::File::open("/proc/self/comm")?).spawn()?;
     /// assert!(!rpc.call().wait()?.is_empty());
+    /// let rpc = LINE.builder().stdin(offspring::Stdio::piped()).spawn()?;
+    /// writeln!(rpc.take_stdin().expect("it is piped"), "so")?;
+    /// assert_eq!(rpc.call().wait()?, "so");
     /// # Ok(()) }
     /// ```
-    pub fn stdin(mut self, stdin: impl Into<OwnedFd>) -> Self {
-        self.settings().stdin = Some(stdin.into());
-        self
+    pub fn stdin(self, stdin: impl Into<Stdio>) -> Self {
+        self.stream(0, stdin.into())
     }
 
-    /// Where the child's stdout goes. Default: that of this process. Not for
-    /// [`command`](Self::command)s, whose stdout is the link. A pipe that nothing
-    /// reads blocks the child once it is full.
+    /// Where the child's stdout goes. Default: that of this process. Like
+    /// [`stdin`](Self::stdin) not for [`command`](Self::command)s, whose stdout is
+    /// the link. A pipe that nothing reads blocks the child once it is full.
     ///
     /// ```
     /// # offspring::worker!(SAY: fn(String) = |text: String| println!("{text}"));
     /// # fn main() -> Result<(), offspring::Error> {
     /// # offspring::init();
-    /// let rpc = SAY.builder().stdout(std::process::Stdio::null()).spawn()?;
+    /// let rpc = SAY.builder().stdout(offspring::Stdio::null()).spawn()?;
     /// rpc.call("to nobody").wait()?;
     /// # Ok(()) }
     /// ```
-    pub fn stdout(mut self, stdout: impl Into<Stdio> + 'static) -> Self {
-        self.plan.stdout = Some(Outlet::new(stdout));
-        self
+    pub fn stdout(self, stdout: impl Into<Stdio>) -> Self {
+        self.stream(1, stdout.into())
     }
 
-    /// Where the child's stderr goes; that of this process if nothing is said.
+    /// Where the child's stderr goes. Default: that of this process. For
+    /// everything that is started.
     ///
     /// ```
     /// # offspring::worker!(ECHO: fn(String) -> String = |text: String| text);
     /// # fn main() -> Result<(), offspring::Error> {
     /// # offspring::init();
-    /// let rpc = ECHO.builder().stderr(std::process::Stdio::null()).spawn()?;
+    /// let rpc = ECHO.builder().stderr(offspring::Stdio::null()).spawn()?;
     /// # Ok(()) }
     /// ```
-    pub fn stderr(mut self, stderr: impl Into<Stdio> + 'static) -> Self {
-        self.plan.stderr = Some(Outlet::new(stderr));
+    pub fn stderr(self, stderr: impl Into<Stdio>) -> Self {
+        self.stream(2, stderr.into())
+    }
+
+    fn stream(mut self, number: usize, stdio: Stdio) -> Self {
+        self.recipe.streams[number] = Some(stdio);
         self
     }
 
     /// Keeps the last `octets` of what the child writes to its stderr for the
     /// report of its end, [`Crash::stderr_tail`](crate::Crash::stderr_tail),
-    /// instead of passing them on. The child is never held up by it.
+    /// instead of passing them on. The child is never held up by it. In the place
+    /// of [`stderr`](Self::stderr): the later of the two counts.
     ///
     /// ```
     /// # fn go(text: String) {
@@ -323,9 +319,8 @@ impl<F, S, E: Send + 'static> Builder<F, S, E> {
     /// assert_eq!(error.crash().unwrap().stderr_tail(), b"no disk\n");
     /// # Ok(()) }
     /// ```
-    pub fn capture_stderr(mut self, octets: usize) -> Self {
-        self.settings().capture = Some(octets);
-        self
+    pub fn capture_stderr(self, octets: usize) -> Self {
+        self.stream(2, Stdio::captured(octets))
     }
 
     /// How long the child may take to say hello; 10 s if nothing is said. The
@@ -342,7 +337,7 @@ impl<F, S, E: Send + 'static> Builder<F, S, E> {
     /// # Ok(()) }
     /// ```
     pub fn hello_timeout(mut self, time: Duration) -> Self {
-        self.settings().hello_timeout = time;
+        self.recipe.hello_timeout = time;
         self
     }
 
@@ -359,7 +354,7 @@ impl<F, S, E: Send + 'static> Builder<F, S, E> {
     /// # Ok(()) }
     /// ```
     pub fn max_message(mut self, octets: u32) -> Self {
-        self.settings().limits.frame = octets;
+        self.recipe.limits.frame = octets;
         self
     }
 
@@ -380,7 +375,7 @@ impl<F, S, E: Send + 'static> Builder<F, S, E> {
     /// # Ok(()) }
     /// ```
     pub fn max_outstanding(mut self, calls: usize, octets: usize) -> Self {
-        let limits = &mut self.settings().limits;
+        let limits = &mut self.recipe.limits;
         (limits.calls, limits.bytes) = (calls.max(1), octets);
         self
     }
@@ -404,7 +399,7 @@ impl<F, S, E: Send + 'static> Builder<F, S, E> {
     /// # Ok(()) }
     /// ```
     pub fn max_events(mut self, events: usize, octets: usize) -> Self {
-        let limits = &mut self.settings().events;
+        let limits = &mut self.recipe.events;
         (limits.events, limits.bytes) = (events.max(1), octets.max(1));
         self
     }
@@ -420,7 +415,7 @@ impl<F, S, E: Send + 'static> Builder<F, S, E> {
     /// # Ok(()) }
     /// ```
     pub fn exit_with_parent(mut self) -> Self {
-        self.settings().exit_with_parent = true;
+        self.recipe.exit_with_parent = true;
         self
     }
 
@@ -538,7 +533,8 @@ impl<F, S, E: Send + 'static> Builder<F, S, E> {
             EventSink::Nobody
         };
         let decode = self.declared.decode_event;
-        self.start(sink).map(|driver| Rpc::new(driver, decode))
+        let (driver, pipes) = self.start(sink)?;
+        Ok(Rpc::new(driver, decode, pipes))
     }
 
     /// Starts the child like [`spawn`](Self::spawn), and gives its events as a
@@ -570,12 +566,12 @@ impl<F, S, E: Send + 'static> Builder<F, S, E> {
     )]
     pub fn spawn_with_events(self) -> Result<(Rpc<F, S, E>, EventStream<E>), Error> {
         let decode = self.declared.decode_event;
-        let driver = self.start(EventSink::Stream)?;
+        let (driver, pipes) = self.start(EventSink::Stream)?;
         let events = EventStream::new(Arc::clone(&driver), decode);
-        Ok((Rpc::new(driver, decode), events))
+        Ok((Rpc::new(driver, decode, pipes), events))
     }
 
-    fn start(mut self, sink: EventSink) -> Result<Arc<Driver<Connection>>, Error> {
+    fn start(mut self, sink: EventSink) -> Result<(Arc<Driver<Connection>>, Streams), Error> {
         let handlers = Handlers {
             on_event: handle_events(self.on_event, self.declared.decode_event),
             on_error: self
@@ -583,10 +579,7 @@ impl<F, S, E: Send + 'static> Builder<F, S, E> {
                 .unwrap_or_else(|| log_errors(self.declared.name)),
             on_destroy: self.on_destroy,
         };
-        if matches!(self.plan.launch, Launch::Program(_) | Launch::Command(_)) {
-            self.plan.starter = Starter::for_child()?;
-        }
-        self.plan.start(sink, handlers)
+        self.recipe.start(sink, handlers)
     }
 }
 

@@ -31,4 +31,5 @@ pub use self::handles::events::{CallEventIter, CallEvents, EventIter, EventStrea
 pub use self::handles::room::NoRoom;
 pub use self::handles::rpc::{Join, Ready, Rpc};
 pub use self::pool::{Pool, PoolBuilder, PoolStatus};
+pub use self::spawn::streams::Stdio;
 pub use self::template::{Template, TemplateBuilder};

@@ -39,7 +39,12 @@ mod thread;
 pub(crate) use control::{Answer, Birth, Control, Requests};
 pub(crate) use descriptors::Arrival;
 pub(crate) use fork::Alone;
-pub(crate) use high::{above_streams, open_streams, pipe};
+#[allow(
+    unused_imports,
+    reason = "only the concurrent backend has descriptors created by others"
+)]
+pub(crate) use high::above_streams;
+pub(crate) use high::{open_streams, pipe};
 pub(crate) use limits::{Resource, be_nicer, exit_group_now, lead_group, lead_session, set_limit};
 pub(crate) use lineage::{PerProcess, process};
 pub(crate) use link::{Link, set_nonblocking};
@@ -58,7 +63,7 @@ pub use registry::Registration;
 pub(crate) use registry::{preloads, registrations};
 pub(crate) use spawn::{adopt, directory_error, is_lasting, own_program, spawn, why_not_started};
 pub(crate) use streams::{
-    cpus, enter, exit_now, flush_streams, is_stdout, open_directory, parent_id, put_stderr,
+    cpus, enter, exit_now, flush_streams, is_stdout, null, open_directory, parent_id, put_stderr,
     put_stdin, put_stdout, set_thread_name, take_stdin, take_stdout,
 };
 #[allow(

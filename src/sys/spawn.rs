@@ -12,12 +12,11 @@ use std::fs;
 use std::io;
 use std::os::unix::process::CommandExt;
 use std::path::Path;
-use std::process::{Child, ChildStderr, Command};
+use std::process::{Child, Command};
 use std::thread;
 use std::time::Duration;
 
-/// Starts a program, and takes its pidfd; its standard error comes along if it was asked for as a pipe. Then `prepare` is
-/// given its number.
+/// Starts a program, and takes its pidfd. Then `prepare` is given its number.
 ///
 /// The standard library uses `posix_spawn` (which shares memory with the child until it runs the program, and copies no
 /// page tables) unless the command has a `pre_exec` hook, another user, or a changed `PATH` to look a bare name up in.
@@ -32,14 +31,14 @@ use std::time::Duration;
 pub(crate) fn spawn(
     command: &mut Command,
     prepare: impl FnOnce(u32) -> io::Result<()>,
-) -> io::Result<(Fresh, Option<ChildStderr>)> {
-    let mut child = patiently(|| above_streams(|| as_creator(|| command.spawn())))?;
+) -> io::Result<Fresh> {
+    let child = patiently(|| above_streams(|| as_creator(|| command.spawn())))?;
     let prepared = Process::open(child.id()).and_then(|process| match prepare(child.id()) {
         Err(error) if !process.is_over()? => Err(error),
         _ => Ok(process),
     });
     match prepared {
-        Ok(process) => Ok((Fresh::new(process), child.stderr.take())),
+        Ok(process) => Ok(Fresh::new(process)),
         Err(error) => {
             discard(child);
             Err(error)

@@ -16,6 +16,12 @@ fn nothing(device: &str) -> io::Result<OwnedFd> {
     create(|| open(device, flags, Mode::empty())).or_else(|_| Ok(pipe()?.0))
 }
 
+/// Reads as empty, and takes whatever is written.
+pub(crate) fn null() -> io::Result<OwnedFd> {
+    let flags = OFlag::O_RDWR | OFlag::O_CLOEXEC;
+    Ok(create(|| open("/dev/null", flags, Mode::empty()))?)
+}
+
 /// Moves descriptor 0 to one above 2; descriptor 0 then reads as empty.
 ///
 /// What somebody has already read into the buffer of [`io::stdin`] is lost.

@@ -240,7 +240,7 @@ fn on_done_gets_every_outcome_in_order() {
     let _guard = guard();
     let rpc = WORK
         .builder()
-        .stderr(std::process::Stdio::null())
+        .stderr(offspring::Stdio::null())
         .spawn()
         .unwrap();
     let (seen, outcomes) = channel();
@@ -405,7 +405,7 @@ fn faults_that_fail_one_call() {
     let _guard = guard();
     let rpc = FAULTY
         .builder()
-        .stderr(std::process::Stdio::null())
+        .stderr(offspring::Stdio::null())
         .spawn()
         .unwrap();
     let call = |value, act, fault| rpc.call(Value(value), act, fault).wait();
@@ -526,7 +526,7 @@ fn faults_that_end_the_child() {
     for (value, act, fault, code) in cases {
         let rpc = FAULTY
             .builder()
-            .stderr(std::process::Stdio::null())
+            .stderr(offspring::Stdio::null())
             .on_error(|_| ())
             .spawn()
             .unwrap();
@@ -564,7 +564,7 @@ fn a_panic_is_told_with_place_and_backtrace() {
     let _guard = guard();
     let rpc = WORK
         .builder()
-        .stderr(std::process::Stdio::null())
+        .stderr(offspring::Stdio::null())
         .spawn()
         .unwrap();
     let error = rpc

@@ -7,11 +7,12 @@ use std::mem::ManuallyDrop;
 use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::panic::{AssertUnwindSafe, PanicHookInfo, catch_unwind, resume_unwind};
-use std::process::Stdio;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 
-use offspring::{Cbor, Descriptor, Events, SharedBytes, SharedMemory, Template, preload, worker};
+use offspring::{
+    Cbor, Descriptor, Events, SharedBytes, SharedMemory, Stdio, Template, preload, worker,
+};
 
 use crate::common::*;
 

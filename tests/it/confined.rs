@@ -351,10 +351,21 @@ fn what_cannot_be_is_an_error_at_the_start() {
     let cat = || CONFINED.command(Command::new("cat"));
     let program = || CONFINED.program(serving("confined"));
     let file = || File::open("/dev/null").unwrap();
-    let cases: [(Builds, &str); 8] = [
+    let cases: [(Builds, &str); 13] = [
         (cat().stdin(file()), "stdin is the link"),
-        (socket().stdin(file()), "stdin is the link"),
+        (
+            cat().stdout(offspring::Stdio::piped()),
+            "stdout is the link",
+        ),
         (program().plain().stdin(file()), "stdin is the link"),
+        (program().plain().stdout(file()), "stdout is the link"),
+        (socket().stdin(file()), "no process is started"),
+        (socket().stdout(file()), "no process is started"),
+        (
+            socket().stderr(offspring::Stdio::piped()),
+            "no process is started",
+        ),
+        (socket().capture_stderr(10), "no process is started"),
         (socket().plain().limits(limits), "limits"),
         (socket().own_group(), "group of its own"),
         (socket().own_session(), "session of its own"),

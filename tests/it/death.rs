@@ -109,7 +109,7 @@ fn a_panic_in_the_plain_form() {
     let rpc = TEXT_PANICS
         .command(serving("panics"))
         .plain()
-        .stderr(Stdio::null())
+        .stderr(offspring::Stdio::null())
         .on_error(|_| ())
         .spawn()
         .unwrap();
@@ -271,7 +271,7 @@ fn ends_without_unwinding() {
     }
     let rpc = WORK
         .builder()
-        .stderr(Stdio::null())
+        .stderr(offspring::Stdio::null())
         .on_error(|_| ())
         .spawn()
         .unwrap();

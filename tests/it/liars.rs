@@ -345,7 +345,7 @@ fn long_texts_of_a_child_are_cut_off() {
     let (one, two) = (
         LONG_PANIC
             .builder()
-            .stderr(std::process::Stdio::null())
+            .stderr(offspring::Stdio::null())
             .spawn()
             .unwrap(),
         LONG_INIT.builder().on_error(|_| ()).spawn().unwrap(),

@@ -71,6 +71,7 @@ mod signals;
 mod site;
 mod ssh;
 mod start;
+mod streams;
 mod template;
 mod terminal;
 mod threads;

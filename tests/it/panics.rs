@@ -1,10 +1,9 @@
 //! Panics of a worker's function that are caught, thrown on, or come from another thread.
 
 use std::panic::{catch_unwind, panic_any, resume_unwind};
-use std::process::Stdio;
 use std::thread;
 
-use offspring::{Error, worker};
+use offspring::{Error, Stdio, worker};
 
 use crate::common::*;
 

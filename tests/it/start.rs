@@ -514,7 +514,7 @@ fn a_megabyte_before_hello() {
     let _guard = guard();
     let rpc = WORK
         .command(serving("noise"))
-        .stderr(Stdio::null())
+        .stderr(offspring::Stdio::null())
         .spawn()
         .unwrap();
     let error = quickly(|| rpc.call(Job::Arguments).wait().unwrap_err());
@@ -595,7 +595,7 @@ fn init_that_fails() {
     for (how, words) in [("fail", "it would not"), ("panic", "in init")] {
         let rpc = STATEFUL
             .init(how, "")
-            .stderr(Stdio::null())
+            .stderr(offspring::Stdio::null())
             .on_event(|_| ())
             .spawn()
             .unwrap();
@@ -824,7 +824,7 @@ fn no_advice_that_cannot_help() {
     let _guard = guard();
     let says = |script: &str| {
         let builder = WORK.command(shell("sh", script)).on_error(|_| ());
-        let rpc = builder.stderr(Stdio::null()).spawn().unwrap();
+        let rpc = builder.stderr(offspring::Stdio::null()).spawn().unwrap();
         let error = quickly(|| rpc.call(echo("x")).wait().unwrap_err());
         assert!(error.is_handshake(), "{error}");
         error.to_string()

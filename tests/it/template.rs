@@ -3,7 +3,6 @@
 use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::io::{Read, Write};
-use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
 use std::process::Stdio;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -378,43 +377,6 @@ fn what_cannot_be_set() {
     );
     let rpc = TEXT.template(&template).spawn().unwrap();
     assert_eq!(rpc.call("still").wait().unwrap(), "still");
-}
-
-/// A `Stdio` cannot be looked into, and is the child's all the same.
-#[test]
-fn streams_that_are_no_descriptors() {
-    let _guard = guard();
-    let template = template();
-    let rpc = WORK
-        .template(&template)
-        .stdout(Stdio::null())
-        .stderr(Stdio::null())
-        .spawn()
-        .unwrap();
-    let list = rpc.call(Job::Descriptors).wait().unwrap().unwrap();
-    let list: BTreeMap<u32, String> = serde_json::from_str(&list).unwrap();
-    assert_eq!((&*list[&1], &*list[&2]), ("/dev/null", "/dev/null"));
-
-    let (mut read, write) = UnixStream::pair().unwrap();
-    let stdio = Stdio::from(OwnedFd::from(write));
-    let rpc = WORK.template(&template).stderr(stdio).spawn().unwrap();
-    rpc.call(Job::Complain("alas".into()))
-        .wait()
-        .unwrap()
-        .unwrap();
-    rpc.join().wait().unwrap();
-    let mut text = String::new();
-    read.read_to_string(&mut text).unwrap();
-    assert_eq!(text, "alas\n");
-
-    let rpc = WORK
-        .template(&template)
-        .stderr(Stdio::inherit())
-        .spawn()
-        .unwrap();
-    let list = rpc.call(Job::Descriptors).wait().unwrap().unwrap();
-    let list: BTreeMap<u32, String> = serde_json::from_str(&list).unwrap();
-    assert_eq!(list[&2], descriptors()[&2]);
 }
 
 /// The parent gets to know how they end, though it has not forked them.

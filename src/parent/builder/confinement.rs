@@ -33,7 +33,7 @@ impl<F, S, E: Send + 'static> Builder<F, S, E> {
     /// # Ok(()) }
     /// ```
     pub fn limits(mut self, limits: Limits) -> Self {
-        self.demands().limits = limits;
+        self.recipe.demands.limits = limits;
         self
     }
 
@@ -58,7 +58,7 @@ impl<F, S, E: Send + 'static> Builder<F, S, E> {
     /// # Ok(()) }
     /// ```
     pub fn own_group(mut self) -> Self {
-        self.demands().group = Group::Own;
+        self.recipe.demands.group = Group::Own;
         self
     }
 
@@ -80,7 +80,7 @@ impl<F, S, E: Send + 'static> Builder<F, S, E> {
     /// # Ok(()) }
     /// ```
     pub fn own_session(mut self) -> Self {
-        self.demands().group = Group::Session;
+        self.recipe.demands.group = Group::Session;
         self
     }
 }

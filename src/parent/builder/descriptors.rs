@@ -36,8 +36,8 @@ impl<F, S, E: Send + 'static> Builder<F, S, E> {
     /// ```
     pub fn max_descriptors(mut self, count: usize) -> Self {
         let count = count.clamp(1, u32::MAX as usize);
-        let settings = self.settings();
-        (settings.limits.descriptors, settings.events.descriptors) = (count, count);
+        let recipe = &mut self.recipe;
+        (recipe.limits.descriptors, recipe.events.descriptors) = (count, count);
         self
     }
 }

@@ -11,7 +11,7 @@ impl<F, S, E: Send + 'static> Builder<F, S, E> {
     /// It makes short calls several times faster, takes no CPU where it does
     /// not pay (they learn), and none at all while nothing is outstanding.
     pub fn spin(mut self, allowed: bool) -> Self {
-        self.settings().spin = allowed;
+        self.recipe.spin = allowed;
         self
     }
 
@@ -30,7 +30,7 @@ impl<F, S, E: Send + 'static> Builder<F, S, E> {
     /// # Ok(()) }
     /// ```
     pub fn spin_in_poll(mut self, allowed: bool) -> Self {
-        self.settings().spin_in_poll = allowed;
+        self.recipe.spin_in_poll = allowed;
         self
     }
 }

@@ -27,7 +27,7 @@ use super::state::waiting::Want;
 use crate::base::spare;
 use crate::error::Error;
 use crate::parcel::Parcel;
-use crate::parent::spawn::Plan;
+use crate::parent::spawn::Recipe;
 use crate::parent::target::{Answer, Calls, NextEvent, Origin};
 use crate::protocol::HEADER;
 
@@ -91,11 +91,13 @@ impl Request {
 impl Member {
     /// Starts a child.
     pub(crate) fn start(
-        plan: &mut Plan,
+        recipe: &mut Recipe,
         sink: EventSink,
         handlers: Handlers,
     ) -> Result<Self, Error> {
-        plan.start(sink, handlers).map(|driver| Self { driver })
+        recipe
+            .start(sink, handlers)
+            .map(|(driver, _)| Self { driver })
     }
 
     /// Sends a call, at once.

@@ -2,15 +2,19 @@
 
 use std::future::Future;
 use std::marker::PhantomData;
+use std::os::fd::OwnedFd;
 use std::pin::Pin;
+use std::process::{ChildStderr, ChildStdin, ChildStdout};
 use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
+use crate::base::sync::Mutex;
 use crate::error::Error;
 use crate::exit_status::ExitStatus;
 use crate::parcel::Decode;
 use crate::parent::maker::Maker;
+use crate::parent::spawn::streams::Streams;
 use crate::parent::target::Origin;
 
 /// A child that runs one worker: call it.
@@ -54,6 +58,8 @@ pub struct Rpc<F, S, E = crate::NoEvents> {
 struct Handle {
     origin: Arc<dyn Origin>,
     maker: Maker,
+    /// The pipes to a child's streams that were not taken.
+    pipes: Mutex<Streams>,
 }
 
 impl Handle {
@@ -89,11 +95,12 @@ impl<F, S, E> std::fmt::Debug for Rpc<F, S, E> {
 }
 
 impl<F, S, E> Rpc<F, S, E> {
-    pub(crate) fn new(origin: Arc<dyn Origin>, decode_event: Decode<E>) -> Self {
+    pub(crate) fn new(origin: Arc<dyn Origin>, decode_event: Decode<E>, pipes: Streams) -> Self {
         Self {
             handle: Arc::new(Handle {
                 origin,
                 maker: Maker::this(),
+                pipes: Mutex::new(pipes),
             }),
             decode_event,
             types: PhantomData,
@@ -119,6 +126,79 @@ impl<F, S, E> Rpc<F, S, E> {
     #[must_use]
     pub fn pid(&self) -> Option<u32> {
         self.origin().pid()
+    }
+
+    /// Takes the pipe that leads to the child's stdin, if that was said to be
+    /// [piped](crate::Stdio::piped). `None` if it was taken before. What is not
+    /// taken is closed with the last handle.
+    ///
+    /// ```
+    /// # fn line() -> String {
+    /// #     std::io::stdin().lines().next().and_then(Result::ok).unwrap_or_default()
+    /// # }
+    /// # offspring::worker!(LINE: fn() -> String = line);
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # offspring::init();
+    /// use std::io::Write;
+    ///
+    /// let rpc = LINE.builder().stdin(offspring::Stdio::piped()).spawn()?;
+    /// let mut stdin = rpc.take_stdin().expect("it is piped");
+    /// writeln!(stdin, "so")?;
+    /// assert_eq!(rpc.call().wait()?, "so");
+    /// assert!(rpc.take_stdin().is_none());
+    /// # Ok(()) }
+    /// ```
+    #[must_use]
+    pub fn take_stdin(&self) -> Option<ChildStdin> {
+        self.take_pipe(0).map(ChildStdin::from)
+    }
+
+    /// Takes the pipe that the child's stdout leads to, if that was said to be
+    /// [piped](crate::Stdio::piped). `None` if it was taken before. It has to be
+    /// read: the child blocks once it is full.
+    ///
+    /// ```
+    /// # offspring::worker!(SAY: fn(String) = |text: String| println!("{text}"));
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # offspring::init();
+    /// let rpc = SAY.builder().stdout(offspring::Stdio::piped()).spawn()?;
+    /// let stdout = rpc.take_stdout().expect("it is piped");
+    /// rpc.call("so").wait()?;
+    /// rpc.join().wait()?;
+    /// assert_eq!(std::io::read_to_string(stdout)?, "so\n");
+    /// # Ok(()) }
+    /// ```
+    #[must_use]
+    pub fn take_stdout(&self) -> Option<ChildStdout> {
+        self.take_pipe(1).map(ChildStdout::from)
+    }
+
+    /// Takes the pipe that the child's stderr leads to, like
+    /// [`take_stdout`](Self::take_stdout). To see only the last of it, when the
+    /// child has died, there is [`capture_stderr`](crate::Builder::capture_stderr).
+    ///
+    /// ```
+    /// # offspring::worker!(WARN: fn(String) = |text: String| eprintln!("{text}"));
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # offspring::init();
+    /// let rpc = WARN.builder().stderr(offspring::Stdio::piped()).spawn()?;
+    /// let stderr = rpc.take_stderr().expect("it is piped");
+    /// rpc.call("so").wait()?;
+    /// rpc.join().wait()?;
+    /// assert_eq!(std::io::read_to_string(stderr)?, "so\n");
+    /// # Ok(()) }
+    /// ```
+    #[must_use]
+    pub fn take_stderr(&self) -> Option<ChildStderr> {
+        self.take_pipe(2).map(ChildStderr::from)
+    }
+
+    /// In a copy of the process nothing can be taken, and the lock may be held for ever.
+    fn take_pipe(&self, number: usize) -> Option<OwnedFd> {
+        if !self.handle.maker.is_this() {
+            return None;
+        }
+        self.handle.pipes.lock()[number].take()
     }
 
     /// Waits until the child has said hello and its `init` is done. Of a pool,

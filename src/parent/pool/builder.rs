@@ -56,8 +56,9 @@ impl<F, S, E: Send + 'static> Builder<F, S, E> {
     /// Says that children are to be started so, as many as are needed, and how a
     /// [`Pool`] of them works.
     ///
-    /// Handlers are set for the pool, not here. A descriptor for the worker's
-    /// [`stdin`](Self::stdin) is given to each child. All children inherit from
+    /// Handlers are set for the pool, not here. A descriptor for one of the
+    /// worker's streams is given to each child; [piped](crate::Stdio::piped) they
+    /// cannot be, which is an error of `spawn`. All children inherit from
     /// the thread that calls [`spawn`](PoolBuilder::spawn), also those that are
     /// started later.
     ///
@@ -344,7 +345,7 @@ impl<F, S, E: Send + 'static> PoolBuilder<F, S, E> {
                     on_destroy: None,
                 }
             };
-            Launcher::new(builder.plan, sink, Box::new(handlers))
+            Launcher::new(builder.recipe, sink, Box::new(handlers))
         };
         let launchers = self.launchers.into_iter().map(launcher);
         let launchers = launchers.collect::<Result<_, _>>()?;
@@ -353,7 +354,7 @@ impl<F, S, E: Send + 'static> PoolBuilder<F, S, E> {
         let shared = Shared::new(name, plan, launchers, self.queue, weighs, self.on_destroy)?;
         let entrance = Entrance(Arc::clone(&shared));
         Ok(Pool {
-            rpc: Rpc::new(Arc::new(entrance), decode),
+            rpc: Rpc::new(Arc::new(entrance), decode, Default::default()),
             shared,
         })
     }
@@ -378,7 +379,7 @@ impl<F, S, E: Send + 'static> PoolBuilder<F, S, E> {
                     "handlers are set for the pool, not for the builder of its children: call `on_event` and the others after `pool()`",
                 );
             }
-            builder.plan.check()?;
+            builder.recipe.check_for_many()?;
         }
         Ok(())
     }

@@ -5,12 +5,12 @@ use std::sync::Arc;
 use crate::base::sync::Mutex;
 use crate::error::Error;
 use crate::parent::child::member::{EventSink, Handlers, Member};
-use crate::parent::spawn::Plan;
+use crate::parent::spawn::Recipe;
 use crate::parent::spawn::starter::Starter;
 
 /// See the module.
 pub(super) struct Launcher {
-    plan: Mutex<Plan>,
+    recipe: Mutex<Recipe>,
     /// What starts are made from, until the pool is over.
     starter: Mutex<Option<Arc<Starter>>>,
     carries: bool,
@@ -21,15 +21,15 @@ pub(super) struct Launcher {
 impl Launcher {
     /// Children inherit from the calling thread.
     pub(super) fn new(
-        mut plan: Plan,
+        mut recipe: Recipe,
         sink: EventSink,
         handlers: Box<dyn Fn() -> Handlers + Send + Sync>,
     ) -> Result<Self, Error> {
         let starter = Starter::new()?;
-        plan.starter = Some(Arc::clone(&starter));
+        recipe.start_from(Arc::clone(&starter));
         Ok(Self {
-            carries: plan.may_carry(),
-            plan: Mutex::new(plan),
+            carries: recipe.may_carry(),
+            recipe: Mutex::new(recipe),
             starter: Mutex::new(Some(starter)),
             sink,
             handlers,
@@ -53,7 +53,7 @@ impl Launcher {
     /// No more children are needed, nor is the thread.
     pub(super) fn retire(&self) {
         *self.starter.lock() = None;
-        self.plan.lock().starter = None;
+        self.recipe.lock().starter = None;
     }
 
     /// Starts a child. For a job that was [pushed](Self::push).
@@ -62,8 +62,8 @@ impl Launcher {
     ///
     /// Until it runs.
     pub(super) fn start(&self) -> Result<Member, Error> {
-        let mut plan = self.plan.lock();
-        Member::start(&mut plan, self.sink, (self.handlers)())
+        let mut recipe = self.recipe.lock();
+        Member::start(&mut recipe, self.sink, (self.handlers)())
     }
 
     /// Tells the user that a start has failed.

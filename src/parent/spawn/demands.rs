@@ -6,10 +6,6 @@
 //! process, so that no signal can come in between; the child is told of it, too,
 //! since it may have been started by somebody else.
 
-use std::io;
-use std::os::unix::process::CommandExt;
-use std::process::Command;
-
 use crate::limits::Limits;
 use crate::protocol::Hello;
 
@@ -33,22 +29,6 @@ pub(crate) struct Demands {
 }
 
 impl Demands {
-    /// Limits a process that cannot be told, just after its start.
-    pub(crate) fn impose(&self, process: u32, plain: bool) -> io::Result<()> {
-        if plain {
-            self.limits.set(process).map_err(io::Error::other)
-        } else {
-            Ok(())
-        }
-    }
-
-    /// What has to be said before the program runs.
-    pub(crate) fn prepare(&self, command: &mut Command) {
-        if self.group == Group::Own {
-            command.process_group(0);
-        }
-    }
-
     /// Says them to the child.
     pub(crate) fn tell(&self, mut hello: Hello) -> Hello {
         if self.limits != Limits::new() {

@@ -1,19 +1,27 @@
-//! Starting a child: the link, the process, the hello, the driver.
+//! Starting a child, in five steps: the link, the streams, the hello, the
+//! process, the driver.
+//!
+//! The hello lies in the link before there is a process. So the child need not
+//! wait for it, and a template that dies can be replaced by one that is given the
+//! same link.
 
-pub(crate) mod changes;
 pub(crate) mod demands;
-mod launch;
+mod environment;
+mod launcher;
 pub(crate) mod starter;
+pub(crate) mod streams;
 
 use std::io::{self, IoSlice};
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::time::Duration;
 
-use self::changes::{Change, Outlet};
-use self::demands::Demands;
+use self::demands::{Demands, Group};
+pub(crate) use self::environment::Environment;
+pub(crate) use self::launcher::{ForkServer, Launched, Launcher};
 use self::starter::Starter;
-use super::child::connection::{Charge, Connection};
+use self::streams::{NAMES, Opened, Stdio, Streams};
+use super::child::connection::{Capture, Charge, Connection};
 use super::child::courier::{Courier, Handlers};
 use super::child::driver::Driver;
 use super::child::state::delivery::{Delivery, EventLimits, EventSink};
@@ -27,17 +35,22 @@ use crate::protocol::{
     DESCRIPTORS, Form, HEADER, Hello, LONGEST_PARENT_HELLO, Limits, MOST, PartAt, Role,
 };
 use crate::startup;
-use crate::sys::Page;
-
-use self::launch::Started;
-pub(crate) use self::launch::{Forked, Forks, Launch};
+use crate::sys::{self, Fresh, Link, Page};
 
 /// How much of a hello is kept for all but the arguments of `init`, in bytes: the environment may be long.
 const OTHERS: usize = 16 << 20;
 
-/// What a user may set.
+/// A descriptor that goes along with hello, and what it is for.
+pub(crate) type Along = (&'static str, OwnedFd);
+
+/// All that is known before a child is started.
 #[derive(Debug)]
-pub(crate) struct Settings {
+pub(crate) struct Recipe {
+    pub(crate) launcher: Launcher,
+    name: &'static str,
+    origin: String,
+    serialiser: &'static str,
+    init: Result<Parcel, Error>,
     pub(crate) plain: bool,
     pub(crate) hello_timeout: Duration,
     pub(crate) limits: Limits,
@@ -47,44 +60,17 @@ pub(crate) struct Settings {
     pub(crate) spin_in_poll: bool,
     /// Where long results are parted.
     pub(crate) part_at: PartAt,
-    pub(crate) stdin: Option<OwnedFd>,
-    pub(crate) capture: Option<usize>,
-    /// Memory is shared with the child: what it has finished, and started.
-    pub(crate) ring: bool,
     pub(crate) demands: Demands,
-}
-
-/// A descriptor that goes along with hello, and what it is for.
-pub(crate) type Along = (&'static str, OwnedFd);
-
-/// All that is known before a child is started.
-pub(crate) struct Plan {
-    pub(crate) launch: Launch,
-    pub(crate) settings: Settings,
-    name: &'static str,
-    origin: String,
-    serialiser: &'static str,
-    init: Result<Parcel, Error>,
-    pub(crate) changes: Vec<Change>,
-    /// The changes of the environment that the child is to make itself.
-    environment: Vec<u8>,
-    pub(crate) stdout: Option<Outlet>,
-    pub(crate) stderr: Option<Outlet>,
+    pub(crate) environment: Environment,
+    /// What is said of the standard streams, by their numbers.
+    pub(crate) streams: [Option<Stdio>; 3],
+    /// What else goes along with the hello of the next child.
     pub(crate) along: Vec<Along>,
     /// What processes are started from, if not from the calling thread.
     pub(crate) starter: Option<Arc<Starter>>,
 }
 
-impl std::fmt::Debug for Plan {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Plan")
-            .field("launch", &self.launch)
-            .field("settings", &self.settings)
-            .finish_non_exhaustive()
-    }
-}
-
-impl Plan {
+impl Recipe {
     pub(crate) fn new(
         name: &'static str,
         origin: String,
@@ -92,208 +78,132 @@ impl Plan {
         init: Result<Parcel, Error>,
     ) -> Self {
         Self {
-            launch: Launch::Own,
-            settings: Settings {
-                plain: false,
-                hello_timeout: Duration::from_secs(10),
-                limits: Limits {
-                    calls: 1 << 16,
-                    bytes: 16 << 20,
-                    frame: 1 << 30,
-                    descriptors: DESCRIPTORS,
-                },
-                events: EventLimits {
-                    events: 1 << 16,
-                    bytes: 16 << 20,
-                    descriptors: DESCRIPTORS,
-                },
-                exit_with_parent: false,
-                spin: true,
-                spin_in_poll: false,
-                part_at: |_, _| None,
-                stdin: None,
-                capture: None,
-                ring: true,
-                demands: Demands::default(),
-            },
+            launcher: Launcher::Own,
             name,
             origin,
             serialiser,
             init,
-            changes: Vec::new(),
-            environment: Vec::new(),
-            stdout: None,
-            stderr: None,
+            plain: false,
+            hello_timeout: Duration::from_secs(10),
+            limits: Limits {
+                calls: 1 << 16,
+                bytes: 16 << 20,
+                frame: 1 << 30,
+                descriptors: DESCRIPTORS,
+            },
+            events: EventLimits {
+                events: 1 << 16,
+                bytes: 16 << 20,
+                descriptors: DESCRIPTORS,
+            },
+            exit_with_parent: false,
+            spin: true,
+            spin_in_poll: false,
+            part_at: |_, _| None,
+            demands: Demands::default(),
+            environment: Environment::default(),
+            streams: [None, None, None],
             along: Vec::new(),
             starter: None,
         }
     }
 
+    /// Has children started from `starter` by itself, not for a thread that waits.
+    pub(crate) fn start_from(&mut self, starter: Arc<Starter>) {
+        self.launcher.hand_down_mask(&starter);
+        self.starter = Some(starter);
+    }
+
     /// What keeps every child from being started, if that is known.
     pub(crate) fn check(&self) -> Result<(), Error> {
-        if let Err(error) = &self.init {
-            return Err(error.clone());
-        }
-        let own = matches!(self.launch, Launch::Own | Launch::Template(_));
+        let init = self.init.as_ref().map_err(Error::clone)?;
+        let own = self.launcher.is_own();
         let is_child = startup::role() != startup::Role::Program;
         if (own || is_child) && !startup::can_be_child() {
             return Err(Error::start(
                 "this program has not called `offspring::init()`, so a child made from it would run its `main` once more: call it first in `main` (in a test binary write `offspring::init_in_tests!();` once), or start another program that is a worker, by `program` or `command`",
             ));
         }
-        if self.settings.plain && own {
+        if self.plain && own {
             return Err(Error::start(
                 "the plain form cannot say which worker of this program is meant: name a `program` or a `command`",
             ));
         }
-        if matches!(self.launch, Launch::Again(..)) {
-            return Ok(());
-        }
-        self.launch
-            .fits(&self.settings.demands, self.settings.plain)?;
-        if let Ok(init) = &self.init {
-            check_length(init)?;
-            let is_ours = self.is_socket() && !self.settings.plain;
-            self.check_descriptors(init, self.may_carry(), is_ours)?;
-        }
-        Ok(())
+        self.check_demands()?;
+        self.check_streams()?;
+        check_length(init)?;
+        self.check_descriptors(init.descriptors.len())
     }
 
-    /// The link will be a socket, given to a process that is started.
-    fn is_socket(&self) -> bool {
-        match &self.launch {
-            Launch::Own | Launch::Program(_) | Launch::Template(_) => true,
-            Launch::Again(_, way) => way.socket,
-            Launch::Command(_) | Launch::Socket(_) | Launch::Pair(..) | Launch::Spent => false,
+    /// What keeps several children from being started in this way.
+    pub(crate) fn check_for_many(&self) -> Result<(), Error> {
+        let piped = |stdio: &Option<Stdio>| stdio.as_ref().is_some_and(Stdio::is_piped);
+        match NAMES
+            .iter()
+            .zip(&self.streams)
+            .find(|(_, stdio)| piped(stdio))
+        {
+            Some((name, _)) => Err(Error::start(format!(
+                "a pool starts many children, and nobody could take the pipe that is the {name} of each: give it a descriptor, or `null`"
+            ))),
+            None => self.check(),
         }
     }
 
-    /// Starts a child and all that belongs to it. What was not given away with
-    /// it can be started again.
-    pub(crate) fn start(
-        &mut self,
-        sink: EventSink,
-        handlers: Handlers,
-    ) -> Result<Arc<Driver<Connection>>, Error> {
-        self.check()?;
-        let copied = |error: io::Error| Error::start(format!("no descriptor for a child: {error}"));
-        let init = match &self.init {
-            Ok(init) => init.try_clone().map_err(copied)?,
-            Err(error) => return Err(error.clone()),
-        };
-        let socket = self.is_socket();
-        let both_ways = socket || matches!(self.launch, Launch::Socket(_));
-        let is_ours = socket && !self.settings.plain;
-        let carries = self.may_carry();
-        let mut started = self.launch()?;
-        let carries = carries && started.link.carries_descriptors();
-        let mut page = if is_ours {
-            self.go_along().map_err(copied)?
-        } else {
-            None
-        };
-        let along = self.along.drain(..);
-        let along = along.chain(init.descriptors.into_iter().map(|own| ("init", own)));
-        let (names, descriptors): (Vec<_>, Vec<_>) = along.unzip();
-        let hello = (!self.settings.plain).then(|| {
-            let octets = init.frame.get(HEADER..).unwrap_or_default();
-            let mut hello = self.hello(octets, &names.join(","));
-            if both_ways {
-                hello = hello.with("link", "socket");
-            }
-            if carries {
-                hello = hello.with("carries", "descriptors");
-            }
-            hello
-        });
-        let mut caller = Caller::new(hello.as_ref(), descriptors, self.settings.limits);
-        started.greet(&mut caller);
-        if let Some((template, theirs)) = started.unborn.take() {
-            let (process, own) = template.fork(&theirs, self.settings.hello_timeout)?;
-            (started.process, page) = (Some(process), own);
-        }
-        let pid = started.process.as_ref().map(|own| own.pid());
-        let expected = Expected {
-            worker: self.name.into(),
-            serialiser: self.serialiser,
-            demands: self.settings.demands,
-        };
-        let mut life = Life::new(
-            expected,
-            pid,
-            hello.is_some().then_some(self.settings.hello_timeout),
-            page,
-        );
-        life.set_direct(socket);
-        let delivery = Delivery::new(sink, self.settings.events, handlers.on_destroy.is_some());
-        let form = if hello.is_some() {
-            Form::Full
-        } else {
-            Form::Plain
-        };
-        let mut reader = Reader::new(form, self.settings.limits.frame);
-        reader.set_part_at(self.settings.part_at);
-        reader.set_most_descriptors(self.settings.limits.descriptors);
-        let core = Core::new(
-            caller,
-            Reading {
-                reader,
-                spin: Spins::new(self.settings.spin),
-                spin_in_poll: Spin::in_poll(self.settings.spin && self.settings.spin_in_poll),
-            },
-            life,
-            delivery,
-        );
-        let driver = connect(started, carries, core, handlers)
-            .map_err(|error| Error::start(format!("no helper for the child: {error}")))?;
-        driver.change(|_| ());
-        Ok(driver)
-    }
-
-    /// Gathers the descriptors that go along with hello. Gives the page, unless a
-    /// template will.
-    fn go_along(&mut self) -> io::Result<Option<Page>> {
-        let stdin = self.settings.stdin.as_ref().map(OwnedFd::try_clone);
-        self.along
-            .extend(stdin.transpose()?.map(|fd| ("stdin", fd)));
-        let own_page = self.settings.ring && !matches!(self.launch, Launch::Template(_));
-        let (page, fd) = if own_page {
-            Page::create().ok().unzip()
-        } else {
-            (None, None)
-        };
-        self.along.extend(fd.map(|fd| ("page", fd)));
-        Ok(page)
+    /// The child is a program that gets a hello over a socket, and takes from it what it needs.
+    fn is_told(&self) -> bool {
+        self.launcher.starts() && self.launcher.is_socket() && !self.plain
     }
 
     /// Descriptors may go along: it is for no command's stdin and stdout, which
     /// may lead anywhere.
     pub(crate) fn may_carry(&self) -> bool {
-        let link = match &self.launch {
-            Launch::Own | Launch::Program(_) | Launch::Socket(_) | Launch::Template(_) => true,
-            Launch::Again(_, way) => way.socket,
-            Launch::Command(_) | Launch::Pair(..) | Launch::Spent => false,
-        };
-        link && !self.settings.plain
+        self.launcher.is_socket() && !self.plain
     }
 
-    fn check_descriptors(&self, init: &Parcel, carries: bool, is_ours: bool) -> Result<(), Error> {
-        let count = init.descriptors.len();
-        if count > 0 && !carries {
+    fn check_demands(&self) -> Result<(), Error> {
+        let Demands { limits, group } = self.demands;
+        let nothing_starts = !self.launcher.starts();
+        let text = match group {
+            _ if self.plain && nothing_starts && limits != crate::limits::Limits::new() => {
+                "limits cannot be told in the plain form, and no process is started that could be limited from here"
+            }
+            Group::Own if nothing_starts => {
+                "no process is started that could have a group of its own"
+            }
+            Group::Session if !self.is_told() => {
+                "a session of its own is for a program in the full form: put `setsid` in front of the command"
+            }
+            _ => return Ok(()),
+        };
+        Err(Error::start(text))
+    }
+
+    fn check_streams(&self) -> Result<(), Error> {
+        let free = if self.is_told() { 0 } else { 2 };
+        for (number, name) in NAMES.iter().enumerate() {
+            let text = match &self.streams[number] {
+                Some(_) if !self.launcher.starts() => {
+                    format!("no process is started here whose {name} could be chosen")
+                }
+                Some(_) if number < free => {
+                    format!("the worker's {name} is the link here, and there can be no other")
+                }
+                _ => continue,
+            };
+            return Err(Error::start(text));
+        }
+        Ok(())
+    }
+
+    fn check_descriptors(&self, count: usize) -> Result<(), Error> {
+        if count > 0 && !self.may_carry() {
             return Err(Error::start(
                 "the arguments of `init` hold descriptors, which cannot travel over the stdin and stdout of a command, nor in the plain form",
             ));
         }
-        if self.settings.stdin.is_some() && !is_ours {
-            return Err(Error::start(
-                "the worker's stdin is the link here, and no other can be passed over it",
-            ));
-        }
         // Stdin may go along, with the page or, to a fork, with the other streams and the directory.
-        let others = match self.launch {
-            Launch::Template(_) => 4,
-            _ => 2,
-        };
+        let others = if self.launcher.forks() { 4 } else { 2 };
         let most = MOST - others;
         if count > most {
             return Err(Error::start(format!(
@@ -303,45 +213,135 @@ impl Plan {
         Ok(())
     }
 
-    fn hello(&self, init: &[u8], descriptors: &str) -> Hello {
+    /// Starts a child and all that belongs to it, and gives the pipes to its
+    /// streams. What was not given away with it can be started again.
+    pub(crate) fn start(
+        &mut self,
+        sink: EventSink,
+        handlers: Handlers,
+    ) -> Result<(Arc<Driver<Connection>>, Streams), Error> {
+        self.check()?;
+        let (link, theirs) = self.launcher.open_link(self.plain)?;
+        let mut streams = Opened::new(&self.streams).map_err(no_descriptor)?;
+        let (along, page) = self.gather(&mut streams.theirs)?;
+        let caller = self.greet(&link, along)?;
+        let launched = self.launch(theirs, streams.theirs)?;
+        let pid = launched.process.as_ref().map(|own| own.pid());
+        let page = launched.page.or(page);
+        let delivery = Delivery::new(sink, self.events, handlers.on_destroy.is_some());
+        let core = self.core(caller, pid, page, delivery);
+        let carries = link.carries_descriptors() && !self.plain;
+        let process = (launched.process, launched.starter);
+        let driver = connect((link, carries), process, streams.capture, core, handlers)?;
+        driver.change(|_| ());
+        Ok((driver, streams.pipes))
+    }
+
+    /// Gathers the descriptors that go along with hello: streams that nothing
+    /// else gives to the child, and the page that is shared with it.
+    fn gather(&mut self, streams: &mut Streams) -> Result<(Vec<Along>, Option<Page>), Error> {
+        let mut along = std::mem::take(&mut self.along);
+        let forks = self.launcher.forks();
+        let by_hello = if forks { 3 } else { 1 };
+        let streams = NAMES.into_iter().zip(streams).take(by_hello);
+        along.extend(streams.filter_map(|(name, stream)| Some((name, stream.take()?))));
+        let mut page = None;
+        if forks {
+            let directory = self.environment.open_directory();
+            let directory = directory.map_err(|error| failed(&error, error.to_string()))?;
+            along.extend(directory.map(|fd| ("directory", fd)));
+        } else if self.is_told()
+            && let Ok((own, fd)) = Page::create()
+        {
+            page = Some(own);
+            along.push(("page", fd));
+        }
+        Ok((along, page))
+    }
+
+    /// Writes what the link takes of the hello. The driver writes the rest.
+    fn greet(&self, link: &Link, along: Vec<Along>) -> Result<Caller, Error> {
+        let init = self.init.as_ref().map_err(Error::clone)?;
+        let init = init.try_clone().map_err(no_descriptor)?;
+        let along = along.into_iter();
+        let along = along.chain(init.descriptors.into_iter().map(|own| ("init", own)));
+        let (names, descriptors): (Vec<_>, Vec<_>) = along.unzip();
+        if self.plain {
+            return Ok(Caller::new(None, descriptors, self.limits));
+        }
+        let init = init.frame.get(HEADER..).unwrap_or_default();
+        let hello = self.hello(link, &names.join(","), init)?;
+        let mut caller = Caller::new(Some(&hello), descriptors, self.limits);
+        let mut outbox = caller.take_outbox();
+        let mut slices = [IoSlice::new(&[])];
+        let count = outbox.slices(&mut slices);
+        let sent = link.try_send(&slices[..count], outbox.descriptors());
+        // If that has failed the driver sees it, too.
+        let written = sent.ok().flatten().unwrap_or(0);
+        outbox.consume(written);
+        caller.wrote(written, outbox);
+        Ok(caller)
+    }
+
+    fn hello(&self, link: &Link, descriptors: &str, init: &[u8]) -> Result<Hello, Error> {
         let mut hello = Hello::new(Role::Parent)
             .with("worker", self.name)
             .with("serialiser", self.serialiser)
             .with("origin", self.origin.as_str())
-            .with("max-message", self.settings.limits.frame.to_string())
-            .with(
-                "max-descriptors",
-                self.settings.limits.descriptors.to_string(),
-            )
+            .with("max-message", self.limits.frame.to_string())
+            .with("max-descriptors", self.limits.descriptors.to_string())
             .with("descriptors", descriptors)
             .with("init", init);
-        if !self.environment.is_empty() {
-            hello = hello.with("environment", self.environment.as_slice());
+        if self.launcher.forks() {
+            let environment = self.environment.to_bytes();
+            let environment = environment.map_err(|error| failed(&error, error.to_string()))?;
+            if !environment.is_empty() {
+                hello = hello.with("environment", environment);
+            }
         }
-        if !self.settings.spin {
+        if !self.spin {
             hello = hello.with("spin", "no");
         }
-        if self.settings.exit_with_parent {
+        if self.exit_with_parent {
             hello = hello.with("parent-death", "exit");
         }
-        self.settings.demands.tell(hello)
-    }
-}
-
-impl Started {
-    /// Writes what the link takes of the hello for a child that is not born yet: it need not wait for it then.
-    fn greet(&self, caller: &mut Caller) {
-        if self.unborn.is_none() {
-            return;
+        if link.is_socket() {
+            hello = hello.with("link", "socket");
         }
-        let mut outbox = caller.take_outbox();
-        let mut slices = [IoSlice::new(&[])];
-        let count = outbox.slices(&mut slices);
-        let sent = self.link.try_send(&slices[..count], outbox.descriptors());
-        // What is not written now is written like everything else, or fails so.
-        let written = sent.ok().flatten().unwrap_or(0);
-        outbox.consume(written);
-        caller.wrote(written, outbox);
+        if link.carries_descriptors() {
+            hello = hello.with("carries", "descriptors");
+        }
+        Ok(self.demands.tell(hello))
+    }
+
+    /// The state of the child, as it is now.
+    fn core(
+        &self,
+        caller: Caller,
+        pid: Option<u32>,
+        page: Option<Page>,
+        delivery: Delivery,
+    ) -> Core {
+        let expected = Expected {
+            worker: self.name.into(),
+            serialiser: self.serialiser,
+            demands: self.demands,
+        };
+        let (form, time) = match self.plain {
+            true => (Form::Plain, None),
+            false => (Form::Full, Some(self.hello_timeout)),
+        };
+        let mut life = Life::new(expected, pid, time, page);
+        life.set_direct(self.launcher.starts() && self.launcher.is_socket());
+        let mut reader = Reader::new(form, self.limits.frame);
+        reader.set_part_at(self.part_at);
+        reader.set_most_descriptors(self.limits.descriptors);
+        let reading = Reading {
+            reader,
+            spin: Spins::new(self.spin),
+            spin_in_poll: Spin::in_poll(self.spin && self.spin_in_poll),
+        };
+        Core::new(caller, reading, life, delivery)
     }
 }
 
@@ -358,25 +358,34 @@ fn check_length(init: &Parcel) -> Result<(), Error> {
 }
 
 fn connect(
-    started: Started,
-    carries: bool,
+    (link, carries): (Link, bool),
+    (process, starter): (Option<Fresh>, Option<Arc<Starter>>),
+    capture: Option<Capture>,
     core: Core,
     handlers: Handlers,
-) -> io::Result<Arc<Driver<Connection>>> {
-    let Started {
-        link,
-        process,
-        starter,
-        capture,
-        ..
-    } = started;
+) -> Result<Arc<Driver<Connection>>, Error> {
     let charge = Helper::attach(|helper, key| {
         let connection =
             Connection::new(helper, key, (link, carries), (process, starter), capture)?;
         let driver = Driver::new(core, connection, Courier::new(handlers));
         Ok(Arc::new(Charge(driver)))
-    })?;
+    });
+    let charge =
+        charge.map_err(|error| Error::start(format!("no helper for the child: {error}")))?;
     Ok(Arc::clone(&charge.0))
+}
+
+/// A start has failed for this reason, in these words.
+fn failed(error: &io::Error, text: String) -> Error {
+    if sys::is_lasting(error) {
+        Error::never_starts(text)
+    } else {
+        Error::start(text)
+    }
+}
+
+fn no_descriptor(error: io::Error) -> Error {
+    Error::start(format!("no descriptor for a child: {error}"))
 }
 
 #[cfg(test)]

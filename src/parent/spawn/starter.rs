@@ -22,9 +22,9 @@ use std::sync::Arc;
 use std::sync::mpsc::{Sender, channel};
 use std::thread::{ThreadId, current};
 
+use super::super::maker::Maker;
 use crate::base::panics::shielded;
 use crate::error::Error;
-use crate::parent::maker::Maker;
 use crate::sys::{self, Mask};
 
 type Job = Box<dyn FnOnce() + Send>;
@@ -113,12 +113,10 @@ impl Starter {
         current().id() == self.thread
     }
 
-    /// Has the command's process block the signals that it should, where it is
-    /// started by the thread alone: `run` sees to it for a thread that waits.
+    /// Has the command's process block the signals that it should, where the
+    /// thread starts it by itself: `run` sees to it for a thread that waits.
     pub(crate) fn hand_down_mask(&self, command: &mut Command) {
-        if self.is_here() {
-            self.mask.hand_down(command);
-        }
+        self.mask.hand_down(command);
     }
 
     /// The signals that children block, as text for this program.

@@ -38,9 +38,8 @@ use super::child::state::waiting::Want;
 use super::forked;
 use super::handles::rpc::Ready;
 use super::maker::Maker;
-use super::spawn::changes::Change;
 use super::spawn::starter::Starter;
-use super::spawn::{Forked, Forks, Launch, Plan};
+use super::spawn::{Environment, ForkServer, Launched, Launcher, Recipe};
 use crate::base::sync::Mutex;
 use crate::error::Error;
 use crate::exit_status::ExitStatus;
@@ -95,7 +94,7 @@ pub struct Template(Arc<Shared>);
 
 struct Shared {
     maker: Maker,
-    recipe: Recipe,
+    contents: Contents,
     /// Each of the processes is started from it.
     starter: Arc<Starter>,
     current: Mutex<Arc<Running>>,
@@ -103,9 +102,9 @@ struct Shared {
 
 /// What a new process is made by.
 #[derive(Debug)]
-struct Recipe {
+struct Contents {
     preloads: Vec<Preloading>,
-    changes: Vec<Change>,
+    environment: Environment,
     timeout: Duration,
 }
 
@@ -159,7 +158,7 @@ impl Spot {
 impl std::fmt::Debug for Template {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Template")
-            .field("recipe", &self.0.recipe)
+            .field("contents", &self.0.contents)
             .finish_non_exhaustive()
     }
 }
@@ -174,9 +173,9 @@ impl Template {
     /// # Ok(()) }
     /// ```
     pub fn builder() -> TemplateBuilder {
-        TemplateBuilder(Recipe {
+        TemplateBuilder(Contents {
             preloads: Vec::new(),
-            changes: Vec::new(),
+            environment: Environment::default(),
             timeout: Duration::from_secs(60),
         })
     }
@@ -219,16 +218,20 @@ impl Template {
     }
 }
 
-impl Forks for Template {
-    fn fork(&self, link: &OwnedFd, time: Duration) -> Result<Forked, Error> {
+impl ForkServer for Template {
+    fn start_child(&self, link: &OwnedFd, time: Duration) -> Result<Launched, Error> {
         let shared = self.0.here()?;
         let mut died = None;
         for _ in 0..ATTEMPTS {
             let running = shared.running()?;
-            match running.be_ready(shared.recipe.timeout) {
+            match running.be_ready(shared.contents.timeout) {
                 Ok(()) => {
-                    if let Some(forked) = running.fork(link, time)? {
-                        return Ok(forked);
+                    if let Some((process, page)) = running.request(link, time)? {
+                        return Ok(Launched {
+                            process: Some(process),
+                            page,
+                            starter: Some(Arc::clone(&shared.starter)),
+                        });
                     }
                 }
                 Err(error) if running.was_killed() => died = Some(error),
@@ -238,10 +241,6 @@ impl Forks for Template {
         }
         let text = "a template died, and so did the one that took its place";
         Err(died.unwrap_or_else(|| Error::start(text)))
-    }
-
-    fn starter(&self) -> Arc<Starter> {
-        Arc::clone(&self.0.starter)
     }
 }
 
@@ -256,29 +255,29 @@ impl Shared {
     fn running(&self) -> Result<Arc<Running>, Error> {
         let mut current = self.current.lock();
         if current.is_gone() {
-            *current = self.recipe.start(&self.starter)?;
+            *current = self.contents.start(&self.starter)?;
         }
         Ok(Arc::clone(&current))
     }
 }
 
-impl Recipe {
+impl Contents {
     fn start(&self, starter: &Arc<Starter>) -> Result<Arc<Running>, Error> {
         let describe = |error: io::Error| Error::start(format!("no template: {error}"));
         let (control, theirs) = Control::pair().map_err(describe)?;
         let (page, page_fd) = Page::create().map_err(describe)?;
-        let mut plan = Plan::new(TEMPLATE, String::new(), Octets::NAME, self.list());
-        plan.changes = self.changes.clone();
-        plan.settings.ring = false;
-        plan.starter = Some(Arc::clone(starter));
-        plan.along = vec![("control", theirs), ("forks", page_fd)];
+        let mut recipe = Recipe::new(TEMPLATE, String::new(), Octets::NAME, self.list());
+        recipe.environment = self.environment.clone();
+        recipe.starter = Some(Arc::clone(starter));
+        recipe.along = vec![("control", theirs), ("forks", page_fd)];
         for preload in self.preloads.iter().flat_map(|one| &one.arguments) {
             for descriptor in &preload.descriptors {
                 let copy = descriptor.try_clone().map_err(describe)?;
-                plan.along.push(("preload", copy));
+                recipe.along.push(("preload", copy));
             }
         }
-        if plan.along.len() > MOST {
+        // With its page.
+        if recipe.along.len() >= MOST {
             let text = format!("it is to preload more than {MOST} descriptors, with its own");
             return Err(Error::start(text));
         }
@@ -287,12 +286,12 @@ impl Recipe {
             on_error: Box::new(|error| log::error!("a template: {error}")),
             on_destroy: None,
         };
-        let driver = plan.start(EventSink::Nobody, handlers)?;
+        let (driver, _) = recipe.start(EventSink::Nobody, handlers)?;
         Ok(Arc::new(Running {
             driver,
             control,
             page,
-            turn: Mutex::default(),
+            turn: Mutex::new(None),
             ready_by: Instant::now().checked_add(self.timeout),
             gone: AtomicBool::new(false),
             killed: AtomicBool::new(false),
@@ -364,7 +363,11 @@ impl Running {
     }
 
     /// The child; `None` if this process is gone and has not forked one.
-    fn fork(&self, link: &OwnedFd, time: Duration) -> Result<Option<Forked>, Error> {
+    fn request(
+        &self,
+        link: &OwnedFd,
+        time: Duration,
+    ) -> Result<Option<(Fresh, Option<Page>)>, Error> {
         let mut turn = self.turn.lock();
         // Unless all goes well it is not known which file the template has.
         let spot = Spot::next(turn.take()).ok();
@@ -453,7 +456,7 @@ impl Drop for Running {
 /// ```
 #[derive(Debug)]
 #[must_use = "nothing is started before `start`"]
-pub struct TemplateBuilder(Recipe);
+pub struct TemplateBuilder(Contents);
 
 impl TemplateBuilder {
     /// Has the template load this before it forks: a reference to a
@@ -480,28 +483,26 @@ impl TemplateBuilder {
 
     /// Sets a variable of the environment of the template and its children.
     pub fn env(mut self, name: impl AsRef<OsStr>, value: impl AsRef<OsStr>) -> Self {
-        self.0.changes.push(Change::set(name, value));
+        self.0.environment.set(name, value);
         self
     }
 
     /// Removes a variable from the environment of the template and its children.
     pub fn env_remove(mut self, name: impl AsRef<OsStr>) -> Self {
-        let name = name.as_ref().to_owned();
-        self.0.changes.push(Change::Remove(name));
+        self.0.environment.remove(name);
         self
     }
 
     /// Empties the environment of the template and its children, but for what is
     /// set later.
     pub fn env_clear(mut self) -> Self {
-        self.0.changes.push(Change::Clear);
+        self.0.environment.clear();
         self
     }
 
     /// The working directory of the template and its children.
     pub fn current_dir(mut self, directory: impl AsRef<Path>) -> Self {
-        let directory = directory.as_ref().to_owned();
-        self.0.changes.push(Change::Directory(directory));
+        self.0.environment.enter(directory);
         self
     }
 
@@ -549,7 +550,7 @@ impl TemplateBuilder {
         let running = self.0.start(&starter)?;
         Ok(Template(Arc::new(Shared {
             maker: Maker::this(),
-            recipe: self.0,
+            contents: self.0,
             starter,
             current: Mutex::new(running),
         })))
@@ -575,7 +576,7 @@ impl<F, S, E: Send + 'static> Builder<F, S, E> {
     /// # Ok(()) }
     /// ```
     pub fn template(mut self, template: &Template) -> Self {
-        self.plan.launch = Launch::Template(Arc::new(template.clone()));
+        self.recipe.launcher = Launcher::Template(Arc::new(template.clone()));
         self
     }
 }

@@ -17,7 +17,7 @@ fn everything_is_close_on_exec() {
         let page = Page::create().unwrap();
         let poller = Poller::new().unwrap();
         let mut command = Command::new("true");
-        let process: Process = spawn(&mut command).unwrap().0;
+        let process: Process = spawn(&mut command).unwrap();
         let gone = Process::open(std::os::unix::process::parent_id()).unwrap();
         let mut arrival = None;
         socket.1.send_all_with(b"x", &[page.1]).unwrap();

@@ -16,7 +16,7 @@ use nix::fcntl::{FcntlArg, FdFlag, OFlag, fcntl};
 use nix::unistd::pipe2;
 use std::collections::BTreeSet;
 use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd, RawFd};
-use std::process::{ChildStderr, Command, Stdio};
+use std::process::{Command, Stdio};
 use std::sync::mpsc;
 use std::thread;
 use std::time::Duration;
@@ -80,9 +80,8 @@ fn over_pipes() -> (Link, Port) {
 }
 
 /// Starts a program that needs nothing more.
-fn spawn(command: &mut Command) -> std::io::Result<(Process, Option<ChildStderr>)> {
-    let (process, stderr) = super::spawn(command, |_| Ok(()))?;
-    Ok((process.keep(), stderr))
+fn spawn(command: &mut Command) -> std::io::Result<Process> {
+    Ok(super::spawn(command, |_| Ok(()))?.keep())
 }
 
 /// The end to read from, and the end to write to.

@@ -1,0 +1,116 @@
+//! What a child's environment and directory differ in.
+//!
+//! They are kept as values, since there are two ways to make them so: by the
+//! command that is started, or, where a template forks, by the child itself,
+//! which is told in its hello and sent the directory along.
+
+use std::ffi::{OsStr, OsString};
+use std::io;
+use std::os::fd::OwnedFd;
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use crate::sys;
+
+/// The changes, those of variables in their order; later ones win.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Environment {
+    variables: Vec<Change>,
+    directory: Option<PathBuf>,
+}
+
+#[derive(Debug, Clone)]
+enum Change {
+    Set(OsString, OsString),
+    Remove(OsString),
+    /// No variable is left.
+    Clear,
+}
+
+impl Environment {
+    pub(crate) fn set(&mut self, name: impl AsRef<OsStr>, value: impl AsRef<OsStr>) {
+        let (name, value) = (name.as_ref().to_owned(), value.as_ref().to_owned());
+        self.variables.push(Change::Set(name, value));
+    }
+
+    pub(crate) fn remove(&mut self, name: impl AsRef<OsStr>) {
+        let name = name.as_ref().to_owned();
+        self.variables.push(Change::Remove(name));
+    }
+
+    pub(crate) fn clear(&mut self) {
+        self.variables.push(Change::Clear);
+    }
+
+    pub(crate) fn enter(&mut self, directory: impl AsRef<Path>) {
+        self.directory = Some(directory.as_ref().to_owned());
+    }
+
+    /// Makes a command do it.
+    pub(crate) fn apply(&self, command: &mut Command) {
+        for change in &self.variables {
+            match change {
+                Change::Set(name, value) => command.env(name, value),
+                Change::Remove(name) => command.env_remove(name),
+                Change::Clear => command.env_clear(),
+            };
+        }
+        if let Some(directory) = &self.directory {
+            command.current_dir(directory);
+        }
+    }
+
+    /// The variables for a child that does it by itself: see `docs/protocol.md`.
+    pub(crate) fn to_bytes(&self) -> io::Result<Vec<u8>> {
+        let mut words = Vec::new();
+        for change in &self.variables {
+            let (name, word) = match change {
+                Change::Set(name, value) => {
+                    let parts: [&[u8]; 4] = [b"+", name.as_bytes(), b"=", value.as_bytes()];
+                    (name.as_bytes(), parts.concat())
+                }
+                Change::Remove(name) => (name.as_bytes(), [b"-", name.as_bytes()].concat()),
+                Change::Clear => (&b"*"[..], b"*".to_vec()),
+            };
+            if name.is_empty() || name.contains(&b'=') || word.contains(&0) {
+                let text = "a variable's name is empty or has a `=` in it, or there is a zero byte";
+                return Err(io::Error::new(io::ErrorKind::InvalidInput, text));
+            }
+            words.push(word);
+        }
+        Ok(words.join(&0))
+    }
+
+    /// The directory, opened for a child that enters it by itself.
+    pub(crate) fn open_directory(&self) -> io::Result<Option<OwnedFd>> {
+        let open = |path: &PathBuf| {
+            sys::open_directory(path).map_err(|error| sys::directory_error(path, &error))
+        };
+        self.directory.as_ref().map(open).transpose()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_no_environment_can_hold_is_refused() {
+        let bytes = |change: &dyn Fn(&mut Environment)| {
+            let mut environment = Environment::default();
+            change(&mut environment);
+            environment.to_bytes()
+        };
+        assert_eq!(bytes(&|all| all.set("A", "b=c")).unwrap(), b"+A=b=c");
+        assert!(bytes(&|all| all.set("", "b")).is_err());
+        assert!(bytes(&|all| all.set("A=", "b")).is_err());
+        assert!(bytes(&|all| all.set("A", "b\0")).is_err());
+        assert!(bytes(&|all| all.remove("A\0")).is_err());
+        let both = |all: &mut Environment| {
+            all.clear();
+            all.remove("A");
+        };
+        assert_eq!(bytes(&both).unwrap(), b"*\0-A");
+    }
+}
