@@ -15,8 +15,7 @@ use nix::sys::signal::{Signal, raise};
 use offspring::{Builder, Call, Pool, Rpc, Started, Template, worker};
 use serde::{Deserialize, Serialize};
 
-use crate::common::*;
-use crate::pool::Random;
+use crate::support::*;
 
 /// What a call does, once it has counted that it runs.
 #[derive(Debug, Clone, Copy, Serialize, Deserialize)]
@@ -136,7 +135,7 @@ fn the_last_of_a_hundred_kills_the_child() {
     kinds(&runs, |kind, children| {
         for round in 0..rounds(100) {
             runs.none();
-            let rpc = children().on_error(|_| ()).spawn().unwrap();
+            let rpc = children().quiet().begin();
             let calls = hundred(&rpc, (round % 3) * 10);
             if round % 2 == 0 {
                 // Nobody looks before it is over.
@@ -176,10 +175,10 @@ fn a_hundred_are_killed_anywhere() {
     let _guard = guard();
     let runs = Runs::new();
     kinds(&runs, |kind, children| {
-        let mut random = random();
+        let mut random = Random::new();
         for round in 0..rounds(100) {
             runs.none();
-            let rpc = children().on_error(|_| ()).spawn().unwrap();
+            let rpc = children().quiet().begin();
             rpc.ready().wait().unwrap();
             let moment = Duration::from_micros(random.below(2000));
             let outcomes: Vec<_> = thread::scope(|scope| {
@@ -232,11 +231,6 @@ fn a_hundred_are_killed_anywhere() {
     });
 }
 
-fn random() -> Random {
-    let seed = std::time::UNIX_EPOCH.elapsed().unwrap().as_nanos();
-    Random(seed as u64 | 1)
-}
-
 /// In a pool what had not started runs elsewhere: nothing is lost, and nothing
 /// runs twice.
 #[test]
@@ -245,11 +239,9 @@ fn the_last_of_a_hundred_kills_a_child_of_a_pool() {
     let runs = Runs::new();
     kinds(&runs, |kind, children| {
         let of = |max: usize| -> Pool<Signature, Json> {
-            let pool = children().pool().on_error(|_| ()).max(max).idle(max);
+            let pool = children().pool().quiet().max(max).idle(max);
             let pool = pool.load(HUNDRED as usize).start(Duration::ZERO);
-            pool.backoff(Duration::ZERO, Duration::ZERO)
-                .spawn()
-                .unwrap()
+            pool.backoff(Duration::ZERO, Duration::ZERO).begin()
         };
         for max in [1, 2] {
             let pool = of(max);
@@ -309,7 +301,7 @@ const SLOW: Duration = Duration::from_secs(1);
 
 /// Of a hundred quick calls that are sent with a slow one and another behind it.
 fn slowest_answer(children: &dyn Fn() -> Children, way: Way) -> Duration {
-    let rpc = children().on_error(|_| ()).spawn().unwrap();
+    let rpc = children().quiet().begin();
     rpc.call(0, Act::Return).wait().unwrap();
     let start = Instant::now();
     let quick: Vec<_> = (0..HUNDRED).map(|n| rpc.call(n, Act::Return)).collect();

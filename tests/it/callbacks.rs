@@ -7,16 +7,9 @@ use std::sync::{Arc, Mutex};
 use futures_lite::StreamExt;
 use futures_lite::future::block_on;
 use nix::sys::resource::{Resource, setrlimit};
-use offspring::{Error, Rpc, worker};
+use offspring::{Error, worker};
 
-use crate::common::*;
-use crate::work::{Job, WORK};
-
-type Work = Rpc<fn(Job) -> Result<String, String>, Json, u32>;
-
-fn echo(text: impl ToString) -> Job {
-    Job::Echo(text.to_string())
-}
+use crate::support::*;
 
 /// What the callbacks of one child saw, in order.
 #[derive(Clone)]
@@ -46,8 +39,7 @@ fn events_come_before_the_results_behind_them() {
     let rpc = WORK
         .on_event(slow)
         .on_error(|error| panic!("{error}"))
-        .spawn()
-        .unwrap();
+        .begin();
     for round in 0..rounds(200) {
         let call = rpc.call(Job::Events(round * 10, round * 10 + 10));
         let outcome = match round % 3 {
@@ -73,8 +65,7 @@ fn all_callbacks_in_the_order_of_the_stream() {
         .on_event(move |n| on_event.note(n))
         .on_error(move |error| on_error.note(error.is_child_dead()))
         .on_destroy(move || on_destroy.note("destroy"))
-        .spawn()
-        .unwrap();
+        .begin();
     for n in 0..50 {
         let log = log.clone();
         rpc.call(Job::Events(n, n + 1))
@@ -118,18 +109,14 @@ fn calls_inside_callbacks() {
                 on_event.note(n);
             })
             .on_error(|error| panic!("{error}"))
-            .spawn()
-            .unwrap();
+            .begin();
         *slot.lock().unwrap() = Some(rpc.clone());
         let other = Arc::clone(&slot);
         let on_done = log.clone();
         let call = rpc.call(Job::Events(0, 20));
         rpc.call(echo("last")).on_done(move |_| {
             let rpc = borrowed(&other);
-            assert_eq!(
-                rpc.call(echo("in done")).wait().unwrap(),
-                Ok("in done".into())
-            );
+            echoes(&rpc, "in done");
             on_done.note("done");
         });
         if waits {
@@ -169,15 +156,14 @@ fn panics_of_callbacks_poison_nothing() {
             panic!("in on_error");
         })
         .on_destroy(|| panic!("in on_destroy"))
-        .spawn()
-        .unwrap();
+        .begin();
     rpc.call(Job::Events(0, 3)).wait().unwrap().unwrap();
     let done = log.clone();
     rpc.call(echo("x")).on_done(move |_| {
         done.note("done");
         panic!("in on_done");
     });
-    assert_eq!(rpc.call(echo("y")).wait().unwrap(), Ok("y".into()));
+    echoes(&rpc, "y");
     assert!(rpc.join().wait().unwrap().success());
     drop(log);
     let expected = [
@@ -224,8 +210,7 @@ fn handles_are_dropped_inside_callbacks() {
             })
             .on_error(|error| panic!("{error}"))
             .on_destroy(move || on_destroy.note("destroy"))
-            .spawn()
-            .unwrap();
+            .begin();
         rpc.call(Job::Events(7, 8)).detach().unwrap();
         *slot.lock().unwrap() = Some(rpc);
         let expected: &[&str] = match way {
@@ -244,10 +229,9 @@ fn events_that_nobody_handles() {
     let rpc = WORK
         .builder()
         .on_error(move |error| told.send(error).unwrap())
-        .spawn()
-        .unwrap();
+        .begin();
     rpc.call(Job::Events(0, 3)).wait().unwrap().unwrap();
-    assert_eq!(rpc.call(echo("on")).wait().unwrap(), Ok("on".into()));
+    echoes(&rpc, "on");
     rpc.join().wait().unwrap();
     let errors: Vec<_> = errors.iter().collect();
     assert_eq!(errors.len(), 3);
@@ -333,8 +317,7 @@ fn events_of_another_type() {
         .program(serving("numbers"))
         .on_event(|text| panic!("{text}"))
         .on_error(move |error| told.send(error).unwrap())
-        .spawn()
-        .unwrap();
+        .begin();
     rpc.call(3).wait().unwrap();
     rpc.join().wait().unwrap();
     let errors: Vec<_> = errors.iter().collect();
@@ -375,21 +358,17 @@ fn a_wait_behind_a_full_queue() {
             match rpc.call(echo("nested")).wait() {
                 Ok(text) => assert_eq!(text, Ok("nested".into())),
                 Err(error) => {
-                    assert!(
-                        error.is_full() && error.to_string().contains("full"),
-                        "{error}"
-                    );
+                    assert_error!(error, is_full, "full");
                     on_event.note("full");
                 }
             }
         })
         .on_error(|error| panic!("{error}"))
-        .spawn()
-        .unwrap();
+        .begin();
     let call = rpc.call(Job::Events(0, 500));
     *slot.lock().unwrap() = Some(rpc.clone());
     call.wait().unwrap().unwrap();
-    assert_eq!(rpc.call(echo("on")).wait().unwrap(), Ok("on".into()));
+    echoes(&rpc, "on");
     *slot.lock().unwrap() = None;
     rpc.join().wait().unwrap();
     drop(log);
@@ -418,8 +397,7 @@ fn a_join_behind_a_full_queue() {
             }
         })
         .on_error(|error| panic!("{error}"))
-        .spawn()
-        .unwrap();
+        .begin();
     // More than the link holds, so the child does not end before the queue is full.
     let call = rpc.call(Job::Events(0, 60_000));
     *slot.lock().unwrap() = Some(rpc.clone());
@@ -445,8 +423,7 @@ fn on_destroy_in_every_case() {
         let rpc = builder
             .on_error(move |_| on_error.note("error"))
             .on_destroy(move || on_destroy.note("destroy"))
-            .spawn()
-            .unwrap();
+            .begin();
         match way {
             0 => drop(rpc),
             1 => drop(rpc.join().wait().unwrap()),
@@ -469,10 +446,10 @@ fn a_new_child_inside_a_callback() {
     let _guard = guard();
     let (told, next) = channel();
     let on_error = move |_| told.send(WORK.spawn().unwrap()).unwrap();
-    let rpc = WORK.builder().on_error(on_error).spawn().unwrap();
+    let rpc = WORK.builder().on_error(on_error).begin();
     assert!(rpc.call(Job::KillSelf).wait().is_err());
     let rpc = next.recv().unwrap();
-    assert_eq!(rpc.call(echo("again")).wait().unwrap(), Ok("again".into()));
+    echoes(&rpc, "again");
     rpc.join().wait().unwrap();
 }
 
@@ -480,7 +457,7 @@ fn a_new_child_inside_a_callback() {
 #[test]
 fn on_done_of_a_refused_call() {
     let _guard = guard();
-    let rpc = WORK.builder().on_error(|_| ()).spawn().unwrap();
+    let rpc = WORK.builder().quiet().begin();
     let clone = rpc.clone();
     rpc.join().wait().unwrap();
     let (told, outcomes) = channel();
@@ -509,11 +486,10 @@ fn a_panic_with_a_bomb() {
     let rpc = WORK
         .on_event(|_| std::panic::panic_any(Bomb))
         .on_error(move |error| told.send(error).unwrap())
-        .spawn()
-        .unwrap();
+        .begin();
     rpc.call(Job::Events(0, 2)).wait().unwrap().unwrap();
     rpc.call(echo("x")).on_done(|_| std::panic::panic_any(Bomb));
-    assert_eq!(rpc.call(echo("on")).wait().unwrap(), Ok("on".into()));
+    echoes(&rpc, "on");
     rpc.join().wait().unwrap();
     let errors: Vec<_> = errors.iter().collect();
     assert_eq!(errors.len(), 3);
@@ -536,7 +512,7 @@ fn handlers_that_are_bombs() {
                 std::mem::forget(three);
                 builder
             };
-            let rpc = builder.spawn().unwrap();
+            let rpc = builder.begin();
             if used {
                 rpc.call(Job::Events(0, 1)).wait().unwrap().unwrap();
             }
@@ -546,7 +522,7 @@ fn handlers_that_are_bombs() {
                 drop(rpc);
                 until(|| children().len() == 1);
             }
-            assert_eq!(other.call(echo("on")).wait().unwrap(), Ok("on".into()));
+            echoes(&other, "on");
         }
     }
     other.join().wait().unwrap();
@@ -562,8 +538,7 @@ fn a_waker_that_panics() {
         }
     }
     let _guard = guard();
-    let temp = Temp::new();
-    let gate = temp.gate("gate");
+    let gate = Gate::new();
     let rpc = WORK.spawn().unwrap();
     let mut call = rpc.call(Job::Gate(gate.name()));
     let waker = std::task::Waker::from(Arc::new(Angry));
@@ -598,12 +573,12 @@ fn registered_after_the_end() {
         let (told, ended) = channel();
         let end = move || told.send(()).unwrap();
         let (rpc, pool) = if pooled {
-            let pool = WORK.pool().on_event(|_| ()).on_error(|_| ());
-            let pool = pool.on_destroy(end).spawn().unwrap();
+            let pool = WORK.pool().on_event(|_| ()).quiet();
+            let pool = pool.on_destroy(end).begin();
             (pool.rpc().clone(), Some(pool))
         } else {
-            let rpc = WORK.builder().on_error(|_| ()).on_destroy(end);
-            (rpc.spawn().unwrap(), None)
+            let rpc = WORK.builder().quiet().on_destroy(end);
+            (rpc.begin(), None)
         };
         let done = rpc.call(echo("done"));
         rpc.call(echo("behind it")).wait().unwrap().unwrap();
@@ -614,7 +589,8 @@ fn registered_after_the_end() {
         // Once all is over there is no thread any more.
         ended.recv().unwrap();
         rpc.clone().join().wait().unwrap();
-        until(|| callback_threads() == 0);
+        let is_of_callbacks = |name: &String| name.starts_with("offspring-callb");
+        until(|| !own_threads().iter().any(is_of_callbacks));
         panics.on_done(|_| panic!("nobody hears it"));
         let (sender, outcomes) = channel();
         let too = sender.clone();
@@ -630,14 +606,6 @@ fn registered_after_the_end() {
     }
 }
 
-fn callback_threads() -> usize {
-    let tasks = std::fs::read_dir("/proc/self/task").unwrap().flatten();
-    let names = tasks.filter_map(|task| std::fs::read_to_string(task.path().join("comm")).ok());
-    names
-        .filter(|name| name.starts_with("offspring-callb"))
-        .count()
-}
-
 /// X85: the callback of a call that was refused at once runs where all callbacks run,
 /// and its panic goes where theirs go.
 #[test]
@@ -648,9 +616,9 @@ fn a_refused_call_panics_in_its_callback() {
         let on_error = move |error: Error| told.send(error.to_string()).unwrap();
         let rpc = if pooled {
             let pool = WORK.pool().on_event(|_| ()).on_error(on_error);
-            pool.spawn().unwrap().rpc().clone()
+            pool.begin().rpc().clone()
         } else {
-            WORK.builder().on_error(on_error).spawn().unwrap()
+            WORK.builder().on_error(on_error).begin()
         };
         let open = rpc.clone();
         let joined = rpc.join();
@@ -685,10 +653,9 @@ fn the_system_refuses_threads() {
         let pool = pool
             .on_error(move |error| event.note(format!("pool: {error}")))
             .on_destroy(move || destroy.note("pool destroyed"))
-            .spawn()
-            .unwrap();
+            .begin();
         pool.ready().wait().unwrap();
-        let lone = WORK.builder().on_error(|_| ()).spawn().unwrap();
+        let lone = WORK.builder().quiet().begin();
         let lost = lone.call(Job::Stop);
         lone.kill();
         lone.join().wait().unwrap();
@@ -738,8 +705,7 @@ fn started(log: &Log, name: &'static str) -> Work {
     let rpc = WORK
         .on_event(move |n| event.note(format!("{name} {n}")))
         .on_destroy(move || destroy.note(format!("{name} destroyed")))
-        .spawn()
-        .unwrap();
+        .begin();
     rpc.ready().wait().unwrap();
     rpc
 }
@@ -752,13 +718,12 @@ fn registered_while_the_last_callback_runs() {
     let (proceed, may_end) = channel();
     let rpc = WORK
         .builder()
-        .on_error(|_| ())
+        .quiet()
         .on_destroy(move || {
             told.send(()).unwrap();
             may_end.recv().unwrap();
         })
-        .spawn()
-        .unwrap();
+        .begin();
     let lost = rpc.call(Job::Stop);
     rpc.kill();
     runs.recv().unwrap();

@@ -1,28 +1,24 @@
 //! Calls: every way to wait for one, and everything that can be wrong with it.
 
 use std::future::Future;
-use std::pin::{Pin, pin};
+use std::pin::pin;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::channel;
 use std::sync::{Arc, Mutex};
-use std::task::{Context, Poll, Wake, Waker};
-use std::thread::{self, Thread};
+use std::task::{Context, Wake, Waker};
+use std::thread::{self};
 use std::time::{Duration, Instant};
 
 use futures_lite::future::block_on;
 use offspring::{Fold, Folded, Started, worker};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-use crate::common::*;
-use crate::work::{Job, WORK};
-
-worker!(TEXT: fn(String) -> String = |text: String| text);
+use crate::support::*;
 
 #[test]
 fn wait_and_wait_again() {
     let _guard = guard();
-    let temp = Temp::new();
-    let gate = temp.gate("gate");
+    let gate = Gate::new();
     let rpc = WORK.spawn().unwrap();
     let mut call = rpc.call(Job::Gate(gate.name()));
     assert!(call.wait_timeout(Duration::ZERO).unwrap_err().is_timeout());
@@ -42,18 +38,14 @@ fn wait_and_wait_again() {
 #[test]
 fn a_late_answer_is_dropped() {
     let _guard = guard();
-    let temp = Temp::new();
-    let gate = temp.gate("gate");
+    let gate = Gate::new();
     let rpc = WORK.spawn().unwrap();
     for n in 0..20 {
-        let mut late = rpc.call(Job::Both(
-            Box::new(Job::Gate(gate.name())),
-            Box::new(Job::Echo("late".into())),
-        ));
+        let mut late = rpc.call(both(Job::Gate(gate.name()), echo("late")));
         let open = gate.reached();
         assert!(late.wait_timeout(Duration::ZERO).unwrap_err().is_timeout());
         drop(late);
-        let next = rpc.call(Job::Echo(n.to_string()));
+        let next = rpc.call(echo(n));
         drop(open);
         assert_eq!(next.wait().unwrap(), Ok(n.to_string()));
     }
@@ -85,7 +77,7 @@ fn dropped_calls_are_cancelled() {
 #[test]
 fn timed_out_calls_leave_nothing() {
     let _guard = guard();
-    let rpc = TEXT.builder().max_outstanding(10, 1 << 20).spawn().unwrap();
+    let rpc = TEXT.builder().max_outstanding(10, 1 << 20).begin();
     for _ in 0..rounds(5000) {
         let mut call = rpc.call("x");
         match call.wait_timeout(Duration::ZERO) {
@@ -96,28 +88,6 @@ fn timed_out_calls_leave_nothing() {
     // Were the limits still used up, this would never be sent.
     assert_eq!(rpc.call("y").wait().unwrap(), "y");
     rpc.join().wait().unwrap();
-}
-
-struct Parker(Thread, AtomicUsize);
-
-impl Wake for Parker {
-    fn wake(self: Arc<Self>) {
-        self.1.fetch_add(1, Ordering::Relaxed);
-        self.0.unpark();
-    }
-}
-
-/// The least of an executor.
-fn run<T>(future: impl Future<Output = T>) -> T {
-    let parker = Arc::new(Parker(thread::current(), AtomicUsize::new(0)));
-    let waker = Waker::from(Arc::clone(&parker));
-    let mut future = pin!(future);
-    loop {
-        if let Poll::Ready(value) = future.as_mut().poll(&mut Context::from_waker(&waker)) {
-            return value;
-        }
-        thread::park();
-    }
 }
 
 #[test]
@@ -149,8 +119,7 @@ fn smol_too() {
 #[test]
 fn a_runtime_that_is_dropped() {
     let _guard = guard();
-    let temp = Temp::new();
-    let gate = temp.gate("gate");
+    let gate = Gate::new();
     let rpc = WORK.spawn().unwrap();
     {
         let runtime = tokio::runtime::Builder::new_multi_thread()
@@ -158,7 +127,7 @@ fn a_runtime_that_is_dropped() {
             .build()
             .unwrap();
         let other = rpc.clone();
-        let echo = runtime.spawn(async move { other.call(Job::Echo("tokio".into())).await });
+        let echo = runtime.spawn(async move { other.call(echo("tokio")).await });
         assert_eq!(runtime.block_on(echo).unwrap().unwrap(), Ok("tokio".into()));
         for _ in 0..10 {
             runtime.spawn(rpc.call(Job::Gate(gate.name())));
@@ -166,7 +135,7 @@ fn a_runtime_that_is_dropped() {
         drop(gate.reached());
     }
     // Those that had started, or were in the socket, still wait at the gate.
-    let after = rpc.call(Job::Echo("after".into()));
+    let after = rpc.call(echo("after"));
     let done = Arc::new(AtomicUsize::new(0));
     let opener = {
         let (done, name) = (Arc::clone(&done), gate.name());
@@ -192,14 +161,10 @@ fn a_runtime_that_is_dropped() {
 #[test]
 fn a_call_changes_hands() {
     let _guard = guard();
-    let temp = Temp::new();
-    let gate = temp.gate("gate");
+    let gate = Gate::new();
     let rpc = WORK.spawn().unwrap();
     let mut call = rpc.call(Job::Gate(gate.name()));
-    let first = Arc::new(Parker(thread::current(), AtomicUsize::new(0)));
-    let polled =
-        Pin::new(&mut call).poll(&mut Context::from_waker(&Waker::from(Arc::clone(&first))));
-    assert!(polled.is_pending());
+    assert!(poll(&mut call, &Parker::new()).is_pending());
     let mut call = thread::spawn(move || {
         assert!(
             call.wait_timeout(Duration::from_millis(1))
@@ -210,12 +175,10 @@ fn a_call_changes_hands() {
     })
     .join()
     .unwrap();
-    let second = Arc::new(Parker(thread::current(), AtomicUsize::new(0)));
-    let polled =
-        Pin::new(&mut call).poll(&mut Context::from_waker(&Waker::from(Arc::clone(&second))));
-    assert!(polled.is_pending());
+    let second = Parker::new();
+    assert!(poll(&mut call, &second).is_pending());
     drop(gate.reached());
-    until(|| second.1.load(Ordering::Relaxed) > 0);
+    until(|| second.woken() > 0);
     assert_eq!(run(call).unwrap(), Ok("done".into()));
     rpc.join().wait().unwrap();
 }
@@ -238,18 +201,14 @@ fn detached_calls_are_done() {
 #[test]
 fn on_done_gets_every_outcome_in_order() {
     let _guard = guard();
-    let rpc = WORK
-        .builder()
-        .stderr(offspring::Stdio::null())
-        .spawn()
-        .unwrap();
+    let rpc = WORK.builder().stderr(offspring::Stdio::null()).begin();
     let (seen, outcomes) = channel();
     for n in 0..100 {
         let seen = seen.clone();
         let job = match n % 10 {
             3 => Job::Panic(n.to_string()),
             4 => Job::Fail(n.to_string()),
-            _ => Job::Echo(n.to_string()),
+            _ => echo(n),
         };
         rpc.call(job)
             .on_done(move |outcome| seen.send((n, outcome)).unwrap());
@@ -403,11 +362,7 @@ worker!(
 #[test]
 fn faults_that_fail_one_call() {
     let _guard = guard();
-    let rpc = FAULTY
-        .builder()
-        .stderr(offspring::Stdio::null())
-        .spawn()
-        .unwrap();
+    let rpc = FAULTY.builder().stderr(offspring::Stdio::null()).begin();
     let call = |value, act, fault| rpc.call(Value(value), act, fault).wait();
     let fine = || {
         assert_eq!(
@@ -418,17 +373,10 @@ fn faults_that_fail_one_call() {
 
     // In the child: {error, panic} x {argument decode, call, result encode}.
     let error = call(Fault::ReadError, Act::None, Fault::None).unwrap_err();
-    assert!(
-        error.is_decode() && error.to_string().contains("cannot be read"),
-        "{error}"
-    );
-    assert_eq!(error.started(), Started::No);
+    assert_error!(error, is_decode, started = No, "cannot be read");
     fine();
     let error = call(Fault::ReadPanic, Act::None, Fault::None).unwrap_err();
-    assert!(
-        error.is_decode() && error.to_string().contains("while it was read"),
-        "{error}"
-    );
+    assert_error!(error, is_decode, "while it was read");
     fine();
     assert_eq!(
         call(Fault::None, Act::Error, Fault::None)
@@ -438,64 +386,35 @@ fn faults_that_fail_one_call() {
     );
     fine();
     let error = call(Fault::None, Act::Panic, Fault::None).unwrap_err();
-    assert!(error.is_panic(), "{error}");
-    assert_eq!(error.started(), Started::Yes);
+    assert_error!(error, is_panic, started = Yes);
     fine();
     let error = call(Fault::None, Act::None, Fault::WriteError).unwrap_err();
-    assert!(
-        error.is_encode() && error.to_string().contains("cannot be written"),
-        "{error}"
-    );
-    assert_eq!(error.started(), Started::Yes);
+    assert_error!(error, is_encode, started = Yes, "cannot be written");
     fine();
     let error = call(Fault::None, Act::None, Fault::WritePanic).unwrap_err();
-    assert!(
-        error.is_encode() && error.to_string().contains("while it was written"),
-        "{error}"
-    );
-    assert_eq!(error.started(), Started::Yes);
+    assert_error!(error, is_encode, started = Yes, "while it was written");
     fine();
 
     // In the parent: {error, panic} x {argument encode, result decode}.
     let error = call(Fault::WriteError, Act::None, Fault::None).unwrap_err();
-    assert!(
-        error.is_encode() && error.to_string().contains("cannot be written"),
-        "{error}"
-    );
-    assert_eq!(error.started(), Started::No);
+    assert_error!(error, is_encode, started = No, "cannot be written");
     fine();
     let error = call(Fault::WritePanic, Act::None, Fault::None).unwrap_err();
-    assert!(
-        error.is_encode() && error.to_string().contains("while it was written"),
-        "{error}"
-    );
+    assert_error!(error, is_encode, "while it was written");
     fine();
     let error = call(Fault::None, Act::None, Fault::ReadError).unwrap_err();
-    assert!(
-        error.is_decode() && error.to_string().contains("cannot be read"),
-        "{error}"
-    );
-    assert_eq!(error.started(), Started::Yes);
+    assert_error!(error, is_decode, started = Yes, "cannot be read");
     fine();
     let error = call(Fault::None, Act::None, Fault::ReadPanic).unwrap_err();
-    assert!(
-        error.is_decode() && error.to_string().contains("while it was read"),
-        "{error}"
-    );
+    assert_error!(error, is_decode, "while it was read");
     fine();
 
     // Drop, in the child: of the argument, and of the result.
     let error = drop_of_the_argument(&rpc);
-    assert!(
-        error.is_panic() && error.to_string().contains("while it was dropped"),
-        "{error}"
-    );
+    assert_error!(error, is_panic, "while it was dropped");
     fine();
     let error = call(Fault::None, Act::None, Fault::DropPanic).unwrap_err();
-    assert!(
-        error.is_panic() && error.to_string().contains("while it was dropped"),
-        "{error}"
-    );
+    assert_error!(error, is_panic, "while it was dropped");
     fine();
     rpc.join().wait().unwrap();
 }
@@ -527,9 +446,8 @@ fn faults_that_end_the_child() {
         let rpc = FAULTY
             .builder()
             .stderr(offspring::Stdio::null())
-            .on_error(|_| ())
-            .spawn()
-            .unwrap();
+            .quiet()
+            .begin();
         let before = rpc.call(Value(Fault::None), Act::None, Fault::None);
         let fatal = rpc.call(Value(value), act, fault);
         let behind = rpc.call(Value(Fault::None), Act::None, Fault::None);
@@ -544,16 +462,12 @@ fn faults_that_end_the_child() {
         );
         assert_eq!(error.started(), Started::Yes);
         let error = behind.wait().unwrap_err();
-        assert!(error.is_child_dead(), "{error}");
-        assert_eq!(error.started(), Started::No);
+        assert_error!(error, is_child_dead, started = No);
         let error = rpc
             .call(Value(Fault::None), Act::None, Fault::None)
             .wait()
             .unwrap_err();
-        assert!(
-            error.is_child_dead() && error.started() == Started::No,
-            "{error}"
-        );
+        assert_error!(error, is_child_dead, started = No);
         rpc.join().wait().unwrap();
     }
 }
@@ -562,20 +476,16 @@ fn faults_that_end_the_child() {
 #[test]
 fn a_panic_is_told_with_place_and_backtrace() {
     let _guard = guard();
-    let rpc = WORK
-        .builder()
-        .stderr(offspring::Stdio::null())
-        .spawn()
-        .unwrap();
+    let rpc = WORK.builder().stderr(offspring::Stdio::null()).begin();
     let error = rpc
         .call(Job::Panic("out of luck".into()))
         .wait()
         .unwrap_err();
     let panic = error.panic().unwrap();
     assert_eq!(panic.message(), "out of luck");
-    assert!(panic.place().contains("work.rs:"), "{}", panic.place());
+    assert!(panic.place().contains("workers.rs:"), "{}", panic.place());
     assert!(
-        panic.backtrace().contains("work::work"),
+        panic.backtrace().contains("workers::work"),
         "{}",
         panic.backtrace()
     );
@@ -587,25 +497,14 @@ fn a_panic_is_told_with_place_and_backtrace() {
 #[test]
 fn too_long_fails_one_call() {
     let _guard = guard();
-    let rpc = WORK.builder().max_message(10_000).spawn().unwrap();
-    let fine = || {
-        assert_eq!(
-            rpc.call(Job::Echo("a".into())).wait().unwrap(),
-            Ok("a".into())
-        )
-    };
+    let rpc = WORK.builder().max_message(10_000).begin();
+    let fine = || assert_eq!(rpc.call(echo("a")).wait().unwrap(), Ok("a".into()));
     fine();
     let error = rpc.call(Job::Len("x".repeat(20_000))).wait().unwrap_err();
-    assert!(
-        error.is_too_long() && error.to_string().contains("10000"),
-        "{error}"
-    );
+    assert_error!(error, is_too_long, "10000");
     fine();
     let error = rpc.call(Job::Make(20_000)).wait().unwrap_err();
-    assert!(
-        error.is_too_long() && error.to_string().contains("max_message"),
-        "{error}"
-    );
+    assert_error!(error, is_too_long, "max_message");
     fine();
     rpc.join().wait().unwrap();
 }
@@ -655,7 +554,7 @@ fn the_cost_of_a_payload_is_linear() {
 #[test]
 fn more_than_the_usual_limit() {
     let _guard = guard();
-    let rpc = LENGTH.builder().max_message(u32::MAX).spawn().unwrap();
+    let rpc = LENGTH.builder().max_message(u32::MAX).begin();
     let length = (1 << 30) + 1000;
     let zeros = vec![0; length];
     assert_eq!(rpc.call(&zeros[..]).wait().unwrap(), length.to_string());
@@ -676,10 +575,7 @@ fn a_closed_handle_takes_no_calls() {
     let before = rpc.call("before");
     let join = rpc.join();
     let error = clone.call("after").wait().unwrap_err();
-    assert!(
-        error.is_closed() && error.started() == Started::No,
-        "{error}"
-    );
+    assert_error!(error, is_closed, started = No);
     assert_eq!(before.wait().unwrap(), "before");
     assert!(join.wait().unwrap().success());
     assert!(clone.call("later").wait().is_err());
@@ -696,8 +592,7 @@ fn the_last_handle_finishes_the_queue() {
     let rpc = WORK
         .on_event(move |n| seen.send(format!("event {n}")).unwrap())
         .on_destroy(move || last.send("destroy".into()).unwrap())
-        .spawn()
-        .unwrap();
+        .begin();
     let clone = rpc.clone();
     for n in 0..50 {
         clone
@@ -728,8 +623,7 @@ fn a_call_outlives_the_handle() {
 #[test]
 fn kill_ends_it_now() {
     let _guard = guard();
-    let temp = Temp::new();
-    let gate = temp.gate("gate");
+    let gate = Gate::new();
     let rpc = WORK.spawn().unwrap();
     let call = rpc.call(Job::Gate(gate.name()));
     let _open = gate.reached();
@@ -757,8 +651,7 @@ fn a_waker_that_holds_a_call_may_be_dropped_at_any_time() {
         fn wake(self: Arc<Self>) {}
     }
     let _guard = guard();
-    let temp = Temp::new();
-    let gate = temp.gate("gate");
+    let gate = Gate::new();
     let rpc = WORK.spawn().unwrap();
     let mut call = pin!(rpc.call(Job::Gate(gate.name())));
     for _ in 0..3 {

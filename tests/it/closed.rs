@@ -14,7 +14,7 @@ use offspring::{
     Cbor, Descriptor, Events, SharedBytes, SharedMemory, Stdio, Template, preload, worker,
 };
 
-use crate::common::*;
+use crate::support::*;
 
 /// What has the number of a standard stream, if it is not what holds that number while others are created.
 fn low() -> Vec<String> {
@@ -94,7 +94,7 @@ pub(crate) fn serve() -> ! {
 /// A builder, whatever its errors are.
 macro_rules! converse {
     ($builder:expr, $carries:expr, $wishes:expr) => {{
-        let (rpc, events) = $builder.on_error(|_| ()).spawn_with_events().unwrap();
+        let (rpc, events) = $builder.quiet().spawn_with_events().unwrap();
         if $carries {
             let mut events = events.into_iter();
             let mut closed = false;
@@ -160,7 +160,7 @@ fn start_children() {
         #[cfg(feature = "concurrent")]
         converse!(CHECK_AT_ONCE.template(&template), true, wishes);
     }
-    let pool = CHECK.pool().max(2).on_error(|_| ()).spawn().unwrap();
+    let pool = CHECK.pool().max(2).quiet().begin();
     let calls: Vec<_> = (0..20)
         .map(|_| pool.call((Wish::Nothing, parts())))
         .collect();
@@ -244,7 +244,7 @@ fn a_link_of_the_users() {
             let (ours, theirs) = UnixStream::pair().unwrap();
             assert!(ours.as_raw_fd() < 3);
             let theirs: OwnedFd = theirs.into();
-            let mut child = serving("closed").stdin(theirs).spawn().unwrap();
+            let mut child = serving("closed").stdin(theirs).begin();
             converse!(CHECK.builder().socket(ours), true, [Wish::Nothing]);
             child.wait().unwrap();
         });
@@ -266,8 +266,7 @@ fn a_thread_that_opens_files() {
                     }
                 });
                 for _ in 0..rounds(100) {
-                    let children =
-                        [(); 4].map(|()| CHECK.builder().on_event(drop).spawn().unwrap());
+                    let children = [(); 4].map(|()| CHECK.builder().on_event(drop).begin());
                     let own = low();
                     let own: Vec<_> = own
                         .iter()

@@ -12,7 +12,7 @@ use offspring::{Call, Error, Events, Responder, Started, worker};
 use serde::{Deserialize, Serialize};
 use smol::Timer;
 
-use crate::common::{Json, Temp, append, guard, limit, quickly, rounds, serving, until, wait_at};
+use crate::support::*;
 
 const MOMENT: Duration = Duration::from_millis(100);
 
@@ -304,7 +304,7 @@ fn events_and_results_come_in_the_order_in_which_they_were_made() {
         let seen = Arc::clone(seen);
         move |number| seen.lock().unwrap().push(number)
     };
-    let rpc = ORDERED.on_event(note(&seen)).spawn().unwrap();
+    let rpc = ORDERED.on_event(note(&seen)).begin();
     let mut seed = 1_u32;
     for round in 0..rounds(20) {
         for _ in 0..200 {
@@ -334,7 +334,7 @@ fn at_the_end_of_input_what_runs_is_finished() {
         } else {
             builder
         };
-        let rpc = builder.spawn().unwrap();
+        let rpc = builder.begin();
         let leave = rpc.call(Job::Leave);
         let calls = [150, 100, 50].map(|time| rpc.call(Job::Sleep(time)));
         let status = quickly(|| rpc.join().wait()).unwrap();
@@ -382,7 +382,7 @@ fn done() {
 fn done_comes_last() {
     let _guard = guard();
     let temp = Temp::new();
-    let rpc = DONE_LATER.init(temp.path("log")).spawn().unwrap();
+    let rpc = DONE_LATER.init(temp.path("log")).begin();
     rpc.call(Job::Sleep(50))
         .on_done(|result| assert_eq!(result.unwrap(), "done"));
     rpc.call(Job::Sleep(0)).detach().unwrap();
@@ -478,14 +478,13 @@ fn respond(responder: Responder<String>, reply: Reply, text: String) {
 #[test]
 fn a_responder_answers_from_wherever() {
     let _guard = guard();
-    let rpc = RESPOND.builder().max_message(50_000).spawn().unwrap();
+    let rpc = RESPOND.builder().max_message(50_000).begin();
     for reply in [Reply::AtOnce, Reply::FromThread, Reply::FromTask] {
         assert_eq!(rpc.call(reply, "so").wait().unwrap(), "so", "{reply:?}");
     }
     for reply in [Reply::Drop, Reply::DropInThread] {
         let error = quickly(|| rpc.call(reply, "").wait()).unwrap_err();
-        assert!(error.is_refused(), "{error}");
-        assert!(error.to_string().contains("without a reply"), "{error}");
+        assert_error!(error, is_refused, "without a reply");
     }
     for reply in [Reply::PanicWithIt, Reply::PanicWithout] {
         let error = rpc.call(reply, "no luck").wait().unwrap_err();
@@ -530,7 +529,7 @@ fn responders_can_be_kept_in_the_state() {
         let sender = sender.clone();
         move |text| sender.send(text).unwrap()
     };
-    let rpc = GATHER.on_event(send(&sender)).spawn().unwrap();
+    let rpc = GATHER.on_event(send(&sender)).begin();
     for text in ["a", "b", "c"] {
         let sender = sender.clone();
         let text_of = move |result: Result<String, Error>| format!("{text} {}", result.unwrap());
@@ -563,7 +562,7 @@ async fn late(before: &Before, events: &Events<u32>) -> Vec<String> {
 #[test]
 fn progress_needs_a_call() {
     let _guard = guard();
-    let rpc = LATE.on_event(|_| ()).spawn().unwrap();
+    let rpc = LATE.on_event(|_| ()).begin();
     let first = rpc.call().wait().unwrap();
     assert!(first[0].contains("no call"), "{first:?}");
     let second = rpc.call().wait().unwrap();
@@ -573,8 +572,7 @@ fn progress_needs_a_call() {
 #[test]
 fn a_slow_call_holds_up_no_answer_that_is_finished() {
     let _guard = guard();
-    let temp = Temp::new();
-    let gate = temp.gate("gate");
+    let gate = Gate::new();
     let rpc = MANY.spawn().unwrap();
     let echoes: Vec<_> = (0..100)
         .map(|n| rpc.call(Job::Echo(n.to_string())))
@@ -590,7 +588,7 @@ fn a_slow_call_holds_up_no_answer_that_is_finished() {
 #[test]
 fn events_of_many_calls_and_large_answers() {
     let _guard = guard();
-    let rpc = MANY.on_event(|_| ()).spawn().unwrap();
+    let rpc = MANY.on_event(|_| ()).begin();
     let events: Vec<_> = (0..50).map(|_| rpc.call(Job::Events(200))).collect();
     for size in [10, 40_000, 70_000, 3_000_000] {
         let text = "x".repeat(size);

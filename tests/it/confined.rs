@@ -13,9 +13,8 @@ use nix::unistd::{Pid, getpgid, getpgrp, getsid};
 use offspring::{Builder, Limit, Limits, Started, worker};
 use serde::{Deserialize, Serialize};
 
-use crate::common::*;
 use crate::start::hello;
-use crate::work::{Job, WORK};
+use crate::support::*;
 
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) enum Task {
@@ -107,10 +106,7 @@ fn limits_are_set_in_the_child_and_only_there() {
     let _guard = guard();
     let (limits, shown) = all();
     let before = std::fs::read_to_string("/proc/self/limits").unwrap();
-    let (own_nice, rpc) = (
-        nice_of("self"),
-        CONFINED.builder().limits(limits).spawn().unwrap(),
-    );
+    let (own_nice, rpc) = (nice_of("self"), CONFINED.builder().limits(limits).begin());
     for (name, value) in shown {
         let told = rpc.call(Task::Limit(name.into())).wait().unwrap();
         assert_eq!(told, Ok(value.into()), "{name}");
@@ -133,7 +129,7 @@ fn limits_travel_to_a_worker_behind_a_command() {
     shell
         .args(["-c", "cat | \"$0\" --serve confined | cat"])
         .arg(own);
-    let rpc = CONFINED.command(shell).limits(limits).spawn().unwrap();
+    let rpc = CONFINED.command(shell).limits(limits).begin();
     for (name, value) in shown {
         let told = rpc.call(Task::Limit(name.into())).wait().unwrap();
         assert_eq!(told, Ok(value.into()), "{name}");
@@ -150,12 +146,7 @@ fn limits_of_a_plain_child() {
     let (limits, shown) = all();
     let own_nice = nice_of("self");
     let cat = Command::new("cat");
-    let rpc = CONFINED
-        .command(cat)
-        .plain()
-        .limits(limits)
-        .spawn()
-        .unwrap();
+    let rpc = CONFINED.command(cat).plain().limits(limits).begin();
     let process = rpc.pid().unwrap().to_string();
     for (name, value) in shown {
         assert_eq!(limit_of(&process, name), value, "{name}");
@@ -171,7 +162,7 @@ fn limits_hold_before_init() {
         Ok::<_, std::convert::Infallible>(limit_of("self", "Max open files"))
     });
     let limits = Limits::new().open_files(55);
-    let rpc = EARLY.builder().limits(limits).spawn().unwrap();
+    let rpc = EARLY.builder().limits(limits).begin();
     assert_eq!(rpc.call().wait().unwrap(), "55 55");
     rpc.join().wait().unwrap();
 }
@@ -186,7 +177,7 @@ fn a_limit_above_the_hard_one() {
         let limits = Limits::new()
             .open_files(u64::MAX)
             .cpu_time(Duration::from_secs(1000));
-        let rpc = CONFINED.builder().limits(limits).spawn().unwrap();
+        let rpc = CONFINED.builder().limits(limits).begin();
         let told = |name: &str| rpc.call(Task::Limit(name.into())).wait().unwrap().unwrap();
         assert_eq!(told("Max open files"), "100 100");
         assert_eq!(told("Max cpu time"), "1000 1000");
@@ -200,10 +191,9 @@ fn goes_over(limits: Limits, task: Task, signal: i32, limit: Option<Limit>, word
     let rpc = CONFINED
         .builder()
         .limits(limits)
-        .on_error(|_| ())
+        .quiet()
         .capture_stderr(100_000)
-        .spawn()
-        .unwrap();
+        .begin();
     assert_eq!(rpc.call(Task::Nothing).wait().unwrap(), Ok("done".into()));
     let (over, later) = (rpc.call(task), rpc.call(Task::Nothing));
     let error = over.wait().unwrap_err();
@@ -272,7 +262,7 @@ fn over_the_file_size() {
         Some(Limit::FileSize),
         &["1000 octets", "Limits::file_size"],
     );
-    let rpc = CONFINED.builder().limits(limits).spawn().unwrap();
+    let rpc = CONFINED.builder().limits(limits).begin();
     rpc.call(write(1000)).wait().unwrap().unwrap();
     rpc.join().wait().unwrap();
 }
@@ -281,7 +271,7 @@ fn over_the_file_size() {
 fn over_the_open_files() {
     let _guard = guard();
     let limits = Limits::new().open_files(20);
-    let rpc = CONFINED.builder().limits(limits).spawn().unwrap();
+    let rpc = CONFINED.builder().limits(limits).begin();
     let error = rpc.call(Task::Open(20)).wait().unwrap().unwrap_err();
     assert!(error.contains("Too many open files"), "{error}");
     rpc.call(Task::Open(1)).wait().unwrap().unwrap();
@@ -301,7 +291,7 @@ fn few_open_files_are_enough() {
     #[cfg(feature = "concurrent")]
     {
         let rpc = NAP.builder().limits(limits).exit_with_parent();
-        let rpc = rpc.spawn().unwrap();
+        let rpc = rpc.begin();
         rpc.call().wait().unwrap();
         rpc.join().wait().unwrap();
     }
@@ -319,19 +309,14 @@ worker!(NAP: fn() = nap);
 #[test]
 fn without_limits_nothing_is_said_of_them() {
     let _guard = guard();
-    let rpc = WORK.builder().on_error(|_| ()).spawn().unwrap();
+    let rpc = WORK.builder().quiet().begin();
     let error = rpc.call(Job::Abort).wait().unwrap_err();
     assert_eq!(error.crash().unwrap().over_limit(), None);
     assert!(!error.to_string().contains("limit"), "{error}");
     let limits = Limits::new()
         .memory(8 << 30)
         .cpu_time(Duration::from_secs(50));
-    let rpc = WORK
-        .builder()
-        .limits(limits)
-        .on_error(|_| ())
-        .spawn()
-        .unwrap();
+    let rpc = WORK.builder().limits(limits).quiet().begin();
     rpc.ready().wait().unwrap();
     rpc.kill();
     let error = rpc.call(Job::Dir).wait().unwrap_err();
@@ -374,8 +359,7 @@ fn what_cannot_be_is_an_error_at_the_start() {
     ];
     for (builder, word) in cases {
         let error = builder.spawn().unwrap_err();
-        assert!(error.is_start(), "{error}");
-        assert!(error.to_string().contains(word), "{error}");
+        assert_error!(error, is_start, word);
     }
 }
 
@@ -389,10 +373,9 @@ fn a_worker_that_knows_nothing_of_limits() {
     worker!(REMOTE: fn() = || (), name = "it::confined", serialiser = Json);
     let limits = Limits::new().memory(1 << 30);
     let rpc = REMOTE.builder().socket(ours).limits(limits);
-    let rpc = rpc.on_error(|_| ()).spawn().unwrap();
+    let rpc = rpc.quiet().begin();
     let error = rpc.call().wait().unwrap_err();
-    assert!(error.is_handshake(), "{error}");
-    assert!(error.to_string().contains("`memory=1073741824`"), "{error}");
+    assert_error!(error, is_handshake, "`memory=1073741824`");
     let _ = rpc.join().wait();
 }
 
@@ -403,7 +386,7 @@ fn a_child_that_cannot_do_it_says_so() {
     let mut program = serving("confined");
     program.process_group(0).stderr(Stdio::null());
     let rpc = CONFINED.program(program).own_session();
-    let rpc = rpc.on_error(|_| ()).spawn().unwrap();
+    let rpc = rpc.quiet().begin();
     let error = rpc.call(Task::Nothing).wait().unwrap_err();
     assert!(error.is_handshake(), "{error}");
     let text = error.to_string();
@@ -422,7 +405,7 @@ fn groups_and_sessions() {
     let _guard = guard();
     let own = (getpgrp(), getsid(None).unwrap());
     let ids = |builder: Builds| {
-        let rpc = builder.spawn().unwrap();
+        let rpc = builder.begin();
         rpc.ready().wait().unwrap();
         let pid = Pid::from_raw(rpc.pid().unwrap() as i32);
         let ids = (getpgid(Some(pid)).unwrap(), getsid(Some(pid)).unwrap());
@@ -450,7 +433,7 @@ fn middle(session: bool, busy: bool) -> ! {
     } else {
         builder.own_group()
     };
-    let rpc = builder.spawn().unwrap();
+    let rpc = builder.begin();
     let grandchild = rpc.call(Job::Grandchild).wait().unwrap().unwrap();
     // In the middle of a call, or between two.
     let call = busy.then(|| rpc.call(Job::Spin));
@@ -479,8 +462,7 @@ fn the_group_goes_with_the_parent() {
             .env(MIDDLE, way)
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
-            .spawn()
-            .unwrap();
+            .begin();
         let lines = std::io::BufRead::lines(std::io::BufReader::new(middle.stdout.take().unwrap()));
         let numbers = lines
             .map_while(Result::ok)
@@ -512,8 +494,8 @@ fn too_little_to_start_with() {
         } else {
             builder
         };
-        let builder = builder.on_error(|_| ()).capture_stderr(10_000);
-        let rpc = builder.spawn().unwrap();
+        let builder = builder.quiet().capture_stderr(10_000);
+        let rpc = builder.begin();
         let error = rpc.ready().wait().unwrap_err();
         assert!(error.is_handshake(), "{error}");
         let text = rpc.call(Task::Nothing).wait().unwrap_err().to_string();
@@ -535,7 +517,7 @@ fn too_little_to_start_with() {
     let rpc = CONFINED_AT_ONCE
         .builder()
         .limits(Limits::new().open_files(16));
-    let rpc = rpc.spawn().unwrap();
+    let rpc = rpc.begin();
     assert_eq!(rpc.call(Task::Nothing).wait().unwrap(), Ok("done".into()));
     rpc.join().wait().unwrap();
 }
@@ -546,7 +528,7 @@ fn no_thread_to_watch_the_parent() {
     let _guard = guard();
     let limits = Limits::new().memory(1 << 20);
     let builder = CONFINED.builder().limits(limits).exit_with_parent();
-    let rpc = builder.on_error(|_| ()).spawn().unwrap();
+    let rpc = builder.quiet().begin();
     let error = rpc.call(Task::Nothing).wait().unwrap_err();
     assert!(error.is_handshake(), "{error}");
     for word in ["thread", "memory=1048576", "Limits::memory"] {

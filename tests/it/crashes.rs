@@ -8,13 +8,13 @@ use std::time::Duration;
 
 use offspring::{Pool, PoolBuilder, Template};
 
-use crate::common::*;
-use crate::pool::{Do, POOLED};
+use crate::support::pooled::{Do, POOLED};
+use crate::support::*;
 
 type Set = PoolBuilder<fn(Do) -> String, Json, u32>;
 
 fn setup() -> Set {
-    POOLED.init(false).pool().on_error(|_| ())
+    POOLED.init(false).pool().quiet()
 }
 
 fn echo(pool: &Pool<fn(Do) -> String, Json, u32>) {
@@ -23,7 +23,7 @@ fn echo(pool: &Pool<fn(Do) -> String, Json, u32>) {
 
 /// X61: after some good calls 14 bad ones, and a good one.
 fn survives(set: Set, children: u64) {
-    let pool = set.spawn().unwrap();
+    let pool = set.begin();
     (0..20).for_each(|_| echo(&pool));
     quickly(|| {
         for _ in 0..14 {
@@ -45,10 +45,10 @@ fn calls_that_end_their_child_delay_nothing() {
     survives(setup().max(1), 1);
     survives(setup().max(2).also(2, POOLED.init(false)).idle(1), 4);
     let command = || POOLED.init(false).command(serving("pooled"));
-    survives(command().pool().on_error(|_| ()).max(2), 2);
+    survives(command().pool().quiet().max(2), 2);
     let template = Template::builder().start().unwrap();
     let children = POOLED.init(false).template(&template).pool();
-    survives(children.on_error(|_| ()).max(2).load(1), 2);
+    survives(children.quiet().max(2).load(1), 2);
 }
 
 /// X61: the first of many calls are bad.
@@ -60,7 +60,7 @@ fn bad_calls_among_others_cost_a_start_each() {
         setup().single(),
         setup().max_calls(1).max(4),
     ] {
-        let pool = set.start(Duration::ZERO).spawn().unwrap();
+        let pool = set.start(Duration::ZERO).begin();
         let job = |n| {
             if n < 10 {
                 Do::Abort
@@ -88,7 +88,7 @@ fn bad_calls_in_the_plain_form_delay_nothing() {
     let mut command = Command::new("/bin/sh");
     command.args(["-c", "dd bs=1 count=8 >/dev/null 2>&1; exit 101"]);
     let pool = POOLED.init(false).command(command).plain().pool();
-    let pool = pool.on_error(|_| ()).max(2).load(1).spawn().unwrap();
+    let pool = pool.quiet().max(2).load(1).begin();
     quickly(|| {
         for _ in 0..14 {
             let error = pool.call(Do::Pid).wait().unwrap_err();
@@ -103,7 +103,7 @@ fn bad_calls_in_the_plain_form_delay_nothing() {
 #[test]
 fn children_that_end_by_themselves_are_not_started_without_end() {
     let _guard = guard();
-    let pool = setup().idle(1).spawn().unwrap();
+    let pool = setup().idle(1).begin();
     let mut ended = 0;
     while ended < 5 {
         pool.ready().wait().unwrap();
@@ -144,7 +144,7 @@ fn a_wrong_program_is_told_at_once() {
         program(Command::new("true")),
     ];
     for (n, children) in wrong.into_iter().enumerate() {
-        let pool = children.pool().max(1).on_error(|_| ()).spawn().unwrap();
+        let pool = children.pool().max(1).quiet().begin();
         let error = pool.call(Do::Pid).wait().unwrap_err();
         assert!(error.is_start() || error.is_handshake(), "{n}: {error}");
         assert_eq!(pool.status().failed, 1, "{n}: {error}");
@@ -163,9 +163,8 @@ fn what_may_pass_is_tried_again() {
         let children = POOLED.init(false).command(shell(script)).pool();
         let pool = children
             .backoff(Duration::from_millis(1), Duration::from_millis(1))
-            .on_error(|_| ())
-            .spawn()
-            .unwrap();
+            .quiet()
+            .begin();
         let error = pool.call(Do::Pid).wait().unwrap_err();
         assert!(error.is_handshake(), "{error}");
         assert_eq!(pool.status().failed, 5, "{script}: {error}");
@@ -178,8 +177,8 @@ fn what_may_pass_is_tried_again() {
 fn a_wrong_program_beside_a_right_one() {
     let _guard = guard();
     let wrong = POOLED.init(false).program(Command::new("/nowhere/worker"));
-    let pool = wrong.pool().also(1, POOLED.init(false)).on_error(|_| ());
-    let pool = pool.spawn().unwrap();
+    let pool = wrong.pool().also(1, POOLED.init(false)).quiet();
+    let pool = pool.begin();
     (0..20).for_each(|_| echo(&pool));
     pool.join().wait().unwrap();
 }

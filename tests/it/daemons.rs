@@ -5,7 +5,7 @@ use std::sync::mpsc::channel;
 
 use offspring::{Events, worker};
 
-use crate::common::*;
+use crate::support::*;
 
 /// What the workers here can be asked to do, one after the other.
 fn act(jobs: &str, events: &Events<String>) -> String {
@@ -75,7 +75,7 @@ fn finished_results_survive_the_closing_of_the_link() {
             "close exit",
         ] {
             for round in 0..rounds(20) {
-                let rpc = builder().on_error(|_| ()).on_event(|_| ()).spawn().unwrap();
+                let rpc = builder().quiet().on_event(|_| ()).begin();
                 rpc.ready().wait().unwrap();
                 let jobs = ["a", "b", "c", closing, "d", "e"];
                 let calls: Vec<_> = jobs.map(|jobs| rpc.call(jobs)).into();
@@ -106,10 +106,9 @@ fn events_around_the_closing_of_the_link() {
             for round in 0..rounds(10) {
                 let (sender, receiver) = channel();
                 let rpc = builder()
-                    .on_error(|_| ())
+                    .quiet()
                     .on_event(move |event| sender.send(event).unwrap())
-                    .spawn()
-                    .unwrap();
+                    .begin();
                 rpc.ready().wait().unwrap();
                 let name = format!("{closing} {round}").replace(' ', "-");
                 let (before, after) = (

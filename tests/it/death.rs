@@ -10,11 +10,8 @@ use nix::sys::signal::{SigHandler, Signal, kill, signal};
 use nix::unistd::Pid;
 use offspring::{Error, ExitStatus, Started, worker};
 
-use crate::common::*;
 use crate::start::STATEFUL;
-use crate::work::{Job, WORK};
-
-worker!(TEXT: fn(String) -> String = |text: String| text);
+use crate::support::*;
 
 #[track_caller]
 fn is_dead(error: &Error, signal: Option<i32>, started: Started) {
@@ -25,10 +22,6 @@ fn is_dead(error: &Error, signal: Option<i32>, started: Started) {
 
 const KILLED: Option<i32> = Some(libc::SIGKILL);
 
-fn both(one: Job, two: Job) -> Job {
-    Job::Both(Box::new(one), Box::new(two))
-}
-
 fn line(temp: &Temp, text: impl ToString) -> Job {
     Job::Append(temp.path("file"), text.to_string())
 }
@@ -38,14 +31,12 @@ fn line(temp: &Temp, text: impl ToString) -> Job {
 #[test]
 fn killed_in_the_middle_of_a_call() {
     let _guard = guard();
-    let temp = Temp::new();
-    let gate = temp.gate("gate");
+    let (temp, gate) = Temp::with_gate();
     let (told, errors) = channel();
     let rpc = WORK
         .builder()
         .on_error(move |error| told.send(error).unwrap())
-        .spawn()
-        .unwrap();
+        .begin();
     let calls: Vec<_> = (0..100)
         .map(|n| match n {
             30 => rpc.call(both(line(&temp, n), Job::Gate(gate.name()))),
@@ -82,13 +73,8 @@ fn killed_in_the_middle_of_a_call() {
 #[test]
 fn killed_over_stdin_and_stdout() {
     let _guard = guard();
-    let temp = Temp::new();
-    let gate = temp.gate("gate");
-    let rpc = WORK
-        .command(serving("work"))
-        .on_error(|_| ())
-        .spawn()
-        .unwrap();
+    let (temp, gate) = Temp::with_gate();
+    let rpc = WORK.command(serving("work")).quiet().begin();
     let before = rpc.call(line(&temp, "before"));
     let fatal = rpc.call(Job::Gate(gate.name()));
     let behind = rpc.call(line(&temp, "behind"));
@@ -110,9 +96,8 @@ fn a_panic_in_the_plain_form() {
         .command(serving("panics"))
         .plain()
         .stderr(offspring::Stdio::null())
-        .on_error(|_| ())
-        .spawn()
-        .unwrap();
+        .quiet()
+        .begin();
     assert_eq!(rpc.call("fine").wait().unwrap(), ["fine"]);
     let (one, two) = (rpc.call("panic"), rpc.call("two"));
     let error = one.wait().unwrap_err();
@@ -139,8 +124,7 @@ fn killed_while_idle() {
         let rpc = TEXT
             .builder()
             .on_error(move |error| told.send(error).unwrap())
-            .spawn()
-            .unwrap();
+            .begin();
         assert_eq!(rpc.call("a").wait().unwrap(), "a");
         let pid = rpc.pid().unwrap();
         kill_process(pid);
@@ -160,14 +144,12 @@ fn killed_while_idle() {
 #[test]
 fn killed_before_it_is_ready() {
     let _guard = guard();
-    let temp = Temp::new();
-    let gate = temp.gate("gate");
+    let gate = Gate::new();
     let rpc = STATEFUL
         .init("wait", gate.name().as_str())
         .on_event(|_| ())
-        .on_error(|_| ())
-        .spawn()
-        .unwrap();
+        .quiet()
+        .begin();
     let calls: Vec<_> = (0..10).map(|_| rpc.call("x")).collect();
     let _open = gate.reached();
     kill_process(rpc.pid().unwrap());
@@ -178,17 +160,13 @@ fn killed_before_it_is_ready() {
     });
     rpc.join().wait().unwrap();
 
-    let rpc = WORK.program(serving("silence")).spawn().unwrap();
+    let rpc = WORK.program(serving("silence")).begin();
     let calls: Vec<_> = (0..10).map(|_| rpc.call(Job::Arguments)).collect();
     kill_process(rpc.pid().unwrap());
     quickly(|| {
         for call in calls {
             let error = call.wait().unwrap_err();
-            assert!(
-                error.is_handshake() && error.started() == Started::No,
-                "{error}"
-            );
-            assert!(error.to_string().contains("SIGKILL"), "{error}");
+            assert_error!(error, is_handshake, started = No, "SIGKILL");
         }
     });
     assert!(rpc.join().wait().is_err());
@@ -198,9 +176,8 @@ fn killed_before_it_is_ready() {
 #[test]
 fn killed_in_the_middle_of_octets() {
     let _guard = guard();
-    let temp = Temp::new();
-    let gate = temp.gate("gate");
-    let rpc = WORK.builder().on_error(|_| ()).spawn().unwrap();
+    let (temp, gate) = Temp::with_gate();
+    let rpc = WORK.builder().quiet().begin();
     let running = rpc.call(Job::Gate(gate.name()));
     let _open = gate.reached();
     let large = rpc.call(Job::Len("x".repeat(8 << 20)));
@@ -213,7 +190,7 @@ fn killed_in_the_middle_of_octets() {
 
     // An answer that does not fit the socket, while nobody reads.
     let two = temp.gate("two");
-    let rpc = WORK.builder().on_error(|_| ()).spawn().unwrap();
+    let rpc = WORK.builder().quiet().begin();
     let large = rpc.call(both(Job::Gate(two.name()), Job::Make(8 << 20)));
     drop(two.reached());
     kill_process(rpc.pid().unwrap());
@@ -232,8 +209,7 @@ fn exit_in_a_call() {
         let rpc = WORK
             .builder()
             .on_error(move |error| told.send(error).unwrap())
-            .spawn()
-            .unwrap();
+            .begin();
         let error = rpc.call(Job::Exit(code)).wait().unwrap_err();
         assert_eq!(error.crash().unwrap().status(), ExitStatus::Code(code));
         assert_eq!(error.started(), Started::Yes);
@@ -259,12 +235,7 @@ fn ends_without_unwinding() {
         (Job::KillSelf, libc::SIGKILL),
     ];
     for (job, number) in ends {
-        let rpc = WORK
-            .builder()
-            .capture_stderr(10_000)
-            .on_error(|_| ())
-            .spawn()
-            .unwrap();
+        let rpc = WORK.builder().capture_stderr(10_000).quiet().begin();
         let error = rpc.call(job).wait().unwrap_err();
         is_dead(&error, Some(number), Started::Yes);
         rpc.join().wait().unwrap();
@@ -272,9 +243,8 @@ fn ends_without_unwinding() {
     let rpc = WORK
         .builder()
         .stderr(offspring::Stdio::null())
-        .on_error(|_| ())
-        .spawn()
-        .unwrap();
+        .quiet()
+        .begin();
     let error = rpc.call(Job::Overflow).wait().unwrap_err();
     let number = error.crash().unwrap().status().signal();
     assert!(
@@ -290,9 +260,8 @@ fn ends_without_unwinding() {
 fn a_grandchild_holds_the_link() {
     let _guard = guard();
     for waits in [false, true] {
-        let temp = Temp::new();
-        let gate = temp.gate("gate");
-        let rpc = WORK.builder().on_error(|_| ()).spawn().unwrap();
+        let gate = Gate::new();
+        let rpc = WORK.builder().quiet().begin();
         let grandchild: u32 = rpc
             .call(Job::Grandchild)
             .wait()
@@ -300,7 +269,7 @@ fn a_grandchild_holds_the_link() {
             .unwrap()
             .parse()
             .unwrap();
-        let echo = rpc.call(Job::Echo("finished".into()));
+        let echo = rpc.call(echo("finished"));
         let call = rpc.call(Job::Gate(gate.name()));
         let behind = rpc.call(Job::Arguments);
         let _open = gate.reached();
@@ -360,7 +329,7 @@ fn an_end_that_nobody_waits_for_any_more() {
 #[test]
 fn a_child_that_closes_its_link() {
     let _guard = guard();
-    let rpc = WORK.builder().on_error(|_| ()).spawn().unwrap();
+    let rpc = WORK.builder().quiet().begin();
     let call = rpc.call(Job::CloseLink);
     let behind = rpc.call(Job::Arguments);
     let error = quickly(|| call.wait().unwrap_err());
@@ -387,20 +356,17 @@ fn garbage_behind_the_last_frame() {
         b"\0\0\0\x09\0\0\0\x01",
     ];
     for round in 0..20 {
-        let temp = Temp::new();
-        let gate = temp.gate("gate");
-        let rpc = WORK.builder().on_error(|_| ()).spawn().unwrap();
+        let gate = Gate::new();
+        let rpc = WORK.builder().quiet().begin();
         let grandchild = rpc.call(Job::Grandchild).wait().unwrap().unwrap();
         let first = rpc.call(Job::Gate(gate.name()));
         let open = gate.reached();
         // The child reads these at once, so the answers stay in the ring.
-        let answered: Vec<_> = (0..round % 3)
-            .map(|_| rpc.call(Job::Echo("so".into())))
-            .collect();
+        let answered: Vec<_> = (0..round % 3).map(|_| rpc.call(echo("so"))).collect();
         let bytes = garbage[round % garbage.len()].to_vec();
         let crashes = round % 4 == 0;
         let mut last = rpc.call(Job::Garbage(bytes, crashes));
-        let behind = rpc.call(Job::Echo("not run".into()));
+        let behind = rpc.call(echo("not run"));
         assert!(last.wait_timeout(Duration::from_millis(1)).is_err());
         drop(open);
         quickly(|| {
@@ -426,10 +392,8 @@ fn garbage_behind_the_last_frame() {
 fn answer_and_exit() {
     let _guard = guard();
     for n in 0..rounds(200) {
-        let rpc = WORK.builder().on_error(|_| ()).spawn().unwrap();
-        let calls: Vec<_> = (0..5)
-            .map(|_| rpc.call(Job::Echo("finished".into())))
-            .collect();
+        let rpc = WORK.builder().quiet().begin();
+        let calls: Vec<_> = (0..5).map(|_| rpc.call(echo("finished"))).collect();
         let last = match n % 4 {
             0 => rpc.call(Job::Exit(0)),
             1 => rpc.call(Job::KillSelf),
@@ -459,7 +423,7 @@ worker!(MAKE: fn(String) -> String = |octets: String| match octets.parse() {
 fn a_large_answer_and_exit() {
     let _guard = guard();
     for _ in 0..rounds(10) {
-        let rpc = MAKE.builder().on_error(|_| ()).spawn().unwrap();
+        let rpc = MAKE.builder().quiet().begin();
         let (large, exit) = (rpc.call("10000000"), rpc.call("exit"));
         assert_eq!(large.wait().unwrap().len(), 10_000_000);
         assert!(exit.wait().unwrap_err().is_child_dead());
@@ -472,7 +436,7 @@ fn a_large_answer_and_exit() {
 fn events_and_exit() {
     let _guard = guard();
     for n in 0..rounds(40) {
-        let (rpc, events) = WORK.builder().on_error(|_| ()).spawn_with_events().unwrap();
+        let (rpc, events) = WORK.builder().quiet().spawn_with_events().unwrap();
         let end = if n % 2 == 0 {
             Job::KillSelf
         } else {
@@ -490,7 +454,7 @@ fn events_and_exit() {
 #[test]
 fn errors_are_per_call() {
     let _guard = guard();
-    let rpc = WORK.builder().on_error(|_| ()).spawn().unwrap();
+    let rpc = WORK.builder().quiet().begin();
     let (one, two, three) = (
         rpc.call(Job::KillSelf),
         rpc.call(Job::Arguments),
@@ -540,7 +504,7 @@ fn foreign_reaper() {
         "{status}"
     );
 
-    let rpc = WORK.builder().on_error(|_| ()).spawn().unwrap();
+    let rpc = WORK.builder().quiet().begin();
     let (fatal, behind) = (rpc.call(Job::KillSelf), rpc.call(Job::Arguments));
     let error = quickly(|| fatal.wait().unwrap_err());
     let status = error.crash().unwrap().status();
@@ -552,7 +516,7 @@ fn foreign_reaper() {
     assert_eq!(behind.wait().unwrap_err().started(), Started::No);
     rpc.join().wait().unwrap();
 
-    let rpc = WORK.builder().on_error(|_| ()).spawn().unwrap();
+    let rpc = WORK.builder().quiet().begin();
     rpc.ready().wait().unwrap();
     rpc.kill();
     quickly(|| rpc.join().wait().unwrap());
@@ -562,7 +526,7 @@ fn foreign_reaper() {
 #[test]
 fn kill_after_the_end() {
     let _guard = guard();
-    let rpc = WORK.builder().on_error(|_| ()).spawn().unwrap();
+    let rpc = WORK.builder().quiet().begin();
     let clone = rpc.clone();
     assert!(rpc.call(Job::Exit(3)).wait().is_err());
     let join = rpc.join();
@@ -575,12 +539,7 @@ fn kill_after_the_end() {
 #[test]
 fn stderr_is_captured() {
     let _guard = guard();
-    let rpc = WORK
-        .builder()
-        .capture_stderr(100)
-        .on_error(|_| ())
-        .spawn()
-        .unwrap();
+    let rpc = WORK.builder().capture_stderr(100).quiet().begin();
     let text = "e".repeat(1 << 20);
     assert_eq!(
         rpc.call(Job::Complain(text)).wait().unwrap(),
@@ -609,18 +568,10 @@ fn stderr_is_closed() {
     let _guard = guard();
     let (ours, theirs) = UnixStream::pair().unwrap();
     drop(ours);
-    let rpc = WORK
-        .builder()
-        .stderr(OwnedFd::from(theirs))
-        .on_error(|_| ())
-        .spawn()
-        .unwrap();
+    let rpc = WORK.builder().stderr(OwnedFd::from(theirs)).quiet().begin();
     let error = rpc.call(Job::Panic("unheard".into())).wait().unwrap_err();
     assert!(error.is_panic(), "{error}");
-    assert_eq!(
-        rpc.call(Job::Echo("on".into())).wait().unwrap(),
-        Ok("on".into())
-    );
+    echoes(&rpc, "on");
     rpc.join().wait().unwrap();
 }
 
@@ -628,7 +579,7 @@ fn stderr_is_closed() {
 #[test]
 fn a_report_names_worker_and_process() {
     let _guard = guard();
-    let rpc = WORK.builder().on_error(|_| ()).spawn().unwrap();
+    let rpc = WORK.builder().quiet().begin();
     let pid = rpc.pid().unwrap();
     let error = rpc.call(Job::KillSelf).wait().unwrap_err();
     let crash = error.crash().unwrap();
@@ -650,7 +601,7 @@ fn join_within() {
     let temp = Temp::new();
     // A call that never ends, which `SIGTERM` ends.
     let gate = temp.gate("one");
-    let rpc = WORK.builder().on_error(|_| ()).spawn().unwrap();
+    let rpc = WORK.builder().quiet().begin();
     let call = rpc.call(Job::Gate(gate.name()));
     let open = gate.reached();
     let status = quickly(|| rpc.join().within(Duration::from_millis(10)).wait().unwrap());
@@ -659,7 +610,7 @@ fn join_within() {
     drop(open);
 
     // One that ignores it.
-    let rpc = WORK.builder().on_error(|_| ()).spawn().unwrap();
+    let rpc = WORK.builder().quiet().begin();
     let call = rpc.call(both(Job::IgnoreTerm, Job::Spin));
     rpc.ready().wait().unwrap();
     let status = quickly(|| rpc.join().within(Duration::from_millis(10)).wait().unwrap());
@@ -670,7 +621,7 @@ fn join_within() {
     assert!(call.wait().unwrap_err().is_child_dead());
 
     // One that is stopped: only `SIGKILL` reaches it.
-    let rpc = WORK.builder().on_error(|_| ()).spawn().unwrap();
+    let rpc = WORK.builder().quiet().begin();
     let call = rpc.call(Job::Stop);
     until(|| stat(rpc.pid().unwrap()).is_some_and(|(state, _)| state == 'T'));
     let status = quickly(|| rpc.join().within(Duration::ZERO).wait().unwrap());
@@ -687,7 +638,7 @@ fn join_within() {
             .success()
     );
     // A time that no clock reaches.
-    let rpc = TEXT.builder().hello_timeout(Duration::MAX).spawn().unwrap();
+    let rpc = TEXT.builder().hello_timeout(Duration::MAX).begin();
     assert!(rpc.join().within(Duration::MAX).wait().unwrap().success());
 }
 
@@ -702,7 +653,7 @@ fn middle(at_once: bool, gate: &str, file: &str) -> ! {
     } else {
         builder
     };
-    let rpc = builder.spawn().unwrap();
+    let rpc = builder.begin();
     rpc.ready().wait().unwrap();
     println!("child {}", rpc.pid().unwrap());
     let last = Job::Append(file.into(), "finished".into());
@@ -723,8 +674,7 @@ fn the_parent_is_killed() {
     }
     let _guard = guard();
     for way in ["at-once", "after-the-call"] {
-        let temp = Temp::new();
-        let gate = temp.gate("gate");
+        let (temp, gate) = Temp::with_gate();
         let mut middle = std::process::Command::new(std::env::current_exe().unwrap())
             .args(["death::the_parent_is_killed", "--exact", "--nocapture"])
             .env(
@@ -733,8 +683,7 @@ fn the_parent_is_killed() {
             )
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
-            .spawn()
-            .unwrap();
+            .begin();
         let lines = std::io::BufRead::lines(std::io::BufReader::new(middle.stdout.take().unwrap()));
         let child = lines
             .map_while(Result::ok)

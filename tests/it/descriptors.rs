@@ -14,7 +14,7 @@ use offspring::{
 use proptest::prelude::*;
 use serde::{Deserialize, Serialize};
 
-use crate::common::*;
+use crate::support::*;
 
 /// What a worker is to do with the descriptors that it is given.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -64,7 +64,7 @@ fn act(
         Task::Count => {
             let came = descriptors.len();
             drop(descriptors);
-            answer.text = format!("{came}, {}", crate::common::descriptors().len());
+            answer.text = format!("{came}, {}", crate::support::descriptors().len());
         }
         Task::Return => answer.descriptors = descriptors,
         Task::Make(count) => answer.descriptors = (0..count).map(readable).collect(),
@@ -187,7 +187,7 @@ fn rest(mut reader: PipeReader) -> String {
 fn there_and_back_in_every_format() {
     let _guard = guard();
     each!(|worker| {
-        let rpc = worker.on_event(|_| ()).spawn().unwrap();
+        let rpc = worker.on_event(|_| ()).begin();
         let (reader, writer) = ends();
         let (other, kept) = ends();
         let given = vec![writer, kept.try_clone().unwrap().into()];
@@ -305,13 +305,8 @@ fn none_is_left_open() {
 #[test]
 fn cancelled_calls_close_theirs() {
     let _guard = guard();
-    let temp = Temp::new();
-    let gate = temp.gate("gate");
-    let rpc = IN_POSTCARD
-        .builder()
-        .max_outstanding(2, 1 << 20)
-        .spawn()
-        .unwrap();
+    let gate = Gate::new();
+    let rpc = IN_POSTCARD.builder().max_outstanding(2, 1 << 20).begin();
     let (_, open) = count(&rpc, none()).unwrap();
     let first = rpc.call(Task::Gate(gate.name()), none());
     let _open = gate.reached();
@@ -334,9 +329,8 @@ fn cancelled_calls_close_theirs() {
 fn a_child_dies_with_descriptors_in_flight() {
     let _guard = guard();
     for number in [1, 300] {
-        let temp = Temp::new();
-        let gate = temp.gate("gate");
-        let rpc = IN_POSTCARD.builder().on_error(|_| ()).spawn().unwrap();
+        let gate = Gate::new();
+        let rpc = IN_POSTCARD.builder().quiet().begin();
         let first = rpc.call(Task::Gate(gate.name()), none());
         let _open = gate.reached();
         let (readers, writers): (Vec<_>, Vec<_>) = (0..number).map(|_| ends()).unzip();
@@ -350,7 +344,7 @@ fn a_child_dies_with_descriptors_in_flight() {
         rpc.join().wait().unwrap();
     }
     // With a result on its way from it.
-    let rpc = IN_POSTCARD.builder().on_error(|_| ()).spawn().unwrap();
+    let rpc = IN_POSTCARD.builder().quiet().begin();
     let made = rpc.call(Task::Make(2), none());
     let died = rpc.call(Task::Die, vec![readable(1)]);
     assert!(died.wait().unwrap_err().is_child_dead());
@@ -380,12 +374,12 @@ fn a_link_that_carries_none() {
         let theirs = listener.accept().unwrap().0;
         let input: std::os::fd::OwnedFd = theirs.try_clone().unwrap().into();
         let output: std::os::fd::OwnedFd = theirs.into();
-        let child = serving("fds").stdin(input).stdout(output).spawn().unwrap();
+        let child = serving("fds").stdin(input).stdout(output).begin();
         (FDS.builder().socket(ours), child)
     };
     let (socket, mut child) = by_tcp;
     for builder in [over_pipes, directly, socket] {
-        let rpc = builder.spawn().unwrap();
+        let rpc = builder.begin();
         let (reader, writer) = ends();
         let error = rpc.call(Task::Count, vec![writer]).wait().unwrap_err();
         assert!(
@@ -412,7 +406,7 @@ worker!(pub(crate) FDS: fn(Task, Vec<Descriptor>) -> Result<Answer, String> = ac
 #[test]
 fn through_a_pool() {
     let _guard = guard();
-    let pool = FDS.pool().max(2).on_error(|_| ()).spawn().unwrap();
+    let pool = FDS.pool().max(2).quiet().begin();
     let (mut reader, writer) = pipe().unwrap();
     for _ in 0..10 {
         let writer = OwnedFd::from(writer.try_clone().unwrap());
@@ -426,11 +420,7 @@ fn through_a_pool() {
     assert_eq!(text, "so ".repeat(10));
     pool.join().wait().unwrap();
 
-    let pool = FDS
-        .pool()
-        .also(1, FDS.command(serving("fds")))
-        .spawn()
-        .unwrap();
+    let pool = FDS.pool().also(1, FDS.command(serving("fds"))).begin();
     let (_reader, writer) = pipe().unwrap();
     let call = pool.call(Task::Count, vec![OwnedFd::from(writer).into()]);
     assert!(call.wait().unwrap_err().is_encode());
@@ -442,11 +432,8 @@ fn through_a_pool() {
 #[test]
 fn a_pool_keeps_nothing_of_calls_that_have_ended() {
     let _guard = guard();
-    let pool = FDS.pool().max(1).idle(1).load(50).on_error(|_| ());
-    let pool = pool
-        .backoff(Duration::ZERO, Duration::ZERO)
-        .spawn()
-        .unwrap();
+    let pool = FDS.pool().max(1).idle(1).load(50).quiet();
+    let pool = pool.backoff(Duration::ZERO, Duration::ZERO).begin();
     until(|| pool.status().idle == 1);
     let (_reader, writer) = pipe().unwrap();
     let own = std::fs::read_link(format!("/proc/self/fd/{}", writer.as_raw_fd())).unwrap();
@@ -487,8 +474,8 @@ fn a_ready_socket_carries_them() {
     let (ours, theirs) = UnixStream::pair().unwrap();
     let input: std::os::fd::OwnedFd = theirs.try_clone().unwrap().into();
     let output: std::os::fd::OwnedFd = theirs.into();
-    let mut child = serving("fds").stdin(input).stdout(output).spawn().unwrap();
-    let rpc = FDS.builder().socket(ours).spawn().unwrap();
+    let mut child = serving("fds").stdin(input).stdout(output).begin();
+    let rpc = FDS.builder().socket(ours).begin();
     let back = rpc
         .call(Task::Return, vec![readable(5)])
         .wait()
@@ -503,7 +490,7 @@ fn a_ready_socket_carries_them() {
     );
     rpc.join().wait().unwrap();
     assert!(child.wait().unwrap().success());
-    let rpc = FDS.program(serving("fds")).spawn().unwrap();
+    let rpc = FDS.program(serving("fds")).begin();
     let back = rpc
         .call(Task::Return, vec![readable(6)])
         .wait()
@@ -531,10 +518,7 @@ fn the_child_has_too_many_open() {
             .unwrap()
             .unwrap();
         let error = count(&rpc, (0..number).map(readable).collect()).unwrap_err();
-        assert!(
-            error.is_decode() && error.to_string().contains("too many open files"),
-            "{error}"
-        );
+        assert_error!(error, is_decode, "too many open files");
         assert_eq!(count(&rpc, vec![readable(1)]).unwrap(), (1, open));
         rpc.join().wait().unwrap();
     }
@@ -557,15 +541,9 @@ fn the_parent_has_too_many_open() {
         }
         setrlimit(Resource::RLIMIT_NOFILE, u64::from(highest) + 10, hard).unwrap();
         let error = rpc.call(Task::Make(200), none()).wait().unwrap_err();
-        assert!(
-            error.is_decode() && error.to_string().contains("too many open files"),
-            "{error}"
-        );
+        assert_error!(error, is_decode, "too many open files");
         let error = count(&rpc, given).unwrap_err();
-        assert!(
-            error.is_encode() && error.to_string().contains("open files"),
-            "{error}"
-        );
+        assert_error!(error, is_encode, "open files");
         let made = rpc.call(Task::Make(2), none()).wait().unwrap().unwrap();
         assert_eq!(made.descriptors.len(), 2);
         drop((made, filling));
@@ -580,8 +558,7 @@ fn the_parent_has_too_many_open() {
 fn too_many_on_their_way() {
     alone("descriptors::too_many_on_their_way", || {
         let _guard = guard();
-        let temp = Temp::new();
-        let gate = temp.gate("gate");
+        let gate = Gate::new();
         let rpc = IN_POSTCARD.spawn().unwrap();
         let first = rpc.call(Task::Gate(gate.name()), none());
         let open = gate.reached();
@@ -613,10 +590,7 @@ fn too_many_on_their_way() {
             match call.wait() {
                 Ok(answer) => assert!(answer.unwrap().text.starts_with("30, ")),
                 Err(error) => {
-                    assert!(
-                        error.is_decode() && error.to_string().contains("on their way"),
-                        "{error}"
-                    );
+                    assert_error!(error, is_decode, "on their way");
                     refused += 1;
                 }
             }
@@ -642,7 +616,7 @@ fn as_nobody(on: bool) {
 fn given_at_the_start() {
     let _guard = guard();
     let (reader, writer) = pipe().unwrap();
-    let rpc = LOG.init(&writer, "log: ").spawn().unwrap();
+    let rpc = LOG.init(&writer, "log: ").begin();
     drop(writer);
     rpc.call("one").wait().unwrap();
     rpc.call(" two").wait().unwrap();
@@ -655,20 +629,13 @@ fn given_at_the_start() {
         .command(serving("work"))
         .spawn()
         .unwrap_err();
-    assert!(
-        error.is_start() && error.to_string().contains("descriptors"),
-        "{error}"
-    );
+    assert_error!(error, is_start, "descriptors");
     let writers = (0..252).map(|_| ends().1).collect::<Vec<_>>();
     let error = MANY.init(writers).spawn().unwrap_err();
-    assert!(
-        error.is_start() && error.to_string().contains("251"),
-        "{error}"
-    );
+    assert_error!(error, is_start, "251");
     let rpc = MANY
         .init((0..251).map(|_| ends().1).collect::<Vec<_>>())
-        .spawn()
-        .unwrap();
+        .begin();
     assert_eq!(rpc.call().wait().unwrap(), 251);
     rpc.join().wait().unwrap();
 }
@@ -689,7 +656,7 @@ proptest! {
     #[test]
     fn in_between(script in prop::collection::vec((0..4u32, prop_oneof![4 => 0..100usize, 1 => 50_000..200_000usize]), 1..60)) {
         let _guard = guard();
-        let rpc = ECHO.builder().max_outstanding(20, 1 << 20).spawn().unwrap();
+        let rpc = ECHO.builder().max_outstanding(20, 1 << 20).begin();
         let mut calls = Vec::new();
         for (n, (count, size)) in (0..).zip(&script) {
             let descriptors: Vec<_> = (0..*count).map(|k| readable(n * 10 + k)).collect();
@@ -713,7 +680,7 @@ worker!(ECHO: fn(Vec<Descriptor>, Bytes) -> (Vec<Descriptor>, Bytes)
 #[test]
 fn a_result_that_is_too_long_keeps_none() {
     let _guard = guard();
-    let rpc = SWELL.builder().max_message(10_000).spawn().unwrap();
+    let rpc = SWELL.builder().max_message(10_000).begin();
     let (reader, writer) = ends();
     let error = rpc.call(writer, 20_000).wait().unwrap_err();
     assert!(error.is_too_long(), "{error}");
@@ -770,7 +737,7 @@ worker!(FEW: fn(Descriptor<File>, String) -> String = async |file: Descriptor<Fi
 #[test]
 fn results_that_wait_keep_few_descriptors() {
     let _guard = guard();
-    let rpc = IN_POSTCARD.builder().max_descriptors(5).spawn().unwrap();
+    let rpc = IN_POSTCARD.builder().max_descriptors(5).begin();
     let before = descriptors().len();
     let calls: Vec<_> = (0..10).map(|_| rpc.call(Task::Make(2), none())).collect();
     // All have come with the answer of the last.
@@ -815,17 +782,16 @@ fn too_many_descriptors_fail_one_call() {
         ];
         for result in results {
             let error = result.unwrap_err();
-            assert!(error.is_too_long(), "{error}");
-            assert!(error.to_string().contains("the limit is 3"), "{error}");
+            assert_error!(error, is_too_long, "the limit is 3");
         }
         let back = rpc.call(Task::Return, given(3)).wait().unwrap().unwrap();
         assert_eq!(back.descriptors.len(), 3);
         drop(back);
         rpc.join().wait().unwrap();
     };
-    check(IN_POSTCARD.builder().max_descriptors(3).spawn().unwrap());
+    check(IN_POSTCARD.builder().max_descriptors(3).begin());
     #[cfg(feature = "concurrent")]
-    check(AT_ONCE.builder().max_descriptors(3).spawn().unwrap());
+    check(AT_ONCE.builder().max_descriptors(3).begin());
 }
 
 /// X84: events with descriptors that nobody takes slow the child down.

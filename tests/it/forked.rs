@@ -11,8 +11,7 @@ use nix::sys::wait::{WaitStatus, waitpid};
 use nix::unistd::{ForkResult, fork};
 use offspring::{Error, Started, Template};
 
-use crate::common::*;
-use crate::work::{Job, WORK};
+use crate::support::*;
 
 /// Runs `body` in a copy of this process.
 #[track_caller]
@@ -26,22 +25,17 @@ fn in_a_copy(body: impl FnOnce()) {
     assert_eq!(waitpid(child, None), Ok(WaitStatus::Exited(child, 0)));
 }
 
-fn echo(text: impl ToString) -> Job {
-    Job::Echo(text.to_string())
-}
-
 #[track_caller]
 fn is_forked<T>(outcome: Result<T, Error>, started: Started) {
     let error = outcome.err().expect("it is the original's");
-    assert!(error.is_closed(), "{error}");
-    assert!(error.to_string().contains("fork"), "{error}");
+    assert_error!(error, is_closed, "fork");
     assert_eq!(error.started(), started);
 }
 
 /// A child that was started here works in every way.
 fn new_children_work() {
     let rpc = WORK.spawn().unwrap();
-    assert_eq!(rpc.call(echo("wait")).wait().unwrap(), Ok("wait".into()));
+    echoes(&rpc, "wait");
     assert_eq!(
         block_on(rpc.call(echo("await"))).unwrap(),
         Ok("await".into())
@@ -54,8 +48,8 @@ fn new_children_work() {
     assert!(block_on(late).unwrap_err().is_timeout());
     rpc.kill();
     rpc.join().wait().unwrap();
-    let pool = WORK.pool().on_event(|_| ()).spawn().unwrap();
-    assert_eq!(pool.call(echo("pool")).wait().unwrap(), Ok("pool".into()));
+    let pool = WORK.pool().on_event(|_| ()).begin();
+    echoes(&pool, "pool");
     pool.join().wait().unwrap();
 }
 
@@ -68,8 +62,8 @@ fn handles_of_the_original_are_errors_and_others_work() {
             let (gate, pool_gate) = (temp.gate("gate"), temp.gate("pool"));
             let (rpc, events) = WORK.builder().spawn_with_events().unwrap();
             let template = Template::builder().start().unwrap();
-            let forked = WORK.template(&template).spawn().unwrap();
-            let pool = WORK.pool().max(1).load(1).on_event(|_| ()).spawn().unwrap();
+            let forked = WORK.template(&template).begin();
+            let pool = WORK.pool().max(1).load(1).on_event(|_| ()).begin();
             let mut running = rpc.call(Job::Gate(gate.name()));
             let behind = rpc.call(echo("behind"));
             let in_pool = pool.call(Job::Gate(pool_gate.name()));
@@ -118,9 +112,9 @@ fn handles_of_the_original_are_errors_and_others_work() {
             assert_eq!(in_pool.wait().unwrap(), Ok("done".into()));
             assert_eq!(queued.wait().unwrap(), Ok("queued".into()));
             drop(events);
-            let second = WORK.template(&template).spawn().unwrap();
+            let second = WORK.template(&template).begin();
             for rpc in [rpc, forked, second, pool.rpc().clone()] {
-                assert_eq!(rpc.call(echo("so")).wait().unwrap(), Ok("so".into()));
+                echoes(&rpc, "so");
                 assert!(rpc.join().wait().unwrap().success());
             }
         },
@@ -133,7 +127,7 @@ fn at_any_moment() {
     alone("forked::at_any_moment", || {
         let stop = AtomicBool::new(false);
         let rpc = WORK.spawn().unwrap();
-        let pool = WORK.pool().max(2).on_event(|_| ()).spawn().unwrap();
+        let pool = WORK.pool().max(2).on_event(|_| ()).begin();
         thread::scope(|scope| {
             for rpc in [&rpc, &rpc, pool.rpc()] {
                 let stop = &stop;
@@ -150,7 +144,7 @@ fn at_any_moment() {
                         is_forked(rpc.call(echo("new")).wait(), Started::No);
                     }
                     let own = WORK.spawn().unwrap();
-                    assert_eq!(own.call(echo("own")).wait().unwrap(), Ok("own".into()));
+                    echoes(&own, "own");
                     own.join().wait().unwrap();
                 });
             }

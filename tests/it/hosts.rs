@@ -10,9 +10,9 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use offspring::{Builder, Call, Pool, PoolBuilder, Started, Template};
 
-use crate::common::*;
-use crate::pool::{Do, PLACE, POOLED, Random, both};
 use crate::site::{Host, Site, serve};
+use crate::support::pooled::{Do, PLACE, POOLED, both};
+use crate::support::*;
 
 type Children = Builder<fn(Do) -> String, Json, u32>;
 type Mixed = Pool<fn(Do) -> String, Json, u32>;
@@ -33,7 +33,7 @@ fn remote(host: &Host, name: &str) -> Children {
 fn mixed(hosts: &[Host; 2]) -> PoolBuilder<fn(Do) -> String, Json, u32> {
     let here = POOLED.init(false).env(PLACE, "here").pool();
     here.max(2)
-        .on_error(|_| ())
+        .quiet()
         .also(1, forked())
         .also(2, remote(&hosts[0], "one"))
         .also(1, remote(&hosts[1], "two"))
@@ -110,7 +110,7 @@ fn all_kinds_of_children_share_the_work() {
     let Some(site) = Site::new() else { return };
     let hosts = [site.host(), site.host()];
     let temp = Temp::new();
-    let pool = mixed(&hosts).load(1).spawn().unwrap();
+    let pool = mixed(&hosts).load(1).begin();
     let gates = gates(&temp, "gate");
     let (mut calls, open) = occupy(&temp, &gates, &pool, 0);
     each_has_one(&lines(&temp, "begun"));
@@ -136,7 +136,7 @@ fn a_host_is_lost_and_returns() {
     let Some(site) = Site::new() else { return };
     let hosts = [site.host(), site.host()];
     let temp = Temp::new();
-    let pool = mixed(&hosts).load(1).idle(ALL).spawn().unwrap();
+    let pool = mixed(&hosts).load(1).idle(ALL).begin();
     until(|| pool.status().idle == ALL);
     let first = gates(&temp, "first");
     let (mut calls, mut open) = occupy(&temp, &first, &pool, 0);
@@ -195,7 +195,7 @@ fn hosts_come_and_go_under_load() {
     let Some(site) = Site::new() else { return };
     let hosts = [site.host(), site.host()];
     let temp = Temp::new();
-    let pool = mixed(&hosts).load(3).idle(ALL).spawn().unwrap();
+    let pool = mixed(&hosts).load(3).idle(ALL).begin();
     until(|| pool.status().idle == ALL);
     let seed = std::time::UNIX_EPOCH.elapsed().unwrap().as_nanos() as u64;
     let count = rounds(1000) as usize;
@@ -241,17 +241,16 @@ fn hosts_come_and_go_under_load() {
 #[test]
 fn answers_that_are_lost_on_the_way() {
     let _guard = guard();
-    let temp = Temp::new();
-    let gate = temp.gate("gate");
+    let (temp, gate) = Temp::with_gate();
     let worker = serving("pooled");
     let mut relay = Command::new("sh");
     relay.args(["-c", "\"$@\" | cat", "sh"]);
     relay.arg(worker.get_program()).args(worker.get_args());
     relay.env(PLACE, "there");
     let pool = POOLED.init(false).command(relay).pool();
-    let pool = pool.max(1).on_error(|_| ());
+    let pool = pool.max(1).quiet();
     let pool = pool.backoff(Duration::ZERO, Duration::ZERO);
-    let pool = pool.spawn().unwrap();
+    let pool = pool.begin();
     let calls = [held(&temp, 0, &gate), plain(&temp, 1)].map(|job| pool.call(job));
     let open = gate.reached();
     let [shell] = children()[..] else {

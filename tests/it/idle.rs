@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use offspring::{Builder, Octets, Template, worker};
 
-use crate::common::*;
+use crate::support::*;
 
 worker!(ECHO: fn(String) -> String = |text: String| text);
 
@@ -69,7 +69,7 @@ fn naps() -> Option<u64> {
 fn nobody_wakes_for_a_hello_that_has_come() {
     let _guard = guard();
     let time = Duration::from_secs(2);
-    let rpc = ECHO.builder().hello_timeout(time).spawn().unwrap();
+    let rpc = ECHO.builder().hello_timeout(time).begin();
     assert_eq!(rpc.call("so").wait().unwrap(), "so");
     // It looks around once after a call.
     let mut before = naps();
@@ -110,9 +110,9 @@ fn idle(kind: fn() -> Children, template: &Template) {
             .idle(EACH)
             .start(Duration::ZERO),
     ];
-    let pools = pools.map(|pool| pool.spawn().unwrap());
+    let pools = pools.map(|pool| pool.begin());
     let alone = [kind(), kind().on_event(|_| ()), kind().spin_in_poll(true)];
-    let alone = alone.map(|child| child.spawn().unwrap());
+    let alone = alone.map(|child| child.begin());
     let handles: Vec<_> = pools.iter().map(|pool| pool.rpc()).chain(&alone).collect();
     let start = Instant::now();
     thread::scope(|scope| {

@@ -11,7 +11,7 @@ use nix::sys::signal::{SigSet, Signal};
 use nix::unistd::{Pid, Uid, setuid};
 use offspring::{Pool, Template, worker};
 
-use crate::common::*;
+use crate::support::*;
 
 /// What a thread is like: its CPUs, its blocked signals, its priority.
 fn like(task: &str) -> String {
@@ -62,7 +62,7 @@ fn a_child_does_not_go_with_the_thread_that_called_spawn() {
     let _guard = guard();
     for builder in [LIKE.program(tied()), LIKE.command(tied())] {
         let start = thread::spawn(|| {
-            let rpc = builder.spawn().unwrap();
+            let rpc = builder.begin();
             rpc.ready().wait().unwrap();
             rpc
         });
@@ -99,7 +99,7 @@ fn children_of_a_template_do_not_go_with_a_thread() {
     let _guard = guard();
     let start = || {
         let template = Template::builder().start().unwrap();
-        let rpc = LIKE.template(&template).spawn().unwrap();
+        let rpc = LIKE.template(&template).begin();
         rpc.call("die with the thread").wait().unwrap();
         rpc
     };
@@ -172,14 +172,7 @@ fn children_are_like_the_thread_that_built_their_pool() {
                 });
                 // The helper is that thread's.
                 first.join().unwrap().kill();
-                let pool = children
-                    .pool()
-                    .max(2)
-                    .idle(2)
-                    .on_error(|_| ())
-                    .load(1)
-                    .spawn()
-                    .unwrap();
+                let pool = children.pool().max(2).idle(2).quiet().load(1).begin();
                 are_like(&pool, 2, &own());
                 pool.join().wait().unwrap();
             }
@@ -203,7 +196,7 @@ fn a_child_is_like_the_thread_that_called_spawn() {
                         LIKE.program(serving("like")),
                         LIKE.command(serving("like")),
                     ] {
-                        let rpc = builder.spawn().unwrap();
+                        let rpc = builder.begin();
                         assert_eq!(rpc.call("").wait().unwrap(), own());
                         rpc.join().wait().unwrap();
                     }
@@ -226,7 +219,7 @@ fn children_of_a_template_are_like_the_thread_that_started_it() {
             let check = move || {
                 be_different();
                 for _ in 0..2 {
-                    let rpc = LIKE.template(&other).spawn().unwrap();
+                    let rpc = LIKE.template(&other).begin();
                     let like = rpc.call("").wait().unwrap();
                     rpc.join().wait().unwrap();
                     kill_process(other.pid().unwrap());
@@ -236,7 +229,7 @@ fn children_of_a_template_are_like_the_thread_that_started_it() {
             };
             *MAIN.lock().unwrap() = own();
             thread::spawn(check).join().unwrap();
-            let pool = LIKE.template(&template).pool().max(2).spawn().unwrap();
+            let pool = LIKE.template(&template).pool().max(2).begin();
             assert_eq!(pool.call("").wait().unwrap(), own());
             pool.join().wait().unwrap();
         },
@@ -253,7 +246,7 @@ fn own_of_main() -> String {
 #[test]
 fn the_starting_thread_takes_no_signals() {
     let _guard = guard();
-    let pool = LIKE.pool().spawn().unwrap();
+    let pool = LIKE.pool().begin();
     pool.call("").wait().unwrap();
     let mut seen = 0;
     for task in fs::read_dir("/proc/self/task").unwrap().flatten() {
@@ -283,10 +276,7 @@ fn no_thread_to_start_from() {
             Template::builder().start().map(drop).unwrap_err(),
         ];
         for error in errors {
-            assert!(
-                error.is_start() && error.to_string().contains("RLIMIT_NPROC"),
-                "{error}"
-            );
+            assert_error!(error, is_start, "RLIMIT_NPROC");
         }
     });
 }

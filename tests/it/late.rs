@@ -7,8 +7,7 @@ use std::time::{Duration, Instant};
 use futures_lite::future::block_on;
 use offspring::Started;
 
-use crate::common::*;
-use crate::work::{Job, WORK};
+use crate::support::*;
 
 type Call = offspring::Call<Result<String, String>, u32>;
 type Rpc = offspring::Rpc<fn(Job) -> Result<String, String>, Json, u32>;
@@ -19,13 +18,12 @@ const SHORT: Duration = Duration::from_millis(20);
 #[test]
 fn a_late_call_is_done_with_an_error() {
     let _guard = guard();
-    let temp = Temp::new();
-    let gate = temp.gate("gate");
+    let gate = Gate::new();
     let rpc = WORK.spawn().unwrap();
     let blocked = rpc.call(Job::Gate(gate.name()));
     let open = gate.reached();
     quickly(|| {
-        let late = || rpc.call(Job::Echo("late".into())).timeout(SHORT);
+        let late = || rpc.call(echo("late")).timeout(SHORT);
         assert!(late().wait().unwrap_err().is_timeout());
         assert!(block_on(late()).unwrap_err().is_timeout());
         let mut call = late();
@@ -35,18 +33,16 @@ fn a_late_call_is_done_with_an_error() {
         assert!(receiver.recv().unwrap().unwrap_err().is_timeout());
         late().detach().unwrap();
         // Over at once.
-        let past = rpc.call(Job::Echo("past".into())).deadline(Instant::now());
+        let past = rpc.call(echo("past")).deadline(Instant::now());
         assert!(past.wait().unwrap_err().is_timeout());
     });
     // A wait that ends before leaves the call as it is; a time that is far, too.
-    let mut call = rpc
-        .call(Job::Echo("so".into()))
-        .timeout(limit(Duration::from_secs(50)));
+    let mut call = rpc.call(echo("so")).timeout(limit(Duration::from_secs(50)));
     assert!(call.wait_timeout(SHORT).unwrap_err().is_timeout());
     drop(open);
     assert_eq!(call.wait().unwrap(), Ok("so".into()));
     assert_eq!(blocked.wait().unwrap(), Ok("done".into()));
-    let far = rpc.call(Job::Echo("far".into())).timeout(Duration::MAX);
+    let far = rpc.call(echo("far")).timeout(Duration::MAX);
     assert_eq!(far.wait().unwrap(), Ok("far".into()));
     rpc.join().wait().unwrap();
 }
@@ -71,7 +67,7 @@ fn a_late_call_does_not_run_afterwards() {
     }
     drop(open);
     blocked.wait().unwrap().unwrap();
-    rpc.call(Job::Echo("so".into())).wait().unwrap().unwrap();
+    rpc.call(echo("so")).wait().unwrap().unwrap();
     assert_eq!(temp.lines("file"), [""; 0]);
     rpc.join().wait().unwrap();
 }
@@ -93,12 +89,10 @@ fn a_call_that_cannot_be_stopped_takes_the_child_with_it() {
                 drop(running);
             } else {
                 let error = running.timeout(SHORT).wait().unwrap_err();
-                assert!(error.is_timeout());
-                assert_eq!(error.started(), Started::Yes);
+                assert_error!(error, is_timeout, started = Yes);
             }
             let error = other.wait().unwrap_err();
-            assert!(error.is_child_dead());
-            assert_eq!(error.started(), Started::No);
+            assert_error!(error, is_child_dead, started = No);
             let reason = error.crash().unwrap().reason().unwrap();
             assert!(reason.contains("a call was cancelled or late"), "{reason}");
         });
@@ -112,21 +106,20 @@ fn a_call_that_cannot_be_stopped_takes_the_child_with_it() {
 #[test]
 fn a_call_that_does_not_run_takes_nobody_with_it() {
     let _guard = guard();
-    let temp = Temp::new();
-    let gate = temp.gate("gate");
-    let rpc = WORK.builder().max_outstanding(2, 1 << 20).spawn().unwrap();
+    let gate = Gate::new();
+    let rpc = WORK.builder().max_outstanding(2, 1 << 20).begin();
     let running = rpc.call(Job::Gate(gate.name()));
     let open = gate.reached();
     // One is sent, one is not.
     for _ in 0..2 {
-        drop(rpc.call(Job::Echo("sent".into())).kill_on_cancel());
+        drop(rpc.call(echo("sent")).kill_on_cancel());
     }
     // Done is done.
     std::thread::sleep(SHORT);
     drop(open);
     assert_eq!(running.wait().unwrap(), Ok("done".into()));
-    let done = rpc.call(Job::Echo("so".into())).kill_on_cancel();
-    rpc.call(Job::Echo("next".into())).wait().unwrap().unwrap();
+    let done = rpc.call(echo("so")).kill_on_cancel();
+    rpc.call(echo("next")).wait().unwrap().unwrap();
     drop(done);
     assert!(rpc.join().wait().unwrap().success());
 }
@@ -161,7 +154,7 @@ fn many_late_calls_are_forgotten() {
     let _guard = guard();
     let rpc = WORK.spawn().unwrap();
     for n in 0..rounds(10_000) {
-        let late = rpc.call(Job::Echo("late".into())).deadline(Instant::now());
+        let late = rpc.call(echo("late")).deadline(Instant::now());
         let outcome = if n % 2 == 0 {
             late.wait()
         } else {
@@ -188,14 +181,11 @@ fn crowded(gate: &Gate, with: impl Fn(Call) -> Call) -> (Rpc, Vec<Call>, Call, F
     let rpc = WORK
         .builder()
         .max_outstanding(2 * CROWD, 1 << 30)
-        .on_error(|_| ())
-        .spawn()
-        .unwrap();
+        .quiet()
+        .begin();
     let running = rpc.call(Job::Gate(gate.name()));
     let open = gate.reached();
-    let calls = (0..CROWD)
-        .map(|_| with(rpc.call(Job::Echo("late".into()))))
-        .collect();
+    let calls = (0..CROWD).map(|_| with(rpc.call(echo("late")))).collect();
     (rpc, calls, running, open)
 }
 
@@ -203,9 +193,8 @@ fn crowded(gate: &Gate, with: impl Fn(Call) -> Call) -> (Rpc, Vec<Call>, Call, F
 #[test]
 fn a_crowd_is_late_at_once_and_others_do_not_notice() {
     let _guard = guard();
-    let temp = Temp::new();
-    let gate = temp.gate("gate");
-    let other = WORK.builder().on_error(|_| ()).spawn().unwrap();
+    let (temp, gate) = Temp::with_gate();
+    let other = WORK.builder().quiet().begin();
     other.ready().wait().unwrap();
     let at = Instant::now() + limit(Duration::from_secs(3));
     let (rpc, calls, running, open) = crowded(&gate, |call| call.deadline(at).kill_on_cancel());

@@ -4,12 +4,9 @@ use std::collections::BTreeMap;
 use std::thread;
 
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
-use offspring::{Template, worker};
+use offspring::Template;
 
-use crate::common::*;
-use crate::work::{Job, WORK};
-
-worker!(TEXT: fn(String) -> String = |text: String| text);
+use crate::support::*;
 
 /// G6: one after the other, ended in every way.
 #[test]
@@ -17,15 +14,10 @@ fn many_children_one_after_the_other() {
     let _guard = guard();
     let before = descriptors();
     for n in 0..rounds(500) {
-        let rpc = WORK
-            .builder()
-            .on_error(|_| ())
-            .on_destroy(|| ())
-            .spawn()
-            .unwrap();
+        let rpc = WORK.builder().quiet().on_destroy(|| ()).begin();
         match n % 5 {
             0 => drop(rpc),
-            1 => drop(rpc.call(Job::Echo("x".into())).wait().unwrap()),
+            1 => drop(rpc.call(echo("x")).wait().unwrap()),
             2 => rpc.kill(),
             3 => drop(rpc.call(Job::KillSelf).wait()),
             _ => drop(rpc.join().wait().unwrap()),
@@ -74,7 +66,7 @@ fn children_inherit_nothing() {
                         1 => WORK.builder().capture_stderr(100).exit_with_parent(),
                         _ => WORK.program(serving("work")),
                     };
-                    let rpc = builder.spawn().unwrap();
+                    let rpc = builder.begin();
                     let list = rpc.call(Job::Descriptors).wait().unwrap().unwrap();
                     let mut list: BTreeMap<u32, String> = serde_json::from_str(&list).unwrap();
                     for standard in 0..3 {
@@ -109,9 +101,9 @@ fn grandchildren_inherit_nothing() {
         WORK.template(&template),
     ];
     for builder in builders {
-        let rpc = builder.spawn().unwrap();
+        let rpc = builder.begin();
         // Another child of the same template is there.
-        let other = WORK.template(&template).spawn().unwrap();
+        let other = WORK.template(&template).begin();
         other.ready().wait().unwrap();
         let list = rpc.call(Job::Inherited).wait().unwrap().unwrap();
         let list: BTreeMap<u32, String> = serde_json::from_str(&list).unwrap();
@@ -139,8 +131,7 @@ fn descriptors_run_out() {
                     Err(error) => break error,
                 }
             };
-            assert!(error.is_start(), "{error}");
-            assert!(error.to_string().contains("Too many open files"), "{error}");
+            assert_error!(error, is_start, "Too many open files");
             assert!(all.len() > 3);
             for rpc in &all {
                 assert_eq!(rpc.call("still").wait().unwrap(), "still");

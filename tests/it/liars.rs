@@ -9,10 +9,10 @@ use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use nix::sys::socket::{ControlMessage, MsgFlags, sendmsg};
 use offspring::{Descriptor, Output, Postcard, Serialiser, worker};
 
-use crate::common::*;
 use crate::descriptors::Task;
 use crate::peers::{Peer, frame};
 use crate::start::hello;
+use crate::support::*;
 
 worker!(
     /// Served by nobody but the peers here.
@@ -77,12 +77,7 @@ fn a_child_that_lies() {
     let _guard = guard();
     let before = descriptors().len();
     let (ours, theirs) = UnixStream::pair().unwrap();
-    let rpc = PIPE
-        .builder()
-        .socket(ours)
-        .on_error(|_| ())
-        .spawn()
-        .unwrap();
+    let rpc = PIPE.builder().socket(ours).quiet().begin();
     thread::scope(|scope| {
         scope.spawn(move || {
             let mut peer = Peer(theirs);
@@ -126,7 +121,7 @@ fn counting(id: u32) -> Vec<u8> {
 fn a_parent_that_lies() {
     let _guard = guard();
     let (ours, theirs) = UnixStream::pair().unwrap();
-    let mut child = serving("fds").stdin(OwnedFd::from(theirs)).spawn().unwrap();
+    let mut child = serving("fds").stdin(OwnedFd::from(theirs)).begin();
     let mut peer = Peer(ours);
     let fields = ["worker", "fds", "serialiser", "postcard", "link", "socket"];
     peer.0.write_all(&hello(b'P', 1, &fields)).unwrap();
@@ -180,12 +175,7 @@ worker!(
 /// Gives the error of the last call.
 fn told(calls: usize, greets: bool, says: Vec<u8>) -> offspring::Error {
     let (ours, theirs) = UnixStream::pair().unwrap();
-    let rpc = TOLD
-        .builder()
-        .socket(ours)
-        .on_error(|_| ())
-        .spawn()
-        .unwrap();
+    let rpc = TOLD.builder().socket(ours).quiet().begin();
     thread::scope(|scope| {
         scope.spawn(move || {
             let mut peer = Peer(theirs);
@@ -346,9 +336,8 @@ fn long_texts_of_a_child_are_cut_off() {
         LONG_PANIC
             .builder()
             .stderr(offspring::Stdio::null())
-            .spawn()
-            .unwrap(),
-        LONG_INIT.builder().on_error(|_| ()).spawn().unwrap(),
+            .begin(),
+        LONG_INIT.builder().quiet().begin(),
     );
     for error in [one.call().wait(), one.call().wait(), two.call().wait()] {
         let text = error.unwrap_err().to_string();
@@ -380,13 +369,9 @@ fn a_child_that_floods_descriptors() {
                     continue;
                 }
                 let (ours, theirs) = UnixStream::pair().unwrap();
-                let builder = TOLD
-                    .builder()
-                    .socket(ours)
-                    .on_event(|_| ())
-                    .on_error(|_| ());
+                let builder = TOLD.builder().socket(ours).on_event(|_| ()).quiet();
                 let builder = if plain { builder.plain() } else { builder };
-                let rpc = builder.spawn().unwrap();
+                let rpc = builder.begin();
                 let call = rpc.call("so");
                 let before = descriptors().len();
                 let error = thread::scope(|scope| {
@@ -444,8 +429,7 @@ fn a_parent_that_floods_descriptors() {
         let mut child = serving("fds")
             .stdin(OwnedFd::from(theirs))
             .stderr(std::process::Stdio::null())
-            .spawn()
-            .unwrap();
+            .begin();
         let mut peer = Peer(ours);
         let mut fields = vec!["worker", "fds", "serialiser", "postcard", "link", "socket"];
         fields.extend(most.iter().flat_map(|most| ["max-descriptors", *most]));

@@ -4,17 +4,14 @@ use std::sync::mpsc::channel;
 
 use offspring::{Events, worker};
 
-use crate::common::*;
-use crate::room::own_memory;
-use crate::work::{Job, WORK};
+use crate::support::*;
 
 /// First come, first served, and nothing is lost, with room for three calls.
 #[test]
 fn calls_over_the_limit_wait_their_turn() {
     let _guard = guard();
-    let temp = Temp::new();
-    let gate = temp.gate("gate");
-    let rpc = WORK.builder().max_outstanding(3, 1 << 20).spawn().unwrap();
+    let (temp, gate) = Temp::with_gate();
+    let rpc = WORK.builder().max_outstanding(3, 1 << 20).begin();
     let first = rpc.call(Job::Gate(gate.name()));
     let calls: Vec<_> = (0..200)
         .map(|n| rpc.call(Job::Append(temp.path("file"), n.to_string())))
@@ -34,7 +31,7 @@ fn calls_over_the_limit_wait_their_turn() {
 #[test]
 fn a_call_larger_than_the_limit() {
     let _guard = guard();
-    let rpc = WORK.builder().max_outstanding(10, 100).spawn().unwrap();
+    let rpc = WORK.builder().max_outstanding(10, 100).begin();
     let calls: Vec<_> = (0..20)
         .map(|n| rpc.call(Job::Len("x".repeat(n * 1000))))
         .collect();
@@ -48,9 +45,8 @@ fn a_call_larger_than_the_limit() {
 #[test]
 fn a_queued_call_is_withdrawn() {
     let _guard = guard();
-    let temp = Temp::new();
-    let gate = temp.gate("gate");
-    let rpc = WORK.builder().max_outstanding(1, 1 << 20).spawn().unwrap();
+    let (temp, gate) = Temp::with_gate();
+    let rpc = WORK.builder().max_outstanding(1, 1 << 20).begin();
     let first = rpc.call(Job::Gate(gate.name()));
     let dropped: Vec<_> = (0..100)
         .map(|n| rpc.call(Job::Append(temp.path("file"), n.to_string())))
@@ -68,9 +64,8 @@ fn a_queued_call_is_withdrawn() {
 #[test]
 fn closed_while_full() {
     let _guard = guard();
-    let temp = Temp::new();
-    let gate = temp.gate("gate");
-    let rpc = WORK.builder().max_outstanding(2, 1 << 20).spawn().unwrap();
+    let gate = Gate::new();
+    let rpc = WORK.builder().max_outstanding(2, 1 << 20).begin();
     let first = rpc.call(Job::Gate(gate.name()));
     let calls: Vec<_> = (0..50)
         .map(|_| rpc.call(Job::Len("x".repeat(100_000))))
@@ -88,14 +83,8 @@ fn closed_while_full() {
 #[test]
 fn killed_while_full() {
     let _guard = guard();
-    let temp = Temp::new();
-    let gate = temp.gate("gate");
-    let rpc = WORK
-        .builder()
-        .max_outstanding(2, 1 << 20)
-        .on_error(|_| ())
-        .spawn()
-        .unwrap();
+    let gate = Gate::new();
+    let rpc = WORK.builder().max_outstanding(2, 1 << 20).quiet().begin();
     let first = rpc.call(Job::Gate(gate.name()));
     let calls: Vec<_> = (0..50)
         .map(|_| rpc.call(Job::Len("x".repeat(100_000))))
@@ -138,8 +127,7 @@ fn a_flood_of_events() {
             .builder()
             .max_events(1000, 1 << 20)
             .on_event(handler)
-            .spawn()
-            .unwrap();
+            .begin();
         rpc.ready().wait().unwrap();
         let before = own_memory();
         let mut call = rpc.call("20000");
@@ -186,7 +174,7 @@ fn killed_behind_a_stream_that_nobody_reads() {
         let (rpc, events) = FLOOD
             .builder()
             .max_events(10, 1 << 20)
-            .on_error(|_| ())
+            .quiet()
             .spawn_with_events()
             .unwrap();
         rpc.ready().wait().unwrap();

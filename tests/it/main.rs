@@ -15,7 +15,6 @@ mod calls;
     feature = "postcard"
 ))]
 mod closed;
-mod common;
 #[cfg(feature = "concurrent")]
 mod concurrent;
 mod confined;
@@ -72,12 +71,12 @@ mod site;
 mod ssh;
 mod start;
 mod streams;
+mod support;
 mod template;
 mod terminal;
 mod threads;
 #[cfg(feature = "tracing")]
 mod traces;
-mod work;
 
 offspring::init_in_tests!();
 

@@ -15,7 +15,7 @@ use offspring::{
 };
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-use crate::common::*;
+use crate::support::*;
 
 /// What goes there, comes back, and is sent as an event.
 type Both = (SharedBytes, SharedMemory);
@@ -605,7 +605,7 @@ fn a_child_that_dies_with_it_takes_nothing_along() {
     let before = mapped();
     let memory = SharedMemory::copy_from_slice(&numbers(100_000)).unwrap();
     for _ in 0..rounds(3).min(10) {
-        let rpc = ACT.builder().on_error(|_| ()).spawn().unwrap();
+        let rpc = ACT.builder().quiet().begin();
         rpc.call(Task::Keep, with(&memory)).wait().unwrap();
         let made = rpc.call(Task::Make(3000), Data::default());
         let died = rpc.call(Task::Die, with(&memory));
@@ -628,9 +628,8 @@ fn a_child_that_dies_with_it_takes_nothing_along() {
 fn a_child_that_is_killed_before_it_looks() {
     let _guard = guard();
     let before = mapped();
-    let temp = Temp::new();
-    let gate = temp.gate("gate");
-    let rpc = ACT.builder().on_error(|_| ()).spawn().unwrap();
+    let gate = Gate::new();
+    let rpc = ACT.builder().quiet().begin();
     let first = rpc.call(Task::Gate(gate.name()), Data::default());
     let _open = gate.reached();
     let memory = SharedMemory::new(100_000).unwrap();
@@ -720,11 +719,11 @@ fn limit_files(length: u64) {
 
 /// A child of every kind, with calls. Without memory that the child shares with its parent, if that is too long.
 fn children_work() {
-    let rpc = crate::work::WORK.spawn().unwrap();
-    let echo = || crate::work::Job::Echo("x".into());
+    let rpc = WORK.spawn().unwrap();
+    let echo = || echo("x");
     assert_eq!(rpc.call(echo()).wait().unwrap(), Ok("x".into()));
     rpc.join().wait().unwrap();
-    let pool = crate::work::WORK.pool().max(2).spawn().unwrap();
+    let pool = WORK.pool().max(2).begin();
     let calls: Vec<_> = (0..20).map(|_| pool.call(echo())).collect();
     for call in calls {
         assert_eq!(call.wait().unwrap(), Ok("x".into()));
@@ -734,8 +733,8 @@ fn children_work() {
 
 fn from_template() -> Result<(), Error> {
     let template = Template::builder().start()?;
-    let rpc = crate::work::WORK.template(&template).spawn()?;
-    let echo = crate::work::Job::Echo("x".into());
+    let rpc = WORK.template(&template).spawn()?;
+    let echo = echo("x");
     assert_eq!(rpc.call(echo).wait()?, Ok("x".into()));
     rpc.join().wait().map(drop)
 }
@@ -803,7 +802,7 @@ fn in_a_worker_that_may_not_write_long_files() {
     let template = Template::builder().start().unwrap();
     for builder in [MAKE_LONG.builder(), MAKE_LONG.template(&template)] {
         let limits = offspring::Limits::new().file_size(5000);
-        let rpc = builder.limits(limits).on_error(|_| ()).spawn().unwrap();
+        let rpc = builder.limits(limits).quiet().begin();
         let call = |task| rpc.call(task).wait();
         assert_eq!(call(Long::Bytes(5000)).unwrap().unwrap().len(), 5000);
         let text = call(Long::Bytes(5001)).unwrap().unwrap_err();

@@ -6,7 +6,7 @@ use offspring::{Events, worker};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::common::*;
+use crate::support::*;
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(untagged)]
@@ -55,9 +55,9 @@ macro_rules! in_format {
                 let (sender, events) = channel();
                 let whole = sender.clone();
                 let send = move |value| sender.send(value).unwrap();
-                let rpc = ECHO.on_event(send).spawn().unwrap();
+                let rpc = ECHO.on_event(send).begin();
                 let send = move |value| whole.send(value).unwrap();
-                let rpc_whole = WHOLE.on_event(send).spawn().unwrap();
+                let rpc_whole = WHOLE.on_event(send).begin();
                 for value in values() {
                     let mut call = rpc.call(&value);
                     let progress: Vec<_> = call.events().into_iter().map(Result::unwrap).collect();
@@ -78,7 +78,7 @@ macro_rules! in_format {
                 let _guard = guard();
                 let (sender, events) = channel();
                 let rpc = EITHER.on_event(move |value| sender.send(value).unwrap());
-                let rpc = rpc.spawn().unwrap();
+                let rpc = rpc.begin();
                 for value in [Either::Nothing, Either::Text("text".into())] {
                     assert_eq!(rpc.call(&value).wait().unwrap(), value);
                     assert_eq!(events.recv().unwrap(), value);
@@ -91,7 +91,7 @@ macro_rules! in_format {
                 let _guard = guard();
                 let (sender, events) = channel();
                 let rpc = NOTHING.on_event(move |value: ()| sender.send(value).unwrap());
-                let rpc = rpc.spawn().unwrap();
+                let rpc = rpc.begin();
                 rpc.call().wait().unwrap();
                 events.recv().unwrap();
                 rpc.join().wait().unwrap();

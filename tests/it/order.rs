@@ -10,7 +10,7 @@ use futures_lite::future::{block_on, poll_once};
 use offspring::{Events, worker};
 use proptest::prelude::*;
 
-use crate::common::*;
+use crate::support::*;
 
 /// Numbers all that it makes: so many events, then the result.
 fn number(count: u32, events: &Events<u32>) -> u32 {
@@ -99,8 +99,7 @@ fn callbacks(script: &[(u32, Way)], ahead: usize, room: usize) {
         .builder()
         .max_events(room, 1 << 20)
         .on_event(move |n| on_event.lock().unwrap().push(n))
-        .spawn()
-        .unwrap();
+        .begin();
     let mut results = Vec::new();
     for part in script.chunks(ahead) {
         let mut calls = Vec::new();
@@ -200,8 +199,7 @@ mod concurrent {
             .builder()
             .max_events(room, 1 << 20)
             .on_event(move |n| on_event.lock().unwrap().push(n))
-            .spawn()
-            .unwrap();
+            .begin();
         let mut results = Vec::new();
         for part in script.chunks(ahead) {
             let start = |(n, (count, way)): (usize, &(u32, Way))| {

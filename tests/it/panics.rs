@@ -5,7 +5,7 @@ use std::thread;
 
 use offspring::{Error, Stdio, worker};
 
-use crate::common::*;
+use crate::support::*;
 
 /// Panics when it is dropped, and catches that.
 struct Careful;
@@ -92,7 +92,7 @@ pub(crate) fn check(how: &str, error: &Error, (_, text, has_place): (&str, &str,
 #[test]
 fn a_caught_panic_is_not_told() {
     let _guard = guard();
-    let rpc = MISBEHAVE.builder().stderr(Stdio::null()).spawn().unwrap();
+    let rpc = MISBEHAVE.builder().stderr(Stdio::null()).begin();
     for caught in ["catch", "catch text", "catch many"] {
         for other in OTHERS {
             rpc.call(caught).wait().unwrap();
@@ -110,7 +110,7 @@ fn a_caught_panic_is_not_told() {
 #[test]
 fn of_two_panics_with_a_text_the_place_is_of_the_last() {
     let _guard = guard();
-    let rpc = MISBEHAVE.builder().stderr(Stdio::null()).spawn().unwrap();
+    let rpc = MISBEHAVE.builder().stderr(Stdio::null()).begin();
     let place = |how: &str| {
         let error = rpc.call(how).wait().unwrap_err();
         error.panic().unwrap().place().to_owned()
@@ -126,8 +126,8 @@ fn of_two_panics_with_a_text_the_place_is_of_the_last() {
 #[test]
 fn payloads_of_panics_are_dropped() {
     let _guard = guard();
-    let rpc = MISBEHAVE.builder().stderr(Stdio::null()).spawn().unwrap();
-    let memory = || crate::room::memory(rpc.pid().unwrap());
+    let rpc = MISBEHAVE.builder().stderr(Stdio::null()).begin();
+    let memory = || memory(rpc.pid().unwrap());
     rpc.call("panic with a heavy text").wait().unwrap_err();
     let before = memory();
     for _ in 0..20 {
@@ -155,7 +155,7 @@ worker!(IN_TURNS: fn(String) = misbehave_in_turns);
 #[test]
 fn a_panic_caught_in_another_call_is_not_told() {
     let _guard = guard();
-    let rpc = IN_TURNS.builder().stderr(Stdio::null()).spawn().unwrap();
+    let rpc = IN_TURNS.builder().stderr(Stdio::null()).begin();
     let catches = || rpc.call("catch and catch text and catch and catch");
     for other in OTHERS {
         let (before, call, after) = (catches(), rpc.call(other.0), catches());

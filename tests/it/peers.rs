@@ -8,8 +8,8 @@ use std::thread;
 use futures_lite::future::{block_on, poll_once};
 use offspring::{ExitStatus, Octets, Rpc, Started, worker};
 
-use crate::common::*;
 use crate::start::hello;
+use crate::support::*;
 
 worker!(
     /// Served by nobody but the peers here.
@@ -73,10 +73,9 @@ fn with_peer(peer: impl FnOnce(&mut Peer) + Send, parent: impl FnOnce(Text)) {
         .builder()
         .socket(ours)
         .max_message(1 << 30)
-        .on_error(|_| ())
+        .quiet()
         .on_event(|_| ())
-        .spawn()
-        .unwrap();
+        .begin();
     thread::scope(|scope| {
         scope.spawn(move || peer(&mut Peer(theirs)));
         parent(rpc);
@@ -189,8 +188,7 @@ fn peers_that_break_the_protocol() {
         };
         with_peer(peer, |rpc| {
             let error = quickly(|| rpc.call("x").wait().unwrap_err());
-            assert!(error.is_protocol(), "{error}");
-            assert!(error.to_string().contains(word), "{error}");
+            assert_error!(error, is_protocol, word);
             assert!(rpc.call("y").wait().is_err());
             assert!(rpc.join().wait().unwrap_err().is_protocol());
         });

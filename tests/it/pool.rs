@@ -11,98 +11,15 @@ use futures_lite::StreamExt;
 use futures_lite::future::block_on;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
-use offspring::{Error, Events, Pool, PoolBuilder, Rpc, Started, worker};
-use serde::{Deserialize, Serialize};
+use offspring::{Error, Pool, PoolBuilder, Rpc, Started};
 
-use crate::common::*;
-
-/// The variable that says to a child where it is.
-pub(crate) const PLACE: &str = "OFFSPRING_TEST_PLACE";
-
-/// What a child of these pools can be asked to do.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-pub(crate) enum Do {
-    /// Its process id.
-    Pid,
-    Echo(String),
-    Append(String, String),
-    /// Appends a line, and where it was that, and the process id.
-    Visit(String, String),
-    Gate(String),
-    Sleep(u64),
-    Panic,
-    Abort,
-    Exit(i32),
-    Retire,
-    /// Kills another child of the parent, if there is one: which of them, this chooses.
-    KillAnother(usize),
-    /// Keeps so many octets.
-    Keep(usize),
-    /// Sends so many events of the child, or of the call.
-    Events(u32),
-    Progress(u32),
-    Both(Box<Self>, Box<Self>),
-    /// Uses a pool of its own; the ids of its children.
-    Nested,
-}
-
-pub(crate) fn run(kept: &mut Vec<Vec<u8>>, job: Do, events: &Events<u32>) -> String {
-    match job {
-        Do::Pid => return std::process::id().to_string(),
-        Do::Echo(text) => return text,
-        Do::Append(path, line) => append(path, &line),
-        Do::Visit(path, line) => {
-            let place = std::env::var(PLACE).unwrap_or_default();
-            append(path, &format!("{line} {place} {}", std::process::id()));
-        }
-        Do::Gate(gate) => wait_here_at(gate),
-        Do::Sleep(ms) => thread::sleep(Duration::from_millis(ms)),
-        Do::Panic => panic!("as asked"),
-        Do::Abort => std::process::abort(),
-        Do::Exit(code) => std::process::exit(code),
-        Do::Retire => offspring::retire().unwrap(),
-        Do::KillAnother(which) => {
-            let own = std::process::id();
-            let mut others = children_of(std::os::unix::process::parent_id());
-            others.retain(|pid| *pid != own);
-            if !others.is_empty() {
-                let pid = others[which % others.len()] as i32;
-                // It may be gone by now.
-                let _ = kill(Pid::from_raw(pid), Signal::SIGKILL);
-            }
-        }
-        Do::Keep(octets) => kept.push(vec![1; octets]),
-        Do::Events(count) => (0..count).for_each(|n| events.send(n).unwrap()),
-        Do::Progress(count) => (0..count).for_each(|n| events.progress(n).unwrap()),
-        Do::Both(one, two) => {
-            run(kept, *one, events);
-            return run(kept, *two, events);
-        }
-        Do::Nested => {
-            let pool = POOLED.init(false).pool().max(2).idle(2).spawn().unwrap();
-            let pids: Vec<_> = (0..2).map(|_| pool.call(Do::Pid).wait().unwrap()).collect();
-            // It stays for as long as this process does.
-            std::mem::forget(pool);
-            return pids.join(" ");
-        }
-    }
-    "done".into()
-}
-
-fn start(fails: bool) -> Result<Vec<Vec<u8>>, &'static str> {
-    if fails {
-        Err("no disk")
-    } else {
-        Ok(Vec::new())
-    }
-}
-
-worker!(pub(crate) POOLED: fn(Do) -> String = run, events = u32, init(bool) = start, serialiser = Json);
+use crate::support::pooled::{Do, POOLED, both};
+use crate::support::*;
 
 type Handle = Rpc<fn(Do) -> String, Json, u32>;
 
 fn setup() -> PoolBuilder<fn(Do) -> String, Json, u32> {
-    POOLED.init(false).pool().on_error(|_| ())
+    POOLED.init(false).pool().quiet()
 }
 
 fn pool(max: usize) -> Pool<fn(Do) -> String, Json, u32> {
@@ -110,12 +27,7 @@ fn pool(max: usize) -> Pool<fn(Do) -> String, Json, u32> {
         .max(max)
         .start(Duration::ZERO)
         .backoff(Duration::ZERO, Duration::ZERO)
-        .spawn()
-        .unwrap()
-}
-
-pub(crate) fn both(one: Do, two: Do) -> Do {
-    Do::Both(one.into(), two.into())
+        .begin()
 }
 
 /// Written for a single child.
@@ -151,7 +63,7 @@ fn for_one(rpc: &Handle) {
 #[test]
 fn a_pool_is_used_like_a_child() {
     let _guard = guard();
-    for_one(&POOLED.init(false).spawn().unwrap());
+    for_one(&POOLED.init(false).begin());
     let pool = pool(2);
     for_one(&pool);
     let rpc = pool.rpc().clone();
@@ -215,12 +127,7 @@ fn every_call_is_answered() {
 fn calls_are_shared_out() {
     let _guard = guard();
     let temp = Temp::new();
-    let pool = setup()
-        .max(2)
-        .idle(2)
-        .start(Duration::ZERO)
-        .spawn()
-        .unwrap();
+    let pool = setup().max(2).idle(2).start(Duration::ZERO).begin();
     until(|| pool.status().idle == 2);
     let gates = [temp.gate("one"), temp.gate("two")];
     let held: Vec<_> = gates
@@ -253,8 +160,7 @@ fn it_grows_and_shrinks() {
         .start(Duration::from_millis(1))
         .stop(Duration::from_millis(1))
         .idle(1)
-        .spawn()
-        .unwrap();
+        .begin();
     until(|| pool.status().idle == 1);
     let gates: Vec<_> = (0..4).map(|n| temp.gate(&n.to_string())).collect();
     let calls: Vec<_> = gates
@@ -291,14 +197,12 @@ fn a_call_for_a_dead_child_moves() {
 #[test]
 fn what_had_not_started_moves() {
     let _guard = guard();
-    let temp = Temp::new();
-    let gate = temp.gate("gate");
+    let (temp, gate) = Temp::with_gate();
     let pool = setup()
         .max(1)
         .load(100)
         .backoff(Duration::ZERO, Duration::ZERO)
-        .spawn()
-        .unwrap();
+        .begin();
     let pid = pool.call(Do::Pid).wait().unwrap();
     let path = temp.path("file");
     let line = |n: u32| Do::Append(path.clone(), n.to_string());
@@ -309,10 +213,7 @@ fn what_had_not_started_moves() {
     kill_process(pid.parse().unwrap());
     assert_eq!(first.wait().unwrap(), "done");
     let error = held.wait().unwrap_err();
-    assert!(
-        error.is_child_dead() && error.started() == Started::Yes,
-        "{error}"
-    );
+    assert_error!(error, is_child_dead, started = Yes);
     for call in behind {
         assert_eq!(call.wait().unwrap(), "done");
     }
@@ -342,7 +243,7 @@ fn what_may_be_repeated_is() {
 #[test]
 fn children_that_leave_strand_nothing() {
     let _guard = guard();
-    let pool = setup().max(1).max_calls(1).spawn().unwrap();
+    let pool = setup().max(1).max_calls(1).begin();
     let count = rounds(200);
     let calls: Vec<_> = (0..count).map(|_| pool.call(Do::Pid)).collect();
     let pids: Vec<_> = calls.into_iter().map(|call| call.wait().unwrap()).collect();
@@ -367,7 +268,7 @@ fn a_child_retires() {
     assert_eq!(pool.status().died, 0);
     pool.join().wait().unwrap();
     // A single child's parent takes no notice.
-    let rpc = POOLED.init(false).spawn().unwrap();
+    let rpc = POOLED.init(false).begin();
     let pid = rpc.call(both(Do::Retire, Do::Pid)).wait().unwrap();
     assert_eq!(rpc.call(Do::Pid).wait().unwrap(), pid);
     // And in a process that is no child it is an error.
@@ -377,15 +278,11 @@ fn a_child_retires() {
 #[test]
 fn a_child_leaves_for_its_age_or_memory() {
     let _guard = guard();
-    let pool = setup()
-        .max(1)
-        .max_age(Duration::from_millis(1))
-        .spawn()
-        .unwrap();
+    let pool = setup().max(1).max_age(Duration::from_millis(1)).begin();
     let pid = pool.call(Do::Pid).wait().unwrap();
     until(|| pool.call(Do::Pid).wait().unwrap() != pid);
     pool.join().wait().unwrap();
-    let pool = setup().max(1).max_memory(200 << 20).spawn().unwrap();
+    let pool = setup().max(1).max_memory(200 << 20).begin();
     let pid = pool.call(Do::Pid).wait().unwrap();
     // It is weighed with every answer that comes 100 ms after the last that it was weighed with.
     let weighed = Instant::now() + Duration::from_millis(300);
@@ -417,18 +314,14 @@ fn children_that_cannot_start() {
             assert!(error.is_init(), "{error}");
             count.fetch_add(1, Ordering::SeqCst);
         })
-        .spawn()
-        .unwrap();
+        .begin();
     let calls: Vec<_> = (0..10).map(|_| pool.call(Do::Pid)).collect();
     let (sender, receiver) = channel();
     pool.call(Do::Pid)
         .on_done(move |answer| sender.send(answer.unwrap_err()).unwrap());
     for call in calls {
         let error = call.wait().unwrap_err();
-        assert!(
-            error.is_init() && error.to_string().contains("no disk"),
-            "{error}"
-        );
+        assert_error!(error, is_init, "no disk");
     }
     assert!(receiver.recv().unwrap().is_init());
     assert_eq!(pool.status().failed, 5);
@@ -443,9 +336,8 @@ fn children_that_cannot_start() {
     let pool = builder
         .pool()
         .backoff(Duration::ZERO, Duration::ZERO)
-        .on_error(|_| ())
-        .spawn()
-        .unwrap();
+        .quiet()
+        .begin();
     let error = pool.call(Do::Pid).wait().unwrap_err();
     assert!(error.to_string().contains("/nowhere/at/all"), "{error}");
     assert!(pool.ready().wait().is_err());
@@ -469,8 +361,7 @@ fn a_lost_host_comes_back() {
         .also(2, POOLED.init(false).command(command))
         .start(Duration::ZERO)
         .backoff(Duration::from_millis(1), Duration::from_millis(5))
-        .spawn()
-        .unwrap();
+        .begin();
     let busy = |count: usize| {
         let gates: Vec<_> = (0..count)
             .map(|n| temp.gate(&format!("{n} of {count}")))
@@ -509,8 +400,7 @@ fn a_single_child_comes_back() {
     let pool = setup()
         .single()
         .backoff(Duration::ZERO, Duration::ZERO)
-        .spawn()
-        .unwrap();
+        .begin();
     for _ in 0..rounds(50) {
         let pid: u32 = pool.call(Do::Pid).wait().unwrap().parse().unwrap();
         kill_process(pid);
@@ -551,8 +441,7 @@ fn zeros_are_zeros() {
         .idle(0)
         .start(Duration::ZERO)
         .stop(Duration::ZERO)
-        .spawn()
-        .unwrap();
+        .begin();
     assert!(children().is_empty());
     let gates: Vec<_> = (0..3).map(|n| temp.gate(&n.to_string())).collect();
     let calls: Vec<_> = gates
@@ -574,14 +463,8 @@ fn zeros_are_zeros() {
 #[test]
 fn a_full_queue() {
     let _guard = guard();
-    let temp = Temp::new();
-    let gate = temp.gate("gate");
-    let pool = setup()
-        .max(1)
-        .load(1)
-        .max_queue(2, 1 << 20)
-        .spawn()
-        .unwrap();
+    let gate = Gate::new();
+    let pool = setup().max(1).load(1).max_queue(2, 1 << 20).begin();
     let held = pool.call(Do::Gate(gate.name()));
     let open = gate.reached();
     let calls: Vec<_> = (0..2).map(|_| pool.try_call(Do::Pid).unwrap()).collect();
@@ -607,14 +490,12 @@ fn a_full_queue() {
 #[test]
 fn calls_are_given_up() {
     let _guard = guard();
-    let temp = Temp::new();
-    let gate = temp.gate("gate");
+    let (temp, gate) = Temp::with_gate();
     let pool = setup()
         .max(1)
         .load(2)
         .backoff(Duration::ZERO, Duration::ZERO)
-        .spawn()
-        .unwrap();
+        .begin();
     let held = pool.call(Do::Gate(gate.name())).kill_on_cancel();
     let _open = gate.reached();
     let path = temp.path("file");
@@ -631,10 +512,7 @@ fn calls_are_given_up() {
     drop(queued);
     drop(sent);
     let error = late.wait().unwrap_err();
-    assert!(
-        error.is_timeout() && error.started() == Started::No,
-        "{error}"
-    );
+    assert_error!(error, is_timeout, started = No);
     assert!(receiver.recv().unwrap().unwrap_err().is_timeout());
     drop(held);
     assert_eq!(last.wait().unwrap(), "done");
@@ -646,9 +524,8 @@ fn calls_are_given_up() {
 #[test]
 fn a_late_call_counts() {
     let _guard = guard();
-    let temp = Temp::new();
-    let gate = temp.gate("gate");
-    let pool = setup().max(2).idle(2).load(1).spawn().unwrap();
+    let gate = Gate::new();
+    let pool = setup().max(2).idle(2).load(1).begin();
     until(|| pool.status().idle == 2);
     let late = pool
         .call(Do::Gate(gate.name()))
@@ -674,8 +551,7 @@ fn events_of_a_pool() {
     let pool = setup()
         .max(2)
         .on_event(move |n| events.lock().unwrap().push((thread::current().id(), n)))
-        .spawn()
-        .unwrap();
+        .begin();
     let calls: Vec<_> = (0..20).map(|_| pool.call(Do::Events(10))).collect();
     calls
         .into_iter()
@@ -693,8 +569,7 @@ fn events_of_a_pool() {
         .init(false)
         .pool()
         .on_error(move |_| told.store(true, Ordering::SeqCst))
-        .spawn()
-        .unwrap();
+        .begin();
     pool.call(Do::Events(1000)).wait().unwrap();
     pool.join().wait().unwrap();
     assert!(!errors.load(Ordering::SeqCst));
@@ -740,8 +615,7 @@ fn dropped_in_a_callback() {
     let done = sender.clone();
     let pool = setup()
         .on_destroy(move || done.send("destroyed").unwrap())
-        .spawn()
-        .unwrap();
+        .begin();
     let own = pool.clone();
     pool.call(Do::Sleep(10)).on_done(move |_| {
         drop(own);
@@ -763,8 +637,7 @@ fn dropping_the_pool_finishes_everything() {
     let pool = setup()
         .max(2)
         .on_destroy(move || sender.send(()).unwrap())
-        .spawn()
-        .unwrap();
+        .begin();
     for n in 0..100 {
         pool.call(Do::Append(temp.path("file"), n.to_string()))
             .detach()
@@ -782,12 +655,11 @@ fn dropping_the_pool_finishes_everything() {
 #[test]
 fn it_ends_in_any_case() {
     let _guard = guard();
-    drop(setup().spawn().unwrap());
-    drop(setup().idle(3).spawn().unwrap());
-    setup().idle(3).spawn().unwrap().join().wait().unwrap();
-    let temp = Temp::new();
-    let gate = temp.gate("gate");
-    let pool = setup().max(1).load(1).spawn().unwrap();
+    drop(setup().begin());
+    drop(setup().idle(3).begin());
+    setup().idle(3).begin().join().wait().unwrap();
+    let (temp, gate) = Temp::with_gate();
+    let pool = setup().max(1).load(1).begin();
     let held = pool.call(Do::Gate(gate.name()));
     let queued = pool.call(Do::Pid);
     let open = gate.reached();
@@ -801,7 +673,7 @@ fn it_ends_in_any_case() {
     assert!(held.wait().unwrap_err().is_child_dead());
     assert!(queued.wait().is_err());
     drop(open);
-    let pool = setup().max(1).load(1).spawn().unwrap();
+    let pool = setup().max(1).load(1).begin();
     let gate = temp.gate("another");
     let held = pool.call(Do::Gate(gate.name()));
     let queued = pool.call(Do::Pid);
@@ -840,20 +712,6 @@ fn nothing_is_lost_or_run_twice() {
     }
 }
 
-pub(crate) struct Random(pub(crate) u64);
-
-impl Random {
-    fn next(&mut self) -> u64 {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        self.0
-    }
-    pub(crate) fn below(&mut self, limit: u64) -> u64 {
-        self.next() % limit
-    }
-}
-
 fn one_round(temp: &Temp, round: u32, mut random: Random, seed: u64) {
     let (begun, ended) = (format!("begun {round}"), format!("ended {round}"));
     let pool = setup()
@@ -864,8 +722,7 @@ fn one_round(temp: &Temp, round: u32, mut random: Random, seed: u64) {
         .stop(Duration::from_millis(random.below(3)))
         .max_calls(5 + random.below(100))
         .backoff(Duration::ZERO, Duration::ZERO)
-        .spawn()
-        .unwrap();
+        .begin();
     let over = AtomicBool::new(false);
     let count = 20 + random.below(80);
     let outcomes: Vec<_> = thread::scope(|scope| {
@@ -948,10 +805,7 @@ fn nothing_is_lost_or_run_twice_in_a_rush() {
     let _guard = guard();
     let temp = Temp::new();
     let pool = setup().max(2).idle(2).load(100).start(Duration::ZERO);
-    let pool = pool
-        .backoff(Duration::ZERO, Duration::ZERO)
-        .spawn()
-        .unwrap();
+    let pool = pool.backoff(Duration::ZERO, Duration::ZERO).begin();
     let count = rounds(5000) as usize;
     let calls: Vec<_> = (0..count)
         .map(|n| {
@@ -981,7 +835,7 @@ fn who_waits_is_woken_while_calls_wait() {
     let _guard = guard();
     let temp = Temp::new();
     let never = Duration::from_secs(3600);
-    let pool = setup().max(1).idle(1).load(1).start(never).spawn().unwrap();
+    let pool = setup().max(1).idle(1).load(1).start(never).begin();
     for n in 0..rounds(50) {
         let gates = ["first", "slow"].map(|name| temp.gate(&format!("{name} {n}")));
         let [first, slow] = gates.each_ref().map(|gate| Do::Gate(gate.name()));
@@ -1013,10 +867,7 @@ fn children_that_kill_each_other() {
     let _guard = guard();
     let temp = Temp::new();
     let pool = setup().max(13).idle(13).start(Duration::ZERO);
-    let pool = pool
-        .backoff(Duration::ZERO, Duration::ZERO)
-        .spawn()
-        .unwrap();
+    let pool = pool.backoff(Duration::ZERO, Duration::ZERO).begin();
     until(|| pool.status().idle == 13);
     let count = rounds(300) as usize;
     let calls: Vec<_> = (0..count)

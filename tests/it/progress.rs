@@ -10,7 +10,7 @@ use futures_lite::future::block_on;
 use offspring::{Events, worker};
 use proptest::prelude::*;
 
-use crate::common::*;
+use crate::support::*;
 
 /// Text of the form `mark count`: sends so many events of the call, each with
 /// the mark and its number, and as many of the child.
@@ -72,7 +72,7 @@ fn they_keep_their_place_among_the_events_of_the_child() {
         thread::sleep(Duration::from_micros(200));
         seen.lock().unwrap().push(event);
     };
-    let rpc = STEPS.on_event(handler).spawn().unwrap();
+    let rpc = STEPS.on_event(handler).begin();
     for asynchronous in [false, true] {
         let mut call = rpc.call("both 50");
         let mut note = |event: Result<String, _>| log.lock().unwrap().push(event.unwrap());
@@ -98,7 +98,7 @@ fn they_keep_their_place_among_the_events_of_the_child() {
 #[test]
 fn what_nobody_asks_for_is_in_nobodys_way() {
     let _guard = guard();
-    let rpc = STEPS.builder().max_events(10, 1000).spawn().unwrap();
+    let rpc = STEPS.builder().max_events(10, 1000).begin();
     let held = rpc.call("held 1000");
     rpc.call("a 1000").detach().unwrap();
     rpc.call("b 1000").on_done(|done| drop(done.unwrap()));
@@ -113,7 +113,7 @@ fn what_nobody_asks_for_is_in_nobodys_way() {
 #[test]
 fn what_was_not_read_makes_room() {
     let _guard = guard();
-    let rpc = STEPS.builder().max_events(10, 1000).spawn().unwrap();
+    let rpc = STEPS.builder().max_events(10, 1000).begin();
     for _ in 0..5 {
         let call = rpc.call("a 8");
         rpc.call("last 0").wait().unwrap();
@@ -131,7 +131,7 @@ fn what_was_not_read_makes_room() {
 #[test]
 fn who_asks_too_late_is_told() {
     let _guard = guard();
-    let rpc = STEPS.builder().max_events(100, 1 << 20).spawn().unwrap();
+    let rpc = STEPS.builder().max_events(100, 1 << 20).begin();
     let mut late = rpc.call("late 10000");
     assert_eq!(rpc.call("next 10").wait().unwrap(), "next done");
     let mut events = late.events().into_iter();
@@ -146,7 +146,7 @@ fn who_asks_too_late_is_told() {
 #[test]
 fn a_slow_reader_slows_the_child_down() {
     let _guard = guard();
-    let rpc = STEPS.builder().max_events(100, 1 << 20).spawn().unwrap();
+    let rpc = STEPS.builder().max_events(100, 1 << 20).begin();
     let mut within = rpc.call("within 90");
     assert_eq!(
         within.events().into_iter().next().unwrap().unwrap(),
@@ -245,8 +245,7 @@ fn in_order(plans: &[Vec<bool>], asynchronous: bool, ahead: usize) {
             thread::yield_now();
             count.fetch_add(1, Ordering::SeqCst);
         })
-        .spawn()
-        .unwrap();
+        .begin();
     let mut before = 0;
     for plans in plans.chunks(ahead) {
         let calls: Vec<_> = plans.iter().map(|plan| rpc.call(plan)).collect();

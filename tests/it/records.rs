@@ -8,7 +8,7 @@ use offspring::logging::{self, LogEvent};
 use offspring::{Events, worker};
 use serde::{Deserialize, Serialize};
 
-use crate::common::*;
+use crate::support::*;
 
 /// A worker's own events, of which the log is one kind.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -63,7 +63,7 @@ macro_rules! in_format {
             let _guard = guard();
             let (sender, events) = channel();
             let handler = move |event: Event| sender.send(event).unwrap();
-            let rpc = LOGS.on_event(handler).spawn().unwrap();
+            let rpc = LOGS.on_event(handler).begin();
             rpc.call("so").wait().unwrap();
             rpc.join().wait().unwrap();
             let told = events.iter().map(|event| match event {

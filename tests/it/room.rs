@@ -6,19 +6,7 @@ use std::thread;
 use futures_lite::future::block_on;
 use offspring::{Error, Events, worker};
 
-use crate::common::*;
-use crate::work::{Job, WORK};
-
-/// Resident memory of a process, in octets.
-pub(crate) fn memory(pid: u32) -> usize {
-    let text = std::fs::read_to_string(format!("/proc/{pid}/statm")).unwrap();
-    let pages: usize = text.split_whitespace().nth(1).unwrap().parse().unwrap();
-    pages * 4096
-}
-
-pub(crate) fn own_memory() -> usize {
-    memory(std::process::id())
-}
+use crate::support::*;
 
 /// A large result is gone from a child that sleeps.
 #[test]
@@ -36,32 +24,31 @@ fn what_a_large_result_took_is_given_back() {
 #[test]
 fn try_call_gives_back_what_there_is_no_room_for() {
     let _guard = guard();
-    let temp = Temp::new();
-    let gate = temp.gate("gate");
-    let rpc = WORK.builder().max_outstanding(2, 1 << 20).spawn().unwrap();
+    let gate = Gate::new();
+    let rpc = WORK.builder().max_outstanding(2, 1 << 20).begin();
     let running = rpc.try_call(Job::Gate(gate.name())).unwrap();
     let open = gate.reached();
     let long = "long".repeat(1 << 18);
-    let refused = rpc.try_call(Job::Echo(long.clone())).unwrap_err();
+    let refused = rpc.try_call(echo(&long)).unwrap_err();
     assert!(matches!(refused.into_inner().0, Job::Echo(text) if text == long));
-    let second = rpc.try_call(Job::Echo("second".into())).unwrap();
+    let second = rpc.try_call(echo("second")).unwrap();
     for _ in 0..100 {
-        let refused = rpc.try_call(Job::Echo("third".into())).unwrap_err();
+        let refused = rpc.try_call(echo("third")).unwrap_err();
         assert!(matches!(refused.into_inner().0, Job::Echo(text) if text == "third"));
     }
     // Room that comes is for those who wait.
-    let queued = rpc.call(Job::Echo("queued".into()));
+    let queued = rpc.call(echo("queued"));
     drop(open);
     running.wait().unwrap().unwrap();
     for call in [second, queued] {
         call.wait().unwrap().unwrap();
     }
-    let last = rpc.try_call(Job::Echo("last".into())).unwrap();
+    let last = rpc.try_call(echo("last")).unwrap();
     assert_eq!(last.wait().unwrap(), Ok("last".into()));
     // A closed handle has room, and says what is wrong through the call.
     let other = rpc.clone();
     rpc.join().wait().unwrap();
-    let closed = other.try_call(Job::Echo("closed".into())).unwrap();
+    let closed = other.try_call(echo("closed")).unwrap();
     assert!(closed.wait().unwrap_err().is_closed());
 }
 
@@ -69,13 +56,13 @@ fn try_call_gives_back_what_there_is_no_room_for() {
 #[test]
 fn try_call_is_exact_under_many_threads() {
     let _guard = guard();
-    let rpc = WORK.builder().max_outstanding(3, 1 << 20).spawn().unwrap();
+    let rpc = WORK.builder().max_outstanding(3, 1 << 20).begin();
     let (under_way, refused) = (AtomicU32::new(0), AtomicU32::new(0));
     thread::scope(|scope| {
         for _ in 0..8 {
             scope.spawn(|| {
                 for _ in 0..rounds(500) {
-                    match rpc.try_call(Job::Echo("so".into())) {
+                    match rpc.try_call(echo("so")) {
                         Ok(call) => {
                             let now = under_way.fetch_add(1, Ordering::SeqCst);
                             assert!(now < 3, "{now}");
@@ -88,9 +75,7 @@ fn try_call_is_exact_under_many_threads() {
             });
         }
     });
-    let all: Vec<_> = (0..3)
-        .map(|_| rpc.try_call(Job::Echo("so".into())))
-        .collect();
+    let all: Vec<_> = (0..3).map(|_| rpc.try_call(echo("so"))).collect();
     assert!(all.iter().all(Result::is_ok));
     drop(all);
     rpc.join().wait().unwrap();
@@ -105,8 +90,7 @@ fn a_call_that_cannot_be_made_keeps_no_room() {
         .builder()
         .max_outstanding(1, 1000)
         .max_message(1000)
-        .spawn()
-        .unwrap();
+        .begin();
     for _ in 0..3 {
         let long = rpc.try_call("long".repeat(1000)).unwrap();
         assert!(long.wait().unwrap_err().is_too_long());
@@ -120,21 +104,14 @@ fn a_call_that_cannot_be_made_keeps_no_room() {
 #[test]
 fn a_million_calls_at_once() {
     alone("room::a_million_calls_at_once", || {
-        let temp = Temp::new();
-        let gate = temp.gate("gate");
-        let rpc = WORK
-            .builder()
-            .max_outstanding(1000, 1 << 20)
-            .spawn()
-            .unwrap();
+        let gate = Gate::new();
+        let rpc = WORK.builder().max_outstanding(1000, 1 << 20).begin();
         let blocked = rpc.call(Job::Gate(gate.name()));
         let open = gate.reached();
         let child = memory(rpc.pid().unwrap());
         let before = own_memory();
         let count = rounds(1_000_000);
-        let calls: Vec<_> = (0..count)
-            .map(|n| rpc.call(Job::Echo(n.to_string())))
-            .collect();
+        let calls: Vec<_> = (0..count).map(|n| rpc.call(echo(n))).collect();
         let each = (own_memory() - before) / count as usize;
         assert!(each < 1000, "{each} octets a call");
         drop(open);
@@ -154,9 +131,7 @@ fn a_million_calls_at_once() {
         // What an allocator keeps of small pieces is its own affair; that it is
         // free shows in that the same again needs no more.
         let most = own_memory();
-        let calls: Vec<_> = (0..count / 2)
-            .map(|n| rpc.call(Job::Echo(n.to_string())))
-            .collect();
+        let calls: Vec<_> = (0..count / 2).map(|n| rpc.call(echo(n))).collect();
         drop(calls);
         let grown = own_memory().saturating_sub(most.max(before + each * count as usize));
         assert!(grown < 32 << 20, "the second time it grew by {grown}");
@@ -193,7 +168,7 @@ fn a_flood_of_events_while_the_parent_sleeps() {
         let builder = || FLOOD.builder().max_events(10_000, 1 << 20);
 
         // The first, as what is freed later is not given back.
-        let rpc = builder().on_event(|_| ()).spawn().unwrap();
+        let rpc = builder().on_event(|_| ()).begin();
         let mut call = rpc.call(format!("{count} own"));
         let first = call.events().into_iter().next().unwrap();
         stays_small("a reader of one call", rpc.pid());
@@ -210,7 +185,7 @@ fn a_flood_of_events_while_the_parent_sleeps() {
 
         static OPEN: AtomicBool = AtomicBool::new(false);
         let closed = |_| until(|| OPEN.load(Ordering::Relaxed));
-        let rpc = builder().on_event(closed).spawn().unwrap();
+        let rpc = builder().on_event(closed).begin();
         let call = rpc.call(format!("{count} child"));
         stays_small("a handler", rpc.pid());
         OPEN.store(true, Ordering::Relaxed);
@@ -226,7 +201,7 @@ fn answers_come_while_the_parent_sleeps() {
     alone("room::answers_come_while_the_parent_sleeps", || {
         let temp = Temp::new();
         let rpc = WORK.builder().max_outstanding(100, 1 << 20);
-        let rpc = rpc.spawn().unwrap();
+        let rpc = rpc.begin();
         let (length, count) = (10_000, rounds(2000) as usize);
         let line = || Job::Append(temp.path("file"), "x".into());
         let before = own_memory();
@@ -249,14 +224,9 @@ fn answers_come_while_the_parent_sleeps() {
 #[test]
 fn detached_calls_need_room() {
     alone("room::detached_calls_need_room", || {
-        let temp = Temp::new();
-        let gate = temp.gate("gate");
+        let (temp, gate) = Temp::with_gate();
         let file = temp.path("file");
-        let rpc = WORK
-            .builder()
-            .max_outstanding(1000, 1 << 20)
-            .spawn()
-            .unwrap();
+        let rpc = WORK.builder().max_outstanding(1000, 1 << 20).begin();
         let blocked = rpc.call(Job::Gate(gate.name()));
         let open = gate.reached();
         let (before, count) = (own_memory(), rounds(200_000));
@@ -272,10 +242,7 @@ fn detached_calls_need_room() {
         let grown = own_memory().saturating_sub(before);
         assert!(grown < 16 << 20, "it grew by {grown}");
         let error = Error::from(refused.unwrap());
-        assert!(
-            error.is_full() && error.to_string().contains("max_outstanding"),
-            "{error}"
-        );
+        assert_error!(error, is_full, "max_outstanding");
         // Those that came back, and those that there was room for, are done.
         let no_room = rpc
             .call(Job::Append(file.clone(), "waited".into()))
@@ -304,34 +271,23 @@ fn a_call_that_is_over_is_detached() {
         .builder()
         .max_outstanding(1, 1 << 20)
         .max_message(1000)
-        .spawn()
-        .unwrap();
+        .begin();
     rpc.call(Job::Echo("x".repeat(2000))).detach().unwrap();
-    let (one, two) = (
-        rpc.call(Job::Echo("one".into())),
-        rpc.call(Job::Echo("two".into())),
-    );
+    let (one, two) = (rpc.call(echo("one")), rpc.call(echo("two")));
     two.wait().unwrap().unwrap();
     one.detach().unwrap();
     let other = rpc.clone();
     rpc.join().wait().unwrap();
-    other.call(Job::Echo("closed".into())).detach().unwrap();
+    other.call(echo("closed")).detach().unwrap();
 }
 
 /// X83: the same of a pool, within its queue.
 #[test]
 fn detached_calls_of_a_pool_need_room() {
     let _guard = guard();
-    let temp = Temp::new();
-    let gate = temp.gate("gate");
+    let (temp, gate) = Temp::with_gate();
     let file = temp.path("file");
-    let pool = WORK
-        .pool()
-        .max(1)
-        .load(2)
-        .max_queue(3, 1 << 20)
-        .spawn()
-        .unwrap();
+    let pool = WORK.pool().max(1).load(2).max_queue(3, 1 << 20).begin();
     let blocked = pool.call(Job::Gate(gate.name()));
     let open = gate.reached();
     let append = |n: u32| pool.call(Job::Append(file.clone(), n.to_string()));

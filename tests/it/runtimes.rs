@@ -3,16 +3,14 @@
 
 use std::future::{Future, poll_fn};
 use std::pin::{Pin, pin};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::task::{Context, Poll, Wake, Waker};
-use std::thread::{self, Thread};
+use std::task::{Context, Poll, Waker};
+use std::thread::{self};
 use std::time::{Duration, Instant};
 
 use futures_lite::StreamExt;
 use offspring::{Events, Rpc, worker};
 
-use crate::common::*;
+use crate::support::*;
 
 fn steps(count: String, events: &Events<String>) -> String {
     for n in 0..count.parse().unwrap() {
@@ -36,21 +34,9 @@ trait Runtime {
 /// Threads that do nothing but poll and park: no reactor, no timers.
 struct Bare;
 
-struct Unpark(Thread);
-
-impl Wake for Unpark {
-    fn wake(self: Arc<Self>) {
-        self.0.unpark();
-    }
-}
-
 impl Runtime for Bare {
-    fn block_on(&self, mut job: Job) {
-        let waker = Waker::from(Arc::new(Unpark(thread::current())));
-        let mut context = Context::from_waker(&waker);
-        while job.as_mut().poll(&mut context).is_pending() {
-            thread::park();
-        }
+    fn block_on(&self, job: Job) {
+        run(job);
     }
     fn spawn(&self, job: Job) {
         thread::spawn(|| Self.block_on(job));
@@ -200,22 +186,13 @@ async fn poll_all(receiver: std::sync::mpsc::Receiver<String>) -> Vec<String> {
     }
 }
 
-struct Count(AtomicUsize);
-
-impl Wake for Count {
-    fn wake(self: Arc<Self>) {
-        self.0.fetch_add(1, Ordering::SeqCst);
-    }
-}
-
 /// The last of several wakers is the one that counts.
 fn rewoken(runtime: &dyn Runtime, rpc: Steps) {
-    let first = Arc::new(Count(AtomicUsize::new(0)));
+    let first = Parker::new();
     runtime.block_on(Box::pin(async move {
         for _ in 0..rounds(20) {
             let mut call = pin!(rpc.call("1"));
-            let waker = Waker::from(Arc::clone(&first));
-            let mut ready = call.as_mut().poll(&mut Context::from_waker(&waker));
+            let mut ready = poll(&mut call, &first);
             let outcome = poll_fn(
                 |context| match std::mem::replace(&mut ready, Poll::Pending) {
                     Poll::Ready(outcome) => Poll::Ready(outcome),
@@ -278,7 +255,7 @@ fn a_runtime_that_goes_takes_nothing_with_it() {
 #[test]
 fn looking_in_polls() {
     let _guard = guard();
-    let rpc = STEPS.builder().spin_in_poll(true).spawn().unwrap();
+    let rpc = STEPS.builder().spin_in_poll(true).begin();
     futures_lite::future::block_on(async {
         for n in 0..rounds(300) {
             let text = (n % 7).to_string();
@@ -293,7 +270,7 @@ fn looking_in_polls() {
         }
     });
     // It sleeps where nothing comes soon.
-    let slow = SLEEP.builder().spin_in_poll(true).spawn().unwrap();
+    let slow = SLEEP.builder().spin_in_poll(true).begin();
     futures_lite::future::block_on(slow.call("20")).unwrap();
     slow.join().wait().unwrap();
     rpc.join().wait().unwrap();

@@ -2,9 +2,8 @@
 
 use std::process::{Command, Stdio};
 
-use crate::common::*;
 use crate::site::skip;
-use crate::work::{Job, WORK};
+use crate::support::*;
 
 /// This command in front of a worker, unless it does not work here at all.
 fn before(words: &[&str]) -> Option<Command> {
@@ -39,7 +38,7 @@ fn works_behind(words: &[&str]) {
         } else {
             WORK.program(command)
         };
-        let rpc = builder.spawn().unwrap();
+        let rpc = builder.begin();
         let big = "x".repeat(1 << 20);
         assert_eq!(
             rpc.call(Job::Len(big)).wait().unwrap(),
@@ -132,7 +131,7 @@ fn a_child_that_cannot_be_killed() {
     let _guard = guard();
     let command = before(&other).unwrap();
     let builder = WORK.command(command).exit_with_parent();
-    let rpc = builder.on_error(|_| ()).spawn().unwrap();
+    let rpc = builder.quiet().begin();
     rpc.ready().wait().unwrap();
     let pid = nix::unistd::Pid::from_raw(rpc.pid().unwrap() as i32);
     let refused = nix::sys::signal::kill(pid, None);
@@ -185,8 +184,8 @@ fn where_no_signal_can_be_sent() {
         let temp = Temp::new();
         let spin = |builder: Work| {
             let gate = temp.gate(&format!("gate{:?}", std::time::Instant::now()));
-            let rpc = builder.on_error(|_| ()).spawn().unwrap();
-            let job = Job::Both(Box::new(Job::Gate(gate.name())), Box::new(Job::Spin));
+            let rpc = builder.quiet().begin();
+            let job = both(Job::Gate(gate.name()), Job::Spin);
             let call = rpc.call(job);
             drop(gate.reached());
             let number = nix::unistd::Pid::from_raw(rpc.pid().unwrap() as i32);
@@ -205,11 +204,7 @@ fn where_no_signal_can_be_sent() {
             let error = quickly(|| rpc.join().within(limit).wait()).unwrap_err();
             assert!(error.to_string().contains("cannot be killed"), "{error}");
             let error = call.wait().unwrap_err();
-            assert!(error.is_child_dead(), "{error}");
-            assert!(
-                error.to_string().contains("Operation not permitted"),
-                "{error}"
-            );
+            assert_error!(error, is_child_dead, "Operation not permitted");
             end(pid);
         }
         // The same for who waits in other ways.
@@ -220,7 +215,7 @@ fn where_no_signal_can_be_sent() {
         quickly(|| futures_lite::future::block_on(rpc.join())).unwrap_err();
         end(pid);
         // One that has nothing to do hears that the link is cut.
-        let rpc = WORK.builder().on_error(|_| ()).spawn().unwrap();
+        let rpc = WORK.builder().quiet().begin();
         rpc.ready().wait().unwrap();
         rpc.kill();
         assert!(quickly(|| rpc.join().wait()).unwrap().success());
@@ -232,7 +227,7 @@ fn where_no_signal_can_be_sent() {
 fn a_namespace_of_process_ids() {
     alone("sandbox::a_namespace_of_process_ids", || {
         let _guard = guard();
-        let echo = || Job::Echo("x".into());
+        let echo = || echo("x");
         let before = WORK.spawn().unwrap();
         if nix::sched::unshare(nix::sched::CloneFlags::CLONE_NEWPID).is_err() {
             return;
@@ -241,10 +236,10 @@ fn a_namespace_of_process_ids() {
         assert_eq!(first.call(echo()).wait().unwrap(), Ok("x".into()));
         let nested = Job::Nested(Box::new(echo()));
         assert_eq!(first.call(nested).wait().unwrap(), Ok("x".into()));
-        let second = WORK.builder().on_error(|_| ()).spawn().unwrap();
+        let second = WORK.builder().quiet().begin();
         assert_eq!(second.call(echo()).wait().unwrap(), Ok("x".into()));
-        let program = WORK.program(serving("work")).on_error(|_| ());
-        let third = program.spawn().unwrap();
+        let program = WORK.program(serving("work")).quiet();
+        let third = program.begin();
         assert_eq!(third.call(echo()).wait().unwrap(), Ok("x".into()));
         // These start their processes from a thread that cannot be created here.
         let error = offspring::Template::builder().start().unwrap_err();
@@ -260,19 +255,10 @@ fn a_namespace_of_process_ids() {
         let error = WORK.spawn().unwrap_err();
         assert!(error.to_string().contains("CLONE_NEWPID"), "{error}");
         before.join().wait().unwrap();
-        until(|| threads() == 0);
+        until(|| own_threads().is_empty());
         let error = WORK.command(Command::new("true")).spawn().unwrap_err();
         assert!(error.to_string().contains("CLONE_NEWPID"), "{error}");
     });
-}
-
-/// Of the crate.
-fn threads() -> usize {
-    let all = std::fs::read_dir("/proc/self/task").unwrap().flatten();
-    let name = |task: std::fs::DirEntry| std::fs::read_to_string(task.path().join("comm")).ok();
-    all.filter_map(name)
-        .filter(|name| name.starts_with("offspring-"))
-        .count()
 }
 
 /// X76: the same where no thread can be started any more.

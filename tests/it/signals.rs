@@ -11,8 +11,7 @@ use std::time::Duration;
 use nix::sys::signal::{SaFlags, SigAction, SigHandler, SigSet, Signal, raise, sigaction, signal};
 use offspring::{Builder, Events, Template, worker};
 
-use crate::common::*;
-use crate::work::{Job, WORK};
+use crate::support::*;
 
 extern "C" fn nothing(_: i32) {}
 
@@ -84,7 +83,7 @@ fn sigpipe_at_its_default() {
         unsafe { signal(Signal::SIGPIPE, SigHandler::SigDfl) }.unwrap();
         let _guard = guard();
         for n in 0..20 {
-            let rpc = WORK.builder().on_error(|_| ()).spawn().unwrap();
+            let rpc = WORK.builder().quiet().begin();
             rpc.ready().wait().unwrap();
             kill_process(rpc.pid().unwrap());
             if n % 2 == 0 {
@@ -99,15 +98,9 @@ fn sigpipe_at_its_default() {
         let mut child = serving("work")
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
-            .spawn()
-            .unwrap();
+            .begin();
         let (stdin, stdout) = (child.stdin.take().unwrap(), child.stdout.take().unwrap());
-        let rpc = WORK
-            .builder()
-            .descriptors(stdout, stdin)
-            .on_error(|_| ())
-            .spawn()
-            .unwrap();
+        let rpc = WORK.builder().descriptors(stdout, stdin).quiet().begin();
         rpc.ready().wait().unwrap();
         child.kill().unwrap();
         child.wait().unwrap();
@@ -137,9 +130,8 @@ fn slow_to_go(note: String, gate: String) {
 #[test]
 fn between_term_and_kill_there_is_time() {
     let _guard = guard();
-    let temp = Temp::new();
-    let gate = temp.gate("gate");
-    let rpc = SLOW_TO_GO.builder().on_error(|_| ()).spawn().unwrap();
+    let (temp, gate) = Temp::with_gate();
+    let rpc = SLOW_TO_GO.builder().quiet().begin();
     let call = rpc.call(temp.path("note"), gate.name());
     let _running = gate.reached();
     let join = rpc.join().within(std::time::Duration::from_millis(10));
@@ -159,9 +151,8 @@ fn non_blocking_streams() {
         .stdin(theirs.try_clone().unwrap())
         .stdout(theirs)
         .stderr(Stdio::piped())
-        .spawn()
-        .unwrap();
-    let rpc = WORK.builder().socket(ours).spawn().unwrap();
+        .begin();
+    let rpc = WORK.builder().socket(ours).begin();
     let big = "x".repeat(1 << 20);
     for _ in 0..3 {
         assert!(rpc.call(Job::Echo(big.clone())).wait().unwrap() == Ok(big.clone()));
@@ -184,7 +175,7 @@ fn pause(time: Duration, after: impl FnOnce()) {
         time.as_secs_f64(),
         std::process::id()
     );
-    let mut other = Command::new("sh").args(["-c", &go_on]).spawn().unwrap();
+    let mut other = Command::new("sh").args(["-c", &go_on]).begin();
     after();
     raise(Signal::SIGSTOP).unwrap();
     assert!(other.wait().unwrap().success());
@@ -200,14 +191,14 @@ fn after_a_pause_nobody_is_blamed() {
         for time in [SHORT * 2, SHORT * 4] {
             let mut started = None;
             pause(time, || {
-                let rpc = WORK.builder().on_error(|_| ()).hello_timeout(SHORT);
-                started = Some(rpc.spawn().unwrap());
+                let rpc = WORK.builder().quiet().hello_timeout(SHORT);
+                started = Some(rpc.begin());
             });
             let rpc = started.unwrap();
             rpc.ready().wait().unwrap();
             let mut call = None;
             pause(time, || {
-                let mut echo = rpc.call(Job::Echo("so".into())).timeout(SHORT);
+                let mut echo = rpc.call(echo("so")).timeout(SHORT);
                 // A task waits, so the helper is the one that reads, and judges.
                 let context = &mut Context::from_waker(Waker::noop());
                 assert!(Pin::new(&mut echo).poll(context).is_pending());
@@ -326,7 +317,7 @@ fn threads_of_the_crate_take_no_signals() {
     #[cfg(feature = "concurrent")]
     {
         let rpc = MASKS_AT_ONCE.builder().exit_with_parent().on_event(|_| ());
-        let rpc = rpc.spawn().unwrap();
+        let rpc = rpc.begin();
         let wanted = names(&["offspring-write", "offspring-paren", "async-io"]);
         let (main, there) = rpc.call(wanted).wait().unwrap();
         block_all(&there);
@@ -340,9 +331,9 @@ fn threads_of_the_crate_take_no_signals() {
 fn a_child_has_the_mask_of_its_starter() {
     let _guard = guard();
     block(&[]);
-    let first = MASKS.builder().on_event(|_| ()).spawn().unwrap();
+    let first = MASKS.builder().on_event(|_| ()).begin();
     let started = |builder: Builder<fn(Vec<String>) -> Masks, Json, u32>| {
-        let rpc = builder.on_event(|_| ()).spawn().unwrap();
+        let rpc = builder.on_event(|_| ()).begin();
         let (main, there) = rpc.call(names(&[])).wait().unwrap();
         block_all(&there);
         rpc.join().wait().unwrap();
@@ -381,7 +372,7 @@ fn a_child_of_a_callback() {
     let rpc = WORK.spawn().unwrap();
     let (seen, sees) = std::sync::mpsc::channel();
     rpc.call(Job::Len("x".into())).on_done(move |_| {
-        let rpc = MASKS.builder().on_event(|_| ()).spawn().unwrap();
+        let rpc = MASKS.builder().on_event(|_| ()).begin();
         seen.send(rpc.call(names(&[])).wait().unwrap().0).unwrap();
         rpc.join().wait().unwrap();
     });

@@ -22,7 +22,7 @@ use nix::sys::signal::{Signal, kill};
 use nix::sys::wait::{WaitPidFlag, waitpid};
 use nix::unistd::{Pid, User, geteuid};
 
-use crate::common::*;
+use crate::support::*;
 
 /// Where hosts live. To be made after the guard, and before all that is on them.
 pub(crate) struct Site {

@@ -6,14 +6,9 @@ use std::time::Duration;
 use nix::sys::signal::Signal;
 use offspring::{Limits, Started};
 
-use crate::common::*;
 use crate::site::{Site, serve};
 use crate::start::TEXTS;
-use crate::work::{Job, WORK};
-
-fn echo(text: &str) -> Job {
-    Job::Echo(text.into())
-}
+use crate::support::*;
 
 /// What a user's shell does at the start of each session is not to matter here: it may take a lock at home, and a
 /// connection that is cut leaves it behind.
@@ -36,12 +31,9 @@ fn calls_and_events() {
     let rpc = WORK
         .command(host.worker("work"))
         .on_event(move |event| sender.send(event).unwrap())
-        .spawn()
-        .unwrap();
+        .begin();
     rpc.ready().wait().unwrap();
-    let calls: Vec<_> = (0..200)
-        .map(|n| (n, rpc.call(echo(&n.to_string()))))
-        .collect();
+    let calls: Vec<_> = (0..200).map(|n| (n, rpc.call(echo(n)))).collect();
     for (n, call) in calls.into_iter().rev() {
         assert_eq!(call.wait().unwrap(), Ok(n.to_string()));
     }
@@ -58,7 +50,7 @@ fn calls_and_events() {
     assert_eq!(rpc.call(Job::ReadStdin).wait().unwrap(), Ok(String::new()));
     let panic = rpc.call(Job::Panic("far away".into())).wait().unwrap_err();
     assert_eq!(panic.panic().unwrap().message(), "far away");
-    assert_eq!(rpc.call(echo("still")).wait().unwrap(), Ok("still".into()));
+    echoes(&rpc, "still");
     assert!(rpc.join().wait().unwrap().success());
 }
 
@@ -67,7 +59,7 @@ fn large_payloads() {
     let _guard = guard();
     let Some(site) = Site::new() else { return };
     let host = site.host();
-    let rpc = TEXTS.command(host.worker("texts")).spawn().unwrap();
+    let rpc = TEXTS.command(host.worker("texts")).begin();
     let large = "0123456789abcdef".repeat(64 << 16);
     assert_eq!(large.len(), 64 << 20);
     assert!(rpc.call(&large).wait().unwrap() == large);
@@ -81,7 +73,7 @@ fn a_worker_that_ends() {
     let Some(site) = Site::new() else { return };
     let host = site.host();
     for (job, code) in [(Job::Exit(7), 7), (Job::KillSelf, 255)] {
-        let rpc = WORK.command(host.worker("work")).on_error(|_| ()).spawn();
+        let rpc = WORK.command(host.worker("work")).quiet().spawn();
         let rpc = rpc.unwrap();
         rpc.ready().wait().unwrap();
         let (first, second) = (rpc.call(job), rpc.call(echo("never")));
@@ -104,8 +96,8 @@ fn a_banner_on_stderr_does_no_harm() {
     host.configure(&format!("Banner {banner}"));
     let worker = format!("echo 'Today is a good day.' >&2; {}", serve("work"));
     let rpc = WORK.command(host.ssh(&worker)).capture_stderr(10_000);
-    let rpc = rpc.on_error(|_| ()).spawn().unwrap();
-    assert_eq!(rpc.call(echo("so")).wait().unwrap(), Ok("so".into()));
+    let rpc = rpc.quiet().begin();
+    echoes(&rpc, "so");
     let error = rpc.call(Job::Exit(1)).wait().unwrap_err().to_string();
     for words in ["Welcome, and mind the step.", "Today is a good day."] {
         assert!(error.contains(words), "{error}");
@@ -119,11 +111,10 @@ fn a_banner_on_stdout_is_shown() {
     let Some(site) = Site::new() else { return };
     let host = site.host();
     let worker = format!("echo 'Welcome, and mind the step.'; {}", serve("work"));
-    let rpc = WORK.command(host.ssh(&worker)).on_error(|_| ()).spawn();
+    let rpc = WORK.command(host.ssh(&worker)).quiet().spawn();
     let rpc = rpc.unwrap();
     let error = quickly(|| rpc.call(echo("x")).wait().unwrap_err());
-    assert!(error.is_handshake(), "{error}");
-    assert_eq!(error.started(), Started::Unknown);
+    assert_error!(error, is_handshake, started = Unknown);
     let text = error.to_string();
     assert!(text.contains("instead of a hello came"), "{text}");
     assert!(text.contains("Welcome, and mind"), "{text}");
@@ -135,9 +126,8 @@ fn a_connection_cut_in_the_middle_of_a_call() {
     let _guard = guard();
     let Some(site) = Site::new() else { return };
     let host = site.host();
-    let temp = Temp::new();
-    let gate = temp.gate("gate");
-    let rpc = WORK.command(host.worker("work")).on_error(|_| ()).spawn();
+    let gate = Gate::new();
+    let rpc = WORK.command(host.worker("work")).quiet().spawn();
     let rpc = rpc.unwrap();
     let (first, second) = (rpc.call(Job::Gate(gate.name())), rpc.call(echo("never")));
     let _running = gate.reached();
@@ -145,8 +135,7 @@ fn a_connection_cut_in_the_middle_of_a_call() {
     rpc.ready().wait().unwrap();
     host.cut();
     let error = quickly(|| first.wait().unwrap_err());
-    assert!(error.is_child_dead(), "{error}");
-    assert_eq!(error.started(), Started::Unknown);
+    assert_error!(error, is_child_dead, started = Unknown);
     assert_eq!(second.wait().unwrap_err().started(), Started::Unknown);
     assert!(rpc.call(echo("late")).wait().is_err());
     assert_eq!(rpc.join().wait().unwrap().code(), Some(255));
@@ -159,7 +148,7 @@ fn a_connection_cut_in_the_middle_of_a_message() {
     let Some(site) = Site::new() else { return };
     let host = site.host();
     for job in [Job::Make(16 << 20), Job::Len("x".repeat(16 << 20))] {
-        let rpc = WORK.command(host.worker("work")).on_error(|_| ()).spawn();
+        let rpc = WORK.command(host.worker("work")).quiet().spawn();
         let rpc = rpc.unwrap();
         rpc.ready().wait().unwrap();
         let mut call = rpc.call(job);
@@ -183,7 +172,7 @@ fn a_worker_goes_with_the_connection() {
     let Some(site) = Site::new() else { return };
     let host = site.host();
     let builder = WORK.command(host.worker("work")).exit_with_parent();
-    let rpc = builder.on_error(|_| ()).spawn().unwrap();
+    let rpc = builder.quiet().begin();
     rpc.ready().wait().unwrap();
     let call = rpc.call(Job::Spin);
     host.cut();
@@ -201,8 +190,8 @@ fn a_host_that_falls_silent() {
     let host = site.host();
     let options = ["ServerAliveInterval=1", "ServerAliveCountMax=1"];
     let ssh = host.ssh_with("user", &options, &serve("work"));
-    let rpc = WORK.command(ssh).on_error(|_| ()).spawn().unwrap();
-    assert_eq!(rpc.call(echo("so")).wait().unwrap(), Ok("so".into()));
+    let rpc = WORK.command(ssh).quiet().begin();
+    echoes(&rpc, "so");
     host.signal(Signal::SIGSTOP);
     let error = rpc.call(echo("into the void")).wait().unwrap_err();
     assert!(error.is_child_dead(), "{error}");
@@ -215,12 +204,10 @@ fn a_worker_of_another_version() {
     let _guard = guard();
     let Some(site) = Site::new() else { return };
     let host = site.host();
-    let rpc = WORK.command(host.worker("later")).on_error(|_| ()).spawn();
+    let rpc = WORK.command(host.worker("later")).quiet().spawn();
     let rpc = rpc.unwrap();
     let error = quickly(|| rpc.call(echo("x")).wait().unwrap_err());
-    assert!(error.is_handshake(), "{error}");
-    assert!(error.to_string().contains("version 2"), "{error}");
-    assert_eq!(error.started(), Started::Unknown);
+    assert_error!(error, is_handshake, started = Unknown, "version 2");
     let _ = rpc.join().wait();
 }
 
@@ -230,11 +217,10 @@ fn a_key_that_is_refused() {
     let Some(site) = Site::new() else { return };
     let host = site.host();
     let ssh = host.ssh_with("stranger", &[], &serve("work"));
-    let rpc = WORK.command(ssh).capture_stderr(10_000).on_error(|_| ());
-    let rpc = rpc.spawn().unwrap();
+    let rpc = WORK.command(ssh).capture_stderr(10_000).quiet();
+    let rpc = rpc.begin();
     let error = quickly(|| rpc.call(echo("x")).wait().unwrap_err());
-    assert!(error.is_handshake(), "{error}");
-    assert_eq!(error.started(), Started::Unknown);
+    assert_error!(error, is_handshake, started = Unknown);
     let text = error.to_string();
     assert!(text.contains("exited with code 255"), "{text}");
     assert!(text.contains("Permission denied"), "{text}");
@@ -248,15 +234,11 @@ fn limits_hold_there() {
     let host = site.host();
     let limits = Limits::new().memory(1 << 30).core_size(0);
     let builder = WORK.command(host.worker("work")).limits(limits);
-    let rpc = builder.capture_stderr(100_000).on_error(|_| ()).spawn();
+    let rpc = builder.capture_stderr(100_000).quiet().spawn();
     let rpc = rpc.unwrap();
-    assert_eq!(rpc.call(echo("so")).wait().unwrap(), Ok("so".into()));
+    echoes(&rpc, "so");
     let error = rpc.call(Job::Make(1 << 31)).wait().unwrap_err();
-    assert!(error.is_child_dead(), "{error}");
-    assert!(
-        error.to_string().contains("memory allocation of"),
-        "{error}"
-    );
+    assert_error!(error, is_child_dead, "memory allocation of");
     rpc.join().wait().unwrap();
 }
 
@@ -268,22 +250,21 @@ fn hosts_come_and_go() {
     let (one, two) = (site.host(), site.host());
     let spawn = |host: &crate::site::Host| {
         let builder = WORK.command(host.worker("work")).capture_stderr(1000);
-        builder.on_error(|_| ()).spawn().unwrap()
+        builder.quiet().begin()
     };
     let (on_one, on_two) = (spawn(&one), spawn(&two));
     for rpc in [&on_one, &on_two] {
-        assert_eq!(rpc.call(echo("so")).wait().unwrap(), Ok("so".into()));
+        echoes(rpc, "so");
     }
     one.down();
     assert!(quickly(|| on_one.call(echo("x")).wait().unwrap_err()).is_child_dead());
-    assert_eq!(on_two.call(echo("so")).wait().unwrap(), Ok("so".into()));
+    echoes(&on_two, "so");
     let again = spawn(&one);
     let error = quickly(|| again.call(echo("x")).wait().unwrap_err());
-    assert!(error.is_handshake(), "{error}");
-    assert!(error.to_string().contains("this host is down"), "{error}");
+    assert_error!(error, is_handshake, "this host is down");
     one.up();
     let back = spawn(&one);
-    assert_eq!(back.call(echo("so")).wait().unwrap(), Ok("so".into()));
+    echoes(&back, "so");
     for rpc in [on_one, on_two, again, back] {
         let _ = rpc.join().wait();
     }

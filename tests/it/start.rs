@@ -7,8 +7,7 @@ use std::time::{Duration, Instant};
 
 use offspring::{Error, Events, Octets, Preload, Started, Template, Worker, preload, worker};
 
-use crate::common::*;
-use crate::work::{Job, WORK};
+use crate::support::*;
 
 mod peers {
     use super::*;
@@ -38,7 +37,7 @@ pub(crate) fn serve_if_asked() {
         "numbers" => crate::callbacks::serve_numbers(),
         "state" => STATEFUL.serve(),
         "masks" => crate::signals::MASKS.serve(),
-        "pooled" => crate::pool::POOLED.serve(),
+        "pooled" => crate::support::pooled::POOLED.serve(),
         "like" => crate::inheritance::LIKE.serve(),
         "confined" => crate::confined::serve(),
         #[cfg(all(
@@ -85,25 +84,18 @@ pub(crate) fn serve_if_asked() {
     }
 }
 
-fn echo(text: &str) -> Job {
-    Job::Echo(text.into())
-}
-
 #[test]
 fn the_plain_form_is_not_for_the_own_program() {
     let _guard = guard();
-    let error = crate::work::WORK.builder().plain().spawn().unwrap_err();
-    assert!(
-        error.is_start() && error.to_string().contains("plain form"),
-        "{error}"
-    );
+    let error = WORK.builder().plain().spawn().unwrap_err();
+    assert_error!(error, is_start, "plain form");
 }
 
 #[test]
 fn the_program_itself() {
     let _guard = guard();
     let rpc = WORK.spawn().unwrap();
-    assert_eq!(rpc.call(echo("so")).wait().unwrap(), Ok("so".into()));
+    echoes(&rpc, "so");
     assert_ne!(rpc.pid(), Some(std::process::id()));
     assert!(rpc.join().wait().unwrap().success());
 }
@@ -111,8 +103,8 @@ fn the_program_itself() {
 #[test]
 fn another_program() {
     let _guard = guard();
-    let rpc = WORK.program(serving("work")).spawn().unwrap();
-    assert_eq!(rpc.call(echo("so")).wait().unwrap(), Ok("so".into()));
+    let rpc = WORK.program(serving("work")).begin();
+    echoes(&rpc, "so");
     let arguments = rpc.call(Job::Arguments).wait().unwrap().unwrap();
     assert!(arguments.ends_with("--serve work"), "{arguments}");
     assert!(rpc.join().wait().unwrap().success());
@@ -126,15 +118,15 @@ fn a_command_over_stdin_and_stdout() {
     shell
         .args(["-c", "cat | \"$0\" --serve work | cat"])
         .arg(own);
-    let rpc = WORK.command(shell).spawn().unwrap();
-    assert_eq!(rpc.call(echo("far")).wait().unwrap(), Ok("far".into()));
+    let rpc = WORK.command(shell).begin();
+    echoes(&rpc, "far");
     // What it prints goes elsewhere.
     rpc.call(Job::Print("hello".into()))
         .wait()
         .unwrap()
         .unwrap();
     assert_eq!(rpc.call(Job::ReadStdin).wait().unwrap(), Ok(String::new()));
-    assert_eq!(rpc.call(echo("still")).wait().unwrap(), Ok("still".into()));
+    echoes(&rpc, "still");
     assert!(rpc.join().wait().unwrap().success());
 }
 
@@ -145,11 +137,10 @@ fn a_ready_socket() {
     let mut child = serving("work")
         .stdin(std::os::fd::OwnedFd::from(theirs.try_clone().unwrap()))
         .stdout(std::os::fd::OwnedFd::from(theirs))
-        .spawn()
-        .unwrap();
-    let rpc = WORK.builder().socket(ours).spawn().unwrap();
+        .begin();
+    let rpc = WORK.builder().socket(ours).begin();
     assert_eq!(rpc.pid(), None);
-    assert_eq!(rpc.call(echo("so")).wait().unwrap(), Ok("so".into()));
+    echoes(&rpc, "so");
     rpc.join().wait().unwrap();
     assert!(child.wait().unwrap().success());
 }
@@ -160,10 +151,9 @@ fn a_ready_pair_of_pipes() {
     let mut child = serving("work")
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
-        .spawn()
-        .unwrap();
+        .begin();
     let (stdin, stdout) = (child.stdin.take().unwrap(), child.stdout.take().unwrap());
-    let rpc = WORK.builder().descriptors(stdout, stdin).spawn().unwrap();
+    let rpc = WORK.builder().descriptors(stdout, stdin).begin();
     let big = "y".repeat(1 << 20);
     assert_eq!(rpc.call(echo(&big)).wait().unwrap(), Ok(big));
     rpc.join().wait().unwrap();
@@ -181,8 +171,7 @@ fn environment_and_directory() {
         .env("GONE", "1")
         .env_remove("GONE")
         .current_dir(&directory)
-        .spawn()
-        .unwrap();
+        .begin();
     let env = |name: &str| rpc.call(Job::Env(name.into())).wait().unwrap();
     assert_eq!(env("OFFSPRING_IT"), Ok("7".into()));
     assert!(env("GONE").is_err());
@@ -193,7 +182,7 @@ fn environment_and_directory() {
     );
     rpc.join().wait().unwrap();
 
-    let rpc = WORK.builder().env_clear().env("ONLY", "x").spawn().unwrap();
+    let rpc = WORK.builder().env_clear().env("ONLY", "x").begin();
     assert!(rpc.call(Job::Env("PATH".into())).wait().unwrap().is_err());
     assert_eq!(
         rpc.call(Job::Env("ONLY".into())).wait().unwrap(),
@@ -210,8 +199,7 @@ fn printing_and_reading_harm_nothing() {
     let rpc = WORK
         .builder()
         .stdout(std::os::fd::OwnedFd::from(theirs))
-        .spawn()
-        .unwrap();
+        .begin();
     for n in 0..20 {
         let print = rpc.call(Job::Print(format!("line {n}")));
         let read = rpc.call(Job::ReadStdin);
@@ -230,7 +218,7 @@ fn stdin_is_the_users() {
     let (mut ours, theirs) = UnixStream::pair().unwrap();
     ours.write_all(b"for the worker").unwrap();
     drop(ours);
-    let rpc = WORK.builder().stdin(theirs).spawn().unwrap();
+    let rpc = WORK.builder().stdin(theirs).begin();
     assert_eq!(
         rpc.call(Job::ReadStdin).wait().unwrap(),
         Ok("for the worker".into())
@@ -270,28 +258,20 @@ fn is_wrong(error: &Error, words: &[&str]) {
 fn wrong_programs() {
     let _guard = guard();
     let texts = |program: &str| TEXTS.program(Command::new(program));
-    let error = quickly(|| texts("true").spawn().unwrap().call("x").wait().unwrap_err());
+    let error = quickly(|| texts("true").begin().call("x").wait().unwrap_err());
     is_wrong(
         &error,
         &["hello", "offspring::init()", "exited with code 0"],
     );
 
-    let error = quickly(|| {
-        texts("false")
-            .spawn()
-            .unwrap()
-            .call("x")
-            .wait()
-            .unwrap_err()
-    });
+    let error = quickly(|| texts("false").begin().call("x").wait().unwrap_err());
     is_wrong(&error, &["exited with code 1"]);
 
     // Its stdout is no link in `program`; as a command it sends back what it gets.
     let error = quickly(|| {
         TEXTS
             .command(Command::new("cat"))
-            .spawn()
-            .unwrap()
+            .begin()
             .call("x")
             .wait()
             .unwrap_err()
@@ -301,8 +281,7 @@ fn wrong_programs() {
     let rpc = TEXTS
         .program(serving("silence"))
         .hello_timeout(Duration::from_millis(50))
-        .spawn()
-        .unwrap();
+        .begin();
     let (one, two) = (rpc.call("x"), rpc.call("y"));
     let error = quickly(|| one.wait().unwrap_err());
     is_wrong(&error, &["no hello", "50ms", "offspring::init()"]);
@@ -345,16 +324,14 @@ fn a_worker_of_another_name_or_format() {
     let _guard = guard();
     let error = TEXTS
         .program(serving("other"))
-        .spawn()
-        .unwrap()
+        .begin()
         .call("x")
         .wait()
         .unwrap_err();
     is_wrong(&error, &["worker", "it::other", "it::peer"]);
     let error = TEXTS
         .program(serving("json"))
-        .spawn()
-        .unwrap()
+        .begin()
         .call("x")
         .wait()
         .unwrap_err();
@@ -414,10 +391,10 @@ fn workers_of_one_name() {
         assert_eq!(rpc.call("x").wait().unwrap(), says);
         rpc.join().wait().unwrap();
         let template = Template::builder().preload(preload).start().unwrap();
-        let rpc = worker.template(&template).spawn().unwrap();
+        let rpc = worker.template(&template).begin();
         assert_eq!(rpc.call("x").wait().unwrap(), format!("{says}{loads}"));
         rpc.join().wait().unwrap();
-        let pool = worker.pool().max(1).spawn().unwrap();
+        let pool = worker.pool().max(1).begin();
         assert_eq!(pool.call("x").wait().unwrap(), says);
         pool.join().wait().unwrap();
     }
@@ -446,7 +423,7 @@ pub(crate) fn hello(role: u8, version: u8, strings: &[&str]) -> Vec<u8> {
 /// A peer that says this, and nothing else.
 fn peer(says: &[u8]) -> Error {
     let (ours, mut theirs) = UnixStream::pair().unwrap();
-    let rpc = TEXTS.builder().socket(ours).spawn().unwrap();
+    let rpc = TEXTS.builder().socket(ours).begin();
     theirs.write_all(says).unwrap();
     let error = quickly(|| rpc.call("x").wait().unwrap_err());
     assert!(rpc.join().wait().is_err());
@@ -485,7 +462,7 @@ fn a_hello_that_is_lost_on_its_way() {
         shell.args(["-c", &format!("\"$@\" {rest}"), "sh"]);
         shell.arg(worker.get_program()).args(worker.get_args());
         shell.stderr(Stdio::null());
-        let rpc = WORK.command(shell).on_error(|_| ()).spawn().unwrap();
+        let rpc = WORK.command(shell).quiet().begin();
         let calls = ["one", "two"].map(|line| rpc.call(Job::Append(temp.path("ran"), line.into())));
         drop(rpc);
         calls.map(|call| quickly(|| call.wait().unwrap_err()))
@@ -515,8 +492,7 @@ fn a_megabyte_before_hello() {
     let rpc = WORK
         .command(serving("noise"))
         .stderr(offspring::Stdio::null())
-        .spawn()
-        .unwrap();
+        .begin();
     let error = quickly(|| rpc.call(Job::Arguments).wait().unwrap_err());
     is_wrong(&error, &["instead of a hello", "####"]);
     drop(rpc);
@@ -529,8 +505,8 @@ fn a_megabyte_before_hello() {
             "head -c 1000000 /dev/zero >&2; exec \"$0\" --serve work",
         ])
         .arg(std::env::current_exe().unwrap());
-    let rpc = WORK.command(shell).capture_stderr(10).spawn().unwrap();
-    assert_eq!(rpc.call(echo("so")).wait().unwrap(), Ok("so".into()));
+    let rpc = WORK.command(shell).capture_stderr(10).begin();
+    echoes(&rpc, "so");
     rpc.join().wait().unwrap();
 }
 
@@ -572,14 +548,12 @@ fn init_makes_the_state() {
 #[test]
 fn init_may_take_longer_than_hello() {
     let _guard = guard();
-    let temp = Temp::new();
-    let gate = temp.gate("gate");
+    let gate = Gate::new();
     let rpc = STATEFUL
         .init("wait", gate.name().as_str())
         .hello_timeout(Duration::from_secs(5))
         .on_event(|_| ())
-        .spawn()
-        .unwrap();
+        .begin();
     let mut ready = rpc.ready();
     let inside = gate.reached();
     assert!(ready.wait_timeout(Duration::ZERO).unwrap_err().is_timeout());
@@ -597,8 +571,7 @@ fn init_that_fails() {
             .init(how, "")
             .stderr(offspring::Stdio::null())
             .on_event(|_| ())
-            .spawn()
-            .unwrap();
+            .begin();
         let (one, two) = (rpc.call("x"), rpc.call("y"));
         for error in [
             one.wait().unwrap_err(),
@@ -606,9 +579,7 @@ fn init_that_fails() {
             rpc.ready().wait().unwrap_err(),
             rpc.call("z").wait().unwrap_err(),
         ] {
-            assert!(error.is_init(), "{error}");
-            assert!(error.to_string().contains(words), "{error}");
-            assert_eq!(error.started(), Started::No);
+            assert_error!(error, is_init, started = No, words);
         }
         assert!(rpc.join().wait().unwrap_err().is_init());
     }
@@ -617,12 +588,7 @@ fn init_that_fails() {
 #[test]
 fn init_that_exits() {
     let _guard = guard();
-    let rpc = STATEFUL
-        .init("exit", "")
-        .on_event(|_| ())
-        .on_error(|_| ())
-        .spawn()
-        .unwrap();
+    let rpc = STATEFUL.init("exit", "").on_event(|_| ()).quiet().begin();
     let error = rpc.call("x").wait().unwrap_err();
     assert!(error.is_child_dead(), "{error}");
     assert_eq!(error.crash().unwrap().status().code(), Some(7));
@@ -638,8 +604,7 @@ fn another_program_has_init_too() {
         .init("a", "")
         .program(serving("state"))
         .on_event(|_| ())
-        .spawn()
-        .unwrap();
+        .begin();
     assert_eq!(rpc.call("b").wait().unwrap(), "a,b");
     rpc.join().wait().unwrap();
 }
@@ -648,7 +613,7 @@ fn another_program_has_init_too() {
 #[test]
 fn nested_workers() {
     let _guard = guard();
-    let rpc = WORK.on_event(|_| ()).spawn().unwrap();
+    let rpc = WORK.on_event(|_| ()).begin();
     let inner = Job::Nested(Box::new(Job::Nested(Box::new(echo("deep")))));
     assert_eq!(rpc.call(inner).wait().unwrap(), Ok("deep".into()));
     let inner: u32 = rpc
@@ -677,9 +642,9 @@ fn shell(shell: &str, script: &str) -> Command {
 fn a_command_is_given_pipes() {
     let _guard = guard();
     let cat = || shell("sh", "exec cat /dev/stdin");
-    let error = quickly(|| TEXTS.command(cat()).spawn().unwrap().call("x").wait());
+    let error = quickly(|| TEXTS.command(cat()).begin().call("x").wait());
     is_wrong(&error.unwrap_err(), &["cat"]);
-    let rpc = TEXTS.command(cat()).plain().spawn().unwrap();
+    let rpc = TEXTS.command(cat()).plain().begin();
     let big = "x".repeat(1 << 20);
     for _ in 0..3 {
         assert_eq!(rpc.call("x").wait().unwrap(), "x");
@@ -696,7 +661,7 @@ fn a_command_is_given_pipes() {
         } else {
             builder
         };
-        let rpc = builder.spawn().unwrap();
+        let rpc = builder.begin();
         for _ in 0..3 {
             assert!(rpc.call(Job::Echo(big.clone())).wait().unwrap() == Ok(big.clone()));
         }
@@ -707,8 +672,8 @@ fn a_command_is_given_pipes() {
         rpc.join().wait().unwrap();
     }
     let pool = WORK.command(shell("sh", &format!("{check} exec \"$0\" --serve work")));
-    let pool = pool.pool().max(2).spawn().unwrap();
-    assert_eq!(pool.call(echo("x")).wait().unwrap(), Ok("x".into()));
+    let pool = pool.pool().max(2).begin();
+    echoes(&pool, "x");
     pool.join().wait().unwrap();
 }
 
@@ -726,8 +691,7 @@ fn a_shell_reads_no_start_up_files() {
         .command(bash)
         .env("HOME", temp.path("."))
         .env_remove("SHLVL")
-        .spawn()
-        .unwrap();
+        .begin();
     assert_eq!(rpc.call("x").wait().unwrap(), "x");
     rpc.join().wait().unwrap();
 }
@@ -750,10 +714,10 @@ fn a_command_that_goes() {
             ("exec <&-; exec sleep 1000", true),
             ("exec \"$0\" --serve work", true),
         ] {
-            let builder = WORK.command(shell("sh", script)).on_error(|_| ());
-            let rpc = builder.spawn().unwrap();
+            let builder = WORK.command(shell("sh", script)).quiet();
+            let rpc = builder.begin();
             let calls: Vec<_> = (0..20)
-                .map(|_| rpc.call(echo(&"x".repeat(100_000))))
+                .map(|_| rpc.call(echo("x".repeat(100_000))))
                 .collect();
             if kills {
                 rpc.kill();
@@ -823,8 +787,8 @@ fn what_is_missing_is_named() {
 fn no_advice_that_cannot_help() {
     let _guard = guard();
     let says = |script: &str| {
-        let builder = WORK.command(shell("sh", script)).on_error(|_| ());
-        let rpc = builder.stderr(offspring::Stdio::null()).spawn().unwrap();
+        let builder = WORK.command(shell("sh", script)).quiet();
+        let rpc = builder.stderr(offspring::Stdio::null()).begin();
         let error = quickly(|| rpc.call(echo("x")).wait().unwrap_err());
         assert!(error.is_handshake(), "{error}");
         error.to_string()
@@ -851,39 +815,27 @@ fn no_advice_that_cannot_help() {
 #[test]
 fn what_was_waited_for() {
     let _guard = guard();
-    let temp = Temp::new();
-    let gate = temp.gate("gate");
+    let gate = Gate::new();
     let rpc = WORK.spawn().unwrap();
     let mut call = rpc.call(Job::Gate(gate.name()));
     let running = gate.reached();
     let error = call.wait_timeout(Duration::ZERO).unwrap_err();
-    assert!(
-        error.is_timeout() && error.to_string().contains("the call"),
-        "{error}"
-    );
+    assert_error!(error, is_timeout, "the call");
     let mut join = rpc.join();
     for error in [
         join.wait_timeout(Duration::ZERO),
         join.wait_deadline(Instant::now()),
     ] {
         let error = error.unwrap_err();
-        assert!(error.is_timeout(), "{error}");
-        assert!(error.to_string().contains("has not ended"), "{error}");
+        assert_error!(error, is_timeout, "has not ended");
         assert!(!error.to_string().contains("the call "), "{error}");
     }
     drop(running);
     call.wait().unwrap().unwrap();
     join.wait().unwrap();
-    let silent = TEXTS
-        .program(serving("silence"))
-        .on_error(|_| ())
-        .spawn()
-        .unwrap();
+    let silent = TEXTS.program(serving("silence")).quiet().begin();
     let error = silent.ready().wait_timeout(Duration::ZERO).unwrap_err();
-    assert!(
-        error.is_timeout() && error.to_string().contains("ready"),
-        "{error}"
-    );
+    assert_error!(error, is_timeout, "ready");
     silent.kill();
     silent.join().wait().unwrap();
 }

@@ -9,8 +9,7 @@ use std::process::Command;
 
 use offspring::{Builder, Stdio, Template};
 
-use crate::common::*;
-use crate::work::{Job, WORK};
+use crate::support::*;
 
 type Work = Builder<fn(Job) -> Result<String, String>, Json, u32>;
 /// A way to start a child whose streams can all be chosen.
@@ -31,7 +30,7 @@ fn for_each_way(mut body: impl FnMut(&str, &dyn Fn() -> Work)) {
 
 /// What the streams of a child of this builder are open to.
 fn streams(builder: Work) -> [String; 3] {
-    let rpc = builder.spawn().unwrap();
+    let rpc = builder.begin();
     let list = rpc.call(Job::Descriptors).wait().unwrap().unwrap();
     let mut list: BTreeMap<u32, String> = serde_json::from_str(&list).unwrap();
     rpc.join().wait().unwrap();
@@ -64,7 +63,7 @@ fn descriptors_of_each_type() {
     let file = || File::options().append(true).create(true).open(&path);
     let mut other = Command::new("true");
     let other = other.stdin(std::process::Stdio::piped());
-    let mut other = other.stdout(std::process::Stdio::piped()).spawn().unwrap();
+    let mut other = other.stdout(std::process::Stdio::piped()).begin();
     let kinds = |number: usize| -> Stdio {
         let (read, write) = std::io::pipe().unwrap();
         let (one, _) = UnixStream::pair().unwrap();
@@ -99,7 +98,7 @@ fn pipes_are_handed_out() {
     let _guard = guard();
     for_each_way(|way, builder| {
         let builder = builder().stdin(Stdio::piped()).stdout(Stdio::piped());
-        let rpc = builder.stderr(Stdio::piped()).spawn().unwrap();
+        let rpc = builder.stderr(Stdio::piped()).begin();
         let copy = rpc.clone();
         let stdin = copy.take_stdin();
         stdin.unwrap().write_all(b"for the worker").unwrap();
@@ -126,11 +125,11 @@ fn pipes_are_handed_out() {
 #[test]
 fn pipes_that_are_not_taken() {
     let _guard = guard();
-    let rpc = WORK.builder().stdout(Stdio::null()).spawn().unwrap();
+    let rpc = WORK.builder().stdout(Stdio::null()).begin();
     assert!(rpc.take_stdin().is_none() && rpc.take_stdout().is_none());
     assert!(rpc.take_stderr().is_none());
     rpc.join().wait().unwrap();
-    let rpc = WORK.builder().stdin(Stdio::piped()).spawn().unwrap();
+    let rpc = WORK.builder().stdin(Stdio::piped()).begin();
     let call = rpc.call(Job::ReadStdin);
     rpc.join().wait().unwrap();
     assert_eq!(call.wait().unwrap(), Ok(String::new()));
@@ -141,7 +140,7 @@ fn pipes_that_are_not_taken() {
 fn the_stderr_of_a_command() {
     let _guard = guard();
     let command = || WORK.command(serving("work"));
-    let rpc = command().stderr(Stdio::piped()).spawn().unwrap();
+    let rpc = command().stderr(Stdio::piped()).begin();
     let stderr = rpc.take_stderr().unwrap();
     for job in [Job::Complain("alas".into()), Job::Print("oh".into())] {
         rpc.call(job).wait().unwrap().unwrap();
@@ -156,7 +155,7 @@ fn the_stderr_of_a_command() {
 #[test]
 fn captured_or_piped() {
     let _guard = guard();
-    let builder = WORK.builder().on_error(|_| ());
+    let builder = WORK.builder().quiet();
     let rpc = builder.capture_stderr(100).stderr(Stdio::piped()).spawn();
     let rpc = rpc.unwrap();
     let stderr = rpc.take_stderr().unwrap();
@@ -167,7 +166,7 @@ fn captured_or_piped() {
     let error = rpc.call(job("one")).wait().unwrap_err();
     assert_eq!(error.crash().unwrap().stderr_tail(), b"");
     assert_eq!(read_to_string(stderr).unwrap(), "one\n");
-    let builder = WORK.builder().on_error(|_| ());
+    let builder = WORK.builder().quiet();
     let rpc = builder.stderr(Stdio::piped()).capture_stderr(100).spawn();
     let rpc = rpc.unwrap();
     assert!(rpc.take_stderr().is_none());
@@ -185,7 +184,7 @@ fn streams_of_a_pool() {
     assert!(error.to_string().contains("stderr"), "{error}");
     let (read, write) = std::io::pipe().unwrap();
     let pool = WORK.builder().stdout(write).pool().max_calls(1).max(1);
-    let pool = pool.spawn().unwrap();
+    let pool = pool.begin();
     for text in ["one", "two"] {
         let job = Job::Print(text.into());
         pool.call(job).wait().unwrap().unwrap();

@@ -16,22 +16,10 @@ use offspring::{
     Descriptor, Error, ExitStatus, Limits, Started, Template, TemplateBuilder, preload, worker,
 };
 
-use crate::common::*;
-use crate::work::{Job, WORK};
-
-worker!(TEXT: fn(String) -> String = |text: String| text);
-
-fn echo(text: &str) -> Job {
-    Job::Echo(text.into())
-}
+use crate::support::*;
 
 fn template() -> Template {
     Template::builder().start().unwrap()
-}
-
-fn stop(pid: u32) {
-    kill(Pid::from_raw(pid as i32), Signal::SIGSTOP).unwrap();
-    until(|| stat(pid).is_none_or(|(state, _)| state == 'T'));
 }
 
 /// The one error that a template of this kind gives at each start, and when it
@@ -68,12 +56,12 @@ fn what_is_preloaded_is_there() {
         .unwrap();
     template.ready().wait().unwrap();
     for _ in 0..3 {
-        let rpc = LOADED.template(&template).spawn().unwrap();
+        let rpc = LOADED.template(&template).begin();
         assert_eq!(rpc.call("good").wait().unwrap(), "so far 2 good");
         assert!(rpc.join().wait().unwrap().success());
     }
     assert!(WORDS.get().is_none());
-    let rpc = LOADED.builder().on_error(|_| ()).spawn().unwrap();
+    let rpc = LOADED.builder().quiet().begin();
     assert!(rpc.call("good").wait().unwrap_err().is_init());
 }
 
@@ -100,9 +88,7 @@ worker!(SUM: fn() -> String = || {
 fn what_is_preloaded_is_shared() {
     let _guard = guard();
     let template = Template::builder().preload(&TABLE).start().unwrap();
-    let all: Vec<_> = (0..3)
-        .map(|_| SUM.template(&template).spawn().unwrap())
-        .collect();
+    let all: Vec<_> = (0..3).map(|_| SUM.template(&template).begin()).collect();
     for rpc in &all {
         let answer = rpc.call().wait().unwrap();
         let numbers: Vec<usize> = answer
@@ -137,11 +123,11 @@ fn descriptors_that_were_given_are_there() {
     };
     let held = HELD.with(open("so"), open("far"));
     let template = Template::builder().preload(held).start().unwrap();
-    let rpc = READ_HELD.template(&template).spawn().unwrap();
+    let rpc = READ_HELD.template(&template).begin();
     assert_eq!(rpc.call().wait().unwrap(), "sofar");
     drop(rpc);
     kill_process(template.pid().unwrap());
-    let rpc = READ_HELD.template(&template).spawn().unwrap();
+    let rpc = READ_HELD.template(&template).begin();
     // The file's position is shared, too: the other child has read it all.
     assert_eq!(rpc.call().wait().unwrap(), "");
 }
@@ -158,7 +144,7 @@ fn nothing_is_printed_twice() {
     let _guard = guard();
     let template = Template::builder().preload(&CHATTER).start().unwrap();
     let (mut ours, theirs) = std::io::pipe().unwrap();
-    let rpc = WORK.template(&template).stdout(theirs).spawn().unwrap();
+    let rpc = WORK.template(&template).stdout(theirs).begin();
     rpc.call(Job::Print("once".into())).wait().unwrap().unwrap();
     rpc.join().wait().unwrap();
     let mut text = String::new();
@@ -203,7 +189,7 @@ fn with_threads_it_does_not_fork() {
     assert!(error.is_start());
     // Threads that are gone do no harm.
     let template = Template::builder().preload(&JOINED).start().unwrap();
-    let rpc = TEXT.template(&template).spawn().unwrap();
+    let rpc = TEXT.template(&template).begin();
     assert_eq!(rpc.call("so").wait().unwrap(), "so");
 }
 
@@ -239,8 +225,8 @@ fn the_system_refuses() {
 fn a_child_is_like_others() {
     let _guard = guard();
     let template = template();
-    let rpc = WORK.template(&template).spawn().unwrap();
-    assert_eq!(rpc.call(echo("so")).wait().unwrap(), Ok("so".into()));
+    let rpc = WORK.template(&template).begin();
+    echoes(&rpc, "so");
     let name = rpc.call(Job::ThreadName).wait().unwrap().unwrap();
     assert_eq!(name, "WORK");
     assert!(children().contains(&rpc.pid().unwrap()));
@@ -276,8 +262,7 @@ fn all_that_can_be_set() {
         .stdout(out)
         .capture_stderr(100)
         .exit_with_parent()
-        .spawn()
-        .unwrap();
+        .begin();
     let env = |name: &str| rpc.call(Job::Env(name.into())).wait().unwrap();
     assert_eq!(env("FROM_TEMPLATE"), Ok("1".into()));
     assert_eq!(env("BOTH"), Ok("child".into()));
@@ -287,10 +272,7 @@ fn all_that_can_be_set() {
     let text = rpc.call(Job::ReadStdin).wait().unwrap();
     assert_eq!(text, Ok("for the worker".into()));
     let print = Job::Print("so".into());
-    let complain = Job::Both(
-        Box::new(Job::Complain("alas".into())),
-        Box::new(Job::Exit(3)),
-    );
+    let complain = both(Job::Complain("alas".into()), Job::Exit(3));
     rpc.call(print).wait().unwrap().unwrap();
     let error = rpc.call(complain).wait().unwrap_err();
     assert_eq!(error.crash().unwrap().stderr_tail(), b"alas\n");
@@ -300,7 +282,7 @@ fn all_that_can_be_set() {
     assert_eq!(printed, "so\n");
 
     // The next one has none of it.
-    let rpc = WORK.template(&template).spawn().unwrap();
+    let rpc = WORK.template(&template).begin();
     let env = |name: &str| rpc.call(Job::Env(name.into())).wait().unwrap();
     assert_eq!(env("BOTH"), Ok("template".into()));
     assert!(env("PATH").is_ok());
@@ -311,8 +293,7 @@ fn all_that_can_be_set() {
         .template(&template)
         .env_clear()
         .env("ONLY", "x")
-        .spawn()
-        .unwrap();
+        .begin();
     assert!(rpc.call(Job::Env("BOTH".into())).wait().unwrap().is_err());
     let only = rpc.call(Job::Env("ONLY".into())).wait().unwrap();
     assert_eq!(only, Ok("x".into()));
@@ -323,14 +304,9 @@ fn limits_and_groups() {
     let _guard = guard();
     let template = template();
     let limits = Limits::new().open_files(77);
-    let own = TEXT
-        .template(&template)
-        .limits(limits)
-        .own_group()
-        .spawn()
-        .unwrap();
-    let session = TEXT.template(&template).own_session().spawn().unwrap();
-    let usual = TEXT.template(&template).spawn().unwrap();
+    let own = TEXT.template(&template).limits(limits).own_group().begin();
+    let session = TEXT.template(&template).own_session().begin();
+    let usual = TEXT.template(&template).begin();
     let group = |rpc: &offspring::Rpc<_, _>| {
         rpc.ready().wait().unwrap();
         let pid = rpc.pid().unwrap() as i32;
@@ -362,20 +338,14 @@ fn what_cannot_be_set() {
         .current_dir("/nowhere")
         .spawn()
         .unwrap_err();
-    assert!(
-        error.is_start() && error.to_string().contains("No such file"),
-        "{error}"
-    );
+    assert_error!(error, is_start, "No such file");
     let error = WORK
         .template(&template)
         .env("A=B", "c")
         .spawn()
         .unwrap_err();
-    assert!(
-        error.is_start() && error.to_string().contains("name"),
-        "{error}"
-    );
-    let rpc = TEXT.template(&template).spawn().unwrap();
+    assert_error!(error, is_start, "name");
+    let rpc = TEXT.template(&template).begin();
     assert_eq!(rpc.call("still").wait().unwrap(), "still");
 }
 
@@ -395,11 +365,8 @@ fn crash_reports() {
         (Job::Overflow, signalled(libc::SIGSEGV)),
     ];
     for (job, status) in ends {
-        let builder = WORK
-            .template(&template)
-            .on_error(|_| ())
-            .capture_stderr(1000);
-        let rpc = builder.spawn().unwrap();
+        let builder = WORK.template(&template).quiet().capture_stderr(1000);
+        let rpc = builder.begin();
         let (fatal, behind) = (rpc.call(job), rpc.call(Job::Arguments));
         let error = quickly(|| fatal.wait().unwrap_err());
         let found = error.crash().unwrap().status();
@@ -413,10 +380,10 @@ fn crash_reports() {
         let joined = rpc.join().wait().unwrap();
         assert_eq!(joined, found);
     }
-    let rpc = WORK.template(&template).spawn().unwrap();
+    let rpc = WORK.template(&template).begin();
     let error = rpc.call(Job::Panic("no luck".into())).wait().unwrap_err();
     assert_eq!(error.panic().unwrap().message(), "no luck");
-    assert_eq!(rpc.call(echo("on")).wait().unwrap(), Ok("on".into()));
+    echoes(&rpc, "on");
 }
 
 fn signalled(number: i32) -> ExitStatus {
@@ -466,7 +433,7 @@ fn libc_knows_its_thread() {
     let _guard = guard();
     let template = template();
     for _ in 0..3 {
-        let rpc = HEALTH.template(&template).stdout(null()).spawn().unwrap();
+        let rpc = HEALTH.template(&template).stdout(null()).begin();
         assert_eq!(rpc.call().wait().unwrap(), "well");
     }
 }
@@ -498,7 +465,7 @@ fn children_have_nothing_of_each_other() {
                             .stdout(null())
                             .current_dir("/"),
                     };
-                    let rpc = builder.spawn().unwrap();
+                    let rpc = builder.begin();
                     let list = rpc.call(Job::Descriptors).wait().unwrap().unwrap();
                     let list: BTreeMap<u32, String> = serde_json::from_str(&list).unwrap();
                     assert_eq!(list.len(), expected.len(), "{list:?}");
@@ -541,7 +508,7 @@ fn the_parent_may_have_threads() {
             });
         }
         for n in 0..rounds(100) {
-            let rpc = TEXT.template(&template).spawn().unwrap();
+            let rpc = TEXT.template(&template).begin();
             assert_eq!(rpc.call(n.to_string()).wait().unwrap(), n.to_string());
         }
         stop.store(true, Ordering::Relaxed);
@@ -555,7 +522,7 @@ fn many_children_one_after_the_other() {
     let template = template();
     let before = descriptors();
     for n in 0..rounds(500) {
-        let rpc = WORK.template(&template).on_error(|_| ()).spawn().unwrap();
+        let rpc = WORK.template(&template).quiet().begin();
         match n % 5 {
             0 => drop(rpc),
             1 => drop(rpc.call(echo("x")).wait().unwrap()),
@@ -570,7 +537,7 @@ fn many_children_one_after_the_other() {
 
 worker!(NESTED: fn() -> String = || {
     let template = Template::builder().preload(WORDS.with("in", "side")).start().unwrap();
-    let rpc = LOADED.template(&template).spawn().unwrap();
+    let rpc = LOADED.template(&template).begin();
     let inner = rpc.call("so").wait().unwrap();
     let rpc = TEXT.spawn().unwrap();
     inner + &rpc.call(" far").wait().unwrap()
@@ -581,11 +548,11 @@ worker!(NESTED: fn() -> String = || {
 fn a_child_has_children() {
     let _guard = guard();
     let template = template();
-    let rpc = NESTED.template(&template).spawn().unwrap();
+    let rpc = NESTED.template(&template).begin();
     assert_eq!(rpc.call().wait().unwrap(), "in side 0 so far");
     rpc.join().wait().unwrap();
 
-    let rpc = WORK.template(&template).on_error(|_| ()).spawn().unwrap();
+    let rpc = WORK.template(&template).quiet().begin();
     let inner: u32 = rpc
         .call(Job::NestedPid)
         .wait()
@@ -604,7 +571,7 @@ fn awaited() {
     futures_lite::future::block_on(async {
         let template = template();
         template.ready().await.unwrap();
-        let rpc = TEXT.template(&template).spawn().unwrap();
+        let rpc = TEXT.template(&template).begin();
         assert_eq!(rpc.call("so").await.unwrap(), "so");
         rpc.join().await.unwrap();
     });
@@ -617,14 +584,14 @@ fn awaited() {
 fn another_takes_its_place() {
     let _guard = guard();
     let template = template();
-    let kept = TEXT.template(&template).spawn().unwrap();
+    let kept = TEXT.template(&template).begin();
     for n in 0..rounds(20) {
         let pid = template.pid().unwrap();
         kill_process(pid);
         if n % 2 == 0 {
             until(|| !is_alive(pid));
         }
-        let rpc = TEXT.template(&template).spawn().unwrap();
+        let rpc = TEXT.template(&template).begin();
         assert_eq!(rpc.call("new").wait().unwrap(), "new");
         assert_ne!(template.pid(), Some(pid));
     }
@@ -645,7 +612,7 @@ fn it_dies_before_it_forks() {
         let template = &template;
         let start = scope.spawn(move || {
             tell.send(nix::unistd::gettid()).unwrap();
-            TEXT.template(template).spawn().unwrap()
+            TEXT.template(template).begin()
         });
         let tid = told.recv().unwrap();
         // It waits for the answer.
@@ -699,7 +666,7 @@ fn it_is_killed_at_any_moment() {
         }
     });
     // Left alone, it works.
-    let rpc = TEXT.template(&template).spawn().unwrap();
+    let rpc = TEXT.template(&template).begin();
     assert_eq!(rpc.call("so").wait().unwrap(), "so");
 }
 
@@ -715,11 +682,8 @@ fn it_does_not_answer() {
         .template(&template)
         .hello_timeout(Duration::from_millis(20));
     let error = quickly(|| builder.spawn().unwrap_err());
-    assert!(
-        error.is_start() && error.to_string().contains("did not answer"),
-        "{error}"
-    );
-    let rpc = TEXT.template(&template).spawn().unwrap();
+    assert_error!(error, is_start, "did not answer");
+    let rpc = TEXT.template(&template).begin();
     assert_eq!(rpc.call("so").wait().unwrap(), "so");
     assert_ne!(template.pid(), Some(pid));
 }
@@ -729,7 +693,7 @@ fn it_ends_with_its_last_handle() {
     let _guard = guard();
     let template = template();
     let (pid, other) = (template.pid().unwrap(), template.clone());
-    let rpc = TEXT.template(&other).spawn().unwrap();
+    let rpc = TEXT.template(&other).begin();
     drop(template);
     assert!(is_alive(pid));
     drop(other);
@@ -745,8 +709,8 @@ fn it_ends_with_its_last_handle() {
 fn foreign_reaper() {
     let template = template();
     for _ in 0..5 {
-        let rpc = WORK.template(&template).on_error(|_| ()).spawn().unwrap();
-        assert_eq!(rpc.call(echo("a")).wait().unwrap(), Ok("a".into()));
+        let rpc = WORK.template(&template).quiet().begin();
+        echoes(&rpc, "a");
         let error = quickly(|| rpc.call(Job::KillSelf).wait().unwrap_err());
         let status = error.crash().unwrap().status();
         let known = status.signal() == Some(libc::SIGKILL);
@@ -754,7 +718,7 @@ fn foreign_reaper() {
         quickly(|| rpc.join().wait().unwrap());
     }
     kill_process(template.pid().unwrap());
-    let rpc = TEXT.template(&template).spawn().unwrap();
+    let rpc = TEXT.template(&template).begin();
     assert_eq!(rpc.call("so").wait().unwrap(), "so");
 }
 
@@ -807,7 +771,7 @@ fn descriptors_run_out() {
         }
         all.clear();
         setrlimit(Resource::RLIMIT_NOFILE, hard, hard).unwrap();
-        let rpc = TEXT.template(&template).spawn().unwrap();
+        let rpc = TEXT.template(&template).begin();
         assert_eq!(rpc.call("again").wait().unwrap(), "again");
     });
 }
@@ -844,15 +808,13 @@ fn the_parent_is_killed() {
     }
     let _guard = guard();
     for way in ["ready", "preloading"] {
-        let temp = Temp::new();
-        let gate = temp.gate("gate");
+        let gate = Gate::new();
         let mut middle = std::process::Command::new(std::env::current_exe().unwrap())
             .args(["template::the_parent_is_killed", "--exact", "--nocapture"])
             .env(MIDDLE, format!("{way} {}", gate.name()))
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
-            .spawn()
-            .unwrap();
+            .begin();
         let lines = std::io::BufRead::lines(std::io::BufReader::new(middle.stdout.take().unwrap()));
         let template = lines
             .map_while(Result::ok)

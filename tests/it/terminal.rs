@@ -9,8 +9,7 @@ use nix::pty::openpty;
 use nix::sys::signal::{SaFlags, SigAction, SigHandler, SigSet, Signal, sigaction};
 use nix::unistd::setsid;
 
-use crate::common::*;
-use crate::work::{Job, WORK};
+use crate::support::*;
 
 static HEARD: AtomicBool = AtomicBool::new(false);
 
@@ -31,14 +30,14 @@ fn program(policy: &str, gate: &str) {
     );
     // SAFETY: the handler only stores to an atomic.
     unsafe { sigaction(Signal::SIGINT, &action) }.unwrap();
-    let builder = WORK.builder().on_error(|_| ());
+    let builder = WORK.builder().quiet();
     let rpc = match policy {
         "shared" => builder,
         "group" => builder.own_group(),
         "session" => builder.own_session(),
         other => unreachable!("{other}"),
     };
-    let rpc = rpc.spawn().unwrap();
+    let rpc = rpc.begin();
     let call = rpc.call(Job::Gate(gate.to_owned()));
     until(|| HEARD.load(Ordering::Relaxed));
     println!("it was heard");
@@ -68,8 +67,7 @@ fn ctrl_c() {
         ("group", "answer: done"),
         ("session", "answer: done"),
     ] {
-        let temp = Temp::new();
-        let gate = temp.gate("gate");
+        let gate = Gate::new();
         let pty = openpty(None, None).unwrap();
         let mut master = std::fs::File::from(pty.master);
         // A new terminal is not close-on-exec.
@@ -80,8 +78,7 @@ fn ctrl_c() {
             .env(POLICY, format!("{policy} {}", gate.name()))
             .stdin(pty.slave)
             .stdout(Stdio::piped())
-            .spawn()
-            .unwrap();
+            .begin();
         let running = gate.reached();
         master.write_all(b"\x03").unwrap();
         let mut lines = BufReader::new(program.stdout.take().unwrap()).lines();

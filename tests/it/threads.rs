@@ -5,12 +5,8 @@ use std::thread;
 use std::time::Duration;
 
 use futures_lite::future::block_on;
-use offspring::worker;
 
-use crate::common::*;
-use crate::work::{Job, WORK};
-
-worker!(TEXT: fn(String) -> String = |text: String| text);
+use crate::support::*;
 
 #[test]
 fn eight_threads_at_once() {
@@ -47,7 +43,7 @@ fn eight_threads_at_once() {
 #[test]
 fn pipelined_from_many_threads() {
     let _guard = guard();
-    let rpc = TEXT.builder().max_outstanding(100, 10_000).spawn().unwrap();
+    let rpc = TEXT.builder().max_outstanding(100, 10_000).begin();
     thread::scope(|scope| {
         for number in 0..8 {
             let rpc = &rpc;
@@ -109,13 +105,8 @@ fn a_child_outlives_the_thread_that_started_it() {
                 builder
             }
         };
-        let rpc = thread::spawn(move || builder().spawn().unwrap())
-            .join()
-            .unwrap();
-        assert_eq!(
-            rpc.call(Job::Echo("here".into())).wait().unwrap(),
-            Ok("here".into())
-        );
+        let rpc = thread::spawn(move || builder().begin()).join().unwrap();
+        echoes(&rpc, "here");
         rpc.join().wait().unwrap();
     }
 }
@@ -163,8 +154,8 @@ fn children_of_a_parent_that_holds_locks() {
                 let limits = offspring::Limits::new().core_size(0).nice(1);
                 let builder = WORK.builder().limits(limits).env("N", n.to_string());
                 let builder = builder.own_group().current_dir("/").capture_stderr(100);
-                let rpc = builder.spawn().unwrap();
-                let here = rpc.call(Job::Echo("here".into()));
+                let rpc = builder.begin();
+                let here = rpc.call(echo("here"));
                 assert_eq!(here.wait().unwrap(), Ok("here".into()));
                 rpc.join().wait().unwrap();
             }

@@ -8,7 +8,7 @@ use tracing::field::{Field, Visit};
 use tracing::span::{Attributes, Id, Record};
 use tracing::{Event, Metadata, Subscriber};
 
-use crate::common::*;
+use crate::support::*;
 
 fn abort(_: String) {
     std::process::abort()
@@ -51,7 +51,7 @@ fn a_pool_tells_what_it_does() {
     alone("traces::a_pool_tells_what_it_does", || {
         let lines = Lines::default();
         tracing::subscriber::set_global_default(lines.clone()).unwrap();
-        let pool = ABORTS.pool().on_error(|_| ()).spawn().unwrap();
+        let pool = ABORTS.pool().quiet().begin();
         assert!(pool.call("x").wait().unwrap_err().is_child_dead());
         pool.join().wait().unwrap();
         let lines = lines.0.lock().unwrap().join("\n");
@@ -73,7 +73,7 @@ fn a_rush_of_calls_is_read_on_a_beat() {
     alone("traces::a_rush_of_calls_is_read_on_a_beat", || {
         let lines = Lines::default();
         tracing::subscriber::set_global_default(lines.clone()).unwrap();
-        let pool = ECHO.pool().max(2).idle(2).load(500).spawn().unwrap();
+        let pool = ECHO.pool().max(2).idle(2).load(500).begin();
         let rush = || {
             let calls: Vec<_> = (0..20_000).map(|n| pool.call(n.to_string())).collect();
             for (n, call) in calls.into_iter().enumerate() {

@@ -9,10 +9,10 @@ use std::process::{Command, Stdio};
 
 use nix::sys::signal::{SigHandler, Signal, raise, signal};
 use nix::sys::socket::{Shutdown, shutdown};
-use offspring::{Events, worker};
-use serde::{Deserialize, Serialize};
+use offspring::{Events, Format, Input, Output, Rpc, Serialiser, SerialiserError, worker};
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
-use crate::common::{Json, append, descriptors, wait_at, wait_here_at};
+use super::{append, descriptors, wait_at, wait_here_at};
 
 /// What the worker of most tests can be asked to do.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -63,6 +63,8 @@ pub(crate) enum Job {
     /// Exits in a hook that runs when this thread ends, so after the answer.
     ExitSoon(i32),
 }
+
+worker!(pub(crate) TEXT: fn(String) -> String = |text: String| text);
 
 worker!(pub(crate) WORK: fn(Job) -> Result<String, String> = work, events = u32, serialiser = Json);
 
@@ -223,4 +225,37 @@ fn grandchild() -> u32 {
         .spawn()
         .unwrap();
     child.id()
+}
+
+pub(crate) fn echo(text: impl ToString) -> Job {
+    Job::Echo(text.to_string())
+}
+
+pub(crate) fn both(one: Job, two: Job) -> Job {
+    Job::Both(one.into(), two.into())
+}
+
+pub(crate) type Work = Rpc<fn(Job) -> Result<String, String>, Json, u32>;
+
+/// The child works.
+#[track_caller]
+pub(crate) fn echoes(rpc: &Work, text: impl ToString) {
+    let text = text.to_string();
+    assert_eq!(rpc.call(echo(&text)).wait().unwrap(), Ok(text));
+}
+
+/// JSON through serde, whatever features there are.
+pub(crate) struct Json;
+
+impl Format for Json {
+    const NAME: &'static str = "test-json";
+}
+
+impl<T: DeserializeOwned, Sent: Serialize + ?Sized> Serialiser<T, Sent> for Json {
+    fn encode(value: &Sent, output: &mut Output<'_>) -> Result<(), SerialiserError> {
+        serde_json::to_writer(output, value).map_err(SerialiserError::other)
+    }
+    fn decode(input: &mut Input<'_>) -> Result<T, SerialiserError> {
+        serde_json::from_slice(input.octets()).map_err(SerialiserError::other)
+    }
 }

@@ -1,0 +1,88 @@
+//! What the tests share.
+
+mod executors;
+mod gates;
+mod guard;
+pub(crate) mod pooled;
+mod processes;
+mod workers;
+
+use std::process::{Child, Command};
+
+use offspring::{Builder, Format, Pool, PoolBuilder, Rpc};
+
+pub(crate) use self::executors::*;
+pub(crate) use self::gates::*;
+pub(crate) use self::guard::*;
+pub(crate) use self::processes::*;
+pub(crate) use self::workers::*;
+
+/// Starts what a test needs.
+pub(crate) trait Begin {
+    type Begun;
+    fn begin(self) -> Self::Begun;
+}
+
+impl Begin for &mut Command {
+    type Begun = Child;
+    fn begin(self) -> Child {
+        self.spawn().unwrap()
+    }
+}
+
+/// Errors that belong to no call are as they should be.
+pub(crate) trait Quiet {
+    fn quiet(self) -> Self;
+}
+
+macro_rules! builders {
+    ($($builder:ident makes $begun:ident),*) => {$(
+        impl<F, S: Format, E: Send + 'static> Begin for $builder<F, S, E> {
+            type Begun = $begun<F, S, E>;
+            fn begin(self) -> Self::Begun {
+                self.spawn().unwrap()
+            }
+        }
+
+        impl<F, S: Format, E: Send + 'static> Quiet for $builder<F, S, E> {
+            fn quiet(self) -> Self {
+                self.on_error(|_| ())
+            }
+        }
+    )*};
+}
+builders!(Builder makes Rpc, PoolBuilder makes Pool);
+
+/// Fails unless an error is of this kind, says this about its call, and has these words.
+macro_rules! assert_error {
+    ($error:expr, $kind:ident, started = $started:ident $(, $word:expr)* $(,)?) => {{
+        let error: &offspring::Error = &$error;
+        assert_error!(error, $kind $(, $word)*);
+        assert_eq!(error.started(), offspring::Started::$started, "{error}");
+    }};
+    ($error:expr, $kind:ident $(, $word:expr)* $(,)?) => {{
+        let error: &offspring::Error = &$error;
+        assert!(error.$kind(), "{error}");
+        $(assert!(error.to_string().contains($word), "no {:?} in: {error}", $word);)*
+    }};
+}
+pub(crate) use assert_error;
+
+pub(crate) struct Random(pub(crate) u64);
+
+impl Random {
+    pub(crate) fn new() -> Self {
+        let seed = std::time::UNIX_EPOCH.elapsed().unwrap().as_nanos();
+        Self(seed as u64 | 1)
+    }
+
+    pub(crate) fn next(&mut self) -> u64 {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        self.0
+    }
+    pub(crate) fn below(&mut self, limit: u64) -> u64 {
+        self.next() % limit
+    }
+}
