@@ -3,12 +3,12 @@
 //! The protocol does not know what a descriptor is, and the serialisers do not
 //! know of frames: here the two meet, for parent and child alike.
 
+use std::cell::RefCell;
 use std::os::fd::OwnedFd;
 
 use offspring_serialisers::{Error, Input, Output, Tail};
 
-use crate::base::spare;
-use crate::protocol::{self, Parts};
+use crate::protocol::{self, BufferPool, Parts};
 use crate::sys::Arrival;
 
 pub(crate) type Ancillary = protocol::Ancillary<OwnedFd>;
@@ -16,6 +16,18 @@ pub(crate) type Outbox = protocol::Outbox<OwnedFd>;
 pub(crate) type Parcel = protocol::Parcel<OwnedFd>;
 pub(crate) type Payload = protocol::Payload<OwnedFd>;
 pub(crate) type Reader = protocol::Reader<OwnedFd>;
+
+thread_local! {
+    static BUFFERS: RefCell<BufferPool> = const { RefCell::new(BufferPool::new()) };
+}
+
+/// Uses the buffers of this thread. One that is ending keeps none.
+fn with_buffers<T>(use_them: impl FnOnce(&mut BufferPool) -> T) -> T {
+    let mut pool = BUFFERS.try_with(RefCell::take).unwrap_or_default();
+    let value = use_them(&mut pool);
+    let _ = BUFFERS.try_with(|kept| kept.replace(pool));
+    value
+}
 
 /// What has come of one frame: its octets, perhaps in two parts, and what came along.
 pub(crate) struct Received<'a> {
@@ -28,6 +40,25 @@ pub(crate) struct Received<'a> {
 pub(crate) type Decode<T> = fn(&mut Input<'_>) -> Result<T, Error>;
 
 impl Parcel {
+    /// Room for a header, in a buffer of this thread.
+    pub(crate) fn new() -> Self {
+        with_buffers(Self::in_pool)
+    }
+
+    /// Room for a header again, in the same buffer if that is not large. What was
+    /// not sent goes.
+    pub(crate) fn renew(&mut self) {
+        with_buffers(|pool| {
+            std::mem::take(self).recycle_in(pool);
+            *self = Self::in_pool(pool);
+        });
+    }
+
+    /// It was sent, or is not wanted: its buffers can be used again.
+    pub(crate) fn recycle(self) {
+        with_buffers(|pool| self.recycle_in(pool));
+    }
+
     /// The same octets, and descriptors of the same.
     pub(crate) fn try_clone(&self) -> std::io::Result<Self> {
         let descriptors = self.descriptors.iter().map(OwnedFd::try_clone);
@@ -64,7 +95,19 @@ impl Parcel {
     }
 }
 
+impl Outbox {
+    /// `count` bytes were written.
+    pub(crate) fn consume(&mut self, count: usize) {
+        with_buffers(|pool| self.consume_in(count, pool));
+    }
+}
+
 impl Reader {
+    /// How many bytes may be put into the buffer now: see [`room_in`](Self::room_in).
+    pub(crate) fn room(&mut self) -> usize {
+        with_buffers(|pool| self.room_in(pool))
+    }
+
     /// These came with the octets that were just put into the buffer.
     pub(crate) fn arrived(&mut self, arrival: Option<Arrival>) {
         if let Some(arrival) = arrival {
@@ -87,7 +130,7 @@ impl Payload {
     pub(crate) fn hand_out<T>(mut self, take: impl FnOnce(Received<'_>) -> T) -> T {
         let (ancillary, tail) = (self.take_ancillary(), self.take_tail());
         let taken = hand_out(&self, tail, ancillary, take);
-        self.recycle();
+        with_buffers(|pool| self.recycle_in(pool));
         taken
     }
 }
@@ -107,7 +150,7 @@ fn hand_out<T>(
     });
     if let Some(buffer) = tail.and_then(Tail::into_buffer) {
         let used = buffer.len();
-        spare::put(buffer, used);
+        with_buffers(|pool| pool.put(buffer, used));
     }
     taken
 }

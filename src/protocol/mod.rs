@@ -30,6 +30,7 @@
 //! frame is dropped with it. [`ancillary`] has the rules.
 
 mod ancillary;
+mod buffers;
 mod caller;
 mod frame;
 mod hello;
@@ -41,6 +42,7 @@ mod table;
 mod tests;
 
 pub(crate) use ancillary::{Ancillary, MOST};
+pub(crate) use buffers::BufferPool;
 pub use caller::Started;
 pub(crate) use caller::{Absorbed, Caller, Known, Limits, Notice, Outcome, show};
 pub(crate) use frame::{Form, Frame, HEADER, Kind, LONGEST_PARENT_HELLO, announcement};

@@ -5,8 +5,7 @@ use std::io::IoSlice;
 
 use super::ancillary::MOST;
 use super::frame::LARGE;
-use super::{Frame, HEADER, announcement};
-use crate::base::spare;
+use super::{BufferPool, Frame, HEADER, announcement};
 
 /// A frame that is to go: room for a header, then octets, of which the last may be
 /// in a buffer of their own; and the descriptors that go along.
@@ -29,9 +28,9 @@ impl<D> Default for Parcel<D> {
 }
 
 impl<D> Parcel<D> {
-    /// Room for a header, in a buffer of this thread.
-    pub(crate) fn new() -> Self {
-        let mut frame = spare::take();
+    /// Room for a header, in a buffer of this pool.
+    pub(crate) fn in_pool(pool: &mut BufferPool) -> Self {
+        let mut frame = pool.take();
         frame.extend_from_slice(&[0; HEADER]);
         Self {
             frame,
@@ -44,27 +43,11 @@ impl<D> Parcel<D> {
         self.frame.len() + self.tail.len()
     }
 
-    /// Room for a header again, in the same buffer if that is not large. What was
-    /// not sent goes.
-    pub(crate) fn renew(&mut self) {
-        self.descriptors.clear();
-        if self.frame.capacity() > spare::SMALL {
-            std::mem::take(self).recycle();
-            *self = Self::new();
-        } else {
-            self.frame.clear();
-            self.frame.extend_from_slice(&[0; HEADER]);
-            let tail = std::mem::take(&mut self.tail);
-            let used = tail.len();
-            spare::put(tail, used);
-        }
-    }
-
     /// It was sent, or is not wanted: its buffers can be used again.
-    pub(crate) fn recycle(self) {
+    pub(crate) fn recycle_in(self, pool: &mut BufferPool) {
         for buffer in [self.frame, self.tail] {
             let used = buffer.len();
-            spare::put(buffer, used);
+            pool.put(buffer, used);
         }
     }
 }
@@ -117,18 +100,17 @@ impl<D> Outbox<D> {
         self.length == 0
     }
 
-    /// Queues a frame whose header is in place. A large one takes the buffer,
-    /// of a small one the buffer is left for further use.
+    /// Queues a frame whose header is in place. A large one takes the buffer, and
+    /// so does the first of a piece; of others the buffer is left for further use.
     pub(crate) fn push(&mut self, parcel: &mut Parcel<D>) {
         if !parcel.descriptors.is_empty() {
             self.announce(&mut parcel.descriptors);
         }
         self.length += parcel.len();
         let Parcel { frame, tail, .. } = parcel;
-        if frame.len() >= LARGE {
-            self.pieces.push_back(std::mem::take(frame).into());
-        } else {
-            self.open_piece().extend_from_slice(frame);
+        match self.open_piece() {
+            Some(piece) if frame.len() < LARGE => piece.extend_from_slice(frame),
+            _ => self.pieces.push_back(std::mem::take(frame).into()),
         }
         if !tail.is_empty() {
             self.pieces.push_back(std::mem::take(tail).into());
@@ -140,11 +122,9 @@ impl<D> Outbox<D> {
         while !descriptors.is_empty() {
             let rest = descriptors.split_off(descriptors.len().min(MOST));
             let lot = std::mem::replace(descriptors, rest);
-            let mut octets = spare::take();
-            octets.extend_from_slice(&announcement(lot.len()));
-            self.length += octets.len();
+            self.length += HEADER;
             self.pieces.push_back(Piece {
-                octets,
+                octets: announcement(lot.len()).to_vec(),
                 descriptors: lot,
             });
         }
@@ -153,9 +133,11 @@ impl<D> Outbox<D> {
     /// Queues a frame that is built from its parts.
     pub(crate) fn push_parts(&mut self, head: Frame, octets: &[u8]) {
         self.length += HEADER + octets.len();
-        let piece = self.open_piece();
-        piece.extend_from_slice(&head.to_octets());
-        piece.extend_from_slice(octets);
+        let header = head.to_octets();
+        match self.open_piece() {
+            Some(piece) => piece.extend([&header, octets].into_iter().flatten()),
+            None => self.pieces.push_back([&header, octets].concat().into()),
+        }
     }
 
     /// Queues the first frame of all, built from its parts.
@@ -167,12 +149,10 @@ impl<D> Outbox<D> {
         }
     }
 
-    fn open_piece(&mut self) -> &mut Vec<u8> {
-        let open = |piece: &Piece<D>| piece.octets.len() < LARGE;
-        if !self.pieces.back().is_some_and(open) {
-            self.pieces.push_back(spare::take().into());
-        }
-        &mut self.pieces.back_mut().expect("one was just pushed").octets
+    /// The last piece, if more may be added to it.
+    fn open_piece(&mut self) -> Option<&mut Vec<u8>> {
+        let last = self.pieces.back_mut().map(|piece| &mut piece.octets);
+        last.filter(|octets| octets.len() < LARGE)
     }
 
     /// The first pieces, for one `writev`: how many of `slices` are set.
@@ -209,8 +189,8 @@ impl<D> Outbox<D> {
         true
     }
 
-    /// So many octets were written.
-    pub(crate) fn consume(&mut self, mut count: usize) {
+    /// `count` bytes were written; buffers of which all were go into the pool.
+    pub(crate) fn consume_in(&mut self, mut count: usize, pool: &mut BufferPool) {
         self.length -= count;
         while count > 0 {
             let first = &mut self.pieces[0];
@@ -224,7 +204,7 @@ impl<D> Outbox<D> {
             self.written = 0;
             let piece = self.pieces.pop_front().expect("a piece was written").octets;
             let used = piece.len();
-            spare::put(piece, used);
+            pool.put(piece, used);
         }
     }
 

@@ -5,8 +5,7 @@ use std::ops::{Add, Deref, Range, Sub};
 
 use super::ancillary::{Ancillary, Arrivals, Loss};
 use super::frame::{LARGE, Longest};
-use super::{DESCRIPTORS, Form, Frame, HEADER, Kind, Violation};
-use crate::base::spare;
+use super::{BufferPool, DESCRIPTORS, Form, Frame, HEADER, Kind, Violation};
 
 /// So many octets at most need no buffer of their own.
 const FEW: usize = 46;
@@ -138,12 +137,12 @@ impl<D> Payload<D> {
     }
 
     /// It was read: its buffer can be used again.
-    pub(crate) fn recycle(self) {
+    pub(crate) fn recycle_in(self, pool: &mut BufferPool) {
         if let Octets::Buffer(buffer, _) = self.octets
             && buffer.len() >= LARGE
         {
             let used = buffer.len();
-            spare::put(buffer, used);
+            pool.put(buffer, used);
         }
     }
 
@@ -208,7 +207,7 @@ pub(crate) enum Step {
 /// Turns a stream that comes in pieces into frames.
 ///
 /// Whoever reads puts octets behind the [buffer](Self::buffer), as many as
-/// [`room`](Self::room) says, and then calls [`advance`](Self::advance) until
+/// [`room_in`](Self::room_in) says, and then calls [`advance`](Self::advance) until
 /// it is short. The current frame stays valid until the next `advance`.
 /// Descriptors that came with the octets [arrive](Self::arrivals) beside them.
 #[derive(Debug)]
@@ -345,7 +344,7 @@ impl<D> Reader<D> {
     }
 
     /// Descriptors that nobody wants, to be closed; else they are when
-    /// [`room`](Self::room) is asked for.
+    /// [`room_in`](Self::room_in) is asked for.
     pub(crate) fn take_spent(&mut self, spent: &mut Vec<D>) {
         self.arrivals.take_spent(spent);
     }
@@ -360,11 +359,16 @@ impl<D> Reader<D> {
     /// In the middle of a large frame it is what is missing (so that the frame
     /// ends where the buffer ends and can be handed out uncopied), but never
     /// much more than what has come already: a claimed length costs nothing.
-    pub(crate) fn room(&mut self) -> usize {
+    /// With nothing half read, the buffer is changed for the last of the pool.
+    pub(crate) fn room_in(&mut self, pool: &mut BufferPool) -> usize {
         self.high = self.high.max(self.buffer.len());
         self.arrivals.close_spent();
         self.make_way();
-        self.change_buffer();
+        if self.buffer.is_empty() {
+            pool.put(std::mem::take(&mut self.buffer), self.high);
+            self.buffer = pool.take();
+            self.high = 0;
+        }
         if self.skip > 0 {
             return READ;
         }
@@ -563,15 +567,6 @@ impl<D> Reader<D> {
         let at = self.current.end + usize::try_from(skipped).expect("no more than the buffer");
         self.current = at..at;
         at
-    }
-
-    /// With nothing half read, the buffer is anybody's.
-    fn change_buffer(&mut self) {
-        if self.buffer.is_empty() {
-            spare::put(std::mem::take(&mut self.buffer), self.high);
-            self.buffer = spare::take();
-            self.high = 0;
-        }
     }
 
     /// Drops what was handed out, so that the buffer starts with a header.

@@ -9,7 +9,7 @@ mod parted;
 
 use std::io::IoSlice;
 
-use super::{Form, Limits};
+use super::{BufferPool, Form, Limits};
 
 /// What stands for a descriptor: its number.
 type Fd = u32;
@@ -20,9 +20,22 @@ type Outcome = super::Outcome<Fd>;
 type Parcel = super::Parcel<Fd>;
 type Reader = super::Reader<Fd>;
 
+/// With buffers of their own.
+impl Reader {
+    fn room(&mut self) -> usize {
+        self.room_in(&mut BufferPool::new())
+    }
+}
+
+impl Outbox {
+    fn consume(&mut self, count: usize) {
+        self.consume_in(count, &mut BufferPool::new());
+    }
+}
+
 /// Room for a header, then these octets, and these descriptors.
 fn parcel(octets: &[u8], descriptors: &[Fd]) -> Parcel {
-    let mut parcel = Parcel::new();
+    let mut parcel = Parcel::in_pool(&mut BufferPool::new());
     parcel.frame.extend_from_slice(octets);
     parcel.descriptors.extend_from_slice(descriptors);
     parcel

@@ -24,7 +24,6 @@ use super::connection::Connection;
 use super::driver::Driver;
 use super::origin::{next_event, outcome};
 use super::state::waiting::Want;
-use crate::base::spare;
 use crate::error::Error;
 use crate::parcel::Parcel;
 use crate::parent::spawn::Recipe;
@@ -77,14 +76,17 @@ impl Request {
         self.0.len() - HEADER
     }
 
-    /// Puts a copy behind what is in a buffer.
-    fn copy_into(&self, frame: &mut Vec<u8>) -> Result<Vec<OwnedFd>, Error> {
-        frame.reserve(self.0.len());
-        frame.extend_from_slice(&self.0.frame);
-        frame.extend_from_slice(&self.0.tail);
+    /// A copy of all, in one piece, in a buffer of this thread.
+    fn copy(&self) -> Result<Parcel, Error> {
         let copies = self.0.descriptors.iter().map(OwnedFd::try_clone);
         let copies = copies.collect::<Result<_, _>>();
-        copies.map_err(|error| Error::start(format!("no descriptor to send along: {error}")))
+        let mut parcel = Parcel::new();
+        parcel.frame.reserve(self.0.len());
+        parcel.frame.extend_from_slice(&self.0.frame[HEADER..]);
+        parcel.frame.extend_from_slice(&self.0.tail);
+        parcel.descriptors = copies
+            .map_err(|error| Error::start(format!("no descriptor to send along: {error}")))?;
+        Ok(parcel)
     }
 }
 
@@ -111,19 +113,11 @@ impl Member {
         owner: Arc<dyn Owner>,
         wishes: &mut Wishes,
     ) -> Result<u32, Unsent> {
-        let mut frame = spare::take();
-        frame.clear();
-        let descriptors = request.copy_into(&mut frame).map_err(Unsent::Never)?;
-        let mut parcel = Parcel {
-            frame,
-            tail: Vec::new(),
-            descriptors,
-        };
+        let mut parcel = request.copy().map_err(Unsent::Never)?;
         let sent = self
             .driver
             .change(|core| core.call_of(&mut parcel, owner, wishes));
-        let used = parcel.frame.len();
-        spare::put(parcel.frame, used);
+        parcel.recycle();
         sent.map_err(|_| Unsent::Ended)
     }
 
