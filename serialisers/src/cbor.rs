@@ -4,19 +4,18 @@
 //! fails, or if it has shared values, is it read into a tree, and with more patience (see
 //! [`tree`]).
 
-use crate::descriptors::Received;
+use crate::descriptor::scope::Slot;
 use crate::error::Error;
 use crate::layer::unit::is_unit;
 use crate::layer::{self, Context, Floats, Kind, Rules};
 use crate::serialiser::{Format, Input, Output, Serialiser};
 use ciborium::de::Error as DecodeError;
 use ciborium::ser::Error as EncodeError;
-use serde::de::{Deserialize, DeserializeOwned, Deserializer};
+use serde::de::{Deserialize, DeserializeOwned, Deserializer, Error as _};
 use serde::ser::{Serialize, Serializer};
 use sink::Sink;
-use std::{fmt, io};
+use std::fmt;
 
-mod beside;
 mod scan;
 mod sink;
 mod tree;
@@ -67,21 +66,22 @@ impl<T: DeserializeOwned, Sent: Serialize + ?Sized> Serialiser<T, Sent> for Cbor
         if scan::has_shared_values(octets) {
             return tree::read(octets, descriptors);
         }
-        if descriptors.count() == 0 {
-            return match parse::<Reading<T>>(octets) {
-                Ok(Reading(value)) => Ok(value),
-                Err(Failure::Value(_)) => tree::read(octets, descriptors),
-                Err(failure) => Err(layer::failed(Self::NAME, failure)),
-            };
-        }
         // If the first reading fails, it has closed what it took.
         let again = descriptors.try_clone();
-        match (beside::read(octets, descriptors), again) {
-            (Ok(value), _) => Ok(value),
+        // Every element takes a byte in CBOR, so there is no need to count them.
+        let rules = Rules::new(KIND, usize::MAX, descriptors);
+        let read = || parse::<Reading<T>>(octets);
+        match (RULES.with(|slot| slot.with(rules, read)).0, again) {
+            (Ok(Reading(value)), _) => Ok(value),
             (Err(Failure::Value(_)), Ok(again)) => tree::read(octets, again),
             (Err(failure), _) => Err(layer::failed(Self::NAME, failure)),
         }
     }
+}
+
+thread_local! {
+    /// What [`Reading`] goes by: ciborium lends its deserialiser to a type, not to a seed.
+    static RULES: Slot<Rules> = const { Slot::empty() };
 }
 
 /// A value with the layer around the serialiser that ciborium gives it.
@@ -93,13 +93,13 @@ impl<Sent: Serialize + ?Sized, F: Floats> Serialize for Writing<'_, '_, Sent, F>
     }
 }
 
-/// A value without descriptors, with the layer around the deserialiser that ciborium gives it.
+/// A value with the layer around the deserialiser that ciborium gives it.
 struct Reading<T>(T);
 
 impl<'de, T: Deserialize<'de>> Deserialize<'de> for Reading<T> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        // Every element takes a byte in CBOR, so there is no need to count them.
-        let rules = Rules::new(KIND, usize::MAX, Received::default());
+        let rules = RULES.with(|slot| slot.replace(None));
+        let rules = rules.ok_or_else(|| D::Error::custom("nothing says how to read it"))?;
         layer::read(deserializer, &rules).map(Self)
     }
 }
@@ -120,22 +120,10 @@ impl fmt::Display for Failure {
 
 /// Reads one value that takes all the octets.
 fn parse<T: DeserializeOwned>(octets: &[u8]) -> Result<T, Failure> {
-    parse_from(octets, 0, |rest| ciborium::from_reader(rest))
-}
-
-/// The same, by `parse`, which reads this many bytes before those of the value.
-fn parse_from<T>(
-    octets: &[u8],
-    before: usize,
-    parse: impl FnOnce(&mut &[u8]) -> Result<T, DecodeError<io::Error>>,
-) -> Result<T, Failure> {
     let mut rest = octets;
-    let value = parse(&mut rest).map_err(|error| match error {
+    let value = ciborium::from_reader(&mut rest).map_err(|error| match error {
         DecodeError::Io(_) => Failure::Octets("the value is cut off".into()),
-        DecodeError::Syntax(at) => {
-            let at = at.saturating_sub(before);
-            Failure::Octets(format!("malformed at octet {at}"))
-        }
+        DecodeError::Syntax(at) => Failure::Octets(format!("malformed at octet {at}")),
         DecodeError::Semantic(_, why) => Failure::Value(why),
         DecodeError::RecursionLimitExceeded => Failure::Octets("nested too deep".into()),
     })?;

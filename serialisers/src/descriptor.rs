@@ -16,36 +16,18 @@
 //! With `offspring`, that is `"offspring::descriptor"`. For an `Option<File>` or a `Vec<File>` take
 //! an `Option<Descriptor<File>>` or a `Vec<Descriptor<File>>`.
 
-// How a descriptor gets out of a value, and into one.
-//
-// serde's traits know numbers and texts, no descriptors, and a value sees neither the format nor
-// its table. What they have in common is the layer that is around each of our formats. So:
-//
-// - A value calls `serialize_newtype_struct` with a name that only the layer knows, and an
-//   [`Offer`]. The layer knocks twice: it has the offer written, as if into a string, two times.
-//   At the first knock the offer says what it is for strangers: an error, or nothing if it can
-//   do without. At the second it duplicates the descriptor, puts it into the [`exchange`], and
-//   says the token for it. The layer claims the duplicate and writes its index. A format that is
-//   not ours has the offer written once, into itself, and so knows no token.
-// - When a value is read, the layer reads the index, puts the descriptor into the exchange, and
-//   has the visitor visit the token.
-//
-// A token is good for one claim, by the same thread, and until the call returns or panics that
-// put the descriptor there. It is a number that cannot be guessed, so a format that is not ours
-// and reads one out of the octets finds nothing.
-
 use crate::bytes::{Bytes, BytesRef};
 use crate::descriptors::{Arrived, Descriptor, DescriptorOrOctets, DescriptorRef};
-use crate::layer::{DESCRIPTOR, OFFER};
+use scope::{DESCRIPTOR, OFFER};
 use serde::de::{Deserialize, Deserializer, Error as _, SeqAccess, Visitor};
 use serde::ser::{Error as _, Serialize, SerializeTuple, Serializer};
 use std::borrow::Cow;
-use std::cell::{Cell, OnceCell};
+use std::cell::Cell;
 use std::fmt;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
-pub(crate) mod exchange;
 mod own_format;
+pub(crate) mod scope;
 
 /// Writes what owns a descriptor as a [`Descriptor`].
 ///
@@ -85,9 +67,7 @@ pub fn deserialize<'de, T: From<OwnedFd>, D: Deserializer<'de>>(
 impl Serialize for DescriptorRef<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let offer = Offer::new(self.0, false);
-        let written = serializer.serialize_newtype_struct(DESCRIPTOR, &offer)?;
-        offer.taken()?;
-        Ok(written)
+        serializer.serialize_newtype_struct(DESCRIPTOR, &offer)
     }
 }
 
@@ -109,7 +89,7 @@ impl Serialize for DescriptorOrOctets<'_> {
         let offer = Offer::new(self.descriptor, true);
         let mut pair = serializer.serialize_tuple(2)?;
         pair.serialize_element(&Offered(&offer))?;
-        let octets = match offer.taken()? {
+        let octets = match offer.taken.get() {
             true => Cow::default(),
             false => (self.octets)(),
         };
@@ -124,12 +104,11 @@ impl<'de> Deserialize<'de> for Arrived {
     }
 }
 
-/// A descriptor of which somebody may have a duplicate.
+/// A descriptor for the layer to ask for.
 struct Offer<'a> {
     descriptor: BorrowedFd<'a>,
     optional: bool,
-    knocked: Cell<bool>,
-    duplicate: OnceCell<exchange::Put>,
+    taken: Cell<bool>,
 }
 
 struct Offered<'o, 'a>(&'o Offer<'a>);
@@ -139,31 +118,21 @@ impl<'a> Offer<'a> {
         Self {
             descriptor,
             optional,
-            knocked: Cell::new(false),
-            duplicate: OnceCell::new(),
-        }
-    }
-
-    /// Whether it was taken up. Of who has only heard the token nothing good can come.
-    fn taken<E: serde::ser::Error>(&self) -> Result<bool, E> {
-        match self.duplicate.get() {
-            Some(put) if put.is_there() => Err(E::custom(STRANGE)),
-            duplicate => Ok(duplicate.is_some()),
+            taken: Cell::new(false),
         }
     }
 }
 
-const STRANGE: &str = "this serialiser carries no descriptors";
-
+/// For other serialisers it is an error, or nothing if the value can do without.
 impl Serialize for Offer<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        if self.knocked.replace(true) {
-            let put = || exchange::put(self.descriptor.try_clone_to_owned());
-            serializer.serialize_u64(self.duplicate.get_or_init(put).token())
+        if scope::answer(self.descriptor) {
+            self.taken.set(true);
+            serializer.serialize_bool(true)
         } else if self.optional {
             serializer.serialize_none()
         } else {
-            Err(S::Error::custom(STRANGE))
+            Err(S::Error::custom("this serialiser carries no descriptors"))
         }
     }
 }
@@ -174,7 +143,7 @@ impl Serialize for Offered<'_, '_> {
     }
 }
 
-/// Takes the descriptor that the layer has put into the exchange.
+/// Takes the descriptor that the layer lends.
 struct Taker;
 
 impl<'de> Visitor<'de> for Taker {
@@ -184,10 +153,9 @@ impl<'de> Visitor<'de> for Taker {
         f.write_str("a descriptor, by a deserialiser that carries some")
     }
 
-    fn visit_newtype_struct<D: Deserializer<'de>>(self, token: D) -> Result<OwnedFd, D::Error> {
-        let taken = exchange::claim(u64::deserialize(token)?);
+    fn visit_newtype_struct<D: Deserializer<'de>>(self, _: D) -> Result<OwnedFd, D::Error> {
         let strange = || D::Error::custom("this deserialiser carries no descriptors");
-        taken.ok_or_else(strange)?.map_err(D::Error::custom)
+        scope::take().ok_or_else(strange)
     }
 }
 
@@ -210,39 +178,6 @@ impl<'de> Visitor<'de> for Pair {
                 Ok(Arrived::Descriptor(descriptor.into_inner()))
             }
             Some(_) => Err(A::Error::custom("both a descriptor and octets")),
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::{Offer, exchange};
-    use serde::Serialize;
-    use std::fmt::{self, Display};
-    use std::fs::File;
-    use std::os::fd::AsFd;
-
-    struct Written<'o, 'a>(&'o Offer<'a>);
-
-    impl Display for Written<'_, '_> {
-        fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-            self.0.serialize(f)
-        }
-    }
-
-    /// A format that writes everything twice knocks as we do, but takes nothing.
-    #[test]
-    fn who_stutters_is_refused() {
-        let file = File::open("/dev/null").unwrap();
-        for optional in [true, false] {
-            let offer = Offer::new(file.as_fd(), optional);
-            let mut text = String::new();
-            assert!(fmt::write(&mut text, format_args!("{}", Written(&offer))).is_err());
-            assert!(!offer.taken::<fmt::Error>().unwrap());
-            let token = Written(&offer).to_string().parse().unwrap();
-            assert!(offer.taken::<fmt::Error>().is_err());
-            drop(offer);
-            assert!(exchange::claim(token).is_none());
         }
     }
 }

@@ -11,7 +11,7 @@ mod send_as;
 mod table;
 
 pub use table::Descriptors;
-pub(crate) use table::{Collected, Received, not_carried};
+pub(crate) use table::{Collected, Received};
 
 /// An open descriptor as a value: an argument or a part of one, a result, an event.
 ///

@@ -13,24 +13,23 @@
 //!   which recurse without an octet being read.
 //! - A list has no more elements than the input has octets, as far as elements of no octets
 //!   (`()` in postcard) allow that to be said.
-//! - A newtype of the name [`DESCRIPTOR`] or [`OFFER`] is an open descriptor: it goes into the
-//!   table beside the octets, and its index is written (see `descriptor.rs`).
+//! - A newtype of a name that is in [`scope`] is an open descriptor: it goes into the table beside
+//!   the bytes, and its index is written.
 //!
 //! It stands around every single value, in the user's crate, so all of it is `#[inline]`: without,
 //! postcard takes half as long again to write, and a tenth longer to read.
 
+use crate::descriptor::scope;
 use crate::descriptors::{Collected, Descriptors};
 use crate::error::Error;
-use serde::ser::{self, Serializer};
+use serde::ser::{self, Serialize, Serializer};
 use std::cell::RefCell;
-use std::fmt;
+use std::{fmt, io};
 
-mod descriptor;
 mod read;
 pub(crate) mod unit;
 mod write;
 
-pub(crate) use descriptor::{DESCRIPTOR, OFFER};
 pub(crate) use read::{Rules, read};
 pub(crate) use write::write;
 
@@ -84,6 +83,22 @@ impl<F: Floats> Context<F> {
         let error = E::custom(&objection);
         self.objection.replace(Some(objection));
         error
+    }
+
+    fn carries_descriptors(&self) -> bool {
+        self.descriptors.are_carried()
+    }
+
+    /// The index of the descriptor that is the content of a newtype.
+    fn descriptor<T, E>(&self, content: &T) -> Result<u32, E>
+    where
+        T: Serialize + ?Sized,
+        E: ser::Error,
+    {
+        let none = || Err(io::Error::other("there is none"));
+        let duplicate = || scope::ask(content).unwrap_or_else(none);
+        let added = self.descriptors.add(duplicate);
+        added.map_err(|why| self.object(why.to_string()))
     }
 
     /// The descriptors of the value, which has been written.

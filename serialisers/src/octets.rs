@@ -245,17 +245,8 @@ impl ListWriter<'_> {
         if self.error.is_some() {
             return None;
         }
-        let added = self.add(descriptor);
-        added.map_err(|error| self.error = Some(error)).ok()
-    }
-
-    fn add(&self, descriptor: BorrowedFd<'_>) -> Result<u32, Error> {
-        if !self.carries_descriptors() {
-            return Err(wrong(crate::descriptors::not_carried()));
-        }
-        let duplicate = descriptor.try_clone_to_owned();
-        let cannot = |error| wrong(format_args!("a descriptor cannot be duplicated: {error}"));
-        self.descriptors.add(duplicate.map_err(cannot)?)
+        let added = self.descriptors.add(|| descriptor.try_clone_to_owned());
+        added.map_err(|error| self.error = Some(wrong(error))).ok()
     }
 
     fn finish(self) -> Result<Collected, Error> {

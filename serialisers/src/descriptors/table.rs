@@ -58,7 +58,7 @@ impl<'a> Descriptors<'a> {
 
     pub(crate) fn push(&mut self, descriptor: OwnedFd) -> Result<u32, Error> {
         let collected = self.collect();
-        let index = collected.add(descriptor)?;
+        let index = collected.add(|| Ok(descriptor))?;
         self.accept(collected);
         Ok(index)
     }
@@ -100,30 +100,26 @@ impl Collected {
         self.before.is_some()
     }
 
-    /// The index that the descriptor has in the table.
-    pub(crate) fn add(&self, descriptor: OwnedFd) -> Result<u32, Error> {
-        let before = self.before.ok_or_else(not_carried)?;
+    /// Adds what `duplicate` returns, and returns its index in the table.
+    pub(crate) fn add(
+        &self,
+        duplicate: impl FnOnce() -> io::Result<OwnedFd>,
+    ) -> Result<u32, Error> {
+        let none = || Error::new("descriptors cannot be sent here: the link carries none");
+        let before = self.before.ok_or_else(none)?;
+        let failed = |error| Error::new(format!("a descriptor cannot be duplicated: {error}"));
+        let duplicate = duplicate().map_err(failed)?;
         let mut descriptors = self.descriptors.borrow_mut();
         let index = u32::try_from(before + descriptors.len());
         let index = index.map_err(|_| Error::new("more descriptors than can be counted"))?;
-        descriptors.push(descriptor);
+        descriptors.push(duplicate);
         Ok(index)
     }
-}
-
-pub(crate) fn not_carried() -> Error {
-    Error::new("descriptors cannot be sent here: the link carries none")
 }
 
 /// The descriptors that came with a value; those not taken are closed.
 #[derive(Debug, Default)]
 pub(crate) struct Received(RefCell<Vec<Option<OwnedFd>>>);
-
-impl FromIterator<Option<OwnedFd>> for Received {
-    fn from_iter<I: IntoIterator<Item = Option<OwnedFd>>>(descriptors: I) -> Self {
-        Self(RefCell::new(descriptors.into_iter().collect()))
-    }
-}
 
 impl Received {
     pub(crate) fn new(descriptors: Vec<OwnedFd>) -> Self {
@@ -137,11 +133,8 @@ impl Received {
             let clone = descriptor.as_ref().map(OwnedFd::try_clone);
             clone.transpose()
         };
-        descriptors.iter().map(clone).collect()
-    }
-
-    pub(crate) fn into_iter(self) -> impl Iterator<Item = Option<OwnedFd>> {
-        self.0.into_inner().into_iter()
+        let clones: io::Result<Vec<_>> = descriptors.iter().map(clone).collect();
+        clones.map(|clones| Self(RefCell::new(clones)))
     }
 
     /// How many came, taken or not.

@@ -1,14 +1,16 @@
 //! The layer around a deserialiser.
 
-use super::descriptor::receive;
-use super::{DESCRIPTOR, Kind};
+use super::Kind;
+use crate::descriptor::scope::{self, DESCRIPTOR};
 use crate::descriptors::Received;
+use serde::de::value::UnitDeserializer;
 use serde::de::{
     Deserialize, DeserializeSeed, Deserializer, EnumAccess, Error, IgnoredAny, MapAccess,
     SeqAccess, VariantAccess, Visitor,
 };
 use std::cell::{Cell, RefCell};
 use std::fmt;
+use std::os::fd::OwnedFd;
 
 /// How deep a value may be nested. Every list, map, enum, `Option` and newtype counts.
 ///
@@ -50,10 +52,15 @@ impl Rules {
     }
 
     #[cold]
-    pub(super) fn object<E: Error>(&self, objection: String) -> E {
+    fn object<E: Error>(&self, objection: String) -> E {
         let error = E::custom(&objection);
         self.objection.replace(Some(objection));
         error
+    }
+
+    fn descriptor<E: Error>(&self, index: u32) -> Result<OwnedFd, E> {
+        let taken = self.descriptors.take(index);
+        taken.map_err(|why| self.object(why.to_string()))
     }
 
     #[inline]
@@ -187,7 +194,10 @@ impl<'de, D: Deserializer<'de>> Deserializer<'de> for Layer<'_, D> {
         visitor: V,
     ) -> Result<V::Value, D::Error> {
         if name == DESCRIPTOR {
-            return receive(self.inner, self.place.rules, visitor);
+            let index = u32::deserialize(self.inner)?;
+            let descriptor = self.place.rules.descriptor(index)?;
+            let nothing = UnitDeserializer::new();
+            return scope::lend(descriptor, || visitor.visit_newtype_struct(nothing));
         }
         let visitor = self.place.through(visitor, NO_LIST);
         self.inner.deserialize_newtype_struct(name, visitor)

@@ -1,6 +1,7 @@
 //! The layer around a serialiser.
 
-use super::{Context, DESCRIPTOR, Floats, Kind, OFFER};
+use super::{Context, Floats, Kind};
+use crate::descriptor::scope::{DESCRIPTOR, OFFER};
 use serde::ser::{self, Serialize, Serializer};
 
 /// Writes a whole value.
@@ -192,7 +193,7 @@ impl<'f, S: Serializer, F: Floats> Serializer for Layer<'f, S, F> {
     ) -> Result<S::Ok, S::Error> {
         match name {
             DESCRIPTOR => self.inner.serialize_u32(self.context.descriptor(value)?),
-            OFFER if self.context.carries() => {
+            OFFER if self.context.carries_descriptors() => {
                 let index = self.context.descriptor(value)?;
                 self.inner.serialize_some(&index)
             }

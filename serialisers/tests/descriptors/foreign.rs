@@ -112,6 +112,67 @@ fn one_that_does_not_know() {
     assert_eq!(octets, Bytes::from("octets".to_string()));
 }
 
+/// A value that has a part of it written, and read, by serde_json itself.
+struct Within<T>(T);
+
+impl<T: Serialize> Serialize for Within<T> {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        for _ in 0..2 {
+            let error = serde_json::to_string(&self.0).unwrap_err().to_string();
+            assert_eq!(error, "this serialiser carries no descriptors");
+        }
+        self.0.serialize(serializer)
+    }
+}
+
+impl<'de, T: Deserialize<'de>> Deserialize<'de> for Within<T> {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let error = serde_json::from_str::<Descriptor>("0").unwrap_err();
+        assert!(error.to_string().contains("carries no descriptors"));
+        T::deserialize(deserializer).map(Self)
+    }
+}
+
+#[test]
+fn one_that_does_not_know_within_one_that_does() {
+    let _guard = guard();
+    type Value = Vec<Within<Descriptor<PipeReader>>>;
+    fn check<S: Serialiser<Value> + Serialiser<Value, ()>>() {
+        let value = ["a", "b"].map(|text| Within(Descriptor::new(said(text))));
+        let sent = write::<S, Value, Value>(&Vec::from(value)).unwrap();
+        for (came, text) in sent.read::<S, Value>().unwrap().into_iter().zip(["a", "b"]) {
+            assert_eq!(heard(came.0.into_inner()), text);
+        }
+    }
+    check::<Cbor>();
+    check::<Json>();
+    check::<MessagePack>();
+    check::<Postcard>();
+    check::<Knowing>();
+}
+
+/// A value whose part is a value of ours by itself, with its own table.
+struct Sealed(PipeReader);
+
+impl Serialize for Sealed {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let sent = write::<Cbor, (), _>(&DescriptorRef(self.0.as_fd())).unwrap();
+        let came: Descriptor<PipeReader> = sent.read::<Cbor, _>().unwrap();
+        DescriptorRef(came.as_fd()).serialize(serializer)
+    }
+}
+
+#[test]
+fn one_of_ours_within_another() {
+    let _guard = guard();
+    let value = (Sealed(said("a")), Sealed(said("b")));
+    type Value = (Descriptor<PipeReader>, Descriptor<PipeReader>);
+    let sent = write::<Cbor, (), _>(&value).unwrap();
+    drop(value);
+    let (a, b) = sent.read::<Cbor, Value>().unwrap();
+    assert_eq!([a, b].map(|it| heard(it.into_inner())), ["a", "b"]);
+}
+
 #[test]
 fn one_without_serde() {
     let _guard = guard();

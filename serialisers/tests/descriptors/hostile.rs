@@ -86,7 +86,8 @@ fn threads_do_not_mix_up_theirs() {
         let mut number = 0u64;
         while !stop.load(Ordering::Relaxed) {
             let octets = number.to_string();
-            assert!(serde_json::from_str::<Descriptor>(&octets).is_err());
+            let error = serde_json::from_str::<Descriptor>(&octets).unwrap_err();
+            assert!(error.to_string().contains("carries no descriptors"));
             number = number.wrapping_mul(6364136223846793005).wrapping_add(1);
         }
     };
@@ -101,25 +102,25 @@ fn threads_do_not_mix_up_theirs() {
 
 /// Asks for a descriptor, and does not take it.
 #[derive(Debug)]
-struct Thief(u64);
+struct Thief<const PANICS: bool>;
 
-impl<'de> Deserialize<'de> for Thief {
+impl<'de, const PANICS: bool> Deserialize<'de> for Thief<PANICS> {
     fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Visitor;
-        impl<'de> serde::de::Visitor<'de> for Visitor {
-            type Value = Thief;
+        struct Visitor<const PANICS: bool>;
+        impl<'de, const PANICS: bool> serde::de::Visitor<'de> for Visitor<PANICS> {
+            type Value = Thief<PANICS>;
 
             fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-                f.write_str("a token")
+                f.write_str("a descriptor")
             }
 
             fn visit_newtype_struct<D: serde::Deserializer<'de>>(
                 self,
-                token: D,
-            ) -> Result<Thief, D::Error> {
-                let token = u64::deserialize(token)?;
-                assert_ne!(token % 2, 1, "as it should");
-                Ok(Thief(token))
+                content: D,
+            ) -> Result<Self::Value, D::Error> {
+                assert!(!PANICS, "as it should");
+                assert!(u64::deserialize(content).is_err());
+                Ok(Thief)
             }
         }
         deserializer.deserialize_newtype_struct("offspring::Descriptor", Visitor)
@@ -129,17 +130,19 @@ impl<'de> Deserialize<'de> for Thief {
 #[test]
 fn what_is_handed_over_and_not_taken_is_closed() {
     let _guard = guard();
-    let (mut panicked, mut stolen) = (0, 0);
-    while panicked < 3 || stolen < 3 {
-        match std::panic::catch_unwind(|| attempt::<Json, Thief>(b"0", 1)) {
-            Err(_) => panicked += 1,
-            Ok(thief) => {
-                let token = thief.unwrap().0.to_string();
-                serde_json::from_str::<Descriptor>(&token).unwrap_err();
-                stolen += 1;
-            }
-        }
-    }
+    let left = || {
+        let error = serde_json::from_str::<Descriptor>("0").unwrap_err();
+        assert!(error.to_string().contains("carries no descriptors"));
+    };
+    attempt::<Json, Thief<false>>(b"0", 1).unwrap();
+    left();
+    let panics = || attempt::<Json, Thief<true>>(b"0", 1);
+    assert!(std::panic::catch_unwind(panics).is_err());
+    left();
+    // The next gets its own.
+    let two = attempt::<Json, (Thief<false>, Descriptor)>(b"[0,1]", 2);
+    left();
+    drop(two.unwrap());
 }
 
 /// In a process of its own, since all of it would suffer.
