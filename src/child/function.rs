@@ -12,7 +12,7 @@ use offspring_serialisers::{Input, Output, Serialiser};
 use super::blocking::{self, Work};
 use super::events::{EncodeEvent, Events};
 use super::panic::{install_hook, shield};
-use super::session::{Backend, Conversation, FAILED, Preparation, Session};
+use super::session::{Backend, Conversation, FAILED, Session};
 use crate::parcel::{Received, read};
 use crate::protocol::{Failure, FailureCode};
 use crate::signature::{Entire, Signature, each_arity};
@@ -264,7 +264,7 @@ where
     where
         Fun: Function<Form, (), F::Call, F::Output, E>,
     {
-        self.run(function, Preparation::None, |_, _| Ok(()))
+        self.run(function, false, |_, _| Ok(()))
     }
 
     /// Serves with a function and the state that `init` makes, once, from the
@@ -279,27 +279,23 @@ where
         S: Serialiser<I::Arguments>,
         Fun: Function<Form, State, F::Call, F::Output, E>,
     {
-        self.run(
-            function,
-            Preparation::Some,
-            |(octets, descriptors), events| {
-                let decode = || {
-                    let input = &mut Input::with_descriptors(&octets, descriptors);
-                    <S as Serialiser<I::Arguments>>::decode(input)
-                };
-                let arguments = I::nothing()
-                    .map_or_else(decode, Ok)
-                    .map_err(|error| format!("its arguments could not be decoded: {error}"))?;
-                init.call(I::enter(arguments), events)
-                    .map_err(|error| error.to_string())
-            },
-        )
+        self.run(function, true, |(octets, descriptors), events| {
+            let decode = || {
+                let input = &mut Input::with_descriptors(&octets, descriptors);
+                <S as Serialiser<I::Arguments>>::decode(input)
+            };
+            let arguments = I::nothing()
+                .map_or_else(decode, Ok)
+                .map_err(|error| format!("its arguments could not be decoded: {error}"))?;
+            init.call(I::enter(arguments), events)
+                .map_err(|error| error.to_string())
+        })
     }
 
     fn run<State, Form, Fun>(
         self,
         function: Fun,
-        preparation: Preparation,
+        prepares: bool,
         init: impl FnOnce((Vec<u8>, Vec<OwnedFd>), &Events<E>) -> Result<State, String>,
     ) -> !
     where
@@ -307,9 +303,7 @@ where
     {
         install_hook();
         let backend = &Fun::BACKEND;
-        let greeting = self
-            .session
-            .greet(self.worker, S::NAME, backend, preparation);
+        let greeting = self.session.greet(self.worker, S::NAME, backend, prepares);
         let (mut conversation, arguments) = greeting;
         conversation.reader.set_part_at(S::tail_at);
         // The link stays until the process is gone, for the parent waits for that.

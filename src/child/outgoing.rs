@@ -53,7 +53,7 @@ const PATIENCE: Duration = Duration::from_micros(400);
 /// The child's end of the link.
 #[derive(Debug)]
 pub(crate) struct Outgoing {
-    port: Port,
+    port: Arc<Port>,
     form: Form,
     replies: Replies,
     page: Option<Page>,
@@ -180,7 +180,7 @@ impl Outgoing {
     /// An end at which `place` octets were written. One that holds must flush
     /// with [`try_flush`](Self::try_flush) before it sleeps.
     pub(crate) fn new(
-        port: Port,
+        port: impl Into<Arc<Port>>,
         form: Form,
         limit: u32,
         (page, place): (Option<Page>, u64),
@@ -198,7 +198,7 @@ impl Outgoing {
             broken: false,
         };
         Self {
-            port,
+            port: port.into(),
             form,
             replies: Replies::new(limit),
             holds: holds && page.is_some(),
@@ -210,7 +210,7 @@ impl Outgoing {
     }
 
     /// What is left when nothing will be sent any more.
-    pub(crate) fn into_port(self) -> Port {
+    pub(crate) fn into_port(self) -> Arc<Port> {
         self.port
     }
 
@@ -242,10 +242,6 @@ impl Outgoing {
         let count = self.port.try_recv(reader.buffer(), room, &mut arrival);
         reader.arrived(arrival);
         count.unwrap_or(Some(0))
-    }
-
-    pub(crate) fn wait_hang_up(&self) -> io::Result<()> {
-        self.port.wait_hang_up()
     }
 
     /// Whether the parent is gone, as far as anybody can tell.

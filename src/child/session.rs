@@ -6,7 +6,6 @@ use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStrExt;
 use std::process::exit;
 use std::sync::Arc;
-use std::sync::mpsc::{Sender, channel};
 
 use super::outgoing::{Abilities, Outgoing, Unsent};
 use crate::base::spin::Spins;
@@ -26,10 +25,11 @@ pub(super) const FAILED: i32 = 101;
 /// A link on which a parent may have said hello.
 #[derive(Debug)]
 pub struct Session {
-    port: Port,
+    port: Arc<Port>,
     pub(super) reader: Reader,
     pub(super) requests: Requests,
-    pub(super) hello: Option<Hello>,
+    /// What the parent has said: nothing, in the plain form.
+    pub(super) hello: Hello,
     /// Those that came with hello, with what they are.
     descriptors: Vec<(String, OwnedFd)>,
     /// The one that a template has given.
@@ -54,28 +54,24 @@ pub(super) struct Conversation {
     pub(super) reader: Reader,
     pub(super) requests: Requests,
     pub(super) spin: Spins,
-    /// The parent was told with hello that this child is ready.
+    /// The parent was told with hello that this child is ready, or cannot be told.
     is_ready: bool,
     /// This process leads a group that goes with the parent.
     pub(super) takes_group: bool,
 }
 
-/// Whether there is something to be done between hello and the first call.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Preparation {
-    Some,
-    None,
-}
-
 impl Conversation {
     /// Says that `init` is done, if that was not said with hello.
     pub(super) fn ready(&self) -> Result<(), Unsent> {
-        if self.is_ready || self.outgoing.form() == Form::Plain {
-            return Ok(());
+        match self.is_ready {
+            true => Ok(()),
+            false => self.outgoing.ready(),
         }
-        self.outgoing.ready()
     }
 }
+
+/// Puts a descriptor that came with hello where it belongs.
+type Settle = fn(OwnedFd) -> io::Result<()>;
 
 /// The arguments of `init`, and the descriptors in them.
 pub(super) type Init = (Vec<u8>, Vec<OwnedFd>);
@@ -83,7 +79,7 @@ pub(super) type Init = (Vec<u8>, Vec<OwnedFd>);
 impl Session {
     /// For a program that was started again: the link is a socket on stdin.
     pub(crate) fn of_init() -> io::Result<Self> {
-        Self::begin(Port::from_socket(sys::take_stdin()?)?)
+        Self::begin(Port::from_socket(sys::take_stdin()?)?, None)
     }
 
     /// For a program of its own: stdin and stdout, or a socket on stdin.
@@ -94,15 +90,11 @@ impl Session {
         }
         let input = sys::take_stdin()?;
         let Ok(socket) = Port::from_socket(input.try_clone()?) else {
-            return Self::begin(Port::from_pair(input, sys::take_stdout()?)?);
+            return Self::begin(Port::from_pair(input, sys::take_stdout()?)?, None);
         };
-        let mut session = Self::begin(socket)?;
-        let both_ways = session
-            .hello
-            .as_ref()
-            .is_some_and(|hello| hello.field("link") == Some(b"socket"));
-        if !both_ways {
-            session.port = Port::from_pair(input, sys::take_stdout()?)?;
+        let mut session = Self::begin(socket, None)?;
+        if session.hello.field("link") != Some(b"socket") {
+            session.port = Port::from_pair(input, sys::take_stdout()?)?.into();
         } else if sys::is_stdout(&input)? {
             // What is printed there would come into the conversation.
             drop(sys::take_stdout()?);
@@ -112,34 +104,28 @@ impl Session {
 
     /// For a child that a template has just forked: over this link.
     pub(super) fn of_fork(birth: Birth) -> io::Result<Self> {
-        let mut session = Self::begin(Port::from_pair_end(birth.link))?;
+        let mut session = Self::begin(Port::from_pair_end(birth.link), Some(&birth.alone))?;
         session.page = birth.page;
-        if let Err(error) = session.settle(&birth.alone) {
-            session.refuse(&format!("what was asked for cannot be set: {error}"));
-        }
         Ok(session)
     }
 
-    /// Does what `exec` would have done: environment, directory, streams.
-    fn settle(&mut self, alone: &Alone) -> io::Result<()> {
-        let changes = self
-            .hello
-            .as_ref()
-            .and_then(|hello| hello.field("environment"));
-        for change in changes
-            .into_iter()
-            .flat_map(|all| all.split(|octet| *octet == 0))
-        {
-            set_variable(alone, change);
+    /// Does what `exec` would have done, as far as hello says something of it:
+    /// streams, directory, and in a process that is `alone` the environment.
+    fn settle(&mut self, alone: Option<&Alone>) -> io::Result<()> {
+        let changes = self.hello.field("environment").unwrap_or_default();
+        for change in changes.split(|byte| *byte == 0) {
+            if let Some(alone) = alone {
+                set_variable(alone, change);
+            }
         }
-        for stream in self.take("stdout") {
-            sys::put_stdout(stream)?;
-        }
-        for stream in self.take("stderr") {
-            sys::put_stderr(stream)?;
-        }
-        for directory in self.take("directory") {
-            sys::enter(directory)?;
+        let settle: [(&str, Settle); 4] = [
+            ("stdin", sys::put_stdin),
+            ("stdout", sys::put_stdout),
+            ("stderr", sys::put_stderr),
+            ("directory", sys::enter),
+        ];
+        for (name, put) in settle {
+            self.take(name).into_iter().try_for_each(put)?;
         }
         Ok(())
     }
@@ -150,15 +136,15 @@ impl Session {
         taken.map(|(_, descriptor)| descriptor).collect()
     }
 
-    /// Reads until it is known which form is spoken.
-    fn begin(port: Port) -> io::Result<Self> {
+    /// Reads until it is known which form is spoken, and all of hello.
+    fn begin(port: Port, alone: Option<&Alone>) -> io::Result<Self> {
         let mut reader = Reader::new(Form::Plain, MAX_MESSAGE);
         reader.await_parent();
         let mut session = Self {
-            port,
+            port: Arc::new(port),
             reader,
             requests: Requests::default(),
-            hello: None,
+            hello: Hello::new(Role::Parent),
             descriptors: Vec::new(),
             page: None,
         };
@@ -168,7 +154,10 @@ impl Session {
             }
         }
         if session.reader.form() == Form::Full {
-            session.hello = Some(session.read_hello()?);
+            session.hello = session.read_hello()?;
+        }
+        if let Err(error) = session.settle(alone) {
+            session.refuse(&format!("what was asked for cannot be set: {error}"));
         }
         Ok(session)
     }
@@ -228,10 +217,10 @@ impl Session {
 
     /// Finds the worker that the parent asks for, and serves.
     pub(crate) fn dispatch(self, workers: impl Iterator<Item = &'static dyn Registered>) -> ! {
-        let Some(hello) = &self.hello else {
+        if self.reader.form() == Form::Plain {
             self.refuse("the parent speaks the plain form, which cannot say which worker it wants");
-        };
-        let (name, origin) = (hello.text("worker"), hello.text("origin"));
+        }
+        let (name, origin) = (self.hello.text("worker"), self.hello.text("origin"));
         match crate::registry::find("worker", workers, &name, &origin) {
             Ok(worker) => worker.run(self),
             Err(text) => self.refuse(&text),
@@ -240,7 +229,7 @@ impl Session {
 
     /// Says why this cannot be, and ends.
     pub(super) fn refuse(&self, text: &str) -> ! {
-        if self.hello.is_some() {
+        if self.reader.form() == Form::Full {
             let hello = Replies::hello(&Hello::refusal(text));
             // If the parent is gone there is nobody to tell.
             let _ = self.port.send_all(&hello);
@@ -249,106 +238,134 @@ impl Session {
         exit(FAILED)
     }
 
-    /// Checks the parent's hello against this worker, and answers it.
-    /// Without a preparation it is ready at once, and says so in the same breath.
+    /// Checks the parent's hello against this worker, and answers it. A worker that
+    /// `prepares` nothing before the first call is ready at once, and says so with it.
     pub(super) fn greet(
         mut self,
         worker: &str,
         serialiser: &str,
         backend: &Backend,
-        preparation: Preparation,
+        prepares: bool,
     ) -> (Conversation, Init) {
-        let Some(name) = backend.name else {
-            self.refuse("this program was built without the backend for a function that is not async: it wants the feature `blocking`")
-        };
-        if let Err(text) = self.check(worker, serialiser) {
+        let checked = self.check(worker, serialiser, backend);
+        if let Err(text) = checked.and_then(|()| self.confine(backend)) {
             self.refuse(&text);
         }
-        let demand = |name| hello_text(self.hello.as_ref(), name);
-        let (limits, group) = (demand("limits"), demand("group"));
-        let at_once = demand("parent-death") == "exit";
-        let takes_group = at_once && !group.is_empty();
-        let watcher = obey(&limits, &group).and_then(|()| {
-            let started = (backend.start)()
-                .and_then(|()| at_once.then(|| go_with_parent(takes_group)).transpose());
-            started.map_err(|text| too_little(&text, &limits))
-        });
-        let watcher = watcher.unwrap_or_else(|text| self.refuse(&text));
         // A name is for people; a thread that cannot have one works as well.
         let _ = sys::set_thread_name(worker.rsplit("::").next().unwrap_or(worker));
-        let hello = self.hello.as_ref();
-        let limit = hello
-            .and_then(|hello| hello.number("max-message"))
-            .unwrap_or(MAX_MESSAGE);
-        let most = hello.and_then(|hello| hello.number("max-descriptors"));
+        let most = self.hello.number("max-descriptors");
         let most = most.map_or(DESCRIPTORS, |most| most as usize);
         self.reader.set_most_descriptors(most);
+        let limit = self.hello.number("max-message").unwrap_or(MAX_MESSAGE);
         // Whoever takes more may send more.
         self.reader.set_limit(limit.max(MAX_MESSAGE));
-        let (page, descriptors) = put_in_place(self.descriptors);
-        let page = page.or(self.page);
-        let mut place = 0;
-        if hello.is_some() {
-            let mut own = Hello::new(Role::Child)
-                .with("worker", worker)
-                .with("serialiser", serialiser)
-                .with("backend", name)
-                .with("max-message", self.reader.limit().to_string())
-                .with("pid", std::process::id().to_string());
-            if page.is_some() {
-                own = own.with("page", "used");
-            }
-            for (name, value) in [("limits", limits), ("group", group.clone())] {
-                if !value.is_empty() {
-                    own = own.with(name, value);
-                }
-            }
-            let mut frame = Replies::hello(&own);
-            if preparation == Preparation::None {
-                frame.extend_from_slice(&Replies::ready());
-            }
-            if self.port.send_all(&frame).is_err() {
-                exit(0);
-            }
-            place = frame.len() as u64;
-        }
-        let init = hello
-            .and_then(|hello| hello.field("init"))
-            .unwrap_or_default()
-            .to_vec();
-        let spins = hello.is_some_and(|hello| hello.field("spin") != Some(b"no"));
+        let page = self.take("page").pop();
+        self.page = page.and_then(|fd| Page::open(fd).ok()).or(self.page);
         let form = self.reader.form();
-        let carries = hello.is_some_and(|hello| hello.field("carries") == Some(b"descriptors"));
+        let place = match form {
+            Form::Full => self.answer(worker, serialiser, backend, prepares),
+            Form::Plain => 0,
+        };
+        let carries = self.has("carries", "descriptors") && self.port.carries_descriptors();
         let abilities = Abilities {
-            carries: if carries && self.port.carries_descriptors() {
-                most
-            } else {
-                0
-            },
+            carries: if carries { most } else { 0 },
             holds: backend.holds,
         };
-        let outgoing = Outgoing::new(self.port, form, limit, (page, place), abilities);
+        let init = self.hello.field("init").unwrap_or_default().to_vec();
+        let init = (init, self.take("init"));
+        let spins = form == Form::Full && !self.has("spin", "no");
+        let takes_group = self.takes_group();
+        let outgoing = Outgoing::new(self.port, form, limit, (self.page, place), abilities);
         let outgoing = Arc::new(outgoing);
         super::retire::remember(&outgoing);
-        if let Some(watcher) = watcher {
-            // It waits for that.
-            let _ = watcher.send(Arc::clone(&outgoing));
-        }
         let conversation = Conversation {
             outgoing,
             reader: self.reader,
             requests: self.requests,
             spin: Spins::of_child(spins),
-            is_ready: preparation == Preparation::None,
+            is_ready: !prepares || form == Form::Plain,
             takes_group,
         };
-        (conversation, (init, descriptors))
+        (conversation, init)
     }
 
-    fn check(&self, worker: &str, serialiser: &str) -> Result<(), String> {
-        let Some(hello) = &self.hello else {
-            return Ok(());
+    /// Says hello, and returns how many bytes that has taken.
+    fn answer(&self, worker: &str, serialiser: &str, backend: &Backend, prepares: bool) -> u64 {
+        let mut own = Hello::new(Role::Child)
+            .with("worker", worker)
+            .with("serialiser", serialiser)
+            .with("backend", backend.name.unwrap_or_default())
+            .with("max-message", self.reader.limit().to_string())
+            .with("pid", std::process::id().to_string());
+        if self.page.is_some() {
+            own = own.with("page", "used");
+        }
+        for name in ["limits", "group"] {
+            if let Some(done) = self.hello.field(name) {
+                own = own.with(name, done);
+            }
+        }
+        let mut frame = Replies::hello(&own);
+        if !prepares {
+            frame.extend_from_slice(&Replies::ready());
+        }
+        if self.port.send_all(&frame).is_err() {
+            exit(0);
+        }
+        frame.len() as u64
+    }
+
+    /// Returns whether the parent has said this.
+    fn has(&self, name: &str, value: &str) -> bool {
+        self.hello.field(name) == Some(value.as_bytes())
+    }
+
+    /// Returns whether this process leads a group that goes with the parent.
+    fn takes_group(&self) -> bool {
+        self.has("parent-death", "exit") && self.hello.field("group").is_some()
+    }
+
+    /// Does what the parent demands of this process, and starts what it needs besides the link.
+    fn confine(&self, backend: &Backend) -> Result<(), String> {
+        let (limits, group) = (self.hello.text("limits"), self.hello.text("group"));
+        let done = match group.as_str() {
+            "own" => sys::lead_group(),
+            "session" => sys::lead_session(),
+            _ => Ok(()),
         };
+        done.map_err(|error| format!("a {group} group cannot be had: {error}"))?;
+        crate::limits::obey(&limits)?;
+        let started = (backend.start)().and_then(|()| match self.has("parent-death", "exit") {
+            true => self.go_with_parent(),
+            false => Ok(()),
+        });
+        started.map_err(|text| too_little(&text, &limits))
+    }
+
+    /// Ends this process, or its whole group, as soon as the parent is gone,
+    /// whatever it is doing.
+    fn go_with_parent(&self) -> Result<(), String> {
+        let group = self.takes_group();
+        let link = Arc::clone(&self.port);
+        let watch = move || match (link.wait_hang_up(), group) {
+            (Ok(()), true) => sys::exit_group_now(FAILED),
+            (Ok(()), false) => sys::exit_now(FAILED),
+            (Err(_), _) => {}
+        };
+        match sys::spawn_small_thread("offspring-parent", watch) {
+            Ok(_) => Ok(()),
+            Err(error) => Err(format!("no thread to watch the parent: {error}")),
+        }
+    }
+
+    fn check(&self, worker: &str, serialiser: &str, backend: &Backend) -> Result<(), String> {
+        if backend.name.is_none() {
+            return Err("this program was built without the backend for a function that is not async: it wants the feature `blocking`".into());
+        }
+        let hello = &self.hello;
+        if self.reader.form() == Form::Plain {
+            return Ok(());
+        }
         if hello.role == Role::Child {
             return Err("the other side is a child, too".into());
         }
@@ -397,38 +414,6 @@ pub(super) fn fail(outgoing: &Arc<Outgoing>, id: u32, failure: &Failure) -> Resu
     outgoing.failed(id, failure).map_err(|_| 0)
 }
 
-/// A field of the parent's hello, if there was one.
-fn hello_text(hello: Option<&Hello>, name: &str) -> String {
-    hello.map(|hello| hello.text(name)).unwrap_or_default()
-}
-
-/// Does what the parent demands of this process.
-fn obey(limits: &str, group: &str) -> Result<(), String> {
-    let done = match group {
-        "own" => sys::lead_group(),
-        "session" => sys::lead_session(),
-        _ => Ok(()),
-    };
-    done.map_err(|error| format!("a {group} group cannot be had: {error}"))?;
-    crate::limits::obey(limits)
-}
-
-/// Puts the descriptors that came with hello where they belong; those in the
-/// arguments of `init` are left.
-fn put_in_place(descriptors: Vec<(String, OwnedFd)>) -> (Option<Page>, Vec<OwnedFd>) {
-    let mut page = None;
-    let mut init = Vec::new();
-    for (name, descriptor) in descriptors {
-        match name.as_str() {
-            "page" => page = Page::open(descriptor).ok(),
-            "stdin" => drop(sys::put_stdin(descriptor)),
-            "init" => init.push(descriptor),
-            _ => {}
-        }
-    }
-    (page, init)
-}
-
 /// One change of the environment: `+NAME=VALUE`, `-NAME`, or `*` for none left.
 fn set_variable(alone: &Alone, change: &[u8]) {
     let (name, value) = match change {
@@ -456,24 +441,4 @@ fn too_little(text: &str, limits: &str) -> String {
     format!(
         "the worker cannot start{of_limits}: {text} (raise `Limits::open_files` or `Limits::memory`, or what the system allows, see `ulimit -a`)"
     )
-}
-
-/// Ends this process, or its whole group, as soon as the parent is gone from the
-/// link that is sent, whatever it is doing.
-fn go_with_parent(group: bool) -> Result<Sender<Arc<Outgoing>>, String> {
-    let (sender, link) = channel();
-    let watch = move || {
-        let link = link.recv();
-        let gone = link.is_ok_and(|link: Arc<Outgoing>| link.wait_hang_up().is_ok());
-        if gone && group {
-            sys::exit_group_now(FAILED);
-        }
-        if gone {
-            sys::exit_now(FAILED);
-        }
-    };
-    match sys::spawn_small_thread("offspring-parent", watch) {
-        Ok(_) => Ok(sender),
-        Err(error) => Err(format!("no thread to watch the parent: {error}")),
-    }
 }

@@ -25,7 +25,7 @@ use std::sync::Arc;
 use offspring_serialisers::{Format, Input, Octets, Serialiser};
 
 use super::outgoing::Outgoing;
-use super::session::{Backend, FAILED, Preparation, Session};
+use super::session::{Backend, FAILED, Session};
 use crate::protocol::{Failure, FailureCode, TEMPLATE};
 use crate::sys::{self, Birth, Requests};
 
@@ -40,8 +40,7 @@ impl Session {
     /// The session itself, unless the parent wants a template: then this is one,
     /// and gives the session of each child that it forks, in that child.
     pub(crate) fn unless_template(self) -> Self {
-        let asked = self.hello.as_ref().map(|hello| hello.text("worker"));
-        if asked.as_deref() != Some(TEMPLATE) {
+        if self.hello.text("worker") != TEMPLATE {
             return self;
         }
         Self::of_fork(be_template(self)).unwrap_or_else(|error| {
@@ -60,8 +59,7 @@ fn be_template(mut session: Session) -> Birth {
     }
     let (control, page) = (session.take("control").pop(), session.take("forks").pop());
     let descriptors = session.take("preload");
-    let (conversation, (list, _)) =
-        session.greet(TEMPLATE, Octets::NAME, &BACKEND, Preparation::Some);
+    let (conversation, (list, _)) = session.greet(TEMPLATE, Octets::NAME, &BACKEND, true);
     let prepared = control
         .zip(page)
         .ok_or_else(|| "the parent has not sent what a template needs".to_owned())
