@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 use std::io::IoSlice;
 
 use proptest::prelude::*;
+use proptest::test_runner::FileFailurePersistence;
 
 use super::super::ancillary::Loss;
 use super::super::frame::announcement;
@@ -117,6 +118,11 @@ fn many_go_in_lots() {
 }
 
 proptest! {
+    #![proptest_config(ProptestConfig {
+        failure_persistence: Some(Box::new(FileFailurePersistence::SourceParallel("tests/proptest-regressions"))),
+        ..ProptestConfig::default()
+    })]
+
     /// Whatever is written and read at once: each frame has what was sent along
     /// with it.
     #[test]

@@ -1,6 +1,7 @@
 //! The rules, against children that are only thought of, in a time that is.
 
 use proptest::prelude::*;
+use proptest::test_runner::FileFailurePersistence;
 
 use super::*;
 
@@ -415,7 +416,11 @@ fn any_rules() -> impl Strategy<Value = Rules> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(500))]
+    #![proptest_config(ProptestConfig {
+        cases: 500,
+        failure_persistence: Some(Box::new(FileFailurePersistence::SourceParallel("tests/proptest-regressions"))),
+        ..ProptestConfig::default()
+    })]
 
     /// Whatever happens in whatever order, each call has one end, and the pool
     /// ends when it is closed. What is asserted all along is in `World`.
