@@ -13,7 +13,6 @@ use nix::unistd::{Pid, getpgid, getpgrp, getsid};
 use offspring::{Builder, Limit, Limits, Started, worker};
 use serde::{Deserialize, Serialize};
 
-use crate::start::hello;
 use crate::support::*;
 
 #[derive(Debug, Clone, Serialize, Deserialize)]

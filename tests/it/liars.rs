@@ -11,7 +11,6 @@ use offspring::{Descriptor, Output, Postcard, Serialiser, worker};
 
 use crate::descriptors::Task;
 use crate::peers::{Peer, frame};
-use crate::start::hello;
 use crate::support::*;
 
 worker!(

@@ -2,8 +2,7 @@
 //!
 //! `OFFSPRING_TEST_SCALE` makes limits and repetitions larger, or, below 1,
 //! repetitions smaller; `OFFSPRING_TEST_WATCHDOG` says how many seconds one test
-//! may take; `OFFSPRING_TEST_REQUIRE` names, with commas between, what must be there
-//! (`sshd`): without it the tests that need it are skipped.
+//! may take. Tests that need more than every machine has are in `tests/tools`.
 
 mod batches;
 mod callbacks;
@@ -29,7 +28,6 @@ mod death;
 ))]
 mod descriptors;
 mod forked;
-mod hosts;
 mod idle;
 mod inheritance;
 mod late;
@@ -65,10 +63,7 @@ mod progress;
 mod records;
 mod room;
 mod runtimes;
-mod sandbox;
 mod signals;
-mod site;
-mod ssh;
 mod start;
 mod streams;
 mod support;

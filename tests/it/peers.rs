@@ -8,7 +8,6 @@ use std::thread;
 use futures_lite::future::{block_on, poll_once};
 use offspring::{ExitStatus, Octets, Rpc, Started, worker};
 
-use crate::start::hello;
 use crate::support::*;
 
 worker!(

@@ -12,76 +12,46 @@ use crate::support::*;
 mod peers {
     use super::*;
 
-    worker!(pub(crate) TEXTS: fn(String) -> String = |text: String| text, name = "it::peer");
     pub(crate) mod other_format {
         use super::*;
         worker!(pub(crate) TEXTS: fn(String) -> String = |text: String| text, name = "it::peer", serialiser = Json);
     }
     worker!(pub(crate) OTHER: fn(String) -> String = |text: String| text, name = "it::other");
 }
-pub(crate) use peers::TEXTS;
 use peers::{OTHER, other_format};
 
 /// In a process that was started to be another program.
 pub(crate) fn serve_if_asked() {
-    let arguments: Vec<_> = std::env::args().collect();
-    if arguments.get(1).map(String::as_str) != Some("--serve") {
-        return;
-    }
-    match arguments[2].as_str() {
-        "work" => WORK.serve(),
-        "texts" => TEXTS.serve(),
+    crate::support::serve_if_asked(|worker| match worker {
         "json" => other_format::TEXTS.serve(),
         "other" => OTHER.serve(),
         "panics" => crate::death::TEXT_PANICS.serve(),
         "numbers" => crate::callbacks::serve_numbers(),
         "state" => STATEFUL.serve(),
         "masks" => crate::signals::MASKS.serve(),
-        "pooled" => crate::support::pooled::POOLED.serve(),
         "like" => crate::inheritance::LIKE.serve(),
         "confined" => crate::confined::serve(),
-        #[cfg(all(
-            feature = "cbor",
-            feature = "json",
-            feature = "messagepack",
-            feature = "postcard"
-        ))]
-        "closed" => crate::closed::serve(),
-        #[cfg(all(
-            feature = "cbor",
-            feature = "json",
-            feature = "messagepack",
-            feature = "postcard"
-        ))]
-        "fds" => crate::descriptors::FDS.serve(),
-        #[cfg(all(
-            feature = "cbor",
-            feature = "json",
-            feature = "messagepack",
-            feature = "postcard"
-        ))]
-        memory if memory.starts_with("memory-") => crate::memory::serve(memory),
         #[cfg(feature = "concurrent")]
         "many" => crate::concurrent::serve(),
-        "noise" => {
-            std::io::stdout().write_all(&[b'#'; 1 << 20]).unwrap();
-            WORK.serve()
-        }
-        // As `sleep` would, but without a process to find.
-        "silence" => loop {
-            std::thread::park();
+        #[cfg(all(
+            feature = "cbor",
+            feature = "json",
+            feature = "messagepack",
+            feature = "postcard"
+        ))]
+        other => match other {
+            "closed" => crate::closed::serve(),
+            "fds" => crate::descriptors::FDS.serve(),
+            memory => crate::memory::serve(memory),
         },
-        // One of a later version, whose hello nobody can read yet.
-        "later" => {
-            let mut stdout = std::io::stdout().lock();
-            stdout.write_all(&hello(b'C', 2, &["new", "x"])).unwrap();
-            stdout.flush().unwrap();
-            let _ = std::io::stdin().read_to_end(&mut Vec::new());
-            std::process::exit(101)
-        }
-        "leave" => std::process::exit(0),
+        #[cfg(not(all(
+            feature = "cbor",
+            feature = "json",
+            feature = "messagepack",
+            feature = "postcard"
+        )))]
         other => panic!("nobody serves {other}"),
-    }
+    })
 }
 
 #[test]
@@ -407,19 +377,6 @@ fn workers_of_one_name() {
     rpc.join().wait().unwrap();
 }
 
-/// A hello as the protocol has it: kind 15, role, version, strings.
-pub(crate) fn hello(role: u8, version: u8, strings: &[&str]) -> Vec<u8> {
-    let mut payload = vec![role, version];
-    for text in strings {
-        payload.push(text.len() as u8);
-        payload.extend_from_slice(text.as_bytes());
-    }
-    let mut frame = 0xf0ff_5942_u32.to_be_bytes().to_vec();
-    frame.extend((payload.len() as u32).to_be_bytes());
-    frame.extend(payload);
-    frame
-}
-
 /// A peer that says this, and nothing else.
 fn peer(says: &[u8]) -> Error {
     let (ours, mut theirs) = UnixStream::pair().unwrap();
@@ -675,25 +632,6 @@ fn a_command_is_given_pipes() {
     let pool = pool.pool().max(2).begin();
     echoes(&pool, "x");
     pool.join().wait().unwrap();
-}
-
-/// X74: a shell whose stdin is a socket reads what it would read for a user who logs in from afar.
-#[test]
-fn a_shell_reads_no_start_up_files() {
-    let _guard = guard();
-    if Command::new("bash").arg("--version").output().is_err() {
-        return;
-    }
-    let temp = Temp::new();
-    append(temp.path(".bashrc"), "echo good morning");
-    let bash = shell("bash", "exec \"$0\" --serve texts");
-    let rpc = TEXTS
-        .command(bash)
-        .env("HOME", temp.path("."))
-        .env_remove("SHLVL")
-        .begin();
-    assert_eq!(rpc.call("x").wait().unwrap(), "x");
-    rpc.join().wait().unwrap();
 }
 
 /// X74: a command that writes to a pipe whose reader is gone hears of it without a signal, and what is left ends.

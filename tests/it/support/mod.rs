@@ -5,6 +5,7 @@ mod gates;
 mod guard;
 pub(crate) mod pooled;
 mod processes;
+mod serving;
 mod workers;
 
 use std::process::{Child, Command};
@@ -15,6 +16,7 @@ pub(crate) use self::executors::*;
 pub(crate) use self::gates::*;
 pub(crate) use self::guard::*;
 pub(crate) use self::processes::*;
+pub(crate) use self::serving::*;
 pub(crate) use self::workers::*;
 
 /// Starts what a test needs.

@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::process::Command;
 use std::thread::sleep;
 use std::time::Duration;
 
@@ -10,13 +9,6 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
 use super::until;
-
-/// This test binary as a program that serves one worker: see `main.rs`.
-pub(crate) fn serving(worker: &str) -> Command {
-    let mut command = Command::new(std::env::current_exe().unwrap());
-    command.args(["--serve", worker]);
-    command
-}
 
 /// The processes whose parent this one is, zombies too.
 pub(crate) fn children() -> Vec<u32> {

@@ -15,7 +15,6 @@ use std::io::Write;
 use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
-use std::sync::OnceLock;
 
 use nix::sys::prctl::set_child_subreaper;
 use nix::sys::signal::{Signal, kill};
@@ -39,16 +38,23 @@ pub(crate) struct Host {
 }
 
 impl Site {
-    /// `None` where there can be none: then the test is skipped, and says so, or fails if
-    /// `OFFSPRING_TEST_REQUIRE` names `sshd`.
-    pub(crate) fn new() -> Option<Self> {
-        static TRIED: OnceLock<Result<(), String>> = OnceLock::new();
-        let made = Self::make();
-        let outcome = made.and_then(|site| {
-            TRIED.get_or_init(|| site.attempt()).clone()?;
-            Ok(site)
-        });
-        outcome.map_err(|reason| skip("sshd", &reason)).ok()
+    pub(crate) fn new() -> Self {
+        Self::make().unwrap()
+    }
+
+    /// Whether there can be one here, shown by a first connection.
+    pub(crate) fn attempt() -> Result<(), String> {
+        let site = Self::make()?;
+        let mut ssh = site.host().ssh("true");
+        let output = ssh.stdin(Stdio::null()).output();
+        let output = output.map_err(|error| error.to_string())?;
+        let errors = String::from_utf8_lossy(&output.stderr);
+        let works = output.status.success();
+        works.then_some(()).ok_or(format!(
+            "{}: {}",
+            output.status,
+            errors.trim().replace("\n", "; ")
+        ))
     }
 
     fn make() -> Result<Self, String> {
@@ -67,18 +73,6 @@ impl Site {
             user: user.name,
             hosts: Cell::new(0),
         })
-    }
-
-    /// A first connection shows whether it works at all.
-    fn attempt(&self) -> Result<(), String> {
-        let mut ssh = self.host().ssh("true");
-        let output = ssh.stdin(Stdio::null()).output();
-        let output = output.map_err(|error| error.to_string())?;
-        let errors = String::from_utf8_lossy(&output.stderr);
-        let works = output.status.success();
-        works
-            .then_some(())
-            .ok_or(format!("{}: {}", output.status, errors.trim()))
     }
 
     /// One more host.
@@ -269,18 +263,4 @@ fn find(program: &str) -> Result<PathBuf, String> {
     let mut all = folders.into_iter().map(|folder| folder.join(program));
     let found = all.find(|path| path.exists());
     found.ok_or(format!("there is no `{program}` on this machine"))
-}
-
-/// Says that a test is skipped, and why; not if it is required.
-#[track_caller]
-pub(crate) fn skip(what: &str, reason: &str) {
-    let required = std::env::var("OFFSPRING_TEST_REQUIRE").unwrap_or_default();
-    assert!(
-        !required.split(',').any(|name| name == what),
-        "`{what}` is required, but: {reason}"
-    );
-    let name = std::thread::current().name().unwrap_or("?").to_owned();
-    let text = format!("{name} is skipped, it needs `{what}`: {reason}\n");
-    // Not `eprintln!`, which the test's harness keeps to itself.
-    let _ = std::io::stderr().write_all(text.as_bytes());
 }

@@ -1,5 +1,6 @@
 //! Children on other machines: a real `ssh` to a real `sshd`.
 
+use std::process::Command;
 use std::sync::mpsc::channel;
 use std::time::Duration;
 
@@ -7,25 +8,22 @@ use nix::sys::signal::Signal;
 use offspring::{Limits, Started};
 
 use crate::site::{Site, serve};
-use crate::start::TEXTS;
 use crate::support::*;
 
 /// What a user's shell does at the start of each session is not to matter here: it may take a lock at home, and a
 /// connection that is cut leaves it behind.
-#[test]
-fn no_file_of_the_users_is_read() {
+pub(crate) fn no_file_of_the_users_is_read() {
     let _guard = guard();
-    let Some(site) = Site::new() else { return };
+    let site = Site::new();
     let host = site.host();
     let output = host.ssh("echo \"$HOME\"").output().unwrap();
     let home = String::from_utf8(output.stdout).unwrap();
     assert_eq!(home.trim_end(), host.home());
 }
 
-#[test]
-fn calls_and_events() {
+pub(crate) fn calls_and_events() {
     let _guard = guard();
-    let Some(site) = Site::new() else { return };
+    let site = Site::new();
     let host = site.host();
     let (sender, events) = channel();
     let rpc = WORK
@@ -54,10 +52,9 @@ fn calls_and_events() {
     assert!(rpc.join().wait().unwrap().success());
 }
 
-#[test]
-fn large_payloads() {
+pub(crate) fn large_payloads() {
     let _guard = guard();
-    let Some(site) = Site::new() else { return };
+    let site = Site::new();
     let host = site.host();
     let rpc = TEXTS.command(host.worker("texts")).begin();
     let large = "0123456789abcdef".repeat(64 << 16);
@@ -67,10 +64,9 @@ fn large_payloads() {
 }
 
 /// How the worker ended there is seen here, as far as `ssh` tells it.
-#[test]
-fn a_worker_that_ends() {
+pub(crate) fn a_worker_that_ends() {
     let _guard = guard();
-    let Some(site) = Site::new() else { return };
+    let site = Site::new();
     let host = site.host();
     for (job, code) in [(Job::Exit(7), 7), (Job::KillSelf, 255)] {
         let rpc = WORK.command(host.worker("work")).quiet().spawn();
@@ -87,10 +83,9 @@ fn a_worker_that_ends() {
     }
 }
 
-#[test]
-fn a_banner_on_stderr_does_no_harm() {
+pub(crate) fn a_banner_on_stderr_does_no_harm() {
     let _guard = guard();
-    let Some(site) = Site::new() else { return };
+    let site = Site::new();
     let host = site.host();
     let banner = host.write("banner", "Welcome, and mind the step.\n");
     host.configure(&format!("Banner {banner}"));
@@ -105,10 +100,9 @@ fn a_banner_on_stderr_does_no_harm() {
     rpc.join().wait().unwrap();
 }
 
-#[test]
-fn a_banner_on_stdout_is_shown() {
+pub(crate) fn a_banner_on_stdout_is_shown() {
     let _guard = guard();
-    let Some(site) = Site::new() else { return };
+    let site = Site::new();
     let host = site.host();
     let worker = format!("echo 'Welcome, and mind the step.'; {}", serve("work"));
     let rpc = WORK.command(host.ssh(&worker)).quiet().spawn();
@@ -121,10 +115,9 @@ fn a_banner_on_stdout_is_shown() {
     let _ = rpc.join().wait();
 }
 
-#[test]
-fn a_connection_cut_in_the_middle_of_a_call() {
+pub(crate) fn a_connection_cut_in_the_middle_of_a_call() {
     let _guard = guard();
-    let Some(site) = Site::new() else { return };
+    let site = Site::new();
     let host = site.host();
     let gate = Gate::new();
     let rpc = WORK.command(host.worker("work")).quiet().spawn();
@@ -142,10 +135,9 @@ fn a_connection_cut_in_the_middle_of_a_call() {
 }
 
 /// In the middle of large messages, in both directions.
-#[test]
-fn a_connection_cut_in_the_middle_of_a_message() {
+pub(crate) fn a_connection_cut_in_the_middle_of_a_message() {
     let _guard = guard();
-    let Some(site) = Site::new() else { return };
+    let site = Site::new();
     let host = site.host();
     for job in [Job::Make(16 << 20), Job::Len("x".repeat(16 << 20))] {
         let rpc = WORK.command(host.worker("work")).quiet().spawn();
@@ -166,10 +158,9 @@ fn a_connection_cut_in_the_middle_of_a_message() {
 }
 
 /// Over `ssh`, too, a worker goes at once where it was asked to.
-#[test]
-fn a_worker_goes_with_the_connection() {
+pub(crate) fn a_worker_goes_with_the_connection() {
     let _guard = guard();
-    let Some(site) = Site::new() else { return };
+    let site = Site::new();
     let host = site.host();
     let builder = WORK.command(host.worker("work")).exit_with_parent();
     let rpc = builder.quiet().begin();
@@ -183,10 +174,9 @@ fn a_worker_goes_with_the_connection() {
 }
 
 /// A host that only falls silent: it is `ssh` that has to find out.
-#[test]
-fn a_host_that_falls_silent() {
+pub(crate) fn a_host_that_falls_silent() {
     let _guard = guard();
-    let Some(site) = Site::new() else { return };
+    let site = Site::new();
     let host = site.host();
     let options = ["ServerAliveInterval=1", "ServerAliveCountMax=1"];
     let ssh = host.ssh_with("user", &options, &serve("work"));
@@ -199,10 +189,9 @@ fn a_host_that_falls_silent() {
     host.cut();
 }
 
-#[test]
-fn a_worker_of_another_version() {
+pub(crate) fn a_worker_of_another_version() {
     let _guard = guard();
-    let Some(site) = Site::new() else { return };
+    let site = Site::new();
     let host = site.host();
     let rpc = WORK.command(host.worker("later")).quiet().spawn();
     let rpc = rpc.unwrap();
@@ -211,10 +200,9 @@ fn a_worker_of_another_version() {
     let _ = rpc.join().wait();
 }
 
-#[test]
-fn a_key_that_is_refused() {
+pub(crate) fn a_key_that_is_refused() {
     let _guard = guard();
-    let Some(site) = Site::new() else { return };
+    let site = Site::new();
     let host = site.host();
     let ssh = host.ssh_with("stranger", &[], &serve("work"));
     let rpc = WORK.command(ssh).capture_stderr(10_000).quiet();
@@ -227,10 +215,9 @@ fn a_key_that_is_refused() {
     let _ = rpc.join().wait();
 }
 
-#[test]
-fn limits_hold_there() {
+pub(crate) fn limits_hold_there() {
     let _guard = guard();
-    let Some(site) = Site::new() else { return };
+    let site = Site::new();
     let host = site.host();
     let limits = Limits::new().memory(1 << 30).core_size(0);
     let builder = WORK.command(host.worker("work")).limits(limits);
@@ -243,10 +230,9 @@ fn limits_hold_there() {
 }
 
 /// One of two hosts is lost, and returns.
-#[test]
-fn hosts_come_and_go() {
+pub(crate) fn hosts_come_and_go() {
     let _guard = guard();
-    let Some(site) = Site::new() else { return };
+    let site = Site::new();
     let (one, two) = (site.host(), site.host());
     let spawn = |host: &crate::site::Host| {
         let builder = WORK.command(host.worker("work")).capture_stderr(1000);
@@ -268,4 +254,20 @@ fn hosts_come_and_go() {
     for rpc in [on_one, on_two, again, back] {
         let _ = rpc.join().wait();
     }
+}
+
+/// X74: a shell whose stdin is a socket reads what it would read for a user who logs in from afar.
+pub(crate) fn a_shell_reads_no_start_up_files() {
+    let _guard = guard();
+    let temp = Temp::new();
+    append(temp.path(".bashrc"), "echo good morning");
+    let mut bash = Command::new("bash");
+    bash.args(["-c", &serve("texts")]);
+    let rpc = TEXTS
+        .command(bash)
+        .env("HOME", temp.path("."))
+        .env_remove("SHLVL")
+        .begin();
+    assert_eq!(rpc.call("x").wait().unwrap(), "x");
+    rpc.join().wait().unwrap();
 }

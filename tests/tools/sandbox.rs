@@ -2,42 +2,61 @@
 
 use std::process::{Command, Stdio};
 
-use crate::site::skip;
 use crate::support::*;
 
-/// This command in front of a worker, unless it does not work here at all.
-fn before(words: &[&str]) -> Option<Command> {
-    let own = std::env::current_exe().unwrap();
-    let with = |worker| {
-        let mut command = Command::new(words[0]);
-        command
-            .args(&words[1..])
-            .arg(&own)
-            .args(["--serve", worker]);
-        command
-    };
-    match with("leave").stdin(Stdio::null()).output() {
-        Ok(output) if output.status.success() => return Some(with("work")),
-        Ok(output) => {
-            let errors = String::from_utf8_lossy(&output.stderr);
-            skip(words[0], errors.trim());
-        }
-        Err(error) => skip(words[0], &error.to_string()),
+pub(crate) const BWRAP: &[&str] = &[
+    "bwrap",
+    "--ro-bind",
+    "/",
+    "/",
+    "--dev",
+    "/dev",
+    "--unshare-all",
+    "--die-with-parent",
+];
+pub(crate) const UNSHARE: &[&str] = &[
+    "unshare",
+    "--user",
+    "--map-root-user",
+    "--net",
+    "--pid",
+    "--fork",
+    "--kill-child",
+];
+pub(crate) const SETPRIV: &[&str] = &[
+    "setpriv",
+    "--reuid",
+    "65534",
+    "--regid",
+    "65534",
+    "--clear-groups",
+    "--no-new-privs",
+];
+pub(crate) const SUDO: &[&str] = &["sudo", "-n", "-u", "nobody"];
+
+/// These words in front of a worker.
+fn before(words: &[&str], worker: &str) -> Command {
+    let mut command = Command::new(words[0]);
+    command.args(&words[1..]);
+    command.arg(std::env::current_exe().unwrap());
+    command.args(["--serve", worker]);
+    command
+}
+
+/// Whether a command can be run behind these words here.
+pub(crate) fn attempt(words: &[&str]) -> Result<(), String> {
+    match before(words, "leave").stdin(Stdio::null()).output() {
+        Ok(output) if output.status.success() => Ok(()),
+        Ok(output) => Err(String::from_utf8_lossy(&output.stderr).trim().into()),
+        Err(error) => Err(error.to_string()),
     }
-    None
 }
 
 /// As a command, and as a program that is given a socket and more.
 fn works_behind(words: &[&str]) {
-    for as_command in [true, false] {
-        let Some(command) = before(words) else {
-            return;
-        };
-        let builder = if as_command {
-            WORK.command(command)
-        } else {
-            WORK.program(command)
-        };
+    let _guard = guard();
+    let command = || before(words, "work");
+    for builder in [WORK.command(command()), WORK.program(command())] {
         let rpc = builder.begin();
         let big = "x".repeat(1 << 20);
         assert_eq!(
@@ -49,75 +68,36 @@ fn works_behind(words: &[&str]) {
     }
 }
 
-#[test]
-fn bubblewrap() {
-    let _guard = guard();
-    works_behind(&[
-        "bwrap",
-        "--ro-bind",
-        "/",
-        "/",
-        "--dev",
-        "/dev",
-        "--unshare-all",
-        "--die-with-parent",
-    ]);
+pub(crate) fn bubblewrap() {
+    works_behind(BWRAP);
 }
 
 /// A bare sandbox has no devices that could be opened.
-#[test]
-fn bubblewrap_without_devices() {
-    let _guard = guard();
+pub(crate) fn bubblewrap_without_devices() {
     works_behind(&["bwrap", "--ro-bind", "/", "/", "--unshare-all"]);
 }
 
-#[test]
-fn unshare() {
-    let _guard = guard();
-    works_behind(&[
-        "unshare",
-        "--user",
-        "--map-root-user",
-        "--net",
-        "--pid",
-        "--fork",
-        "--kill-child",
-    ]);
+pub(crate) fn unshare() {
+    works_behind(UNSHARE);
 }
 
-#[test]
-fn setpriv() {
-    let _guard = guard();
-    works_behind(&[
-        "setpriv",
-        "--reuid",
-        "65534",
-        "--regid",
-        "65534",
-        "--clear-groups",
-        "--no-new-privs",
-    ]);
+pub(crate) fn setpriv() {
+    works_behind(SETPRIV);
 }
 
-#[test]
-fn sudo() {
-    let _guard = guard();
-    works_behind(&["sudo", "-n", "-u", "nobody"]);
+pub(crate) fn sudo() {
+    works_behind(SUDO);
 }
 
 const POWERLESS: &str = "OFFSPRING_TEST_POWERLESS";
 
 /// A command that has become another user's, which may not be sent signals: the
 /// link is cut instead, and the worker goes by itself.
-#[test]
-fn a_child_that_cannot_be_killed() {
+pub(crate) fn a_child_that_cannot_be_killed() {
     let name = "sandbox::a_child_that_cannot_be_killed";
     let other = ["setpriv", "--reuid", "65534", "--clear-groups"];
     if std::env::var_os(POWERLESS).is_none() {
         let _guard = guard();
-        if before(&other).is_none() {
-            return;
-        }
         let mut again = Command::new("setpriv");
         again.arg("--bounding-set=-kill");
         again.arg(std::env::current_exe().unwrap());
@@ -129,7 +109,7 @@ fn a_child_that_cannot_be_killed() {
         return assert!(text.contains("1 passed"), "{text}");
     }
     let _guard = guard();
-    let command = before(&other).unwrap();
+    let command = before(&other, "work");
     let builder = WORK.command(command).exit_with_parent();
     let rpc = builder.quiet().begin();
     rpc.ready().wait().unwrap();
@@ -176,8 +156,7 @@ fn refuse(call: libc::c_long) {
 type Work = offspring::Builder<fn(Job) -> Result<String, String>, Json, u32>;
 
 /// X76: no signal can be sent, and nothing waits for a child that will not end.
-#[test]
-fn where_no_signal_can_be_sent() {
+pub(crate) fn where_no_signal_can_be_sent() {
     alone("sandbox::where_no_signal_can_be_sent", || {
         refuse(libc::SYS_pidfd_send_signal);
         let _guard = guard();
@@ -223,15 +202,12 @@ fn where_no_signal_can_be_sent() {
 }
 
 /// X76: children of a parent that has given them a namespace of process ids, in which it has no number itself.
-#[test]
-fn a_namespace_of_process_ids() {
+pub(crate) fn a_namespace_of_process_ids() {
     alone("sandbox::a_namespace_of_process_ids", || {
         let _guard = guard();
         let echo = || echo("x");
         let before = WORK.spawn().unwrap();
-        if nix::sched::unshare(nix::sched::CloneFlags::CLONE_NEWPID).is_err() {
-            return;
-        }
+        nix::sched::unshare(nix::sched::CloneFlags::CLONE_NEWPID).unwrap();
         let first = WORK.spawn().unwrap();
         assert_eq!(first.call(echo()).wait().unwrap(), Ok("x".into()));
         let nested = Job::Nested(Box::new(echo()));
@@ -262,13 +238,10 @@ fn a_namespace_of_process_ids() {
 }
 
 /// X76: the same where no thread can be started any more.
-#[test]
-fn a_namespace_without_a_thread() {
+pub(crate) fn a_namespace_without_a_thread() {
     alone("sandbox::a_namespace_without_a_thread", || {
         let _guard = guard();
-        if nix::sched::unshare(nix::sched::CloneFlags::CLONE_NEWPID).is_err() {
-            return;
-        }
+        nix::sched::unshare(nix::sched::CloneFlags::CLONE_NEWPID).unwrap();
         let error = WORK.spawn().unwrap_err();
         assert!(error.to_string().contains("CLONE_NEWPID"), "{error}");
         assert!(error.to_string().contains("thread"), "{error}");
@@ -276,13 +249,10 @@ fn a_namespace_without_a_thread() {
 }
 
 /// X76: without `/proc` this program is not found.
-#[test]
-fn a_root_without_proc() {
+pub(crate) fn a_root_without_proc() {
     alone("sandbox::a_root_without_proc", || {
         let temp = Temp::new();
-        if nix::unistd::chroot(temp.path(".").as_str()).is_err() {
-            return;
-        }
+        nix::unistd::chroot(temp.path(".").as_str()).unwrap();
         std::env::set_current_dir("/").unwrap();
         let error = WORK.spawn().unwrap_err();
         assert!(error.to_string().contains("`/proc`"), "{error}");
