@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use super::driver::Driver;
+use super::state::Core;
 use super::wire::Wire;
 use crate::base::sync::Mutex;
 use crate::exit_status::ExitStatus;
@@ -288,7 +289,7 @@ impl Tended for Charge {
                 }
                 if event.readable {
                     driver.readable();
-                    return driver.lock().helper_may_look();
+                    return driver.look(Core::helper_may_look);
                 }
             }
         }
@@ -297,7 +298,7 @@ impl Tended for Charge {
 
     fn tick(&self) {
         let now = Instant::now();
-        if self.0.lock().life.is_alarm_due(now) {
+        if self.0.look(|core| core.life.is_alarm_due(now)) {
             // The child may have exited in time.
             self.0.wire.exited(&self.0);
         }
@@ -305,10 +306,8 @@ impl Tended for Charge {
     }
 
     fn is_over(&self) -> bool {
-        let (is_over, is_given_up) = {
-            let life = &self.0.lock().life;
-            (life.is_over(), life.is_given_up())
-        };
+        let life = |core: &Core| (core.life.is_over(), core.life.is_given_up());
+        let (is_over, is_given_up) = self.0.look(life);
         // One that could not be killed has to be reaped when it ends.
         is_over && (!is_given_up || self.0.wire.is_reaped())
     }

@@ -13,24 +13,27 @@
 //!   foreign code runs: wakers, callbacks, decoders. What is to be woken is
 //!   collected and woken after the lock was let go.
 //! * Whoever holds the reader, or the outbox, holds the role for it.
-//! * Every way out of the lock that may have changed a role goes through
-//!   [`Driver::settle`].
+//! * What follows from a change is done when the lock is let go, however that is
+//!   ([`Lock`]).
 //! * Flushing: with nothing else under way a call is written at once; else when
 //!   somebody waits, from [`BATCH`] octets on, or by the helper, soon.
 
 mod deliveries;
+pub(crate) mod lock;
 
 use std::io::IoSlice;
+use std::os::fd::OwnedFd;
 use std::sync::{Arc, Weak};
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
+use self::lock::Lock;
 use super::courier::Courier;
-use super::state::roles::{TICK, Ticket};
+use super::state::roles::TICK;
 use super::state::waiting::{Errands, Waking, Want};
 use super::state::{Core, Reading};
 use super::wire::Wire;
-use crate::base::sync::explored::{Guard, Mutex, current, park_until};
+use crate::base::sync::explored::Mutex;
 use crate::parcel::{Outbox, Reader};
 use crate::parent::maker::Maker;
 use crate::sys::{self, Interest};
@@ -59,6 +62,9 @@ impl<W> std::fmt::Debug for Driver<W> {
     }
 }
 
+/// A way to write to the link.
+type Send<W> = fn(&W, &[IoSlice<'_>], &[OwnedFd]) -> std::io::Result<Option<usize>>;
+
 /// What one attempt to read brought.
 enum Got {
     /// Octets, in the reader.
@@ -85,20 +91,21 @@ impl<W: Wire> Driver<W> {
         self.maker.is_this()
     }
 
-    /// The lock. To be let go with [`release`](Self::release), unless nothing
-    /// but a look was taken.
-    pub(crate) fn lock(&self) -> Guard<'_, Core> {
-        self.core.lock()
+    pub(crate) fn lock(&self) -> Lock<'_, W> {
+        Lock::new(self)
     }
 
-    /// Lets the lock go: applies the rules, then wakes whom it woke.
-    pub(crate) fn release(&self, mut core: Guard<'_, Core>) {
-        self.settle(&mut core);
-        let errands = core.take_errands();
-        drop(core);
-        if let Some(errands) = errands {
-            self.run(errands);
-        }
+    /// Looks at the state, which nothing follows from.
+    pub(crate) fn look<T>(&self, look: impl FnOnce(&Core) -> T) -> T {
+        look(&self.core.lock())
+    }
+
+    /// Changes the state, and does what follows from it.
+    pub(crate) fn change<T>(&self, change: impl FnOnce(&mut Core) -> T) -> T {
+        let mut core = self.lock();
+        let value = change(&mut core);
+        core.flush();
+        value
     }
 
     /// Does what was not to be done under the lock.
@@ -113,7 +120,20 @@ impl<W: Wire> Driver<W> {
         }
     }
 
+    /// Applies the rules, and does what the core cannot do by itself: tells the
+    /// helper, sends signals, sets timers.
     fn settle(&self, core: &mut Core) {
+        for signal in core.take_signals() {
+            if let Err(error) = self.wire.signal(signal) {
+                core.cannot_signal(signal, &error);
+            }
+        }
+        if let Some(at) = core.take_needless() {
+            self.wire.no_tick_at(at);
+        }
+        for at in [core.take_alarm(), core.next_deadline()] {
+            at.into_iter().for_each(|at| self.wire.tick_at(at));
+        }
         let orders = core.settle();
         if let Some(on) = orders.watch_read {
             self.wire.watch_read(on);
@@ -140,12 +160,11 @@ impl<W: Wire> Driver<W> {
         let lies = core.has_unwritten() && core.roles.will_flush();
         let id = enter(&mut core);
         if core.caller.open() <= 1 || core.caller.unwritten() >= BATCH {
-            core = self.flush(core);
+            core.flush();
         } else if lies && !core.has_errands() {
             // It lies with others, so nothing follows from it.
-            return id;
+            core.leave_as_it_was();
         }
-        self.release(core);
         id
     }
 
@@ -162,8 +181,8 @@ impl<W: Wire> Driver<W> {
         let found = take(&mut core);
         if found.is_some() {
             core.roles.collected();
-            if core.outlook() != before || core.has_errands() {
-                self.release(core);
+            if core.outlook() == before && !core.has_errands() {
+                core.leave_as_it_was();
             }
             return found;
         }
@@ -171,19 +190,14 @@ impl<W: Wire> Driver<W> {
         loop {
             let mut found = take(&mut core);
             if found.is_none() && core.has_unwritten() {
-                core = if deadline.is_none() {
-                    self.flush_patiently(core)
-                } else {
-                    self.flush(core)
-                };
+                core.flush_patiently(deadline);
                 found = take(&mut core);
             }
             if found.is_some() {
-                self.release(core);
                 return found;
             }
             if deadline.is_some_and(|deadline| Instant::now() >= deadline) {
-                self.release(core);
+                drop(core);
                 self.catch_up();
                 return self.change(take);
             }
@@ -193,10 +207,10 @@ impl<W: Wire> Driver<W> {
             } else {
                 core.lead()
             };
-            core = match reading {
-                Some(reading) => self.lead(core, reading, deadline),
-                None => self.follow(core, want, deadline),
-            };
+            match reading {
+                Some(reading) => core.read_blocking(reading, deadline),
+                None => core.follow(want, deadline),
+            }
         }
     }
 
@@ -212,30 +226,94 @@ impl<W: Wire> Driver<W> {
         let mut core = self.lock();
         let mut found = take(&mut core);
         if found.is_none() && core.has_unwritten() {
-            core = self.flush(core);
+            core.flush();
             found = take(&mut core);
         }
         if found.is_none()
             && !core.has_come(want)
             && let Some(mut reading) = core.lead_in_poll()
         {
-            self.settle(&mut core);
-            drop(core);
-            let got = self.look(&mut reading);
-            core = self.lock();
-            self.put_down(&mut core, reading, &got);
-            core = self.flush(core);
+            let got = core.pause(|driver| driver.read_in_poll(&mut reading));
+            core.put_down(reading, &got);
+            core.flush();
             found = take(&mut core);
         }
         if found.is_none() {
             core.enlist(want, Waking::Task(waker));
         }
-        self.release(core);
         found.map_or(Poll::Pending, Poll::Ready)
     }
 
+    /// For the helper: there is something to read.
+    pub(crate) fn readable(&self) {
+        for _ in 0..ROUNDS {
+            let mut core = self.lock();
+            let Some(mut reading) = core.help() else {
+                return;
+            };
+            let (got, more) = core.unlocked(|driver| {
+                let room = reading.reader.room();
+                let count = driver.try_recv(&mut reading.reader, room);
+                // What comes later is told of again.
+                let more = matches!(count, Ok(Some(count)) if count == room);
+                (Got::from(count), more)
+            });
+            core.put_down(reading, &got);
+            core.flush();
+            if !more {
+                return;
+            }
+        }
+    }
+
+    /// For the helper: the socket has room.
+    pub(crate) fn writable(&self) {
+        self.change(|core| core.roles.unblock());
+    }
+
+    /// Reads what has come by now, because what follows is judged by it: after a
+    /// pause of the process a time may be over although what it was meant for
+    /// is here. Bytes that another thread is about to read are left to that
+    /// thread.
+    pub(crate) fn catch_up(&self) {
+        let mut core = self.lock();
+        let target = core.received() + self.wire.unread();
+        while core.received() < target && core.may_read() {
+            let Some(mut reading) = core.lead() else {
+                core.unlocked(|_| std::thread::sleep(MOMENT));
+                continue;
+            };
+            let got = core.unlocked(|driver| driver.read_now(&mut reading));
+            core.put_down(reading, &got);
+            if matches!(got, Got::Nothing) {
+                break;
+            }
+        }
+    }
+
+    /// For the helper: the timer fired. What is judged now is judged by all that
+    /// has come.
+    pub(crate) fn tick(&self, now: Instant) {
+        if self.look(|core| core.judges_at(now)) {
+            self.catch_up();
+        }
+        let mut core = self.lock();
+        core.ticked(now);
+        if !core.leaves_writing() {
+            core.flush();
+        }
+    }
+
+    /// The time of call `id` is up.
+    pub(crate) fn expire(&self, id: u32) {
+        self.catch_up();
+        self.change(|core| core.expire(id));
+    }
+
+    // --- the link, without the lock ---
+
     /// Reads once, as a leader that must not block.
-    fn look(&self, reading: &mut Reading) -> Got {
+    fn read_in_poll(&self, reading: &mut Reading) -> Got {
         let Reading {
             reader,
             spin_in_poll,
@@ -246,61 +324,13 @@ impl<W: Wire> Driver<W> {
         found.map_or(Got::Nothing, |count| Got::from(count.map(Some)))
     }
 
-    /// Reads once, as the leader, blocking.
-    fn lead<'a>(
-        &'a self,
-        mut core: Guard<'a, Core>,
-        mut reading: Reading,
-        deadline: Option<Instant>,
-    ) -> Guard<'a, Core> {
-        let writes = core.lets_leader_write();
-        let spins = core.expects_answer();
-        self.settle(&mut core);
-        drop(core);
-        let (got, writable) = self.receive(&mut reading, writes, spins, deadline);
-        let mut core = self.lock();
-        if writable {
-            core.roles.unblock();
-        }
-        self.put_down(&mut core, reading, &got);
-        // Answers make room for calls that had to wait.
-        core = self.flush(core);
-        self.wake_others(core)
+    /// Reads once, without blocking.
+    fn read_now(&self, reading: &mut Reading) -> Got {
+        let room = reading.reader.room();
+        Got::from(self.try_recv(&mut reading.reader, room))
     }
 
-    fn put_down(&self, core: &mut Core, reading: Reading, got: &Got) {
-        match got {
-            Got::Octets => core.came(reading),
-            Got::End => core.end_of_input(reading),
-            Got::Nothing => core.stop_reading(reading),
-        }
-        self.attend(core);
-    }
-
-    /// Does what the core cannot do by itself: signals and timers.
-    fn attend(&self, core: &mut Core) {
-        for signal in core.take_signals() {
-            if let Err(error) = self.wire.signal(signal) {
-                core.cannot_signal(signal, &error);
-            }
-        }
-        if let Some(at) = core.take_needless() {
-            self.wire.no_tick_at(at);
-        }
-        for at in [core.take_alarm(), core.next_deadline()] {
-            at.into_iter().for_each(|at| self.wire.tick_at(at));
-        }
-    }
-
-    fn wake_others<'a>(&'a self, mut core: Guard<'a, Core>) -> Guard<'a, Core> {
-        let Some(errands) = core.take_errands() else {
-            return core;
-        };
-        drop(core);
-        self.run(errands);
-        self.lock()
-    }
-
+    /// Reads once, blocking. Returns also whether there is room to write.
     fn receive(
         &self,
         reading: &mut Reading,
@@ -308,7 +338,7 @@ impl<W: Wire> Driver<W> {
         spins: bool,
         deadline: Option<Instant>,
     ) -> (Got, bool) {
-        let Reading { reader, spin, .. } = reading;
+        let Reading { reader, spin, .. } = &mut *reading;
         let room = reader.room();
         if spins && !writes {
             let spin = spin.at(reader.is_empty());
@@ -329,7 +359,7 @@ impl<W: Wire> Driver<W> {
         };
         match self.wire.wait(interest, deadline) {
             Err(_) => (Got::End, false),
-            Ok(ready) if ready.read => (Got::from(self.try_recv(reader, room)), ready.write),
+            Ok(ready) if ready.read => (self.read_now(reading), ready.write),
             Ok(ready) => (Got::Nothing, ready.write),
         }
     }
@@ -341,169 +371,27 @@ impl<W: Wire> Driver<W> {
         count
     }
 
-    /// Sleeps until woken.
-    fn follow<'a>(
-        &'a self,
-        mut core: Guard<'a, Core>,
-        want: Want,
-        deadline: Option<Instant>,
-    ) -> Guard<'a, Core> {
-        // Who has no use for octets is not asked to read them.
-        let ticket: Option<Ticket> = (!core.has_come(want)).then(|| core.park(current()));
-        core.enlist(want, Waking::Thread(current()));
-        self.release(core);
-        park_until(deadline);
-        let mut core = self.lock();
-        if let Some(ticket) = ticket {
-            core.unpark(ticket);
-        }
-        core
-    }
-
-    /// Writes what is there, or until the socket is full. If somebody else is
-    /// at it, he is asked to look once more.
-    pub(crate) fn flush<'a>(&'a self, mut core: Guard<'a, Core>) -> Guard<'a, Core> {
-        let mut again = true;
-        while again && core.has_unwritten() && core.roles.write() {
-            let mut batch = core.caller.take_outbox();
-            drop(core);
-            let (written, last) = self.write(&mut batch);
-            core = self.lock();
-            again = core.wrote(written, batch, &last);
-        }
-        core
-    }
-
-    /// Like [`flush`](Self::flush), but sleeps in the kernel for a moment, as
-    /// long as it gets on, if much is left that the socket does not take.
-    fn flush_patiently<'a>(&'a self, core: Guard<'a, Core>) -> Guard<'a, Core> {
-        let mut core = self.flush(core);
-        while core.much_is_blocked() {
-            core.roles.unblock();
-            if !core.roles.write() {
-                return core;
-            }
-            let mut batch = core.caller.take_outbox();
-            drop(core);
-            let mut slices = [IoSlice::new(&[]); PIECES];
-            let count = batch.slices(&mut slices);
-            let last = self.wire.send(&slices[..count], batch.descriptors());
-            let written = last.as_ref().map_or(0, |sent| sent.unwrap_or(0));
-            batch.consume(written);
-            core = self.lock();
-            core.wrote(written, batch, &last);
-            if written == 0 {
-                return core;
-            }
-            core = self.flush(core);
-        }
-        core
-    }
-
-    /// Writes a batch as far as the socket takes it.
+    /// Writes a batch as far as the socket takes it. Returns how much that was.
     fn write(&self, batch: &mut Outbox) -> (usize, std::io::Result<Option<usize>>) {
         let mut written = 0;
         let mut last = Ok(Some(0));
         while !batch.is_empty() {
-            let mut slices = [IoSlice::new(&[]); PIECES];
-            let count = batch.slices(&mut slices);
-            last = self.wire.try_send(&slices[..count], batch.descriptors());
+            last = self.write_once(batch, W::try_send);
             if last.as_ref().is_err_and(sys::is_too_many_in_flight) && batch.give_up_descriptors() {
                 continue;
             }
             let Ok(Some(sent)) = last else { break };
-            batch.consume(sent);
             written += sent;
         }
         (written, last)
     }
 
-    /// For the helper: there is something to read.
-    pub(crate) fn readable(&self) {
-        for _ in 0..ROUNDS {
-            let mut core = self.lock();
-            let Some(mut reading) = core.help() else {
-                return self.release(core);
-            };
-            drop(core);
-            let room = reading.reader.room();
-            let count = self.try_recv(&mut reading.reader, room);
-            // What comes later is told of again.
-            let more = matches!(count, Ok(Some(count)) if count == room);
-            let got = Got::from(count);
-            core = self.lock();
-            self.put_down(&mut core, reading, &got);
-            core = self.flush(core);
-            self.release(core);
-            if !more {
-                return;
-            }
-        }
-    }
-
-    /// For the helper: the socket has room.
-    pub(crate) fn writable(&self) {
-        let mut core = self.lock();
-        core.roles.unblock();
-        core = self.flush(core);
-        self.release(core);
-    }
-
-    /// Reads what has come by now, because what follows is judged by it: after a
-    /// pause of the process a time may be over although what it was meant for
-    /// is here. Bytes that another thread is about to read are left to that
-    /// thread.
-    pub(crate) fn catch_up(&self) {
-        let mut core = self.lock();
-        let target = core.received() + self.wire.unread();
-        while core.received() < target && core.may_read() {
-            let Some(mut reading) = core.lead() else {
-                drop(core);
-                std::thread::sleep(MOMENT);
-                core = self.lock();
-                continue;
-            };
-            drop(core);
-            let room = reading.reader.room();
-            let got = Got::from(self.try_recv(&mut reading.reader, room));
-            core = self.lock();
-            self.put_down(&mut core, reading, &got);
-            if matches!(got, Got::Nothing) {
-                break;
-            }
-        }
-        self.release(core);
-    }
-
-    /// For the helper: the timer fired. What is judged now is judged by all that
-    /// has come.
-    pub(crate) fn tick(&self, now: Instant) {
-        if self.lock().judges_at(now) {
-            self.catch_up();
-        }
-        let mut core = self.lock();
-        core.ticked(now);
-        self.attend(&mut core);
-        if !core.leaves_writing() {
-            core = self.flush(core);
-        }
-        self.release(core);
-    }
-
-    /// The time of call `id` is up.
-    pub(crate) fn expire(&self, id: u32) {
-        self.catch_up();
-        self.change(|core| core.expire(id));
-    }
-
-    /// Changes the core, and does what follows from it.
-    pub(crate) fn change<T>(&self, change: impl FnOnce(&mut Core) -> T) -> T {
-        let mut core = self.lock();
-        let value = change(&mut core);
-        self.attend(&mut core);
-        core = self.flush(core);
-        self.release(core);
-        value
+    fn write_once(&self, batch: &mut Outbox, send: Send<W>) -> std::io::Result<Option<usize>> {
+        let mut slices = [IoSlice::new(&[]); PIECES];
+        let count = batch.slices(&mut slices);
+        let sent = send(&self.wire, &slices[..count], batch.descriptors());
+        batch.consume(sent.as_ref().map_or(0, |sent| sent.unwrap_or(0)));
+        sent
     }
 }
 

@@ -23,6 +23,7 @@ use std::time::Instant;
 use super::connection::Connection;
 use super::driver::Driver;
 use super::origin::{next_event, outcome};
+use super::state::Core;
 use super::state::waiting::Want;
 use crate::error::Error;
 use crate::parcel::Parcel;
@@ -155,7 +156,7 @@ impl Member {
 
     /// How far it is.
     pub(crate) fn look(&self) -> Sight {
-        self.driver.lock().look()
+        self.driver.look(Core::look)
     }
 
     /// When what comes is read.
@@ -170,13 +171,13 @@ impl Member {
 
     /// This thread runs one of its callbacks.
     pub(crate) fn is_calling_back_here(&self) -> bool {
-        self.driver.lock().delivery.is_running_here()
+        self.driver.look(|core| core.delivery.is_running_here())
     }
 
     /// This thread runs one of its callbacks, and nothing more is read before
     /// that returns.
     pub(crate) fn is_stuck_here(&self) -> bool {
-        self.driver.lock().delivery.is_stuck_here()
+        self.driver.look(|core| core.delivery.is_stuck_here())
     }
 
     /// How much memory its process has resident now, in octets: `VmRSS` of

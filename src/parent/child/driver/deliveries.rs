@@ -31,7 +31,7 @@ impl<W: Wire> Deliveries for Driver<W> {
         });
     }
     fn leave(&self) {
-        self.lock().delivery.leave();
+        self.core.lock().delivery.leave();
     }
     fn look_again(&self) {
         self.change(|_| ());

@@ -1,15 +1,16 @@
 //! The driver, one step after the other.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::mpsc::channel;
+use std::sync::mpsc::{Sender, channel};
 use std::sync::{Arc, OnceLock};
-use std::task::{Context, Waker};
+use std::task::{Context, Wake, Waker};
 use std::time::{Duration, Instant};
 
 use super::super::courier::{Courier, OnEvent};
 use super::super::driver::Driver;
+use super::super::driver::lock::Lock;
 use super::super::state::delivery::EventSink;
-use super::super::state::waiting::{Owner, Want};
+use super::super::state::waiting::{Owner, Waking, Want};
 use super::super::state::{Attention, Wishes};
 use super::{FakeWire, call, driver, handlers, new_driver, wait};
 use crate::base::spin::Spins;
@@ -67,7 +68,7 @@ fn a_leader_that_has_its_answer_writes_what_got_room() {
 #[test]
 fn calls_behind_another_are_written_soon() {
     let driver = driver(10);
-    driver.release(driver.lock());
+    drop(driver.lock());
     driver.wire.set(|state| {
         state.silent = true;
         state.ticks.clear();
@@ -91,7 +92,7 @@ fn a_tick_for_flushing_leaves_no_timer_behind() {
     let id = call(&driver, "a leader").unwrap();
     wait(&driver, id).unwrap();
     driver.tick(Instant::now());
-    driver.release(driver.lock());
+    drop(driver.lock());
     for _ in 0..100 {
         let ids = ["one", "two"].map(|text| call(&driver, text).unwrap());
         let at = driver.wire.set(|state| state.ticks.pop()).unwrap();
@@ -139,7 +140,7 @@ fn a_new_child_is_left_to_whoever_started_it_unless_somebody_keeps_it() {
     let courier = Courier::new(handlers(Box::new(|_| Ok(()))));
     let driver = new_driver(10, EventSink::Nobody, hello, courier);
     let watches = || driver.wire.set(|state| state.watches.read);
-    driver.release(driver.lock());
+    drop(driver.lock());
     assert!(!watches());
     assert_eq!(ticks(&driver), 1, "but the helper will look");
     driver.change(|core| core.watch(Some(Waker::noop().clone())));
@@ -355,4 +356,48 @@ fn a_child_is_not_gone_before_its_calls_are_back() {
     end(&driver);
     assert_eq!(*owner.gone.lock(), Some(false));
     assert!(driver.lock().look().gone);
+}
+
+/// Says when it is woken whether the rules had been applied, and the lock let go.
+struct Witness {
+    driver: Arc<Driver<FakeWire>>,
+    seen: Sender<(bool, bool)>,
+}
+
+impl Wake for Witness {
+    fn wake(self: Arc<Self>) {
+        let settled = self.driver.wire.set(|state| state.watches.read);
+        let (sender, looked) = channel();
+        let driver = Arc::clone(&self.driver);
+        std::thread::spawn(move || sender.send(driver.look(|_| ())));
+        let unlocked = looked.recv_timeout(Duration::from_secs(5)).is_ok();
+        self.seen.send((settled, unlocked)).unwrap();
+    }
+}
+
+/// However the lock is let go, rules come first, and wakers once it is unlocked.
+#[test]
+fn whoever_lets_the_lock_go_does_what_follows() {
+    fn returns(mut core: Lock<'_, FakeWire>) -> Option<u32> {
+        core.wake_changes();
+        let none = core.delivery.is_full().then_some(1)?;
+        Some(none)
+    }
+    fn panics(mut core: Lock<'_, FakeWire>) -> Option<u32> {
+        core.wake_changes();
+        panic!("with the lock");
+    }
+    for leaves in [returns, panics] {
+        let driver = driver(10);
+        let (seen, came) = channel();
+        let waker = Waker::from(Arc::new(Witness {
+            driver: Arc::clone(&driver),
+            seen,
+        }));
+        let mut core = driver.lock();
+        core.attend(Attention::Prompt);
+        core.enlist(Want::Change, Waking::Task(waker));
+        let _ = crate::base::panics::shielded(|| leaves(core));
+        assert_eq!(came.try_recv(), Ok((true, true)));
+    }
 }

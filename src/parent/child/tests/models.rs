@@ -74,7 +74,7 @@ fn loom_two_threads_need_no_helper() {
 fn loom_two_threads_beside_a_helper_that_watches() {
     explore(3, || {
         let driver = driver(10);
-        driver.release(driver.lock());
+        drop(driver.lock());
         // Nobody has come for so long.
         let at = driver.wire.set(|state| state.ticks.pop()).unwrap();
         driver.tick(at);
