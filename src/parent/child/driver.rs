@@ -157,15 +157,11 @@ impl<W: Wire> Driver<W> {
     /// Takes a call, and writes it if it should go at once.
     pub(crate) fn call<T>(&self, enter: impl FnOnce(&mut Core) -> T) -> T {
         let mut core = self.lock();
-        let lies = core.has_unwritten() && core.roles.will_flush();
-        let id = enter(&mut core);
+        let entered = enter(&mut core);
         if core.caller.open() <= 1 || core.caller.unwritten() >= BATCH {
             core.flush();
-        } else if lies && !core.has_errands() {
-            // It lies with others, so nothing follows from it.
-            core.leave_as_it_was();
         }
-        id
+        entered
     }
 
     /// Waits, on this thread, until `take` finds what it looks for; `None` once
@@ -177,23 +173,17 @@ impl<W: Wire> Driver<W> {
         mut take: impl FnMut(&mut Core) -> Option<T>,
     ) -> Option<T> {
         let mut core = self.lock();
-        let before = core.outlook();
-        let found = take(&mut core);
-        if found.is_some() {
-            core.roles.collected();
-            if core.outlook() == before && !core.has_errands() {
-                core.leave_as_it_was();
-            }
-            return found;
-        }
-        core.waits();
         loop {
             let mut found = take(&mut core);
-            if found.is_none() && core.has_unwritten() {
-                core.flush_patiently(deadline);
-                found = take(&mut core);
+            if found.is_none() {
+                core.waits();
+                if core.has_unwritten() {
+                    core.flush_patiently(deadline);
+                    found = take(&mut core);
+                }
             }
             if found.is_some() {
+                core.roles.collected();
                 return found;
             }
             if deadline.is_some_and(|deadline| Instant::now() >= deadline) {

@@ -57,11 +57,6 @@ impl<'a, W: Wire> Lock<'a, W> {
         }
     }
 
-    /// Unlocks for good. Nothing has changed.
-    pub(super) fn leave_as_it_was(mut self) {
-        self.core = None;
-    }
-
     /// Lets the lock go while `act` runs.
     pub(super) fn pause<T>(&mut self, act: impl FnOnce(&Driver<W>) -> T) -> T {
         self.let_go();

@@ -175,11 +175,6 @@ impl Core {
         self.received
     }
 
-    /// What the roles depend on beside themselves, and a collected call may change.
-    pub(crate) fn outlook(&self) -> (bool, bool) {
-        (self.may_read(), self.has_unwritten())
-    }
-
     pub(crate) fn settle(&mut self) -> Orders {
         // Who keeps several children waits for each to be ready.
         let is_awaited = self.waiting.is_watched() && self.life.readiness().is_none();

@@ -180,11 +180,6 @@ impl Roles {
         self.watches_read
     }
 
-    /// The helper will write soon.
-    pub(crate) fn will_flush(&self) -> bool {
-        self.flushing
-    }
-
     /// A thread took what had come already: it is one of those that read.
     pub(crate) fn collected(&mut self) {
         self.led = true;

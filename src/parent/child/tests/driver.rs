@@ -11,7 +11,7 @@ use super::super::driver::Driver;
 use super::super::driver::lock::Lock;
 use super::super::state::delivery::EventSink;
 use super::super::state::waiting::{Owner, Waking, Want};
-use super::super::state::{Attention, Wishes};
+use super::super::state::{Attention, Core, Wishes};
 use super::{FakeWire, call, driver, handlers, new_driver, wait};
 use crate::base::spin::Spins;
 use crate::base::sync::Mutex;
@@ -142,7 +142,7 @@ fn a_new_child_is_left_to_whoever_started_it_unless_somebody_keeps_it() {
     let watches = || driver.wire.set(|state| state.watches.read);
     drop(driver.lock());
     assert!(!watches());
-    assert_eq!(ticks(&driver), 1, "but the helper will look");
+    assert_eq!(ticks(&driver), 2, "the helper will look, and see to the hello");
     driver.change(|core| core.watch(Some(Waker::noop().clone())));
     assert!(watches(), "it is to be ready soon");
 }
@@ -369,7 +369,7 @@ impl Wake for Witness {
         let settled = self.driver.wire.set(|state| state.watches.read);
         let (sender, looked) = channel();
         let driver = Arc::clone(&self.driver);
-        std::thread::spawn(move || sender.send(driver.look(|_| ())));
+        std::thread::spawn(move || sender.send(driver.look(Core::received)));
         let unlocked = looked.recv_timeout(Duration::from_secs(5)).is_ok();
         self.seen.send((settled, unlocked)).unwrap();
     }
