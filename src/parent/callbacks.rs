@@ -11,6 +11,7 @@
 use std::io;
 use std::sync::Arc;
 use std::sync::mpsc::{Sender, channel};
+use std::thread::{self, Thread};
 
 use crate::base::panics::shielded;
 use crate::base::sync::Mutex;
@@ -45,6 +46,80 @@ pub(super) fn start_spare() -> io::Result<()> {
 /// The spare ends once it has run the jobs that it has.
 pub(super) fn end_spare() {
     *SPARE.get().lock() = None;
+}
+
+/// Whether a thread runs the callbacks of an owner. It stands behind the lock of the
+/// owner's queue, so whatever is queued finds the thread, or starts one.
+#[derive(Debug, Default)]
+pub(crate) enum Runner {
+    /// There is none.
+    #[default]
+    Absent,
+    /// It will begin, and look.
+    Called,
+    Runs(Thread),
+}
+
+/// How to have callbacks run that were queued. To be done without locks.
+pub(crate) enum Call {
+    Start,
+    Wake(Thread),
+}
+
+/// What a thread does next.
+pub(crate) enum Next {
+    Again,
+    Wait,
+    Leave,
+}
+
+impl Runner {
+    /// Something was queued.
+    pub(crate) fn call(&mut self) -> Option<Call> {
+        match self {
+            Self::Absent => {
+                *self = Self::Called;
+                Some(Call::Start)
+            }
+            Self::Called => None,
+            Self::Runs(thread) => Some(Call::Wake(thread.clone())),
+        }
+    }
+
+    /// This thread runs the callbacks until it leaves.
+    pub(crate) fn begin(&mut self) {
+        if !self.is_here() {
+            *self = Self::Runs(thread::current());
+        }
+    }
+
+    /// The thread leaves. What is queued after this must call again.
+    pub(crate) fn leave(&mut self) {
+        *self = Self::Absent;
+    }
+
+    pub(crate) fn is_absent(&self) -> bool {
+        matches!(self, Self::Absent)
+    }
+
+    /// Returns whether this is the thread.
+    pub(crate) fn is_here(&self) -> bool {
+        matches!(self, Self::Runs(thread) if thread.id() == thread::current().id())
+    }
+}
+
+/// Runs one callback after the other, each by a call of `step`, on a thread for
+/// callbacks. `step` is told whether the thread may wait for more.
+pub(super) fn run_each(mut step: impl FnMut(bool) -> Next + Send + 'static) {
+    run(Box::new(move |may_wait| {
+        loop {
+            match step(may_wait) {
+                Next::Again => {}
+                Next::Wait => thread::park(),
+                Next::Leave => return,
+            }
+        }
+    }));
 }
 
 /// Runs `job` on a thread for callbacks. Must be called without locks.

@@ -35,6 +35,7 @@ use super::state::{Core, Reading};
 use super::wire::Wire;
 use crate::base::sync::explored::Mutex;
 use crate::parcel::{Outbox, Reader};
+use crate::parent::callbacks::{self, Call};
 use crate::parent::maker::Maker;
 use crate::sys::{self, Interest};
 
@@ -110,13 +111,19 @@ impl<W: Wire> Driver<W> {
 
     /// Does what was not to be done under the lock.
     fn run(&self, errands: Errands) {
-        let (delivers, returns) = (errands.delivers, errands.returns());
-        errands.run();
+        let returns = errands.returns();
+        let delivers = errands.run();
         if returns {
             self.change(Core::returned);
         }
-        if delivers && let Some(this) = self.this.upgrade() {
-            self.courier.call(this);
+        match delivers {
+            Some(Call::Start) => {
+                if let Some(this) = self.this.upgrade() {
+                    callbacks::run_each(move |may_wait| this.deliver_next(may_wait));
+                }
+            }
+            Some(Call::Wake(thread)) => thread.unpark(),
+            None => {}
         }
     }
 

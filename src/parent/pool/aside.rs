@@ -4,11 +4,10 @@
 
 use std::collections::VecDeque;
 use std::sync::Arc;
-use std::thread::ThreadId;
 
 use crate::base::panics::shielded;
-use crate::base::sync::{Mutex, MutexGuard};
-use crate::parent::callbacks;
+use crate::base::sync::Mutex;
+use crate::parent::callbacks::{self, Call, Next, Runner};
 
 /// What is run.
 pub(super) type Job = Box<dyn FnOnce() + Send>;
@@ -20,48 +19,38 @@ pub(super) struct Aside(Mutex<State>);
 #[derive(Default)]
 struct State {
     jobs: VecDeque<Job>,
-    runs: bool,
-    runs_on: Option<ThreadId>,
+    runner: Runner,
 }
 
 impl Aside {
-    fn lock(&self) -> MutexGuard<'_, State> {
-        self.0.lock()
-    }
-
     /// Has this run soon. `done` is called when nothing is left.
-    pub(super) fn push(self: &Arc<Self>, job: Job, done: impl FnOnce() + Send + 'static) {
-        let mut state = self.lock();
+    pub(super) fn push(self: &Arc<Self>, job: Job, done: impl Fn() + Send + 'static) {
+        let mut state = self.0.lock();
         state.jobs.push_back(job);
-        if std::mem::replace(&mut state.runs, true) {
-            return;
+        if let Some(Call::Start) = state.runner.call() {
+            drop(state);
+            let own = Arc::clone(self);
+            callbacks::run_each(move |_| own.run_next(&done));
         }
-        drop(state);
-        let own = Arc::clone(self);
-        callbacks::run(Box::new(move |_| own.run(done)));
     }
 
-    fn run(&self, done: impl FnOnce()) {
-        self.lock().runs_on = Some(std::thread::current().id());
-        loop {
-            let mut state = self.lock();
-            let Some(job) = state.jobs.pop_front() else {
-                (state.runs, state.runs_on) = (false, None);
-                break;
-            };
+    fn run_next(&self, done: impl Fn()) -> Next {
+        let mut state = self.0.lock();
+        state.runner.begin();
+        let Some(job) = state.jobs.pop_front() else {
+            state.runner.leave();
             drop(state);
-            let _ = shielded(job);
-        }
-        done();
+            done();
+            return Next::Leave;
+        };
+        drop(state);
+        let _ = shielded(job);
+        Next::Again
     }
 
     /// Nothing is left, but perhaps what runs on this thread.
     pub(super) fn is_done(&self) -> bool {
-        let state = self.lock();
-        !state.runs || state.jobs.is_empty() && self.is_this(&state)
-    }
-
-    fn is_this(&self, state: &State) -> bool {
-        state.runs_on == Some(std::thread::current().id())
+        let state = self.0.lock();
+        state.runner.is_absent() || state.jobs.is_empty() && state.runner.is_here()
     }
 }

@@ -1,39 +1,34 @@
-//! The deliveries of a child, for its courier.
+//! The deliveries of a child, made by its thread for callbacks.
 
-use super::super::courier::{Courier, Deliveries};
-use super::super::state::delivery::Next;
+use super::super::state::delivery::Due;
 use super::super::wire::Wire;
 use super::Driver;
+use crate::parent::callbacks::Next;
 
-impl<W: Wire> Deliveries for Driver<W> {
-    fn courier(&self) -> &Courier {
-        &self.courier
-    }
-    fn is_here(&self) -> bool {
-        Self::is_here(self)
-    }
-    fn runs_here(&self) {
-        self.change(|core| core.delivery.runs_here());
-    }
-    fn next(&self) -> Next {
-        self.change(|core| core.delivery.next())
-    }
-    fn delivered(&self) {
+impl<W: Wire> Driver<W> {
+    /// Makes the next delivery. A thread that may not wait leaves if there is none.
+    pub(super) fn deliver_next(&self, may_wait: bool) -> Next {
+        match self.change(|core| core.delivery.next(may_wait)) {
+            Due::Item(item) => self.courier.deliver(item),
+            Due::Nothing if may_wait => return Next::Wait,
+            Due::Nothing => return Next::Leave,
+            Due::End => {
+                self.courier.end();
+                self.change(|core| {
+                    core.delivery.end();
+                    core.delivered();
+                });
+                return Next::Leave;
+            }
+        }
+        if !self.is_here() {
+            // The callback has called `fork`, and this is the copy, where it returned.
+            return Next::Leave;
+        }
         self.change(|core| {
             core.delivery.delivered();
             core.delivered();
         });
-    }
-    fn ended(&self) {
-        self.change(|core| {
-            core.delivery.end();
-            core.delivered();
-        });
-    }
-    fn leave(&self) {
-        self.core.lock().delivery.leave();
-    }
-    fn look_again(&self) {
-        self.change(|_| ());
+        Next::Again
     }
 }

@@ -11,12 +11,12 @@
 //! callback (or the reader of the stream) has caught up.
 
 use std::collections::VecDeque;
-use std::thread::ThreadId;
 
 use super::inbox::Inboxes;
 use super::waiting::Callback;
 use crate::error::Error;
 use crate::parcel::Payload;
+use crate::parent::callbacks::{Call, Runner};
 use crate::protocol::Weight;
 
 /// How many events, and octets of events, wait for a slow receiver.
@@ -82,14 +82,12 @@ pub(crate) struct Delivery {
     done: u64,
     /// Calls that are done, and how many deliveries come before each.
     barred: VecDeque<(u64, u32)>,
-    runs_on: Option<ThreadId>,
+    runner: Runner,
     /// There is news for the thread.
     due: bool,
     /// `on_destroy` is there, and due at the end.
     last: bool,
     over: bool,
-    /// The end was seen to by the thread.
-    ended: bool,
 }
 
 impl Delivery {
@@ -104,11 +102,10 @@ impl Delivery {
             enqueued: 0,
             done: 0,
             barred: VecDeque::new(),
-            runs_on: None,
+            runner: Runner::default(),
             due: false,
             last,
             over: false,
-            ended: false,
         }
     }
 
@@ -161,31 +158,23 @@ impl Delivery {
     /// Nothing more will be pushed.
     pub(crate) fn finish(&mut self) {
         self.over = true;
-        self.due |= self.last || self.runs_on.is_some();
+        self.due |= self.last || !self.runner.is_absent();
     }
 
     pub(crate) fn is_due(&self) -> bool {
         self.due
     }
 
-    pub(crate) fn take_due(&mut self) -> bool {
-        std::mem::take(&mut self.due)
+    pub(crate) fn take_due(&mut self) -> Option<Call> {
+        let due = std::mem::take(&mut self.due);
+        due.then(|| self.runner.call()).flatten()
     }
 
-    /// This thread makes the deliveries from now on.
-    pub(crate) fn runs_here(&mut self) {
-        self.runs_on = Some(std::thread::current().id());
-    }
-
-    /// The thread leaves. If there is more to do, it is due again.
-    pub(crate) fn leave(&mut self) {
-        self.runs_on = None;
-        self.due |= !self.queue.is_empty() || self.over && !self.ended;
-    }
-
-    /// The last callback has returned.
+    /// The last callback has returned, and the thread leaves.
     pub(crate) fn end(&mut self) {
-        (self.last, self.ended) = (false, true);
+        self.last = false;
+        self.runner.leave();
+        self.due |= !self.queue.is_empty();
     }
 
     pub(crate) fn enqueued(&self) -> u64 {
@@ -204,7 +193,7 @@ impl Delivery {
 
     /// This is the thread that runs callbacks.
     pub(crate) fn is_running_here(&self) -> bool {
-        self.runs_on == Some(std::thread::current().id())
+        self.runner.is_here()
     }
 
     /// A callback would wait for what cannot be read before it returns.
@@ -240,25 +229,31 @@ impl Delivery {
         self.over && self.queue.is_empty() && self.done == self.enqueued && !self.last
     }
 
-    /// The next delivery, for the thread.
-    pub(crate) fn next(&mut self) -> Next {
-        match self.queue.pop_front() {
-            Some(item) => {
-                self.weight = self.weight - item.weight();
-                Next::Item(item)
-            }
-            None if self.over => Next::Over,
-            None => Next::Nothing,
+    /// The next delivery, for this thread. If there is none, a thread that may not
+    /// wait leaves.
+    pub(crate) fn next(&mut self, may_wait: bool) -> Due {
+        self.runner.begin();
+        if let Some(item) = self.queue.pop_front() {
+            self.weight = self.weight - item.weight();
+            return Due::Item(item);
         }
+        if self.over {
+            return Due::End;
+        }
+        if !may_wait {
+            self.runner.leave();
+        }
+        Due::Nothing
     }
 }
 
 /// What the thread for callbacks is to do.
-pub(crate) enum Next {
+pub(crate) enum Due {
     Item(Item),
+    /// Nothing now.
     Nothing,
-    /// There is nothing, and the child is over.
-    Over,
+    /// All deliveries were made, and none will come.
+    End,
 }
 
 #[cfg(test)]
@@ -288,7 +283,7 @@ mod tests {
                 delivery.is_full()
             });
             assert!(count.unwrap() < BYTES / 32);
-            while matches!(delivery.next(), Next::Item(_)) || delivery.pop_stream().is_some() {}
+            while matches!(delivery.next(true), Due::Item(_)) || delivery.pop_stream().is_some() {}
             assert_eq!(delivery.weight, Weight::default());
         }
     }

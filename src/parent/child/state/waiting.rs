@@ -13,6 +13,7 @@ use super::roles::Ticket;
 use crate::base::sync::Thread;
 use crate::error::Error;
 use crate::parcel::Payload;
+use crate::parent::callbacks::Call;
 
 /// What is called with the outcome of a call.
 pub(crate) type Callback = Box<dyn FnOnce(Result<Payload, Error>) + Send>;
@@ -72,7 +73,7 @@ pub(crate) struct Errands {
     settled: Vec<Arc<dyn Owner>>,
     descriptors: Vec<OwnedFd>,
     /// There is something for the thread that runs callbacks.
-    pub(crate) delivers: bool,
+    delivers: Option<Call>,
 }
 
 impl Errands {
@@ -92,9 +93,9 @@ impl Errands {
         !self.returned.is_empty()
     }
 
-    /// Does it. Never under the lock. A panic of a waker, or of what is dropped,
+    /// Does it, but for what is to be delivered. Never under the lock. A panic of a waker, or of what is dropped,
     /// keeps nobody else from being woken.
-    pub(crate) fn run(self) {
+    pub(crate) fn run(self) -> Option<Call> {
         if let Some(watch) = self.watch {
             watch.wake();
         }
@@ -121,6 +122,7 @@ impl Errands {
             let _ = crate::base::panics::shielded(|| drop(owner));
         }
         drop(self.descriptors);
+        self.delivers
     }
 }
 
@@ -152,7 +154,11 @@ impl Waiting {
 
     /// What is to be done without the lock, with descriptors to be closed, which
     /// may take its time.
-    pub(crate) fn take_errands(&mut self, descriptors: Vec<OwnedFd>, delivers: bool) -> Errands {
+    pub(crate) fn take_errands(
+        &mut self,
+        descriptors: Vec<OwnedFd>,
+        delivers: Option<Call>,
+    ) -> Errands {
         self.returning += usize::from(self.errands.returns());
         Errands {
             descriptors,

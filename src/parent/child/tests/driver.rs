@@ -142,7 +142,11 @@ fn a_new_child_is_left_to_whoever_started_it_unless_somebody_keeps_it() {
     let watches = || driver.wire.set(|state| state.watches.read);
     drop(driver.lock());
     assert!(!watches());
-    assert_eq!(ticks(&driver), 2, "the helper will look, and see to the hello");
+    assert_eq!(
+        ticks(&driver),
+        2,
+        "the helper will look, and see to the hello"
+    );
     driver.change(|core| core.watch(Some(Waker::noop().clone())));
     assert!(watches(), "it is to be ready soon");
 }
