@@ -1,13 +1,13 @@
 //! CBOR (RFC 8949), through ciborium: what the Perl original speaks.
 //!
-//! A value is read straight from the octets, with descriptors beside it or without. Only if that
-//! fails, or if it has shared values, is it read into a tree, and with more patience (see
-//! [`tree`]).
+//! A value is read straight from the bytes. Only if that fails, or if it has shared values, are the
+//! bytes made plain (see [`perl`]), and read with strings of either kind for the other.
 
 use crate::descriptor::scope::Slot;
+use crate::descriptors::Received;
 use crate::error::Error;
 use crate::layer::unit::is_unit;
-use crate::layer::{self, Context, Floats, Kind, Rules};
+use crate::layer::{self, Context, Floats, Kind, Rules, Strings};
 use crate::serialiser::{Format, Input, Output, Serialiser};
 use ciborium::de::Error as DecodeError;
 use ciborium::ser::Error as EncodeError;
@@ -16,9 +16,8 @@ use serde::ser::{Serialize, Serializer};
 use sink::Sink;
 use std::fmt;
 
-mod scan;
+mod perl;
 mod sink;
-mod tree;
 
 /// The format CBOR.
 ///
@@ -61,21 +60,18 @@ impl<T: DeserializeOwned, Sent: Serialize + ?Sized> Serialiser<T, Sent> for Cbor
     }
 
     fn decode(input: &mut Input<'_>) -> Result<T, Error> {
-        let octets = input.octets();
-        let descriptors = input.take_descriptors();
-        if scan::has_shared_values(octets) {
-            return tree::read(octets, descriptors);
+        let (octets, mut descriptors) = (input.octets(), input.take_descriptors());
+        if !perl::has_shared_values(octets) {
+            // If the first reading fails, it has closed what it took.
+            let again = descriptors.try_clone();
+            match (parse(octets, Strings::AsTheyAre, descriptors), again) {
+                (Err(Failure::Value(_)), Ok(again)) => descriptors = again,
+                (read, _) => return read.map_err(|failure| layer::failed(Self::NAME, failure)),
+            }
         }
-        // If the first reading fails, it has closed what it took.
-        let again = descriptors.try_clone();
-        // Every element takes a byte in CBOR, so there is no need to count them.
-        let rules = Rules::new(KIND, usize::MAX, descriptors);
-        let read = || parse::<Reading<T>>(octets);
-        match (RULES.with(|slot| slot.with(rules, read)).0, again) {
-            (Ok(Reading(value)), _) => Ok(value),
-            (Err(Failure::Value(_)), Ok(again)) => tree::read(octets, again),
-            (Err(failure), _) => Err(layer::failed(Self::NAME, failure)),
-        }
+        let plain = perl::plain(octets);
+        let read = plain.and_then(|plain| parse(&plain, Strings::Either, descriptors));
+        read.map_err(|failure| layer::failed(Self::NAME, failure))
     }
 }
 
@@ -119,9 +115,19 @@ impl fmt::Display for Failure {
 }
 
 /// Reads one value that takes all the octets.
-fn parse<T: DeserializeOwned>(octets: &[u8]) -> Result<T, Failure> {
+fn parse<T: DeserializeOwned>(
+    octets: &[u8],
+    strings: Strings,
+    descriptors: Received,
+) -> Result<T, Failure> {
+    let rules = Rules {
+        strings,
+        ..Rules::new(KIND, octets.len(), descriptors)
+    };
     let mut rest = octets;
-    let value = ciborium::from_reader(&mut rest).map_err(|error| match error {
+    let read = || ciborium::from_reader(&mut rest);
+    let (read, _) = RULES.with(|slot| slot.with(rules, read));
+    let Reading(value) = read.map_err(|error| match error {
         DecodeError::Io(_) => Failure::Octets("the value is cut off".into()),
         DecodeError::Syntax(at) => Failure::Octets(format!("malformed at octet {at}")),
         DecodeError::Semantic(_, why) => Failure::Value(why),

@@ -2,7 +2,7 @@
 
 use crate::error::Error;
 use crate::layer::unit::is_unit;
-use crate::layer::{self, Context, Floats, Kind, Rules};
+use crate::layer::{self, Context, Floats, Kind, Rules, Strings};
 use crate::serialiser::{Format, Input, Output, Serialiser};
 use serde::ser::Serializer;
 use serde::{Serialize, de::DeserializeOwned};
@@ -49,7 +49,7 @@ impl<T: DeserializeOwned, Sent: Serialize + ?Sized> Serialiser<T, Sent> for Json
         let octets = input.octets();
         let mut deserializer = serde_json::Deserializer::from_slice(octets);
         let rules = Rules {
-            octets_are_text: true,
+            strings: Strings::OctetsAreText,
             ..Rules::new(KIND, octets.len(), input.take_descriptors())
         };
         let value = layer::read(&mut deserializer, &rules);

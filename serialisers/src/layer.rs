@@ -27,10 +27,12 @@ use std::cell::RefCell;
 use std::{fmt, io};
 
 mod read;
+mod strings;
 pub(crate) mod unit;
 mod write;
 
 pub(crate) use read::{Rules, read};
+pub(crate) use strings::Strings;
 pub(crate) use write::write;
 
 /// What the bytes of a format say of the values in them.

@@ -116,15 +116,13 @@ fn a_reference_is_no_number() {
 
 #[test]
 fn cycles_are_errors() {
-    for hex in [
-        "d81c81d81d00",
-        "d81cd81d00",
-        "82d81cd81d01d81cd81d00",
-        "d81c81d81c81d81d00",
-    ] {
+    for hex in ["d81c81d81d00", "d81cd81d00", "d81c81d81c81d81d00"] {
         let error = refusal::<Cbor, Tree>(&unhex(hex));
         assert!(error.contains("part of itself"), "{hex}: {error}");
     }
+    // Each refers to the other, so the first refers to what is yet to come.
+    let error = refusal::<Cbor, Tree>(&unhex("82d81cd81d01d81cd81d00"));
+    assert!(error.contains("reference to no value"), "{error}");
 }
 
 /// Ten references to ten references to ten … The type is bounded by nothing but the octets.
@@ -140,8 +138,9 @@ fn references_do_not_multiply() {
     assert!(error.contains("far more than was sent"), "{error}");
 }
 
+/// Each of so many refers to the one before it.
 #[test]
-fn references_lead_on_only_so_far() {
+fn references_lead_on() {
     let length = 100_000;
     let mut octets = head(4, length + 1).to_vec();
     octets.extend([0xd8, 0x1c, 0x80]);
@@ -149,8 +148,59 @@ fn references_lead_on_only_so_far() {
         octets.extend([0xd8, 0x1c, 0xd8, 0x1d, 0x1a]);
         octets.extend(u32::try_from(index).unwrap().to_be_bytes());
     }
+    let Tree(list) = decode::<Cbor, Tree>(&octets).unwrap();
+    assert_eq!(list.len(), length + 1);
+}
+
+#[test]
+fn references_do_not_lead_deeper_than_values_may_be() {
+    // Each list has the one before it in it, which takes no more octets than its own.
+    let mut octets = head(4, 300).to_vec();
+    octets.extend([0xd8, 0x1c, 0x80]);
+    for index in 0..299u16 {
+        let [high, low] = index.to_be_bytes();
+        octets.extend([0xd8, 0x1c, 0x81, 0xd8, 0x1d, 0x19, high, low]);
+    }
     let error = refusal::<Cbor, Tree>(&octets);
-    assert!(error.contains("256 references deep"), "{error}");
+    assert!(error.contains("nested"), "{error}");
+}
+
+/// Numbers for floats, lists for structs, octets for names: all that no type of Perl's tells.
+#[test]
+fn what_follows_octets_for_text() {
+    #[derive(Debug, PartialEq, Serialize, Deserialize)]
+    struct Point {
+        name: String,
+        x: f32,
+    }
+    let point = |x| Point {
+        name: "a".into(),
+        x,
+    };
+    assert_eq!(read::<Point>("82416103"), point(3.0));
+    assert_eq!(read::<Point>("a2446e616d6541614178fa3fc00000"), point(1.5));
+    assert_eq!(
+        read::<Vec<Point>>("81a2417820446e616d656161"),
+        [point(-1.0)]
+    );
+    assert_eq!(read::<(String, Bytes)>("8241616162").1.into_vec(), b"b");
+    assert_eq!(
+        read::<Shape>("bf444c696e658241614162ff"),
+        Shape::Line("a".into(), 'b')
+    );
+    for hex in [
+        "a245506f696e74f645506f696e74f6",
+        "a0",
+        "45506f696e",
+        "07",
+        "f6",
+    ] {
+        refusal::<Cbor, Shape>(&unhex(hex));
+    }
+    assert_eq!(
+        read::<(String, Shape)>("824161a145506f696e74f6").1,
+        Shape::Point
+    );
 }
 
 #[test]

@@ -1,6 +1,8 @@
 //! The layer around a deserialiser.
 
 use super::Kind;
+use super::strings::{Strings, Wanted, Wanting};
+use super::unit::Nothing;
 use crate::descriptor::scope::{self, DESCRIPTOR};
 use crate::descriptors::Received;
 use serde::de::value::UnitDeserializer;
@@ -9,6 +11,7 @@ use serde::de::{
     SeqAccess, VariantAccess, Visitor,
 };
 use std::cell::{Cell, RefCell};
+use std::convert::identity;
 use std::fmt;
 use std::os::fd::OwnedFd;
 
@@ -28,8 +31,7 @@ const FREE_ELEMENTS: usize = 1 << 16;
 /// What one reading goes by.
 pub(crate) struct Rules {
     pub(crate) kind: Kind,
-    /// Octets are the characters of a string.
-    pub(crate) octets_are_text: bool,
+    pub(crate) strings: Strings,
     /// How many elements of lists and maps may still come.
     pub(crate) elements: Cell<usize>,
     /// The descriptors that came along.
@@ -44,7 +46,7 @@ impl Rules {
         let elements = Cell::new(octets.saturating_add(FREE_ELEMENTS));
         Self {
             kind,
-            octets_are_text: false,
+            strings: Strings::AsTheyAre,
             elements,
             descriptors,
             objection: RefCell::default(),
@@ -144,6 +146,20 @@ macro_rules! scalars {
     )*};
 }
 
+macro_rules! either {
+    ($($method:ident($as:expr);)*) => {$(
+        #[inline]
+        fn $method<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, D::Error> {
+            match self.place.rules.strings {
+                Strings::Either => {
+                    self.inner.deserialize_any($as(self.place.through(visitor, None)))
+                }
+                _ => self.inner.$method(visitor),
+            }
+        }
+    )*};
+}
+
 macro_rules! parts {
     ($($method:ident($($argument:ident: $t:ty),*) $length:expr;)*) => {$(
         #[inline]
@@ -170,8 +186,15 @@ impl<'de, D: Deserializer<'de>> Deserializer<'de> for Layer<'_, D> {
         deserialize_bool
         deserialize_i8 deserialize_i16 deserialize_i32 deserialize_i64 deserialize_i128
         deserialize_u8 deserialize_u16 deserialize_u32 deserialize_u64 deserialize_u128
-        deserialize_f32 deserialize_f64
-        deserialize_char deserialize_str deserialize_string deserialize_identifier
+    }
+
+    either! {
+        deserialize_f32(identity);
+        deserialize_f64(identity);
+        deserialize_char(Wanting::text);
+        deserialize_str(Wanting::text);
+        deserialize_string(Wanting::text);
+        deserialize_identifier(Wanting::text);
     }
 
     parts! {
@@ -183,8 +206,34 @@ impl<'de, D: Deserializer<'de>> Deserializer<'de> for Layer<'_, D> {
         deserialize_map() None;
         deserialize_tuple(length: usize) Some(length);
         deserialize_tuple_struct(name: Name, length: usize) Some(length);
-        deserialize_struct(name: Name, fields: &'static [Name]) Some(fields.len());
-        deserialize_enum(name: Name, variants: &'static [Name]) NO_LIST;
+    }
+
+    #[inline]
+    fn deserialize_struct<V: Visitor<'de>>(
+        self,
+        name: Name,
+        fields: &'static [Name],
+        visitor: V,
+    ) -> Result<V::Value, D::Error> {
+        let visitor = self.place.through(visitor, Some(fields.len()));
+        match self.place.rules.strings {
+            Strings::Either => self.inner.deserialize_any(visitor),
+            _ => self.inner.deserialize_struct(name, fields, visitor),
+        }
+    }
+
+    #[inline]
+    fn deserialize_enum<V: Visitor<'de>>(
+        self,
+        name: Name,
+        variants: &'static [Name],
+        visitor: V,
+    ) -> Result<V::Value, D::Error> {
+        let visitor = self.place.through(visitor, NO_LIST);
+        match self.place.rules.strings {
+            Strings::Either => self.inner.deserialize_any(Wanting(visitor, Wanted::Enum)),
+            _ => self.inner.deserialize_enum(name, variants, visitor),
+        }
     }
 
     #[inline]
@@ -211,10 +260,12 @@ impl<'de, D: Deserializer<'de>> Deserializer<'de> for Layer<'_, D> {
     #[inline]
     fn deserialize_byte_buf<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, D::Error> {
         let visitor = self.place.through(visitor, None);
-        if self.place.rules.octets_are_text {
-            self.inner.deserialize_any(Octets(visitor))
-        } else {
-            self.inner.deserialize_byte_buf(visitor)
+        match self.place.rules.strings {
+            Strings::AsTheyAre => self.inner.deserialize_byte_buf(visitor),
+            Strings::OctetsAreText => self
+                .inner
+                .deserialize_any(Wanting(visitor, Wanted::Characters)),
+            Strings::Either => self.inner.deserialize_any(Wanting(visitor, Wanted::Octets)),
         }
     }
 
@@ -474,58 +525,5 @@ impl<'de, A: VariantAccess<'de>> VariantAccess<'de> for Layer<'_, A> {
     ) -> Result<V::Value, A::Error> {
         let visitor = self.place.through(visitor, Some(fields.len()));
         self.inner.struct_variant(fields, visitor)
-    }
-}
-
-/// For `()` as the whole value: the empty list, or null.
-struct Nothing<V>(V);
-
-impl<'de, V: Visitor<'de>> Visitor<'de> for Nothing<V> {
-    type Value = V::Value;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("an empty list")
-    }
-
-    #[inline]
-    fn visit_none<E: Error>(self) -> Result<V::Value, E> {
-        self.0.visit_unit()
-    }
-
-    #[inline]
-    fn visit_unit<E: Error>(self) -> Result<V::Value, E> {
-        self.0.visit_unit()
-    }
-
-    #[inline]
-    fn visit_some<D: Deserializer<'de>>(self, inner: D) -> Result<V::Value, D::Error> {
-        inner.deserialize_tuple(0, self)
-    }
-
-    /// What is in the list is not asked for, so the layer will say that it is too much.
-    #[inline]
-    fn visit_seq<A: SeqAccess<'de>>(self, _: A) -> Result<V::Value, A::Error> {
-        self.0.visit_unit()
-    }
-}
-
-/// For octets that are the characters of a string; a list of numbers will do as well.
-struct Octets<'r, V>(Through<'r, V>);
-
-impl<'de, V: Visitor<'de>> Visitor<'de> for Octets<'_, V> {
-    type Value = V::Value;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.expecting(f)
-    }
-
-    #[inline]
-    fn visit_str<E: Error>(self, text: &str) -> Result<V::Value, E> {
-        self.0.visit_byte_buf(crate::bytes_serde::octets_of(text)?)
-    }
-
-    #[inline]
-    fn visit_seq<A: SeqAccess<'de>>(self, list: A) -> Result<V::Value, A::Error> {
-        self.0.visit_seq(list)
     }
 }

@@ -3,7 +3,7 @@
 //! Both are written by `serialize_unit`, so the value does not tell. But they are read in
 //! different ways: `()` asks for a unit, a type that may be null asks for anything.
 
-use serde::de::{self, Deserialize, Deserializer, Visitor};
+use serde::de::{self, Deserialize, Deserializer, Error, SeqAccess, Visitor};
 use serde::forward_to_deserialize_any;
 use std::fmt;
 
@@ -56,6 +56,38 @@ impl std::error::Error for Answer {}
 impl de::Error for Answer {
     fn custom<M: fmt::Display>(_: M) -> Self {
         Self::Other
+    }
+}
+
+/// For `()` as the whole value: the empty list, or null.
+pub(super) struct Nothing<V>(pub(super) V);
+
+impl<'de, V: Visitor<'de>> Visitor<'de> for Nothing<V> {
+    type Value = V::Value;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an empty list")
+    }
+
+    #[inline]
+    fn visit_none<E: Error>(self) -> Result<V::Value, E> {
+        self.0.visit_unit()
+    }
+
+    #[inline]
+    fn visit_unit<E: Error>(self) -> Result<V::Value, E> {
+        self.0.visit_unit()
+    }
+
+    #[inline]
+    fn visit_some<D: Deserializer<'de>>(self, inner: D) -> Result<V::Value, D::Error> {
+        inner.deserialize_tuple(0, self)
+    }
+
+    /// What is in the list is not asked for, so the layer will say that it is too much.
+    #[inline]
+    fn visit_seq<A: SeqAccess<'de>>(self, _: A) -> Result<V::Value, A::Error> {
+        self.0.visit_unit()
     }
 }
 
