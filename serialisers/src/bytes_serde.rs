@@ -6,9 +6,6 @@ use serde::ser::{Serialize, Serializer};
 use std::borrow::Cow;
 use std::fmt;
 
-/// So many at once are looked at whether they are ASCII.
-const RUN: usize = 32;
-
 /// What is reserved for a list of octets at most before they are there.
 const RESERVED: usize = 4096;
 
@@ -38,58 +35,25 @@ impl<'de> Deserialize<'de> for Bytes {
     }
 }
 
-/// The octets as characters U+0000 to U+00FF. Nothing is copied if they are ASCII.
-fn text_of(octets: &[u8]) -> Cow<'_, str> {
-    if octets.is_ascii()
-        && let Ok(text) = str::from_utf8(octets)
-    {
-        return text.into();
+/// The bytes as characters U+0000 to U+00FF. Nothing is copied if they are ASCII.
+pub(crate) fn text_of(bytes: &[u8]) -> Cow<'_, str> {
+    match str::from_utf8(bytes) {
+        Ok(text) if bytes.is_ascii() => text.into(),
+        _ => bytes.iter().map(|&byte| char::from(byte)).collect(),
     }
-    let mut text = String::with_capacity(octets.len() + octets.len() / 2);
-    for run in octets.chunks(RUN) {
-        match str::from_utf8(run) {
-            Ok(plain) if run.is_ascii() => text.push_str(plain),
-            _ => text.extend(run.iter().map(|&octet| char::from(octet))),
-        }
-    }
-    text.into()
 }
 
-/// The octets whose characters these are.
+/// The bytes whose characters these are.
 pub(crate) fn octets_of<E: Error>(text: &str) -> Result<Vec<u8>, E> {
     if text.is_ascii() {
         return Ok(text.into());
     }
-    let octet = |character| {
-        u8::try_from(character).map_err(|_| {
-            E::invalid_value(
-                Unexpected::Char(character),
-                &"octets as characters U+0000 to U+00FF",
-            )
-        })
+    let wanted = "octets as characters U+0000 to U+00FF";
+    let byte = |character| {
+        let byte = u8::try_from(character);
+        byte.map_err(|_| E::invalid_value(Unexpected::Char(character), &wanted))
     };
-    let mut octets = Vec::with_capacity(text.len());
-    let mut rest = text;
-    while !rest.is_empty() {
-        let (run, next) = rest.split_at(a_run_of(rest));
-        if run.is_ascii() {
-            octets.extend_from_slice(run.as_bytes());
-        } else {
-            for character in run.chars() {
-                octets.push(octet(character)?);
-            }
-        }
-        rest = next;
-    }
-    Ok(octets)
-}
-
-/// So many octets are whole characters.
-fn a_run_of(text: &str) -> usize {
-    let most = text.len().min(RUN);
-    let lengths = (0..=most).rev();
-    let whole = |length: &usize| text.is_char_boundary(*length);
-    lengths.into_iter().find(whole).unwrap_or(most)
+    text.chars().map(byte).collect()
 }
 
 struct Octets {

@@ -6,13 +6,12 @@
 use crate::descriptor::scope::Slot;
 use crate::descriptors::Received;
 use crate::error::Error;
-use crate::layer::unit::is_unit;
-use crate::layer::{self, Context, Floats, Kind, Rules, Strings};
+use crate::layer::{Kind, Reading, Rules, Strings, Writing, failed, refused};
 use crate::serialiser::{Format, Input, Output, Serialiser};
 use ciborium::de::Error as DecodeError;
 use ciborium::ser::Error as EncodeError;
 use serde::de::{Deserialize, DeserializeOwned, Deserializer, Error as _};
-use serde::ser::{Serialize, Serializer};
+use serde::ser::Serialize;
 use sink::Sink;
 use std::fmt;
 
@@ -39,7 +38,16 @@ mod sink;
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Cbor;
 
-const KIND: Kind = Kind::Described { null_structs: true };
+const RULES: Rules = Rules {
+    null_structs: true,
+    ..Rules::of(Kind::Described)
+};
+
+/// For what is read with patience.
+const EITHER: Rules = Rules {
+    strings: Strings::Either,
+    ..RULES
+};
 
 impl Format for Cbor {
     const NAME: &'static str = "cbor";
@@ -49,13 +57,13 @@ impl<T: DeserializeOwned, Sent: Serialize + ?Sized> Serialiser<T, Sent> for Cbor
     fn encode(value: &Sent, output: &mut Output<'_>) -> Result<(), Error> {
         let (octets, descriptors) = output.split();
         let sink = Sink::new(octets);
-        let context = Context::new(&sink, KIND, descriptors).unit_is_list(is_unit::<T, _>(value));
-        let written = ciborium::into_writer(&Writing(value, &context), &sink);
+        let writing = Writing::of::<T, _>(&RULES, value, descriptors).into(&sink);
+        let written = ciborium::into_writer(&writing.whole(value), &sink);
         written.map_err(|error| match error {
-            EncodeError::Io(error) => layer::refused(Self::NAME, error),
-            EncodeError::Value(why) => layer::refused(Self::NAME, why),
+            EncodeError::Io(error) => refused(Self::NAME, error),
+            EncodeError::Value(why) => refused(Self::NAME, why),
         })?;
-        descriptors.accept(context.into_descriptors());
+        descriptors.accept(writing.into_descriptors());
         Ok(())
     }
 
@@ -64,39 +72,30 @@ impl<T: DeserializeOwned, Sent: Serialize + ?Sized> Serialiser<T, Sent> for Cbor
         if !perl::has_shared_values(octets) {
             // If the first reading fails, it has closed what it took.
             let again = descriptors.try_clone();
-            match (parse(octets, Strings::AsTheyAre, descriptors), again) {
+            match (parse(octets, &RULES, descriptors), again) {
                 (Err(Failure::Value(_)), Ok(again)) => descriptors = again,
-                (read, _) => return read.map_err(|failure| layer::failed(Self::NAME, failure)),
+                (read, _) => return read.map_err(|failure| failed(Self::NAME, failure)),
             }
         }
         let plain = perl::plain(octets);
-        let read = plain.and_then(|plain| parse(&plain, Strings::Either, descriptors));
-        read.map_err(|failure| layer::failed(Self::NAME, failure))
+        let read = plain.and_then(|plain| parse(&plain, &EITHER, descriptors));
+        read.map_err(|failure| failed(Self::NAME, failure))
     }
 }
 
 thread_local! {
-    /// What [`Reading`] goes by: ciborium lends its deserialiser to a type, not to a seed.
-    static RULES: Slot<Rules> = const { Slot::empty() };
-}
-
-/// A value with the layer around the serialiser that ciborium gives it.
-struct Writing<'a, 'v, Sent: ?Sized, F>(&'v Sent, &'a Context<F>);
-
-impl<Sent: Serialize + ?Sized, F: Floats> Serialize for Writing<'_, '_, Sent, F> {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        layer::write(serializer, self.0, self.1)
-    }
+    /// What [`Whole`] goes by: ciborium lends its deserialiser to a type, not to a seed.
+    static READING: Slot<Reading> = const { Slot::empty() };
 }
 
 /// A value with the layer around the deserialiser that ciborium gives it.
-struct Reading<T>(T);
+struct Whole<T>(T);
 
-impl<'de, T: Deserialize<'de>> Deserialize<'de> for Reading<T> {
+impl<'de, T: Deserialize<'de>> Deserialize<'de> for Whole<T> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let rules = RULES.with(|slot| slot.replace(None));
-        let rules = rules.ok_or_else(|| D::Error::custom("nothing says how to read it"))?;
-        layer::read(deserializer, &rules).map(Self)
+        let reading = READING.with(|slot| slot.replace(None));
+        let reading = reading.ok_or_else(|| D::Error::custom("nothing says how to read it"))?;
+        reading.whole(deserializer).map(Self)
     }
 }
 
@@ -117,17 +116,14 @@ impl fmt::Display for Failure {
 /// Reads one value that takes all the octets.
 fn parse<T: DeserializeOwned>(
     octets: &[u8],
-    strings: Strings,
+    rules: &'static Rules,
     descriptors: Received,
 ) -> Result<T, Failure> {
-    let rules = Rules {
-        strings,
-        ..Rules::new(KIND, octets.len(), descriptors)
-    };
     let mut rest = octets;
+    let reading = Reading::new(rules, octets.len(), descriptors);
     let read = || ciborium::from_reader(&mut rest);
-    let (read, _) = RULES.with(|slot| slot.with(rules, read));
-    let Reading(value) = read.map_err(|error| match error {
+    let (read, _) = READING.with(|slot| slot.with(reading, read));
+    let Whole(value) = read.map_err(|error| match error {
         DecodeError::Io(_) => Failure::Octets("the value is cut off".into()),
         DecodeError::Syntax(at) => Failure::Octets(format!("malformed at octet {at}")),
         DecodeError::Semantic(_, why) => Failure::Value(why),

@@ -1,20 +1,21 @@
 //! What all formats over serde share: a layer around the format's own serialiser and one around
 //! its deserialiser. They see to the rules that the formats leave open or get wrong:
 //!
-//! - The type `()` as the whole value is the empty list, as the arguments of a call without any
-//!   are one. Further in it is what the format makes of it, and so is any other value that serde
-//!   writes as a unit, such as a null.
-//! - A list read as a tuple must have as many elements as the tuple. ciborium and rmp stop
-//!   reading, and take what is left for something else. In postcard it has as many as the type
-//!   reads, which may be fewer than the type announces: with serde's `alias` a field has two names.
-//! - A null in `Some` is not written where it would be read as `None`, nor is a struct that leaves
-//!   a field out in postcard, where the next field would be read as that one.
-//! - Nesting has a limit. postcard has none, and none of them counts `Option`s and newtypes,
-//!   which recurse without an octet being read.
-//! - A list has no more elements than the input has octets, as far as elements of no octets
-//!   (`()` in postcard) allow that to be said.
-//! - A newtype of a name that is in [`scope`] is an open descriptor: it goes into the table beside
-//!   the bytes, and its index is written.
+//! | rule | `Cbor` | `Json` | `MessagePack` | `Postcard` | others' |
+//! |---|---|---|---|---|---|
+//! | A descriptor goes into the table beside the bytes. Its index is written ([`scope`]). | yes | yes | yes | yes | yes |
+//! | `()` as the whole value is the empty list, as the arguments of a call without any are one. Further in it is what the format makes of it, and so is any other null. | yes | yes | yes | yes | yes |
+//! | Values are nested no deeper than 256 levels. postcard has no limit, and no format counts `Option`s and newtypes, which recurse without a byte being read. | yes | yes | yes | yes | yes |
+//! | A list has no more elements than the input has bytes, but for some of no bytes. | | | | yes | yes |
+//! | A list that is read as a tuple is as long. ciborium and rmp would take the rest for something else. | yes | yes | yes | | |
+//! | The same, or it is as long as the type reads: with serde's `alias` a field has two names. | | | | yes | yes |
+//! | No null in `Some`, which would be read as `None`. | yes | yes | yes | | |
+//! | A unit struct is a null, too. | yes | yes | | | |
+//! | No field is left out: the next would be read as that one. | | | | yes | |
+//! | No NaN, no infinity. | | yes | | | |
+//! | No floats of 16 bits. | yes | | | | |
+//! | Bytes are the characters of a string. | | yes | | | |
+//! | Strings of either kind for the other. | with patience | | | | |
 //!
 //! It stands around every single value, in the user's crate, so all of it is `#[inline]`: without,
 //! postcard takes half as long again to write, and a tenth longer to read.
@@ -22,60 +23,96 @@
 use crate::descriptor::scope;
 use crate::descriptors::{Collected, Descriptors};
 use crate::error::Error;
-use serde::ser::{self, Serialize, Serializer};
+use serde::de::Deserialize;
+use serde::ser::{self, Serialize};
 use std::cell::RefCell;
 use std::{fmt, io};
 
 mod read;
 mod strings;
-pub(crate) mod unit;
+mod unit;
 mod write;
 
-pub(crate) use read::{Rules, read};
+pub(crate) use read::Reading;
 pub(crate) use strings::Strings;
-pub(crate) use write::write;
+
+/// The rules of a format.
+pub(crate) struct Rules {
+    pub(crate) kind: Kind,
+    /// A unit struct is a null.
+    pub(crate) null_structs: bool,
+    /// Floats have to be numbers.
+    pub(crate) finite: bool,
+    pub(crate) strings: Strings,
+}
 
 /// What the bytes of a format say of the values in them.
 #[derive(Clone, Copy, PartialEq)]
 pub(crate) enum Kind {
     /// Of what kind and how long they are: CBOR, JSON, MessagePack. `None` and `()` are null.
-    Described {
-        /// A unit struct is null, too; in MessagePack it is an empty list.
-        null_structs: bool,
-    },
+    Described,
     /// Nothing: postcard. A value is read as what its type asks for.
     Bare,
     /// Not known: a format of the user's.
     Foreign,
 }
 
-/// What one writing goes by.
-pub(crate) struct Context<F> {
-    floats: F,
-    kind: Kind,
+impl Rules {
+    pub(crate) const fn of(kind: Kind) -> Self {
+        Self {
+            kind,
+            null_structs: false,
+            finite: false,
+            strings: Strings::AsTheyAre,
+        }
+    }
+}
+
+/// Where floats can be written anew.
+pub(crate) trait Floats {
+    /// How many bytes have been written.
+    fn written(&self) -> usize;
+
+    /// Writes `value` in the place of all bytes but the first `kept`.
+    fn replace(&self, kept: usize, value: f64);
+}
+
+/// What one writing goes by, and what it has found.
+pub(crate) struct Writing<'s> {
+    rules: &'static Rules,
     /// A unit as the whole value is the empty list.
     unit_is_list: bool,
+    /// Where floats are written, if not as the format has them.
+    sink: Option<&'s dyn Floats>,
     descriptors: Collected,
     /// What the layer objected to, as postcard's errors keep no words.
     pub(crate) objection: RefCell<Option<String>>,
 }
 
-impl<F: Floats> Context<F> {
+impl<'s> Writing<'s> {
     /// For a value whose descriptors get into that table, by [`Descriptors::accept`].
-    pub(crate) fn new(floats: F, kind: Kind, table: &Descriptors<'_>) -> Self {
+    pub(crate) fn new(rules: &'static Rules, table: &Descriptors<'_>, unit_is_list: bool) -> Self {
         Self {
-            floats,
-            kind,
-            unit_is_list: false,
+            rules,
+            unit_is_list,
+            sink: None,
             descriptors: table.collect(),
             objection: RefCell::default(),
         }
     }
 
-    /// The same; whether a unit as the whole value is the empty list.
-    pub(crate) fn unit_is_list(self, unit_is_list: bool) -> Self {
+    /// For a value that is sent as a `T`.
+    pub(crate) fn of<'de, T: Deserialize<'de>, Sent: ?Sized>(
+        rules: &'static Rules,
+        value: &Sent,
+        table: &Descriptors<'_>,
+    ) -> Self {
+        Self::new(rules, table, unit::is_unit::<T, _>(value))
+    }
+
+    pub(crate) fn into(self, sink: &'s dyn Floats) -> Self {
         Self {
-            unit_is_list,
+            sink: Some(sink),
             ..self
         }
     }
@@ -106,33 +143,6 @@ impl<F: Floats> Context<F> {
     /// The descriptors of the value, which has been written.
     pub(crate) fn into_descriptors(self) -> Collected {
         self.descriptors
-    }
-}
-
-/// How a format writes its floating-point numbers; left alone, as serde has it.
-pub(crate) trait Floats {
-    #[inline]
-    fn f32<S: Serializer>(&self, serializer: S, value: f32) -> Result<S::Ok, S::Error> {
-        serializer.serialize_f32(value)
-    }
-
-    #[inline]
-    fn f64<S: Serializer>(&self, serializer: S, value: f64) -> Result<S::Ok, S::Error> {
-        serializer.serialize_f64(value)
-    }
-}
-
-impl Floats for () {}
-
-impl<F: Floats> Floats for &F {
-    #[inline]
-    fn f32<S: Serializer>(&self, serializer: S, value: f32) -> Result<S::Ok, S::Error> {
-        F::f32(self, serializer, value)
-    }
-
-    #[inline]
-    fn f64<S: Serializer>(&self, serializer: S, value: f64) -> Result<S::Ok, S::Error> {
-        F::f64(self, serializer, value)
     }
 }
 

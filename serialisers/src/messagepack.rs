@@ -1,8 +1,7 @@
 //! MessagePack: CBOR's elder cousin.
 
 use crate::error::Error;
-use crate::layer::unit::is_unit;
-use crate::layer::{self, Context, Kind, Rules};
+use crate::layer::{Kind, Reading, Rules, Writing, failed, refused};
 use crate::serialiser::{Format, Input, Output, Serialiser};
 use rmp_serde::decode::Error as DecodeError;
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
@@ -24,9 +23,7 @@ use serde::{Deserialize, Serialize, de::DeserializeOwned};
 #[derive(Clone, Copy, Debug, Default)]
 pub struct MessagePack;
 
-const KIND: Kind = Kind::Described {
-    null_structs: false,
-};
+const RULES: Rules = Rules::of(Kind::Described);
 
 impl Format for MessagePack {
     const NAME: &'static str = "messagepack";
@@ -35,24 +32,22 @@ impl Format for MessagePack {
 impl<T: DeserializeOwned, Sent: Serialize + ?Sized> Serialiser<T, Sent> for MessagePack {
     fn encode(value: &Sent, output: &mut Output<'_>) -> Result<(), Error> {
         let (octets, descriptors) = output.split();
-        let context = Context::new((), KIND, descriptors).unit_is_list(is_unit::<T, _>(value));
+        let writing = Writing::of::<T, _>(&RULES, value, descriptors);
         let mut serializer = rmp_serde::Serializer::new(octets).with_struct_map();
-        let written = layer::write(&mut serializer, value, &context);
-        written.map_err(|error| layer::refused(Self::NAME, error))?;
-        descriptors.accept(context.into_descriptors());
+        let written = writing.whole(value).serialize(&mut serializer);
+        written.map_err(|error| refused(Self::NAME, error))?;
+        descriptors.accept(writing.into_descriptors());
         Ok(())
     }
 
     fn decode(input: &mut Input<'_>) -> Result<T, Error> {
-        let octets = input.octets();
-        let mut deserializer = rmp_serde::Deserializer::from_read_ref(octets);
-        let rules = Rules::new(KIND, octets.len(), input.take_descriptors());
-        let value = layer::read(&mut deserializer, &rules);
-        let value = value.map_err(|error| layer::failed(Self::NAME, error))?;
+        let mut deserializer = rmp_serde::Deserializer::from_read_ref(input.octets());
+        let value = Reading::of(&RULES, input).whole(&mut deserializer);
+        let value = value.map_err(|error| failed(Self::NAME, error))?;
         // The deserialiser does not say where it stands; another value shows it.
         match u8::deserialize(&mut deserializer) {
             Err(DecodeError::InvalidMarkerRead(_)) => Ok(value),
-            _ => Err(layer::failed(Self::NAME, "octets left over")),
+            _ => Err(failed(Self::NAME, "octets left over")),
         }
     }
 }

@@ -1,7 +1,7 @@
 //! postcard: small and fast. It says nothing of itself, so both sides must be of one build.
 
 use crate::error::Error;
-use crate::layer::{self, Context, Kind, Rules};
+use crate::layer::{Kind, Reading, Rules, Writing, failed, refused};
 use crate::serialiser::{Format, Input, Output, Serialiser};
 use ::postcard::ser_flavors::Flavor;
 use serde::{Serialize, de::DeserializeOwned};
@@ -31,30 +31,31 @@ impl Format for Postcard {
     const NAME: &'static str = "postcard";
 }
 
+const RULES: Rules = Rules::of(Kind::Bare);
+
 impl<T: DeserializeOwned, Sent: Serialize + ?Sized> Serialiser<T, Sent> for Postcard {
     fn encode(value: &Sent, output: &mut Output<'_>) -> Result<(), Error> {
         let (octets, descriptors) = output.split();
-        let context = Context::new((), Kind::Bare, descriptors);
+        let writing = Writing::of::<T, _>(&RULES, value, descriptors);
         let output = Appending(octets);
         let mut serializer = ::postcard::Serializer { output };
-        let written = layer::write(&mut serializer, value, &context);
-        written.map_err(|error| refused(error, &context))?;
-        descriptors.accept(context.into_descriptors());
+        let written = writing.whole(value).serialize(&mut serializer);
+        written.map_err(|error| not_written(error, writing.objection.take()))?;
+        descriptors.accept(writing.into_descriptors());
         Ok(())
     }
 
     fn decode(input: &mut Input<'_>) -> Result<T, Error> {
-        let octets = input.octets();
-        let mut deserializer = ::postcard::Deserializer::from_bytes(octets);
-        let rules = Rules::new(Kind::Bare, octets.len(), input.take_descriptors());
-        let value = layer::read(&mut deserializer, &rules).map_err(|e| failed(e, &rules))?;
-        let rest = deserializer.finalize().map_err(|e| failed(e, &rules))?;
-        match rest.len() {
-            0 => Ok(value),
-            left => Err(layer::failed(
-                Self::NAME,
-                format_args!("{left} octets left over"),
-            )),
+        let mut deserializer = ::postcard::Deserializer::from_bytes(input.octets());
+        let reading = Reading::of(&RULES, input);
+        let value = reading.whole(&mut deserializer);
+        let value = value.and_then(|value| Ok((value, deserializer.finalize()?)));
+        match value.map_err(|error| not_read(error, reading.objection.take()))? {
+            (value, []) => Ok(value),
+            (_, left) => {
+                let left = left.len();
+                Err(failed(Self::NAME, format_args!("{left} octets left over")))
+            }
         }
     }
 }
@@ -90,26 +91,23 @@ const NO_KINDS: &str = "the type wants to know what comes (it is `untagged`, has
     take `Cbor`, `Json` or `MessagePack` for it";
 
 /// postcard throws the words of other people's errors away.
-fn refused(error: ::postcard::Error, context: &Context<()>) -> Error {
+fn not_written(error: ::postcard::Error, objection: Option<String>) -> Error {
     let own = "the value refuses to be written, as do a path that is not UTF-8 and a variant that \
         serde is to skip";
-    match (context.objection.take(), error) {
-        (Some(objection), _) => layer::failed(Postcard::NAME, objection),
-        (None, ::postcard::Error::SerdeSerCustom) => layer::refused(Postcard::NAME, own),
-        (None, ::postcard::Error::SerializeSeqLengthUnknown) => {
-            layer::failed(Postcard::NAME, NO_LENGTH)
-        }
-        (None, error) => layer::refused(Postcard::NAME, error),
+    match (objection, error) {
+        (Some(objection), _) => failed(Postcard::NAME, objection),
+        (None, ::postcard::Error::SerdeSerCustom) => refused(Postcard::NAME, own),
+        (None, ::postcard::Error::SerializeSeqLengthUnknown) => failed(Postcard::NAME, NO_LENGTH),
+        (None, error) => refused(Postcard::NAME, error),
     }
 }
 
-fn failed(error: ::postcard::Error, rules: &Rules) -> Error {
-    match (rules.objection.take(), error) {
-        (Some(objection), _) => layer::failed(Postcard::NAME, objection),
-        (None, ::postcard::Error::SerdeDeCustom) => {
-            layer::failed(Postcard::NAME, "not a value of the type that is wanted")
-        }
-        (None, ::postcard::Error::WontImplement) => layer::failed(Postcard::NAME, NO_KINDS),
-        (None, error) => layer::failed(Postcard::NAME, error),
+fn not_read(error: ::postcard::Error, objection: Option<String>) -> Error {
+    let other = "not a value of the type that is wanted";
+    match (objection, error) {
+        (Some(objection), _) => failed(Postcard::NAME, objection),
+        (None, ::postcard::Error::SerdeDeCustom) => failed(Postcard::NAME, other),
+        (None, ::postcard::Error::WontImplement) => failed(Postcard::NAME, NO_KINDS),
+        (None, error) => failed(Postcard::NAME, error),
     }
 }

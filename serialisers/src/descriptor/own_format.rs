@@ -1,10 +1,12 @@
 //! The layer for formats that others write.
 
 use crate::descriptors::Descriptors;
-use crate::layer::{self, Context, Kind, Rules};
+use crate::layer::{Kind, Reading, Rules, Writing};
 use crate::serialiser::Input;
 use serde::de::{DeserializeOwned, Deserializer};
 use serde::ser::{Serialize, Serializer};
+
+const RULES: Rules = Rules::of(Kind::Foreign);
 
 /// In crates with a format over serde.
 impl Descriptors<'_> {
@@ -56,9 +58,9 @@ impl Descriptors<'_> {
         T: Serialize + ?Sized,
         S: Serializer,
     {
-        let context = Context::new((), Kind::Foreign, self).unit_is_list(size_of_val(value) == 0);
-        let written = layer::write(serializer, value, &context)?;
-        self.accept(context.into_descriptors());
+        let writing = Writing::new(&RULES, self, size_of_val(value) == 0);
+        let written = writing.whole(value).serialize(serializer)?;
+        self.accept(writing.into_descriptors());
         Ok(written)
     }
 }
@@ -92,7 +94,6 @@ impl Input<'_> {
         T: DeserializeOwned,
         D: Deserializer<'de>,
     {
-        let rules = Rules::new(Kind::Foreign, self.octets().len(), self.take_descriptors());
-        layer::read(deserializer, &rules)
+        Reading::of(&RULES, self).whole(deserializer)
     }
 }

@@ -1,10 +1,11 @@
 //! The layer around a deserialiser.
 
-use super::Kind;
 use super::strings::{Strings, Wanted, Wanting};
 use super::unit::Nothing;
+use super::{Kind, Rules};
 use crate::descriptor::scope::{self, DESCRIPTOR};
 use crate::descriptors::Received;
+use crate::serialiser::Input;
 use serde::de::value::UnitDeserializer;
 use serde::de::{
     Deserialize, DeserializeSeed, Deserializer, EnumAccess, Error, IgnoredAny, MapAccess,
@@ -28,29 +29,44 @@ const RESERVED: usize = 256;
 /// What is there for elements that take no octets.
 const FREE_ELEMENTS: usize = 1 << 16;
 
-/// What one reading goes by.
-pub(crate) struct Rules {
-    pub(crate) kind: Kind,
-    pub(crate) strings: Strings,
+/// What one reading goes by, and what it has found.
+pub(crate) struct Reading {
+    rules: &'static Rules,
     /// How many elements of lists and maps may still come.
-    pub(crate) elements: Cell<usize>,
+    elements: Cell<usize>,
     /// The descriptors that came along.
-    pub(crate) descriptors: Received,
+    descriptors: Received,
     /// What the layer objected to, as postcard's errors keep no words.
     pub(crate) objection: RefCell<Option<String>>,
 }
 
-impl Rules {
-    /// For an input of that many octets, and these descriptors.
-    pub(crate) fn new(kind: Kind, octets: usize, descriptors: Received) -> Self {
-        let elements = Cell::new(octets.saturating_add(FREE_ELEMENTS));
+impl Reading {
+    /// For an input of that many bytes, and these descriptors.
+    pub(crate) fn new(rules: &'static Rules, bytes: usize, descriptors: Received) -> Self {
         Self {
-            kind,
-            strings: Strings::AsTheyAre,
-            elements,
+            rules,
+            elements: Cell::new(bytes.saturating_add(FREE_ELEMENTS)),
             descriptors,
             objection: RefCell::default(),
         }
+    }
+
+    /// For the value that the input holds.
+    pub(crate) fn of(rules: &'static Rules, input: &mut Input<'_>) -> Self {
+        Self::new(rules, input.octets().len(), input.take_descriptors())
+    }
+
+    /// Reads a whole value.
+    pub(crate) fn whole<'de, T, D>(&self, deserializer: D) -> Result<T, D::Error>
+    where
+        T: Deserialize<'de>,
+        D: Deserializer<'de>,
+    {
+        let place = Place {
+            reading: self,
+            depth: 0,
+        };
+        T::deserialize(place.around(deserializer))
     }
 
     #[cold]
@@ -74,20 +90,10 @@ impl Rules {
     }
 }
 
-/// Reads a whole value.
-pub(crate) fn read<'de, T, D>(deserializer: D, rules: &Rules) -> Result<T, D::Error>
-where
-    T: Deserialize<'de>,
-    D: Deserializer<'de>,
-{
-    let place = Place { rules, depth: 0 };
-    T::deserialize(place.around(deserializer))
-}
-
 /// Where in the value we are.
 #[derive(Clone, Copy)]
 struct Place<'r> {
-    rules: &'r Rules,
+    reading: &'r Reading,
     depth: usize,
 }
 
@@ -111,7 +117,7 @@ impl<'r> Place<'r> {
     fn deeper<E: Error>(self) -> Result<Self, E> {
         if self.depth == DEPTH {
             return Err(self
-                .rules
+                .reading
                 .object(format!("nested deeper than {DEPTH} levels")));
         }
         Ok(Self {
@@ -150,7 +156,7 @@ macro_rules! either {
     ($($method:ident($as:expr);)*) => {$(
         #[inline]
         fn $method<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, D::Error> {
-            match self.place.rules.strings {
+            match self.place.reading.rules.strings {
                 Strings::Either => {
                     self.inner.deserialize_any($as(self.place.through(visitor, None)))
                 }
@@ -216,7 +222,7 @@ impl<'de, D: Deserializer<'de>> Deserializer<'de> for Layer<'_, D> {
         visitor: V,
     ) -> Result<V::Value, D::Error> {
         let visitor = self.place.through(visitor, Some(fields.len()));
-        match self.place.rules.strings {
+        match self.place.reading.rules.strings {
             Strings::Either => self.inner.deserialize_any(visitor),
             _ => self.inner.deserialize_struct(name, fields, visitor),
         }
@@ -230,7 +236,7 @@ impl<'de, D: Deserializer<'de>> Deserializer<'de> for Layer<'_, D> {
         visitor: V,
     ) -> Result<V::Value, D::Error> {
         let visitor = self.place.through(visitor, NO_LIST);
-        match self.place.rules.strings {
+        match self.place.reading.rules.strings {
             Strings::Either => self.inner.deserialize_any(Wanting(visitor, Wanted::Enum)),
             _ => self.inner.deserialize_enum(name, variants, visitor),
         }
@@ -244,7 +250,7 @@ impl<'de, D: Deserializer<'de>> Deserializer<'de> for Layer<'_, D> {
     ) -> Result<V::Value, D::Error> {
         if name == DESCRIPTOR {
             let index = u32::deserialize(self.inner)?;
-            let descriptor = self.place.rules.descriptor(index)?;
+            let descriptor = self.place.reading.descriptor(index)?;
             let nothing = UnitDeserializer::new();
             return scope::lend(descriptor, || visitor.visit_newtype_struct(nothing));
         }
@@ -260,7 +266,7 @@ impl<'de, D: Deserializer<'de>> Deserializer<'de> for Layer<'_, D> {
     #[inline]
     fn deserialize_byte_buf<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, D::Error> {
         let visitor = self.place.through(visitor, None);
-        match self.place.rules.strings {
+        match self.place.reading.rules.strings {
             Strings::AsTheyAre => self.inner.deserialize_byte_buf(visitor),
             Strings::OctetsAreText => self
                 .inner
@@ -275,8 +281,8 @@ impl<'de, D: Deserializer<'de>> Deserializer<'de> for Layer<'_, D> {
             return self.inner.deserialize_unit(visitor);
         }
         let visitor = self.place.through(Nothing(visitor), NO_LIST);
-        match self.place.rules.kind {
-            Kind::Described { .. } | Kind::Foreign => self.inner.deserialize_option(visitor),
+        match self.place.reading.rules.kind {
+            Kind::Described | Kind::Foreign => self.inner.deserialize_option(visitor),
             Kind::Bare => self.inner.deserialize_tuple(0, visitor),
         }
     }
@@ -418,7 +424,7 @@ impl<'de, A: SeqAccess<'de>> Elements<'_, A> {
     /// Where the bytes do not say the length, a type may read fewer elements than it announces.
     fn reads_all_there_is(&self) -> bool {
         let fewer = self.length.is_some_and(|announced| self.got < announced);
-        fewer && !self.ended && !matches!(self.place.rules.kind, Kind::Described { .. })
+        fewer && !self.ended && !matches!(self.place.reading.rules.kind, Kind::Described)
     }
 }
 
@@ -438,7 +444,7 @@ impl<'de, A: SeqAccess<'de>> SeqAccess<'de> for Elements<'_, A> {
         self.ended = element.is_none();
         self.got += usize::from(!self.ended);
         if self.length.is_none() && !self.ended {
-            self.place.rules.count()?;
+            self.place.reading.count()?;
         }
         Ok(element)
     }
@@ -464,7 +470,7 @@ impl<'de, A: MapAccess<'de>> MapAccess<'de> for Entries<'_, A> {
         seed: S,
     ) -> Result<Option<S::Value>, A::Error> {
         if self.counted {
-            self.place.rules.count()?;
+            self.place.reading.count()?;
         }
         self.inner.next_key_seed(self.place.around(seed))
     }

@@ -1,32 +1,12 @@
 //! The layer around a serialiser.
 
-use super::{Context, Floats, Kind};
+use super::{Kind, Strings, Writing};
+use crate::bytes_serde::text_of;
 use crate::descriptor::scope::{DESCRIPTOR, OFFER};
 use serde::ser::{self, Serialize, Serializer};
 
-/// Writes a whole value.
-pub(crate) fn write<S, T, F>(
-    serializer: S,
-    value: &T,
-    context: &Context<F>,
-) -> Result<S::Ok, S::Error>
-where
-    S: Serializer,
-    T: Serialize + ?Sized,
-    F: Floats,
-{
-    value.serialize(Layer {
-        inner: serializer,
-        context,
-        place: Place::Whole,
-    })
-}
-
-struct Layer<'f, S, F> {
-    inner: S,
-    context: &'f Context<F>,
-    place: Place,
-}
+/// A value, or a value inside another, which is written with the layer around the serialiser.
+pub(crate) struct Part<'w, 'v, T: ?Sized>(&'v T, &'w Writing<'w>, Place);
 
 /// Where in the value another is.
 #[derive(Clone, Copy, PartialEq)]
@@ -37,16 +17,66 @@ enum Place {
     Inside,
 }
 
-/// A value inside another.
-struct Part<'f, 'v, T: ?Sized, F>(&'v T, &'f Context<F>, Place);
+impl<'w> Writing<'w> {
+    /// The whole value.
+    pub(crate) fn whole<'v, T: ?Sized>(&'w self, value: &'v T) -> Part<'w, 'v, T> {
+        Part(value, self, Place::Whole)
+    }
 
-impl<S: Serializer, F: Floats> Layer<'_, S, F> {
+    #[inline]
+    fn inside<'v, T: ?Sized>(&'w self, value: &'v T) -> Part<'w, 'v, T> {
+        Part(value, self, Place::Inside)
+    }
+
+    #[inline]
+    fn float<T, E: ser::Error>(
+        &self,
+        value: f64,
+        write: impl FnOnce() -> Result<T, E>,
+    ) -> Result<T, E> {
+        if self.rules.finite && !value.is_finite() {
+            return Err(no_form(value));
+        }
+        let Some(sink) = self.sink else {
+            return write();
+        };
+        let before = sink.written();
+        let written = write()?;
+        sink.replace(before, value);
+        Ok(written)
+    }
+}
+
+/// serde_json would write null for what is no number.
+#[cold]
+fn no_form<E: ser::Error>(value: f64) -> E {
+    E::custom(format_args!("the number {value} has no form in JSON"))
+}
+
+impl<T: Serialize + ?Sized> Serialize for Part<'_, '_, T> {
+    #[inline]
+    fn serialize<S: Serializer>(&self, inner: S) -> Result<S::Ok, S::Error> {
+        let Self(value, writing, place) = *self;
+        value.serialize(Layer {
+            inner,
+            writing,
+            place,
+        })
+    }
+}
+
+struct Layer<'w, S> {
+    inner: S,
+    writing: &'w Writing<'w>,
+    place: Place,
+}
+
+impl<S: Serializer> Layer<'_, S> {
     /// What is written next is the format's null.
     #[inline]
     fn null(&self) -> Result<(), S::Error> {
-        let described = matches!(self.context.kind, Kind::Described { .. });
-        match self.place == Place::Some && described {
-            true => Err(self.context.object(SOME_NULL.into())),
+        match self.place == Place::Some && self.writing.rules.kind == Kind::Described {
+            true => Err(self.writing.object(SOME_NULL.into())),
             false => Ok(()),
         }
     }
@@ -54,25 +84,6 @@ impl<S: Serializer, F: Floats> Layer<'_, S, F> {
 
 const SOME_NULL: &str = "a null in `Some` (`None`, `()`) would be read as `None`: \
     take `Postcard`, an enum with a name for each case, or `serialize_with` for the field";
-
-impl<T: Serialize + ?Sized, F: Floats> Serialize for Part<'_, '_, T, F> {
-    #[inline]
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        self.0.serialize(Layer {
-            inner: serializer,
-            context: self.1,
-            place: self.2,
-        })
-    }
-}
-
-/// What is being written element by element.
-struct Parts<'f, C, F> {
-    inner: C,
-    context: &'f Context<F>,
-    /// Of the struct, or of the variant.
-    name: Name,
-}
 
 macro_rules! plain {
     ($($method:ident($t:ty);)*) => {$(
@@ -88,23 +99,23 @@ macro_rules! parts {
         #[inline]
         fn $method(self, $($argument: $t),*) -> Result<Self::$parts, S::Error> {
             let inner = self.inner.$method($($argument),*)?;
-            Ok(Parts { inner, context: self.context, name: $name })
+            Ok(Parts { inner, writing: self.writing, name: $name })
         }
     )*};
 }
 
 type Name = &'static str;
 
-impl<'f, S: Serializer, F: Floats> Serializer for Layer<'f, S, F> {
+impl<'w, S: Serializer> Serializer for Layer<'w, S> {
     type Ok = S::Ok;
     type Error = S::Error;
-    type SerializeSeq = Parts<'f, S::SerializeSeq, F>;
-    type SerializeTuple = Parts<'f, S::SerializeTuple, F>;
-    type SerializeTupleStruct = Parts<'f, S::SerializeTupleStruct, F>;
-    type SerializeTupleVariant = Parts<'f, S::SerializeTupleVariant, F>;
-    type SerializeMap = Parts<'f, S::SerializeMap, F>;
-    type SerializeStruct = Parts<'f, S::SerializeStruct, F>;
-    type SerializeStructVariant = Parts<'f, S::SerializeStructVariant, F>;
+    type SerializeSeq = Parts<'w, S::SerializeSeq>;
+    type SerializeTuple = Parts<'w, S::SerializeTuple>;
+    type SerializeTupleStruct = Parts<'w, S::SerializeTupleStruct>;
+    type SerializeTupleVariant = Parts<'w, S::SerializeTupleVariant>;
+    type SerializeMap = Parts<'w, S::SerializeMap>;
+    type SerializeStruct = Parts<'w, S::SerializeStruct>;
+    type SerializeStructVariant = Parts<'w, S::SerializeStructVariant>;
 
     plain! {
         serialize_bool(bool);
@@ -120,7 +131,6 @@ impl<'f, S: Serializer, F: Floats> Serializer for Layer<'f, S, F> {
         serialize_u128(u128);
         serialize_char(char);
         serialize_str(&str);
-        serialize_bytes(&[u8]);
     }
 
     parts! {
@@ -137,17 +147,27 @@ impl<'f, S: Serializer, F: Floats> Serializer for Layer<'f, S, F> {
 
     #[inline]
     fn serialize_f32(self, value: f32) -> Result<S::Ok, S::Error> {
-        self.context.floats.f32(self.inner, value)
+        let write = || self.inner.serialize_f32(value);
+        self.writing.float(value.into(), write)
     }
 
     #[inline]
     fn serialize_f64(self, value: f64) -> Result<S::Ok, S::Error> {
-        self.context.floats.f64(self.inner, value)
+        let write = || self.inner.serialize_f64(value);
+        self.writing.float(value, write)
+    }
+
+    #[inline]
+    fn serialize_bytes(self, value: &[u8]) -> Result<S::Ok, S::Error> {
+        match self.writing.rules.strings {
+            Strings::OctetsAreText => self.inner.serialize_str(&text_of(value)),
+            Strings::AsTheyAre | Strings::Either => self.inner.serialize_bytes(value),
+        }
     }
 
     #[inline]
     fn serialize_unit(self) -> Result<S::Ok, S::Error> {
-        if self.place == Place::Whole && self.context.unit_is_list {
+        if self.place == Place::Whole && self.writing.unit_is_list {
             ser::SerializeTuple::end(self.inner.serialize_tuple(0)?)
         } else {
             self.null()?;
@@ -157,7 +177,7 @@ impl<'f, S: Serializer, F: Floats> Serializer for Layer<'f, S, F> {
 
     #[inline]
     fn serialize_unit_struct(self, name: Name) -> Result<S::Ok, S::Error> {
-        if let Kind::Described { null_structs: true } = self.context.kind {
+        if self.writing.rules.null_structs {
             self.null()?;
         }
         self.inner.serialize_unit_struct(name)
@@ -171,8 +191,8 @@ impl<'f, S: Serializer, F: Floats> Serializer for Layer<'f, S, F> {
 
     #[inline]
     fn serialize_some<T: Serialize + ?Sized>(self, value: &T) -> Result<S::Ok, S::Error> {
-        self.inner
-            .serialize_some(&Part(value, self.context, Place::Some))
+        let value = Part(value, self.writing, Place::Some);
+        self.inner.serialize_some(&value)
     }
 
     #[inline]
@@ -192,9 +212,9 @@ impl<'f, S: Serializer, F: Floats> Serializer for Layer<'f, S, F> {
         value: &T,
     ) -> Result<S::Ok, S::Error> {
         match name {
-            DESCRIPTOR => self.inner.serialize_u32(self.context.descriptor(value)?),
-            OFFER if self.context.carries_descriptors() => {
-                let index = self.context.descriptor(value)?;
+            DESCRIPTOR => self.inner.serialize_u32(self.writing.descriptor(value)?),
+            OFFER if self.writing.carries_descriptors() => {
+                let index = self.writing.descriptor(value)?;
                 self.inner.serialize_some(&index)
             }
             OFFER => self.inner.serialize_none(),
@@ -203,8 +223,8 @@ impl<'f, S: Serializer, F: Floats> Serializer for Layer<'f, S, F> {
                     Place::Some => Place::Some,
                     Place::Whole | Place::Inside => Place::Inside,
                 };
-                self.inner
-                    .serialize_newtype_struct(name, &Part(value, self.context, place))
+                let value = Part(value, self.writing, place);
+                self.inner.serialize_newtype_struct(name, &value)
             }
         }
     }
@@ -217,7 +237,7 @@ impl<'f, S: Serializer, F: Floats> Serializer for Layer<'f, S, F> {
         variant: Name,
         value: &T,
     ) -> Result<S::Ok, S::Error> {
-        let value = Part(value, self.context, Place::Inside);
+        let value = self.writing.inside(value);
         self.inner
             .serialize_newtype_variant(name, index, variant, &value)
     }
@@ -233,16 +253,33 @@ impl<'f, S: Serializer, F: Floats> Serializer for Layer<'f, S, F> {
     }
 }
 
+/// What is being written element by element.
+struct Parts<'w, C> {
+    inner: C,
+    writing: &'w Writing<'w>,
+    /// Of the struct, or of the variant.
+    name: Name,
+}
+
+/// Methods of the form `method(name of the field, if there is one)`, and others.
 macro_rules! elements {
-    ($($part:ident: $method:ident;)*) => {$(
-        impl<C: ser::$part, F: Floats> ser::$part for Parts<'_, C, F> {
+    ($($part:ident: $($method:ident($($name:ident: $t:ty)?)),* $(=> $other:item)?;)*) => {$(
+        impl<C: ser::$part> ser::$part for Parts<'_, C> {
             type Ok = C::Ok;
             type Error = C::Error;
 
-            #[inline]
-            fn $method<T: Serialize + ?Sized>(&mut self, value: &T) -> Result<(), C::Error> {
-                self.inner.$method(&Part(value, self.context, Place::Inside))
-            }
+            $(
+                #[inline]
+                fn $method<T: Serialize + ?Sized>(
+                    &mut self,
+                    $($name: $t,)?
+                    value: &T,
+                ) -> Result<(), C::Error> {
+                    self.inner.$method($($name,)? &self.writing.inside(value))
+                }
+            )*
+
+            $($other)?
 
             #[inline]
             fn end(self) -> Result<C::Ok, C::Error> {
@@ -253,74 +290,40 @@ macro_rules! elements {
 }
 
 elements! {
-    SerializeSeq: serialize_element;
-    SerializeTuple: serialize_element;
-    SerializeTupleStruct: serialize_field;
-    SerializeTupleVariant: serialize_field;
+    SerializeSeq: serialize_element();
+    SerializeTuple: serialize_element();
+    SerializeTupleStruct: serialize_field();
+    SerializeTupleVariant: serialize_field();
+    SerializeMap: serialize_key(), serialize_value();
+    SerializeStruct: serialize_field(name: Name) =>
+        #[inline]
+        fn skip_field(&mut self, name: Name) -> Result<(), C::Error> {
+            self.leave_out(name)?;
+            self.inner.skip_field(name)
+        };
+    SerializeStructVariant: serialize_field(name: Name) =>
+        #[inline]
+        fn skip_field(&mut self, name: Name) -> Result<(), C::Error> {
+            self.leave_out(name)?;
+            self.inner.skip_field(name)
+        };
 }
 
-#[cold]
-fn left_out(of: Name, field: Name) -> String {
-    format!(
-        "`{of}` leaves its field `{field}` out (`skip_serializing_if`), and the next one would be \
-         read in its place: write all fields, or take `Cbor`, `Json` or `MessagePack`"
-    )
-}
-
-macro_rules! fields {
-    ($($part:ident;)*) => {$(
-        impl<C: ser::$part, F: Floats> ser::$part for Parts<'_, C, F> {
-            type Ok = C::Ok;
-            type Error = C::Error;
-
-            #[inline]
-            fn serialize_field<T: Serialize + ?Sized>(
-                &mut self,
-                name: Name,
-                value: &T,
-            ) -> Result<(), C::Error> {
-                self.inner.serialize_field(name, &Part(value, self.context, Place::Inside))
-            }
-
-            #[inline]
-            fn skip_field(&mut self, name: Name) -> Result<(), C::Error> {
-                match self.context.kind {
-                    Kind::Bare => Err(self.context.object(left_out(self.name, name))),
-                    Kind::Described { .. } | Kind::Foreign => self.inner.skip_field(name),
-                }
-            }
-
-            #[inline]
-            fn end(self) -> Result<C::Ok, C::Error> {
-                self.inner.end()
-            }
+impl<C> Parts<'_, C> {
+    #[inline]
+    fn leave_out<E: ser::Error>(&self, field: Name) -> Result<(), E> {
+        match self.writing.rules.kind {
+            Kind::Bare => Err(self.left_out(field)),
+            Kind::Described | Kind::Foreign => Ok(()),
         }
-    )*};
-}
-
-fields! {
-    SerializeStruct;
-    SerializeStructVariant;
-}
-
-impl<C: ser::SerializeMap, F: Floats> ser::SerializeMap for Parts<'_, C, F> {
-    type Ok = C::Ok;
-    type Error = C::Error;
-
-    #[inline]
-    fn serialize_key<T: Serialize + ?Sized>(&mut self, key: &T) -> Result<(), C::Error> {
-        self.inner
-            .serialize_key(&Part(key, self.context, Place::Inside))
     }
 
-    #[inline]
-    fn serialize_value<T: Serialize + ?Sized>(&mut self, value: &T) -> Result<(), C::Error> {
-        self.inner
-            .serialize_value(&Part(value, self.context, Place::Inside))
-    }
-
-    #[inline]
-    fn end(self) -> Result<C::Ok, C::Error> {
-        self.inner.end()
+    #[cold]
+    fn left_out<E: ser::Error>(&self, field: Name) -> E {
+        let name = self.name;
+        self.writing.object(format!(
+            "`{name}` leaves its field `{field}` out (`skip_serializing_if`), and the next one \
+             would be read in its place: write all fields, or take `Cbor`, `Json` or `MessagePack`"
+        ))
     }
 }
