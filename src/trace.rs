@@ -16,6 +16,11 @@ pub(crate) fn child_failed(worker: &str, child: u64, error: &crate::Error) {
     tracing::warn!(target: "offspring::pool", worker, child, %error, "a child could not be started");
 }
 
+/// It was read how many bytes of memory a child has resident. No lock is held.
+pub(crate) fn child_weighed(worker: &str, child: u64, memory: Option<u64>) {
+    tracing::trace!(target: "offspring::pool", worker, child, memory, "a child is weighed");
+}
+
 /// A child has ended.
 pub(crate) fn child_ended(worker: &str, child: u64, status: crate::ExitStatus, asked: bool) {
     if asked {

@@ -3,6 +3,7 @@
 pub(crate) fn child_starts(_: &str, _: u64, _: usize) {}
 pub(crate) fn child_ready(_: &str, _: u64) {}
 pub(crate) fn child_failed(_: &str, _: u64, _: &crate::Error) {}
+pub(crate) fn child_weighed(_: &str, _: u64, _: Option<u64>) {}
 pub(crate) fn child_ended(_: &str, _: u64, _: crate::ExitStatus, _: bool) {}
 pub(crate) fn call_moved(_: &str, _: u64) {}
 pub(crate) fn beat(_: &str, _: u64, _: bool) {}

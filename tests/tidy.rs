@@ -190,9 +190,6 @@ fn locks_come_from_one_file() {
     }
 }
 
-/// Files that import each other, which is to end.
-const CIRCLES: [&str; 1] = ["src/parent/pool/route src/parent/pool/shared"];
-
 #[test]
 fn files_import_each_other_in_no_circle() {
     let mut imports: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
@@ -214,7 +211,7 @@ fn files_import_each_other_in_no_circle() {
         "paths are seen"
     );
     let circles = circles(&imports);
-    assert_eq!(circles, CIRCLES.map(str::to_owned));
+    assert_eq!(circles, Vec::<String>::new());
     // A breach is seen.
     imports
         .entry("src/parent/child/state".into())

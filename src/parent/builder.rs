@@ -13,9 +13,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::child::connection::Connection;
-use super::child::courier::Handlers;
 use super::child::driver::Driver;
-use super::child::state::delivery::EventSink;
+use super::child::terms::{EventSink, Handlers};
 use super::handles::events::{EventStream, handle_events};
 use super::handles::rpc::Rpc;
 use super::spawn::streams::{Stdio, Streams};

@@ -8,9 +8,9 @@ use std::task::{Context, Poll};
 use std::time::Instant;
 
 use super::callbacks;
-use super::child::state::waiting::Callback;
+use super::child::terms::{Answer, CallOptions, Callback, Completion, NextEvent, Refusal};
 use super::maker::Maker;
-use super::target::{Answer, Calls, NextEvent, Origin, Refusal, Resident};
+use super::target::{Origin, Pending, PendingCall, Resident};
 use crate::error::{Error, Started};
 use crate::exit_status::ExitStatus;
 use crate::parcel::Parcel;
@@ -18,26 +18,24 @@ use crate::parcel::Parcel;
 /// See the module.
 struct Forked;
 
-static FORKED: LazyLock<(Arc<dyn Origin>, Arc<dyn Calls>)> =
-    LazyLock::new(|| (Arc::new(Forked), Arc::new(Forked)));
+static FORKED: LazyLock<Arc<dyn Origin>> = LazyLock::new(|| Arc::new(Forked));
 
 impl Maker {
     /// What a handle leads to: `origin`, in the process that made it.
     #[inline]
     pub(super) fn origin(self, origin: &Arc<dyn Origin>) -> &Arc<dyn Origin> {
-        if self.is_this() { origin } else { &FORKED.0 }
-    }
-
-    /// What a call is done through: `calls`, in the process that made it.
-    #[inline]
-    pub(super) fn calls(self, calls: &Arc<dyn Calls>) -> &Arc<dyn Calls> {
-        if self.is_this() { calls } else { &FORKED.1 }
+        if self.is_this() { origin } else { &FORKED }
     }
 }
 
 /// What a handle that has no origin here leads to.
 pub(super) fn origin() -> Arc<dyn Origin> {
-    Arc::clone(&FORKED.0)
+    Arc::clone(&FORKED)
+}
+
+/// What a handle leads to that holds a call of another process.
+pub(super) fn call() -> &'static dyn PendingCall {
+    &Forked
 }
 
 /// The error of a call that was made before.
@@ -65,7 +63,7 @@ impl Resident for Forked {
 }
 
 impl Origin for Forked {
-    fn call(self: Arc<Self>, _: &mut Parcel, _: bool) -> Result<(Arc<dyn Calls>, u32), Refusal> {
+    fn call(self: Arc<Self>, _: &mut Parcel, _: bool) -> Result<Pending, Refusal> {
         Err(refusal().into())
     }
     fn carries_descriptors(&self) -> bool {
@@ -91,29 +89,29 @@ impl Origin for Forked {
     }
 }
 
-impl Calls for Forked {
-    fn wait(&self, _: u32, _: Option<Instant>) -> Option<Answer> {
+impl PendingCall for Forked {
+    fn home(&self) -> Arc<dyn Resident> {
+        Arc::new(Self)
+    }
+    fn wait(&self, _: Option<Instant>) -> Option<Answer> {
         Some(Err(lost()))
     }
-    fn poll(&self, _: u32, _: &mut Context<'_>) -> Poll<Answer> {
+    fn poll(&self, _: &mut Context<'_>) -> Poll<Answer> {
         Poll::Ready(Err(lost()))
     }
-    fn ask_for_events(&self, _: u32) {}
-    fn wait_event(&self, _: u32, _: Option<Instant>) -> Option<NextEvent> {
+    fn wait_event(&self, _: Option<Instant>) -> Option<NextEvent> {
         Some(NextEvent::Stuck(lost()))
     }
-    fn poll_event(&self, _: u32, _: &mut Context<'_>) -> Poll<NextEvent> {
+    fn poll_event(&self, _: &mut Context<'_>) -> Poll<NextEvent> {
         Poll::Ready(NextEvent::Stuck(lost()))
     }
-    fn cancel(&self, _: u32) {}
-    fn then_call(self: Arc<Self>, _: u32, callback: Callback) {
-        call_back(callback, lost());
-    }
-    fn then_forget(&self, _: u32) -> bool {
+    fn cancel(&self) {}
+    fn update(&self, _: &dyn Fn(&mut CallOptions)) {}
+    fn entrust(&self, completion: Completion) -> bool {
+        if let Completion::Callback(callback) = completion {
+            call_back(callback, lost());
+        }
         true
     }
-    fn set_deadline(&self, _: u32, _: Instant) {}
-    fn expire(&self, _: u32) {}
-    fn kill_on_cancel(&self, _: u32) {}
-    fn repeat(&self, _: u32, _: u32) {}
+    fn expire(&self) {}
 }

@@ -1,7 +1,7 @@
 //! What a pool tells the crate `tracing`.
 
 use std::fmt::Debug;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, OnceLock};
 
 use offspring::worker;
 use tracing::field::{Field, Visit};
@@ -19,6 +19,9 @@ worker!(ECHO: fn(String) -> String = |text: String| text);
 /// Keeps every event as a line.
 #[derive(Clone, Default)]
 struct Lines(Arc<Mutex<Vec<String>>>);
+
+/// Is called when a child is weighed.
+static WEIGHED: OnceLock<Box<dyn Fn() + Send + Sync>> = OnceLock::new();
 
 struct Line(String);
 
@@ -40,6 +43,11 @@ impl Subscriber for Lines {
     fn event(&self, event: &Event<'_>) {
         let mut line = Line(event.metadata().level().to_string());
         event.record(&mut line);
+        if line.0.contains("a child is weighed")
+            && let Some(call) = WEIGHED.get()
+        {
+            call();
+        }
         self.0.lock().unwrap().push(line.0);
     }
     fn enter(&self, _: &Id) {}
@@ -93,6 +101,24 @@ fn a_rush_of_calls_is_read_on_a_beat() {
             seen("TRACE message=answers are read on a beat")
         });
         assert!(seen("TRACE message=answers are read at once"));
+        pool.join().wait().unwrap();
+    });
+}
+
+/// To read how much memory a child has may take as long as the child likes. If the
+/// pool's lock were held meanwhile, this would not end.
+#[test]
+fn a_child_is_weighed_without_a_lock() {
+    alone("traces::a_child_is_weighed_without_a_lock", || {
+        let lines = Lines::default();
+        tracing::subscriber::set_global_default(lines.clone()).unwrap();
+        let pool = ECHO.pool().max_memory(1 << 40).spawn().unwrap();
+        let other = pool.clone();
+        let asks = move || assert_eq!(other.status().children(), 1);
+        assert!(WEIGHED.set(Box::new(asks)).is_ok());
+        assert_eq!(pool.call("so").wait().unwrap(), "so");
+        let weighed = |line: &String| line.contains("memory=") && !line.contains("memory=0");
+        assert!(lines.0.lock().unwrap().iter().any(weighed));
         pool.join().wait().unwrap();
     });
 }

@@ -1,20 +1,10 @@
 //! The user's callbacks of one child, and the delivery of one item to them.
 
 use super::state::delivery::Item;
+use super::terms::Handlers;
 use crate::base::panics::shielded;
 use crate::base::sync::Mutex;
 use crate::error::Error;
-use crate::parcel::Payload;
-
-/// What is called with the bytes of an event.
-pub(crate) type OnEvent = Box<dyn FnMut(Payload) -> Result<(), Error> + Send>;
-
-/// The user's callbacks.
-pub(crate) struct Handlers {
-    pub(crate) on_event: OnEvent,
-    pub(crate) on_error: Box<dyn FnMut(Error) + Send>,
-    pub(crate) on_destroy: Option<Box<dyn FnOnce() + Send>>,
-}
 
 impl Handlers {
     /// Calls `on_destroy`, and drops what the user gave, each by itself: any of it

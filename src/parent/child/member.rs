@@ -1,49 +1,66 @@
-//! One child among several, for whoever keeps them and hands calls out: without
-//! types, without blocking.
+//! One child as a pool has it: without types, and without blocking.
 //!
 //! It is a small interface on purpose, since nothing here depends on how calls
-//! are shared out: a [`Member`] takes octets that were encoded before, and
+//! are shared out. A [`Member`] takes bytes that were encoded before, and
 //! promises that
 //!
-//! * a call that the child will not run goes back to its [`Owner`], exactly once
+//! * a call that the child will not run goes back to its [`Requeue`], exactly once
 //!   and instead of its outcome: when the child ends, each call that had not
-//!   started, and each other that may run [again](Wishes::again);
-//! * whoever [watches](Member::watch) is woken after anything that a
-//!   [look](Member::look) may see, on the thread that noticed it and without
-//!   any lock held.
+//!   started, and each other that may run again ([`CallOptions::repeats`]);
+//! * the waker of [`watch`](Member::watch) is woken after anything that a
+//!   [`Snapshot`] may show, on the thread that noticed it and without any lock
+//!   held.
 //!
-//! Whoever waits for a call of a member waits at the child itself, as with a
-//! child that is alone; and its events, callbacks and order are that child's.
+//! A call that was sent is a [`ChildCall`]: a thread or task that waits for it
+//! waits at the child itself, as with a child that is alone; and its events,
+//! callbacks and order are that child's.
 
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
-use std::task::{Context, Poll, Waker};
+use std::task::Waker;
 use std::time::Instant;
 
+use super::call::ChildCall;
 use super::connection::Connection;
 use super::driver::Driver;
-use super::origin::{next_event, outcome};
 use super::state::Core;
-use super::state::waiting::Want;
+use super::terms::{Attention, CallOptions, Completion, Requeue};
 use crate::error::Error;
+use crate::exit_status::ExitStatus;
 use crate::parcel::Parcel;
-use crate::parent::spawn::Recipe;
-use crate::parent::target::{Answer, Calls, NextEvent, Origin};
 use crate::protocol::HEADER;
-
-pub(crate) use super::courier::Handlers;
-pub(crate) use super::origin::Here;
-pub(crate) use super::state::delivery::EventSink;
-pub(crate) use super::state::waiting::{Callback, Owner};
-pub(crate) use super::state::{Attention, Sight, Then, Wishes};
-pub(crate) use crate::parcel::Parcel as Arguments;
 
 /// See the module. The child is closed when this is dropped.
 pub(crate) struct Member {
     driver: Arc<Driver<Connection>>,
 }
 
-/// The arguments of a call, as octets with their descriptors: they can be sent
+/// How far a child is.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Snapshot {
+    /// Calls that it has and has not answered, also those that were cancelled.
+    pub(crate) load: usize,
+    /// Calls that it has answered so far.
+    pub(crate) answered: u64,
+    pub(crate) ready: bool,
+    /// It wants no more calls.
+    pub(crate) retired: bool,
+    /// It has ended, and this is how.
+    pub(crate) ended: Option<ExitStatus>,
+    /// Why it never got ready.
+    pub(crate) unfit: Option<Error>,
+    /// It had started a call by its end, or may have.
+    pub(crate) worked: bool,
+    /// It was this side that ended it.
+    pub(crate) killed: bool,
+    /// All its callbacks have returned, and the calls that it will not run are back
+    /// with their owners.
+    pub(crate) gone: bool,
+    /// Nothing more is read before a callback returns.
+    pub(crate) full: bool,
+}
+
+/// The arguments of a call, as bytes with their descriptors: they can be sent
 /// more than once.
 pub(crate) struct Request(Parcel);
 
@@ -72,7 +89,7 @@ impl Request {
         })
     }
 
-    /// How many octets of arguments there are.
+    /// How many bytes of arguments there are.
     pub(crate) fn len(&self) -> usize {
         self.0.len() - HEADER
     }
@@ -92,74 +109,50 @@ impl Request {
 }
 
 impl Member {
-    /// Starts a child.
-    pub(crate) fn start(
-        recipe: &mut Recipe,
-        sink: EventSink,
-        handlers: Handlers,
-    ) -> Result<Self, Error> {
-        recipe
-            .start(sink, handlers)
-            .map(|(driver, _)| Self { driver })
+    pub(crate) fn new(driver: Arc<Driver<Connection>>) -> Self {
+        Self { driver }
     }
 
-    /// Sends a call, at once.
+    /// Sends a call, at once, and wakes `waker` when it is done.
     ///
     /// # Errors
     ///
-    /// It was not. The wishes are left as they were.
+    /// It was not sent; `waker` is left.
     pub(crate) fn send(
         &self,
         request: &Request,
-        owner: Arc<dyn Owner>,
-        wishes: &mut Wishes,
-    ) -> Result<u32, Unsent> {
+        owner: Arc<dyn Requeue>,
+        options: CallOptions,
+        completion: Completion,
+        waker: &mut Option<Waker>,
+    ) -> Result<ChildCall, Unsent> {
         let mut parcel = request.copy().map_err(Unsent::Never)?;
         let sent = self
             .driver
-            .change(|core| core.call_of(&mut parcel, owner, wishes));
+            .change(|core| core.call_of(&mut parcel, owner, options, completion, waker));
         parcel.recycle();
-        sent.map_err(|_| Unsent::Ended)
+        let id = sent.map_err(|_| Unsent::Ended)?;
+        Ok(ChildCall::new(Arc::clone(&self.driver), id))
     }
 
-    /// What else is to be done with a call that was sent.
-    pub(crate) fn wish(&self, id: u32, wishes: Wishes) {
-        self.driver.change(|core| core.wish(id, wishes));
-    }
-
-    /// The outcome goes to a callback.
-    pub(crate) fn then_call(&self, id: u32, callback: Callback) {
-        self.driver.change(|core| core.then_call(id, callback));
-    }
-
-    /// The outcome is dropped.
-    pub(crate) fn then_forget(&self, id: u32) {
-        self.driver.change(|core| core.then_forget(id));
-    }
-
-    /// This call is given back even if it had started.
-    pub(crate) fn repeat(&self, id: u32) {
-        self.driver.change(|core| core.repeat(id));
-    }
-
-    /// From now on this waker is woken after whatever there is to see, and a
-    /// first time now.
+    /// From now on `waker` is woken after whatever there is to see, and a first
+    /// time now.
     pub(crate) fn watch(&self, waker: Waker) {
         self.driver.change(|core| core.watch(Some(waker.clone())));
         waker.wake();
     }
 
-    /// Nobody is woken any more.
+    /// Nothing is woken any more.
     pub(crate) fn unwatch(&self) {
         self.driver.change(|core| core.watch(None));
     }
 
-    /// How far it is.
-    pub(crate) fn look(&self) -> Sight {
-        self.driver.look(Core::look)
+    /// Returns how far the child is.
+    pub(crate) fn snapshot(&self) -> Snapshot {
+        self.driver.look(Snapshot::of)
     }
 
-    /// When what comes is read.
+    /// Says when what comes is read.
     pub(crate) fn attend(&self, attention: Attention) {
         self.driver.change(|core| core.attend(attention));
     }
@@ -169,19 +162,19 @@ impl Member {
         self.driver.readable();
     }
 
-    /// This thread runs one of its callbacks.
+    /// Returns whether this thread runs one of its callbacks.
     pub(crate) fn is_calling_back_here(&self) -> bool {
         self.driver.look(|core| core.delivery.is_running_here())
     }
 
-    /// This thread runs one of its callbacks, and nothing more is read before
-    /// that returns.
+    /// Returns whether this thread runs one of its callbacks, and nothing more is
+    /// read before that returns.
     pub(crate) fn is_stuck_here(&self) -> bool {
         self.driver.look(|core| core.delivery.is_stuck_here())
     }
 
-    /// How much memory its process has resident now, in octets: `VmRSS` of
-    /// `/proc/PID/status`.
+    /// Reads how many bytes of memory its process has resident: `VmRSS` of
+    /// `/proc/PID/status`. It may wait for locks of that process.
     pub(crate) fn memory(&self) -> Option<u64> {
         let pid = self.driver.wire.pid()?;
         let status = std::fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
@@ -194,49 +187,41 @@ impl Member {
 
     /// No more calls are sent; it ends when all are done.
     pub(crate) fn close(&self) {
-        Origin::close(&*self.driver);
+        self.driver.change(Core::close);
     }
 
     /// It is told to end then, and killed a second later.
     pub(crate) fn close_within(&self, at: Instant) {
-        Origin::close_within(&*self.driver, at);
+        self.driver.change(|core| core.close_within(at));
     }
 
     /// It is killed now.
     pub(crate) fn kill(&self) {
-        Origin::kill(&*self.driver);
-    }
-
-    // --- a call, by whoever waits for it ---
-
-    pub(crate) fn wait(&self, id: u32, until: Option<Instant>) -> Option<Here<Answer>> {
-        self.driver
-            .wait(Want::Call(id), until, |core| outcome(core, id))
-    }
-
-    pub(crate) fn poll(&self, id: u32, context: &mut Context<'_>) -> Poll<Here<Answer>> {
-        self.driver
-            .poll(Want::Call(id), context, |core| outcome(core, id))
-    }
-
-    pub(crate) fn wait_event(&self, id: u32, until: Option<Instant>) -> Option<Here<NextEvent>> {
-        self.driver
-            .wait(Want::Call(id), until, |core| next_event(core, id))
-    }
-
-    pub(crate) fn poll_event(&self, id: u32, context: &mut Context<'_>) -> Poll<Here<NextEvent>> {
-        self.driver
-            .poll(Want::Call(id), context, |core| next_event(core, id))
-    }
-
-    /// What else there is, a child's own calls have, too.
-    pub(crate) fn calls(&self) -> &dyn Calls {
-        &*self.driver
+        self.driver.change(Core::kill_by_user);
     }
 }
 
 impl Drop for Member {
     fn drop(&mut self) {
         self.close();
+    }
+}
+
+impl Snapshot {
+    pub(crate) fn of(core: &Core) -> Self {
+        let readiness = core.life.readiness();
+        let is_over = core.life.is_over() && core.delivery.is_over();
+        Self {
+            load: core.caller.unanswered(),
+            answered: core.caller.answered(),
+            ready: matches!(readiness, Some(Ok(()))),
+            unfit: readiness.and_then(Result::err),
+            retired: core.life.is_retired(),
+            ended: core.life.status(),
+            worked: core.life.has_worked,
+            killed: core.life.was_killed(),
+            gone: is_over && !core.is_returning(),
+            full: core.delivery.is_full(),
+        }
     }
 }

@@ -12,8 +12,9 @@ use super::open::{Open, State};
 use super::room::NoRoom;
 use crate::error::Error;
 use crate::parcel::Decode;
+use crate::parent::child::terms::{Answer, Completion};
 use crate::parent::forked;
-use crate::parent::target::{Answer, Calls, Resident};
+use crate::parent::target::{Pending, Resident};
 
 /// One call: its result is to come.
 ///
@@ -44,7 +45,7 @@ pub struct Call<R, E = crate::NoEvents> {
 impl<R, E> std::fmt::Debug for Call<R, E> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let state = match &self.state {
-            State::Open(open) => format!("open, id {}", open.id),
+            State::Open(_) => "open".into(),
             State::Failed(error, _) => format!("failed: {error}"),
             State::Over => "over".into(),
         };
@@ -53,13 +54,9 @@ impl<R, E> std::fmt::Debug for Call<R, E> {
 }
 
 impl<R, E> Call<R, E> {
-    pub(crate) fn open(
-        (calls, id): (Arc<dyn Calls>, u32),
-        decode: Decode<R>,
-        decode_event: Decode<E>,
-    ) -> Self {
+    pub(crate) fn open(pending: Pending, decode: Decode<R>, decode_event: Decode<E>) -> Self {
         Self {
-            state: State::Open(Open::new(calls, id)),
+            state: State::Open(Open::new(pending)),
             decode,
             decode_event,
         }
@@ -176,7 +173,7 @@ impl<R, E> Call<R, E> {
             State::Failed(error, _) => return Err(error.clone()),
             State::Over => panic!("the result of this call was taken before"),
         };
-        let Some(outcome) = open.wait(deadline, |calls, id, until| calls.wait(id, until)) else {
+        let Some(outcome) = open.wait(deadline, |call, until| call.wait(until)) else {
             return Err(Error::timed_out("the call has not been answered yet"));
         };
         self.state = State::Over;
@@ -264,7 +261,7 @@ impl<R, E> Call<R, E> {
     /// ```
     pub fn kill_on_cancel(self) -> Self {
         if let State::Open(open) = &self.state {
-            open.calls().kill_on_cancel(open.id);
+            open.call().update(&|options| options.kill_on_cancel = true);
         }
         self
     }
@@ -298,7 +295,7 @@ impl<R, E> Call<R, E> {
     /// ```
     pub fn repeat(self, times: u32) -> Self {
         if let State::Open(open) = &self.state {
-            open.calls().repeat(open.id, times);
+            open.call().update(&|options| options.repeats = times);
         }
         self
     }
@@ -367,7 +364,9 @@ impl<R, E> Call<R, E> {
             callback(outcome.and_then(|payload| unpack(payload, decode)))
         });
         match std::mem::replace(&mut self.state, State::Over) {
-            State::Open(open) => Arc::clone(open.calls()).then_call(open.id, callback),
+            State::Open(open) => {
+                open.call().entrust(Completion::Callback(callback));
+            }
             State::Failed(error, at) if at.is_here() => at.refuse(callback, error),
             State::Failed(error, _) => forked::call_back(callback, error),
             State::Over => panic!("the result of this call was taken before"),
@@ -403,7 +402,7 @@ impl<R, E> Call<R, E> {
         let State::Open(open) = &self.state else {
             return Ok(());
         };
-        if !open.calls().then_forget(open.id) {
+        if !open.call().entrust(Completion::Discard) {
             return Err(NoRoom(self));
         }
         self.state = State::Over;
@@ -426,7 +425,7 @@ impl<R, E> Future for Call<R, E> {
             State::Over => panic!("the result of this call was taken before"),
         };
         open.check_time();
-        open.calls().poll(open.id, context).map(|outcome| {
+        open.call().poll(context).map(|outcome| {
             self.state = State::Over;
             unpack(outcome?, self.decode)
         })
@@ -436,7 +435,7 @@ impl<R, E> Future for Call<R, E> {
 impl<R, E> Drop for Call<R, E> {
     fn drop(&mut self) {
         if let State::Open(open) = &self.state {
-            open.calls().cancel(open.id);
+            open.call().cancel();
         }
     }
 }

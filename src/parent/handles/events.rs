@@ -11,12 +11,11 @@ use super::open::State;
 use crate::error::Error;
 use crate::parcel::Decode;
 use crate::parent::child::connection::Connection;
-use crate::parent::child::courier::OnEvent;
 use crate::parent::child::driver::Driver;
 use crate::parent::child::state::Core;
 use crate::parent::child::state::waiting::Want;
+use crate::parent::child::terms::{NextEvent, OnEvent};
 use crate::parent::forked;
-use crate::parent::target::{NextEvent, Resident};
 
 /// The events of a child, in its order: a [`Stream`], and by [`IntoIterator`]
 /// an iterator whose `next` blocks. It ends when the child is gone.
@@ -189,7 +188,7 @@ impl<E> std::fmt::Debug for CallEvents<'_, E> {
 impl<'a, E> CallEvents<'a, E> {
     pub(crate) fn new(state: &'a mut State, decode: Decode<E>) -> Self {
         if let State::Open(open) = &*state {
-            open.calls().ask_for_events(open.id);
+            open.call().update(&|options| options.events = true);
         }
         Self { state, decode }
     }
@@ -198,8 +197,7 @@ impl<'a, E> CallEvents<'a, E> {
         if let NextEvent::Stuck(error) = &found
             && let State::Open(open) = &*self.state
         {
-            let at = Arc::clone(open.calls()) as Arc<dyn Resident>;
-            *self.state = State::Failed(error.clone(), at);
+            *self.state = State::Failed(error.clone(), open.call().home());
         }
         found.decode(self.decode)
     }
@@ -213,7 +211,7 @@ impl<E> Stream for CallEvents<'_, E> {
             return Poll::Ready(None);
         };
         open.check_time();
-        let polled = open.calls().poll_event(open.id, context);
+        let polled = open.call().poll_event(context);
         polled.map(|found| self.finish(found))
     }
 }
@@ -252,7 +250,7 @@ impl<E> Iterator for CallEventIter<'_, E> {
         let State::Open(open) = &*self.0.state else {
             return None;
         };
-        let found = open.wait(None, |calls, id, until| calls.wait_event(id, until))?;
+        let found = open.wait(None, |call, until| call.wait_event(until))?;
         self.0.finish(found)
     }
 }

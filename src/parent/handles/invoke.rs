@@ -9,7 +9,8 @@ use super::room::NoRoom;
 use super::rpc::Rpc;
 use crate::error::Error;
 use crate::parcel::{Decode, Parcel};
-use crate::parent::target::{Calls, Refusal};
+use crate::parent::child::terms::Refusal;
+use crate::parent::target::Pending;
 use crate::protocol::HEADER;
 use crate::signature::{Signature, Whole};
 
@@ -39,7 +40,7 @@ impl<F, S, E> Rpc<F, S, E> {
         }
     }
 
-    fn handle<R>(&self, sent: Result<(Arc<dyn Calls>, u32), Refusal>) -> Call<R, E>
+    fn handle<R>(&self, sent: Result<Pending, Refusal>) -> Call<R, E>
     where
         S: Serialiser<R>,
     {
@@ -57,7 +58,7 @@ impl<F, S, E> Rpc<F, S, E> {
         &self,
         may_wait: bool,
         encode: impl FnOnce(&mut Output<'_>) -> Result<(), offspring_serialisers::Error>,
-    ) -> Result<(Arc<dyn Calls>, u32), Refusal> {
+    ) -> Result<Pending, Refusal> {
         let carries = self.origin().carries_descriptors();
         with_parcel(|parcel| {
             let encoded =

@@ -4,8 +4,9 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use crate::error::Error;
+use crate::parent::forked;
 use crate::parent::maker::Maker;
-use crate::parent::target::{Calls, Resident};
+use crate::parent::target::{Pending, PendingCall, Resident};
 
 pub(crate) enum State {
     Open(Open),
@@ -16,17 +17,15 @@ pub(crate) enum State {
 
 /// A call that is under way, at a child or in a pool.
 pub(crate) struct Open {
-    calls: Arc<dyn Calls>,
-    pub(crate) id: u32,
+    pending: Pending,
     maker: Maker,
     deadline: Option<Instant>,
 }
 
 impl Open {
-    pub(crate) fn new(calls: Arc<dyn Calls>, id: u32) -> Self {
+    pub(crate) fn new(pending: Pending) -> Self {
         Self {
-            calls,
-            id,
+            pending,
             maker: Maker::this(),
             deadline: None,
         }
@@ -35,13 +34,18 @@ impl Open {
     /// The call is to be done by `deadline`.
     pub(crate) fn limit(&mut self, deadline: Instant) {
         self.deadline = Some(deadline);
-        self.calls().set_deadline(self.id, deadline);
+        self.call()
+            .update(&|options| options.deadline = Some(deadline));
         self.check_time();
     }
 
-    /// What it is done through, in this process.
-    pub(crate) fn calls(&self) -> &Arc<dyn Calls> {
-        self.maker.calls(&self.calls)
+    /// The call; in a copy of the process that made it, one that is lost.
+    pub(crate) fn call(&self) -> &dyn PendingCall {
+        if self.maker.is_this() {
+            self.pending.call()
+        } else {
+            forked::call()
+        }
     }
 
     /// Nobody need wait for the helper to notice that it is late.
@@ -50,7 +54,7 @@ impl Open {
             .deadline
             .is_some_and(|deadline| deadline <= Instant::now())
         {
-            self.calls().expire(self.id);
+            self.call().expire();
         }
     }
 
@@ -59,16 +63,16 @@ impl Open {
     pub(crate) fn wait<T>(
         &self,
         until: Option<Instant>,
-        wait: impl Fn(&dyn Calls, u32, Option<Instant>) -> Option<T>,
+        wait: impl Fn(&dyn PendingCall, Option<Instant>) -> Option<T>,
     ) -> Option<T> {
         let own = self
             .deadline
             .filter(|own| until.is_none_or(|until| *own <= until));
-        let found = wait(&**self.calls(), self.id, own.or(until));
+        let found = wait(self.call(), own.or(until));
         if found.is_some() || own.is_none() {
             return found;
         }
         self.check_time();
-        wait(&**self.calls(), self.id, until)
+        wait(self.call(), until)
     }
 }

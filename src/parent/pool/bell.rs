@@ -18,7 +18,7 @@ use std::task::Waker;
 use std::time::{Duration, Instant};
 
 /// For how long somebody may be kept: less than the beat on which children of deep
-/// loads are read (`plan/pace.rs`), which is quiet enough.
+/// loads are read (`scheduler/pace.rs`), which is quiet enough.
 const BEAT: Duration = Duration::from_micros(150);
 
 /// See the module.

@@ -5,13 +5,13 @@ use std::time::Duration;
 
 use super::Pool;
 use super::aside::Job;
-use super::entrance::Entrance;
+use super::client::PoolClient;
+use super::engine::Engine;
 use super::launcher::Launcher;
-use super::plan::{Plan, Rules};
-use super::shared::Shared;
+use super::scheduler::{Rules, Scheduler};
 use crate::error::Error;
 use crate::parent::builder::Builder;
-use crate::parent::child::member::{EventSink, Handlers};
+use crate::parent::child::terms::{EventSink, Handlers};
 use crate::parent::handles::events::handle_events;
 use crate::parent::handles::rpc::Rpc;
 
@@ -349,13 +349,12 @@ impl<F, S, E: Send + 'static> PoolBuilder<F, S, E> {
         };
         let launchers = self.launchers.into_iter().map(launcher);
         let launchers = launchers.collect::<Result<_, _>>()?;
-        let weighs = self.rules.memory.is_some();
-        let plan = Plan::new(self.rules);
-        let shared = Shared::new(name, plan, launchers, self.queue, weighs, self.on_destroy)?;
-        let entrance = Entrance(Arc::clone(&shared));
+        let scheduler = Scheduler::new(self.rules);
+        let engine = Engine::new(name, scheduler, launchers, self.queue, self.on_destroy)?;
+        let client = PoolClient(Arc::clone(&engine));
         Ok(Pool {
-            rpc: Rpc::new(Arc::new(entrance), decode, Default::default()),
-            shared,
+            rpc: Rpc::new(Arc::new(client), decode, Default::default()),
+            engine,
         })
     }
 

@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use crate::base::sync::Mutex;
 use crate::error::Error;
-use crate::parent::child::member::{EventSink, Handlers, Member};
+use crate::parent::child::member::Member;
+use crate::parent::child::terms::{EventSink, Handlers};
 use crate::parent::spawn::Recipe;
 use crate::parent::spawn::starter::Starter;
 
@@ -63,7 +64,8 @@ impl Launcher {
     /// Until it runs.
     pub(super) fn start(&self) -> Result<Member, Error> {
         let mut recipe = self.recipe.lock();
-        Member::start(&mut recipe, self.sink, (self.handlers)())
+        let (driver, _) = recipe.start(self.sink, (self.handlers)())?;
+        Ok(Member::new(driver))
     }
 
     /// Tells the user that a start has failed.

@@ -1,25 +1,26 @@
 //! Many children of one worker, and calls that are shared out among them.
 //!
-//! What is to be done is decided in `plan.rs`, without doing it; `shared.rs` does
-//! it; a call on its way is a `Route`. A pool is a user of single children, each
-//! a `Member`, like anybody outside this crate could be.
+//! What is to be done is decided by the [`Scheduler`](scheduler::Scheduler), without
+//! doing it; the [`Engine`] does it. [`CallState`](call::CallState) is one call on its
+//! way, and handles reach the pool through [`PoolClient`](client::PoolClient). A pool
+//! has single children, each a [`Member`](super::child::member::Member), as a user of
+//! this crate could have them.
 
 mod aside;
 mod bell;
 mod builder;
-mod entrance;
-mod kept;
+mod call;
+mod client;
+mod engine;
 mod launcher;
-mod plan;
-mod route;
-mod shared;
+mod scheduler;
 mod status;
 
 use std::ops::Deref;
 use std::sync::Arc;
 
 pub use self::builder::PoolBuilder;
-use self::shared::Shared;
+use self::engine::Engine;
 pub use self::status::PoolStatus;
 use super::handles::rpc::{Join, Rpc};
 
@@ -70,14 +71,14 @@ use super::handles::rpc::{Join, Rpc};
 /// and for each child with callbacks one thread for these.
 pub struct Pool<F, S, E = crate::NoEvents> {
     rpc: Rpc<F, S, E>,
-    shared: Arc<Shared>,
+    engine: Arc<Engine>,
 }
 
 impl<F, S, E> Clone for Pool<F, S, E> {
     fn clone(&self) -> Self {
         Self {
             rpc: self.rpc.clone(),
-            shared: Arc::clone(&self.shared),
+            engine: Arc::clone(&self.engine),
         }
     }
 }
@@ -135,7 +136,7 @@ impl<F, S, E> Pool<F, S, E> {
     /// ```
     #[must_use]
     pub fn status(&self) -> PoolStatus {
-        self.shared.counts().into()
+        self.engine.status()
     }
 
     /// Closes the pool for all its handles, and waits until all calls are done,

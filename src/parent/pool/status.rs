@@ -1,7 +1,5 @@
 //! What can be seen of a pool.
 
-use super::plan::Counts;
-
 /// How a pool is, and what it has done so far; from
 /// [`Pool::status`](crate::Pool::status).
 ///
@@ -50,24 +48,5 @@ impl PoolStatus {
     #[must_use]
     pub fn children(&self) -> usize {
         self.starting + self.idle + self.busy + self.leaving
-    }
-}
-
-impl From<Counts> for PoolStatus {
-    fn from(counts: Counts) -> Self {
-        Self {
-            starting: counts.starting,
-            idle: counts.idle,
-            busy: counts.busy,
-            leaving: counts.leaving,
-            queued: counts.queued,
-            running: counts.running,
-            started: counts.started,
-            failed: counts.failed,
-            died: counts.died,
-            retired: counts.retired,
-            answered: counts.answered,
-            moved: counts.moved,
-        }
     }
 }

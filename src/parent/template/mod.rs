@@ -28,13 +28,11 @@ use offspring_serialisers::{Format, Octets, Serialiser};
 
 use super::builder::Builder;
 use super::child::connection::Connection;
-use super::child::courier::Handlers;
 use super::child::driver::Driver;
-use super::child::origin::readiness;
 use super::child::state::Core;
-use super::child::state::delivery::EventSink;
 use super::child::state::life::Ending;
 use super::child::state::waiting::Want;
+use super::child::terms::{EventSink, Handlers};
 use super::forked;
 use super::handles::rpc::Ready;
 use super::maker::Maker;
@@ -336,7 +334,10 @@ impl Running {
 
     /// Waits until it can fork.
     fn be_ready(&self, time: Duration) -> Result<(), Error> {
-        match self.driver.wait(Want::Change, self.ready_by, readiness) {
+        match self
+            .driver
+            .wait(Want::Change, self.ready_by, |core| core.readiness())
+        {
             Some(Ok(())) => Ok(()),
             Some(Err(error)) => Err(self.why_not(error)),
             None => {

@@ -4,15 +4,14 @@ use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use super::super::terms::{CallOptions, Completion, Refusal, Requeue};
 use super::Core;
 use super::delivery::Item;
 use super::inbox::Inbox;
 use super::life::Ending;
-use super::waiting::Want;
-use super::waiting::{Callback, Owner, Waking};
+use super::waiting::{Waking, Want};
 use crate::error::Error;
 use crate::parcel::{Parcel, Payload};
-use crate::parent::target::Refusal;
 use crate::protocol::Started;
 
 type Outcome = crate::protocol::Outcome<OwnedFd>;
@@ -21,18 +20,6 @@ type Outcome = crate::protocol::Outcome<OwnedFd>;
 const RECHECK: Duration = Duration::from_millis(10);
 /// Stands for the condemned calls among the deadlines: no call has this id.
 const CONDEMNED: u32 = 0;
-
-/// What becomes of the outcome of a call.
-#[derive(Default)]
-pub(crate) enum Then {
-    /// Its handle collects it.
-    #[default]
-    Collect,
-    /// It is handed to this callback.
-    Call(Callback),
-    /// Nobody wants it.
-    Forget,
-}
 
 /// What is kept for each call. It is as small as it can be: there may be a
 /// million of them.
@@ -51,19 +38,16 @@ pub(crate) struct Waiter {
 /// What most calls do without.
 #[derive(Default)]
 pub(super) struct Special {
-    pub(super) then: Then,
-    deadline: Option<Instant>,
-    /// If it is cancelled while it runs, the child is killed.
-    kills: bool,
-    /// Who takes it back if the child is lost before it started, or, if it may
-    /// run again, at all.
-    pub(super) owner: Option<Arc<dyn Owner>>,
-    pub(super) again: bool,
+    pub(super) completion: Completion,
+    pub(super) options: CallOptions,
+    /// Takes it back if the child is lost before it started, or, if it may run
+    /// again, at all.
+    pub(super) owner: Option<Arc<dyn Requeue>>,
 }
 
 impl Waiter {
     /// For a call that goes back to its owner if it is not run.
-    pub(super) fn of(owner: Arc<dyn Owner>) -> Self {
+    pub(super) fn of(owner: Arc<dyn Requeue>) -> Self {
         let mut waiter = Self::default();
         waiter.special().owner = Some(owner);
         waiter
@@ -86,7 +70,8 @@ impl Waiter {
     }
 
     fn kills(&self) -> bool {
-        self.special.as_ref().is_some_and(|special| special.kills)
+        let special = self.special.as_ref();
+        special.is_some_and(|special| special.options.kill_on_cancel)
     }
 }
 
@@ -139,7 +124,7 @@ impl Core {
         let Some(special) = waiter.has_special() else {
             return;
         };
-        if let Some(at) = special.deadline {
+        if let Some(at) = special.options.deadline {
             self.deadlines.remove(at, id);
         }
         if let Some(owner) = special.owner.take() {
@@ -179,33 +164,17 @@ impl Core {
         Error::stuck()
     }
 
-    /// The outcome of this call goes to a callback.
-    pub(crate) fn then_call(&mut self, id: u32, callback: Callback) {
-        if self.entrust(id, Then::Call(callback)) {
-            self.callbacks += 1;
-            self.finish_if_done(id);
-        }
-    }
-
-    /// This call shall be done, but nobody wants the outcome.
-    pub(crate) fn then_forget(&mut self, id: u32) {
-        if self.entrust(id, Then::Forget) {
-            self.finish_if_done(id);
-        }
-    }
-
-    /// From now on nobody waits for this call.
-    fn entrust(&mut self, id: u32, then: Then) -> bool {
+    /// Says what becomes of the outcome. No handle waits for the call any more.
+    pub(crate) fn entrust(&mut self, id: u32, completion: Completion) {
         let Some(waiter) = self.caller.waiter(id) else {
-            return false;
+            return self.waiting.discard_completion(completion);
         };
-        waiter.special().then = then;
+        self.callbacks += usize::from(completion.is_callback());
+        let old = std::mem::replace(&mut waiter.special().completion, completion);
+        self.callbacks -= usize::from(old.is_callback());
+        self.waiting.discard_completion(old);
         self.waiting.discard(waiter.waking.take());
         self.delivery.inboxes.decline(id, &mut waiter.inbox);
-        true
-    }
-
-    fn finish_if_done(&mut self, id: u32) {
         if self.caller.is_done(id) {
             self.completed(id);
         }
@@ -222,11 +191,11 @@ impl Core {
             return;
         };
         waiter.after = after;
-        let then = waiter
+        let completion = waiter
             .has_special()
-            .map(|own| std::mem::take(&mut own.then));
-        match then.unwrap_or_default() {
-            Then::Collect => {
+            .map(|own| std::mem::take(&mut own.completion));
+        match completion.unwrap_or_default() {
+            Completion::Keep => {
                 let passed = self.delivery.is_passed(after);
                 if passed || waiter.nested {
                     self.waiting.wake(waiter.waking.take());
@@ -235,12 +204,12 @@ impl Core {
                     self.delivery.bar(id, after);
                 }
             }
-            Then::Forget => {
+            Completion::Discard => {
                 if let Some((_, waiter)) = self.caller.collect(id) {
                     self.dismiss(id, waiter);
                 }
             }
-            Then::Call(callback) => {
+            Completion::Callback(callback) => {
                 self.callbacks -= 1;
                 let Some((outcome, waiter)) = self.caller.collect(id) else {
                     return;
@@ -280,23 +249,32 @@ impl Core {
 
     // --- time ---
 
-    /// This call is to be done by then.
-    pub(crate) fn set_deadline(&mut self, id: u32, at: Instant) {
+    /// Changes what is wished of a call.
+    pub(crate) fn update(&mut self, id: u32, change: impl FnOnce(&mut CallOptions)) {
         let Some(waiter) = self.caller.waiter(id) else {
             return;
         };
-        if let Some(old) = waiter.special().deadline.replace(at) {
-            self.deadlines.remove(old, id);
+        let options = &mut waiter.special().options;
+        let old = *options;
+        change(options);
+        let new = *options;
+        if new.deadline != old.deadline {
+            self.move_deadline(id, old.deadline, new.deadline);
         }
-        if !self.caller.is_done(id) {
-            self.deadlines.insert(at, id);
+        if new.events && !old.events {
+            self.ask_for_events(id);
+        }
+        if new.repeats > 0 {
+            self.hand_back(id);
         }
     }
 
-    /// If this call is cancelled while it runs, the child is killed.
-    pub(crate) fn kill_on_cancel(&mut self, id: u32) {
-        if let Some(waiter) = self.caller.waiter(id) {
-            waiter.special().kills = true;
+    fn move_deadline(&mut self, id: u32, old: Option<Instant>, new: Option<Instant>) {
+        if let Some(old) = old {
+            self.deadlines.remove(old, id);
+        }
+        if let Some(at) = new.filter(|_| !self.caller.is_done(id)) {
+            self.deadlines.insert(at, id);
         }
     }
 

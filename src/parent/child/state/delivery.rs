@@ -12,8 +12,8 @@
 
 use std::collections::VecDeque;
 
+use super::super::terms::{Callback, EventSink};
 use super::inbox::Inboxes;
-use super::waiting::Callback;
 use crate::error::Error;
 use crate::parcel::Payload;
 use crate::parent::callbacks::{Call, Runner};
@@ -26,19 +26,6 @@ pub(crate) struct EventLimits {
     pub(crate) bytes: usize,
     /// Descriptors that came along with them.
     pub(crate) descriptors: usize,
-}
-
-/// Who takes events.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum EventSink {
-    /// Nobody: each is an error.
-    Nobody,
-    /// `on_event`.
-    Handler,
-    /// A stream of events.
-    Stream,
-    /// They are dropped.
-    Dropped,
 }
 
 /// One delivery.

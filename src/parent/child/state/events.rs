@@ -3,7 +3,7 @@
 use super::Core;
 use crate::error::Error;
 use crate::parcel::Payload;
-use crate::parent::target::NextEvent;
+use crate::parent::child::terms::NextEvent;
 
 impl Core {
     /// An event of this call has come.

@@ -35,10 +35,11 @@ use std::os::fd::OwnedFd;
 use std::time::{Duration, Instant};
 
 use self::deadlines::Deadlines;
-use self::delivery::{Delivery, EventSink, Item};
+use self::delivery::{Delivery, Item};
 use self::life::{Ending, GRACE, Life};
 use self::roles::{Needs, Orders, Roles, Ticket};
-use self::waiting::{Callback, Errands, Waiting, Waking, Want};
+use self::waiting::{Errands, Waiting, Waking, Want};
+use super::terms::{Attention, Callback, EventSink};
 use crate::base::spin::{Spin, Spins};
 use crate::base::sync::Thread;
 use crate::error::Error;
@@ -53,8 +54,7 @@ const PATIENCE: Duration = Duration::from_micros(400);
 /// From so many octets on, a writer that waits anyway sleeps in the kernel.
 const MUCH: usize = 32 << 10;
 
-pub(crate) use self::calls::{Then, Waiter};
-pub(crate) use self::members::{Attention, Sight, Wishes};
+pub(crate) use self::calls::Waiter;
 
 pub(crate) type Caller = crate::protocol::Caller<Waiter, OwnedFd>;
 type Notice = crate::protocol::Notice<OwnedFd>;

@@ -9,24 +9,11 @@ use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::task::Waker;
 
+use super::super::terms::{Callback, Completion, Requeue};
 use super::roles::Ticket;
 use crate::base::sync::Thread;
 use crate::error::Error;
-use crate::parcel::Payload;
 use crate::parent::callbacks::Call;
-
-/// What is called with the outcome of a call.
-pub(crate) type Callback = Box<dyn FnOnce(Result<Payload, Error>) + Send>;
-
-/// Whoever keeps several children, for one of its calls.
-pub(crate) trait Owner: Send + Sync {
-    /// The child has ended, for this reason, and the call is not its affair any
-    /// more; it may have started it. Called without locks, by whoever noticed.
-    fn returned(self: Arc<Self>, error: Error, started: bool);
-
-    /// The call is done, and will not come back. Called without locks.
-    fn settled(&self);
-}
 
 /// What somebody waits for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -61,7 +48,7 @@ impl Waking {
 /// What is to be done once the lock was let go.
 #[derive(Default)]
 pub(crate) struct Errands {
-    returned: Vec<(Arc<dyn Owner>, Error, bool)>,
+    returned: Vec<(Arc<dyn Requeue>, Error, bool)>,
     /// Who watches, who comes first: he may have more to send, and is to know of
     /// the end before calls come back.
     watch: Option<Waker>,
@@ -69,8 +56,8 @@ pub(crate) struct Errands {
     /// Only dropped.
     wakings: Vec<Waking>,
     callbacks: Vec<Callback>,
-    owners: Vec<Arc<dyn Owner>>,
-    settled: Vec<Arc<dyn Owner>>,
+    owners: Vec<Arc<dyn Requeue>>,
+    settled: Vec<Arc<dyn Requeue>>,
     descriptors: Vec<OwnedFd>,
     /// There is something for the thread that runs callbacks.
     delivers: Option<Call>,
@@ -100,7 +87,7 @@ impl Errands {
             watch.wake();
         }
         for (owner, error, started) in self.returned {
-            owner.returned(error, started);
+            owner.lost(error, started);
         }
         for waking in self.wake {
             match waking {
@@ -115,7 +102,7 @@ impl Errands {
             let _ = crate::base::panics::shielded(|| drop(callback));
         }
         for owner in self.settled {
-            let _ = crate::base::panics::shielded(|| owner.settled());
+            let _ = crate::base::panics::shielded(|| owner.finished());
             let _ = crate::base::panics::shielded(|| drop(owner));
         }
         for owner in self.owners {
@@ -191,7 +178,7 @@ impl Waiting {
     }
 
     /// This call goes back to its owner.
-    pub(crate) fn hand_back(&mut self, owner: Arc<dyn Owner>, error: Error, started: bool) {
+    pub(crate) fn hand_back(&mut self, owner: Arc<dyn Requeue>, error: Error, started: bool) {
         self.errands.returned.push((owner, error, started));
     }
 
@@ -207,12 +194,12 @@ impl Waiting {
     }
 
     /// The call of this owner is done.
-    pub(crate) fn settle(&mut self, owner: Arc<dyn Owner>) {
+    pub(crate) fn settle(&mut self, owner: Arc<dyn Requeue>) {
         self.errands.settled.push(owner);
     }
 
     /// This owner has nothing more to do with the child.
-    pub(crate) fn discard_owner(&mut self, owner: Arc<dyn Owner>) {
+    pub(crate) fn discard_owner(&mut self, owner: Arc<dyn Requeue>) {
         self.errands.owners.push(owner);
     }
 
@@ -277,8 +264,10 @@ impl Waiting {
     }
 
     /// This one will never be called.
-    pub(crate) fn discard_callback(&mut self, callback: Callback) {
-        self.errands.callbacks.push(callback);
+    pub(crate) fn discard_completion(&mut self, completion: Completion) {
+        if let Completion::Callback(callback) = completion {
+            self.errands.callbacks.push(callback);
+        }
     }
 
     fn discount(&mut self, waking: Option<&Waking>) {

@@ -6,12 +6,13 @@ use std::sync::{Arc, OnceLock};
 use std::task::{Context, Wake, Waker};
 use std::time::{Duration, Instant};
 
-use super::super::courier::{Courier, OnEvent};
+use super::super::courier::Courier;
 use super::super::driver::Driver;
 use super::super::driver::lock::Lock;
-use super::super::state::delivery::EventSink;
-use super::super::state::waiting::{Owner, Waking, Want};
-use super::super::state::{Attention, Core, Wishes};
+use super::super::member::Snapshot;
+use super::super::state::Core;
+use super::super::state::waiting::{Waking, Want};
+use super::super::terms::{Attention, CallOptions, Completion, EventSink, OnEvent, Requeue};
 use super::{FakeWire, call, driver, handlers, new_driver, wait};
 use crate::base::spin::Spins;
 use crate::base::sync::Mutex;
@@ -19,7 +20,7 @@ use crate::error::{Error, Started};
 
 fn forget(driver: &Driver<FakeWire>, text: &str) {
     let id = call(driver, text).unwrap();
-    driver.change(|core| core.then_forget(id));
+    driver.change(|core| core.entrust(id, Completion::Discard));
 }
 
 fn poll(driver: &Driver<FakeWire>, id: u32) {
@@ -117,8 +118,8 @@ fn a_task_that_gives_its_call_away_is_no_longer_counted() {
         let id = call(&driver, "given away").unwrap();
         poll(&driver, id);
         driver.change(|core| match then_call {
-            true => core.then_call(id, Box::new(drop)),
-            false => core.then_forget(id),
+            true => core.entrust(id, Completion::Callback(Box::new(drop))),
+            false => core.entrust(id, Completion::Discard),
         });
     }
     driver.wire.set(|state| state.silent = false);
@@ -323,16 +324,16 @@ struct Looker {
     gone: Mutex<Option<bool>>,
 }
 
-impl Owner for Looker {
-    fn returned(self: Arc<Self>, _: Error, _: bool) {
+impl Requeue for Looker {
+    fn lost(self: Arc<Self>, _: Error, _: bool) {
         let driver = self.driver.get().unwrap();
         drop(self.proceed.lock().take());
         while !driver.lock().delivery.is_over() {
             std::thread::yield_now();
         }
-        *self.gone.lock() = Some(driver.lock().look().gone);
+        *self.gone.lock() = Some(driver.look(Snapshot::of).gone);
     }
-    fn settled(&self) {}
+    fn finished(&self) {}
 }
 
 /// The last callback returns while calls are on their way back: the child is gone
@@ -354,12 +355,13 @@ fn a_child_is_not_gone_before_its_calls_are_back() {
     driver.readable();
     driver.wire.set(|state| state.full = true);
     let mut parcel = crate::parcel::Parcel::new();
-    let own = Arc::clone(&owner) as Arc<dyn Owner>;
-    let sent = driver.change(|core| core.call_of(&mut parcel, own, &mut Wishes::default()));
+    let own = Arc::clone(&owner) as Arc<dyn Requeue>;
+    let (options, completion) = (CallOptions::default(), Completion::Keep);
+    let sent = driver.change(|core| core.call_of(&mut parcel, own, options, completion, &mut None));
     assert!(sent.is_ok());
     end(&driver);
     assert_eq!(*owner.gone.lock(), Some(false));
-    assert!(driver.lock().look().gone);
+    assert!(driver.look(Snapshot::of).gone);
 }
 
 /// Says when it is woken whether the rules had been applied, and the lock let go.

@@ -30,7 +30,7 @@ fn a_hundred_thousand_late_calls_leave_nothing_behind() {
         driver.wire.set(|state| state.silent = true);
         let ids: Vec<_> = (0..1000).map(|_| call(&driver, "late").unwrap()).collect();
         for id in &ids {
-            driver.change(|core| core.set_deadline(*id, at));
+            driver.change(|core| core.update(*id, |own| own.deadline = Some(at)));
         }
         expire_all(&driver, at);
         for id in &ids {
@@ -56,7 +56,8 @@ fn calls_that_are_done_in_time_leave_no_timers_behind() {
     let at = Instant::now() + Duration::from_secs(3600);
     for n in 0..1000 {
         let id = call(&driver, "soon").unwrap();
-        driver.change(|core| core.set_deadline(id, at + Duration::from_secs(n)));
+        driver
+            .change(|core| core.update(id, |own| own.deadline = Some(at + Duration::from_secs(n))));
         wait(&driver, id).unwrap();
         assert!(driver.lock().has_no_deadlines());
     }
@@ -75,7 +76,7 @@ fn a_call_that_was_not_sent_is_late_without_having_started() {
     let ids = [(); 2].map(|()| call(&driver, "one").unwrap());
     let at = Instant::now();
     ids.iter()
-        .for_each(|id| driver.change(|core| core.set_deadline(*id, at)));
+        .for_each(|id| driver.change(|core| core.update(*id, |own| own.deadline = Some(at))));
     expire_all(&driver, at);
     let errors = ids.map(|id| {
         let outcome = driver.wait(Want::Call(id), None, |core| core.collect(id));
@@ -93,7 +94,7 @@ fn who_follows_is_woken_when_it_is_late() {
     driver.wire.set(|state| state.silent = true);
     let id = call(&driver, "late").unwrap();
     let at = Instant::now();
-    driver.change(|core| core.set_deadline(id, at));
+    driver.change(|core| core.update(id, |own| own.deadline = Some(at)));
     let mut context = std::task::Context::from_waker(std::task::Waker::noop());
     let polled = driver.poll(Want::Call(id), &mut context, |core| core.collect(id));
     assert!(polled.is_pending());
@@ -110,7 +111,7 @@ fn an_answer_that_has_come_counts_whoever_judges() {
         driver.wire.set(|state| state.silent = true);
         let id = call(&driver, "in time").unwrap();
         let at = Instant::now();
-        driver.change(|core| core.set_deadline(id, at));
+        driver.change(|core| core.update(id, |own| own.deadline = Some(at)));
         driver.wire.set(|state| state.silent = false);
         match judge {
             0 => driver.tick(at),

@@ -12,12 +12,13 @@ use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::courier::{Courier, Handlers, OnEvent};
+use super::courier::Courier;
 use super::driver::Driver;
-use super::state::delivery::{Delivery, EventLimits, EventSink};
+use super::state::delivery::{Delivery, EventLimits};
 use super::state::life::{Expected, Life};
 use super::state::waiting::Want;
 use super::state::{Caller, Core, Reading};
+use super::terms::{EventSink, Handlers, OnEvent, Refusal};
 use super::wire::Wire;
 use crate::base::spin::{Spin, Spins};
 use crate::base::sync::explored::{Guard, Mutex};
@@ -25,7 +26,6 @@ use crate::base::sync::testing::Condvar;
 use crate::error::Error;
 use crate::parcel::{Parcel, Payload, Reader};
 use crate::parent::spawn::demands::Demands;
-use crate::parent::target::Refusal;
 use crate::protocol::{Form, HEADER, Limits, Replies, Request, Requests};
 use crate::sys::{Arrival, Interest, Ready};
 

@@ -180,7 +180,7 @@ fn loom_a_call_waits_for_room_behind_one_that_nobody_waits_for() {
     explore(3, || {
         let driver = driver(1);
         let nobodys = call(&driver, "nobody's").unwrap();
-        driver.change(|core| core.then_forget(nobodys));
+        driver.change(|core| core.entrust(nobodys, super::super::terms::Completion::Discard));
         with_helper(
             &driver,
             |driver| ask_as_task(driver, "task"),

@@ -1,8 +1,11 @@
 //! The rules, against children that are only thought of, in a time that is.
 
+use std::collections::BTreeSet;
+
 use proptest::prelude::*;
 use proptest::test_runner::FileFailurePersistence;
 
+use super::super::super::child::member::Snapshot;
 use super::*;
 
 mod beat;
@@ -29,7 +32,7 @@ fn rules() -> Rules {
 #[derive(Debug, Clone, Default)]
 struct Fake {
     launcher: usize,
-    seen: Seen,
+    seen: Snapshot,
     /// Calls that it has; the first so many have started.
     calls: Vec<Ticket>,
     begun: usize,
@@ -39,6 +42,24 @@ struct Fake {
     leaves: bool,
     given: u64,
     attention: Attention,
+}
+
+/// Why a call was not run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Fault {
+    Late,
+    NoChild,
+    Closed,
+}
+
+impl Fault {
+    fn of(error: &Error) -> Self {
+        match error {
+            _ if error.is_timeout() => Self::Late,
+            _ if error.is_closed() => Self::Closed,
+            _ => Self::NoChild,
+        }
+    }
 }
 
 /// What became of a call.
@@ -52,7 +73,7 @@ enum End {
 
 /// A pool whose children do what they are told to.
 struct World {
-    plan: Plan,
+    scheduler: Scheduler<Ticket, Key>,
     rules: Rules,
     now: Instant,
     children: BTreeMap<Key, Fake>,
@@ -61,6 +82,8 @@ struct World {
     order: Vec<Ticket>,
     /// How many times a child was read.
     reads: usize,
+    /// The children whose memory is asked for.
+    weighings: Vec<Key>,
     over: bool,
     closing: bool,
 }
@@ -68,7 +91,7 @@ struct World {
 impl World {
     fn new(rules: Rules) -> Self {
         let mut world = Self {
-            plan: Plan::new(rules.clone()),
+            scheduler: Scheduler::new(rules.clone()),
             rules,
             now: Instant::now(),
             children: BTreeMap::new(),
@@ -76,6 +99,7 @@ impl World {
             ends: BTreeMap::new(),
             order: Vec::new(),
             reads: 0,
+            weighings: Vec::new(),
             over: false,
             closing: false,
         };
@@ -85,22 +109,29 @@ impl World {
 
     fn settle(&mut self) {
         let mut reads = Vec::new();
-        for order in self.plan.settle(self.now) {
-            if let Order::Read(key) = order {
+        for action in self.scheduler.settle(self.now) {
+            if let Action::Read(key) = action {
                 reads.push(key);
             }
-            self.obey(order);
+            self.perform(action);
         }
         for launcher in 0..self.rules.max.len() {
-            let works =
-                |fake: &&Fake| fake.launcher == launcher && !fake.closed && !fake.seen.ended;
+            let works = |fake: &&Fake| {
+                fake.launcher == launcher && !fake.closed && fake.seen.ended.is_none()
+            };
             let count = self.children.values().filter(works).count();
             assert!(count <= self.rules.max[launcher], "{count} children");
         }
-        assert!(self.plan.settle(self.now).is_empty(), "settled is settled");
+        assert!(
+            self.scheduler.settle(self.now).is_empty(),
+            "settled is settled"
+        );
         if self.deferred() > 0 {
             let soon = self.now + 200 * US;
-            assert!(self.plan.alarm().is_some_and(|at| at <= soon), "never read");
+            assert!(
+                self.scheduler.alarm().is_some_and(|at| at <= soon),
+                "never read"
+            );
         }
         self.reads += reads.len();
         reads.into_iter().for_each(|key| self.look(key));
@@ -113,20 +144,22 @@ impl World {
             .count()
     }
 
-    fn obey(&mut self, order: Order) {
-        assert!(!self.over, "{order:?} after the end");
-        match order {
-            Order::Start(key, launcher) => {
+    fn perform(&mut self, action: Action<Ticket, Key>) {
+        assert!(!self.over, "{action:?} after the end");
+        match action {
+            Action::Start(key, launcher) => {
                 let fake = Fake {
                     launcher,
                     ..Fake::default()
                 };
                 assert!(self.children.insert(key, fake).is_none());
             }
-            Order::Give(ticket, key) => {
+            Action::Give(ticket, key, _) => {
                 let load = self.rules.load;
                 let fake = self.children.get_mut(&key).expect("it is there");
-                assert!(fake.seen.ready && !fake.seen.ended && !fake.closed && !fake.leaves);
+                assert!(
+                    fake.seen.ready && fake.seen.ended.is_none() && !fake.closed && !fake.leaves
+                );
                 fake.calls.push(ticket);
                 fake.given += 1;
                 fake.seen.load = fake.calls.len();
@@ -135,24 +168,30 @@ impl World {
                 assert!(!self.ends.contains_key(&ticket), "{ticket} is done");
                 self.order.push(ticket);
             }
-            Order::Close(key) => {
+            Action::Close(key) => {
                 let fake = self.children.get_mut(&key).expect("it is there");
                 assert!(fake.calls.is_empty());
                 fake.closed = true;
             }
-            Order::Kill(key) => self.children.get_mut(&key).expect("it is there").closed = true,
-            Order::Attend(key, attention) => {
+            Action::Kill(key) => self.children.get_mut(&key).expect("it is there").closed = true,
+            Action::Attend(key, _, attention) => {
                 let fake = self.children.get_mut(&key).expect("it is there");
-                let works = fake.seen.ready && !fake.seen.ended && !fake.closed;
+                let works = fake.seen.ready && fake.seen.ended.is_none() && !fake.closed;
                 assert!(works || attention != Attention::Deferred);
                 fake.attention = attention;
             }
-            Order::Read(key) => assert!(self.children.contains_key(&key)),
-            Order::Fail(ticket, fault) => self.end(ticket, End::Failed(fault)),
-            Order::Over => {
+            Action::Read(key) => assert!(self.children.contains_key(&key)),
+            Action::Fail(ticket, error) => {
+                self.end(ticket, End::Failed(Fault::of(&error)));
+            }
+            Action::Over => {
                 assert!(self.closing && self.children.is_empty());
                 self.over = true;
             }
+            Action::Weigh(key, _) => self.weighings.push(key),
+            Action::Watch(..) | Action::CloseWithin(..) | Action::Forget(_) => {}
+            Action::LookAgain(_) | Action::Report(..) => {}
+            Action::Ready(_) | Action::Ended(..) => {}
         }
     }
 
@@ -162,8 +201,8 @@ impl World {
     }
 
     fn submit(&mut self) -> Ticket {
-        self.tickets += 1;
-        self.plan.submit(self.tickets, None);
+        self.tickets = self.scheduler.ticket();
+        self.scheduler.submit(self.tickets, self.tickets, 1, None);
         self.settle();
         self.tickets
     }
@@ -171,7 +210,7 @@ impl World {
     fn advance(&mut self, time: Duration) {
         let end = self.now + time;
         // As the alarm would have it.
-        while let Some(at) = self.plan.alarm().filter(|at| *at <= end) {
+        while let Some(at) = self.scheduler.alarm().filter(|at| *at <= end) {
             self.now = at.max(self.now + Duration::from_nanos(1));
             self.settle();
         }
@@ -183,24 +222,30 @@ impl World {
         let Some(fake) = self.children.get(&key) else {
             return;
         };
-        let seen = fake.seen;
-        self.plan.saw(key, &seen, self.now);
-        if seen.gone {
+        let seen = fake.seen.clone();
+        let gone = seen.gone;
+        self.scheduler.saw(key, seen, self.now);
+        if gone {
             self.children.remove(&key);
         }
         self.settle();
+    }
+
+    /// It was started, whatever is to be seen of it.
+    fn arrive(&mut self, key: Key) {
+        if let Some(fake) = self.children.get_mut(&key)
+            && !std::mem::replace(&mut fake.there, true)
+        {
+            self.scheduler.started(key, key);
+        }
     }
 
     fn ready(&mut self, key: Key) {
         let Some(fake) = self.children.get_mut(&key) else {
             return;
         };
-        if !fake.there {
-            fake.there = true;
-            self.plan.started(key);
-        }
-        let fake = self.children.get_mut(&key).expect("it is there");
-        fake.seen.ready |= !fake.seen.ended;
+        fake.seen.ready |= fake.seen.ended.is_none();
+        self.arrive(key);
         self.look(key);
     }
 
@@ -208,7 +253,7 @@ impl World {
         let Some(fake) = self.children.get_mut(&key) else {
             return;
         };
-        if fake.calls.is_empty() || fake.seen.ended {
+        if fake.calls.is_empty() || fake.seen.ended.is_some() {
             return;
         }
         let ticket = fake.calls.remove(0);
@@ -226,7 +271,7 @@ impl World {
     fn rush(&mut self, time: Duration) {
         let end = self.now + time;
         while self.now < end {
-            while !self.closing && self.plan.queue.len() < 50 {
+            while !self.closing && self.scheduler.queue.len() < 50 {
                 self.submit();
             }
             let keys: Vec<_> = self.children.keys().copied().collect();
@@ -249,40 +294,42 @@ impl World {
             return;
         };
         if !fake.there {
-            let hopeless = fake.seen.hopeless;
+            let error = fake.seen.unfit.clone();
+            let error = error.unwrap_or_else(|| Error::start("it fails"));
             self.children.remove(&key);
-            self.plan.failed(key, hopeless, self.now);
+            self.scheduler.failed(key, error, self.now);
             return self.settle();
         }
-        if fake.seen.ended {
+        if fake.seen.ended.is_some() {
             return;
         }
         let mut calls = std::mem::take(&mut fake.calls);
         let back = calls.split_off(std::mem::take(&mut fake.begun).min(calls.len()));
         fake.seen.worked = !calls.is_empty() || fake.seen.answered > 0;
-        (fake.seen.load, fake.seen.ended) = (0, true);
+        (fake.seen.load, fake.seen.ended) = (0, Some(ExitStatus::Code(1)));
         for ticket in calls {
             self.end(ticket, End::LostWithChild);
         }
         for ticket in back {
-            self.plan.submit_again(ticket, None);
+            self.scheduler.submit(ticket, ticket, 1, None);
         }
         self.look(key);
     }
 
     /// It fails to start, and so would the next.
     fn fail(&mut self, key: Key, hopeless: bool) {
-        self.children
-            .get_mut(&key)
-            .expect("it starts")
-            .seen
-            .hopeless = hopeless;
+        let error = match hopeless {
+            true => Error::never_starts("it cannot be started"),
+            false => Error::start("it fails"),
+        };
+        let fake = self.children.get_mut(&key).expect("it starts");
+        fake.seen.unfit = Some(error);
         self.die(key);
     }
 
     fn gone(&mut self, key: Key) {
         if let Some(fake) = self.children.get_mut(&key) {
-            fake.seen.gone = fake.seen.ended;
+            fake.seen.gone = fake.seen.ended.is_some();
         }
         self.look(key);
     }
@@ -291,6 +338,7 @@ impl World {
         if let Some(fake) = self.children.get_mut(&key) {
             (fake.seen.retired, fake.leaves) = (true, true);
         }
+        self.arrive(key);
         self.look(key);
     }
 
@@ -300,7 +348,7 @@ impl World {
             .values()
             .any(|fake| fake.calls.contains(&ticket));
         if (1..=self.tickets).contains(&ticket) && !at_a_child && !self.ends.contains_key(&ticket) {
-            self.plan.withdraw(ticket);
+            self.scheduler.withdraw(ticket);
             self.end(ticket, End::Withdrawn);
             self.settle();
         }
@@ -310,7 +358,7 @@ impl World {
     fn settle_in(&mut self) {
         loop {
             let all = self.children.iter();
-            let starts = all.filter(|(_, fake)| !fake.seen.ready && !fake.seen.ended);
+            let starts = all.filter(|(_, fake)| !fake.seen.ready && fake.seen.ended.is_none());
             let keys: Vec<_> = starts.map(|(key, _)| *key).collect();
             if keys.is_empty() {
                 return;
@@ -333,10 +381,15 @@ impl World {
         keys.get(n % keys.len().max(1)).copied().unwrap_or(0)
     }
 
+    fn weighed(&mut self, key: Key, memory: u64) {
+        self.scheduler.weighed(key, Some(memory));
+        self.settle();
+    }
+
     /// Everything goes well from now on.
     fn let_it_end(&mut self) {
         self.closing = true;
-        self.plan.close();
+        self.scheduler.close();
         self.settle();
         for _ in 0..10_000 {
             if self.over {
@@ -353,7 +406,7 @@ impl World {
             }
             self.advance(100 * MS);
         }
-        panic!("it does not end: {:?}", self.plan);
+        panic!("it does not end: {:?}", self.scheduler);
     }
 }
 
@@ -456,13 +509,13 @@ fn take(world: &mut World, step: Step) {
         Step::Withdraw(ticket) => world.withdraw(ticket),
         Step::Deadline(ticket, ms) => {
             let at = world.now + Duration::from_millis(ms);
-            world.plan.set_deadline(ticket, at);
+            world.scheduler.set_deadline(ticket, Some(at));
             world.settle();
         }
         Step::Close => world.let_it_end(),
         Step::Kill => {
             world.closing = true;
-            world.plan.kill();
+            world.scheduler.kill();
             world.settle();
             let keys: Vec<_> = world.children.keys().copied().collect();
             for key in keys {

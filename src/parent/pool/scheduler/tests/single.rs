@@ -3,7 +3,9 @@
 use super::*;
 
 fn count(world: &World) -> usize {
-    world.plan.counts().starting + world.plan.counts().idle + world.plan.counts().busy
+    world.scheduler.status().starting
+        + world.scheduler.status().idle
+        + world.scheduler.status().busy
 }
 
 /// `start`: the first at once, the others one by one, and only while calls wait.
@@ -47,7 +49,7 @@ fn it_shrinks_slowly() {
         world.advance(MS);
         world.answer(key);
     }
-    assert_eq!(world.plan.counts().idle, 4);
+    assert_eq!(world.scheduler.status().idle, 4);
     let mut closed = Vec::new();
     for _ in 0..5 {
         world.advance(10_000 * MS);
@@ -141,7 +143,7 @@ fn calls_that_end_their_child_delay_nothing() {
         let mut world = World::new(rules.clone());
         world.settle_in();
         let start = world.now;
-        let before = world.plan.counts().started;
+        let before = world.scheduler.status().started;
         for _ in 0..14 {
             let ticket = world.submit();
             world.settle_in();
@@ -155,7 +157,7 @@ fn calls_that_end_their_child_delay_nothing() {
         world.settle_in();
         world.holder(ticket);
         assert_eq!(world.now, start, "{rules:?}");
-        let starts = world.plan.counts().started - before;
+        let starts = world.scheduler.status().started - before;
         assert!(starts <= 15, "{starts} starts: {rules:?}");
     }
 }
@@ -197,7 +199,7 @@ fn bad_calls_among_others_cost_a_start_each() {
         assert_eq!(world.now, start);
         let good = world.ends.values().filter(|end| **end == End::Answered);
         assert_eq!(good.count(), 190);
-        let counts = world.plan.counts();
+        let counts = world.scheduler.status();
         assert_eq!(counts.died, 10);
         let most = if calls.is_some() { 200 } else { 14 };
         assert!(counts.started <= most, "{}", counts.started);
@@ -248,7 +250,7 @@ fn children_that_end_by_themselves_are_started_more_and_more_rarely() {
         world.die(key);
     }
     assert_eq!(waits, [0, 100, 200, 400, 800, 1600, 3200, 6400, 10_000]);
-    assert_eq!(world.plan.counts().failed, 0);
+    assert_eq!(world.scheduler.status().failed, 0);
     world.submit();
     assert!(world.children.contains_key(&10), "a call is no spare");
     world.ready(10);
@@ -390,7 +392,7 @@ fn a_hopeless_start_is_told_at_once() {
     for ticket in [1, 2, 3, world.submit()] {
         assert_eq!(world.ends[&ticket], End::Failed(Fault::NoChild), "{ticket}");
     }
-    assert!(world.plan.fails() && world.children.is_empty());
+    assert!(world.scheduler.fails() && world.children.is_empty());
     assert_eq!(world.now, start);
     world.advance(100 * MS);
     let ticket = world.submit();
@@ -398,7 +400,7 @@ fn a_hopeless_start_is_told_at_once() {
     world.ready(2);
     world.answer(2);
     assert_eq!(world.ends[&ticket], End::Answered);
-    assert!(!world.plan.fails());
+    assert!(!world.scheduler.fails());
 }
 
 /// Not if the child was there before it was found to be wrong, nor if the last
@@ -435,4 +437,33 @@ fn a_hopeless_kind_makes_way() {
     world.answer(4);
     assert_eq!(world.children[&4].launcher, 1);
     assert_eq!(world.ends[&ticket], End::Answered);
+}
+
+/// A child is given nothing before it is known how much memory it has; that is
+/// asked for once in a while.
+#[test]
+fn a_child_is_weighed_before_it_is_given_more() {
+    let mut world = World::new(Rules {
+        max: vec![1],
+        memory: Some(100),
+        ..rules()
+    });
+    let first = world.submit();
+    world.ready(1);
+    assert_eq!(std::mem::take(&mut world.weighings), [1]);
+    assert!(world.children[&1].calls.is_empty());
+    world.weighed(1, 100);
+    assert_eq!(world.holder(first).0, 1);
+    world.answer(1);
+    assert!(world.weighings.is_empty(), "not so soon again");
+    world.advance(100 * MS);
+    world.look(1);
+    assert_eq!(std::mem::take(&mut world.weighings), [1]);
+    let second = world.submit();
+    assert!(world.children[&1].calls.is_empty());
+    world.weighed(1, 101);
+    assert!(world.children[&1].closed);
+    world.ready(2);
+    world.weighed(2, 0);
+    assert_eq!(world.holder(second).0, 2);
 }

@@ -21,9 +21,9 @@ fn rushed() -> World {
 fn short_calls_are_read_on_a_beat() {
     let mut world = rushed();
     let reads = world.reads;
-    let answered = world.plan.counts().answered;
+    let answered = world.scheduler.status().answered;
     world.rush(10 * MS);
-    let answered = world.plan.counts().answered - answered;
+    let answered = world.scheduler.status().answered - answered;
     assert!((380..=400).contains(&answered), "{answered} of 400");
     let reads = world.reads - reads;
     assert!((90..=100).contains(&reads), "{reads} of 2 in 200 µs");
@@ -53,7 +53,7 @@ fn a_child_that_dies_was_not_out_of_work() {
 #[test]
 fn with_nothing_in_the_queue_there_is_no_beat() {
     let mut world = rushed();
-    while !world.plan.queue.is_empty() {
+    while !world.scheduler.queue.is_empty() {
         world.answer(1);
         world.answer(2);
         world.advance(50 * US);
@@ -74,7 +74,7 @@ fn long_calls_are_read_at_once() {
 fn of_those_that_are_killed_none_waits_for_a_beat() {
     let mut world = rushed();
     world.closing = true;
-    world.plan.kill();
+    world.scheduler.kill();
     world.settle();
     assert_eq!(world.deferred(), 0);
 }

@@ -1,13 +1,39 @@
-//! What is to be done: the rules at the head of `plan.rs`, one after the other.
+//! What is to be done: the rules, one after the other.
+//!
+//! 1. What waits beyond its deadline fails.
+//! 2. A child that is old enough leaves.
+//! 3. When a start fails and every launcher has failed [`PATIENCE`](super::launchers::PATIENCE) times in a
+//!    row, or in a way that another attempt cannot mend, with no child that can
+//!    work, all that waits fails. In the latter case so does what comes while
+//!    the launchers back off.
+//! 4. The first call of the queue goes to the child with the least to do; among
+//!    equals to the launcher that was named first, then to the child that was
+//!    given something last (so that the others can be stopped).
+//! 5. One more child is started if more calls wait than those that start will
+//!    take, or fewer than `idle` are idle: at once if there is no child, or one
+//!    that has died less than `stop` ago was not replaced yet; else when that has
+//!    been so for `start`, and one in that time. It comes from the first launcher
+//!    that has room and does not back off. A child that has been starting for
+//!    [`SLOW`] is not counted on.
+//! 6. With nothing in the queue and more than `idle` children idle, the one that
+//!    has been so longest is closed after `stop`, and one in that time.
+//! 7. A child that leaves is closed when it has answered everything. When the
+//!    pool is closing and nothing waits, so are all.
+//! 8. While calls wait, what children answer is read at once, or on a beat
+//!    (`scheduler/pace.rs`).
 
 use std::cmp::Reverse;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
-use super::{Attention, Child, Fault, Key, Launcher, Order, Plan, SLOW, Stage};
+use super::{Action, Attention, Child, Key, Launcher, Scheduler, Stage};
+use crate::error::Error;
 
-impl Plan {
+/// How long a child that starts is counted on.
+const SLOW: Duration = Duration::from_secs(1);
+
+impl<C: Clone, M: Clone> Scheduler<C, M> {
     /// Applies the rules.
-    pub(in super::super) fn settle(&mut self, now: Instant) -> Vec<Order> {
+    pub(in super::super) fn settle(&mut self, now: Instant) -> Vec<Action<C, M>> {
         self.alarm = None;
         self.expire(now);
         self.let_old_ones_go(now);
@@ -19,7 +45,7 @@ impl Plan {
         self.keep_pace(now);
         self.attend();
         self.finish();
-        std::mem::take(&mut self.orders)
+        std::mem::take(&mut self.actions)
     }
 
     /// When [`settle`](Self::settle) is to be called next, if nothing happens.
@@ -32,13 +58,14 @@ impl Plan {
     }
 
     fn expire(&mut self, now: Instant) {
-        while let Some(&(at, ticket)) = self.deadlines.first() {
+        while let Some((at, ticket)) = self.queue.next_deadline() {
             if at > now {
                 self.wake_at(Some(at));
                 break;
             }
-            self.withdraw(ticket);
-            self.orders.push(Order::Fail(ticket, Fault::Late));
+            let call = self.withdraw(ticket);
+            let late = call.map(|call| Action::Fail(call, Error::expired_unsent()));
+            self.actions.extend(late);
         }
         match self.limit {
             Some(at) if at <= now => self.give_up(),
@@ -72,14 +99,16 @@ impl Plan {
         let nothing = self.launchers.iter().all(known) && !self.children.values().any(Child::works);
         if verdict && self.fails() && !self.has_ready() || nothing {
             self.wanted = false;
-            self.fail_all(Fault::NoChild);
+            let error = self.failure.clone().unwrap_or_else(Error::closed);
+            self.fail_all(&error);
         }
     }
 
     fn give(&mut self, now: Instant) {
-        while let Some(&ticket) = self.queue.first() {
-            let Some(key) = self.taker() else { return };
-            self.withdraw(ticket);
+        while let Some(ticket) = self.queue.first()
+            && let Some((key, own)) = self.taker()
+            && let Some(call) = self.withdraw(ticket)
+        {
             self.turns += 1;
             let child = self.children.get_mut(&key).expect("it was just found");
             child.load += 1;
@@ -90,29 +119,20 @@ impl Plan {
                 child.stage = Stage::Leaving;
                 self.counts.retired += 1;
             }
-            self.orders.push(Order::Give(ticket, key));
+            self.actions.push(Action::Give(call, key, own));
         }
     }
 
-    fn can_take(&self, child: &Child) -> bool {
-        child.stage == Stage::Ready && child.load < self.rules.load
+    /// This child may be given something now.
+    pub(super) fn can_take(&self, child: &Child<M>) -> bool {
+        child.stage == Stage::Ready && !child.weighs && child.load < self.rules.load
     }
 
-    /// Who may be given something now.
-    pub(in super::super) fn takers(&self) -> Vec<Key> {
-        if self.queue.is_empty() {
-            return Vec::new();
-        }
-        let all = self.children.iter();
-        let all = all.filter(|(_, child)| self.can_take(child));
-        all.map(|(key, _)| *key).collect()
-    }
-
-    fn taker(&self) -> Option<Key> {
+    fn taker(&self) -> Option<(Key, M)> {
         let all = self.children.iter();
         let all = all.filter(|(_, child)| self.can_take(child));
         let best = all.min_by_key(|(_, child)| (child.load, child.launcher, Reverse(child.turn)));
-        best.map(|(key, _)| *key)
+        best.and_then(|(key, child)| Some((*key, child.own.clone()?)))
     }
 
     fn grow(&mut self, now: Instant) {
@@ -161,23 +181,8 @@ impl Plan {
         self.keys += 1;
         self.short = Some(now);
         self.vacant = self.vacant.saturating_sub(1);
-        self.children.insert(
-            self.keys,
-            Child {
-                launcher,
-                stage: Stage::Starting,
-                was_ready: false,
-                load: 0,
-                given: 0,
-                answered: 0,
-                began: now,
-                readied: now,
-                rests: now,
-                turn: 0,
-                attention: Attention::default(),
-            },
-        );
-        self.orders.push(Order::Start(self.keys, launcher));
+        self.children.insert(self.keys, Child::new(launcher, now));
+        self.actions.push(Action::Start(self.keys, launcher));
     }
 
     /// The first launcher that may start one now, `needed` for calls or not.
@@ -223,13 +228,13 @@ impl Plan {
     fn close_child(&mut self, key: Key) {
         if let Some(child) = self.children.get_mut(&key) {
             child.stage = Stage::Closed;
-            self.orders.push(Order::Close(key));
+            self.tell(key, Action::Close);
         }
     }
 
     fn close_those_that_leave(&mut self) {
         let all = self.closing && self.queue.is_empty();
-        let done = |child: &Child| match child.stage {
+        let done = |child: &Child<M>| match child.stage {
             Stage::Leaving => child.load == 0,
             Stage::Starting | Stage::Ready => all && child.load == 0,
             Stage::Closed | Stage::Ended => false,
@@ -245,14 +250,14 @@ impl Plan {
         if self.queue.is_empty() {
             return self.pace.rest();
         }
-        let takes = |child: &&Child| child.stage == Stage::Ready;
+        let takes = |child: &&Child<M>| child.stage == Stage::Ready;
         let children = self.children.values().filter(takes).count() as u32;
         let load = u32::try_from(self.rules.load).unwrap_or(u32::MAX);
         if self.pace.keep(now, self.counts.answered, children, load) {
-            let children = self.children.iter();
-            let deferred = children.filter(|(_, child)| child.attention == Attention::Deferred);
-            self.orders
-                .extend(deferred.map(|(key, _)| Order::Read(*key)));
+            let children = self.children.values();
+            let deferred = children.filter(|child| child.attention == Attention::Deferred);
+            let reads = deferred.filter_map(|child| child.own.clone().map(Action::Read));
+            self.actions.extend(reads);
         }
         self.wake_at(self.pace.next());
     }
@@ -270,7 +275,9 @@ impl Plan {
             let before = std::mem::replace(&mut child.attention, attention);
             let matters = child.works() || before == Attention::Deferred;
             if attention != before && matters {
-                self.orders.push(Order::Attend(*key, attention));
+                let attend = child.own.clone();
+                let attend = attend.map(|own| Action::Attend(*key, own, attention));
+                self.actions.extend(attend);
             }
         }
     }
@@ -278,7 +285,7 @@ impl Plan {
     fn finish(&mut self) {
         if self.closing && !self.over && self.queue.is_empty() && self.children.is_empty() {
             self.over = true;
-            self.orders.push(Order::Over);
+            self.actions.push(Action::Over);
         }
     }
 }

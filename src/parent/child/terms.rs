@@ -1,0 +1,121 @@
+//! What a child and its user say to each other: types that stand below the state
+//! of a child, its handles and the pool.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use crate::error::Error;
+use crate::parcel::Payload;
+
+/// The bytes of a result, or why there are none.
+pub(crate) type Answer = Result<Payload, Error>;
+
+/// What is called with the outcome of a call.
+pub(crate) type Callback = Box<dyn FnOnce(Answer) + Send>;
+
+/// What a wait for the events of a call finds.
+pub(crate) enum NextEvent {
+    /// The bytes of an event, or that some are missing.
+    Event(Answer),
+    /// There will be none.
+    End,
+    /// A callback would wait for ever: the call was given up.
+    Stuck(Error),
+}
+
+/// What a child says of one of its calls.
+pub(crate) enum Here<T> {
+    Found(T),
+    /// The call was given back: it is not this child's any more.
+    Moved,
+}
+
+/// Why a call was not taken.
+pub(crate) enum Refusal {
+    /// It would have to wait for room.
+    NoRoom,
+    /// It fails at once.
+    Failed(Error),
+}
+
+impl From<Error> for Refusal {
+    fn from(error: Error) -> Self {
+        Self::Failed(error)
+    }
+}
+
+/// What the user wishes of a call, besides its outcome.
+#[derive(Debug, Default, Clone, Copy)]
+pub(crate) struct CallOptions {
+    /// By then it is done, or fails.
+    pub(crate) deadline: Option<Instant>,
+    /// The child is killed if the call is cancelled while it runs.
+    pub(crate) kill_on_cancel: bool,
+    /// Its events will be read.
+    pub(crate) events: bool,
+    /// How many times it may run again if its child dies.
+    pub(crate) repeats: u32,
+}
+
+/// What becomes of the outcome of a call.
+#[derive(Default)]
+pub(crate) enum Completion {
+    /// The handle of the call collects it.
+    #[default]
+    Keep,
+    Callback(Callback),
+    Discard,
+}
+
+impl Completion {
+    pub(crate) fn is_callback(&self) -> bool {
+        matches!(self, Self::Callback(_))
+    }
+}
+
+/// Takes a call back that its child will not run.
+pub(crate) trait Requeue: Send + Sync {
+    /// The child has ended, for this reason, and the call is not its affair any
+    /// more; it may have started it. Called without locks, by the thread that
+    /// noticed.
+    fn lost(self: Arc<Self>, error: Error, started: bool);
+
+    /// The call is done, and will not come back. Called without locks.
+    fn finished(&self);
+}
+
+/// When what a child sends is read.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Attention {
+    /// Once a thread or task waits for something of this child.
+    #[default]
+    Usual,
+    /// At once.
+    Prompt,
+    /// When the pool reads this child, and by threads that wait for a call of
+    /// just this child.
+    Deferred,
+}
+
+/// Who takes events.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum EventSink {
+    /// Nobody: each is an error.
+    Nobody,
+    /// `on_event`.
+    Handler,
+    /// A stream of events.
+    Stream,
+    /// They are dropped.
+    Dropped,
+}
+
+/// What is called with the bytes of an event.
+pub(crate) type OnEvent = Box<dyn FnMut(Payload) -> Result<(), Error> + Send>;
+
+/// The user's callbacks.
+pub(crate) struct Handlers {
+    pub(crate) on_event: OnEvent,
+    pub(crate) on_error: Box<dyn FnMut(Error) + Send>,
+    pub(crate) on_destroy: Option<Box<dyn FnOnce() + Send>>,
+}

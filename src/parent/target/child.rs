@@ -1,0 +1,103 @@
+//! One child as what stands behind the handles: its [`Driver`] does the work.
+
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Instant;
+
+use super::super::child::call::ChildCall;
+use super::super::child::connection::Connection;
+use super::super::child::driver::Driver;
+use super::super::child::state::Core;
+use super::super::child::state::waiting::Want;
+use super::super::child::terms::{
+    Answer, CallOptions, Callback, Completion, Here, NextEvent, Refusal,
+};
+use super::{Origin, Pending, PendingCall, Resident};
+use crate::error::Error;
+use crate::exit_status::ExitStatus;
+use crate::parcel::Parcel;
+
+impl Resident for Driver<Connection> {
+    fn is_here(&self) -> bool {
+        Self::is_here(self)
+    }
+    fn refuse(self: Arc<Self>, callback: Callback, error: Error) {
+        self.change(|core| core.refuse(callback, error));
+    }
+}
+
+/// A call of a child of its own is not given back, so it never moves.
+fn stays<T>(here: Here<T>) -> T {
+    match here {
+        Here::Found(found) => found,
+        Here::Moved => unreachable!("a call without an owner is not given back"),
+    }
+}
+
+impl PendingCall for ChildCall {
+    fn home(&self) -> Arc<dyn Resident> {
+        Arc::clone(self.driver()) as _
+    }
+    fn wait(&self, until: Option<Instant>) -> Option<Answer> {
+        self.wait(until).map(stays)
+    }
+    fn poll(&self, context: &mut Context<'_>) -> Poll<Answer> {
+        self.poll(context).map(stays)
+    }
+    fn wait_event(&self, until: Option<Instant>) -> Option<NextEvent> {
+        self.wait_event(until).map(stays)
+    }
+    fn poll_event(&self, context: &mut Context<'_>) -> Poll<NextEvent> {
+        self.poll_event(context).map(stays)
+    }
+    fn cancel(&self) {
+        self.cancel();
+    }
+    fn update(&self, change: &dyn Fn(&mut CallOptions)) {
+        self.update(change);
+    }
+    fn entrust(&self, completion: Completion) -> bool {
+        let may_go = completion.is_callback() || self.is_sent();
+        if may_go {
+            self.entrust(completion);
+        }
+        may_go
+    }
+    fn expire(&self) {
+        self.expire();
+    }
+}
+
+impl Origin for Driver<Connection> {
+    fn call(self: Arc<Self>, parcel: &mut Parcel, may_wait: bool) -> Result<Pending, Refusal> {
+        let id = Self::call(&self, |core| core.call(parcel, may_wait))?;
+        Ok(Pending::Child(ChildCall::new(self, id)))
+    }
+    fn carries_descriptors(&self) -> bool {
+        self.wire.carries_descriptors()
+    }
+    fn close(&self) {
+        self.change(Core::close);
+    }
+    fn close_within(&self, at: Instant) {
+        self.change(|core| core.close_within(at));
+    }
+    fn kill(&self) {
+        self.change(Core::kill_by_user);
+    }
+    fn pid(&self) -> Option<u32> {
+        self.wire.pid()
+    }
+    fn wait_ready(&self, until: Option<Instant>) -> Option<Result<(), Error>> {
+        self.wait(Want::Change, until, |core| core.readiness())
+    }
+    fn poll_ready(&self, context: &mut Context<'_>) -> Poll<Result<(), Error>> {
+        self.poll(Want::Change, context, |core| core.readiness())
+    }
+    fn wait_end(&self, until: Option<Instant>) -> Option<Result<ExitStatus, Error>> {
+        self.wait(Want::Change, until, |core| core.end())
+    }
+    fn poll_end(&self, context: &mut Context<'_>) -> Poll<Result<ExitStatus, Error>> {
+        self.poll(Want::Change, context, |core| core.end())
+    }
+}
