@@ -58,8 +58,7 @@ fn be_template(mut session: Session) -> Birth {
         );
     }
     let (control, page) = (session.take("control").pop(), session.take("forks").pop());
-    let descriptors = session.take("preload");
-    let (conversation, (list, _)) = session.greet(TEMPLATE, Octets::NAME, &BACKEND, true);
+    let (conversation, (list, descriptors)) = session.greet(TEMPLATE, Octets::NAME, &BACKEND, true);
     let prepared = control
         .zip(page)
         .ok_or_else(|| "the parent has not sent what a template needs".to_owned())

@@ -14,7 +14,10 @@ use super::fork::{Alone, Forker};
 use super::high::create;
 use super::octets::{self, send};
 use super::poll::poll;
+use super::reap::Fresh;
+use super::spawn::adopt;
 use super::{Page, Pages};
+use crate::base::sync::Mutex;
 use nix::errno::Errno;
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use nix::poll::{PollFd, PollFlags};
@@ -27,7 +30,8 @@ use nix::unistd::getpid;
 use std::io::{self, IoSlice};
 use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
-use std::time::Instant;
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
 
 /// How often a parent that waits looks at the clock.
 const TICK: TimeVal = TimeVal::new(0, 100_000);
@@ -38,80 +42,121 @@ const LONGEST: usize = 1024;
 
 /// The parent's end.
 #[derive(Debug)]
-pub(crate) struct Control(OwnedFd);
+pub(crate) struct ForkClient {
+    socket: OwnedFd,
+    /// Where the kernel writes the number of a child.
+    page: Page,
+    /// The pages for children that the template has. Held by the thread that waits for an answer.
+    pages: Mutex<Option<Pages>>,
+}
 
-/// What the template says.
+/// What has become of a request.
 #[derive(Debug)]
 pub(crate) enum Answer {
-    /// There is a child.
-    Forked,
+    /// There is a child, which shares a page with this process if there was one to be had.
+    Forked(Fresh, Option<Page>),
     /// There is none, and why.
     Failed(String),
-    /// The template is gone.
+    /// There is none, and the template is gone.
     Gone,
-    /// Nothing, until the deadline.
+    /// The template had not answered in time, and there is none.
     Late,
 }
 
-impl Control {
-    /// A new socket, and the end for the template.
-    pub(crate) fn pair() -> io::Result<(Self, OwnedFd)> {
+impl ForkClient {
+    /// A new socket. The template is given the end of it, and the page.
+    pub(crate) fn new() -> io::Result<(Self, OwnedFd, OwnedFd)> {
         let flags = SockFlag::SOCK_CLOEXEC;
         let pair = || socketpair(AddressFamily::Unix, SockType::SeqPacket, None, flags);
-        let (ours, theirs) = create(pair)?;
-        setsockopt(&ours, sockopt::ReceiveTimeout, &TICK)?;
-        Ok((Self(ours), theirs))
+        let (socket, theirs) = create(pair)?;
+        setsockopt(&socket, sockopt::ReceiveTimeout, &TICK)?;
+        let (page, fd) = Page::create()?;
+        let pages = Mutex::new(None);
+        let own = Self {
+            socket,
+            page,
+            pages,
+        };
+        Ok((own, theirs, fd))
     }
 
-    /// Has the template fork a child with this link, and a page if there is a place for it: in this file, or in the one
-    /// that came last. If it is gone, the answer will say so.
+    /// Has the template fork a child with this link. If that takes longer than `time`, the template is killed by `kill`.
+    ///
+    /// # Blocking
+    /// Until there is an answer, or the template is gone, for `time` and a little longer.
     ///
     /// # Errors
-    /// This process cannot pass a descriptor: too many are under way, say.
-    pub(crate) fn request(
+    /// This process cannot pass a descriptor: too many are under way, say. Or there is none left for the child.
+    pub(crate) fn request_child(
         &self,
         link: BorrowedFd<'_>,
-        place: Option<u8>,
-        file: Option<BorrowedFd<'_>>,
+        time: Duration,
+        kill: impl FnOnce(),
+    ) -> io::Result<Answer> {
+        let mut pages = self.pages.lock();
+        self.page.forked().store(0, Ordering::Relaxed);
+        // Unless all goes well it is not known which file the template has.
+        let spot = Pages::next(pages.take()).ok();
+        match &spot {
+            None => self.request(b"f", link, None)?,
+            Some((_, place, _, None)) => self.request(&[b'p', *place], link, None)?,
+            Some((_, place, _, Some(file))) => self.request(&[b'n', *place], link, Some(file))?,
+        }
+        let mut answer = self.answer(time)?;
+        let late = answer.is_none();
+        if late {
+            kill();
+            answer = self.answer(time)?;
+        }
+        if let Some([b'-', why @ ..]) = answer.as_deref() {
+            return Ok(Answer::Failed(String::from_utf8_lossy(why).into_owned()));
+        }
+        // The kernel knows, whatever the template could say.
+        match u32::try_from(self.page.forked().load(Ordering::Relaxed)) {
+            Ok(0) | Err(_) if late => Ok(Answer::Late),
+            Ok(0) | Err(_) => Ok(Answer::Gone),
+            Ok(pid) => {
+                let process = adopt(pid)?;
+                let page = spot.map(|(rest, _, page, _)| {
+                    *pages = Some(rest);
+                    page
+                });
+                Ok(Answer::Forked(process, page))
+            }
+        }
+    }
+
+    /// Sends a request. If the template is gone, the answer will say so.
+    fn request(
+        &self,
+        request: &[u8],
+        link: BorrowedFd<'_>,
+        file: Option<&OwnedFd>,
     ) -> io::Result<()> {
-        let request = match (place, file) {
-            (None, _) => &[b'f'][..],
-            (Some(place), None) => &[b'p', place],
-            (Some(place), Some(_)) => &[b'n', place],
-        };
-        let descriptors: Vec<_> = [Some(link), file].into_iter().flatten().collect();
-        let numbers: Vec<_> = descriptors.iter().map(AsRawFd::as_raw_fd).collect();
+        let numbers: Vec<_> = [Some(link.as_raw_fd()), file.map(AsRawFd::as_raw_fd)]
+            .into_iter()
+            .flatten()
+            .collect();
         let part = IoSlice::new(request);
-        let sent = send(self.0.as_fd(), &[part], &numbers, MsgFlags::empty());
+        let sent = send(self.socket.as_fd(), &[part], &numbers, MsgFlags::empty());
         match sent {
             Ok(_) | Err(Errno::EPIPE | Errno::ECONNRESET) => Ok(()),
             Err(errno) => Err(errno.into()),
         }
     }
 
-    /// Waits for the answer.
-    ///
-    /// # Blocking
-    /// Until the deadline, and a tenth of a second longer.
-    pub(crate) fn answer(&self, deadline: Option<Instant>) -> io::Result<Answer> {
+    /// Waits for the answer, for `time` and at most a tick longer: nothing, if the template is gone; `None`: it is late.
+    fn answer(&self, time: Duration) -> io::Result<Option<Vec<u8>>> {
+        let deadline = Instant::now().checked_add(time);
         let mut answer = Vec::new();
         loop {
-            match octets::recv(self.0.as_fd(), &mut answer, LONGEST, MsgFlags::empty()) {
-                Ok(0) | Err(Errno::ECONNRESET) => return Ok(Answer::Gone),
-                Ok(_) => return Ok(understand(&answer)),
+            match octets::recv(self.socket.as_fd(), &mut answer, LONGEST, MsgFlags::empty()) {
+                Ok(_) | Err(Errno::ECONNRESET) => return Ok(Some(answer)),
                 Err(Errno::EAGAIN) if deadline.is_none_or(|at| Instant::now() < at) => {}
-                Err(Errno::EAGAIN) => return Ok(Answer::Late),
+                Err(Errno::EAGAIN) => return Ok(None),
                 Err(errno) => return Err(errno.into()),
             }
         }
-    }
-}
-
-fn understand(answer: &[u8]) -> Answer {
-    match answer {
-        [b'+', ..] => Answer::Forked,
-        [_, why @ ..] => Answer::Failed(String::from_utf8_lossy(why).into_owned()),
-        [] => Answer::Gone,
     }
 }
 

@@ -36,7 +36,7 @@ mod streams;
 mod tests;
 mod thread;
 
-pub(crate) use control::{Answer, Birth, Control, Requests};
+pub(crate) use control::{Answer, Birth, ForkClient, Requests};
 pub(crate) use descriptors::Arrival;
 pub(crate) use fork::Alone;
 #[allow(
@@ -61,7 +61,7 @@ pub(crate) use raised::ignore_sigpipe;
 pub(crate) use reap::{Fresh, Process, Status, signal_name};
 pub use registry::Registration;
 pub(crate) use registry::{preloads, registrations};
-pub(crate) use spawn::{adopt, directory_error, is_lasting, own_program, spawn, why_not_started};
+pub(crate) use spawn::{directory_error, is_lasting, own_program, spawn, why_not_started};
 pub(crate) use streams::{
     cpus, enter, exit_now, flush_streams, is_stdout, null, open_directory, parent_id, put_stderr,
     put_stdin, put_stdout, set_thread_name, take_stdin, take_stdout,

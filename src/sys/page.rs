@@ -194,6 +194,17 @@ impl Pages {
         Ok((Self { map, given: 0 }, fd))
     }
 
+    /// One of these that nobody has had, and its place; if none is left, of new ones, with their file.
+    pub(super) fn next(pages: Option<Self>) -> io::Result<(Self, u8, Page, Option<OwnedFd>)> {
+        let found = pages.and_then(|mut pages| pages.take().map(|found| (pages, found)));
+        if let Some((pages, (place, page))) = found {
+            return Ok((pages, place, page, None));
+        }
+        let (mut pages, file) = Self::create()?;
+        let (place, page) = pages.take().ok_or(io::ErrorKind::OutOfMemory)?;
+        Ok((pages, place, page, Some(file)))
+    }
+
     /// One that nobody has had, and its place.
     pub(crate) fn take(&mut self) -> Option<(u8, Page)> {
         let place = self.given;

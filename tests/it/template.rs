@@ -132,6 +132,22 @@ fn descriptors_that_were_given_are_there() {
     assert_eq!(rpc.call().wait().unwrap(), "");
 }
 
+/// No more can be given than go along with one hello.
+#[test]
+fn too_many_descriptors_to_preload() {
+    let _guard = guard();
+    let null = || File::open("/dev/null").unwrap();
+    let with = |pairs: usize| {
+        let held = (0..pairs).map(|_| HELD.with(null(), null()));
+        held.fold(Template::builder(), TemplateBuilder::preload)
+            .start()
+    };
+    with(124).unwrap().ready().wait().unwrap();
+    let error = with(125).unwrap_err();
+    assert!(error.is_start(), "{error}");
+    assert!(error.to_string().contains("the most is 249"), "{error}");
+}
+
 fn chatter() -> Result<(), String> {
     print!(".");
     Ok(())

@@ -205,10 +205,10 @@ impl Recipe {
         }
         // Stdin may go along, with the page or, to a fork, with the other streams and the directory.
         let others = if self.launcher.forks() { 4 } else { 2 };
-        let most = MOST - others;
+        let most = MOST - others - self.along.len();
         if count > most {
             return Err(Error::start(format!(
-                "the arguments of `init` hold {count} descriptors, the most is {most}: send the others with calls"
+                "the arguments of `init`, or what is to be preloaded, hold {count} descriptors, the most is {most}: send others with calls"
             )));
         }
         Ok(())

@@ -43,8 +43,8 @@ use crate::error::Error;
 use crate::exit_status::ExitStatus;
 use crate::parcel::Parcel;
 use crate::preload::Preloading;
-use crate::protocol::{HEADER, MOST, TEMPLATE};
-use crate::sys::{self, Answer, Control, Fresh, Page, Pages};
+use crate::protocol::{HEADER, TEMPLATE};
+use crate::sys::{Answer, ForkClient, Fresh, Page};
 
 /// How often a start asks, if templates die under it.
 const ATTEMPTS: u32 = 2;
@@ -109,48 +109,12 @@ struct Contents {
 /// One process.
 struct Running {
     driver: Arc<Driver<Connection>>,
-    control: Control,
-    /// Where the kernel writes the number of a child.
-    page: Page,
-    /// Held by whoever waits for an answer; the pages for children that it has.
-    turn: Mutex<Option<Pages>>,
+    forks: ForkClient,
     ready_by: Option<Instant>,
     /// It was seen to be gone.
     gone: AtomicBool,
     /// It was killed from here.
     killed: AtomicBool,
-}
-
-/// A page that no child has had.
-struct Spot {
-    pages: Pages,
-    place: u8,
-    page: Page,
-    /// The file of all these pages, unless the template has it.
-    file: Option<OwnedFd>,
-}
-
-impl Spot {
-    /// Of those that the template has, if any are left.
-    fn next(pages: Option<Pages>) -> io::Result<Self> {
-        let found = pages.and_then(|mut pages| pages.take().map(|found| (pages, found)));
-        if let Some((pages, (place, page))) = found {
-            return Ok(Self {
-                pages,
-                place,
-                page,
-                file: None,
-            });
-        }
-        let (mut pages, file) = Pages::create()?;
-        let (place, page) = pages.take().ok_or(io::ErrorKind::OutOfMemory)?;
-        Ok(Self {
-            pages,
-            place,
-            page,
-            file: Some(file),
-        })
-    }
 }
 
 impl std::fmt::Debug for Template {
@@ -261,24 +225,11 @@ impl Shared {
 
 impl Contents {
     fn start(&self, starter: &Arc<Starter>) -> Result<Arc<Running>, Error> {
-        let describe = |error: io::Error| Error::start(format!("no template: {error}"));
-        let (control, theirs) = Control::pair().map_err(describe)?;
-        let (page, page_fd) = Page::create().map_err(describe)?;
+        let (forks, control, page) = ForkClient::new().map_err(describe)?;
         let mut recipe = Recipe::new(TEMPLATE, String::new(), Octets::NAME, self.list());
         recipe.environment = self.environment.clone();
         recipe.starter = Some(Arc::clone(starter));
-        recipe.along = vec![("control", theirs), ("forks", page_fd)];
-        for preload in self.preloads.iter().flat_map(|one| &one.arguments) {
-            for descriptor in &preload.descriptors {
-                let copy = descriptor.try_clone().map_err(describe)?;
-                recipe.along.push(("preload", copy));
-            }
-        }
-        // With its page.
-        if recipe.along.len() >= MOST {
-            let text = format!("it is to preload more than {MOST} descriptors, with its own");
-            return Err(Error::start(text));
-        }
+        recipe.along = vec![("control", control), ("forks", page)];
         let handlers = Handlers {
             on_event: Box::new(|_| Ok(())),
             on_error: Box::new(|error| log::error!("a template: {error}")),
@@ -287,9 +238,7 @@ impl Contents {
         let (driver, _) = recipe.start(EventSink::Nobody, handlers)?;
         Ok(Arc::new(Running {
             driver,
-            control,
-            page,
-            turn: Mutex::new(None),
+            forks,
             ready_by: Instant::now().checked_add(self.timeout),
             gone: AtomicBool::new(false),
             killed: AtomicBool::new(false),
@@ -299,18 +248,26 @@ impl Contents {
     /// What is to be preloaded, for the template's `init`.
     fn list(&self) -> Result<Parcel, Error> {
         let mut list: Vec<Vec<u8>> = Vec::new();
+        let mut descriptors = Vec::new();
         for preload in &self.preloads {
             list.push(preload.name.into());
             list.push(preload.origin.clone().into());
             let arguments = preload.arguments.as_ref().map_err(Error::clone)?;
+            let arguments = arguments.try_clone().map_err(describe)?;
             list.push(arguments.descriptors.len().to_string().into());
             list.push(arguments.frame.get(HEADER..).unwrap_or_default().to_vec());
+            descriptors.extend(arguments.descriptors);
         }
         let mut parcel = Parcel::new();
         <Octets as Serialiser<Vec<Vec<u8>>, _>>::encode(&list, &mut parcel.output(false))
             .map_err(|error| Error::encode(&error))?;
+        parcel.descriptors = descriptors;
         Ok(parcel)
     }
+}
+
+fn describe(error: io::Error) -> Error {
+    Error::start(format!("no template: {error}"))
 }
 
 impl Running {
@@ -363,55 +320,20 @@ impl Running {
         }
     }
 
-    /// The child; `None` if this process is gone and has not forked one.
+    /// The child, and its page; `None` if this process is gone and has not forked one.
     fn request(
         &self,
         link: &OwnedFd,
         time: Duration,
     ) -> Result<Option<(Fresh, Option<Page>)>, Error> {
-        let mut turn = self.turn.lock();
-        // Unless all goes well it is not known which file the template has.
-        let spot = Spot::next(turn.take()).ok();
-        let Some(process) = self.ask(link, spot.as_ref(), time)? else {
-            return Ok(None);
-        };
-        let page = spot.map(|spot| {
-            *turn = Some(spot.pages);
-            spot.page
-        });
-        Ok(Some((process, page)))
-    }
-
-    fn ask(
-        &self,
-        link: &OwnedFd,
-        spot: Option<&Spot>,
-        time: Duration,
-    ) -> Result<Option<Fresh>, Error> {
-        let describe = |error: io::Error| Error::start(format!("a template: {error}"));
-        self.page.forked().store(0, Ordering::Relaxed);
-        let place = spot.map(|spot| spot.place);
-        let file = spot.and_then(|spot| spot.file.as_ref());
-        self.control
-            .request(link.as_fd(), place, file.map(AsFd::as_fd))
-            .map_err(describe)?;
-        let deadline = Instant::now().checked_add(time);
-        let mut answer = self.control.answer(deadline).map_err(describe)?;
-        let late = matches!(answer, Answer::Late);
-        if late {
-            self.kill("it did not fork in time, and was killed");
-            let deadline = Instant::now().checked_add(time);
-            answer = self.control.answer(deadline).map_err(describe)?;
-        }
-        if let Answer::Failed(why) = answer {
-            return Err(Error::start(format!("a template: {why}")));
-        }
-        match u32::try_from(self.page.forked().load(Ordering::Relaxed)) {
-            Ok(0) | Err(_) if late => Err(Error::start(format!(
-                "a template did not answer within {time:?}, and was killed"
-            ))),
-            Ok(0) | Err(_) => Ok(None),
-            Ok(pid) => sys::adopt(pid).map(Some).map_err(describe),
+        let fail = |why: String| Err(Error::start(format!("a template{why}")));
+        let kill = || self.kill("it did not fork in time, and was killed");
+        match self.forks.request_child(link.as_fd(), time, kill) {
+            Ok(Answer::Forked(process, page)) => Ok(Some((process, page))),
+            Ok(Answer::Gone) => Ok(None),
+            Ok(Answer::Late) => fail(format!(" did not answer within {time:?}, and was killed")),
+            Ok(Answer::Failed(why)) => fail(format!(": {why}")),
+            Err(error) => fail(format!(": {error}")),
         }
     }
 
