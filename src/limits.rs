@@ -139,11 +139,11 @@ impl Limits {
     /// The amounts that are set, with the names under which they travel.
     fn amounts(&self) -> impl Iterator<Item = (&'static str, Resource, u64)> {
         let all = [
-            ("memory", Resource::Memory, self.memory),
-            ("cpu", Resource::CpuTime, self.cpu_seconds),
-            ("files", Resource::OpenFiles, self.open_files),
-            ("file-size", Resource::FileSize, self.file_size),
-            ("core", Resource::CoreSize, self.core_size),
+            ("memory", Resource::RLIMIT_AS, self.memory),
+            ("cpu", Resource::RLIMIT_CPU, self.cpu_seconds),
+            ("files", Resource::RLIMIT_NOFILE, self.open_files),
+            ("file-size", Resource::RLIMIT_FSIZE, self.file_size),
+            ("core", Resource::RLIMIT_CORE, self.core_size),
         ];
         all.into_iter()
             .filter_map(|(name, resource, amount)| Some((name, resource, amount?)))

@@ -57,7 +57,7 @@ pub(crate) fn role() -> Role {
     let parent: Option<u32> = std::env::var(VARIABLE)
         .ok()
         .and_then(|pid| pid.parse().ok());
-    match (parent, crate::sys::parent_id()) {
+    match (parent, std::os::unix::process::parent_id()) {
         // A parent outside of this namespace of process ids has no number here.
         (Some(_), 0) => Role::Child,
         (Some(parent), own) if parent == own => Role::Child,

@@ -84,13 +84,12 @@ impl<F, S: Serialiser<E>, E, I> Worker<F, S, E, I> {
 }
 
 impl<F, S: Format, E: 'static, I> Worker<F, S, E, I> {
-    fn declared(&'static self) -> Declared<E> {
+    fn declared(&'static self) -> Declared {
         Declared {
             name: self.name,
             origin: origin_of(registrations(), self, self.name, self.declared),
             serialiser: S::NAME,
             part_at: S::tail_at,
-            decode_event: self.decode_event,
         }
     }
 }
@@ -107,7 +106,7 @@ impl<F, S: Format, E: Send + 'static> Worker<F, S, E, fn()> {
     /// # Ok(()) }
     /// ```
     pub fn builder(&'static self) -> Builder<F, S, E> {
-        Builder::new(self.declared(), Ok(Parcel::default()))
+        Builder::new(self.declared(), self.decode_event, Ok(Parcel::default()))
     }
 
     /// Starts a child of this program that runs this worker, with the defaults
@@ -243,7 +242,7 @@ macro_rules! inits {
                 let arguments = ($($argument.into_form(),)*);
                 let mut parcel = Parcel::new();
                 let encoded = <S as Serialiser<($($name,)*), _>>::encode(&arguments, &mut parcel.output(true));
-                Builder::new(self.declared(), encoded.map(|()| parcel).map_err(|error| Error::encode(&error)))
+                Builder::new(self.declared(), self.decode_event, encoded.map(|()| parcel).map_err(|error| Error::encode(&error)))
             }
         }
     };

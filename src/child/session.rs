@@ -70,9 +70,6 @@ impl Conversation {
     }
 }
 
-/// Puts a descriptor that came with hello where it belongs.
-type Settle = fn(OwnedFd) -> io::Result<()>;
-
 /// The arguments of `init`, and the descriptors in them.
 pub(super) type Init = (Vec<u8>, Vec<OwnedFd>);
 
@@ -118,15 +115,14 @@ impl Session {
                 set_variable(alone, change);
             }
         }
-        let settle: [(&str, Settle); 4] = [
-            ("stdin", sys::put_stdin),
-            ("stdout", sys::put_stdout),
-            ("stderr", sys::put_stderr),
-            ("directory", sys::enter),
-        ];
-        for (name, put) in settle {
-            self.take(name).into_iter().try_for_each(put)?;
+        for (number, name) in ["stdin", "stdout", "stderr"].iter().enumerate() {
+            for stream in self.take(name) {
+                sys::put_stream(number, &stream)?;
+            }
         }
+        self.take("directory")
+            .into_iter()
+            .try_for_each(sys::enter)?;
         Ok(())
     }
 

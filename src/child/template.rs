@@ -52,7 +52,7 @@ impl Session {
 
 /// Returns in each child.
 fn be_template(mut session: Session) -> Birth {
-    if sys::parent_id() == 0 {
+    if std::os::unix::process::parent_id() == 0 {
         session.refuse(
             "the template is in another namespace of process ids than its parent (after `unshare(CLONE_NEWPID)`), and cannot fork children for it: start them without a template",
         );

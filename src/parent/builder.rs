@@ -18,19 +18,9 @@ use super::child::terms::{EventSink, Handlers};
 use super::handles::events::{EventStream, handle_events};
 use super::handles::rpc::Rpc;
 use super::spawn::streams::{Stdio, Streams};
-use super::spawn::{Launcher, Recipe};
+use super::spawn::{Declared, Launcher, Recipe};
 use crate::error::Error;
 use crate::parcel::{Decode, Parcel};
-use crate::protocol::PartAt;
-
-/// What a declaration tells the parent.
-pub(crate) struct Declared<E> {
-    pub(crate) name: &'static str,
-    pub(crate) origin: String,
-    pub(crate) serialiser: &'static str,
-    pub(crate) part_at: PartAt,
-    pub(crate) decode_event: Decode<E>,
-}
 
 /// How a child is to be started, and what becomes of its events; from
 /// [`Worker::builder`](crate::Worker::builder).
@@ -53,8 +43,8 @@ pub(crate) struct Declared<E> {
 /// ```
 #[must_use = "nothing is started before `spawn`"]
 pub struct Builder<F, S, E = crate::NoEvents> {
-    pub(super) declared: Declared<E>,
     pub(super) recipe: Recipe,
+    pub(super) decode_event: Decode<E>,
     pub(super) on_event: Option<Box<dyn FnMut(E) + Send>>,
     pub(super) on_error: Option<Box<dyn FnMut(Error) + Send>>,
     pub(super) on_destroy: Option<Box<dyn FnOnce() + Send>>,
@@ -64,24 +54,20 @@ pub struct Builder<F, S, E = crate::NoEvents> {
 impl<F, S, E> std::fmt::Debug for Builder<F, S, E> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Builder")
-            .field("worker", &self.declared.name)
             .field("recipe", &self.recipe)
             .finish_non_exhaustive()
     }
 }
 
 impl<F, S, E: Send + 'static> Builder<F, S, E> {
-    pub(crate) fn new(declared: Declared<E>, init: Result<Parcel, Error>) -> Self {
-        let mut recipe = Recipe::new(
-            declared.name,
-            declared.origin.clone(),
-            declared.serialiser,
-            init,
-        );
-        recipe.part_at = declared.part_at;
+    pub(crate) fn new(
+        declared: Declared,
+        decode_event: Decode<E>,
+        init: Result<Parcel, Error>,
+    ) -> Self {
         Self {
-            declared,
-            recipe,
+            recipe: Recipe::new(declared, init),
+            decode_event,
             on_event: None,
             on_error: None,
             on_destroy: None,
@@ -531,7 +517,7 @@ impl<F, S, E: Send + 'static> Builder<F, S, E> {
         } else {
             EventSink::Nobody
         };
-        let decode = self.declared.decode_event;
+        let decode = self.decode_event;
         let (driver, pipes) = self.start(sink)?;
         Ok(Rpc::new(driver, decode, pipes))
     }
@@ -564,7 +550,7 @@ impl<F, S, E: Send + 'static> Builder<F, S, E> {
         reason = "a name for the pair would hide what it is"
     )]
     pub fn spawn_with_events(self) -> Result<(Rpc<F, S, E>, EventStream<E>), Error> {
-        let decode = self.declared.decode_event;
+        let decode = self.decode_event;
         let (driver, pipes) = self.start(EventSink::Stream)?;
         let events = EventStream::new(Arc::clone(&driver), decode);
         Ok((Rpc::new(driver, decode, pipes), events))
@@ -572,10 +558,10 @@ impl<F, S, E: Send + 'static> Builder<F, S, E> {
 
     fn start(mut self, sink: EventSink) -> Result<(Arc<Driver<Connection>>, Streams), Error> {
         let handlers = Handlers {
-            on_event: handle_events(self.on_event, self.declared.decode_event),
+            on_event: handle_events(self.on_event, self.decode_event),
             on_error: self
                 .on_error
-                .unwrap_or_else(|| log_errors(self.declared.name)),
+                .unwrap_or_else(|| log_errors(self.recipe.declared.name)),
             on_destroy: self.on_destroy,
         };
         self.recipe.start(sink, handlers)

@@ -25,11 +25,11 @@ mod target;
 mod template;
 
 pub use self::builder::Builder;
-pub(crate) use self::builder::Declared;
 pub use self::handles::call::Call;
 pub use self::handles::events::{CallEventIter, CallEvents, EventIter, EventStream};
 pub use self::handles::room::NoRoom;
 pub use self::handles::rpc::{Join, Ready, Rpc};
 pub use self::pool::{Pool, PoolBuilder, PoolStatus};
+pub(crate) use self::spawn::Declared;
 pub use self::spawn::streams::Stdio;
 pub use self::template::{Template, TemplateBuilder};

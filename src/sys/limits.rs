@@ -1,23 +1,9 @@
 //! What a process may use, and which group and session it belongs to.
 
 use nix::errno::Errno;
+pub(crate) use nix::sys::resource::Resource;
 use nix::unistd::{Pid, getpgrp, getpid, setpgid, setsid};
 use std::io;
-
-/// What the system counts for each process.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Resource {
-    /// Octets of address space.
-    Memory,
-    /// Seconds of CPU time.
-    CpuTime,
-    /// One more than the highest number of a descriptor.
-    OpenFiles,
-    /// Octets in a file that is written.
-    FileSize,
-    /// Octets in a core file.
-    CoreSize,
-}
 
 /// How long a process may go on that handles `SIGXCPU`, in seconds of CPU time.
 const CPU_GRACE: u64 = 1;
@@ -31,7 +17,7 @@ pub(crate) fn set_limit(process: u32, resource: Resource, amount: u64) -> io::Re
         rlim_cur: (amount as libc::rlim_t).min(ceiling),
         rlim_max: (amount as libc::rlim_t).min(ceiling),
     };
-    if resource == Resource::CpuTime {
+    if resource == Resource::RLIMIT_CPU {
         limit.rlim_max = limit.rlim_cur.saturating_add(CPU_GRACE).min(ceiling);
     }
     prlimit(process, resource, Some(&limit)).map(drop)
@@ -43,20 +29,13 @@ fn prlimit(
     resource: Resource,
     new: Option<&libc::rlimit>,
 ) -> io::Result<libc::rlimit> {
-    let number = match resource {
-        Resource::Memory => libc::RLIMIT_AS,
-        Resource::CpuTime => libc::RLIMIT_CPU,
-        Resource::OpenFiles => libc::RLIMIT_NOFILE,
-        Resource::FileSize => libc::RLIMIT_FSIZE,
-        Resource::CoreSize => libc::RLIMIT_CORE,
-    };
     let mut old = libc::rlimit {
         rlim_cur: 0,
         rlim_max: 0,
     };
     let new = new.map_or(std::ptr::null(), std::ptr::from_ref);
     // SAFETY: the pointers are to live limits, or null where nothing is to be set.
-    let result = unsafe { libc::prlimit(process as libc::pid_t, number, new, &raw mut old) };
+    let result = unsafe { libc::prlimit(process as libc::pid_t, resource as _, new, &raw mut old) };
     Errno::result(result)?;
     Ok(old)
 }

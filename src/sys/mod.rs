@@ -63,8 +63,8 @@ pub use registry::Registration;
 pub(crate) use registry::{preloads, registrations};
 pub(crate) use spawn::{directory_error, is_lasting, own_program, spawn, why_not_started};
 pub(crate) use streams::{
-    cpus, enter, exit_now, flush_streams, is_stdout, null, open_directory, parent_id, put_stderr,
-    put_stdin, put_stdout, set_thread_name, take_stdin, take_stdout,
+    cpus, enter, exit_now, flush_streams, is_stdout, null, open_directory, put_stream,
+    set_thread_name, take_stdin, take_stdout,
 };
 #[allow(
     unused_imports,

@@ -50,25 +50,17 @@ pub(crate) fn is_stdout(fd: &OwnedFd) -> io::Result<bool> {
         .is_ok_and(|other| (own.st_dev, own.st_ino) == (other.st_dev, other.st_ino)))
 }
 
-/// Makes a descriptor the standard input.
-pub(crate) fn put_stdin(fd: OwnedFd) -> io::Result<()> {
+/// Makes a descriptor the standard stream of this number. The buffer of [`io::stdout`] has to be empty.
+pub(crate) fn put_stream(number: usize, fd: &OwnedFd) -> io::Result<()> {
     debug_assert!(
         fd.as_raw_fd() > 2,
         "an owned descriptor is no standard stream"
     );
-    dup2_stdin(fd)?;
-    Ok(())
-}
-
-/// Makes a descriptor the standard output. The buffer of [`io::stdout`] has to be empty.
-pub(crate) fn put_stdout(fd: OwnedFd) -> io::Result<()> {
-    dup2_stdout(fd)?;
-    Ok(())
-}
-
-/// Makes a descriptor the standard error.
-pub(crate) fn put_stderr(fd: OwnedFd) -> io::Result<()> {
-    dup2_stderr(fd)?;
+    match number {
+        0 => dup2_stdin(fd),
+        1 => dup2_stdout(fd),
+        _ => dup2_stderr(fd),
+    }?;
     Ok(())
 }
 
@@ -101,11 +93,6 @@ pub(crate) fn set_thread_name(name: &str) -> io::Result<()> {
         .collect();
     prctl::set_name(&CString::new(octets)?)?;
     Ok(())
-}
-
-/// The number of the parent; that of somebody else once the parent is gone.
-pub(crate) fn parent_id() -> u32 {
-    std::os::unix::process::parent_id()
 }
 
 /// Ends this process at once: no exit handlers, no destructors.

@@ -321,8 +321,8 @@ impl<F, S, E: Send + 'static> PoolBuilder<F, S, E> {
     /// no helper or no thread to start children from.
     pub fn spawn(self) -> Result<Pool<F, S, E>, Error> {
         self.check()?;
-        let decode = self.launchers[0].declared.decode_event;
-        let name = self.launchers[0].declared.name;
+        let decode = self.launchers[0].decode_event;
+        let name = self.launchers[0].recipe.declared.name;
         let (on_event, on_error) = (self.on_event, self.on_error);
         let launcher = |builder: Builder<F, S, E>| {
             let (on_event, on_error) = (on_event.clone(), on_error.clone());

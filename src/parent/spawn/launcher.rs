@@ -155,7 +155,7 @@ impl Recipe {
     fn own_program(&self) -> Command {
         let mut command = sys::own_program();
         let parent = std::process::id();
-        command.arg0(format!("{} of {parent}", self.name));
+        command.arg0(format!("{} of {parent}", self.declared.name));
         command.arg(MARKER);
         command.args(self.starter.as_ref().map(|own| blocking(&own.mask())));
         self.environment.apply(&mut command);

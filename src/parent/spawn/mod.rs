@@ -44,13 +44,21 @@ const OTHERS: usize = 16 << 20;
 /// A descriptor that goes along with hello, and what it is for.
 pub(crate) type Along = (&'static str, OwnedFd);
 
+/// What a declaration tells the parent.
+#[derive(Debug)]
+pub(crate) struct Declared {
+    pub(crate) name: &'static str,
+    pub(crate) origin: String,
+    pub(crate) serialiser: &'static str,
+    /// Where long results are parted.
+    pub(crate) part_at: PartAt,
+}
+
 /// All that is known before a child is started.
 #[derive(Debug)]
 pub(crate) struct Recipe {
     pub(crate) launcher: Launcher,
-    name: &'static str,
-    origin: String,
-    serialiser: &'static str,
+    pub(crate) declared: Declared,
     init: Result<Parcel, Error>,
     pub(crate) plain: bool,
     pub(crate) hello_timeout: Duration,
@@ -59,8 +67,6 @@ pub(crate) struct Recipe {
     pub(crate) exit_with_parent: bool,
     pub(crate) spin: bool,
     pub(crate) spin_in_poll: bool,
-    /// Where long results are parted.
-    pub(crate) part_at: PartAt,
     pub(crate) demands: Demands,
     pub(crate) environment: Environment,
     /// What is said of the standard streams, by their numbers.
@@ -72,17 +78,10 @@ pub(crate) struct Recipe {
 }
 
 impl Recipe {
-    pub(crate) fn new(
-        name: &'static str,
-        origin: String,
-        serialiser: &'static str,
-        init: Result<Parcel, Error>,
-    ) -> Self {
+    pub(crate) fn new(declared: Declared, init: Result<Parcel, Error>) -> Self {
         Self {
             launcher: Launcher::Own,
-            name,
-            origin,
-            serialiser,
+            declared,
             init,
             plain: false,
             hello_timeout: Duration::from_secs(10),
@@ -100,7 +99,6 @@ impl Recipe {
             exit_with_parent: false,
             spin: true,
             spin_in_poll: false,
-            part_at: |_, _| None,
             demands: Demands::default(),
             environment: Environment::default(),
             streams: [None, None, None],
@@ -286,9 +284,9 @@ impl Recipe {
 
     fn hello(&self, link: &Link, descriptors: &str, init: &[u8]) -> Result<Hello, Error> {
         let mut hello = Hello::new(Role::Parent)
-            .with("worker", self.name)
-            .with("serialiser", self.serialiser)
-            .with("origin", self.origin.as_str())
+            .with("worker", self.declared.name)
+            .with("serialiser", self.declared.serialiser)
+            .with("origin", self.declared.origin.as_str())
             .with("max-message", self.limits.frame.to_string())
             .with("max-descriptors", self.limits.descriptors.to_string())
             .with("descriptors", descriptors)
@@ -324,8 +322,8 @@ impl Recipe {
         delivery: Delivery,
     ) -> Core {
         let expected = Expected {
-            worker: self.name.into(),
-            serialiser: self.serialiser,
+            worker: self.declared.name.into(),
+            serialiser: self.declared.serialiser,
             demands: self.demands,
         };
         let (form, time) = match self.plain {
@@ -335,7 +333,7 @@ impl Recipe {
         let mut life = Life::new(expected, pid, time, page);
         life.set_direct(self.launcher.starts() && self.launcher.is_socket());
         let mut reader = Reader::new(form, self.limits.frame);
-        reader.set_part_at(self.part_at);
+        reader.set_part_at(self.declared.part_at);
         reader.set_most_descriptors(self.limits.descriptors);
         let reading = Reading {
             reader,

@@ -37,7 +37,7 @@ use super::forked;
 use super::handles::rpc::Ready;
 use super::maker::Maker;
 use super::spawn::starter::Starter;
-use super::spawn::{Environment, ForkServer, Launched, Launcher, Recipe};
+use super::spawn::{Declared, Environment, ForkServer, Launched, Launcher, Recipe};
 use crate::base::sync::Mutex;
 use crate::error::Error;
 use crate::exit_status::ExitStatus;
@@ -226,7 +226,13 @@ impl Shared {
 impl Contents {
     fn start(&self, starter: &Arc<Starter>) -> Result<Arc<Running>, Error> {
         let (forks, control, page) = ForkClient::new().map_err(describe)?;
-        let mut recipe = Recipe::new(TEMPLATE, String::new(), Octets::NAME, self.list());
+        let declared = Declared {
+            name: TEMPLATE,
+            origin: String::new(),
+            serialiser: Octets::NAME,
+            part_at: |_, _| None,
+        };
+        let mut recipe = Recipe::new(declared, self.list());
         recipe.environment = self.environment.clone();
         recipe.starter = Some(Arc::clone(starter));
         recipe.along = vec![("control", control), ("forks", page)];

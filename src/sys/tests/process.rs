@@ -1,13 +1,14 @@
 //! Children, and how they end.
 
 use super::{alone, limit_descriptors, open_descriptors, spawn, text};
-use crate::sys::{Process, Status, own_program, parent_id};
+use crate::sys::{Process, Status, own_program};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::signal::{SigHandler, Signal, signal};
 use nix::sys::wait::{WaitPidFlag, waitpid};
 use nix::unistd::Pid;
 use std::io::{ErrorKind, Read};
 use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::process::parent_id;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 

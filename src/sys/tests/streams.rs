@@ -1,7 +1,7 @@
 //! The standard streams.
 
 use super::{BODY, again, alone, flags_of, pipe, text};
-use crate::sys::{put_stdin, set_thread_name, take_stdin, take_stdout};
+use crate::sys::{put_stream, set_thread_name, take_stdin, take_stdout};
 use nix::fcntl::FdFlag;
 use nix::unistd::{read, write};
 use std::io::{Read, Write};
@@ -63,7 +63,7 @@ fn a_descriptor_becomes_stdin() {
         let (read_end, write_end) = pipe();
         write(&write_end, b"chosen").unwrap();
         drop(write_end);
-        put_stdin(read_end).unwrap();
+        put_stream(0, &read_end).unwrap();
         let mut found = String::new();
         std::io::stdin().read_to_string(&mut found).unwrap();
         assert_eq!(
