@@ -17,11 +17,11 @@
 
 mod end;
 mod limits;
-mod queue;
 mod withdraw;
 
+use std::collections::BTreeMap;
+
 use self::limits::too_long;
-use self::queue::{Queue, Ticket};
 
 use super::frame::largest_id;
 use super::hello::{MAGIC, may_be_hello};
@@ -135,6 +135,9 @@ struct Sent {
     bytes: usize,
 }
 
+/// The place of a call among those that wait for room, counted from the beginning.
+type Ticket = u64;
+
 /// What was sent.
 #[derive(Debug)]
 struct Sending<D> {
@@ -180,7 +183,8 @@ pub(crate) struct Caller<W, D> {
     awaits_hello: bool,
     table: Table<Slot<W, D>>,
     /// Calls that wait for room.
-    queue: Queue,
+    queue: BTreeMap<Ticket, u32>,
+    tickets: Ticket,
     sending: Sending<D>,
     /// Calls answered since the beginning.
     answered: u64,
@@ -209,7 +213,8 @@ impl<W, D> Caller<W, D> {
             limits,
             awaits_hello: hello.is_some(),
             table: Table::new(largest_id(form)),
-            queue: Queue::default(),
+            queue: BTreeMap::new(),
+            tickets: 0,
             sending: Sending {
                 outbox: Outbox::default(),
                 open: 0,
@@ -263,11 +268,12 @@ impl<W, D> Caller<W, D> {
             tail: std::mem::take(&mut parcel.tail),
             descriptors: std::mem::take(&mut parcel.descriptors),
         };
+        self.tickets += 1;
         let id = self.table.insert(Slot {
-            state: State::Queued(self.queue.ticket(), own),
+            state: State::Queued(self.tickets, own),
             waiter,
         });
-        self.queue.push(id);
+        self.queue.insert(self.tickets, id);
         id
     }
 
@@ -289,13 +295,13 @@ impl<W, D> Caller<W, D> {
 
     /// Sends what has waited for room and now has it.
     pub(crate) fn refill(&mut self) {
-        while let Some(id) = self.queue.first() {
+        while let Some((_, &id)) = self.queue.first_key_value() {
             let bytes = self.queued(id).len();
             if !self.has_room(bytes) {
                 return;
             }
             let mut parcel = std::mem::take(self.queued(id));
-            self.queue.pop();
+            self.queue.pop_first();
             self.send(id, &mut parcel);
         }
     }

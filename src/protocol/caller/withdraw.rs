@@ -19,7 +19,7 @@ impl<W, D> Caller<W, D> {
             State::Abandoned(_) => {}
             State::Queued(place, _) => {
                 self.remove(id);
-                self.queue.remove(place);
+                self.queue.remove(&place);
                 self.refill();
             }
             State::Done(_) => self.remove(id),
@@ -86,7 +86,7 @@ impl<W, D> Caller<W, D> {
                 let expired = State::Done(Outcome::Expired(Started::No));
                 let queued = std::mem::replace(&mut slot.state, expired);
                 self.spend(queued);
-                self.queue.remove(place);
+                self.queue.remove(&place);
                 self.refill();
             }
             State::Expired(..) | State::Abandoned(_) | State::Done(_) => return false,
