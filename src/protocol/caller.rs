@@ -334,19 +334,18 @@ impl<W, D> Caller<W, D> {
         id: u32,
         agrees: impl FnOnce(&W) -> bool,
     ) -> Option<Payload<D>> {
-        let taken = self.table.take_from(id, |slot| {
-            let has_result = matches!(slot.state, State::Done(Outcome::Result(_)));
-            if !has_result || !agrees(&slot.waiter) {
-                return None;
+        let slot = self.table.get(id)?;
+        let has_result = matches!(slot.state, State::Done(Outcome::Result(_)));
+        if !has_result || !agrees(&slot.waiter) {
+            return None;
+        }
+        match self.table.remove(id)?.state {
+            State::Done(Outcome::Result(payload)) => {
+                self.kept -= payload.descriptors();
+                Some(payload)
             }
-            // What is left costs nothing to drop.
-            match std::mem::replace(&mut slot.state, State::Abandoned(Sent::default())) {
-                State::Done(Outcome::Result(payload)) => Some(payload),
-                _ => None,
-            }
-        });
-        self.kept -= taken.as_ref().map_or(0, Payload::descriptors);
-        taken
+            _ => None,
+        }
     }
 
     /// Takes the outcome of a call that is done; its id is free then.
@@ -354,21 +353,20 @@ impl<W, D> Caller<W, D> {
     where
         W: Default,
     {
-        let done = |slot: &Slot<W, D>| matches!(slot.state, State::Done(_));
-        if let Some(Slot {
-            state: State::Done(outcome),
-            waiter,
-        }) = self.table.remove_if(id, done)
-        {
-            self.kept -= outcome.descriptors();
-            return Some((outcome, waiter));
-        }
         let slot = self.table.get_mut(id)?;
-        let State::Expired(sent, started) = slot.state else {
+        if let State::Expired(sent, started) = slot.state {
+            slot.state = State::Abandoned(sent);
+            return Some((Outcome::Expired(started), std::mem::take(&mut slot.waiter)));
+        }
+        if !matches!(slot.state, State::Done(_)) {
             return None;
+        }
+        let Slot { state, waiter } = self.table.remove(id)?;
+        let State::Done(outcome) = state else {
+            unreachable!("it was just seen");
         };
-        slot.state = State::Abandoned(sent);
-        Some((Outcome::Expired(started), std::mem::take(&mut slot.waiter)))
+        self.kept -= outcome.descriptors();
+        Some((outcome, waiter))
     }
 
     /// Reads all frames that have come; but stops behind a hello, and says so,

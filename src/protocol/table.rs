@@ -1,188 +1,89 @@
-//! The table of open calls: a ring indexed by the low bits of the id.
+//! The table of open calls.
 //!
 //! Ids count up and wrap; one that is taken is passed over, so an id is never
-//! given twice while its answer may still come. Ids that follow each other never
-//! collide, so the ring may be [nearly](Table::is_full) full; what lingers is
-//! passed over. It grows by doubling: ids that did not collide before do not
-//! collide after.
-//! It shrinks once it is nearly empty, to the smallest size without collisions.
+//! given twice while its answer may still come.
 
-/// A ring is no smaller.
-const SMALLEST: usize = 16;
-/// One up to this is never too large.
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
+use std::hash::{BuildHasherDefault, Hasher};
+
+/// Room for so many calls is kept when they are gone.
 const KEPT: usize = 4096;
 
 /// Calls by id.
 #[derive(Debug)]
 pub(crate) struct Table<S> {
-    slots: Box<[Option<(u32, S)>]>,
-    used: usize,
-    /// How many were taken out since the size was thought over.
-    removed: usize,
+    slots: HashMap<u32, S, BuildHasherDefault<Spread>>,
     next: u32,
     largest: u32,
+}
+
+/// Ids are given here and count up: multiplied by an odd number they fill a table
+/// evenly, and their highest bits differ.
+#[derive(Debug, Default)]
+struct Spread(u64);
+
+impl Hasher for Spread {
+    fn write(&mut self, _: &[u8]) {
+        unreachable!("an id is a number");
+    }
+    fn write_u32(&mut self, id: u32) {
+        self.0 = u64::from(id).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    }
+    fn finish(&self) -> u64 {
+        self.0
+    }
 }
 
 impl<S> Table<S> {
     /// A table whose ids go from 1 to `largest`.
     pub(crate) fn new(largest: u32) -> Self {
         Self {
-            slots: Self::ring(SMALLEST),
-            used: 0,
-            removed: 0,
+            slots: HashMap::default(),
             next: 1,
             largest,
         }
     }
 
-    fn ring(size: usize) -> Box<[Option<(u32, S)>]> {
-        std::iter::repeat_with(|| None).take(size).collect()
-    }
-
     /// Takes a call in and gives it an id.
-    ///
-    /// A free slot is at most as many steps away as there are calls, and hardly
-    /// ever more than a few.
     pub(crate) fn insert(&mut self, slot: S) -> u32 {
         self.insert_with(|_| slot)
     }
 
     /// The same, with what is made for the id.
     pub(crate) fn insert_with(&mut self, slot: impl FnOnce(u32) -> S) -> u32 {
-        if self.is_full() {
-            self.grow();
+        loop {
+            let id = self.next;
+            self.next = if id == self.largest { 1 } else { id + 1 };
+            if let Entry::Vacant(place) = self.slots.entry(id) {
+                place.insert(slot(id));
+                return id;
+            }
         }
-        while self.slots[self.index(self.next)].is_some() {
-            self.step();
-        }
-        let id = self.next;
-        self.step();
-        let index = self.index(id);
-        self.slots[index] = Some((id, slot(id)));
-        self.used += 1;
-        id
-    }
-
-    /// Seven eighths are used.
-    fn is_full(&self) -> bool {
-        8 * self.used >= 7 * self.slots.len()
     }
 
     /// The call of this id.
     pub(crate) fn get(&self, id: u32) -> Option<&S> {
-        let (known, slot) = self.slots[self.index(id)].as_ref()?;
-        (*known == id).then_some(slot)
+        self.slots.get(&id)
     }
 
     /// The call of this id.
     pub(crate) fn get_mut(&mut self, id: u32) -> Option<&mut S> {
-        let index = self.index(id);
-        let (known, slot) = self.slots[index].as_mut()?;
-        (*known == id).then_some(slot)
+        self.slots.get_mut(&id)
     }
 
-    /// Takes the call of this id out.
+    /// Takes the call of this id out. Memory that a crowd has left behind goes.
     pub(crate) fn remove(&mut self, id: u32) -> Option<S> {
-        self.remove_if(id, |_| true)
-    }
-
-    /// Takes the call of this id out, if it is such a one.
-    pub(crate) fn remove_if(&mut self, id: u32, test: impl FnOnce(&S) -> bool) -> Option<S> {
-        let index = self.index(id);
-        let (_, slot) = self.slots[index].take_if(|(known, slot)| *known == id && test(slot))?;
-        self.count_removed();
-        Some(slot)
-    }
-
-    /// Takes something out of the call of this id; if there is such, the rest of
-    /// it goes, without being moved.
-    pub(crate) fn take_from<T>(
-        &mut self,
-        id: u32,
-        take: impl FnOnce(&mut S) -> Option<T>,
-    ) -> Option<T> {
-        let index = self.index(id);
-        let (known, slot) = self.slots[index].as_mut()?;
-        let taken = if *known == id { take(slot) } else { None }?;
-        self.slots[index] = None;
-        self.count_removed();
-        Some(taken)
+        let slot = self.slots.remove(&id);
+        if self.slots.capacity() > KEPT && self.slots.len() < self.slots.capacity() / 16 {
+            self.slots.shrink_to(2 * self.slots.len());
+        }
+        slot
     }
 
     /// All ids, in no order.
     pub(crate) fn ids(&self) -> Vec<u32> {
-        self.slots.iter().flatten().map(|(id, _)| *id).collect()
-    }
-
-    fn index(&self, id: u32) -> usize {
-        id as usize & (self.slots.len() - 1)
-    }
-
-    fn step(&mut self) {
-        self.next = if self.next == self.largest {
-            1
-        } else {
-            self.next + 1
-        };
-    }
-
-    /// Doubles in place: large memory is then not copied, and not taken anew.
-    fn grow(&mut self) {
-        let size = self.slots.len();
-        let mut slots = std::mem::take(&mut self.slots).into_vec();
-        slots.reserve_exact(size);
-        slots.resize_with(2 * size, || None);
-        let (old, new) = slots.split_at_mut(size);
-        for (from, to) in old.iter_mut().zip(new) {
-            let moves = |(id, _): &(u32, S)| *id as usize & size != 0;
-            if from.as_ref().is_some_and(moves) {
-                std::mem::swap(from, to);
-            }
-        }
-        self.slots = slots.into_boxed_slice();
-        self.removed = 0;
-    }
-
-    fn resize(&mut self, size: usize) {
-        let old = std::mem::replace(&mut self.slots, Self::ring(size));
-        self.removed = 0;
-        for (id, slot) in old.into_iter().flatten() {
-            let index = self.index(id);
-            self.slots[index] = Some((id, slot));
-        }
-    }
-
-    fn count_removed(&mut self) {
-        self.used -= 1;
-        self.removed += 1;
-        if self.slots.len() > KEPT {
-            self.shrink();
-        }
-    }
-
-    /// Thinks the size over, once in so many removals that it costs nothing.
-    fn shrink(&mut self) {
-        let size = self.slots.len();
-        if self.used > size / 16 || self.removed < size / 4 && self.used > 0 {
-            return;
-        }
-        self.removed = 0;
-        let sizes = [SMALLEST, size / 8, size / 4, size / 2];
-        let fits = sizes.into_iter().find(|size| self.fits(*size));
-        if let Some(size) = fits {
-            self.resize(size);
-        }
-    }
-
-    /// No two would have the same place in a ring of this size.
-    fn fits(&self, size: usize) -> bool {
-        if 2 * self.used > size {
-            return false;
-        }
-        let mut taken = vec![false; size];
-        let ids = self.slots.iter().flatten();
-        ids.map(|(id, _)| *id as usize & (size - 1))
-            .all(|place| !std::mem::replace(&mut taken[place], true))
+        self.slots.keys().copied().collect()
     }
 }
 
@@ -196,7 +97,7 @@ mod tests {
         }
 
         pub(crate) fn len(&self) -> usize {
-            self.used
+            self.slots.len()
         }
     }
 
@@ -212,15 +113,6 @@ mod tests {
     }
 
     #[test]
-    fn an_id_of_the_same_slot_is_not_mistaken() {
-        let mut table = Table::new(u32::MAX);
-        let id = table.insert(());
-        assert_eq!(table.get(id + 16), None);
-        assert_eq!(table.remove(id + 16), None);
-        assert_eq!(table.len(), 1);
-    }
-
-    #[test]
     fn growing_keeps_every_call() {
         let mut table = Table::new(u32::MAX);
         table.start_at(u32::MAX - 500);
@@ -232,6 +124,7 @@ mod tests {
         assert!(ids.iter().all(|(id, n)| table.remove(*id) == Some(*n)));
         assert_eq!(table.len(), 0);
     }
+
     #[test]
     fn an_emptied_one_gives_its_memory_back() {
         let mut table = Table::new(u32::MAX);
@@ -241,28 +134,8 @@ mod tests {
             table.remove(*id).unwrap();
             assert!(table.get(kept).is_some());
         }
-        assert!(table.slots.len() <= 2 * KEPT, "{}", table.slots.len());
+        let capacity = table.slots.capacity();
+        assert!(capacity <= 2 * KEPT, "{capacity}");
         assert_eq!(table.remove(kept), Some(70_000));
-    }
-
-    #[test]
-    fn one_that_cannot_shrink_is_left_as_it_is() {
-        let mut table = Table::new(u32::MAX);
-        let ids: Vec<_> = (0..20_000).map(|n| table.insert(n)).collect();
-        let size = table.slots.len();
-        // All that stay have the same place in any smaller ring.
-        let stays = |id: &u32| *id as usize % (size / 2) == 5;
-        ids.iter().filter(|id| !stays(id)).for_each(|id| {
-            table.remove(*id).unwrap();
-        });
-        assert!(
-            ids.iter()
-                .filter(|id| stays(id))
-                .all(|id| table.get(*id).is_some())
-        );
-        ids.iter().filter(|id| stays(id)).for_each(|id| {
-            table.remove(*id).unwrap();
-        });
-        assert_eq!((table.len(), table.slots.len()), (0, SMALLEST));
     }
 }
