@@ -126,6 +126,12 @@ enum State<D> {
     Done(Outcome<D>),
 }
 
+impl<D> State<D> {
+    fn is_done(&self) -> bool {
+        matches!(self, Self::Done(_) | Self::Expired(..))
+    }
+}
+
 #[derive(Debug, Default, Clone, Copy)]
 struct Sent {
     /// It is the so-manieth call that was sent, from 1.
@@ -323,43 +329,25 @@ impl<W, D> Caller<W, D> {
 
     /// The call is done, or was never known.
     pub(crate) fn is_done(&self, id: u32) -> bool {
-        let done = |slot: &Slot<W, D>| matches!(slot.state, State::Done(_) | State::Expired(..));
-        self.table.get(id).is_none_or(done)
+        self.table.get(id).is_none_or(|slot| slot.state.is_done())
     }
 
-    /// Takes the result of a call that has one, if its owner agrees, who has
-    /// nothing more to do with it; its id is free then.
-    pub(crate) fn take_result(
+    /// Takes the outcome of a call that is done, if it is due; its id is free then.
+    pub(crate) fn collect(
         &mut self,
         id: u32,
-        agrees: impl FnOnce(&W) -> bool,
-    ) -> Option<Payload<D>> {
-        let slot = self.table.get(id)?;
-        let has_result = matches!(slot.state, State::Done(Outcome::Result(_)));
-        if !has_result || !agrees(&slot.waiter) {
-            return None;
-        }
-        match self.table.remove(id)?.state {
-            State::Done(Outcome::Result(payload)) => {
-                self.kept -= payload.descriptors();
-                Some(payload)
-            }
-            _ => None,
-        }
-    }
-
-    /// Takes the outcome of a call that is done; its id is free then.
-    pub(crate) fn collect(&mut self, id: u32) -> Option<(Outcome<D>, W)>
+        is_due: impl FnOnce(&W) -> bool,
+    ) -> Option<(Outcome<D>, W)>
     where
         W: Default,
     {
         let slot = self.table.get_mut(id)?;
+        if !slot.state.is_done() || !is_due(&slot.waiter) {
+            return None;
+        }
         if let State::Expired(sent, started) = slot.state {
             slot.state = State::Abandoned(sent);
             return Some((Outcome::Expired(started), std::mem::take(&mut slot.waiter)));
-        }
-        if !matches!(slot.state, State::Done(_)) {
-            return None;
         }
         let Slot { state, waiter } = self.table.remove(id)?;
         let State::Done(outcome) = state else {

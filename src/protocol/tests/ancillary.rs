@@ -327,7 +327,7 @@ fn what_a_call_leaves_is_handed_out() {
     assert_eq!(caller.take_spent(), [10, 11]);
     caller.cancel(ids[2]);
     assert_eq!(caller.take_spent(), [12]);
-    let Some((Outcome::Result(mut payload), ())) = caller.collect(ids[3]) else {
+    let Some((Outcome::Result(mut payload), ())) = caller.collect(ids[3], |()| true) else {
         panic!("it was answered")
     };
     assert_eq!(payload.take_ancillary().into_descriptors(), Ok(vec![13]));
@@ -432,19 +432,20 @@ fn descriptors_of_results_that_wait_have_a_limit() {
         }
         // The last had no room.
         assert_eq!(caller.take_spent(), ids[3..]);
-        let mut last = caller.take_result(ids[3], |()| true).unwrap();
+        let mut result = |id| match caller.collect(id, |()| true) {
+            Some((Outcome::Result(payload), ())) => Some(payload),
+            _ => None,
+        };
+        let mut last = result(ids[3]).unwrap();
         assert_eq!(last.take_ancillary().into_descriptors(), Err(Loss::Limit));
-        let mut first = caller.take_result(ids[0], |()| true).unwrap();
+        let mut first = result(ids[0]).unwrap();
         assert_eq!(first.take_ancillary().into_descriptors(), Ok(vec![ids[0]]));
-        assert!(matches!(
-            caller.collect(ids[1]),
-            Some((Outcome::Result(_), ()))
-        ));
+        assert!(result(ids[1]).is_some());
         caller.cancel(ids[2]);
         assert_eq!(caller.take_spent(), [ids[2]]);
     }
     let id = caller.call(&mut parcel(b"", &[1, 2, 3, 4]), ());
-    let Some((Outcome::Failed(failure), ())) = caller.collect(id) else {
+    let Some((Outcome::Failed(failure), ())) = caller.collect(id, |_| true) else {
         panic!("it is refused");
     };
     assert!(failure.message.contains("4 descriptors, the limit is 3"));

@@ -51,7 +51,7 @@ fn write(caller: &mut Caller) -> usize {
 }
 
 fn outcome(caller: &mut Caller, id: u32) -> Outcome {
-    caller.collect(id).unwrap().0
+    caller.collect(id, |_| true).unwrap().0
 }
 
 #[test]
@@ -168,7 +168,7 @@ fn a_cancel_in_every_state_leaves_nothing_behind() {
     answer(&mut caller, &mut reader, sent, 0);
     assert_eq!(caller.entries(), (0, 0));
     caller.cancel(sent);
-    assert!(caller.collect(sent).is_none());
+    assert!(caller.collect(sent, |()| true).is_none());
 }
 
 #[test]
@@ -210,7 +210,7 @@ fn what_is_known_of_lost_calls() {
         let lost = caller.fail_all(known);
         assert_eq!(lost, ids[2..]);
         assert_eq!(caller.unwritten(), 0);
-        let started = |id| match caller.collect(id) {
+        let started = |id| match caller.collect(id, |_| true) {
             Some((Outcome::Lost(started), ())) => started,
             other => panic!("{other:?}"),
         };

@@ -46,7 +46,7 @@ fn read_as_parent(form: Form, pieces: &[&[u8]]) -> (Vec<String>, Option<Violatio
 
 fn tell(caller: &mut Caller, notice: Notice) -> String {
     match notice {
-        Notice::Completed(id) => match caller.collect(id).unwrap().0 {
+        Notice::Completed(id) => match caller.collect(id, |_| true).unwrap().0 {
             Outcome::Result(payload) => format!("{id} is {payload:02x?}", payload = &*payload),
             Outcome::Failed(failure) => {
                 format!("{id} failed: {:?} {}", failure.code, failure.message)

@@ -63,8 +63,7 @@ impl Waiter {
         self.special.as_deref_mut()
     }
 
-    /// Nothing is to be done when it is answered but to keep the answer, nor when
-    /// that is collected.
+    /// Nothing is to be done when it is answered but to keep the answer.
     pub(super) fn is_plain(&self) -> bool {
         self.waking.is_none() && self.special.is_none() && self.inbox.is_empty()
     }
@@ -91,24 +90,15 @@ impl Core {
     /// The outcome of this call, if its turn has come. Whoever asks does not
     /// want its events.
     pub(crate) fn collect(&mut self, id: u32) -> Option<Result<Payload, Error>> {
-        if let Some(payload) = self.take_result(id) {
-            return Some(Ok(payload));
-        }
-        let waiter = self.caller.waiter(id)?;
-        self.delivery.inboxes.decline(id, &mut waiter.inbox);
-        if !self.may_see_end(id) {
+        let delivery = &self.delivery;
+        let is_due = |waiter: &Waiter| delivery.is_before(waiter.after);
+        let Some((outcome, waiter)) = self.caller.collect(id, is_due) else {
+            let waiter = self.caller.waiter(id)?;
+            self.delivery.inboxes.decline(id, &mut waiter.inbox);
             return None;
-        }
-        let (outcome, waiter) = self.caller.collect(id)?;
+        };
         self.dismiss(id, waiter);
         Some(self.judge(outcome))
-    }
-
-    /// The result of this call, if its turn has come and nothing follows from its
-    /// being collected.
-    pub(crate) fn take_result(&mut self, id: u32) -> Option<Payload> {
-        let is_due = |waiter: &Waiter| waiter.is_plain() && self.delivery.is_before(waiter.after);
-        self.caller.take_result(id, is_due)
     }
 
     /// It is done, and whatever came before that has been seen.
@@ -205,13 +195,13 @@ impl Core {
                 }
             }
             Completion::Discard => {
-                if let Some((_, waiter)) = self.caller.collect(id) {
+                if let Some((_, waiter)) = self.caller.collect(id, |_| true) {
                     self.dismiss(id, waiter);
                 }
             }
             Completion::Callback(callback) => {
                 self.callbacks -= 1;
-                let Some((outcome, waiter)) = self.caller.collect(id) else {
+                let Some((outcome, waiter)) = self.caller.collect(id, |_| true) else {
                     return;
                 };
                 self.dismiss(id, waiter);

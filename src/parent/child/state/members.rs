@@ -101,7 +101,7 @@ impl Core {
         if !special.is_some_and(|special| goes(special)) {
             return false;
         }
-        let Some((outcome, mut waiter)) = self.caller.collect(id) else {
+        let Some((outcome, mut waiter)) = self.caller.collect(id, |_| true) else {
             return false;
         };
         let special = waiter.special();
