@@ -359,14 +359,10 @@ impl<W, D> Caller<W, D> {
 
     /// Reads all frames that have come; but stops behind a hello, and says so,
     /// for it to be checked before anything after it is believed.
-    ///
-    /// A call that is done is noticed, unless it is `quiet` and nothing that was
-    /// noticed comes before it.
     pub(crate) fn absorb(
         &mut self,
         reader: &mut Reader<D>,
         notices: &mut Vec<Notice<D>>,
-        quiet: impl Fn(&W) -> bool,
     ) -> Result<Absorbed, Violation> {
         if self.awaits_hello && !may_be_hello(reader.rest()) {
             return Err(Violation(format!(
@@ -375,14 +371,14 @@ impl<W, D> Caller<W, D> {
             )));
         }
         loop {
-            match reader.advance() {
+            let (notice, is_hello) = match reader.advance() {
                 Step::Short => break,
-                Step::Whole(frame) if frame.kind == Some(Kind::Hello) => {
-                    self.frame(frame, reader, notices, &quiet)?;
-                    return Ok(Absorbed::Hello);
-                }
-                Step::Whole(frame) => self.frame(frame, reader, notices, &quiet)?,
-                Step::TooLong(frame) => self.too_long_answer(frame, reader, notices)?,
+                Step::Whole(frame) => (self.frame(frame, reader)?, frame.kind == Some(Kind::Hello)),
+                Step::TooLong(frame) => (self.too_long_answer(frame, reader)?, false),
+            };
+            notices.extend(notice);
+            if is_hello {
+                return Ok(Absorbed::Hello);
             }
         }
         if self.form == Form::Plain {
@@ -398,54 +394,42 @@ impl<W, D> Caller<W, D> {
         &mut self,
         frame: Frame,
         reader: &mut Reader<D>,
-        notices: &mut Vec<Notice<D>>,
-        quiet: impl Fn(&W) -> bool,
-    ) -> Result<(), Violation> {
-        match frame.kind {
-            Some(Kind::Message) if self.awaits_hello => {
-                Err(Violation("a message before hello".into()))
+    ) -> Result<Option<Notice<D>>, Violation> {
+        let greeted = !self.awaits_hello;
+        Ok(Some(match frame.kind {
+            Some(Kind::Message) if !greeted => {
+                return Err(Violation("a message before hello".into()));
             }
-            Some(Kind::Message) if frame.id == 0 => {
-                notices.push(Notice::Event(reader.take()));
-                Ok(())
-            }
+            Some(Kind::Message) if frame.id == 0 => Notice::Event(reader.take()),
             Some(Kind::Message) => {
-                let outcome = Outcome::Result(reader.take());
-                self.complete(frame.id, outcome, notices, quiet)
+                return self.complete(frame.id, Outcome::Result(reader.take()));
             }
-            Some(Kind::CallEvent) => self.call_event(frame.id, reader, notices),
+            Some(Kind::CallEvent) => return self.call_event(frame.id, reader),
             Some(Kind::Failed) => {
                 let failure = Failure::parse(reader.octets())?;
-                if frame.id == 0 {
-                    notices.push(Notice::Unfit(failure));
-                    return Ok(());
+                if frame.id != 0 {
+                    return self.complete(frame.id, Outcome::Failed(failure.into()));
                 }
-                self.complete(frame.id, Outcome::Failed(failure.into()), notices, |_| {
-                    false
-                })
+                Notice::Unfit(failure)
             }
-            Some(Kind::Ready) => {
-                notices.push(Notice::Ready);
-                Ok(())
-            }
-            Some(Kind::Retire) if !self.awaits_hello => {
-                notices.push(Notice::Retired);
-                Ok(())
-            }
-            Some(Kind::Hello) if self.awaits_hello => {
+            Some(Kind::Ready) => Notice::Ready,
+            Some(Kind::Retire) if greeted => Notice::Retired,
+            Some(Kind::Hello) if !greeted => {
                 let hello = Hello::parse(reader.octets())?;
                 hello.is_of_child()?;
                 self.awaits_hello = false;
-                notices.push(Notice::Hello(hello));
-                Ok(())
+                Notice::Hello(hello)
             }
-            Some(kind) => Err(Violation(format!(
-                "a frame of kind {kind:?}, which a child does not send here"
-            ))),
-            None => Err(Violation(
-                "a frame of a kind that this version does not know".into(),
-            )),
-        }
+            Some(kind) => {
+                return Err(Violation(format!(
+                    "a frame of kind {kind:?}, which a child does not send here"
+                )));
+            }
+            None => {
+                let text = "a frame of a kind that this version does not know";
+                return Err(Violation(text.into()));
+            }
+        }))
     }
 
     /// An event of a call that nobody waits for any more is dropped.
@@ -453,72 +437,57 @@ impl<W, D> Caller<W, D> {
         &mut self,
         id: u32,
         reader: &mut Reader<D>,
-        notices: &mut Vec<Notice<D>>,
-    ) -> Result<(), Violation> {
+    ) -> Result<Option<Notice<D>>, Violation> {
         match self.table.get(id).map(|slot| &slot.state) {
-            Some(State::Sent(_)) => notices.push(Notice::CallEvent(id, reader.take())),
-            Some(State::Expired(..) | State::Abandoned(_)) => {}
-            Some(State::Queued(..) | State::Done(_)) | None => {
-                return Err(Violation(format!(
-                    "an event of the call {id}, which is not open"
-                )));
-            }
+            Some(State::Sent(_)) => Ok(Some(Notice::CallEvent(id, reader.take()))),
+            Some(State::Expired(..) | State::Abandoned(_)) => Ok(None),
+            Some(State::Queued(..) | State::Done(_)) | None => Err(Violation(format!(
+                "an event of the call {id}, which is not open"
+            ))),
         }
-        Ok(())
     }
 
     fn too_long_answer(
         &mut self,
         frame: Frame,
         reader: &Reader<D>,
-        notices: &mut Vec<Notice<D>>,
-    ) -> Result<(), Violation> {
+    ) -> Result<Option<Notice<D>>, Violation> {
         if frame.id == 0 || frame.kind != Some(Kind::Message) {
             return Err(frame.too_long(reader.limit_of(frame)));
         }
         let failure = too_long("the result", frame.length as usize, reader.limit());
-        self.complete(frame.id, Outcome::Failed(failure.into()), notices, |_| {
-            false
-        })
+        self.complete(frame.id, Outcome::Failed(failure.into()))
     }
 
     fn complete(
         &mut self,
         id: u32,
         mut outcome: Outcome<D>,
-        notices: &mut Vec<Notice<D>>,
-        quiet: impl FnOnce(&W) -> bool,
-    ) -> Result<(), Violation> {
+    ) -> Result<Option<Notice<D>>, Violation> {
         let unasked = || Violation(format!("an answer to the call {id}, which is not open"));
         let slot = self.table.get_mut(id).ok_or_else(unasked)?;
-        match slot.state {
+        let (sent, notice) = match slot.state {
             State::Sent(sent) => {
                 outcome.keep(&mut self.kept, self.limits.descriptors, &mut self.spent);
                 slot.state = State::Done(outcome);
-                if !(notices.is_empty() && quiet(&slot.waiter)) {
-                    notices.push(Notice::Completed(id));
-                }
-                self.close_call(sent);
+                (sent, Some(Notice::Completed(id)))
             }
             State::Expired(sent, started) => {
                 slot.state = State::Done(Outcome::Expired(started));
                 self.spend_outcome(outcome);
-                self.close_call(sent);
+                (sent, None)
             }
             State::Abandoned(sent) => {
                 self.table.remove(id);
                 self.spend_outcome(outcome);
-                self.close_call(sent);
+                (sent, None)
             }
             State::Queued(..) | State::Done(_) => return Err(unasked()),
-        }
-        Ok(())
-    }
-
-    fn close_call(&mut self, sent: Sent) {
+        };
         self.sending.open -= 1;
         self.sending.open_bytes -= sent.bytes;
         self.answered += 1;
+        Ok(notice)
     }
 
     /// Calls sent and unanswered.

@@ -322,7 +322,7 @@ fn what_a_call_leaves_is_handed_out() {
         feed(&mut reader, &announcement(1));
         feed(&mut reader, &Frame::message(*id, 0).to_octets());
         reader.push_arrival(vec![descriptor], false);
-        caller.absorb(&mut reader, &mut notices, |_| false).unwrap();
+        caller.absorb(&mut reader, &mut notices).unwrap();
     }
     assert_eq!(caller.take_spent(), [10, 11]);
     caller.cancel(ids[2]);
@@ -340,9 +340,7 @@ fn full() -> Caller {
     let mut caller = Caller::new(Some(&Hello::new(Role::Parent)), Vec::new(), WIDE);
     let mut reader = reader();
     feed(&mut reader, &Replies::hello(&Hello::new(Role::Child)));
-    caller
-        .absorb(&mut reader, &mut Vec::new(), |_| false)
-        .unwrap();
+    caller.absorb(&mut reader, &mut Vec::new()).unwrap();
     caller
 }
 
@@ -359,7 +357,7 @@ fn descriptors_without_a_message_have_a_limit() {
         feed(&mut reader, &Replies::hello(&Hello::new(Role::Child)));
         let mut notices = Vec::new();
         let mut absorb = |reader: &mut Reader| loop {
-            match caller.absorb(reader, &mut notices, |_| false) {
+            match caller.absorb(reader, &mut notices) {
                 Ok(Absorbed::Hello) => {}
                 other => return other.map(drop),
             }
@@ -394,7 +392,7 @@ fn descriptors_in_the_plain_form_are_handed_out_at_once() {
     feed(&mut reader, &[0; 3]);
     reader.push_arrival(vec![1, 2], false);
     assert_eq!(
-        caller.absorb(&mut reader, &mut Vec::new(), |_| false),
+        caller.absorb(&mut reader, &mut Vec::new()),
         Ok(Absorbed::All)
     );
     assert_eq!(caller.take_spent(), [1, 2]);
@@ -414,7 +412,7 @@ fn descriptors_of_results_that_wait_have_a_limit() {
     feed(&mut reader, &Replies::hello(&Hello::new(Role::Child)));
     let mut notices = Vec::new();
     assert_eq!(
-        caller.absorb(&mut reader, &mut notices, |_| false),
+        caller.absorb(&mut reader, &mut notices),
         Ok(Absorbed::Hello)
     );
     for _ in 0..3 {
@@ -425,10 +423,7 @@ fn descriptors_of_results_that_wait_have_a_limit() {
             feed(&mut reader, &announcement(1));
             reader.push_arrival(vec![*id], false);
             feed(&mut reader, &Frame::message(*id, 0).to_octets());
-            assert_eq!(
-                caller.absorb(&mut reader, &mut notices, |_| false),
-                Ok(Absorbed::All)
-            );
+            assert_eq!(caller.absorb(&mut reader, &mut notices), Ok(Absorbed::All));
         }
         // The last had no room.
         assert_eq!(caller.take_spent(), ids[3..]);

@@ -31,7 +31,7 @@ fn absorb(
     let mut notices = Vec::new();
     reader.room();
     reader.buffer().extend_from_slice(octets);
-    caller.absorb(reader, &mut notices, |_| false)?;
+    caller.absorb(reader, &mut notices)?;
     Ok(notices)
 }
 

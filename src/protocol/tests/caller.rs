@@ -21,9 +21,7 @@ fn caller(form: Form) -> (Caller, Reader) {
             &mut reader,
             &super::super::Replies::hello(&Hello::new(Role::Child)),
         );
-        caller
-            .absorb(&mut reader, &mut Vec::new(), |_| false)
-            .unwrap();
+        caller.absorb(&mut reader, &mut Vec::new()).unwrap();
     }
     (caller, reader)
 }
@@ -37,7 +35,7 @@ fn answer(caller: &mut Caller, reader: &mut Reader, id: u32, length: usize) -> V
     let mut notices = Vec::new();
     feed(reader, &Frame::message(id, length).to_octets());
     feed(reader, &vec![id as u8; length]);
-    caller.absorb(reader, &mut notices, |_| false).unwrap();
+    caller.absorb(reader, &mut notices).unwrap();
     notices
 }
 
@@ -123,9 +121,7 @@ fn a_result_that_is_too_long_fails_alone_and_names_the_limit_of_results() {
     assert!(matches!(outcome(&mut caller, two), Outcome::Result(octets) if octets.len() == 3));
     feed(&mut reader, &hex("00000000 000003e9"));
     assert!(
-        caller
-            .absorb(&mut reader, &mut Vec::new(), |_| false)
-            .is_err(),
+        caller.absorb(&mut reader, &mut Vec::new()).is_err(),
         "an event has no call to fail"
     );
 }

@@ -29,7 +29,7 @@ fn read_as_parent(form: Form, pieces: &[&[u8]]) -> (Vec<String>, Option<Violatio
     for piece in pieces {
         feed(&mut reader, piece);
         loop {
-            let absorbed = caller.absorb(&mut reader, &mut notices, |_| false);
+            let absorbed = caller.absorb(&mut reader, &mut notices);
             for notice in notices.drain(..) {
                 seen.push(tell(&mut caller, notice));
             }

@@ -230,7 +230,7 @@ impl Pair {
         let mut notices = Vec::new();
         while self
             .caller
-            .absorb(&mut self.from_child, &mut notices, |_| false)
+            .absorb(&mut self.from_child, &mut notices)
             .unwrap()
             == Absorbed::Hello
         {}

@@ -63,11 +63,6 @@ impl Waiter {
         self.special.as_deref_mut()
     }
 
-    /// Nothing is to be done when it is answered but to keep the answer.
-    pub(super) fn is_plain(&self) -> bool {
-        self.waking.is_none() && self.special.is_none() && self.inbox.is_empty()
-    }
-
     fn kills(&self) -> bool {
         let special = self.special.as_ref();
         special.is_some_and(|special| special.options.kill_on_cancel)

@@ -273,9 +273,7 @@ impl Core {
         let mut absorbed = Ok(Absorbed::Hello);
         // A hello is checked before what comes after it is believed.
         while absorbed == Ok(Absorbed::Hello) && !self.life.stream_ended() {
-            let idle = self.delivery.is_passed(self.delivery.enqueued());
-            let quiet = |waiter: &Waiter| idle && waiter.is_plain();
-            absorbed = self.caller.absorb(&mut reading.reader, &mut notices, quiet);
+            absorbed = self.caller.absorb(&mut reading.reader, &mut notices);
             for notice in notices.drain(..) {
                 self.notice(notice);
             }
