@@ -24,7 +24,6 @@ mod parcel;
 mod parent;
 mod preload;
 mod protocol;
-mod registry;
 mod signature;
 mod startup;
 #[allow(unsafe_code, reason = "what only the operating system can do")]
@@ -38,7 +37,7 @@ mod worker;
 
 #[cfg(feature = "concurrent")]
 pub use child::Responder;
-pub use child::{Child, Events, Function, Init, NoEvents, retire};
+pub use child::{Child, Events, Function, Init, retire};
 pub use error::{Crash, Error, Fold, Folded, Panic, Started};
 pub use exit_status::ExitStatus;
 pub use limits::{Limit, Limits};
@@ -51,7 +50,7 @@ pub use parent::{
     PoolBuilder, PoolStatus, Ready, Rpc, Stdio, Template, TemplateBuilder,
 };
 pub use preload::{Load, Loading, Preload, Preloading};
-pub use signature::{Signature, Whole};
+pub use signature::{NoEvents, Signature, Whole};
 pub use worker::Worker;
 
 /// What the macros need.
@@ -93,7 +92,7 @@ pub fn init() {
 /// Like [`init`], with workers that the linker may not have found: those of a
 /// library that is loaded late, say. Usually there are none.
 #[doc(hidden)]
-pub fn init_with(workers: &[&'static dyn registry::Registered]) {
+pub fn init_with(workers: &[&'static dyn base::registry::Registered]) {
     startup::initialise();
     match startup::role() {
         startup::Role::Program => {}
@@ -131,7 +130,7 @@ macro_rules! init_in_tests {
     };
 }
 
-fn work(workers: &[&'static dyn registry::Registered]) -> ! {
+fn work(workers: &[&'static dyn base::registry::Registered]) -> ! {
     match child::Session::of_init() {
         Ok(session) => session
             .unless_template()

@@ -7,9 +7,9 @@ use std::sync::OnceLock;
 
 use offspring_serialisers::{Input, Octets, SendAs, Serialiser};
 
+use crate::base::registry::{Declaration, Loads, origin_of};
 use crate::error::Error;
 use crate::parcel::Parcel;
-use crate::registry::{Declaration, Loads, origin_of};
 use crate::signature::{Signature, each_arity};
 use crate::sys::preloads;
 

@@ -1,5 +1,6 @@
 //! What a declaration says of a worker's function: arguments and result.
 
+use std::convert::Infallible;
 use std::marker::PhantomData;
 
 /// Calls a macro with the type parameters of each number of arguments.
@@ -17,6 +18,25 @@ macro_rules! each_arity {
     };
 }
 pub(crate) use each_arity;
+
+/// The events of a worker that has none. There is no such value.
+///
+/// ```
+/// # use offspring::{NoEvents, Octets, Worker};
+/// // A worker without events is one with these.
+/// fn name(worker: &'static Worker<fn(String) -> String>) -> String {
+///     let worker: &Worker<fn(String) -> String, Octets, NoEvents> = worker;
+///     format!("{worker:?}")
+/// }
+/// ```
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum NoEvents {}
+
+impl From<NoEvents> for Infallible {
+    fn from(event: NoEvents) -> Self {
+        match event {}
+    }
+}
 
 /// The signature of a worker: `fn(A, B) -> R` with up to eight arguments, or
 /// [`Whole<fn(A) -> R>`](Whole). It is a type only; no such function exists.

@@ -1,5 +1,6 @@
 //! Declaring workers.
 
+use std::any::Any;
 use std::marker::PhantomData;
 use std::panic::Location;
 use std::process::{Command, exit};
@@ -8,12 +9,12 @@ use offspring_serialisers::{
     Error as SerialiserError, Format, Input, Octets, Output, SendAs, Serialiser,
 };
 
-use crate::child::{Child, NoEvents, Session};
+use crate::base::registry::{Declaration, Registered, origin_of};
+use crate::child::{Child, Session};
 use crate::error::Error;
 use crate::parcel::Parcel;
 use crate::parent::{Builder, Declared, PoolBuilder, Rpc, Template};
-use crate::registry::{Declaration, Registered, origin_of};
-use crate::signature::Signature;
+use crate::signature::{NoEvents, Signature};
 use crate::sys::registrations;
 
 /// A worker, as declared by [`worker!`](crate::worker): a function with its
@@ -305,8 +306,9 @@ where
     I: Signature,
     S: Serialiser<F::Arguments> + Serialiser<F::Output>,
 {
-    fn run(&'static self, session: Session) -> ! {
-        self.enter(session)
+    fn run(&'static self, session: Box<dyn Any>) -> ! {
+        let session = session.downcast().expect("`init` runs it with a session");
+        self.enter(*session)
     }
 }
 

@@ -2,5 +2,6 @@
 //! crate's. Nothing here knows of calls, processes or descriptors.
 
 pub(crate) mod panics;
+pub(crate) mod registry;
 pub(crate) mod spin;
 pub(crate) mod sync;

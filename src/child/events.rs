@@ -1,6 +1,5 @@
 //! Events: what a child says without being asked.
 
-use std::convert::Infallible;
 use std::sync::Arc;
 
 use offspring_serialisers::{Error as SerialiserError, Output};
@@ -9,25 +8,7 @@ use super::outgoing::{Open, Outgoing, Unsent};
 use crate::error::Error;
 use crate::parcel::Parcel;
 use crate::protocol::{Failure, Form};
-
-/// The events of a worker that has none. There is no such value.
-///
-/// ```
-/// # use offspring::{NoEvents, Octets, Worker};
-/// // A worker without events is one with these.
-/// fn name(worker: &'static Worker<fn(String) -> String>) -> String {
-///     let worker: &Worker<fn(String) -> String, Octets, NoEvents> = worker;
-///     format!("{worker:?}")
-/// }
-/// ```
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum NoEvents {}
-
-impl From<NoEvents> for Infallible {
-    fn from(event: NoEvents) -> Self {
-        match event {}
-    }
-}
+use crate::signature::NoEvents;
 
 /// How an event becomes octets.
 pub(crate) type EncodeEvent<E> = fn(&E, &mut Output<'_>) -> Result<(), SerialiserError>;

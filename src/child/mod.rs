@@ -31,7 +31,7 @@ mod retire;
 mod session;
 mod template;
 
-pub use events::{Events, NoEvents};
+pub use events::Events;
 pub use function::{Child, Function, Init};
 #[cfg(feature = "concurrent")]
 pub use responder::Responder;

@@ -8,12 +8,12 @@ use std::process::exit;
 use std::sync::Arc;
 
 use super::outgoing::{Abilities, Outgoing, Unsent};
+use crate::base::registry::Registered;
 use crate::base::spin::Spins;
 use crate::parcel::Reader;
 use crate::protocol::{
     DESCRIPTORS, Failure, Form, Hello, MOST, Replies, Request, Requests, Role, VERSION,
 };
-use crate::registry::Registered;
 use crate::sys::{self, Alone, Birth, Page, Port};
 
 /// The longest message unless the parent says otherwise.
@@ -24,7 +24,7 @@ pub(super) const FAILED: i32 = 101;
 
 /// A link on which a parent may have said hello.
 #[derive(Debug)]
-pub struct Session {
+pub(crate) struct Session {
     port: Arc<Port>,
     pub(super) reader: Reader,
     pub(super) requests: Requests,
@@ -217,8 +217,8 @@ impl Session {
             self.refuse("the parent speaks the plain form, which cannot say which worker it wants");
         }
         let (name, origin) = (self.hello.text("worker"), self.hello.text("origin"));
-        match crate::registry::find("worker", workers, &name, &origin) {
-            Ok(worker) => worker.run(self),
+        match crate::base::registry::find("worker", workers, &name, &origin) {
+            Ok(worker) => worker.run(Box::new(self)),
             Err(text) => self.refuse(&text),
         }
     }

@@ -117,7 +117,7 @@ fn preload(
     arguments: &[u8],
     descriptors: Vec<OwnedFd>,
 ) -> Result<(), String> {
-    let found = crate::registry::find("preload", sys::preloads(), name, origin)?;
+    let found = crate::base::registry::find("preload", sys::preloads(), name, origin)?;
     crate::base::panics::shielded(|| found.load(arguments, descriptors))
         .unwrap_or_else(|panic| Err(format!("it panicked: {panic}")))
         .map_err(|text| format!("`{name}` could not be preloaded: {text}"))

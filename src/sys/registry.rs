@@ -8,7 +8,7 @@
 //! lies in it. What makes it sound is that the macro fixes the static's type, and that the section's name is taken by
 //! nothing else. A crate that forbids unsafe code accepts the expansion, since the attribute's text is ours.
 
-use crate::registry::{Loads, Registered};
+use crate::base::registry::{Loads, Registered};
 
 /// What a declaration leaves for `init` to find.
 #[derive(Debug)]

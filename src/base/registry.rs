@@ -1,11 +1,10 @@
 //! The workers of this program, and what its templates may preload, by name.
 
+use std::any::Any;
 use std::fmt::Debug;
 use std::os::fd::OwnedFd;
 use std::panic::Location;
 use std::ptr::addr_eq;
-
-use crate::child::Session;
 
 /// What is declared, and found by its name.
 pub trait Declaration: Sync + Debug {
@@ -17,8 +16,9 @@ pub trait Declaration: Sync + Debug {
 
 /// What a declared worker shows to `init`.
 pub trait Registered: Declaration {
-    /// Serves, and ends the process.
-    fn run(&'static self, session: Session) -> !;
+    /// Serves, and ends the process. `session` is a `child::Session`, which is
+    /// not known down here.
+    fn run(&'static self, session: Box<dyn Any>) -> !;
 }
 
 /// What a declared preload shows to a template.
