@@ -1,6 +1,6 @@
 //! Registrations of this very binary.
 
-use crate::registry::{Declaration, Registered};
+use crate::base::registry::{Declaration, Registered};
 use crate::sys::registrations;
 use std::sync::atomic::{AtomicU32, Ordering};
 
@@ -16,7 +16,7 @@ impl Declaration for Sample {
     }
 }
 impl Registered for Sample {
-    fn run(&'static self, _: crate::child::Session) -> ! {
+    fn run(&'static self, _: Box<dyn std::any::Any>) -> ! {
         unreachable!("nobody asks for it")
     }
 }

@@ -1,8 +1,12 @@
 //! The edges of the layout, which `docs/architecture.md` describes.
 
-use std::collections::{BTreeMap, BTreeSet};
+mod breaches;
+mod layers;
+
 use std::fs;
 use std::path::{Path, PathBuf};
+
+use layers::{Crate, Layers};
 
 const ROOT: &str = env!("CARGO_MANIFEST_DIR");
 
@@ -53,20 +57,6 @@ fn names(line: &str, word: &str) -> bool {
     })
 }
 
-/// Fails if the code of these sources has one of these words.
-#[track_caller]
-fn none_names(folders: &[&str], words: &[&str]) {
-    let mut wrong = Vec::new();
-    for (name, text) in sources(folders) {
-        for (number, line) in code(&text) {
-            for word in words.iter().filter(|word| names(line, word)) {
-                wrong.push(format!("{name}:{number}: {word} in {line}"));
-            }
-        }
-    }
-    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
-}
-
 /// The files whose code has this.
 fn files_with(folders: &[&str], text: &str) -> Vec<String> {
     let all = sources(folders).into_iter();
@@ -76,61 +66,6 @@ fn files_with(folders: &[&str], text: &str) -> Vec<String> {
         .collect();
     names.sort();
     names
-}
-
-#[test]
-fn parent_and_child_do_not_know_each_other() {
-    none_names(&["src/parent"], &["crate::child"]);
-    none_names(&["src/child"], &["parent::", "crate::parent"]);
-}
-
-#[test]
-fn a_pool_is_a_user_like_others() {
-    let private = [
-        "crate::protocol",
-        "crate::sys",
-        "crate::child",
-        "child::state",
-        "child::driver",
-        "child::connection",
-    ];
-    for file in [
-        "src/parent/pool/mod.rs",
-        "src/parent/pool",
-        "src/parent/remote.rs",
-        "src/parent/remote",
-    ] {
-        if Path::new(ROOT).join(file).exists() {
-            none_names(&[file], &private);
-        }
-    }
-}
-
-#[test]
-fn the_protocol_does_nothing() {
-    let system = [
-        "std::os",
-        "std::net",
-        "std::process",
-        "std::thread",
-        "std::time",
-        "std::sync",
-    ];
-    none_names(&["src/protocol"], &system);
-    none_names(
-        &["src/protocol"],
-        &[
-            "crate::sys",
-            "crate::parent",
-            "crate::child",
-            "nix",
-            "libc",
-            "unsafe",
-        ],
-    );
-    // Nor in a list of imports.
-    let lists = ["use std::{"];
-    none_names(&["src/protocol"], &lists);
 }
 
 #[test]
@@ -190,111 +125,90 @@ fn locks_come_from_one_file() {
     }
 }
 
+/// The modules, each with those above it in this table that it may use (`*`: all of them), and behind a bar what it may
+/// use of other crates, if that is limited. `lib` is the root.
+const LAYERS: &str = "
+    base:
+    sys: base
+    base/spin: base sys
+    startup: sys
+    memory: base sys startup
+    memory_serde: memory sys
+    protocol: | std::borrow std::collections std::fmt std::io::IoSlice std::iter std::mem std::ops std::str \
+        offspring_serialisers
+    parcel: sys protocol
+    exit_status: sys
+    limits: sys exit_status
+    error: protocol exit_status limits
+    signature:
+    preload: base sys error parcel signature
+    child: base base/spin sys protocol parcel error signature limits startup
+    logging: base child startup
+    logging_serde: logging
+    parent/pool/status:
+    trace: error exit_status parent/pool/status
+    trace_nothing: error exit_status parent/pool/status
+
+    parent/maker: sys
+    parent/callbacks: base sys
+    parent/helper: base base/spin sys parent/callbacks
+    parent/alarm: base sys parent/helper
+    parent/spawn/demands: limits protocol
+    parent/spawn/starter: base sys error parent/maker
+    parent/child/terms: parcel error
+    parent/child/state: base base/spin sys protocol parcel error exit_status parent/callbacks parent/child/terms \
+        parent/spawn/demands
+    parent/child: base sys protocol parcel error exit_status parent/maker parent/callbacks parent/helper \
+        parent/spawn/starter parent/child/terms parent/child/state
+    parent/child/call: parent/child parent/child/state parent/child/terms
+    parent/child/member: protocol parcel error exit_status parent/child parent/child/state parent/child/terms \
+        parent/child/call
+    parent/target: parcel error exit_status parent/child/terms parent/child/call
+    parent/target/child: parcel error exit_status parent/child parent/child/state parent/child/terms parent/child/call \
+        parent/target
+    parent/forked: protocol parcel error exit_status parent/maker parent/callbacks parent/child/terms parent/target
+    parent/spawn/streams: sys parent/child
+    parent/handles: base protocol parcel error exit_status signature parent/maker parent/target parent/forked \
+        parent/child parent/child/state parent/child/terms parent/spawn/streams
+    parent/spawn: base base/spin startup sys protocol parcel error limits parent/maker parent/helper parent/child \
+        parent/child/state parent/child/terms parent/spawn/demands parent/spawn/starter parent/spawn/streams
+    parent/builder: protocol parcel error limits signature parent/child parent/child/terms parent/handles parent/spawn \
+        parent/spawn/demands parent/spawn/streams
+    parent/pool: base parcel error exit_status signature trace parent/maker parent/callbacks parent/alarm \
+        parent/child/terms parent/child/call parent/child/member parent/target parent/handles parent/spawn \
+        parent/spawn/starter parent/builder parent/pool/status
+    parent/template: base sys protocol parcel error exit_status preload parent/maker parent/child parent/child/state \
+        parent/child/terms parent/forked parent/handles parent/spawn parent/spawn/starter parent/builder
+    parent: parent/builder parent/handles parent/pool parent/pool/status parent/spawn parent/spawn/streams parent/template
+    worker: base sys startup parcel error signature child parent/builder parent/handles parent/pool parent/spawn \
+        parent/template
+    lib: *
+";
+
+/// The sources below a folder as a crate.
+fn crate_of(folder: &str) -> Crate {
+    let files: Vec<_> = sources(&[folder])
+        .into_iter()
+        .filter(|(name, _)| !name.contains("/tests"))
+        .collect();
+    let named = files.iter().map(|(name, text)| {
+        let name = name.strip_prefix(folder).unwrap().trim_start_matches('/');
+        (name, text.as_str())
+    });
+    Crate::new(named)
+}
+
 #[test]
 fn files_import_each_other_in_no_circle() {
-    let mut imports: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
-    for base in ["src", "serialisers/src"] {
-        let all: BTreeMap<String, String> = sources(&[base])
-            .into_iter()
-            .filter(|(name, _)| !name.contains("/tests"))
-            .map(|(name, text)| (module(&name), text))
-            .collect();
-        for (own, text) in &all {
-            let paths = code(text).flat_map(|(_, line)| paths(line));
-            let others = paths.filter_map(|path| resolve(base, own, &path, &all));
-            let others = others.filter(|other| !is_within(other, own) && !is_within(own, other));
-            imports.entry(own.clone()).or_default().extend(others);
-        }
+    for folder in ["src", "serialisers/src"] {
+        assert_eq!(crate_of(folder).circles(), [""; 0], "{folder}");
     }
-    assert!(
-        imports["src/parent/child/driver"].contains("src/parent/child/state"),
-        "paths are seen"
-    );
-    let circles = circles(&imports);
-    assert_eq!(circles, Vec::<String>::new());
-    // A breach is seen.
-    imports
-        .entry("src/parent/child/state".into())
-        .or_default()
-        .insert("src/parent/child/driver".into());
-    assert_ne!(self::circles(&imports), circles);
 }
 
-/// `src/parent/child/state.rs` and `src/child/mod.rs` as modules.
-fn module(file: &str) -> String {
-    let name = file.trim_end_matches(".rs");
-    name.trim_end_matches("/mod").to_owned()
-}
-
-/// What begins with `crate`, `super` or `self`, also in the braces of an import.
-fn paths(line: &str) -> Vec<String> {
-    let starts = ["crate::", "super::", "self::"];
-    let is_word = |c: char| c.is_alphanumeric() || c == '_' || c == ':';
-    let mut found = Vec::new();
-    for word in line.split(|c: char| !is_word(c)) {
-        if starts.iter().any(|start| word.starts_with(start)) {
-            found.push(word.trim_end_matches(':').to_owned());
-        }
-    }
-    found
-}
-
-/// The module that a path leads into, as far as it names modules.
-fn resolve(base: &str, own: &str, path: &str, all: &BTreeMap<String, String>) -> Option<String> {
-    let mut at: Vec<&str> = own.split('/').collect();
-    let mut segments = path.split("::").peekable();
-    while let Some(first) = segments.next_if(|one| ["crate", "super", "self"].contains(one)) {
-        match first {
-            "crate" => at = base.split('/').collect(),
-            "super" => drop(at.pop()),
-            _ => {}
-        }
-    }
-    let mut found = None;
-    for segment in segments {
-        at.push(segment);
-        match all.get_key_value(&at.join("/")) {
-            Some((name, _)) => found = Some(name.clone()),
-            None => break,
-        }
-    }
-    found.filter(|name| name != own)
-}
-
-fn is_within(inner: &str, outer: &str) -> bool {
-    inner.starts_with(&format!("{outer}/"))
-}
-
-/// The files that lead back to themselves, those of a circle in a line.
-fn circles(imports: &BTreeMap<String, BTreeSet<String>>) -> Vec<String> {
-    let reached = |from: &String| {
-        let mut seen = BTreeSet::new();
-        let mut next = vec![from.clone()];
-        while let Some(one) = next.pop() {
-            let more = imports.get(&one).into_iter().flatten().cloned();
-            next.extend(more.filter(|other| seen.insert(other.clone())));
-        }
-        seen
-    };
-    let all: BTreeMap<_, _> = imports.keys().map(|one| (one, reached(one))).collect();
-    let circle = |one: &String| {
-        let back = |other: &&String| {
-            all[one].contains(*other) && all.get(other).is_some_and(|own| own.contains(one))
-        };
-        let circle: Vec<&str> = all
-            .keys()
-            .copied()
-            .filter(back)
-            .map(String::as_str)
-            .collect();
-        circle.join(" ")
-    };
-    let circles: BTreeSet<String> = imports
-        .keys()
-        .map(circle)
-        .filter(|text| !text.is_empty())
-        .collect();
-    circles.into_iter().collect()
+#[test]
+fn modules_use_what_stands_below_them() {
+    let breaches = crate_of("src").breaches(&Layers::new(LAYERS));
+    assert!(breaches.is_empty(), "{}", breaches.join("\n"));
 }
 
 #[test]
