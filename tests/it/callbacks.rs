@@ -53,7 +53,6 @@ fn events_come_before_the_results_behind_them() {
         outcome.unwrap().unwrap();
         assert_eq!(seen.load(Ordering::Relaxed), round * 10 + 10);
     }
-    rpc.join().wait().unwrap();
 }
 
 #[test]
@@ -450,7 +449,6 @@ fn a_new_child_inside_a_callback() {
     assert!(rpc.call(Job::KillSelf).wait().is_err());
     let rpc = next.recv().unwrap();
     echoes(&rpc, "again");
-    rpc.join().wait().unwrap();
 }
 
 /// A call that was refused has its callback, too.
@@ -525,7 +523,6 @@ fn handlers_that_are_bombs() {
             echoes(&other, "on");
         }
     }
-    other.join().wait().unwrap();
 }
 
 /// X59: a waker that panics harms nobody who waits beside it.
@@ -561,7 +558,6 @@ fn a_waker_that_panics() {
         Ok("more".into())
     );
     more.join().wait().unwrap();
-    rpc.join().wait().unwrap();
 }
 
 /// X62: a child that is over has no thread for callbacks any more; a callback that is
@@ -641,7 +637,7 @@ fn a_refused_call_panics_in_its_callback() {
 /// all the same: those of children that had none yet, of pools, and of the end.
 #[test]
 fn the_system_refuses_threads() {
-    alone("callbacks::the_system_refuses_threads", || {
+    alone(|| {
         if nix::unistd::geteuid().is_root() {
             nix::unistd::setuid(nix::unistd::Uid::from_raw(65534)).unwrap();
         }
@@ -731,5 +727,4 @@ fn registered_while_the_last_callback_runs() {
     lost.on_done(move |outcome| sender.send(outcome).unwrap());
     proceed.send(()).unwrap();
     assert!(outcomes.recv().unwrap().is_err());
-    rpc.join().wait().unwrap();
 }

@@ -31,7 +31,6 @@ fn wait_and_wait_again() {
     assert!(block_on(futures_lite::future::poll_once(&mut call)).is_none());
     drop(gate.reached());
     assert_eq!(call.wait_timeout(Duration::MAX).unwrap(), Ok("done".into()));
-    rpc.join().wait().unwrap();
 }
 
 /// X17: a late answer belongs to nobody else.
@@ -49,7 +48,6 @@ fn a_late_answer_is_dropped() {
         drop(open);
         assert_eq!(next.wait().unwrap(), Ok(n.to_string()));
     }
-    rpc.join().wait().unwrap();
 }
 
 /// A cancelled call that has not started does not run.
@@ -87,7 +85,6 @@ fn timed_out_calls_leave_nothing() {
     }
     // Were the limits still used up, this would never be sent.
     assert_eq!(rpc.call("y").wait().unwrap(), "y");
-    rpc.join().wait().unwrap();
 }
 
 #[test]
@@ -106,7 +103,7 @@ fn any_executor() {
 /// Without a guard: smol keeps its thread and descriptors for ever.
 #[test]
 fn smol_too() {
-    alone("calls::smol_too", || {
+    alone(|| {
         let rpc = TEXT.spawn().unwrap();
         let other = rpc.clone();
         let task = smol::spawn(async move { other.call("c").await });
@@ -154,7 +151,6 @@ fn a_runtime_that_is_dropped() {
     assert_eq!(after.wait().unwrap(), Ok("after".into()));
     done.store(1, Ordering::Relaxed);
     opener.join().unwrap();
-    rpc.join().wait().unwrap();
 }
 
 /// Polled, then waited for by a thread, then by another waker.
@@ -180,7 +176,6 @@ fn a_call_changes_hands() {
     drop(gate.reached());
     until(|| second.woken() > 0);
     assert_eq!(run(call).unwrap(), Ok("done".into()));
-    rpc.join().wait().unwrap();
 }
 
 #[test]
@@ -265,7 +260,6 @@ fn arguments_of_every_number() {
         "[1, 2, 3] /tmp"
     );
     assert_eq!(rpc.call(b"\x01\x02", path).wait().unwrap(), "[1, 2] /tmp");
-    rpc.join().wait().unwrap();
 }
 
 /// R2, R19.
@@ -282,7 +276,6 @@ fn the_workers_own_error_is_its_result() {
     rpc.kill();
     let folded = rpc.call(Job::Arguments).wait().fold();
     assert!(matches!(folded, Err(Folded::Call(error)) if error.is_child_dead()));
-    rpc.join().wait().unwrap();
 }
 
 /// Everything that can go wrong with one value.
@@ -416,7 +409,6 @@ fn faults_that_fail_one_call() {
     let error = call(Fault::None, Act::None, Fault::DropPanic).unwrap_err();
     assert_error!(error, is_panic, "while it was dropped");
     fine();
-    rpc.join().wait().unwrap();
 }
 
 type Faulty = offspring::Rpc<fn(Value, Act, Fault) -> Result<Value, String>, Json>;
@@ -490,7 +482,6 @@ fn a_panic_is_told_with_place_and_backtrace() {
         panic.backtrace()
     );
     assert!(error.to_string().contains("out of luck"));
-    rpc.join().wait().unwrap();
 }
 
 /// R15.
@@ -506,7 +497,6 @@ fn too_long_fails_one_call() {
     let error = rpc.call(Job::Make(20_000)).wait().unwrap_err();
     assert_error!(error, is_too_long, "max_message");
     fine();
-    rpc.join().wait().unwrap();
 }
 
 /// X34.
@@ -526,7 +516,6 @@ fn large_values_both_ways() {
             scope.spawn(|| assert!(rpc.call(some).wait().unwrap() == some));
         }
     });
-    rpc.join().wait().unwrap();
 }
 
 /// X35: what has sixteen times the octets costs about sixteen times as much, and
@@ -548,7 +537,6 @@ fn the_cost_of_a_payload_is_linear() {
     let small = quickest(&big[..big.len() / 16]);
     let large = quickest(&big);
     assert!(large < limit(small * 16 * 10), "{small:?}, {large:?}");
-    rpc.join().wait().unwrap();
 }
 
 /// X37: above a gigabyte, if both sides are told to.
@@ -564,7 +552,6 @@ fn more_than_the_usual_limit() {
     let error = rpc.call(&zeros[..]).wait().unwrap_err();
     assert!(error.is_too_long(), "{error}");
     assert_eq!(rpc.call(&zeros[..5]).wait().unwrap(), "5");
-    rpc.join().wait().unwrap();
 }
 worker!(LENGTH: fn(Vec<u8>) -> String = |octets: Vec<u8>| octets.len().to_string());
 
@@ -664,7 +651,6 @@ fn a_waker_that_holds_a_call_may_be_dropped_at_any_time() {
     }
     drop(gate.reached());
     assert_eq!(block_on(call).unwrap(), Ok("done".into()));
-    rpc.join().wait().unwrap();
 }
 
 /// Long octets are not copied, but moved on where that can be: whatever stands in
@@ -692,7 +678,6 @@ fn long_octets_are_the_same_on_either_side() {
         }
     }
     pairs.join().wait().unwrap();
-    later.join().wait().unwrap();
 }
 
 worker!(PAIRS: fn(String, Vec<u8>) -> (String, Vec<u8>) = |name: String, octets: Vec<u8>| {

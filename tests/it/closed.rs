@@ -144,11 +144,7 @@ fn start_children() {
         let template = builder.start().unwrap();
         for capture in [false, true] {
             let own = CHECK.template(&template).current_dir("/");
-            let own = if capture {
-                own.capture_stderr(100)
-            } else {
-                own
-            };
+            let own = own.when(capture, |own| own.capture_stderr(100));
             converse!(own, true, wishes);
         }
         let (out, err) = quiet();
@@ -193,7 +189,7 @@ fn without_streams(body: impl FnOnce()) {
 /// X71: parent, child, template, and children of children.
 #[test]
 fn nothing_takes_the_place_of_a_stream() {
-    alone("closed::nothing_takes_the_place_of_a_stream", || {
+    alone(|| {
         without_streams(|| {
             let _guard = guard();
             start_children();
@@ -207,7 +203,7 @@ fn nothing_takes_the_place_of_a_stream() {
 /// X71: other threads print all the time, whatever is being created.
 #[test]
 fn printing_does_no_harm() {
-    alone("closed::printing_does_no_harm", || {
+    alone(|| {
         without_streams(|| {
             let _guard = guard();
             let stop = AtomicBool::new(false);
@@ -238,7 +234,7 @@ fn printing_does_no_harm() {
 /// X71: a link that the user has made while numbers were free.
 #[test]
 fn a_link_of_the_users() {
-    alone("closed::a_link_of_the_users", || {
+    alone(|| {
         without_streams(|| {
             let _guard = guard();
             let (ours, theirs) = UnixStream::pair().unwrap();
@@ -255,7 +251,7 @@ fn a_link_of_the_users() {
 /// stay there.
 #[test]
 fn a_thread_that_opens_files() {
-    alone("closed::a_thread_that_opens_files", || {
+    alone(|| {
         without_streams(|| {
             let _guard = guard();
             let stop = AtomicBool::new(false);

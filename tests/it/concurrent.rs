@@ -329,11 +329,7 @@ fn at_the_end_of_input_what_runs_is_finished() {
     let _guard = guard();
     for form in ["full", "plain"] {
         let builder = MANY.program(serving("many"));
-        let builder = if form == "plain" {
-            builder.plain()
-        } else {
-            builder
-        };
+        let builder = builder.when(form == "plain", |own| own.plain());
         let rpc = builder.begin();
         let leave = rpc.call(Job::Leave);
         let calls = [150, 100, 50].map(|time| rpc.call(Job::Sleep(time)));

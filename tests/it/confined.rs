@@ -135,7 +135,6 @@ fn limits_travel_to_a_worker_behind_a_command() {
         let between = limit_of(&rpc.pid().unwrap().to_string(), name);
         assert_eq!(between, limit_of("self", name));
     }
-    rpc.join().wait().unwrap();
 }
 
 /// Without a hello there is nobody to be told: they are set from outside.
@@ -151,7 +150,6 @@ fn limits_of_a_plain_child() {
         assert_eq!(limit_of(&process, name), value, "{name}");
     }
     assert_eq!(nice_of(&process), (own_nice + 3).min(19));
-    rpc.join().wait().unwrap();
 }
 
 #[test]
@@ -163,13 +161,12 @@ fn limits_hold_before_init() {
     let limits = Limits::new().open_files(55);
     let rpc = EARLY.builder().limits(limits).begin();
     assert_eq!(rpc.call().wait().unwrap(), "55 55");
-    rpc.join().wait().unwrap();
 }
 
 /// No limit is raised above what this process may have itself.
 #[test]
 fn a_limit_above_the_hard_one() {
-    alone("confined::a_limit_above_the_hard_one", || {
+    alone(|| {
         let _guard = guard();
         setrlimit(Resource::RLIMIT_NOFILE, 90, 100).unwrap();
         setrlimit(Resource::RLIMIT_CPU, 1000, 1000).unwrap();
@@ -263,7 +260,6 @@ fn over_the_file_size() {
     );
     let rpc = CONFINED.builder().limits(limits).begin();
     rpc.call(write(1000)).wait().unwrap().unwrap();
-    rpc.join().wait().unwrap();
 }
 
 #[test]
@@ -274,7 +270,6 @@ fn over_the_open_files() {
     let error = rpc.call(Task::Open(20)).wait().unwrap().unwrap_err();
     assert!(error.contains("Too many open files"), "{error}");
     rpc.call(Task::Open(1)).wait().unwrap().unwrap();
-    rpc.join().wait().unwrap();
 }
 
 /// 16 are enough for the child itself, whatever it is.
@@ -443,37 +438,16 @@ fn middle(session: bool, busy: bool) -> ! {
     }
 }
 
-const MIDDLE: &str = "OFFSPRING_TEST_CONFINED";
-
 #[test]
 fn the_group_goes_with_the_parent() {
-    if let Ok(way) = std::env::var(MIDDLE) {
+    if let Some(way) = told() {
         middle(way.contains("session"), way.contains("busy"));
     }
     let _guard = guard();
     for way in ["busy group", "idle group", "busy session", "idle session"] {
-        let mut middle = Command::new(std::env::current_exe().unwrap())
-            .args([
-                "confined::the_group_goes_with_the_parent",
-                "--exact",
-                "--nocapture",
-            ])
-            .env(MIDDLE, way)
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .begin();
-        let lines = std::io::BufRead::lines(std::io::BufReader::new(middle.stdout.take().unwrap()));
-        let numbers = lines
-            .map_while(Result::ok)
-            .find_map(|line| {
-                let numbers = line.split_once("both ")?.1.split(' ');
-                numbers
-                    .map(|number| number.parse().ok())
-                    .collect::<Option<Vec<u32>>>()
-            })
-            .unwrap();
-        middle.kill().unwrap();
-        middle.wait().unwrap();
+        let mut middle = Middle::start(&the_group_goes_with_the_parent, way);
+        let numbers = middle.says("both ");
+        middle.kill();
         quickly(|| until(|| !numbers.iter().any(|pid| is_alive(*pid))));
     }
 }
@@ -488,11 +462,7 @@ fn too_little_to_start_with() {
     let _guard = guard();
     let refused = |limits: Limits, exits: bool, words: &[&str]| {
         let builder = CONFINED_AT_ONCE.builder().limits(limits);
-        let builder = if exits {
-            builder.exit_with_parent()
-        } else {
-            builder
-        };
+        let builder = builder.when(exits, |own| own.exit_with_parent());
         let builder = builder.quiet().capture_stderr(10_000);
         let rpc = builder.begin();
         let error = rpc.ready().wait().unwrap_err();
@@ -518,7 +488,6 @@ fn too_little_to_start_with() {
         .limits(Limits::new().open_files(16));
     let rpc = rpc.begin();
     assert_eq!(rpc.call(Task::Nothing).wait().unwrap(), Ok("done".into()));
-    rpc.join().wait().unwrap();
 }
 
 /// X86: the same for the one thread that a blocking child may need.

@@ -95,7 +95,6 @@ fn bad_calls_in_the_plain_form_delay_nothing() {
             assert_eq!(error.crash().unwrap().status().code(), Some(101));
         }
     });
-    pool.join().wait().unwrap();
 }
 
 /// A child that ends whenever it is ready, without any call: it is not started
@@ -114,7 +113,6 @@ fn children_that_end_by_themselves_are_not_started_without_end() {
     // The next one for `idle` comes 1.6 s later, or more; a call does not wait.
     quickly(|| echo(&pool));
     assert!(pool.status().started <= 7, "{:?}", pool.status());
-    pool.join().wait().unwrap();
 }
 
 fn shell(script: &str) -> Command {
@@ -180,5 +178,4 @@ fn a_wrong_program_beside_a_right_one() {
     let pool = wrong.pool().also(1, POOLED.init(false)).quiet();
     let pool = pool.begin();
     (0..20).for_each(|_| echo(&pool));
-    pool.join().wait().unwrap();
 }

@@ -2,13 +2,12 @@
 
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
-use std::process::Stdio;
 use std::sync::mpsc::channel;
 use std::time::Duration;
 
 use nix::sys::signal::{SigHandler, Signal, kill, signal};
 use nix::unistd::Pid;
-use offspring::{Error, ExitStatus, Started, worker};
+use offspring::{Error, ExitStatus, Started, Template, preload, worker};
 
 use crate::start::STATEFUL;
 use crate::support::*;
@@ -85,7 +84,6 @@ fn killed_over_stdin_and_stdout() {
     let error = behind.wait().unwrap_err();
     assert!(error.is_child_dead() && error.started() != Started::Yes);
     assert_eq!(temp.lines("file"), ["before"]);
-    rpc.join().wait().unwrap();
 }
 
 /// The plain form has no word for a failed call: the child goes.
@@ -197,61 +195,50 @@ fn killed_in_the_middle_of_octets() {
     if let Err(error) = quickly(|| large.wait()) {
         is_dead(&error, KILLED, Started::Yes);
     }
-    rpc.join().wait().unwrap();
 }
 
-/// X2: a clean exit in a call is no clean end.
+/// X2, X56: a clean exit in a call is no clean end, and there are ways to end without unwinding.
 #[test]
 fn exit_in_a_call() {
     let _guard = guard();
-    for code in [0, 1, 77] {
-        let (told, errors) = channel();
-        let rpc = WORK
-            .builder()
-            .on_error(move |error| told.send(error).unwrap())
-            .begin();
-        let error = rpc.call(Job::Exit(code)).wait().unwrap_err();
-        assert_eq!(error.crash().unwrap().status(), ExitStatus::Code(code));
-        assert_eq!(error.started(), Started::Yes);
-        assert!(
-            error
-                .to_string()
-                .contains(&format!("exited with code {code}")),
-            "{error}"
-        );
-        assert!(errors.recv().unwrap().is_child_dead());
-        assert_eq!(rpc.join().wait().unwrap().code(), Some(code));
-    }
-}
-
-/// X56: ways to end without unwinding.
-#[test]
-fn ends_without_unwinding() {
-    let _guard = guard();
+    let signal = |number| Err([number; 2]);
     let ends = [
-        (Job::Abort, libc::SIGABRT),
-        (Job::DoublePanic, libc::SIGABRT),
-        (Job::NoMemory, libc::SIGABRT),
-        (Job::KillSelf, libc::SIGKILL),
+        (Job::Exit(0), Ok(0)),
+        (Job::Exit(1), Ok(1)),
+        (Job::Exit(77), Ok(77)),
+        (Job::Abort, signal(libc::SIGABRT)),
+        (Job::DoublePanic, signal(libc::SIGABRT)),
+        (Job::NoMemory, signal(libc::SIGABRT)),
+        (Job::KillSelf, signal(libc::SIGKILL)),
+        // Before `main` the standard library does not explain it.
+        (Job::Overflow, Err([libc::SIGABRT, libc::SIGSEGV])),
     ];
-    for (job, number) in ends {
-        let rpc = WORK.builder().capture_stderr(10_000).quiet().begin();
-        let error = rpc.call(job).wait().unwrap_err();
-        is_dead(&error, Some(number), Started::Yes);
-        rpc.join().wait().unwrap();
-    }
-    let rpc = WORK
-        .builder()
-        .stderr(offspring::Stdio::null())
-        .quiet()
-        .begin();
-    let error = rpc.call(Job::Overflow).wait().unwrap_err();
-    let number = error.crash().unwrap().status().signal();
-    assert!(
-        matches!(number, Some(libc::SIGABRT | libc::SIGSEGV)),
-        "{error}"
-    );
-    rpc.join().wait().unwrap();
+    in_each_way(|way, children| {
+        for (job, end) in &ends {
+            let (tell, errors) = channel();
+            let children = children().capture_stderr(10_000);
+            let rpc = children.on_error(move |error| tell.send(error).unwrap());
+            let rpc = rpc.begin();
+            let (fatal, behind) = (rpc.call(job), rpc.call(Job::Arguments));
+            let error = quickly(|| fatal.wait().unwrap_err());
+            assert_error!(error, is_child_dead, started = Yes);
+            let status = error.crash().unwrap().status();
+            match end {
+                Ok(code) => {
+                    assert_eq!(status, ExitStatus::Code(*code), "{way}: {error}");
+                    let words = format!("exited with code {code}");
+                    assert!(error.to_string().contains(&words), "{way}: {error}");
+                }
+                Err(signals) => {
+                    let signal = status.signal().unwrap();
+                    assert!(signals.contains(&signal), "{way}: {error}");
+                }
+            }
+            assert_error!(behind.wait().unwrap_err(), is_child_dead, started = No);
+            assert!(errors.recv().unwrap().is_child_dead());
+            assert_eq!(rpc.join().wait().unwrap(), status, "{way}");
+        }
+    });
 }
 
 /// X3: a grandchild holds the link, so its end never comes. Only the exit is
@@ -336,7 +323,6 @@ fn a_child_that_closes_its_link() {
     is_dead(&error, KILLED, Started::Yes);
     assert!(error.to_string().contains("closed the link"), "{error}");
     is_dead(&behind.wait().unwrap_err(), KILLED, Started::No);
-    rpc.join().wait().unwrap();
 }
 
 /// X81: exit, end of stream and violation come in any order, and the child is over
@@ -464,13 +450,12 @@ fn errors_are_per_call() {
     assert_eq!(errors[0].started(), Started::Yes);
     assert_eq!(errors[1].started(), Started::No);
     assert_eq!(errors[2].started(), Started::No);
-    rpc.join().wait().unwrap();
 }
 
 /// X26: then nobody can say how a child ended, and nothing hangs.
 #[test]
 fn sigchld_is_ignored() {
-    alone("death::sigchld_is_ignored", || {
+    alone(|| {
         // SAFETY: ignoring a signal runs no code.
         unsafe { signal(Signal::SIGCHLD, SigHandler::SigIgn) }.unwrap();
         let _guard = guard();
@@ -481,7 +466,7 @@ fn sigchld_is_ignored() {
 /// X27: the same with somebody who reaps whatever there is.
 #[test]
 fn somebody_else_reaps() {
-    alone("death::somebody_else_reaps", || {
+    alone(|| {
         std::thread::spawn(|| {
             loop {
                 let _ = nix::sys::wait::waitpid(None::<nix::unistd::Pid>, None);
@@ -496,30 +481,33 @@ fn somebody_else_reaps() {
 }
 
 fn foreign_reaper() {
-    let rpc = TEXT.spawn().unwrap();
-    assert_eq!(rpc.call("a").wait().unwrap(), "a");
-    let status = quickly(|| rpc.join().wait().unwrap());
-    assert!(
-        matches!(status, ExitStatus::Unknown | ExitStatus::Code(0)),
-        "{status}"
-    );
+    in_each_way(|way, children| {
+        let rpc = children().begin();
+        echoes(&rpc, "a");
+        let status = quickly(|| rpc.join().wait().unwrap());
+        let known = [ExitStatus::Unknown, ExitStatus::Code(0)].contains(&status);
+        assert!(known, "{way}: {status}");
 
-    let rpc = WORK.builder().quiet().begin();
-    let (fatal, behind) = (rpc.call(Job::KillSelf), rpc.call(Job::Arguments));
-    let error = quickly(|| fatal.wait().unwrap_err());
-    let status = error.crash().unwrap().status();
-    assert!(
-        matches!(status, ExitStatus::Unknown) || status.signal() == KILLED,
-        "{error}"
-    );
-    assert_eq!(error.started(), Started::Yes);
-    assert_eq!(behind.wait().unwrap_err().started(), Started::No);
-    rpc.join().wait().unwrap();
+        let rpc = children().quiet().begin();
+        let (fatal, behind) = (rpc.call(Job::KillSelf), rpc.call(Job::Arguments));
+        let error = quickly(|| fatal.wait().unwrap_err());
+        let status = error.crash().unwrap().status();
+        let known = status == ExitStatus::Unknown || status.signal() == KILLED;
+        assert!(known, "{way}: {error}");
+        assert_eq!(error.started(), Started::Yes);
+        assert_eq!(behind.wait().unwrap_err().started(), Started::No);
+        rpc.join().wait().unwrap();
 
-    let rpc = WORK.builder().quiet().begin();
-    rpc.ready().wait().unwrap();
-    rpc.kill();
-    quickly(|| rpc.join().wait().unwrap());
+        let rpc = children().quiet().begin();
+        rpc.ready().wait().unwrap();
+        rpc.kill();
+        quickly(|| rpc.join().wait().unwrap());
+    });
+    // A template that dies is not seen to, either.
+    let template = Template::builder().start().unwrap();
+    template.ready().wait().unwrap();
+    kill_process(template.pid().unwrap());
+    echoes(&WORK.template(&template).begin(), "so");
 }
 
 /// X28: whoever has been reaped is not signalled, whatever has its number now.
@@ -559,7 +547,6 @@ fn stderr_is_captured() {
     assert_eq!(tail.len(), 100);
     assert!(tail.ends_with(b"line 999\nthe last words\n"), "{error}");
     assert!(error.to_string().contains("the last words"), "{error}");
-    rpc.join().wait().unwrap();
 }
 
 /// X46: nobody reads stderr any more.
@@ -572,7 +559,6 @@ fn stderr_is_closed() {
     let error = rpc.call(Job::Panic("unheard".into())).wait().unwrap_err();
     assert!(error.is_panic(), "{error}");
     echoes(&rpc, "on");
-    rpc.join().wait().unwrap();
 }
 
 /// A panic's own words are in the error, the rest of stderr in the report.
@@ -591,7 +577,6 @@ fn a_report_names_worker_and_process() {
         text.contains("SIGKILL") && text.contains(&pid.to_string()),
         "{text}"
     );
-    rpc.join().wait().unwrap();
 }
 
 /// X51: told to end, then killed, in bounded time, whatever the child does.
@@ -644,15 +629,24 @@ fn join_within() {
 
 // --- the parent dies ---
 
-/// X49: what a process in the middle does, which is then killed. It says the
-/// ids of its children.
-fn middle(at_once: bool, gate: &str, file: &str) -> ! {
-    let builder = WORK.builder().on_event(|_| ());
-    let builder = if at_once {
-        builder.exit_with_parent()
-    } else {
-        builder
-    };
+preload!(SLOW(String) -> () = |gate: String| { wait_at(gate); Ok::<_, String>(()) });
+
+/// X49: what a process in the middle does, which is then killed. It says the id of its child, or of its template.
+fn middle(way: &str, gate: &str, file: &str) -> ! {
+    if ["ready", "preloading"].contains(&way) {
+        let builder = Template::builder();
+        let builder = builder.when(way == "preloading", |own| own.preload(SLOW.with(gate)));
+        let template = builder.start().unwrap();
+        if way == "ready" {
+            template.ready().wait().unwrap();
+        }
+        println!("child {}", template.pid().unwrap());
+        loop {
+            std::thread::park();
+        }
+    }
+    let builder = WORK.on_event(|_| ());
+    let builder = builder.when(way == "at-once", |own| own.exit_with_parent());
     let rpc = builder.begin();
     rpc.ready().wait().unwrap();
     println!("child {}", rpc.pid().unwrap());
@@ -662,44 +656,28 @@ fn middle(at_once: bool, gate: &str, file: &str) -> ! {
     unreachable!("it is killed before");
 }
 
-const MIDDLE: &str = "OFFSPRING_TEST_MIDDLE";
-
+/// G6: a child finishes its call, or goes at once where it was asked to, as a template always does.
 #[test]
 fn the_parent_is_killed() {
-    if let Ok(way) = std::env::var(MIDDLE) {
-        let [way, gate, file] = way.split(' ').collect::<Vec<_>>()[..] else {
-            panic!("{way}")
-        };
-        middle(way == "at-once", gate, file);
+    if let Some(told) = told() {
+        let told: Vec<_> = told.split(' ').collect();
+        middle(told[0], told[1], told[2]);
     }
     let _guard = guard();
-    for way in ["at-once", "after-the-call"] {
+    for way in ["ready", "preloading", "at-once", "after-the-call"] {
         let (temp, gate) = Temp::with_gate();
-        let mut middle = std::process::Command::new(std::env::current_exe().unwrap())
-            .args(["death::the_parent_is_killed", "--exact", "--nocapture"])
-            .env(
-                MIDDLE,
-                format!("{way} {} {}", gate.name(), temp.path("file")),
-            )
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .begin();
-        let lines = std::io::BufRead::lines(std::io::BufReader::new(middle.stdout.take().unwrap()));
-        let child = lines
-            .map_while(Result::ok)
-            .find_map(|line| line.split_once("child ")?.1.parse::<u32>().ok())
-            .unwrap();
-        let open = gate.reached();
-        middle.kill().unwrap();
-        middle.wait().unwrap();
-        let finished: &[&str] = if way == "at-once" {
+        let told = format!("{way} {} {}", gate.name(), temp.path("file"));
+        let mut middle = Middle::start(&the_parent_is_killed, &told);
+        let child = middle.says("child ")[0];
+        let open = (way != "ready").then(|| gate.reached());
+        assert!(is_alive(child));
+        middle.kill();
+        let finishes = way == "after-the-call";
+        if !finishes {
             quickly(|| until(|| !is_alive(child)));
-            &[]
-        } else {
-            &["finished"]
-        };
+        }
         drop(open);
         quickly(|| until(|| !is_alive(child)));
-        assert_eq!(temp.lines("file"), finished);
+        assert_eq!(temp.lines("file").len(), usize::from(finishes), "{way}");
     }
 }

@@ -222,7 +222,6 @@ fn there_and_back_in_every_format() {
     assert_eq!(std::io::read_to_string(back.into_inner()).unwrap(), "back");
     rpc.call(writer, "two").wait().unwrap();
     assert_eq!(rest(reader), "one, two");
-    rpc.join().wait().unwrap();
 }
 
 #[test]
@@ -253,7 +252,7 @@ fn events_of_both_kinds() {
 /// X30: above what the kernel takes with one message, both ways.
 #[test]
 fn any_number() {
-    alone("descriptors::any_number", || {
+    alone(|| {
         let _guard = guard();
         let (_, hard) = getrlimit(Resource::RLIMIT_NOFILE).unwrap();
         setrlimit(Resource::RLIMIT_NOFILE, hard, hard).unwrap();
@@ -298,7 +297,6 @@ fn none_is_left_open() {
         .unwrap();
     assert_eq!(count(&rpc, none()).unwrap(), (0, open + 2));
     assert_eq!(descriptors().len(), before);
-    rpc.join().wait().unwrap();
 }
 
 /// Calls that are cancelled close theirs, wherever they are.
@@ -321,7 +319,6 @@ fn cancelled_calls_close_theirs() {
     first.wait().unwrap().unwrap();
     assert_eq!(rest(sent), "", "the child read it, and closed it");
     assert_eq!(count(&rpc, none()).unwrap(), (0, open));
-    rpc.join().wait().unwrap();
 }
 
 /// The child dies while descriptors are on their way to it: none stays open.
@@ -424,7 +421,6 @@ fn through_a_pool() {
     let (_reader, writer) = pipe().unwrap();
     let call = pool.call(Task::Count, vec![OwnedFd::from(writer).into()]);
     assert!(call.wait().unwrap_err().is_encode());
-    pool.join().wait().unwrap();
 }
 
 /// What a pool would need to send a call once more is gone when the call has
@@ -464,7 +460,6 @@ fn a_pool_keeps_nothing_of_calls_that_have_ended() {
     for call in answered.into_iter().chain(moved) {
         call.wait().unwrap().unwrap();
     }
-    pool.join().wait().unwrap();
 }
 
 /// A socket that somebody else's child is at carries them.
@@ -503,7 +498,6 @@ fn a_ready_socket_carries_them() {
             .collect::<String>(),
         "6"
     );
-    rpc.join().wait().unwrap();
 }
 
 /// X32: the child can open no more: that call fails, and the next does not.
@@ -528,7 +522,7 @@ fn the_child_has_too_many_open() {
 /// call; so is an argument that cannot be duplicated.
 #[test]
 fn the_parent_has_too_many_open() {
-    alone("descriptors::the_parent_has_too_many_open", || {
+    alone(|| {
         let _guard = guard();
         let (soft, hard) = getrlimit(Resource::RLIMIT_NOFILE).unwrap();
         let rpc = IN_POSTCARD.spawn().unwrap();
@@ -556,7 +550,7 @@ fn the_parent_has_too_many_open() {
 /// many fails, and those before and behind do not.
 #[test]
 fn too_many_on_their_way() {
-    alone("descriptors::too_many_on_their_way", || {
+    alone(|| {
         let _guard = guard();
         let gate = Gate::new();
         let rpc = IN_POSTCARD.spawn().unwrap();
@@ -637,7 +631,6 @@ fn given_at_the_start() {
         .init((0..251).map(|_| ends().1).collect::<Vec<_>>())
         .begin();
     assert_eq!(rpc.call().wait().unwrap(), 251);
-    rpc.join().wait().unwrap();
 }
 worker!(LOG: fn(String) = |log: &mut PipeWriter, text: String| log.write_all(text.as_bytes()).unwrap(),
 init(Descriptor<PipeWriter>, String) = |log: Descriptor<PipeWriter>, first: String| {
@@ -687,7 +680,6 @@ fn a_result_that_is_too_long_keeps_none() {
     assert_eq!(rest(reader), "");
     let (descriptor, octets) = rpc.call(readable(7), 3).wait().unwrap();
     assert_eq!((contents(descriptor), octets.len()), ("7".into(), 3));
-    rpc.join().wait().unwrap();
 }
 worker!(SWELL: fn(Descriptor, u32) -> (Descriptor, Bytes)
     = |descriptor: Descriptor, size: u32| (descriptor, vec![0; size as usize].into()), serialiser = Postcard);
@@ -718,7 +710,6 @@ fn more_calls_than_the_child_can_open() {
     for (n, call) in (0..).zip(waiting.into_iter().chain(calls)) {
         assert_eq!(call.wait().unwrap(), n.to_string());
     }
-    rpc.join().wait().unwrap();
 }
 #[cfg(feature = "concurrent")]
 worker!(FEW: fn(Descriptor<File>, String) -> String = async |file: Descriptor<File>, gate: String| {
@@ -764,7 +755,6 @@ fn results_that_wait_keep_few_descriptors() {
     assert_eq!(answer.descriptors.len(), 5);
     drop(answer);
     assert_eq!(descriptors().len(), before);
-    rpc.join().wait().unwrap();
 }
 
 /// X84: more than one message may hold is an error of that message, on either side.
@@ -820,5 +810,4 @@ fn events_that_wait_keep_few_descriptors() {
     for call in calls {
         call.wait().unwrap().unwrap();
     }
-    rpc.join().wait().unwrap();
 }

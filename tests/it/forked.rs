@@ -55,76 +55,73 @@ fn new_children_work() {
 
 #[test]
 fn handles_of_the_original_are_errors_and_others_work() {
-    alone(
-        "forked::handles_of_the_original_are_errors_and_others_work",
-        || {
-            let temp = Temp::new();
-            let (gate, pool_gate) = (temp.gate("gate"), temp.gate("pool"));
-            let (rpc, events) = WORK.builder().spawn_with_events().unwrap();
-            let template = Template::builder().start().unwrap();
-            let forked = WORK.template(&template).begin();
-            let pool = WORK.pool().max(1).load(1).on_event(|_| ()).begin();
-            let mut running = rpc.call(Job::Gate(gate.name()));
-            let behind = rpc.call(echo("behind"));
-            let in_pool = pool.call(Job::Gate(pool_gate.name()));
-            let queued = pool.call(echo("queued"));
-            let open = (gate.reached(), pool_gate.reached());
-            let mut taken = Some((rpc, events, template, forked, pool, behind, in_pool, queued));
+    alone(|| {
+        let temp = Temp::new();
+        let (gate, pool_gate) = (temp.gate("gate"), temp.gate("pool"));
+        let (rpc, events) = WORK.builder().spawn_with_events().unwrap();
+        let template = Template::builder().start().unwrap();
+        let forked = WORK.template(&template).begin();
+        let pool = WORK.pool().max(1).load(1).on_event(|_| ()).begin();
+        let mut running = rpc.call(Job::Gate(gate.name()));
+        let behind = rpc.call(echo("behind"));
+        let in_pool = pool.call(Job::Gate(pool_gate.name()));
+        let queued = pool.call(echo("queued"));
+        let open = (gate.reached(), pool_gate.reached());
+        let mut taken = Some((rpc, events, template, forked, pool, behind, in_pool, queued));
 
-            in_a_copy(|| {
-                quickly(|| {
-                    let (rpc, events, template, forked, pool, behind, in_pool, queued) =
-                        taken.take().unwrap();
-                    for rpc in [&rpc, &forked, pool.rpc()] {
-                        is_forked(rpc.call(echo("new")).wait(), Started::No);
-                        is_forked(block_on(rpc.call(echo("new"))), Started::No);
-                        is_forked(rpc.ready().wait(), Started::No);
-                        let (sender, outcomes) = channel();
-                        rpc.call(echo("new"))
-                            .on_done(move |outcome| sender.send(outcome).unwrap());
-                        is_forked(outcomes.recv().unwrap(), Started::No);
-                        is_forked(rpc.clone().join().wait(), Started::No);
-                        rpc.kill();
-                    }
-                    is_forked(
-                        running.wait_timeout(Duration::from_secs(1)),
-                        Started::Unknown,
-                    );
-                    is_forked(block_on(in_pool), Started::Unknown);
+        in_a_copy(|| {
+            quickly(|| {
+                let (rpc, events, template, forked, pool, behind, in_pool, queued) =
+                    taken.take().unwrap();
+                for rpc in [&rpc, &forked, pool.rpc()] {
+                    is_forked(rpc.call(echo("new")).wait(), Started::No);
+                    is_forked(block_on(rpc.call(echo("new"))), Started::No);
+                    is_forked(rpc.ready().wait(), Started::No);
                     let (sender, outcomes) = channel();
-                    behind.on_done(move |outcome| sender.send(outcome).unwrap());
-                    is_forked(outcomes.recv().unwrap(), Started::Unknown);
-                    drop(queued);
-                    let events: Vec<_> = events.into_iter().collect();
-                    assert_eq!(events.len(), 1);
-                    is_forked(template.ready().wait(), Started::No);
-                    is_forked(WORK.template(&template).spawn(), Started::No);
-                    assert_eq!(pool.status().running, 0);
-                    drop((rpc, template, forked, pool));
-                });
-                new_children_work();
+                    rpc.call(echo("new"))
+                        .on_done(move |outcome| sender.send(outcome).unwrap());
+                    is_forked(outcomes.recv().unwrap(), Started::No);
+                    is_forked(rpc.clone().join().wait(), Started::No);
+                    rpc.kill();
+                }
+                is_forked(
+                    running.wait_timeout(Duration::from_secs(1)),
+                    Started::Unknown,
+                );
+                is_forked(block_on(in_pool), Started::Unknown);
+                let (sender, outcomes) = channel();
+                behind.on_done(move |outcome| sender.send(outcome).unwrap());
+                is_forked(outcomes.recv().unwrap(), Started::Unknown);
+                drop(queued);
+                let events: Vec<_> = events.into_iter().collect();
+                assert_eq!(events.len(), 1);
+                is_forked(template.ready().wait(), Started::No);
+                is_forked(WORK.template(&template).spawn(), Started::No);
+                assert_eq!(pool.status().running, 0);
+                drop((rpc, template, forked, pool));
             });
+            new_children_work();
+        });
 
-            drop(open);
-            let (rpc, events, template, forked, pool, behind, in_pool, queued) = taken.unwrap();
-            assert_eq!(running.wait().unwrap(), Ok("done".into()));
-            assert_eq!(behind.wait().unwrap(), Ok("behind".into()));
-            assert_eq!(in_pool.wait().unwrap(), Ok("done".into()));
-            assert_eq!(queued.wait().unwrap(), Ok("queued".into()));
-            drop(events);
-            let second = WORK.template(&template).begin();
-            for rpc in [rpc, forked, second, pool.rpc().clone()] {
-                echoes(&rpc, "so");
-                assert!(rpc.join().wait().unwrap().success());
-            }
-        },
-    );
+        drop(open);
+        let (rpc, events, template, forked, pool, behind, in_pool, queued) = taken.unwrap();
+        assert_eq!(running.wait().unwrap(), Ok("done".into()));
+        assert_eq!(behind.wait().unwrap(), Ok("behind".into()));
+        assert_eq!(in_pool.wait().unwrap(), Ok("done".into()));
+        assert_eq!(queued.wait().unwrap(), Ok("queued".into()));
+        drop(events);
+        let second = WORK.template(&template).begin();
+        for rpc in [rpc, forked, second, pool.rpc().clone()] {
+            echoes(&rpc, "so");
+            assert!(rpc.join().wait().unwrap().success());
+        }
+    });
 }
 
 /// Whatever locks are held at that moment, and by whom.
 #[test]
 fn at_any_moment() {
-    alone("forked::at_any_moment", || {
+    alone(|| {
         let stop = AtomicBool::new(false);
         let rpc = WORK.spawn().unwrap();
         let pool = WORK.pool().max(2).on_event(|_| ()).begin();

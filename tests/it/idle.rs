@@ -81,7 +81,6 @@ fn nobody_wakes_for_a_hello_that_has_come() {
     assert!(before.is_some());
     thread::sleep(time);
     assert_eq!(naps(), before);
-    rpc.join().wait().unwrap();
 }
 
 type Children = Builder<fn(String) -> String, Octets>;
@@ -91,7 +90,7 @@ type Children = Builder<fn(String) -> String, Octets>;
 #[test]
 fn an_idle_pool_uses_no_cpu() {
     // Other tests have threads, too.
-    alone("idle::an_idle_pool_uses_no_cpu", || {
+    alone(|| {
         let template = Template::builder().start().unwrap();
         idle(|| ECHO.builder(), &template);
         #[cfg(feature = "concurrent")]

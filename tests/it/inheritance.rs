@@ -90,7 +90,6 @@ fn children_of_a_pool_do_not_go_with_a_thread() {
         (0..3).for_each(|_| drop(scope.spawn(calls)));
     });
     assert_eq!((pool.status().died, pool.status().started), (0, 4));
-    pool.join().wait().unwrap();
 }
 
 /// X68: nor does one of a template.
@@ -143,97 +142,88 @@ fn are_like(pool: &Own, count: usize, expected: &str) {
 /// X69: another thread has used the crate first, and started its threads.
 #[test]
 fn children_are_like_the_thread_that_built_their_pool() {
-    alone(
-        "inheritance::children_are_like_the_thread_that_built_their_pool",
-        || {
-            let mut set = SigSet::empty();
-            set.add(Signal::SIGUSR1);
-            set.thread_block().unwrap();
+    alone(|| {
+        let mut set = SigSet::empty();
+        set.add(Signal::SIGUSR1);
+        set.thread_block().unwrap();
+        let first = thread::spawn(|| {
+            be_different();
+            let rpc = LIKE.spawn().unwrap();
+            assert_eq!(rpc.call("").wait().unwrap(), own());
+            (rpc, own())
+        });
+        let (first, theirs) = first.join().unwrap();
+        assert_ne!(own(), theirs);
+        first.join().wait().unwrap();
+        let kinds = [
+            LIKE.builder(),
+            LIKE.program(serving("like")),
+            LIKE.command(serving("like")),
+        ];
+        for children in kinds {
             let first = thread::spawn(|| {
                 be_different();
                 let rpc = LIKE.spawn().unwrap();
-                assert_eq!(rpc.call("").wait().unwrap(), own());
-                (rpc, own())
+                rpc.call("").wait().unwrap();
+                rpc
             });
-            let (first, theirs) = first.join().unwrap();
-            assert_ne!(own(), theirs);
-            first.join().wait().unwrap();
-            let kinds = [
-                LIKE.builder(),
-                LIKE.program(serving("like")),
-                LIKE.command(serving("like")),
-            ];
-            for children in kinds {
-                let first = thread::spawn(|| {
-                    be_different();
-                    let rpc = LIKE.spawn().unwrap();
-                    rpc.call("").wait().unwrap();
-                    rpc
-                });
-                // The helper is that thread's.
-                first.join().unwrap().kill();
-                let pool = children.pool().max(2).idle(2).quiet().load(1).begin();
-                are_like(&pool, 2, &own());
-                pool.join().wait().unwrap();
-            }
-        },
-    );
+            // The helper is that thread's.
+            first.join().unwrap().kill();
+            let pool = children.pool().max(2).idle(2).quiet().load(1).begin();
+            are_like(&pool, 2, &own());
+            pool.join().wait().unwrap();
+        }
+    });
 }
 
 /// X69: a single child is like the thread that called `spawn`.
 #[test]
 fn a_child_is_like_the_thread_that_called_spawn() {
-    alone(
-        "inheritance::a_child_is_like_the_thread_that_called_spawn",
-        || {
-            for differs in [false, true, false] {
-                let check = move || {
-                    if differs {
-                        be_different();
-                    }
-                    for builder in [
-                        LIKE.builder(),
-                        LIKE.program(serving("like")),
-                        LIKE.command(serving("like")),
-                    ] {
-                        let rpc = builder.begin();
-                        assert_eq!(rpc.call("").wait().unwrap(), own());
-                        rpc.join().wait().unwrap();
-                    }
-                };
-                thread::spawn(check).join().unwrap();
-            }
-        },
-    );
+    alone(|| {
+        for differs in [false, true, false] {
+            let check = move || {
+                if differs {
+                    be_different();
+                }
+                for builder in [
+                    LIKE.builder(),
+                    LIKE.program(serving("like")),
+                    LIKE.command(serving("like")),
+                ] {
+                    let rpc = builder.begin();
+                    assert_eq!(rpc.call("").wait().unwrap(), own());
+                    rpc.join().wait().unwrap();
+                }
+            };
+            thread::spawn(check).join().unwrap();
+        }
+    });
 }
 
 /// X69: children of a template are like the thread that started the template,
 /// also after another thread had to start it anew.
 #[test]
 fn children_of_a_template_are_like_the_thread_that_started_it() {
-    alone(
-        "inheritance::children_of_a_template_are_like_the_thread_that_started_it",
-        || {
-            let template = Template::builder().start().unwrap();
-            let other = template.clone();
-            let check = move || {
-                be_different();
-                for _ in 0..2 {
-                    let rpc = LIKE.template(&other).begin();
-                    let like = rpc.call("").wait().unwrap();
-                    rpc.join().wait().unwrap();
-                    kill_process(other.pid().unwrap());
-                    until(|| children().is_empty());
-                    assert_eq!(like, own_of_main());
-                }
-            };
-            *MAIN.lock().unwrap() = own();
-            thread::spawn(check).join().unwrap();
-            let pool = LIKE.template(&template).pool().max(2).begin();
-            assert_eq!(pool.call("").wait().unwrap(), own());
-            pool.join().wait().unwrap();
-        },
-    );
+    alone(|| {
+        let template = Template::builder().start().unwrap();
+        let other = template.clone();
+        let check = move || {
+            be_different();
+            for _ in 0..2 {
+                let rpc = LIKE.template(&other).begin();
+                let like = rpc.call("").wait().unwrap();
+                rpc.join().wait().unwrap();
+                kill_process(other.pid().unwrap());
+                until(|| children().is_empty());
+                assert_eq!(like, own_of_main());
+            }
+        };
+        *MAIN.lock().unwrap() = own();
+        thread::spawn(check).join().unwrap();
+        let pool = LIKE.template(&template).pool().max(2).begin();
+        assert_eq!(pool.call("").wait().unwrap(), own());
+        pool.join().wait().unwrap();
+    });
 }
 
 static MAIN: std::sync::Mutex<String> = std::sync::Mutex::new(String::new());
@@ -259,13 +249,12 @@ fn the_starting_thread_takes_no_signals() {
         }
     }
     assert_eq!(seen, 1);
-    pool.join().wait().unwrap();
 }
 
 /// Where no thread can be created, the error says so, and nothing is left.
 #[test]
 fn no_thread_to_start_from() {
-    alone("inheritance::no_thread_to_start_from", || {
+    alone(|| {
         setrlimit(Resource::RLIMIT_NPROC, 1, 1).unwrap();
         if Uid::effective().is_root() {
             setuid(Uid::from_raw(65534)).unwrap();

@@ -44,7 +44,6 @@ fn a_late_call_is_done_with_an_error() {
     assert_eq!(blocked.wait().unwrap(), Ok("done".into()));
     let far = rpc.call(echo("far")).timeout(Duration::MAX);
     assert_eq!(far.wait().unwrap(), Ok("far".into()));
-    rpc.join().wait().unwrap();
 }
 
 /// A late call does not run if the child has not started it (N1).
@@ -69,7 +68,6 @@ fn a_late_call_does_not_run_afterwards() {
     blocked.wait().unwrap().unwrap();
     rpc.call(echo("so")).wait().unwrap().unwrap();
     assert_eq!(temp.lines("file"), [""; 0]);
-    rpc.join().wait().unwrap();
 }
 
 /// Killed because one call was given up: the others say that it was not their

@@ -12,19 +12,24 @@ use crate::support::*;
 #[test]
 fn many_children_one_after_the_other() {
     let _guard = guard();
-    let before = descriptors();
-    for n in 0..rounds(500) {
-        let rpc = WORK.builder().quiet().on_destroy(|| ()).begin();
-        match n % 5 {
-            0 => drop(rpc),
-            1 => drop(rpc.call(echo("x")).wait().unwrap()),
-            2 => rpc.kill(),
-            3 => drop(rpc.call(Job::KillSelf).wait()),
-            _ => drop(rpc.join().wait().unwrap()),
+    let template = Template::builder().start().unwrap();
+    let ways: [&dyn Fn() -> Children; 2] = [&|| WORK.builder(), &|| WORK.template(&template)];
+    for children in ways {
+        let before = descriptors();
+        for n in 0..rounds(500) {
+            let rpc = children().quiet().on_destroy(|| ()).begin();
+            match n % 5 {
+                0 => drop(rpc),
+                1 => drop(rpc.call(echo("x")).wait().unwrap()),
+                2 => rpc.kill(),
+                3 => drop(rpc.call(Job::KillSelf).wait()),
+                _ => drop(rpc.join().wait().unwrap()),
+            }
+            // Not to have more of them at once than this machine likes.
+            until(|| descriptors().len() < before.len() + 100);
         }
-        // Not to have more of them at once than this machine likes.
-        until(|| descriptors().len() < before.len() + 100);
     }
+    until(|| self::children() == [template.pid().unwrap()]);
 }
 
 /// A handle that is kept keeps no process.
@@ -117,16 +122,19 @@ fn grandchildren_inherit_nothing() {
 /// X32: no descriptor left is an error, and no more than that.
 #[test]
 fn descriptors_run_out() {
-    alone("leaks::descriptors_run_out", || {
+    alone(|| {
         let _guard = guard();
+        let template = Template::builder().start().unwrap();
+        template.ready().wait().unwrap();
+        let ways: [&dyn Fn() -> Children; 2] = [&|| WORK.builder(), &|| WORK.template(&template)];
         let (_, hard) = getrlimit(Resource::RLIMIT_NOFILE).unwrap();
-        let before = descriptors();
-        let highest = u64::from(*before.keys().max().unwrap());
-        for _ in 0..3 {
+        for children in ways.into_iter().cycle().take(6) {
+            let before = descriptors();
+            let highest = u64::from(*before.keys().max().unwrap());
             setrlimit(Resource::RLIMIT_NOFILE, 64.max(highest), hard).unwrap();
             let mut all = Vec::new();
             let error = loop {
-                match TEXT.spawn() {
+                match children().spawn() {
                     Ok(rpc) => all.push(rpc),
                     Err(error) => break error,
                 }
@@ -134,16 +142,15 @@ fn descriptors_run_out() {
             assert_error!(error, is_start, "Too many open files");
             assert!(all.len() > 3);
             for rpc in &all {
-                assert_eq!(rpc.call("still").wait().unwrap(), "still");
+                echoes(rpc, "still");
             }
             all.clear();
             setrlimit(Resource::RLIMIT_NOFILE, hard, hard).unwrap();
             // A child is gone a little before the parent has closed all that it had of it.
             until(|| descriptors().len() == before.len());
+            echoes(&children().begin(), "again");
+            until(|| descriptors().len() == before.len());
         }
-        let rpc = TEXT.spawn().unwrap();
-        assert_eq!(rpc.call("again").wait().unwrap(), "again");
-        rpc.join().wait().unwrap();
     });
 }
 
@@ -151,31 +158,22 @@ fn descriptors_run_out() {
 #[test]
 fn the_programs_file_is_replaced() {
     let _guard = guard();
+    if let Some(file) = told() {
+        std::fs::remove_file(&file).unwrap();
+        std::fs::write(&file, "another program").unwrap();
+        let rpc = TEXT.spawn().unwrap();
+        return assert_eq!(rpc.call("still").wait().unwrap(), "still");
+    }
     let temp = Temp::new();
     let copy = temp.path("program");
     std::fs::copy(std::env::current_exe().unwrap(), &copy).unwrap();
-    let output = std::process::Command::new(&copy)
-        .args(["leaks::without_a_file", "--exact", "--nocapture"])
-        .env("OFFSPRING_TEST_REMOVE", &copy)
-        .output()
-        .unwrap();
-    let text = String::from_utf8_lossy(&output.stdout);
-    assert!(
-        output.status.success() && text.contains("1 passed"),
-        "{text}\n{}",
-        String::from_utf8_lossy(&output.stderr)
+    let again = again(&the_programs_file_is_replaced, &copy);
+    let mut command = std::process::Command::new(&copy);
+    command.args(again.get_args());
+    command.envs(
+        again
+            .get_envs()
+            .filter_map(|(name, value)| Some((name, value?))),
     );
-}
-
-#[test]
-fn without_a_file() {
-    let _guard = guard();
-    let Ok(file) = std::env::var("OFFSPRING_TEST_REMOVE") else {
-        return;
-    };
-    std::fs::remove_file(&file).unwrap();
-    std::fs::write(&file, "another program").unwrap();
-    let rpc = TEXT.spawn().unwrap();
-    assert_eq!(rpc.call("still").wait().unwrap(), "still");
-    rpc.join().wait().unwrap();
+    succeeds(&mut command);
 }

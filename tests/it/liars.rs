@@ -204,7 +204,7 @@ fn told(calls: usize, greets: bool, says: Vec<u8>) -> offspring::Error {
 /// little time; what is over a limit is refused with a word of which.
 #[test]
 fn small_lies_take_little_memory() {
-    alone("liars::small_lies_take_little_memory", || {
+    alone(|| {
         const MB: usize = 1 << 20;
         let failure = |code: &str, message: &[u8]| {
             let mut list = vec![code.len() as u8];
@@ -350,7 +350,7 @@ fn long_texts_of_a_child_are_cut_off() {
 /// X84: descriptors that belong to no message, or to one that never ends.
 #[test]
 fn a_child_that_floods_descriptors() {
-    alone("liars::a_child_that_floods_descriptors", || {
+    alone(|| {
         let _guard = guard();
         let (_, hard) = getrlimit(Resource::RLIMIT_NOFILE).unwrap();
         setrlimit(Resource::RLIMIT_NOFILE, hard, hard).unwrap();
@@ -369,7 +369,7 @@ fn a_child_that_floods_descriptors() {
                 }
                 let (ours, theirs) = UnixStream::pair().unwrap();
                 let builder = TOLD.builder().socket(ours).on_event(|_| ()).quiet();
-                let builder = if plain { builder.plain() } else { builder };
+                let builder = builder.when(plain, |own| own.plain());
                 let rpc = builder.begin();
                 let call = rpc.call("so");
                 let before = descriptors().len();

@@ -38,7 +38,6 @@ fn a_call_larger_than_the_limit() {
     for (n, call) in calls.into_iter().enumerate() {
         assert_eq!(call.wait().unwrap(), Ok((n * 1000).to_string()));
     }
-    rpc.join().wait().unwrap();
 }
 
 /// Cancelled while they waited for room: they make room for those behind.
@@ -97,7 +96,6 @@ fn killed_while_full() {
             assert_eq!(call.wait().unwrap_err().started(), offspring::Started::No);
         }
     });
-    rpc.join().wait().unwrap();
 }
 
 worker!(FLOOD: fn(String) -> String = flood, events = String);
@@ -113,7 +111,7 @@ fn flood(count: String, events: &Events<String>) -> String {
 /// X43: 200 MB of events, and a callback that sleeps: the child is slowed down.
 #[test]
 fn a_flood_of_events() {
-    alone("limits::a_flood_of_events", || {
+    alone(|| {
         let _guard = guard();
         let (open, gate) = channel::<()>();
         let mut seen = 0;
@@ -162,7 +160,6 @@ fn a_stream_that_is_read_late() {
     let all = events.into_iter().take(500).map(Result::unwrap).count();
     assert_eq!(all, 500);
     assert_eq!(waiting.join().unwrap().unwrap(), "done");
-    rpc.join().wait().unwrap();
 }
 
 /// G2: a child that dies behind a full stream of events; what it had written is

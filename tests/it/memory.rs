@@ -461,7 +461,6 @@ fn what_comes_again_is_still_mapped() {
     let back = rpc.call(Task::Invert, with(&memory)).wait().unwrap();
     assert!(no_more_mapped(&here));
     assert!(memory_of(back).is_same(&memory));
-    rpc.join().wait().unwrap();
 }
 
 #[test]
@@ -489,7 +488,6 @@ fn a_worker_keeps_four_and_no_more() {
         rpc.call(Task::Place, given).wait().unwrap();
     }
     keeps_four();
-    rpc.join().wait().unwrap();
 }
 
 #[test]
@@ -658,29 +656,25 @@ fn without_descriptors_it_is_the_call_that_fails() {
     rpc.call(Task::Limit(100), Data::default()).wait().unwrap();
     rpc.call(Task::Invert, with(&memory)).wait().unwrap();
     assert_eq!(memory.to_vec(), [255; 9]);
-    rpc.join().wait().unwrap();
 }
 
 #[test]
 fn without_descriptors_here_it_is_the_call_that_fails() {
-    alone(
-        "memory::without_descriptors_here_it_is_the_call_that_fails",
-        || {
-            let _guard = guard();
-            let rpc = ACT.spawn().unwrap();
-            let memory = SharedMemory::new(9).unwrap();
-            let (soft, hard) = getrlimit(Resource::RLIMIT_NOFILE).unwrap();
-            rpc.ready().wait().unwrap();
-            setrlimit(Resource::RLIMIT_NOFILE, 3, hard).unwrap();
-            assert!(SharedMemory::new(9).is_err());
-            assert!(SharedBytes::copy_from_slice(b"a").is_err());
-            let error = rpc.call(Task::Invert, with(&memory)).wait().unwrap_err();
-            assert!(error.is_encode(), "{error}");
-            setrlimit(Resource::RLIMIT_NOFILE, soft, hard).unwrap();
-            rpc.call(Task::Invert, with(&memory)).wait().unwrap();
-            rpc.join().wait().unwrap();
-        },
-    );
+    alone(|| {
+        let _guard = guard();
+        let rpc = ACT.spawn().unwrap();
+        let memory = SharedMemory::new(9).unwrap();
+        let (soft, hard) = getrlimit(Resource::RLIMIT_NOFILE).unwrap();
+        rpc.ready().wait().unwrap();
+        setrlimit(Resource::RLIMIT_NOFILE, 3, hard).unwrap();
+        assert!(SharedMemory::new(9).is_err());
+        assert!(SharedBytes::copy_from_slice(b"a").is_err());
+        let error = rpc.call(Task::Invert, with(&memory)).wait().unwrap_err();
+        assert!(error.is_encode(), "{error}");
+        setrlimit(Resource::RLIMIT_NOFILE, soft, hard).unwrap();
+        rpc.call(Task::Invert, with(&memory)).wait().unwrap();
+        rpc.join().wait().unwrap();
+    });
 }
 
 /// A peer that writes meanwhile spoils the octets, and nothing else.
@@ -701,7 +695,6 @@ fn both_may_write_at_once() {
     for call in calls {
         call.wait().unwrap();
     }
-    rpc.join().wait().unwrap();
 }
 
 /// The errors are typed and travel between threads like all others.
@@ -753,7 +746,7 @@ fn too_long<T: std::fmt::Debug>(made: std::io::Result<T>) {
 /// X67: memory files are files, and no process is to be killed for one that is too long.
 #[test]
 fn where_files_may_not_be_long() {
-    alone("memory::where_files_may_not_be_long", || {
+    alone(|| {
         let _guard = guard();
         for (length, has_template) in [(1 << 20, true), (70_000, true), (1000, false), (0, false)] {
             limit_files(length);

@@ -156,7 +156,6 @@ fn what_a_format_cannot_say() {
     assert!(error.contains("would be read as `None`"), "{error}");
     let text = rpc.call("text").wait().unwrap();
     assert_eq!(text, Some(Some("text".into())));
-    rpc.join().wait().unwrap();
 }
 
 in_format!(in_cbor, offspring::Cbor);

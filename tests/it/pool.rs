@@ -118,7 +118,6 @@ fn every_call_is_answered() {
     until(|| pool.status().answered == all);
     let status = pool.status();
     assert_eq!((status.queued, status.running, status.moved), (0, 0, 0));
-    pool.join().wait().unwrap();
 }
 
 /// The least loaded child gets the call; the rest waits for as long as all are
@@ -146,7 +145,6 @@ fn calls_are_shared_out() {
         assert!(pids.contains(&call.wait().unwrap()));
     }
     assert_eq!(pool.status().started, 2);
-    pool.join().wait().unwrap();
 }
 
 /// It grows only while calls wait, and shrinks to `idle`.
@@ -177,7 +175,6 @@ fn it_grows_and_shrinks() {
     }
     until(|| pool.status().children() == 1 && children().len() == 1);
     assert_eq!((pool.status().idle, pool.status().died), (1, 0));
-    pool.join().wait().unwrap();
 }
 
 /// X14: the child is killed while it has nothing to do; the call runs elsewhere.
@@ -190,7 +187,6 @@ fn a_call_for_a_dead_child_moves() {
         kill_process(pid.parse().unwrap());
         assert_ne!(pool.call(Do::Pid).wait().unwrap(), pid);
     }
-    pool.join().wait().unwrap();
 }
 
 /// What had started fails; what had not, runs elsewhere, in order.
@@ -221,7 +217,6 @@ fn what_had_not_started_moves() {
     let all: Vec<_> = (0..50).map(|n: u32| n.to_string()).collect();
     assert_eq!(temp.lines("file"), all);
     assert_eq!(pool.status().moved, 48);
-    pool.join().wait().unwrap();
 }
 
 /// A call that may be repeated is, as often as was said.
@@ -236,7 +231,6 @@ fn what_may_be_repeated_is() {
         assert!(error.is_child_dead(), "{error}");
         assert_eq!(temp.lines(name).len(), times as usize + 1);
     }
-    pool.join().wait().unwrap();
 }
 
 /// X15: a child for each call, and nothing is stranded.
@@ -250,7 +244,6 @@ fn children_that_leave_strand_nothing() {
     assert!(pids.windows(2).all(|two| two[0] != two[1]));
     let status = pool.status();
     assert_eq!((status.retired, status.died), (u64::from(count), 0));
-    pool.join().wait().unwrap();
 }
 
 /// The child says that it has had enough.
@@ -297,7 +290,6 @@ fn a_child_leaves_for_its_age_or_memory() {
     );
     until(|| pool.call(Do::Pid).wait().unwrap() != pid);
     assert_eq!(pool.status().died, 0);
-    pool.join().wait().unwrap();
 }
 
 /// X12: the callers are told, and there is no endless row of processes.
@@ -341,7 +333,6 @@ fn children_that_cannot_start() {
     let error = pool.call(Do::Pid).wait().unwrap_err();
     assert!(error.to_string().contains("/nowhere/at/all"), "{error}");
     assert!(pool.ready().wait().is_err());
-    pool.join().wait().unwrap();
 }
 
 /// A kind of children that cannot be started is no harm while there is another,
@@ -390,7 +381,6 @@ fn a_lost_host_comes_back() {
     calls
         .into_iter()
         .for_each(|call| drop(call.wait().unwrap()));
-    pool.join().wait().unwrap();
 }
 
 /// N4: one child that comes back.
@@ -415,7 +405,6 @@ fn a_single_child_comes_back() {
         }
         assert!(children().len() <= 2);
     }
-    pool.join().wait().unwrap();
 }
 
 #[test]
@@ -456,7 +445,6 @@ fn zeros_are_zeros() {
         .for_each(|call| drop(call.wait().unwrap()));
     until(|| children().is_empty());
     assert_eq!(pool.status().children(), 0);
-    pool.join().wait().unwrap();
 }
 
 /// `try_call` refuses when as many wait as may; what it refused was not taken.
@@ -483,7 +471,6 @@ fn a_full_queue() {
     held.wait().unwrap();
     over.wait().unwrap();
     next.wait().unwrap();
-    pool.join().wait().unwrap();
 }
 
 /// A call is given up: in the queue, at a child, with its child.
@@ -517,7 +504,6 @@ fn calls_are_given_up() {
     drop(held);
     assert_eq!(last.wait().unwrap(), "done");
     assert_eq!(temp.lines("file"), ["last"]);
-    pool.join().wait().unwrap();
 }
 
 /// A late call still keeps its child busy: others get the next ones.
@@ -538,7 +524,6 @@ fn a_late_call_counts() {
     until(|| pool.status().busy == 1);
     drop(open);
     until(|| pool.status().idle == 2);
-    pool.join().wait().unwrap();
 }
 
 /// Events of all children go to one handler, each child's in order; without one
@@ -681,7 +666,6 @@ fn it_ends_in_any_case() {
     pool.kill();
     assert!(held.wait().unwrap_err().is_child_dead());
     assert!(queued.wait().unwrap_err().is_closed());
-    pool.join().wait().unwrap();
 }
 
 /// X57: a child that has a pool of its own is killed, and all are gone.
@@ -695,7 +679,6 @@ fn nested_pools() {
     assert!(nested.iter().any(|pid| is_alive(*pid)));
     kill_process(own.parse().unwrap());
     until(|| !nested.iter().any(|pid| is_alive(*pid)));
-    pool.join().wait().unwrap();
 }
 
 /// X7, X58: children are killed at any time, and the pool is closed at any time;
@@ -825,7 +808,6 @@ fn nothing_is_lost_or_run_twice_in_a_rush() {
         assert_eq!(outcome.is_err(), aborts, "{n}: {outcome:?}");
         assert_eq!(runs[n], 1, "{n}");
     }
-    pool.join().wait().unwrap();
 }
 
 /// Whoever waits for an answer while other calls wait may be kept for a moment,
@@ -899,7 +881,6 @@ fn children_that_kill_each_other() {
     assert!(pool.status().died > 0);
     // Those that are there now are not killed any more.
     until(|| pool.call(Do::Pid).wait().is_ok());
-    pool.join().wait().unwrap();
 }
 
 /// An error says what it is to whoever has only the pool.
@@ -911,5 +892,4 @@ fn errors_of_a_pool_are_those_of_a_child() {
     assert_eq!(error.crash().unwrap().status().code(), Some(3));
     let error = pool.call(Do::Panic).wait().unwrap_err();
     assert_eq!(error.panic().unwrap().message(), "as asked");
-    pool.join().wait().unwrap();
 }

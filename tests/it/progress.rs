@@ -58,7 +58,6 @@ fn they_come_in_order_and_before_the_result() {
             assert_eq!(call.wait().unwrap(), format!("{mark} done"));
         }
     }
-    rpc.join().wait().unwrap();
 }
 
 /// G4, with the child's events in a slow handler: an event of a call is not seen
@@ -91,7 +90,6 @@ fn they_keep_their_place_among_the_events_of_the_child() {
             assert!(place(format!("both{}", n - 1)) < place(format!("both{n}")));
         }
     }
-    rpc.join().wait().unwrap();
 }
 
 /// Nobody asked, in all the ways there are: nothing waits for it.
@@ -106,7 +104,6 @@ fn what_nobody_asks_for_is_in_nobodys_way() {
     assert_eq!(rpc.call("d 1000").wait().unwrap(), "d done");
     assert_eq!(block_on(rpc.call("e 1000")).unwrap(), "e done");
     assert_eq!(held.wait().unwrap(), "held done");
-    rpc.join().wait().unwrap();
 }
 
 /// What a call leaves unread goes with it, also if its result is there before it is waited for.
@@ -123,7 +120,6 @@ fn what_was_not_read_makes_room() {
     rpc.call("last 0").wait().unwrap();
     let events: Result<Vec<_>, _> = call.events().into_iter().collect();
     assert_eq!(events.unwrap(), expected("b", 8));
-    rpc.join().wait().unwrap();
 }
 
 /// What was not asked for makes way over the limits, and whoever asks later is
@@ -138,7 +134,6 @@ fn who_asks_too_late_is_told() {
     assert!(events.next().unwrap().unwrap_err().is_full());
     assert!(events.all(|event| event.is_ok()));
     assert_eq!(late.wait().unwrap(), "late done");
-    rpc.join().wait().unwrap();
 }
 
 /// What was asked for is waited for: within the limits others go on, beyond
@@ -182,7 +177,6 @@ fn a_slow_reader_slows_the_child_down() {
         }
         rpc.call("next 0").wait().unwrap();
     }
-    rpc.join().wait().unwrap();
 }
 
 /// The child dies in between: what came is there, then the end, then the error.
@@ -197,7 +191,6 @@ fn they_end_with_the_child() {
     let last = events.map(Result::unwrap).last();
     assert!(last.is_none_or(|last| last.starts_with("many")));
     assert!(call.wait().unwrap_err().is_child_dead());
-    rpc.join().wait().unwrap();
 }
 
 /// A deadline ends them, too.
@@ -218,7 +211,6 @@ fn they_end_at_the_deadline_of_the_call() {
         let error = call.wait().unwrap_err();
         assert!(asynchronous || error.is_timeout(), "{error}");
     }
-    rpc.join().wait().unwrap();
 }
 
 /// A plan is a list of what is made, in this order: an event of the child, or

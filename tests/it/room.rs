@@ -17,7 +17,6 @@ fn what_a_large_result_took_is_given_back() {
     assert_eq!(result.unwrap().len(), 200 << 20);
     let pid = rpc.pid().unwrap();
     until(|| memory(pid) < 100 << 20);
-    rpc.join().wait().unwrap();
 }
 
 /// There is room, or there is none; then the arguments come back as they were.
@@ -78,7 +77,6 @@ fn try_call_is_exact_under_many_threads() {
     let all: Vec<_> = (0..3).map(|_| rpc.try_call(echo("so"))).collect();
     assert!(all.iter().all(Result::is_ok));
     drop(all);
-    rpc.join().wait().unwrap();
 }
 
 /// One that cannot be encoded gives its room back.
@@ -96,14 +94,13 @@ fn a_call_that_cannot_be_made_keeps_no_room() {
         assert!(long.wait().unwrap_err().is_too_long());
     }
     assert_eq!(rpc.try_call("so").unwrap().wait().unwrap(), "so");
-    rpc.join().wait().unwrap();
 }
 
 /// A million calls at once, of which the child reads slowly (G7, X9): what is
 /// sent stays within the limits; the rest is its handles', and goes with them.
 #[test]
 fn a_million_calls_at_once() {
-    alone("room::a_million_calls_at_once", || {
+    alone(|| {
         let gate = Gate::new();
         let rpc = WORK.builder().max_outstanding(1000, 1 << 20).begin();
         let blocked = rpc.call(Job::Gate(gate.name()));
@@ -157,7 +154,7 @@ worker!(FLOOD: fn(String) -> String = flood, events = String);
 /// sleeps, in all the ways to receive them.
 #[test]
 fn a_flood_of_events_while_the_parent_sleeps() {
-    alone("room::a_flood_of_events_while_the_parent_sleeps", || {
+    alone(|| {
         let count = rounds(300_000);
         let stays_small = |what: &str, pid: Option<u32>| {
             let before = own_memory();
@@ -198,7 +195,7 @@ fn a_flood_of_events_while_the_parent_sleeps() {
 /// Answers come, and make room for the next calls, while the parent sleeps; they take the memory of their bytes.
 #[test]
 fn answers_come_while_the_parent_sleeps() {
-    alone("room::answers_come_while_the_parent_sleeps", || {
+    alone(|| {
         let temp = Temp::new();
         let rpc = WORK.builder().max_outstanding(100, 1 << 20);
         let rpc = rpc.begin();
@@ -223,7 +220,7 @@ fn answers_come_while_the_parent_sleeps() {
 /// or its handle comes back.
 #[test]
 fn detached_calls_need_room() {
-    alone("room::detached_calls_need_room", || {
+    alone(|| {
         let (temp, gate) = Temp::with_gate();
         let file = temp.path("file");
         let rpc = WORK.builder().max_outstanding(1000, 1 << 20).begin();

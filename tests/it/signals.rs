@@ -47,7 +47,7 @@ worker!(STORMY: fn(String) -> String = |text: String| {
 /// X39: parent and child are interrupted, in whatever they are doing.
 #[test]
 fn a_storm_of_signals() {
-    alone("signals::a_storm_of_signals", || {
+    alone(|| {
         storm();
         let _guard = guard();
         let rpc = STORMY.spawn().unwrap();
@@ -78,7 +78,7 @@ fn a_storm_of_signals() {
 /// X47: `SIGPIPE` is at its default here, and does not come.
 #[test]
 fn sigpipe_at_its_default() {
-    alone("signals::sigpipe_at_its_default", || {
+    alone(|| {
         // SAFETY: no handler is set.
         unsafe { signal(Signal::SIGPIPE, SigHandler::SigDfl) }.unwrap();
         let _guard = guard();
@@ -187,7 +187,7 @@ fn pause(time: Duration, after: impl FnOnce()) {
 fn after_a_pause_nobody_is_blamed() {
     const SHORT: Duration = Duration::from_millis(500);
     // Once so short that only what has come can help, once long.
-    alone("signals::after_a_pause_nobody_is_blamed", || {
+    alone(|| {
         for time in [SHORT * 2, SHORT * 4] {
             let mut started = None;
             pause(time, || {

@@ -158,7 +158,6 @@ fn environment_and_directory() {
         rpc.call(Job::Env("ONLY".into())).wait().unwrap(),
         Ok("x".into())
     );
-    rpc.join().wait().unwrap();
 }
 
 /// G8.
@@ -193,7 +192,6 @@ fn stdin_is_the_users() {
         rpc.call(Job::ReadStdin).wait().unwrap(),
         Ok("for the worker".into())
     );
-    rpc.join().wait().unwrap();
 }
 
 #[test]
@@ -208,7 +206,6 @@ fn names_are_seen_from_outside() {
         "{name}"
     );
     assert_eq!(rpc.call(Job::ThreadName).wait().unwrap(), Ok("WORK".into()));
-    rpc.join().wait().unwrap();
 }
 
 /// What a child that was never right must look like to its callers.
@@ -374,7 +371,6 @@ fn workers_of_one_name() {
     rpc.join().wait().unwrap();
     let rpc = other_format::TEXTS.spawn().unwrap();
     assert_eq!(rpc.call("x").wait().unwrap(), "x");
-    rpc.join().wait().unwrap();
 }
 
 /// A peer that says this, and nothing else.
@@ -464,7 +460,6 @@ fn a_megabyte_before_hello() {
         .arg(std::env::current_exe().unwrap());
     let rpc = WORK.command(shell).capture_stderr(10).begin();
     echoes(&rpc, "so");
-    rpc.join().wait().unwrap();
 }
 
 // --- init ---
@@ -517,7 +512,6 @@ fn init_may_take_longer_than_hello() {
     drop(inside);
     ready.wait().unwrap();
     assert_eq!(rpc.call("b").wait().unwrap(), "late,b");
-    rpc.join().wait().unwrap();
 }
 
 #[test]
@@ -563,27 +557,23 @@ fn another_program_has_init_too() {
         .on_event(|_| ())
         .begin();
     assert_eq!(rpc.call("b").wait().unwrap(), "a,b");
-    rpc.join().wait().unwrap();
 }
 
 /// X57: a worker has workers, and they go with it.
 #[test]
 fn nested_workers() {
     let _guard = guard();
-    let rpc = WORK.on_event(|_| ()).begin();
-    let inner = Job::Nested(Box::new(Job::Nested(Box::new(echo("deep")))));
-    assert_eq!(rpc.call(inner).wait().unwrap(), Ok("deep".into()));
-    let inner: u32 = rpc
-        .call(Job::NestedPid)
-        .wait()
-        .unwrap()
-        .unwrap()
-        .parse()
-        .unwrap();
-    assert!(is_alive(inner));
-    rpc.kill();
-    assert_eq!(rpc.join().wait().unwrap().signal(), Some(9));
-    until(|| !is_alive(inner));
+    in_each_way(|_, children| {
+        let rpc = children().on_event(|_| ()).quiet().begin();
+        let inner = Job::Nested(Job::Nested(echo("deep").into()).into());
+        assert_eq!(rpc.call(inner).wait().unwrap(), Ok("deep".into()));
+        let inner = rpc.call(Job::NestedPid).wait().unwrap().unwrap();
+        let inner = inner.parse().unwrap();
+        assert!(is_alive(inner));
+        rpc.kill();
+        assert_eq!(rpc.join().wait().unwrap().signal(), Some(9));
+        quickly(|| until(|| !is_alive(inner)));
+    });
 }
 
 /// A shell that first makes sure of this.
@@ -613,11 +603,7 @@ fn a_command_is_given_pipes() {
     for capture in [false, true] {
         let worker = shell("sh", &format!("{check} exec \"$0\" --serve work"));
         let builder = WORK.command(worker);
-        let builder = if capture {
-            builder.capture_stderr(9)
-        } else {
-            builder
-        };
+        let builder = builder.when(capture, |own| own.capture_stderr(9));
         let rpc = builder.begin();
         for _ in 0..3 {
             assert!(rpc.call(Job::Echo(big.clone())).wait().unwrap() == Ok(big.clone()));
@@ -631,13 +617,12 @@ fn a_command_is_given_pipes() {
     let pool = WORK.command(shell("sh", &format!("{check} exec \"$0\" --serve work")));
     let pool = pool.pool().max(2).begin();
     echoes(&pool, "x");
-    pool.join().wait().unwrap();
 }
 
 /// X74: a command that writes to a pipe whose reader is gone hears of it without a signal, and what is left ends.
 #[test]
 fn a_command_that_goes() {
-    alone("start::a_command_that_goes", || {
+    alone(|| {
         // SAFETY: no handler is set.
         unsafe {
             nix::sys::signal::signal(
@@ -775,5 +760,4 @@ fn what_was_waited_for() {
     let error = silent.ready().wait_timeout(Duration::ZERO).unwrap_err();
     assert_error!(error, is_timeout, "ready");
     silent.kill();
-    silent.join().wait().unwrap();
 }

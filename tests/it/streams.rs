@@ -7,29 +7,12 @@ use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
 use std::process::Command;
 
-use offspring::{Builder, Stdio, Template};
+use offspring::Stdio;
 
 use crate::support::*;
 
-type Work = Builder<fn(Job) -> Result<String, String>, Json, u32>;
-/// A way to start a child whose streams can all be chosen.
-type Way<'a> = (&'static str, &'a dyn Fn() -> Work);
-
-/// Runs this for each way.
-fn for_each_way(mut body: impl FnMut(&str, &dyn Fn() -> Work)) {
-    let template = Template::builder().start().unwrap();
-    let ways: [Way<'_>; 3] = [
-        ("own", &|| WORK.builder()),
-        ("program", &|| WORK.program(serving("work"))),
-        ("template", &|| WORK.template(&template)),
-    ];
-    for (name, way) in ways {
-        body(name, way);
-    }
-}
-
 /// What the streams of a child of this builder are open to.
-fn streams(builder: Work) -> [String; 3] {
+fn streams(builder: Children) -> [String; 3] {
     let rpc = builder.begin();
     let list = rpc.call(Job::Descriptors).wait().unwrap().unwrap();
     let mut list: BTreeMap<u32, String> = serde_json::from_str(&list).unwrap();
@@ -41,7 +24,7 @@ fn streams(builder: Work) -> [String; 3] {
 fn null_and_inherited() {
     let _guard = guard();
     let own = [0, 1, 2].map(|number| descriptors()[&number].clone());
-    for_each_way(|way, builder| {
+    in_each_way(|way, builder| {
         let all = |stdio: fn() -> Stdio| {
             let builder = builder().stdin(stdio()).stdout(stdio());
             streams(builder.stderr(stdio()))
@@ -82,7 +65,7 @@ fn descriptors_of_each_type() {
         other.stdout.take().unwrap().into(),
     ];
     other.wait().unwrap();
-    for_each_way(|way, builder| {
+    in_each_way(|way, builder| {
         let [stdin, stdout, stderr] =
             streams(builder().stdin(kinds(0)).stdout(kinds(1)).stderr(kinds(2)));
         assert!(stdin.starts_with("pipe:"), "{way}: {stdin}");
@@ -96,7 +79,7 @@ fn descriptors_of_each_type() {
 #[test]
 fn pipes_are_handed_out() {
     let _guard = guard();
-    for_each_way(|way, builder| {
+    in_each_way(|way, builder| {
         let builder = builder().stdin(Stdio::piped()).stdout(Stdio::piped());
         let rpc = builder.stderr(Stdio::piped()).begin();
         let copy = rpc.clone();

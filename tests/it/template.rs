@@ -4,7 +4,6 @@ use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::io::{Read, Write};
 use std::os::unix::net::UnixStream;
-use std::process::Stdio;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::Duration;
@@ -13,7 +12,7 @@ use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use nix::sys::signal::{SigHandler, Signal, kill, signal};
 use nix::unistd::Pid;
 use offspring::{
-    Descriptor, Error, ExitStatus, Limits, Started, Template, TemplateBuilder, preload, worker,
+    Descriptor, Error, Limits, Template, TemplateBuilder, preload, worker,
 };
 
 use crate::support::*;
@@ -365,48 +364,15 @@ fn what_cannot_be_set() {
     assert_eq!(rpc.call("still").wait().unwrap(), "still");
 }
 
-/// The parent gets to know how they end, though it has not forked them.
+/// A panic is the end of a call, and not of its child.
 #[test]
-fn crash_reports() {
+fn a_panic() {
     let _guard = guard();
     let template = template();
-    let ends = [
-        (Job::Exit(0), ExitStatus::Code(0)),
-        (Job::Exit(7), ExitStatus::Code(7)),
-        (Job::Abort, signalled(libc::SIGABRT)),
-        (Job::DoublePanic, signalled(libc::SIGABRT)),
-        (Job::NoMemory, signalled(libc::SIGABRT)),
-        (Job::KillSelf, signalled(libc::SIGKILL)),
-        // Before `main` the standard library does not explain it.
-        (Job::Overflow, signalled(libc::SIGSEGV)),
-    ];
-    for (job, status) in ends {
-        let builder = WORK.template(&template).quiet().capture_stderr(1000);
-        let rpc = builder.begin();
-        let (fatal, behind) = (rpc.call(job), rpc.call(Job::Arguments));
-        let error = quickly(|| fatal.wait().unwrap_err());
-        let found = error.crash().unwrap().status();
-        assert_eq!(
-            (found.code(), found.signal()),
-            (status.code(), status.signal()),
-            "{error}"
-        );
-        assert_eq!(error.started(), Started::Yes);
-        assert_eq!(behind.wait().unwrap_err().started(), Started::No);
-        let joined = rpc.join().wait().unwrap();
-        assert_eq!(joined, found);
-    }
     let rpc = WORK.template(&template).begin();
     let error = rpc.call(Job::Panic("no luck".into())).wait().unwrap_err();
     assert_eq!(error.panic().unwrap().message(), "no luck");
     echoes(&rpc, "on");
-}
-
-fn signalled(number: i32) -> ExitStatus {
-    ExitStatus::Signal {
-        number,
-        core_dumped: false,
-    }
 }
 
 // What libc knows of the first thread: its id, by which others signal it, and
@@ -531,26 +497,6 @@ fn the_parent_may_have_threads() {
     });
 }
 
-/// G6.
-#[test]
-fn many_children_one_after_the_other() {
-    let _guard = guard();
-    let template = template();
-    let before = descriptors();
-    for n in 0..rounds(500) {
-        let rpc = WORK.template(&template).quiet().begin();
-        match n % 5 {
-            0 => drop(rpc),
-            1 => drop(rpc.call(echo("x")).wait().unwrap()),
-            2 => rpc.kill(),
-            3 => drop(rpc.call(Job::KillSelf).wait()),
-            _ => drop(rpc.join().wait().unwrap()),
-        }
-        until(|| descriptors().len() < before.len() + 100);
-    }
-    until(|| children() == [template.pid().unwrap()]);
-}
-
 worker!(NESTED: fn() -> String = || {
     let template = Template::builder().preload(WORDS.with("in", "side")).start().unwrap();
     let rpc = LOADED.template(&template).begin();
@@ -567,18 +513,6 @@ fn a_child_has_children() {
     let rpc = NESTED.template(&template).begin();
     assert_eq!(rpc.call().wait().unwrap(), "in side 0 so far");
     rpc.join().wait().unwrap();
-
-    let rpc = WORK.template(&template).quiet().begin();
-    let inner: u32 = rpc
-        .call(Job::NestedPid)
-        .wait()
-        .unwrap()
-        .unwrap()
-        .parse()
-        .unwrap();
-    assert!(is_alive(inner));
-    rpc.kill();
-    quickly(|| until(|| !is_alive(inner)));
 }
 
 #[test]
@@ -718,128 +652,4 @@ fn it_ends_with_its_last_handle() {
     // Also while it preloads.
     let endless = Template::builder().preload(&ENDLESS).start().unwrap();
     drop(endless);
-}
-
-// --- the parent is special ---
-
-fn foreign_reaper() {
-    let template = template();
-    for _ in 0..5 {
-        let rpc = WORK.template(&template).quiet().begin();
-        echoes(&rpc, "a");
-        let error = quickly(|| rpc.call(Job::KillSelf).wait().unwrap_err());
-        let status = error.crash().unwrap().status();
-        let known = status.signal() == Some(libc::SIGKILL);
-        assert!(status == ExitStatus::Unknown || known, "{error}");
-        quickly(|| rpc.join().wait().unwrap());
-    }
-    kill_process(template.pid().unwrap());
-    let rpc = TEXT.template(&template).begin();
-    assert_eq!(rpc.call("so").wait().unwrap(), "so");
-}
-
-/// X26.
-#[test]
-fn sigchld_is_ignored() {
-    alone("template::sigchld_is_ignored", || {
-        // SAFETY: ignoring a signal runs no code.
-        unsafe { signal(Signal::SIGCHLD, SigHandler::SigIgn) }.unwrap();
-        let _guard = guard();
-        foreign_reaper();
-    });
-}
-
-/// X27.
-#[test]
-fn somebody_else_reaps() {
-    alone("template::somebody_else_reaps", || {
-        thread::spawn(|| {
-            loop {
-                let _ = nix::sys::wait::waitpid(None::<Pid>, None);
-                thread::yield_now();
-            }
-        });
-        let _guard = guard();
-        foreign_reaper();
-    });
-}
-
-/// X32.
-#[test]
-fn descriptors_run_out() {
-    alone("template::descriptors_run_out", || {
-        let _guard = guard();
-        let template = template();
-        template.ready().wait().unwrap();
-        let (_, hard) = getrlimit(Resource::RLIMIT_NOFILE).unwrap();
-        setrlimit(Resource::RLIMIT_NOFILE, 64, hard).unwrap();
-        let mut all = Vec::new();
-        let error = loop {
-            match TEXT.template(&template).spawn() {
-                Ok(rpc) => all.push(rpc),
-                Err(error) => break error,
-            }
-        };
-        assert!(error.to_string().contains("Too many open files"), "{error}");
-        assert!(all.len() > 3);
-        for rpc in &all {
-            assert_eq!(rpc.call("still").wait().unwrap(), "still");
-        }
-        all.clear();
-        setrlimit(Resource::RLIMIT_NOFILE, hard, hard).unwrap();
-        let rpc = TEXT.template(&template).begin();
-        assert_eq!(rpc.call("again").wait().unwrap(), "again");
-    });
-}
-
-// --- the parent dies ---
-
-preload!(SLOW(String) -> () = |gate: String| { wait_at(gate); Ok::<_, String>(()) });
-
-/// X49: what a process in the middle does, which is then killed.
-fn middle(way: &str, gate: &str) -> ! {
-    let builder = Template::builder();
-    let builder = match way {
-        "preloading" => builder.preload(SLOW.with(gate)),
-        _ => builder,
-    };
-    let template = builder.start().unwrap();
-    if way == "ready" {
-        template.ready().wait().unwrap();
-    }
-    println!("template {}", template.pid().unwrap());
-    loop {
-        thread::park();
-    }
-}
-
-const MIDDLE: &str = "OFFSPRING_TEST_TEMPLATE_MIDDLE";
-
-/// G6: it goes with its parent, at once, whatever it is doing.
-#[test]
-fn the_parent_is_killed() {
-    if let Ok(way) = std::env::var(MIDDLE) {
-        let (way, gate) = way.split_once(' ').unwrap();
-        middle(way, gate);
-    }
-    let _guard = guard();
-    for way in ["ready", "preloading"] {
-        let gate = Gate::new();
-        let mut middle = std::process::Command::new(std::env::current_exe().unwrap())
-            .args(["template::the_parent_is_killed", "--exact", "--nocapture"])
-            .env(MIDDLE, format!("{way} {}", gate.name()))
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .begin();
-        let lines = std::io::BufRead::lines(std::io::BufReader::new(middle.stdout.take().unwrap()));
-        let template = lines
-            .map_while(Result::ok)
-            .find_map(|line| line.split_once("template ")?.1.parse::<u32>().ok())
-            .unwrap();
-        let _open = (way == "preloading").then(|| gate.reached());
-        assert!(is_alive(template));
-        middle.kill().unwrap();
-        middle.wait().unwrap();
-        quickly(|| until(|| !is_alive(template)));
-    }
 }

@@ -2,7 +2,7 @@
 
 use std::io::{BufRead, BufReader, Write};
 use std::os::fd::AsFd;
-use std::process::{Command, Stdio};
+use std::process::Stdio;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use nix::pty::openpty;
@@ -51,14 +51,12 @@ fn program(policy: &str, gate: &str) {
     let _ = rpc.join().wait();
 }
 
-const POLICY: &str = "OFFSPRING_TEST_POLICY";
-
 /// X50: Ctrl-C goes to the group in the foreground. The parent finishes first; its
 /// child may do so only if it does not belong to that group.
 #[test]
 fn ctrl_c() {
-    if let Ok(set) = std::env::var(POLICY) {
-        let (policy, gate) = set.split_once(' ').unwrap();
+    if let Some(told) = told() {
+        let (policy, gate) = told.split_once(' ').unwrap();
         return program(policy, gate);
     }
     let _guard = guard();
@@ -73,9 +71,7 @@ fn ctrl_c() {
         // A new terminal is not close-on-exec.
         let inherited = nix::fcntl::FcntlArg::F_SETFD(nix::fcntl::FdFlag::FD_CLOEXEC);
         nix::fcntl::fcntl(master.as_fd(), inherited).unwrap();
-        let mut program = Command::new(std::env::current_exe().unwrap())
-            .args(["terminal::ctrl_c", "--exact", "--nocapture"])
-            .env(POLICY, format!("{policy} {}", gate.name()))
+        let mut program = again(&ctrl_c, &format!("{policy} {}", gate.name()))
             .stdin(pty.slave)
             .stdout(Stdio::piped())
             .begin();

@@ -58,7 +58,6 @@ fn pipelined_from_many_threads() {
             });
         }
     });
-    rpc.join().wait().unwrap();
 }
 
 /// Waiting threads that time out, tasks that are dropped, and all the others
@@ -89,7 +88,6 @@ fn waiters_that_give_up_harm_nobody() {
         }
     });
     assert_eq!(answered.into_inner(), 3 * rounds(1000));
-    rpc.join().wait().unwrap();
 }
 
 /// A short-lived thread starts a child, which outlives it (X29).

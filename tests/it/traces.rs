@@ -56,7 +56,7 @@ impl Subscriber for Lines {
 
 #[test]
 fn a_pool_tells_what_it_does() {
-    alone("traces::a_pool_tells_what_it_does", || {
+    alone(|| {
         let lines = Lines::default();
         tracing::subscriber::set_global_default(lines.clone()).unwrap();
         let pool = ABORTS.pool().quiet().begin();
@@ -78,7 +78,7 @@ fn a_pool_tells_what_it_does() {
 /// Many short calls, which each child may have many of.
 #[test]
 fn a_rush_of_calls_is_read_on_a_beat() {
-    alone("traces::a_rush_of_calls_is_read_on_a_beat", || {
+    alone(|| {
         let lines = Lines::default();
         tracing::subscriber::set_global_default(lines.clone()).unwrap();
         let pool = ECHO.pool().max(2).idle(2).load(500).begin();

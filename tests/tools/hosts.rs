@@ -123,7 +123,6 @@ pub(crate) fn all_kinds_of_children_share_the_work() {
     until(|| pool.status().answered == count as u64);
     let status = pool.status();
     assert_eq!((status.started, status.died), (ALL as u64, 0), "{status:?}");
-    pool.join().wait().unwrap();
 }
 
 /// With a job running in each child and calls waiting, one host is lost; and it returns.
@@ -181,7 +180,6 @@ pub(crate) fn a_host_is_lost_and_returns() {
     for call in calls {
         assert_eq!(call.wait().unwrap(), "done");
     }
-    pool.join().wait().unwrap();
 }
 
 /// Hosts are lost, cut off and there again at any time: nothing runs twice, and what is told of each call is true.

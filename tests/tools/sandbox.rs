@@ -89,24 +89,24 @@ pub(crate) fn sudo() {
     works_behind(SUDO);
 }
 
-const POWERLESS: &str = "OFFSPRING_TEST_POWERLESS";
-
 /// A command that has become another user's, which may not be sent signals: the
 /// link is cut instead, and the worker goes by itself.
 pub(crate) fn a_child_that_cannot_be_killed() {
-    let name = "sandbox::a_child_that_cannot_be_killed";
     let other = ["setpriv", "--reuid", "65534", "--clear-groups"];
-    if std::env::var_os(POWERLESS).is_none() {
+    if told().is_none() {
         let _guard = guard();
-        let mut again = Command::new("setpriv");
-        again.arg("--bounding-set=-kill");
-        again.arg(std::env::current_exe().unwrap());
-        again.args([name, "--exact", "--nocapture"]);
-        let output = again.env(POWERLESS, "1").stdin(Stdio::null()).output();
-        let output = output.unwrap();
-        let text = String::from_utf8_lossy(&output.stdout);
-        assert!(output.status.success(), "{output:?}");
-        return assert!(text.contains("1 passed"), "{text}");
+        let again = again(&a_child_that_cannot_be_killed, "powerless");
+        let mut powerless = Command::new("setpriv");
+        powerless
+            .arg("--bounding-set=-kill")
+            .arg(again.get_program());
+        powerless.args(again.get_args()).stdin(Stdio::null());
+        powerless.envs(
+            again
+                .get_envs()
+                .filter_map(|(name, value)| Some((name, value?))),
+        );
+        return succeeds(&mut powerless);
     }
     let _guard = guard();
     let command = before(&other, "work");
@@ -157,7 +157,7 @@ type Work = offspring::Builder<fn(Job) -> Result<String, String>, Json, u32>;
 
 /// X76: no signal can be sent, and nothing waits for a child that will not end.
 pub(crate) fn where_no_signal_can_be_sent() {
-    alone("sandbox::where_no_signal_can_be_sent", || {
+    alone(|| {
         refuse(libc::SYS_pidfd_send_signal);
         let _guard = guard();
         let temp = Temp::new();
@@ -203,7 +203,7 @@ pub(crate) fn where_no_signal_can_be_sent() {
 
 /// X76: children of a parent that has given them a namespace of process ids, in which it has no number itself.
 pub(crate) fn a_namespace_of_process_ids() {
-    alone("sandbox::a_namespace_of_process_ids", || {
+    alone(|| {
         let _guard = guard();
         let echo = || echo("x");
         let before = WORK.spawn().unwrap();
@@ -239,7 +239,7 @@ pub(crate) fn a_namespace_of_process_ids() {
 
 /// X76: the same where no thread can be started any more.
 pub(crate) fn a_namespace_without_a_thread() {
-    alone("sandbox::a_namespace_without_a_thread", || {
+    alone(|| {
         let _guard = guard();
         nix::sched::unshare(nix::sched::CloneFlags::CLONE_NEWPID).unwrap();
         let error = WORK.spawn().unwrap_err();
@@ -250,7 +250,7 @@ pub(crate) fn a_namespace_without_a_thread() {
 
 /// X76: without `/proc` this program is not found.
 pub(crate) fn a_root_without_proc() {
-    alone("sandbox::a_root_without_proc", || {
+    alone(|| {
         let temp = Temp::new();
         nix::unistd::chroot(temp.path(".").as_str()).unwrap();
         std::env::set_current_dir("/").unwrap();

@@ -97,7 +97,6 @@ pub(crate) fn a_banner_on_stderr_does_no_harm() {
     for words in ["Welcome, and mind the step.", "Today is a good day."] {
         assert!(error.contains(words), "{error}");
     }
-    rpc.join().wait().unwrap();
 }
 
 pub(crate) fn a_banner_on_stdout_is_shown() {
@@ -226,7 +225,6 @@ pub(crate) fn limits_hold_there() {
     echoes(&rpc, "so");
     let error = rpc.call(Job::Make(1 << 31)).wait().unwrap_err();
     assert_error!(error, is_child_dead, "memory allocation of");
-    rpc.join().wait().unwrap();
 }
 
 /// One of two hosts is lost, and returns.
@@ -269,5 +267,4 @@ pub(crate) fn a_shell_reads_no_start_up_files() {
         .env_remove("SHLVL")
         .begin();
     assert_eq!(rpc.call("x").wait().unwrap(), "x");
-    rpc.join().wait().unwrap();
 }

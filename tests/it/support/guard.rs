@@ -7,7 +7,7 @@
 use std::collections::BTreeMap;
 use std::fs::{self};
 use std::io::Write;
-use std::process::{Command, Stdio, abort};
+use std::process::abort;
 use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::thread::{sleep, spawn};
@@ -150,32 +150,4 @@ pub(crate) fn quickly<T>(act: impl FnOnce() -> T) -> T {
     let took = start.elapsed();
     assert!(took < soon(), "it took {took:?}");
     value
-}
-
-const ALONE: &str = "OFFSPRING_TEST_ALONE";
-
-/// Runs the body in a process of its own: for what changes a whole process. It
-/// is this test binary with only this test, whose name with its module is given.
-pub(crate) fn alone(test: &str, body: impl FnOnce()) {
-    if std::env::var(ALONE).as_deref() == Ok(test) {
-        return body();
-    }
-    let _guard = guard();
-    let output = Command::new(std::env::current_exe().unwrap())
-        .args([test, "--exact", "--nocapture"])
-        .env(ALONE, test)
-        .stdin(Stdio::null())
-        .output()
-        .unwrap();
-    let text = String::from_utf8_lossy(&output.stdout);
-    let errors = String::from_utf8_lossy(&output.stderr);
-    assert!(
-        output.status.success(),
-        "{}\n{text}\n{errors}",
-        output.status
-    );
-    assert!(
-        text.contains("1 passed"),
-        "no test is called {test}: {text}"
-    );
 }

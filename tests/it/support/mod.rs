@@ -1,5 +1,6 @@
 //! What the tests share.
 
+mod again;
 mod executors;
 mod gates;
 mod guard;
@@ -12,6 +13,7 @@ use std::process::{Child, Command};
 
 use offspring::{Builder, Format, Pool, PoolBuilder, Rpc};
 
+pub(crate) use self::again::*;
 pub(crate) use self::executors::*;
 pub(crate) use self::gates::*;
 pub(crate) use self::guard::*;
@@ -54,6 +56,15 @@ macro_rules! builders {
     )*};
 }
 builders!(Builder makes Rpc, PoolBuilder makes Pool);
+
+/// A step of a chain that is only sometimes taken.
+pub(crate) trait When: Sized {
+    fn when(self, is: bool, then: impl FnOnce(Self) -> Self) -> Self {
+        if is { then(self) } else { self }
+    }
+}
+
+impl<T> When for T {}
 
 /// Fails unless an error is of this kind, says this about its call, and has these words.
 macro_rules! assert_error {

@@ -9,10 +9,12 @@ use std::process::{Command, Stdio};
 
 use nix::sys::signal::{SigHandler, Signal, raise, signal};
 use nix::sys::socket::{Shutdown, shutdown};
-use offspring::{Events, Format, Input, Output, Rpc, Serialiser, SerialiserError, worker};
+use offspring::{
+    Builder, Events, Format, Input, Output, Rpc, Serialiser, SerialiserError, Template, worker,
+};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
-use super::{append, descriptors, wait_at, wait_here_at};
+use super::{append, descriptors, serving, wait_at, wait_here_at};
 
 /// What the worker of most tests can be asked to do.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -233,6 +235,16 @@ pub(crate) fn echo(text: impl ToString) -> Job {
 
 pub(crate) fn both(one: Job, two: Job) -> Job {
     Job::Both(one.into(), two.into())
+}
+
+pub(crate) type Children = Builder<fn(Job) -> Result<String, String>, Json, u32>;
+
+/// Runs this for each way to start a child from this program, or from a template of it.
+pub(crate) fn in_each_way(mut test: impl FnMut(&str, &dyn Fn() -> Children)) {
+    let template = Template::builder().start().unwrap();
+    test("own", &|| WORK.builder());
+    test("program", &|| WORK.program(serving("work")));
+    test("template", &|| WORK.template(&template));
 }
 
 pub(crate) type Work = Rpc<fn(Job) -> Result<String, String>, Json, u32>;
