@@ -224,11 +224,8 @@ fn handles_are_dropped_inside_callbacks() {
 #[test]
 fn events_that_nobody_handles() {
     let _guard = guard();
-    let (told, errors) = channel();
-    let rpc = WORK
-        .builder()
-        .on_error(move |error| told.send(error).unwrap())
-        .begin();
+    let (told, errors) = sink();
+    let rpc = WORK.builder().on_error(told).begin();
     rpc.call(Job::Events(0, 3)).wait().unwrap().unwrap();
     echoes(&rpc, "on");
     rpc.join().wait().unwrap();
@@ -277,11 +274,11 @@ fn a_thread_for_events() {
 #[test]
 fn a_stream_that_is_dropped() {
     let _guard = guard();
-    let (told, errors) = channel();
+    let (told, errors) = sink();
     let (rpc, events) = WORK
         .builder()
         .max_events(10, 1 << 20)
-        .on_error(move |error| told.send(error).unwrap())
+        .on_error(told)
         .spawn_with_events()
         .unwrap();
     let call = rpc.call(Job::Events(0, 1000));
@@ -311,11 +308,11 @@ pub(crate) fn serve_numbers() -> ! {
 #[test]
 fn events_of_another_type() {
     let _guard = guard();
-    let (told, errors) = channel();
+    let (told, errors) = sink();
     let rpc = as_texts::TEXTS
         .program(serving("numbers"))
         .on_event(|text| panic!("{text}"))
-        .on_error(move |error| told.send(error).unwrap())
+        .on_error(told)
         .begin();
     rpc.call(3).wait().unwrap();
     rpc.join().wait().unwrap();
@@ -458,10 +455,8 @@ fn on_done_of_a_refused_call() {
     let rpc = WORK.builder().quiet().begin();
     let clone = rpc.clone();
     rpc.join().wait().unwrap();
-    let (told, outcomes) = channel();
-    clone
-        .call(echo("x"))
-        .on_done(move |outcome| told.send(outcome).unwrap());
+    let (told, outcomes) = sink();
+    clone.call(echo("x")).on_done(told);
     assert!(outcomes.recv().unwrap().is_err());
 }
 
@@ -480,10 +475,10 @@ impl Drop for Bomb {
 #[test]
 fn a_panic_with_a_bomb() {
     let _guard = guard();
-    let (told, errors) = channel();
+    let (told, errors) = sink();
     let rpc = WORK
         .on_event(|_| std::panic::panic_any(Bomb))
-        .on_error(move |error| told.send(error).unwrap())
+        .on_error(told)
         .begin();
     rpc.call(Job::Events(0, 2)).wait().unwrap().unwrap();
     rpc.call(echo("x")).on_done(|_| std::panic::panic_any(Bomb));
@@ -723,8 +718,8 @@ fn registered_while_the_last_callback_runs() {
     let lost = rpc.call(Job::Stop);
     rpc.kill();
     runs.recv().unwrap();
-    let (sender, outcomes) = channel();
-    lost.on_done(move |outcome| sender.send(outcome).unwrap());
+    let (sender, outcomes) = sink();
+    lost.on_done(sender);
     proceed.send(()).unwrap();
     assert!(outcomes.recv().unwrap().is_err());
 }

@@ -1,6 +1,7 @@
 //! Calls: every way to wait for one, and everything that can be wrong with it.
 
 use std::future::Future;
+use std::mem::ManuallyDrop;
 use std::pin::pin;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::channel;
@@ -21,12 +22,9 @@ fn wait_and_wait_again() {
     let gate = Gate::new();
     let rpc = WORK.spawn().unwrap();
     let mut call = rpc.call(Job::Gate(gate.name()));
-    assert!(call.wait_timeout(Duration::ZERO).unwrap_err().is_timeout());
-    assert!(
-        call.wait_timeout(Duration::from_millis(5))
-            .unwrap_err()
-            .is_timeout()
-    );
+    for time in [Duration::ZERO, Duration::from_millis(5)] {
+        assert!(call.wait_timeout(time).unwrap_err().is_timeout());
+    }
     assert!(call.wait_deadline(Instant::now()).unwrap_err().is_timeout());
     assert!(block_on(futures_lite::future::poll_once(&mut call)).is_none());
     drop(gate.reached());
@@ -161,16 +159,12 @@ fn a_call_changes_hands() {
     let rpc = WORK.spawn().unwrap();
     let mut call = rpc.call(Job::Gate(gate.name()));
     assert!(poll(&mut call, &Parker::new()).is_pending());
-    let mut call = thread::spawn(move || {
-        assert!(
-            call.wait_timeout(Duration::from_millis(1))
-                .unwrap_err()
-                .is_timeout()
-        );
+    let elsewhere = thread::spawn(move || {
+        let error = call.wait_timeout(Duration::from_millis(1)).unwrap_err();
+        assert!(error.is_timeout());
         call
-    })
-    .join()
-    .unwrap();
+    });
+    let mut call = elsewhere.join().unwrap();
     let second = Parker::new();
     assert!(poll(&mut call, &second).is_pending());
     drop(gate.reached());
@@ -351,74 +345,40 @@ worker!(
     serialiser = Json
 );
 
+/// A value with this fault, which is not dropped here: that may be its fault.
+fn faulty(fault: Fault) -> ManuallyDrop<Value> {
+    ManuallyDrop::new(Value(fault))
+}
+
 /// X5: what the child survives, and X53, X6: what the parent does.
 #[test]
 fn faults_that_fail_one_call() {
     let _guard = guard();
     let rpc = FAULTY.builder().stderr(offspring::Stdio::null()).begin();
-    let call = |value, act, fault| rpc.call(Value(value), act, fault).wait();
-    let fine = || {
-        assert_eq!(
-            call(Fault::None, Act::None, Fault::None).unwrap().unwrap(),
-            Value(Fault::None)
-        )
-    };
-
-    // In the child: {error, panic} x {argument decode, call, result encode}.
-    let error = call(Fault::ReadError, Act::None, Fault::None).unwrap_err();
-    assert_error!(error, is_decode, started = No, "cannot be read");
-    fine();
-    let error = call(Fault::ReadPanic, Act::None, Fault::None).unwrap_err();
-    assert_error!(error, is_decode, "while it was read");
-    fine();
-    assert_eq!(
-        call(Fault::None, Act::Error, Fault::None)
-            .unwrap()
-            .unwrap_err(),
-        "no"
-    );
-    fine();
-    let error = call(Fault::None, Act::Panic, Fault::None).unwrap_err();
-    assert_error!(error, is_panic, started = Yes);
-    fine();
-    let error = call(Fault::None, Act::None, Fault::WriteError).unwrap_err();
-    assert_error!(error, is_encode, started = Yes, "cannot be written");
-    fine();
-    let error = call(Fault::None, Act::None, Fault::WritePanic).unwrap_err();
-    assert_error!(error, is_encode, started = Yes, "while it was written");
-    fine();
-
-    // In the parent: {error, panic} x {argument encode, result decode}.
-    let error = call(Fault::WriteError, Act::None, Fault::None).unwrap_err();
-    assert_error!(error, is_encode, started = No, "cannot be written");
-    fine();
-    let error = call(Fault::WritePanic, Act::None, Fault::None).unwrap_err();
-    assert_error!(error, is_encode, "while it was written");
-    fine();
-    let error = call(Fault::None, Act::None, Fault::ReadError).unwrap_err();
-    assert_error!(error, is_decode, started = Yes, "cannot be read");
-    fine();
-    let error = call(Fault::None, Act::None, Fault::ReadPanic).unwrap_err();
-    assert_error!(error, is_decode, "while it was read");
-    fine();
-
-    // Drop, in the child: of the argument, and of the result.
-    let error = drop_of_the_argument(&rpc);
-    assert_error!(error, is_panic, "while it was dropped");
-    fine();
-    let error = call(Fault::None, Act::None, Fault::DropPanic).unwrap_err();
-    assert_error!(error, is_panic, "while it was dropped");
-    fine();
-}
-
-type Faulty = offspring::Rpc<fn(Value, Act, Fault) -> Result<Value, String>, Json>;
-
-/// A value that panics when dropped is not to do so here.
-fn drop_of_the_argument(rpc: &Faulty) -> offspring::Error {
-    let value = std::mem::ManuallyDrop::new(Value(Fault::DropPanic));
-    rpc.call(&*value, Act::None, Fault::None)
-        .wait()
-        .unwrap_err()
+    let call = |value, act, fault| rpc.call(&*faulty(value), act, fault).wait();
+    let (none, nothing) = (Fault::None, Act::None);
+    // {error, panic} x {encode, decode, drop} x {argument, result}: whether it had started, if it is the argument.
+    for (fault, words, started) in [
+        (Fault::WriteError, "cannot be written", Started::No),
+        (Fault::WritePanic, "while it was written", Started::No),
+        (Fault::ReadError, "cannot be read", Started::No),
+        (Fault::ReadPanic, "while it was read", Started::No),
+        (Fault::DropPanic, "while it was dropped", Started::Yes),
+    ] {
+        for (value, result, started) in [(fault, none, started), (none, fault, Started::Yes)] {
+            let error = call(value, nothing, result).unwrap_err();
+            match fault {
+                Fault::WriteError | Fault::WritePanic => assert_error!(error, is_encode, words),
+                Fault::ReadError | Fault::ReadPanic => assert_error!(error, is_decode, words),
+                _ => assert_error!(error, is_panic, words),
+            }
+            assert_eq!(error.started(), started, "{error}");
+            assert_eq!(call(none, nothing, none).unwrap().unwrap(), Value(none));
+        }
+    }
+    let error = call(none, Act::Panic, none).unwrap_err();
+    assert_error!(error, is_panic, started = Yes, "in the call");
+    assert_eq!(call(none, Act::Error, none).unwrap().unwrap_err(), "no");
 }
 
 /// X5: {abort, exit} x {argument decode, call, result encode}: the child is
@@ -426,40 +386,30 @@ fn drop_of_the_argument(rpc: &Faulty) -> offspring::Error {
 #[test]
 fn faults_that_end_the_child() {
     let _guard = guard();
+    let (none, nothing) = (Fault::None, Act::None);
     let cases = [
-        (Fault::ReadAbort, Act::None, Fault::None, None),
-        (Fault::ReadExit, Act::None, Fault::None, Some(6)),
-        (Fault::None, Act::Abort, Fault::None, None),
-        (Fault::None, Act::Exit, Fault::None, Some(4)),
-        (Fault::None, Act::None, Fault::WriteAbort, None),
-        (Fault::None, Act::None, Fault::WriteExit, Some(5)),
+        (Fault::ReadAbort, nothing, none, None),
+        (Fault::ReadExit, nothing, none, Some(6)),
+        (none, Act::Abort, none, None),
+        (none, Act::Exit, none, Some(4)),
+        (none, nothing, Fault::WriteAbort, None),
+        (none, nothing, Fault::WriteExit, Some(5)),
     ];
     for (value, act, fault, code) in cases {
-        let rpc = FAULTY
-            .builder()
-            .stderr(offspring::Stdio::null())
-            .quiet()
-            .begin();
-        let before = rpc.call(Value(Fault::None), Act::None, Fault::None);
-        let fatal = rpc.call(Value(value), act, fault);
-        let behind = rpc.call(Value(Fault::None), Act::None, Fault::None);
+        let builder = FAULTY.builder().stderr(offspring::Stdio::null());
+        let rpc = builder.quiet().begin();
+        let fine = || rpc.call(Value(none), nothing, none);
+        let (before, fatal) = (fine(), rpc.call(Value(value), act, fault));
+        let behind = fine();
         assert!(before.wait().is_ok());
         let error = fatal.wait().unwrap_err();
-        let crash = error.crash().unwrap_or_else(|| panic!("{error}"));
-        assert_eq!(crash.status().code(), code, "{error}");
-        assert_eq!(
-            crash.status().signal(),
-            code.is_none().then_some(libc::SIGABRT),
-            "{error}"
-        );
-        assert_eq!(error.started(), Started::Yes);
-        let error = behind.wait().unwrap_err();
-        assert_error!(error, is_child_dead, started = No);
-        let error = rpc
-            .call(Value(Fault::None), Act::None, Fault::None)
-            .wait()
-            .unwrap_err();
-        assert_error!(error, is_child_dead, started = No);
+        assert_error!(error, is_child_dead, started = Yes);
+        let status = error.crash().unwrap().status();
+        let signal = code.is_none().then_some(libc::SIGABRT);
+        assert_eq!((status.code(), status.signal()), (code, signal), "{error}");
+        for call in [behind, fine()] {
+            assert_error!(call.wait().unwrap_err(), is_child_dead, started = No);
+        }
         rpc.join().wait().unwrap();
     }
 }
@@ -469,19 +419,13 @@ fn faults_that_end_the_child() {
 fn a_panic_is_told_with_place_and_backtrace() {
     let _guard = guard();
     let rpc = WORK.builder().stderr(offspring::Stdio::null()).begin();
-    let error = rpc
-        .call(Job::Panic("out of luck".into()))
-        .wait()
-        .unwrap_err();
+    let call = rpc.call(Job::Panic("out of luck".into()));
+    let error = call.wait().unwrap_err();
+    assert_error!(error, is_panic, "out of luck");
     let panic = error.panic().unwrap();
     assert_eq!(panic.message(), "out of luck");
-    assert!(panic.place().contains("workers.rs:"), "{}", panic.place());
-    assert!(
-        panic.backtrace().contains("workers::work"),
-        "{}",
-        panic.backtrace()
-    );
-    assert!(error.to_string().contains("out of luck"));
+    assert!(panic.place().contains("workers.rs:"), "{panic:?}");
+    assert!(panic.backtrace().contains("workers::work"), "{panic:?}");
 }
 
 /// R15.
@@ -618,13 +562,10 @@ fn kill_ends_it_now() {
     let pid = rpc.pid().unwrap();
     rpc.kill();
     let error = call.wait().unwrap_err();
-    assert_eq!(
-        error.crash().unwrap().status().signal(),
-        Some(libc::SIGKILL),
-        "{error}"
-    );
-    assert_eq!(error.crash().unwrap().pid(), Some(pid));
-    assert!(error.to_string().contains("kill"), "{error}");
+    assert_error!(error, is_child_dead, "kill");
+    let crash = error.crash().unwrap();
+    assert_eq!(crash.status().signal(), Some(libc::SIGKILL), "{error}");
+    assert_eq!(crash.pid(), Some(pid));
     assert_eq!(rpc.join().wait().unwrap().signal(), Some(libc::SIGKILL));
     assert!(!is_alive(pid));
 }

@@ -1,7 +1,6 @@
 //! Workers that close every descriptor, as daemons do: the link, too.
 
 use std::fs;
-use std::sync::mpsc::channel;
 
 use offspring::{Events, worker};
 
@@ -104,11 +103,8 @@ fn events_around_the_closing_of_the_link() {
         let temp = Temp::new();
         for closing in ["close", "fork close", "close open"] {
             for round in 0..rounds(10) {
-                let (sender, receiver) = channel();
-                let rpc = builder()
-                    .quiet()
-                    .on_event(move |event| sender.send(event).unwrap())
-                    .begin();
+                let (sender, receiver) = sink();
+                let rpc = builder().quiet().on_event(sender).begin();
                 rpc.ready().wait().unwrap();
                 let name = format!("{closing} {round}").replace(' ', "-");
                 let (before, after) = (

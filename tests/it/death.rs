@@ -31,11 +31,8 @@ fn line(temp: &Temp, text: impl ToString) -> Job {
 fn killed_in_the_middle_of_a_call() {
     let _guard = guard();
     let (temp, gate) = Temp::with_gate();
-    let (told, errors) = channel();
-    let rpc = WORK
-        .builder()
-        .on_error(move |error| told.send(error).unwrap())
-        .begin();
+    let (told, errors) = sink();
+    let rpc = WORK.builder().on_error(told).begin();
     let calls: Vec<_> = (0..100)
         .map(|n| match n {
             30 => rpc.call(both(line(&temp, n), Job::Gate(gate.name()))),
@@ -215,9 +212,9 @@ fn exit_in_a_call() {
     ];
     in_each_way(|way, children| {
         for (job, end) in &ends {
-            let (tell, errors) = channel();
+            let (tell, errors) = sink();
             let children = children().capture_stderr(10_000);
-            let rpc = children.on_error(move |error| tell.send(error).unwrap());
+            let rpc = children.on_error(tell);
             let rpc = rpc.begin();
             let (fatal, behind) = (rpc.call(job), rpc.call(Job::Arguments));
             let error = quickly(|| fatal.wait().unwrap_err());

@@ -137,20 +137,18 @@ worker!(IN_OCTETS: fn(Descriptor<PipeWriter>, String) -> Descriptor<PipeReader>
 
 /// Runs this for each worker.
 macro_rules! each {
-    (|$worker:ident| $body:expr) => {{
-        macro_rules! one {
-            ($which:ident) => {{
-                let $worker = &$which;
-                $body
-            }};
-        }
-        one!(IN_CBOR);
-        one!(IN_JSON);
-        one!(IN_MESSAGEPACK);
-        one!(IN_POSTCARD);
+    (|$worker:ident| $body:expr) => {
+        each_of!(
+            $worker,
+            $body,
+            IN_CBOR,
+            IN_JSON,
+            IN_MESSAGEPACK,
+            IN_POSTCARD
+        );
         #[cfg(feature = "concurrent")]
-        one!(AT_ONCE);
-    }};
+        each_of!($worker, $body, AT_ONCE);
+    };
 }
 
 type Act = offspring::Rpc<

@@ -40,9 +40,8 @@ fn new_children_work() {
         block_on(rpc.call(echo("await"))).unwrap(),
         Ok("await".into())
     );
-    let (sender, outcomes) = channel();
-    rpc.call(echo("done"))
-        .on_done(move |outcome| sender.send(outcome).unwrap());
+    let (sender, outcomes) = sink();
+    rpc.call(echo("done")).on_done(sender);
     assert_eq!(outcomes.recv().unwrap().unwrap(), Ok("done".into()));
     let late = rpc.call(Job::Spin).timeout(Duration::from_millis(1));
     assert!(block_on(late).unwrap_err().is_timeout());

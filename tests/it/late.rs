@@ -1,7 +1,6 @@
 //! Deadlines, cancelling, and killing for it.
 
 use std::fs::File;
-use std::sync::mpsc::channel;
 use std::time::{Duration, Instant};
 
 use futures_lite::future::block_on;
@@ -28,8 +27,8 @@ fn a_late_call_is_done_with_an_error() {
         assert!(block_on(late()).unwrap_err().is_timeout());
         let mut call = late();
         assert!(call.wait_timeout(Duration::MAX).unwrap_err().is_timeout());
-        let (sender, receiver) = channel();
-        late().on_done(move |outcome| sender.send(outcome).unwrap());
+        let (sender, receiver) = sink();
+        late().on_done(sender);
         assert!(receiver.recv().unwrap().unwrap_err().is_timeout());
         late().detach().unwrap();
         // Over at once.

@@ -62,35 +62,43 @@ rounds! {
     POSTCARD_AT_ONCE = "memory-postcard-at-once", round_later, Postcard;
 }
 
-/// Runs this for each worker, with its name.
+/// Runs this for each worker.
 macro_rules! each {
-    (|$worker:ident, $name:ident| $body:expr) => {{
-        macro_rules! one {
-            ($which:ident, $label:literal) => {{
-                let ($worker, $name) = (&$which, $label);
-                $body
-            }};
-        }
-        one!(IN_OCTETS, "memory-octets");
-        one!(IN_CBOR, "memory-cbor");
-        one!(IN_JSON, "memory-json");
-        one!(IN_MESSAGEPACK, "memory-messagepack");
-        one!(IN_POSTCARD, "memory-postcard");
+    (|$worker:ident| $body:expr) => {
+        each_of!(
+            $worker,
+            $body,
+            IN_OCTETS,
+            IN_CBOR,
+            IN_JSON,
+            IN_MESSAGEPACK,
+            IN_POSTCARD
+        );
         #[cfg(feature = "concurrent")]
-        one!(OCTETS_AT_ONCE, "memory-octets-at-once");
-        #[cfg(feature = "concurrent")]
-        one!(CBOR_AT_ONCE, "memory-cbor-at-once");
-        #[cfg(feature = "concurrent")]
-        one!(JSON_AT_ONCE, "memory-json-at-once");
-        #[cfg(feature = "concurrent")]
-        one!(MESSAGEPACK_AT_ONCE, "memory-messagepack-at-once");
-        #[cfg(feature = "concurrent")]
-        one!(POSTCARD_AT_ONCE, "memory-postcard-at-once");
-    }};
+        each_of!(
+            $worker,
+            $body,
+            OCTETS_AT_ONCE,
+            CBOR_AT_ONCE,
+            JSON_AT_ONCE,
+            MESSAGEPACK_AT_ONCE,
+            POSTCARD_AT_ONCE
+        );
+    };
+}
+
+/// The name of a worker.
+fn name_of(worker: &impl std::fmt::Debug) -> String {
+    let text = format!("{worker:?}");
+    text["Worker(".len()..]
+        .split(' ')
+        .next()
+        .unwrap()
+        .to_owned()
 }
 
 pub(crate) fn serve(name: &str) -> ! {
-    each!(|worker, label| if name == label {
+    each!(|worker| if name_of(worker) == name {
         worker.serve()
     });
     panic!("nobody serves {name}")
@@ -131,7 +139,8 @@ fn there_and_back_in_every_format() {
         let octets = numbers(length);
         let bytes = SharedBytes::copy_from_slice(&octets).unwrap();
         let memory = SharedMemory::copy_from_slice(&octets).unwrap();
-        each!(|worker, name| {
+        each!(|worker| {
+            let name = name_of(worker);
             let (rpc, events) = worker.builder().spawn_with_events().unwrap();
             let mut events = events.into_iter();
             memory.write(0, &octets);
@@ -157,8 +166,9 @@ fn over_a_command_as_octets() {
     let octets = numbers(5000);
     let bytes = SharedBytes::copy_from_slice(&octets).unwrap();
     let memory = SharedMemory::copy_from_slice(&octets).unwrap();
-    each!(|worker, name| {
-        let builder = worker.command(serving(name));
+    each!(|worker| {
+        let name = name_of(worker);
+        let builder = worker.command(serving(&name));
         let (rpc, events) = builder.spawn_with_events().unwrap();
         let mut events = events.into_iter();
         let mut call = rpc.call(&bytes, &memory);
@@ -371,20 +381,11 @@ async fn act_later(task: Task, data: Data, events: &Events<Data>) -> Data {
 worker!(ACT_AT_ONCE: fn(Task, Data) -> Data = act_later, serialiser = Postcard, events = Data);
 
 macro_rules! each_act {
-    (|$worker:ident| $body:expr) => {{
-        macro_rules! one {
-            ($which:ident) => {{
-                let $worker = &$which;
-                $body
-            }};
-        }
-        one!(ACT_CBOR);
-        one!(ACT_JSON);
-        one!(ACT_MESSAGEPACK);
-        one!(ACT);
+    (|$worker:ident| $body:expr) => {
+        each_of!($worker, $body, ACT_CBOR, ACT_JSON, ACT_MESSAGEPACK, ACT);
         #[cfg(feature = "concurrent")]
-        one!(ACT_AT_ONCE);
-    }};
+        each_of!($worker, $body, ACT_AT_ONCE);
+    };
 }
 
 type Act = Rpc<fn(Task, Data) -> Data, Postcard, Data>;
@@ -575,9 +576,7 @@ fn one_thing_for_many() {
         .iter()
         .map(|rpc| rpc.call(Task::Keep, data()))
         .collect();
-    for call in kept {
-        call.wait().unwrap();
-    }
+    answers(kept);
     for rpc in &children {
         let there = asked(rpc, Task::Mapped);
         assert!(
@@ -692,9 +691,7 @@ fn both_may_write_at_once() {
             assert!(chunk.iter().all(|octet| [0x55, 0xaa].contains(octet)));
         });
     }
-    for call in calls {
-        call.wait().unwrap();
-    }
+    answers(calls);
 }
 
 /// The errors are typed and travel between threads like all others.

@@ -11,7 +11,7 @@ use futures_lite::StreamExt;
 use futures_lite::future::block_on;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
-use offspring::{Error, Pool, PoolBuilder, Rpc, Started};
+use offspring::{Call, Error, Pool, PoolBuilder, Rpc, Started};
 
 use crate::support::pooled::{Do, POOLED, both};
 use crate::support::*;
@@ -23,11 +23,29 @@ fn setup() -> PoolBuilder<fn(Do) -> String, Json, u32> {
 }
 
 fn pool(max: usize) -> Pool<fn(Do) -> String, Json, u32> {
-    setup()
-        .max(max)
-        .start(Duration::ZERO)
-        .backoff(Duration::ZERO, Duration::ZERO)
-        .begin()
+    setup().max(max).eager().begin()
+}
+
+type Held = (Vec<Gate>, Vec<Call<String, u32>>);
+
+/// So many calls that are held at gates of their own.
+fn held(pool: &Handle, temp: &Temp, count: usize) -> Held {
+    let gates: Vec<_> = (0..count)
+        .map(|n| temp.gate(&format!("{n} of {count}")))
+        .collect();
+    let calls = gates
+        .iter()
+        .map(|gate| pool.call(both(Do::Gate(gate.name()), Do::Pid)));
+    let calls = calls.collect();
+    (gates, calls)
+}
+
+/// How often each of so many calls has written its number.
+fn runs(temp: &Temp, file: &str, count: usize) -> Vec<usize> {
+    let mut runs = vec![0; count];
+    let lines = temp.lines(file).into_iter();
+    lines.for_each(|line| runs[line.parse::<usize>().unwrap()] += 1);
+    runs
 }
 
 /// Written for a single child.
@@ -128,22 +146,16 @@ fn calls_are_shared_out() {
     let temp = Temp::new();
     let pool = setup().max(2).idle(2).start(Duration::ZERO).begin();
     until(|| pool.status().idle == 2);
-    let gates = [temp.gate("one"), temp.gate("two")];
-    let held: Vec<_> = gates
-        .iter()
-        .map(|gate| pool.call(both(Do::Gate(gate.name()), Do::Pid)))
-        .collect();
+    let (gates, held) = held(&pool, &temp, 2);
     let open: Vec<_> = gates.iter().map(Gate::reached).collect();
     let behind: Vec<_> = (0..5).map(|_| pool.call(Do::Pid)).collect();
     until(|| pool.status().running == 4);
     let status = pool.status();
     assert_eq!((status.busy, status.queued), (2, 3), "{status:?}");
     drop(open);
-    let pids: BTreeSet<_> = held.into_iter().map(|call| call.wait().unwrap()).collect();
+    let pids: BTreeSet<_> = answers(held).into_iter().collect();
     assert_eq!(pids.len(), 2);
-    for call in behind {
-        assert!(pids.contains(&call.wait().unwrap()));
-    }
+    assert!(answers(behind).iter().all(|pid| pids.contains(pid)));
     assert_eq!(pool.status().started, 2);
 }
 
@@ -160,19 +172,13 @@ fn it_grows_and_shrinks() {
         .idle(1)
         .begin();
     until(|| pool.status().idle == 1);
-    let gates: Vec<_> = (0..4).map(|n| temp.gate(&n.to_string())).collect();
-    let calls: Vec<_> = gates
-        .iter()
-        .map(|gate| pool.call(Do::Gate(gate.name())))
-        .collect();
+    let (gates, calls) = held(&pool, &temp, 4);
     until(|| pool.status().busy == 3);
     assert_eq!(pool.status().queued, 1);
     for gate in &gates {
         drop(gate.reached());
     }
-    for call in calls {
-        call.wait().unwrap();
-    }
+    answers(calls);
     until(|| pool.status().children() == 1 && children().len() == 1);
     assert_eq!((pool.status().idle, pool.status().died), (1, 0));
 }
@@ -240,7 +246,7 @@ fn children_that_leave_strand_nothing() {
     let pool = setup().max(1).max_calls(1).begin();
     let count = rounds(200);
     let calls: Vec<_> = (0..count).map(|_| pool.call(Do::Pid)).collect();
-    let pids: Vec<_> = calls.into_iter().map(|call| call.wait().unwrap()).collect();
+    let pids = answers(calls);
     assert!(pids.windows(2).all(|two| two[0] != two[1]));
     let status = pool.status();
     assert_eq!((status.retired, status.died), (u64::from(count), 0));
@@ -252,10 +258,8 @@ fn a_child_retires() {
     let _guard = guard();
     let pool = pool(1);
     for _ in 0..rounds(20) {
-        let pid = pool
-            .call(both(Do::Retire, both(Do::Retire, Do::Pid)))
-            .wait()
-            .unwrap();
+        let retires = pool.call(both(Do::Retire, both(Do::Retire, Do::Pid)));
+        let pid = retires.wait().unwrap();
         assert_ne!(pool.call(Do::Pid).wait().unwrap(), pid);
     }
     assert_eq!(pool.status().died, 0);
@@ -282,12 +286,8 @@ fn a_child_leaves_for_its_age_or_memory() {
     while Instant::now() < weighed {
         assert_eq!(pool.call(both(Do::Keep(1), Do::Pid)).wait().unwrap(), pid);
     }
-    assert_eq!(
-        pool.call(both(Do::Keep(300 << 20), Do::Pid))
-            .wait()
-            .unwrap(),
-        pid
-    );
+    let heavy = pool.call(both(Do::Keep(300 << 20), Do::Pid));
+    assert_eq!(heavy.wait().unwrap(), pid);
     until(|| pool.call(Do::Pid).wait().unwrap() != pid);
     assert_eq!(pool.status().died, 0);
 }
@@ -353,17 +353,7 @@ fn a_lost_host_comes_back() {
         .start(Duration::ZERO)
         .backoff(Duration::from_millis(1), Duration::from_millis(5))
         .begin();
-    let busy = |count: usize| {
-        let gates: Vec<_> = (0..count)
-            .map(|n| temp.gate(&format!("{n} of {count}")))
-            .collect();
-        let calls: Vec<_> = gates
-            .iter()
-            .map(|gate| pool.call(Do::Gate(gate.name())))
-            .collect();
-        (gates, calls)
-    };
-    let (gates, calls) = busy(2);
+    let (gates, calls) = held(&pool, &temp, 2);
     let open = gates[0].reached();
     until(|| pool.status().failed > 6);
     assert_eq!(pool.status().busy, 1);
@@ -371,16 +361,12 @@ fn a_lost_host_comes_back() {
     std::fs::write(&there, "").unwrap();
     drop(gates[1].reached());
     drop(open);
-    calls
-        .into_iter()
-        .for_each(|call| drop(call.wait().unwrap()));
-    let (gates, calls) = busy(3);
+    answers(calls);
+    let (gates, calls) = held(&pool, &temp, 3);
     let open: Vec<_> = gates.iter().map(Gate::reached).collect();
     assert_eq!(pool.status().busy, 3);
     drop(open);
-    calls
-        .into_iter()
-        .for_each(|call| drop(call.wait().unwrap()));
+    answers(calls);
 }
 
 /// N4: one child that comes back.
@@ -432,17 +418,11 @@ fn zeros_are_zeros() {
         .stop(Duration::ZERO)
         .begin();
     assert!(children().is_empty());
-    let gates: Vec<_> = (0..3).map(|n| temp.gate(&n.to_string())).collect();
-    let calls: Vec<_> = gates
-        .iter()
-        .map(|gate| pool.call(Do::Gate(gate.name())))
-        .collect();
+    let (gates, calls) = held(&pool, &temp, 3);
     let open: Vec<_> = gates.iter().map(Gate::reached).collect();
     assert_eq!(pool.status().busy, 3);
     drop(open);
-    calls
-        .into_iter()
-        .for_each(|call| drop(call.wait().unwrap()));
+    answers(calls);
     until(|| children().is_empty());
     assert_eq!(pool.status().children(), 0);
 }
@@ -456,11 +436,8 @@ fn a_full_queue() {
     let held = pool.call(Do::Gate(gate.name()));
     let open = gate.reached();
     let calls: Vec<_> = (0..2).map(|_| pool.try_call(Do::Pid).unwrap()).collect();
-    let (job,) = pool
-        .try_call(Do::Echo("so".into()))
-        .unwrap_err()
-        .into_inner();
-    assert!(matches!(job, Do::Echo(text) if text == "so"));
+    let refused = pool.try_call(Do::Echo("so".into())).unwrap_err();
+    assert!(matches!(refused.into_inner().0, Do::Echo(text) if text == "so"));
     // It takes this one all the same; its octets wait in the handle.
     let over = pool.call(Do::Pid);
     assert!(pool.try_call(Do::Pid).is_err());
@@ -491,10 +468,10 @@ fn calls_are_given_up() {
     let late = pool
         .call(Do::Append(path.clone(), "late".into()))
         .timeout(Duration::from_millis(5));
-    let (sender, receiver) = channel();
+    let (sender, receiver) = sink();
     pool.call(Do::Append(path.clone(), "late".into()))
         .timeout(Duration::from_millis(5))
-        .on_done(move |answer| sender.send(answer).unwrap());
+        .on_done(sender);
     let last = pool.call(Do::Append(path, "last".into()));
     drop(queued);
     drop(sent);
@@ -538,9 +515,7 @@ fn events_of_a_pool() {
         .on_event(move |n| events.lock().unwrap().push((thread::current().id(), n)))
         .begin();
     let calls: Vec<_> = (0..20).map(|_| pool.call(Do::Events(10))).collect();
-    calls
-        .into_iter()
-        .for_each(|call| drop(call.wait().unwrap()));
+    answers(calls);
     pool.join().wait().unwrap();
     let seen = std::mem::take(&mut *seen.lock().unwrap());
     assert_eq!(seen.len(), 200);
@@ -548,16 +523,11 @@ fn events_of_a_pool() {
         let of_one = seen.iter().filter(|(other, _)| *other == thread);
         assert!(of_one.enumerate().all(|(at, (_, n))| at as u32 % 10 == *n));
     }
-    let errors = Arc::new(AtomicBool::new(false));
-    let told = Arc::clone(&errors);
-    let pool = POOLED
-        .init(false)
-        .pool()
-        .on_error(move |_| told.store(true, Ordering::SeqCst))
-        .begin();
+    let (tell, errors) = sink();
+    let pool = POOLED.init(false).pool().on_error(tell).begin();
     pool.call(Do::Events(1000)).wait().unwrap();
     pool.join().wait().unwrap();
-    assert!(!errors.load(Ordering::SeqCst));
+    assert_eq!(errors.iter().count(), 0);
 }
 
 /// X54, X59: callbacks call, wait, panic, drop the pool and join it.
@@ -573,9 +543,7 @@ fn callbacks_do_what_they_like() {
                 answer.unwrap();
                 // All that this child can take, and then some.
                 let calls: Vec<_> = (0..5).map(|_| own.call(Do::Pid)).collect();
-                calls
-                    .into_iter()
-                    .for_each(|call| drop(call.wait().unwrap()));
+                answers(calls);
                 block_on(own.call(Do::Pid)).unwrap();
                 if n == 19 {
                     own.join().wait().unwrap();
@@ -607,10 +575,8 @@ fn dropped_in_a_callback() {
         sender.send("dropped").unwrap();
     });
     drop(pool);
-    assert_eq!(
-        receiver.iter().collect::<Vec<_>>(),
-        ["dropped", "destroyed"]
-    );
+    let seen: Vec<_> = receiver.iter().collect();
+    assert_eq!(seen, ["dropped", "destroyed"]);
 }
 
 /// P3: what is outstanding is done first, also what waits.
@@ -648,13 +614,8 @@ fn it_ends_in_any_case() {
     let held = pool.call(Do::Gate(gate.name()));
     let queued = pool.call(Do::Pid);
     let open = gate.reached();
-    let status = quickly(|| {
-        pool.join()
-            .within(Duration::from_millis(10))
-            .wait()
-            .unwrap()
-    });
-    assert!(!status.success());
+    let join = pool.join().within(Duration::from_millis(10));
+    assert!(!quickly(|| join.wait().unwrap()).success());
     assert!(held.wait().unwrap_err().is_child_dead());
     assert!(queued.wait().is_err());
     drop(open);
@@ -687,8 +648,7 @@ fn nested_pools() {
 fn nothing_is_lost_or_run_twice() {
     let _guard = guard();
     let temp = Temp::new();
-    let seed = std::time::UNIX_EPOCH.elapsed().unwrap().as_nanos();
-    let mut random = Random(seed as u64 | 1);
+    let mut random = Random::new();
     for round in 0..rounds(15) {
         let seed = random.next();
         one_round(&temp, round, Random(seed | 1), seed);
@@ -738,12 +698,7 @@ fn one_round(temp: &Temp, round: u32, mut random: Random, seed: u64) {
             }
             calls.push(pool.call(job));
         }
-        let early = random.below(2) == 0;
-        let join = if early {
-            Some(pool.clone().join())
-        } else {
-            None
-        };
+        let join = (random.below(2) == 0).then(|| pool.clone().join());
         let outcomes = calls.into_iter().map(|call| call.wait()).collect();
         over.store(true, Ordering::SeqCst);
         if let Some(join) = join {
@@ -751,31 +706,15 @@ fn one_round(temp: &Temp, round: u32, mut random: Random, seed: u64) {
         }
         outcomes
     });
-    let lines = |name: &str| {
-        temp.lines(name)
-            .into_iter()
-            .map(|line| line.parse::<usize>().unwrap())
-    };
-    let mut runs = vec![0; count as usize];
-    lines(&begun).for_each(|n| runs[n] += 1);
-    let done: BTreeSet<_> = lines(&ended).collect();
+    let [begun, ended] = [begun, ended].map(|file| runs(temp, &file, count as usize));
     for (n, outcome) in outcomes.iter().enumerate() {
-        match outcome {
-            Ok(_) => assert!(
-                runs[n] == 1 && done.contains(&n),
-                "seed {seed}: call {n} ran {} times",
-                runs[n]
-            ),
-            Err(error) => {
-                // It may also be that five starts in a row were killed.
-                let most = if error.started() == Started::No { 0 } else { 1 };
-                assert_ne!(error.started(), Started::Unknown, "seed {seed}: {error}");
-                assert!(
-                    runs[n] <= most,
-                    "seed {seed}: call {n} ran {} times: {error}",
-                    runs[n]
-                );
-            }
+        let what = format!("seed {seed}: call {n} ran {} times: {outcome:?}", begun[n]);
+        match outcome.as_ref().map_err(Error::started) {
+            Ok(_) => assert!(begun[n] == 1 && ended[n] > 0, "{what}"),
+            // It may also be that five starts in a row were killed.
+            Err(Started::No) => assert_eq!(begun[n], 0, "{what}"),
+            Err(Started::Yes) => assert!(begun[n] <= 1, "{what}"),
+            Err(other) => panic!("{other:?}: {what}"),
         }
     }
     pool.join().wait().unwrap();
@@ -787,8 +726,8 @@ fn one_round(temp: &Temp, round: u32, mut random: Random, seed: u64) {
 fn nothing_is_lost_or_run_twice_in_a_rush() {
     let _guard = guard();
     let temp = Temp::new();
-    let pool = setup().max(2).idle(2).load(100).start(Duration::ZERO);
-    let pool = pool.backoff(Duration::ZERO, Duration::ZERO).begin();
+    let pool = setup().max(2).idle(2).load(100).eager();
+    let pool = pool.begin();
     let count = rounds(5000) as usize;
     let calls: Vec<_> = (0..count)
         .map(|n| {
@@ -799,10 +738,8 @@ fn nothing_is_lost_or_run_twice_in_a_rush() {
             })
         })
         .collect();
-    let outcomes: Vec<_> = calls.into_iter().map(|call| call.wait()).collect();
-    let mut runs = vec![0; count];
-    let lines = temp.lines("ran").into_iter();
-    lines.for_each(|line| runs[line.parse::<usize>().unwrap()] += 1);
+    let outcomes: Vec<_> = calls.into_iter().map(Call::wait).collect();
+    let runs = runs(&temp, "ran", count);
     for (n, outcome) in outcomes.iter().enumerate() {
         let aborts = n % 1000 == 999;
         assert_eq!(outcome.is_err(), aborts, "{n}: {outcome:?}");
@@ -848,8 +785,8 @@ fn who_waits_is_woken_while_calls_wait() {
 fn children_that_kill_each_other() {
     let _guard = guard();
     let temp = Temp::new();
-    let pool = setup().max(13).idle(13).start(Duration::ZERO);
-    let pool = pool.backoff(Duration::ZERO, Duration::ZERO).begin();
+    let pool = setup().max(13).idle(13).eager();
+    let pool = pool.begin();
     until(|| pool.status().idle == 13);
     let count = rounds(300) as usize;
     let calls: Vec<_> = (0..count)
@@ -862,20 +799,14 @@ fn children_that_kill_each_other() {
             })
         })
         .collect();
-    let outcomes: Vec<_> = calls.into_iter().map(|call| call.wait()).collect();
-    let mut runs = vec![0; count];
-    let lines = temp.lines("ran").into_iter();
-    lines.for_each(|line| runs[line.parse::<usize>().unwrap()] += 1);
+    let outcomes: Vec<_> = calls.into_iter().map(Call::wait).collect();
+    let runs = runs(&temp, "ran", count);
     for (n, outcome) in outcomes.iter().enumerate() {
-        let most = match outcome {
-            Ok(_) => 1,
-            Err(error) if error.started() == Started::No => 0,
-            Err(error) => {
-                assert!(error.started() == Started::Yes, "{n}: {error}");
-                1
-            }
+        let exact = match outcome.as_ref().map_err(Error::started) {
+            Ok(_) => runs[n] == 1,
+            Err(Started::No) => runs[n] == 0,
+            Err(started) => started == Started::Yes && runs[n] <= 1,
         };
-        let exact = outcome.is_err() && runs[n] <= most || runs[n] == most;
         assert!(exact, "{n} ran {} times: {outcome:?}", runs[n]);
     }
     assert!(pool.status().died > 0);

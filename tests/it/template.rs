@@ -11,9 +11,7 @@ use std::time::Duration;
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use nix::sys::signal::{SigHandler, Signal, kill, signal};
 use nix::unistd::Pid;
-use offspring::{
-    Descriptor, Error, Limits, Template, TemplateBuilder, preload, worker,
-};
+use offspring::{Descriptor, Error, Limits, Template, TemplateBuilder, preload, worker};
 
 use crate::support::*;
 

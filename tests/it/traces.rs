@@ -109,7 +109,7 @@ fn a_rush_of_calls_is_read_on_a_beat() {
 /// pool's lock were held meanwhile, this would not end.
 #[test]
 fn a_child_is_weighed_without_a_lock() {
-    alone("traces::a_child_is_weighed_without_a_lock", || {
+    alone(|| {
         let lines = Lines::default();
         tracing::subscriber::set_global_default(lines.clone()).unwrap();
         let pool = ECHO.pool().max_memory(1 << 40).spawn().unwrap();

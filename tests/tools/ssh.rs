@@ -1,7 +1,6 @@
 //! Children on other machines: a real `ssh` to a real `sshd`.
 
 use std::process::Command;
-use std::sync::mpsc::channel;
 use std::time::Duration;
 
 use nix::sys::signal::Signal;
@@ -25,11 +24,8 @@ pub(crate) fn calls_and_events() {
     let _guard = guard();
     let site = Site::new();
     let host = site.host();
-    let (sender, events) = channel();
-    let rpc = WORK
-        .command(host.worker("work"))
-        .on_event(move |event| sender.send(event).unwrap())
-        .begin();
+    let (sender, events) = sink();
+    let rpc = WORK.command(host.worker("work")).on_event(sender).begin();
     rpc.ready().wait().unwrap();
     let calls: Vec<_> = (0..200).map(|n| (n, rpc.call(echo(n)))).collect();
     for (n, call) in calls.into_iter().rev() {

@@ -10,8 +10,10 @@ mod serving;
 mod workers;
 
 use std::process::{Child, Command};
+use std::sync::mpsc::{Receiver, channel};
+use std::time::Duration;
 
-use offspring::{Builder, Format, Pool, PoolBuilder, Rpc};
+use offspring::{Builder, Call, Format, Pool, PoolBuilder, Rpc};
 
 pub(crate) use self::again::*;
 pub(crate) use self::executors::*;
@@ -57,6 +59,31 @@ macro_rules! builders {
 }
 builders!(Builder makes Rpc, PoolBuilder makes Pool);
 
+/// Starts children as soon as calls wait, whatever has failed.
+pub(crate) trait Eager {
+    fn eager(self) -> Self;
+}
+
+impl<F, S: Format, E: Send + 'static> Eager for PoolBuilder<F, S, E> {
+    fn eager(self) -> Self {
+        let (now, never) = (Duration::ZERO, Duration::ZERO);
+        self.start(now).backoff(never, never)
+    }
+}
+
+/// A sink of what callbacks are given, and all that came.
+pub(crate) fn sink<T: Send + 'static>() -> (impl Fn(T) + Clone + Send + Sync, Receiver<T>) {
+    let (sender, came) = channel();
+    (move |one| sender.send(one).unwrap(), came)
+}
+
+/// What all of these calls return, in their order.
+#[track_caller]
+pub(crate) fn answers<T, E>(calls: impl IntoIterator<Item = Call<T, E>>) -> Vec<T> {
+    let wait = |call: Call<T, E>| call.wait().unwrap();
+    calls.into_iter().map(wait).collect()
+}
+
 /// A step of a chain that is only sometimes taken.
 pub(crate) trait When: Sized {
     fn when(self, is: bool, then: impl FnOnce(Self) -> Self) -> Self {
@@ -65,6 +92,20 @@ pub(crate) trait When: Sized {
 }
 
 impl<T> When for T {}
+
+/// Runs this for each of these workers, whose types differ.
+#[allow(unused_macros, reason = "features choose the tests that need it")]
+macro_rules! each_of {
+    ($worker:ident, $body:expr, $($(#[$attribute:meta])* $which:ident),* $(,)?) => {$(
+        $(#[$attribute])*
+        {
+            let $worker = &$which;
+            $body
+        }
+    )*};
+}
+#[allow(unused_imports, reason = "features choose the tests that need it")]
+pub(crate) use each_of;
 
 /// Fails unless an error is of this kind, says this about its call, and has these words.
 macro_rules! assert_error {
