@@ -134,7 +134,7 @@ const LAYERS: &str = "
     startup: sys
     memory: base sys startup
     memory_serde: memory sys
-    protocol: | std::borrow std::collections std::fmt std::io::IoSlice std::iter std::mem std::ops std::str \
+    protocol: | std::borrow std::collections std::fmt std::hash std::io::IoSlice std::iter std::mem std::ops std::str \
         offspring_serialisers
     parcel: sys protocol
     exit_status: sys
