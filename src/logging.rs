@@ -35,7 +35,7 @@ use std::sync::OnceLock;
 
 use log::{Level, LevelFilter, Log, Metadata, Record, SetLoggerError};
 use offspring_serialisers::{
-    AsOctetStrings, Error as SerialiserError, FromOctetStrings, ListReader, ListWriter,
+    AsOctetStrings, Error as SerialiserError, FromOctetStrings, ListReader, ListWriter, ManyStrings,
 };
 
 use crate::base::sync::Mutex;
@@ -113,6 +113,8 @@ impl fmt::Display for LogEvent {
 }
 
 impl AsOctetStrings for LogEvent {
+    type Number = ManyStrings;
+
     fn write_strings(&self, list: &mut ListWriter<'_>) {
         list.push(self.level.as_str().as_bytes());
         list.push(self.target.as_bytes());
@@ -121,6 +123,8 @@ impl AsOctetStrings for LogEvent {
 }
 
 impl FromOctetStrings for LogEvent {
+    type Number = ManyStrings;
+
     fn read_strings(list: &mut ListReader<'_>) -> Result<Self, SerialiserError> {
         let level: String = list.take_as(3)?;
         let level = level

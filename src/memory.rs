@@ -4,7 +4,8 @@
 //! there already is found again.
 
 use offspring_serialisers::{
-    Arrived, AsElement, DescriptorOrOctets, Error, FromElement, ListReader, ListWriter,
+    Arrived, AsOctetStrings, DescriptorOrOctets, Error, FromOctetStrings, ListReader, ListWriter,
+    OneString,
 };
 use std::borrow::Cow;
 use std::io;
@@ -61,21 +62,19 @@ impl InMemory for SharedMemory {
 /// One element of a list of octet strings.
 macro_rules! element {
     ($($memory:ty)*) => {$(
-        impl AsElement for $memory {
-            fn write_element(&self, list: &mut ListWriter<'_>) {
-                self.with_form(|form| form.write_element(list));
+        impl AsOctetStrings for $memory {
+            type Number = OneString;
+
+            fn write_strings(&self, list: &mut ListWriter<'_>) {
+                self.with_form(|form| form.write_strings(list));
             }
         }
 
-        impl AsElement for &$memory {
-            fn write_element(&self, list: &mut ListWriter<'_>) {
-                (**self).write_element(list);
-            }
-        }
+        impl FromOctetStrings for $memory {
+            type Number = OneString;
 
-        impl FromElement for $memory {
-            fn from_element(string: &[u8], list: &mut ListReader<'_>) -> Result<Self, Error> {
-                let arrived = Arrived::from_element(string, list)?;
+            fn read_strings(list: &mut ListReader<'_>) -> Result<Self, Error> {
+                let arrived = Arrived::read_strings(list)?;
                 Self::arrived(arrived).map_err(|error| Error::new(format!("octets: {error}")))
             }
         }

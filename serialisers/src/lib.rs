@@ -47,12 +47,11 @@ pub use descriptors::{Arrived, Descriptor, DescriptorOrOctets, DescriptorRef, De
 pub use error::Error;
 #[cfg(feature = "json")]
 pub use json::Json;
-pub use long::{LongOctets, Tail};
+pub use long::{OctetString, Tail};
 #[cfg(feature = "messagepack")]
 pub use messagepack::MessagePack;
 pub use octets::{
-    AsElement, AsOctetStrings, AsOctets, FromElement, FromOctetStrings, FromOctets, ListReader,
-    ListWriter, Octets,
+    AsOctetStrings, FromOctetStrings, ListReader, ListWriter, ManyStrings, Octets, OneString,
 };
 #[cfg(feature = "postcard")]
 pub use postcard::Postcard;

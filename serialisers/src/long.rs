@@ -1,30 +1,49 @@
 use std::cell::{Cell, OnceCell};
 use std::fmt;
 
-/// A long octet string that has a buffer of its own: it can be kept without a copy.
-///
-/// What a type of your own does with it is up to [`FromOctets::from_long`](crate::FromOctets::from_long).
-pub struct LongOctets<'a>(&'a Tail);
+/// One octet string, as it is read.
+pub struct OctetString<'a>(Place<'a>);
 
-impl<'a> LongOctets<'a> {
-    pub(crate) fn new(tail: &'a Tail) -> Self {
-        Self(tail)
+enum Place<'a> {
+    /// It is in the input.
+    Input(&'a [u8]),
+    /// It is long, and has a buffer of its own.
+    Own(&'a Tail),
+}
+
+impl<'a> OctetString<'a> {
+    pub(crate) fn new(bytes: &'a [u8]) -> Self {
+        Self(Place::Input(bytes))
     }
 
-    /// The octets.
+    pub(crate) fn own(tail: &'a Tail) -> Self {
+        Self(Place::Own(tail))
+    }
+
+    /// The bytes.
     pub fn octets(&self) -> &'a [u8] {
-        self.0.lend()
+        match self.0 {
+            Place::Input(bytes) => bytes,
+            Place::Own(tail) => tail.lend(),
+        }
     }
 
-    /// The octets as a vector: their own buffer, unless that is far larger than they are.
+    /// The bytes as a vector. A long string has a buffer of its own, which is not copied unless it
+    /// is far larger than the string.
     pub fn into_vec(self) -> Vec<u8> {
-        self.0.take()
+        match self.0 {
+            Place::Input(bytes) => bytes.to_vec(),
+            Place::Own(tail) => tail.take(),
+        }
     }
 }
 
-impl fmt::Debug for LongOctets<'_> {
+impl fmt::Debug for OctetString<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "LongOctets({})", self.0.length)
+        match self.0 {
+            Place::Input(bytes) => write!(f, "OctetString({})", bytes.len()),
+            Place::Own(tail) => write!(f, "OctetString({})", tail.length),
+        }
     }
 }
 
@@ -89,7 +108,7 @@ mod tests {
         let octets = vec![7; 1000];
         let address = octets.as_ptr();
         let tail = Tail::new(octets);
-        let taken = LongOctets::new(&tail).into_vec();
+        let taken = OctetString::own(&tail).into_vec();
         assert_eq!((taken.as_ptr(), taken.len()), (address, 1000));
         assert_eq!(tail.into_buffer(), None);
     }
@@ -99,15 +118,15 @@ mod tests {
         let mut large = Vec::with_capacity(5000);
         large.resize(1000, 7);
         let tail = Tail::new(large);
-        assert_eq!(LongOctets::new(&tail).into_vec(), [7; 1000]);
+        assert_eq!(OctetString::own(&tail).into_vec(), [7; 1000]);
         assert_eq!(
             tail.into_buffer().map(|buffer| buffer.capacity()),
             Some(5000)
         );
 
         let tail = Tail::new(vec![7; 1000]);
-        let lent = LongOctets::new(&tail).octets();
-        assert_eq!(LongOctets::new(&tail).into_vec(), lent);
+        let lent = OctetString::own(&tail).octets();
+        assert_eq!(OctetString::own(&tail).into_vec(), lent);
         assert_eq!(tail.into_buffer(), Some(vec![7; 1000]));
     }
 }

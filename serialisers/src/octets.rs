@@ -6,23 +6,19 @@
 
 use crate::descriptors::{Collected, Received};
 use crate::error::Error;
-use crate::long::{LongOctets, Tail};
+use crate::long::{OctetString, Tail};
 use crate::serialiser::{Format, Input, Output, Serialiser};
 use std::os::fd::{BorrowedFd, OwnedFd};
 
-mod element;
-mod list;
-mod string;
+mod strings;
 
-pub use element::{AsElement, FromElement};
-pub use list::{AsOctetStrings, FromOctetStrings};
-pub use string::{AsOctets, FromOctets};
+pub use strings::{AsOctetStrings, FromOctetStrings, ManyStrings, OneString};
 
 /// The format of octet strings, and of lists of them.
 ///
 /// An octet string is a `Vec<u8>`, [`Bytes`](crate::Bytes), `String`, `PathBuf`, `OsString`,
-/// `[u8; N]`, or one of their borrowed forms; [`AsOctets`] and [`FromOctets`] make one of a type
-/// of your own. A list is `()`, a tuple of strings, a `Vec`, a slice or an array of strings; a
+/// `[u8; N]`, or one of their borrowed forms; [`AsOctetStrings`] and [`FromOctetStrings`] make one of
+/// a type of your own, or a list. A list is `()`, a tuple of strings, a `Vec`, a slice or an array of strings; a
 /// string by itself is a list of one. Instead of a string there may be a
 /// [`Descriptor`](crate::Descriptor): its index in the table beside the octets is written, as a
 /// string of 4 octets, most significant first.
@@ -47,6 +43,15 @@ pub use string::{AsOctets, FromOctets};
 ///
 /// let mut octets = Vec::new();
 /// <Octets as Serialiser<(u32,)>>::encode(&(7,), &mut Output::new(&mut octets));
+/// ```
+///
+/// Nor does a list in a list, which would come out as one:
+///
+/// ```compile_fail
+/// use offspring_serialisers::{Octets, Output, Serialiser};
+///
+/// let mut octets = Vec::new();
+/// <Octets as Serialiser<Vec<Vec<String>>>>::encode(&vec![], &mut Output::new(&mut octets));
 /// ```
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Octets;
@@ -89,10 +94,9 @@ where
     fn decode(input: &mut Input<'_>) -> Result<T, Error> {
         let descriptors = input.take_descriptors();
         let mut list = ListReader {
-            rest: input.octets(),
             tail: input.tail(),
-            seen: 0,
             descriptors: Some(&descriptors),
+            ..ListReader::new(input.octets())
         };
         let value = T::read_strings(&mut list)?;
         list.finish()?;
@@ -117,11 +121,12 @@ fn write(output: &mut Output<'_>, write: impl FnOnce(&mut ListWriter<'_>)) -> Re
 /// Writes octet strings one after the other.
 ///
 /// ```
-/// use offspring_serialisers::{AsOctetStrings, ListWriter};
+/// use offspring_serialisers::{AsOctetStrings, ListWriter, ManyStrings};
 ///
 /// struct Pair(String, u32);
 ///
 /// impl AsOctetStrings for Pair {
+///     type Number = ManyStrings;
 ///     fn write_strings(&self, list: &mut ListWriter<'_>) {
 ///         list.push(self.0.as_bytes());
 ///         list.push(self.1.to_string().as_bytes());
@@ -142,9 +147,10 @@ impl ListWriter<'_> {
     /// Appends one string.
     ///
     /// ```
-    /// # use offspring_serialisers::{AsOctetStrings, ListWriter};
+    /// # use offspring_serialisers::{AsOctetStrings, ListWriter, OneString};
     /// # struct One;
     /// # impl AsOctetStrings for One {
+    /// # type Number = OneString;
     /// fn write_strings(&self, list: &mut ListWriter<'_>) {
     ///     list.push(b"1");
     /// }
@@ -157,10 +163,11 @@ impl ListWriter<'_> {
     /// Appends one string, which is not needed any more: a long one is not copied.
     ///
     /// ```
-    /// # use offspring_serialisers::{AsOctetStrings, ListWriter};
+    /// # use offspring_serialisers::{AsOctetStrings, ListWriter, OneString};
     /// struct Image(Vec<u8>);
     ///
     /// impl AsOctetStrings for Image {
+    ///     type Number = OneString;
     ///     fn write_strings(&self, list: &mut ListWriter<'_>) {
     ///         list.push(&self.0);
     ///     }
@@ -201,7 +208,7 @@ impl ListWriter<'_> {
     /// Whether descriptors can travel along.
     ///
     /// ```
-    /// # use offspring_serialisers::{AsElement, ListWriter};
+    /// # use offspring_serialisers::ListWriter;
     /// # use std::os::fd::BorrowedFd;
     /// fn write(log: BorrowedFd<'_>, text: &str, list: &mut ListWriter<'_>) {
     ///     if list.carries_descriptors() {
@@ -222,12 +229,13 @@ impl ListWriter<'_> {
     /// carries no descriptors, or this process has too many open to duplicate one.
     ///
     /// ```
-    /// # use offspring_serialisers::{AsOctetStrings, ListWriter};
+    /// # use offspring_serialisers::{AsOctetStrings, ListWriter, ManyStrings};
     /// use std::{fs::File, os::fd::AsFd};
     ///
     /// struct Log(String, File);
     ///
     /// impl AsOctetStrings for Log {
+    ///     type Number = ManyStrings;
     ///     fn write_strings(&self, list: &mut ListWriter<'_>) {
     ///         list.push(self.0.as_bytes());
     ///         list.push_descriptor(self.1.as_fd());
@@ -288,6 +296,8 @@ pub struct ListReader<'a> {
     /// The last string, if it is not among them.
     tail: Option<&'a Tail>,
     seen: usize,
+    /// How many strings the error says that were to come, if there are too few.
+    wanted: usize,
     descriptors: Option<&'a Received>,
 }
 
@@ -297,12 +307,6 @@ impl Clone for ListReader<'_> {
         self.tail.map(Tail::lend);
         Self { ..*self }
     }
-}
-
-/// One string.
-enum Piece<'a> {
-    Short(&'a [u8]),
-    Long(LongOctets<'a>),
 }
 
 impl<'a> ListReader<'a> {
@@ -317,6 +321,7 @@ impl<'a> ListReader<'a> {
             rest: octets,
             tail: None,
             seen: 0,
+            wanted: 1,
             descriptors: None,
         }
     }
@@ -334,13 +339,30 @@ impl<'a> ListReader<'a> {
     ///
     /// # Errors
     /// There is no string left, it is cut off, or it is not a `T`.
-    pub fn take_as<T: FromElement>(&mut self, wanted: usize) -> Result<T, Error> {
-        let Some(piece) = self.piece() else {
-            return Err(wrong_number(wanted, self.seen));
-        };
-        match piece? {
-            Piece::Short(string) => T::from_element(string, self),
-            Piece::Long(string) => T::from_long_element(string, self),
+    pub fn take_as<T>(&mut self, wanted: usize) -> Result<T, Error>
+    where
+        T: FromOctetStrings<Number = OneString>,
+    {
+        self.wanted = wanted;
+        T::read_strings(self)
+    }
+
+    /// The next string.
+    ///
+    /// ```
+    /// # use offspring_serialisers::ListReader;
+    /// let mut list = ListReader::new(b"\x02rm");
+    /// assert_eq!(list.take_string()?.octets(), b"rm");
+    /// assert!(list.take_string().is_err());
+    /// # Ok::<(), offspring_serialisers::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// There is no string left, or it is cut off.
+    pub fn take_string(&mut self) -> Result<OctetString<'a>, Error> {
+        match self.try_take() {
+            Some(string) => string,
+            None => Err(wrong_number(self.wanted, self.seen)),
         }
     }
 
@@ -385,24 +407,24 @@ impl<'a> ListReader<'a> {
         }
     }
 
-    fn piece(&mut self) -> Option<Result<Piece<'a>, Error>> {
+    fn try_take(&mut self) -> Option<Result<OctetString<'a>, Error>> {
         if self.rest.is_empty() {
             return None;
         }
-        let piece = self.string();
-        if piece.is_err() {
+        let string = self.string();
+        if string.is_err() {
             self.rest = &[];
         }
         self.seen += 1;
-        Some(piece)
+        Some(string)
     }
 
-    fn string(&mut self) -> Result<Piece<'a>, Error> {
+    fn string(&mut self) -> Result<OctetString<'a>, Error> {
         let length = self.length()?;
         let is_tail = |tail: &&Tail| self.rest.is_empty() && tail.len() == length;
         if let Some(tail) = self.tail.filter(is_tail) {
             self.tail = None;
-            return Ok(Piece::Long(LongOctets::new(tail)));
+            return Ok(OctetString::own(tail));
         }
         let Some((string, rest)) = self.rest.split_at_checked(length) else {
             let left = self.rest.len();
@@ -411,7 +433,7 @@ impl<'a> ListReader<'a> {
             )));
         };
         self.rest = rest;
-        Ok(Piece::Short(string))
+        Ok(OctetString::new(string))
     }
 
     fn length(&mut self) -> Result<usize, Error> {
@@ -439,11 +461,8 @@ impl<'a> Iterator for ListReader<'a> {
 
     #[inline]
     fn next(&mut self) -> Option<Self::Item> {
-        let octets = |piece| match piece {
-            Piece::Short(string) => string,
-            Piece::Long(string) => string.octets(),
-        };
-        self.piece().map(|piece| piece.map(octets))
+        let string = self.try_take()?;
+        Some(string.map(|string| string.octets()))
     }
 }
 

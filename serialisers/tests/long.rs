@@ -2,7 +2,8 @@
 //! values, for every type that can be one and wherever it stands.
 
 use offspring_serialisers::{
-    Bytes, Error, Format, FromOctetStrings, Input, ListReader, Octets, Output, Serialiser, Tail,
+    Bytes, Error, Format, FromOctetStrings, Input, ListReader, ManyStrings, Octets, Output,
+    Serialiser, Tail,
 };
 use std::borrow::Cow;
 use std::ffi::OsString;
@@ -97,6 +98,8 @@ fn what_is_short_or_not_at_the_end_is_not_parted() {
 struct Twice(Vec<u8>, usize);
 
 impl FromOctetStrings for Twice {
+    type Number = ManyStrings;
+
     fn read_strings(list: &mut ListReader<'_>) -> Result<Self, Error> {
         let again = list.clone();
         let first = list.take_as(1)?;

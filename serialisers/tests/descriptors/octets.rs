@@ -1,7 +1,9 @@
 //! In lists of octet strings.
 
 use crate::*;
-use offspring_serialisers::{AsOctetStrings, FromOctetStrings, ListReader, ListWriter};
+use offspring_serialisers::{
+    AsOctetStrings, FromOctetStrings, ListReader, ListWriter, ManyStrings, OneString,
+};
 
 type Reader = Descriptor<PipeReader>;
 
@@ -122,6 +124,8 @@ fn descriptor_or_octets() {
 struct Log(String, File);
 
 impl AsOctetStrings for Log {
+    type Number = ManyStrings;
+
     fn write_strings(&self, list: &mut ListWriter<'_>) {
         list.push(self.0.as_bytes());
         list.push_descriptor(self.1.as_fd());
@@ -129,6 +133,8 @@ impl AsOctetStrings for Log {
 }
 
 impl FromOctetStrings for Log {
+    type Number = ManyStrings;
+
     fn read_strings(list: &mut ListReader<'_>) -> Result<Self, Error> {
         let name = list.take_as(2)?;
         let file: Descriptor<File> = list.take_as(2)?;
@@ -139,15 +145,20 @@ impl FromOctetStrings for Log {
 /// An element of a type of one's own.
 struct Element(File);
 
-impl AsElement for Element {
-    fn write_element(&self, list: &mut ListWriter<'_>) {
+impl AsOctetStrings for Element {
+    type Number = OneString;
+
+    fn write_strings(&self, list: &mut ListWriter<'_>) {
         list.push_descriptor(self.0.as_fd());
     }
 }
 
-impl FromElement for Element {
-    fn from_element(string: &[u8], list: &mut ListReader<'_>) -> Result<Self, Error> {
-        Ok(Self(list.descriptor(string)?.into()))
+impl FromOctetStrings for Element {
+    type Number = OneString;
+
+    fn read_strings(list: &mut ListReader<'_>) -> Result<Self, Error> {
+        let string = list.take_string()?;
+        Ok(Self(list.descriptor(string.octets())?.into()))
     }
 }
 
@@ -168,6 +179,8 @@ fn the_first_error_is_told_and_nothing_is_left() {
     let _guard = guard();
     struct Thrice(File);
     impl AsOctetStrings for Thrice {
+        type Number = ManyStrings;
+
         fn write_strings(&self, list: &mut ListWriter<'_>) {
             list.push_descriptor(self.0.as_fd());
             assert!(!list.carries_descriptors());
