@@ -29,24 +29,12 @@ use std::fmt::Write;
 use std::path::Path;
 use std::time::Duration;
 
-use offspring::{Octets, Rpc, worker};
+use offspring::{Octets, Rpc};
+use rows::calls::{SMALL, blocking, concurrent};
 use rows::{Row, bare};
 use svg::{Anchor, COLOURS, Scale, Svg, short};
 
 type Echo = Rpc<fn(Vec<u8>) -> Vec<u8>, Octets>;
-
-fn echo(octets: Vec<u8>) -> Vec<u8> {
-    octets
-}
-
-async fn echo_later(octets: Vec<u8>) -> Vec<u8> {
-    octets
-}
-
-worker!(BLOCKING: fn(Vec<u8>) -> Vec<u8> = echo);
-worker!(CONCURRENT: fn(Vec<u8>) -> Vec<u8> = echo_later);
-
-const SMALL: &[u8] = &[7; 32];
 
 /// A curve: how to measure a point of it.
 struct Curve {
@@ -73,7 +61,7 @@ fn curve(name: &'static str, points: &[u64], start: fn(u64) -> Row) -> Curve {
 }
 
 fn spawn() -> Echo {
-    BLOCKING.spawn().expect("a child")
+    blocking().spawn().expect("a child")
 }
 
 fn row<R>(start: impl FnOnce() -> R + 'static) -> Row
@@ -88,7 +76,7 @@ fn outstanding(window: u64) -> Row {
 }
 
 fn outstanding_concurrent(window: u64) -> Row {
-    let start = || CONCURRENT.spawn().expect("a child");
+    let start = || concurrent().spawn().expect("a child");
     row(move || rows::calls::pipelined(start(), window as usize))
 }
 
@@ -254,11 +242,8 @@ fn measure(panels: &mut [Panel], options: &Options) {
 
 impl Curve {
     fn medians(&self) -> impl Iterator<Item = (u64, f64)> {
-        self.points.iter().zip(&self.rates).map(|(point, rates)| {
-            let mut sorted = rates.clone();
-            sorted.sort_by(f64::total_cmp);
-            (*point, sorted[sorted.len() / 2])
-        })
+        let points = self.points.iter().zip(&self.rates);
+        points.map(|(point, rates)| (*point, page::median(rates)))
     }
 }
 

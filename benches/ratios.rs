@@ -24,6 +24,7 @@ use std::fmt::Write;
 use std::path::Path;
 use std::time::Duration;
 
+use page::median;
 use rows::{BARE, Group};
 
 struct Options {
@@ -57,11 +58,6 @@ impl Options {
     }
 }
 
-fn median(mut values: Vec<f64>) -> f64 {
-    values.sort_by(f64::total_cmp);
-    (values[(values.len() - 1) / 2] + values[values.len() / 2]) / 2.0
-}
-
 /// Microseconds for each row.
 fn measure(group: &mut Group, options: &Options) -> Vec<f64> {
     let turns: Vec<u64> = group
@@ -75,7 +71,7 @@ fn measure(group: &mut Group, options: &Options) -> Vec<f64> {
             values.push(row.run(*times).as_secs_f64() * 1e6 / *times as f64);
         }
     }
-    values.into_iter().map(median).collect()
+    values.iter().map(|turns| median(turns)).collect()
 }
 
 fn figure(value: f64) -> String {
@@ -128,8 +124,9 @@ fn pairs(options: &Options) -> String {
             (off, early.unwrap_or_else(|| each(&mut pair.on, times[1])))
         });
         let turns: Vec<_> = turns.collect();
-        let off = median(turns.iter().map(|(off, _)| *off).collect());
-        let of_off = median(turns.iter().map(|(off, on)| on / off).collect());
+        let off = turns.iter().map(|(off, _)| *off).collect::<Vec<_>>();
+        let of_off = turns.iter().map(|(off, on)| on / off).collect::<Vec<_>>();
+        let (off, of_off) = (median(&off), median(&of_off));
         let (name, off, of_off) = (&pair.name, figure(off), ratio(of_off));
         writeln!(text, "| {name} | {off} | {of_off} |").expect("a string takes everything");
     }

@@ -18,22 +18,48 @@ const LONGEST: Duration = Duration::from_micros(50);
 
 /// The bare child, if this process was started to be one.
 pub fn serve_if_asked() {
+    if let Some((mut socket, octets, spins)) = asked(ARGUMENT) {
+        serve(&mut socket, octets, spins);
+        exit(0)
+    }
+}
+
+/// The socket of a process that was started so, a length, and whether it spins.
+fn asked(argument: &str) -> Option<(UnixStream, usize, bool)> {
     let mut arguments = std::env::args().skip(1);
-    if arguments.next().as_deref() != Some(ARGUMENT) {
-        return;
+    if arguments.next().as_deref() != Some(argument) {
+        return None;
     }
     let mut number = || arguments.next()?.parse().ok();
     let (octets, spins) = (number().expect("a length"), number() == Some(1));
-    let stdin = std::io::stdin()
-        .as_fd()
-        .try_clone_to_owned()
-        .expect("a descriptor");
-    let mut socket = UnixStream::from(stdin);
+    let stdin = std::io::stdin().as_fd().try_clone_to_owned();
+    let socket = UnixStream::from(stdin.expect("a descriptor"));
+    Some((socket, octets, spins))
+}
+
+/// This program, started so.
+fn start(argument: &str, octets: usize, spins: bool) -> (UnixStream, Child) {
+    let (socket, other) = UnixStream::pair().expect("a socketpair");
+    let child = Command::new("/proc/self/exe")
+        .args([argument, &octets.to_string(), if spins { "1" } else { "0" }])
+        .stdin(OwnedFd::from(other))
+        .spawn()
+        .expect("this program starts");
+    (socket, child)
+}
+
+/// Echoes, to the end.
+fn serve(socket: &mut UnixStream, octets: usize, spins: bool) {
     let mut buffer = vec![0; octets];
-    while read(&mut socket, &mut buffer, spins) {
+    while read(socket, &mut buffer, spins) {
         socket.write_all(&buffer).expect("the parent reads");
     }
-    exit(0)
+}
+
+fn end(socket: &UnixStream, child: &mut Child) {
+    let both = std::net::Shutdown::Both;
+    socket.shutdown(both).expect("a socket");
+    child.wait().expect("a child");
 }
 
 /// Fills the buffer; false at the end.
@@ -70,12 +96,7 @@ pub struct Bare {
 
 impl Bare {
     pub fn start(octets: usize, spins: bool) -> Self {
-        let (socket, other) = UnixStream::pair().expect("a socketpair");
-        let child = Command::new("/proc/self/exe")
-            .args([ARGUMENT, &octets.to_string(), if spins { "1" } else { "0" }])
-            .stdin(OwnedFd::from(other))
-            .spawn()
-            .expect("this program starts");
+        let (socket, child) = start(ARGUMENT, octets, spins);
         let (octets, answer) = (vec![7; octets], vec![0; octets]);
         Self {
             socket,
@@ -99,10 +120,7 @@ impl Bare {
 
 impl Drop for Bare {
     fn drop(&mut self) {
-        self.socket
-            .shutdown(std::net::Shutdown::Both)
-            .expect("a socket");
-        self.child.wait().expect("a child");
+        end(&self.socket, &mut self.child);
     }
 }
 
@@ -111,24 +129,16 @@ const FORKS: &str = "--bare-forks";
 /// The bare fork server, if this process was started to be one: forks a child of its parent for each socket that comes,
 /// and says which number it has.
 pub fn fork_if_asked() {
-    let mut arguments = std::env::args().skip(1);
-    if arguments.next().as_deref() != Some(FORKS) {
+    let Some((mut requests, octets, spins)) = asked(FORKS) else {
         return;
-    }
-    let mut number = || arguments.next()?.parse().ok();
-    let (octets, spins) = (number().expect("a length"), number() == Some(1));
-    let stdin = std::io::stdin().as_fd().try_clone_to_owned();
-    let mut requests = UnixStream::from(stdin.expect("a descriptor"));
+    };
     while let Some(mut socket) = receive(&requests) {
         let flags = libc::CLONE_PARENT | libc::SIGCHLD;
         // SAFETY: this process has one thread, and so has the child, which is a copy of it.
         let pid = unsafe { libc::syscall(libc::SYS_clone, flags, 0, 0, 0, 0) } as i32;
         assert!(pid >= 0, "a fork");
         if pid == 0 {
-            let mut buffer = vec![0; octets];
-            while read(&mut socket, &mut buffer, spins) {
-                socket.write_all(&buffer).expect("the parent reads");
-            }
+            serve(&mut socket, octets, spins);
             // SAFETY: it takes a number.
             unsafe { libc::_exit(0) };
         }
@@ -162,12 +172,7 @@ struct Forks {
 
 impl Forks {
     fn start(octets: usize, spins: bool) -> Self {
-        let (socket, other) = UnixStream::pair().expect("a socketpair");
-        let server = Command::new("/proc/self/exe")
-            .args([FORKS, &octets.to_string(), if spins { "1" } else { "0" }])
-            .stdin(OwnedFd::from(other))
-            .spawn()
-            .expect("this program starts");
+        let (socket, server) = start(FORKS, octets, spins);
         Self { socket, server }
     }
 
@@ -187,10 +192,7 @@ impl Forks {
 
 impl Drop for Forks {
     fn drop(&mut self) {
-        self.socket
-            .shutdown(std::net::Shutdown::Both)
-            .expect("a socket");
-        self.server.wait().expect("a child");
+        end(&self.socket, &mut self.server);
     }
 }
 

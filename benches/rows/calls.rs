@@ -21,15 +21,15 @@ async fn echo_later(octets: Vec<u8>) -> Vec<u8> {
 worker!(BLOCKING: fn(Vec<u8>) -> Vec<u8> = echo);
 worker!(CONCURRENT: fn(Vec<u8>) -> Vec<u8> = echo_later);
 
-const SMALL: &[u8] = &[7; 32];
+pub const SMALL: &[u8] = &[7; 32];
 /// How many calls are under way in the pipelined rows.
 pub const WINDOW: u32 = 1024;
 
-fn blocking() -> Builder<Echo, Octets> {
+pub fn blocking() -> Builder<Echo, Octets> {
     BLOCKING.builder()
 }
 
-fn concurrent() -> Builder<Echo, Octets> {
+pub fn concurrent() -> Builder<Echo, Octets> {
     CONCURRENT.builder()
 }
 

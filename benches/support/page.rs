@@ -1,4 +1,4 @@
-//! Putting what was measured into the documentation. Also used by `benches/peers`.
+//! The median of what was measured, and putting it into the documentation. Also used by `benches/peers`.
 
 use std::path::Path;
 
@@ -21,6 +21,13 @@ pub fn replace(file: &Path, name: &str, text: &str) {
     );
     std::fs::write(file, page).unwrap_or_else(|error| panic!("{file:?}: {error}"));
     println!("written: {name} in {}", file.display());
+}
+
+/// The median: of an even number of values, the mean of the two in the middle.
+pub fn median(values: &[f64]) -> f64 {
+    let mut sorted = values.to_vec();
+    sorted.sort_by(f64::total_cmp);
+    (sorted[(sorted.len() - 1) / 2] + sorted[sorted.len() / 2]) / 2.0
 }
 
 /// The machine in a few words, without its name.

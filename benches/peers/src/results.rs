@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use crate::page::median;
 use crate::plan::{COLUMNS, Column, Measure, ROWS};
 
 /// All values, by row, workload and metric.
@@ -108,10 +109,4 @@ impl Results {
         };
         COLUMNS.iter().filter(any)
     }
-}
-
-fn median(values: &[f64]) -> f64 {
-    let mut sorted = values.to_vec();
-    sorted.sort_by(f64::total_cmp);
-    (sorted[(sorted.len() - 1) / 2] + sorted[sorted.len() / 2]) / 2.0
 }
