@@ -100,9 +100,9 @@ impl Session {
     }
 
     /// For a child that a template has just forked: over this link.
-    pub(super) fn of_fork(birth: Birth) -> io::Result<Self> {
-        let mut session = Self::begin(Port::from_pair_end(birth.link), Some(&birth.alone))?;
-        session.page = birth.page;
+    pub(super) fn of_fork((link, page, alone): Birth) -> io::Result<Self> {
+        let mut session = Self::begin(Port::from_pair_end(link), Some(&alone))?;
+        session.page = page;
         Ok(session)
     }
 
@@ -429,12 +429,12 @@ fn set_variable(alone: &Alone, change: &[u8]) {
 
 /// What is lacking in this process, and what to do about it.
 fn too_little(text: &str, limits: &str) -> String {
-    let of_limits = if limits.is_empty() {
-        String::new()
+    let under = if limits.is_empty() {
+        ""
     } else {
-        format!(" under the limits `{limits}`")
+        " under the limits "
     };
     format!(
-        "the worker cannot start{of_limits}: {text} (raise `Limits::open_files` or `Limits::memory`, or what the system allows, see `ulimit -a`)"
+        "the worker cannot start{under}{limits}: {text} (raise `Limits::open_files` or `Limits::memory`, or what the system allows, see `ulimit -a`)"
     )
 }

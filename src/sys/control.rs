@@ -1,11 +1,12 @@
 //! The socket by which a parent has its template fork: a message with the link of the child to be, and a message back.
 //!
 //! ```text
-//! parent ── "f", the link ─────────────────────────▶ template   a child without a page
-//!        ── "p" and a place, the link ─────────────▶            its page is there in the file that came last
-//!        ── "n" and a place, the link and a file ──▶            or in this one
-//!        ◀── "+"; or "-" and why ───────────────────
+//! parent ── a place, the link ─────────────▶ template   its page is there in the file that came last
+//!        ── a place, the link and a file ──▶            in this one
+//!        ◀── "+"; or "-" and why ───────────
 //! ```
+//!
+//! Without a page there is no place, which is [`NOWHERE`].
 //!
 //! One request is under way at a time. The end of input tells either side that the other is gone.
 
@@ -37,6 +38,8 @@ use std::time::{Duration, Instant};
 const TICK: TimeVal = TimeVal::new(0, 100_000);
 /// Which signal tells of a socket (`fcntl`, Linux); libc lacks it.
 const F_SETSIG: libc::c_int = 10;
+/// The place of a page that does not exist.
+const NOWHERE: u8 = u8::MAX;
 /// The longest answer.
 const LONGEST: usize = 1024;
 
@@ -97,11 +100,11 @@ impl ForkClient {
         self.page.forked().store(0, Ordering::Relaxed);
         // Unless all goes well it is not known which file the template has.
         let spot = Pages::next(pages.take()).ok();
-        match &spot {
-            None => self.request(b"f", link, None)?,
-            Some((_, place, _, None)) => self.request(&[b'p', *place], link, None)?,
-            Some((_, place, _, Some(file))) => self.request(&[b'n', *place], link, Some(file))?,
-        }
+        let (place, file) = match &spot {
+            Some((_, place, _, file)) => (*place, file.as_ref()),
+            None => (NOWHERE, None),
+        };
+        self.request(place, link, file)?;
         let mut answer = self.answer(time)?;
         let late = answer.is_none();
         if late {
@@ -127,17 +130,13 @@ impl ForkClient {
     }
 
     /// Sends a request. If the template is gone, the answer will say so.
-    fn request(
-        &self,
-        request: &[u8],
-        link: BorrowedFd<'_>,
-        file: Option<&OwnedFd>,
-    ) -> io::Result<()> {
+    fn request(&self, place: u8, link: BorrowedFd<'_>, file: Option<&OwnedFd>) -> io::Result<()> {
         let numbers: Vec<_> = [Some(link.as_raw_fd()), file.map(AsRawFd::as_raw_fd)]
             .into_iter()
             .flatten()
             .collect();
-        let part = IoSlice::new(request);
+        let part = [place];
+        let part = IoSlice::new(&part);
         let sent = send(self.socket.as_fd(), &[part], &numbers, MsgFlags::empty());
         match sent {
             Ok(_) | Err(Errno::EPIPE | Errno::ECONNRESET) => Ok(()),
@@ -171,13 +170,8 @@ pub(crate) struct Requests {
     forker: Forker,
 }
 
-/// What a child has from its template.
-#[derive(Debug)]
-pub(crate) struct Birth {
-    pub(crate) link: OwnedFd,
-    pub(crate) page: Option<Page>,
-    pub(crate) alone: Alone,
-}
+/// What a child has from its template: its link, and its page.
+pub(crate) type Birth = (OwnedFd, Option<Page>, Alone);
 
 impl Requests {
     pub(crate) fn new(socket: OwnedFd, page: OwnedFd) -> io::Result<Self> {
@@ -221,64 +215,49 @@ impl Requests {
 
     /// Forks whenever the parent wants a child. Returns in each child; ends the process with the parent.
     pub(crate) fn serve(mut self) -> Birth {
-        let mut octets = Vec::new();
         loop {
-            octets.clear();
-            let answer = match self.next(&mut octets) {
+            let failed = match self.next() {
                 Ok(None) => super::exit_now(0),
                 Ok(Some((link, place))) => match self.forker.fork(self.page.forked()) {
                     Ok(Some(alone)) => {
                         // It was never mapped here.
                         std::mem::forget(self.page);
-                        let file = self.pages.as_ref().map(AsFd::as_fd);
-                        let own = file.zip(place);
-                        let page = own.and_then(|(file, place)| Page::one_of(file, place).ok());
-                        return Birth { link, page, alone };
+                        let file = self.pages.filter(|_| place < Pages::COUNT);
+                        let page = file.and_then(|file| Page::one_of(file.as_fd(), place).ok());
+                        return (link, page, alone);
                     }
-                    Ok(None) => Ok(()),
-                    Err(error) => Err(format!("it cannot fork: {error}")),
+                    Ok(None) => None,
+                    Err(error) => Some(format!("-it cannot fork: {error}")),
                 },
-                Err(error) => Err(format!("a descriptor has not arrived: {error}")),
+                Err(error) => Some(format!("-a descriptor has not arrived: {error}")),
             };
-            let sent = match answer {
-                Ok(()) => self.answer(&[IoSlice::new(b"+")]),
-                Err(why) => self.answer(&[IoSlice::new(b"-"), IoSlice::new(why.as_bytes())]),
-            };
-            if sent.is_err() {
+            let answer = failed.unwrap_or_else(|| "+".into());
+            let part = IoSlice::new(answer.as_bytes());
+            if send(self.socket.as_fd(), &[part], &[], MsgFlags::empty()).is_err() {
                 super::exit_now(0);
             }
         }
     }
 
-    fn answer(&self, parts: &[IoSlice<'_>]) -> nix::Result<usize> {
-        send(self.socket.as_fd(), parts, &[], MsgFlags::empty())
-    }
-
     /// The link of the next child, and the place of its page; `None` when the parent is done, or gone.
-    fn next(&mut self, octets: &mut Vec<u8>) -> io::Result<Option<(OwnedFd, Option<u8>)>> {
-        let mut arrival = None;
+    fn next(&mut self) -> io::Result<Option<(OwnedFd, u8)>> {
+        let (mut request, mut arrival) = (Vec::new(), None);
         let control = &mut [MaybeUninit::uninit(); words(2)];
-        let flags = MsgFlags::empty();
         let socket = self.socket.as_fd();
-        match recv_with(socket, octets, 2, &mut arrival, (control, flags)) {
+        let flags = MsgFlags::empty();
+        match recv_with(socket, &mut request, 2, &mut arrival, (control, flags)) {
             Ok(0) | Err(Errno::ECONNRESET) => return Ok(None),
             Ok(_) => {}
             Err(errno) => return Err(errno.into()),
         }
-        let lost = || io::Error::other("it has too many open files");
+        let arrival = arrival.filter(|arrival| !arrival.is_cut);
         let mut descriptors = arrival.into_iter().flat_map(|all| all.descriptors);
-        let link = descriptors.next().ok_or_else(lost)?;
-        let file = descriptors.next();
-        let place = match octets[..] {
-            [b'n', place] => {
-                let file = file.ok_or_else(lost)?;
-                Pages::check(file.as_fd())?;
-                self.pages = Some(file);
-                Some(place)
-            }
-            [b'p', place] => Some(place),
-            _ => None,
-        };
-        Ok(Some((link, place.filter(|place| *place < Pages::COUNT))))
+        let link = descriptors.next();
+        let link = link.ok_or_else(|| io::Error::other("it has too many open files"))?;
+        if let Some(file) = descriptors.next() {
+            Pages::check(file.as_fd())?;
+            self.pages = Some(file);
+        }
+        Ok(Some((link, request[0])))
     }
 }

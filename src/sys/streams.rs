@@ -10,16 +10,19 @@ use std::io::{self, Write};
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::path::PathBuf;
 
-/// What reads as empty, also where a sandbox has no devices.
-fn nothing(device: &str) -> io::Result<OwnedFd> {
-    let flags = OFlag::O_RDONLY | OFlag::O_CLOEXEC;
-    create(|| open(device, flags, Mode::empty())).or_else(|_| Ok(pipe()?.0))
-}
-
 /// Reads as empty, and takes whatever is written.
 pub(crate) fn null() -> io::Result<OwnedFd> {
+    open_device("/dev/null")
+}
+
+fn open_device(device: &str) -> io::Result<OwnedFd> {
     let flags = OFlag::O_RDWR | OFlag::O_CLOEXEC;
-    Ok(create(|| open("/dev/null", flags, Mode::empty()))?)
+    Ok(create(|| open(device, flags, Mode::empty()))?)
+}
+
+/// What reads as empty, also where a sandbox has no devices.
+fn nothing(device: &str) -> io::Result<OwnedFd> {
+    open_device(device).or_else(|_| Ok(pipe()?.0))
 }
 
 /// Moves descriptor 0 to one above 2; descriptor 0 then reads as empty.

@@ -40,7 +40,6 @@ use super::spawn::starter::Starter;
 use super::spawn::{Declared, Environment, ForkServer, Launched, Launcher, Recipe};
 use crate::base::sync::Mutex;
 use crate::error::Error;
-use crate::exit_status::ExitStatus;
 use crate::parcel::Parcel;
 use crate::preload::Preloading;
 use crate::protocol::{HEADER, TEMPLATE};
@@ -196,8 +195,8 @@ impl ForkServer for Template {
                         });
                     }
                 }
-                Err(error) if running.was_killed() => died = Some(error),
-                Err(error) => return Err(error),
+                Err((error, true)) => died = Some(error),
+                Err((error, false)) => return Err(error),
             }
             running.gone.store(true, Ordering::Relaxed);
         }
@@ -282,48 +281,33 @@ impl Running {
         self.gone.load(Ordering::Relaxed) || over(&mut self.driver.lock())
     }
 
-    /// How it has ended, and whether it had said why it would not work.
-    fn end(&self) -> (Option<ExitStatus>, bool) {
-        let life = &self.driver.lock().life;
-        (life.exit_status(), life.refuses())
-    }
-
-    /// A signal has ended it, that was not sent from here.
-    fn was_killed(&self) -> bool {
-        let (status, refuses) = self.end();
-        let ours = refuses || self.killed.load(Ordering::Relaxed);
-        !ours && status.is_some_and(|status| status.signal().is_some())
-    }
-
-    /// Waits until it can fork.
-    fn be_ready(&self, time: Duration) -> Result<(), Error> {
-        match self
-            .driver
-            .wait(Want::Change, self.ready_by, |core| core.readiness())
-        {
-            Some(Ok(())) => Ok(()),
-            Some(Err(error)) => Err(self.why_not(error)),
+    /// Waits until it can fork. Returns what the start of a child is told if it
+    /// cannot, and whether another may do better: a signal has ended it that was
+    /// not sent from here.
+    fn be_ready(&self, time: Duration) -> Result<(), (Error, bool)> {
+        let ready = |core: &mut Core| core.readiness();
+        let error = match self.driver.wait(Want::Change, self.ready_by, ready) {
+            Some(Ok(())) => return Ok(()),
+            Some(Err(error)) => error,
             None => {
                 let text = format!("it was not ready within {time:?}, and was killed");
                 self.kill(&text);
-                Err(Error::start(format!(
-                    "a template: {text}; what it preloads takes too long"
-                )))
+                let text = format!("a template: {text}; what it preloads takes too long");
+                return Err((Error::start(text), false));
             }
-        }
-    }
-
-    /// What the start of a child is told.
-    fn why_not(&self, error: Error) -> Error {
-        let (status, refuses) = self.end();
-        let killed = status.filter(|status| status.signal().is_some() && !refuses);
-        match (error.crash(), killed) {
+        };
+        let life = &self.driver.lock().life;
+        let status = life.exit_status().filter(|_| !life.refuses());
+        let killed = status.filter(|status| status.signal().is_some());
+        let is_ours = self.killed.load(Ordering::Relaxed);
+        let error = match (error.crash(), killed) {
             (Some(crash), _) => Error::start(format!("a template was not ready: {crash}")),
             (None, Some(status)) => {
                 Error::start(format!("a template {status} before it was ready"))
             }
             (None, None) => error,
-        }
+        };
+        Err((error, killed.is_some() && !is_ours))
     }
 
     /// The child, and its page; `None` if this process is gone and has not forked one.
