@@ -10,7 +10,7 @@ use std::time::Instant;
 use super::callbacks;
 use super::child::terms::{Answer, CallOptions, Callback, Completion, NextEvent, Refusal};
 use super::maker::Maker;
-use super::target::{Origin, Pending, PendingCall, Resident};
+use super::target::{Origin, Pending, PendingCall};
 use crate::error::{Error, Started};
 use crate::exit_status::ExitStatus;
 use crate::parcel::Parcel;
@@ -20,11 +20,31 @@ struct Forked;
 
 static FORKED: LazyLock<Arc<dyn Origin>> = LazyLock::new(|| Arc::new(Forked));
 
-impl Maker {
-    /// What a handle leads to: `origin`, in the process that made it.
+/// What a handle leads to: an origin, in the process that made the handle.
+#[derive(Clone)]
+pub(crate) struct Reach {
+    origin: Arc<dyn Origin>,
+    maker: Maker,
+}
+
+impl Reach {
+    pub(crate) fn new(origin: Arc<dyn Origin>) -> Self {
+        let maker = Maker::this();
+        Self { origin, maker }
+    }
+
+    pub(crate) fn is_here(&self) -> bool {
+        self.maker.is_this()
+    }
+
+    /// The origin; in a copy of the process, one whose every use is an error.
     #[inline]
-    pub(super) fn origin(self, origin: &Arc<dyn Origin>) -> &Arc<dyn Origin> {
-        if self.is_this() { origin } else { &FORKED }
+    pub(crate) fn origin(&self) -> &Arc<dyn Origin> {
+        if self.is_here() {
+            &self.origin
+        } else {
+            &FORKED
+        }
     }
 }
 
@@ -48,23 +68,16 @@ pub(super) fn refusal() -> Error {
     Error::forked(Started::No)
 }
 
-/// Has `callback` called with `error`, in a copy.
-pub(super) fn call_back(callback: Callback, error: Error) {
+fn call_back(callback: Callback, error: Error) {
     callbacks::run(Box::new(move |_| callback(Err(error))));
-}
-
-impl Resident for Forked {
-    fn is_here(&self) -> bool {
-        true
-    }
-    fn refuse(self: Arc<Self>, callback: Callback, error: Error) {
-        call_back(callback, error);
-    }
 }
 
 impl Origin for Forked {
     fn call(self: Arc<Self>, _: &mut Parcel, _: bool) -> Result<Pending, Refusal> {
         Err(refusal().into())
+    }
+    fn refuse(self: Arc<Self>, callback: Callback, error: Error) {
+        call_back(callback, error);
     }
     fn carries_descriptors(&self) -> bool {
         true
@@ -90,8 +103,8 @@ impl Origin for Forked {
 }
 
 impl PendingCall for Forked {
-    fn home(&self) -> Arc<dyn Resident> {
-        Arc::new(Self)
+    fn origin(&self) -> Arc<dyn Origin> {
+        origin()
     }
     fn wait(&self, _: Option<Instant>) -> Option<Answer> {
         Some(Err(lost()))

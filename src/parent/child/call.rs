@@ -1,14 +1,14 @@
 //! One call of one child.
 
 use std::sync::Arc;
-use std::task::{Context, Poll, Waker};
+use std::task::{Context, Poll};
 use std::time::Instant;
 
 use super::connection::Connection;
 use super::driver::Driver;
 use super::state::Core;
 use super::state::waiting::Want;
-use super::terms::{Answer, CallOptions, Completion, Here, NextEvent};
+use super::terms::{Answer, Completion, Here, NextEvent};
 
 /// See the module.
 #[derive(Clone)]
@@ -24,6 +24,10 @@ impl ChildCall {
 
     pub(crate) fn driver(&self) -> &Arc<Driver<Connection>> {
         &self.driver
+    }
+
+    pub(crate) fn id(&self) -> u32 {
+        self.id
     }
 
     /// Returns whether that is the same call.
@@ -55,35 +59,9 @@ impl ChildCall {
         self.driver.poll(Want::Call(self.id), context, take)
     }
 
-    /// The outcome is not wanted any more.
-    pub(crate) fn cancel(&self) {
-        self.driver.change(|core| core.cancel(self.id));
-    }
-
-    /// Ends the call if its time is up.
-    pub(crate) fn expire(&self) {
-        self.driver.expire(self.id);
-    }
-
-    /// Changes what is wished of the call.
-    pub(crate) fn update(&self, change: impl FnOnce(&mut CallOptions)) {
-        self.driver.change(|core| core.update(self.id, change));
-    }
-
-    /// Says all that is wished of the call, and what is woken when it is done.
-    pub(crate) fn wish(&self, options: CallOptions, completion: Completion, waker: Option<Waker>) {
-        self.driver
-            .change(|core| core.wish(self.id, options, completion, waker));
-    }
-
     /// Says what becomes of the outcome.
     pub(crate) fn entrust(&self, completion: Completion) {
         self.driver.change(|core| core.entrust(self.id, completion));
-    }
-
-    /// Returns whether the call was sent, and does not wait for room.
-    pub(crate) fn is_sent(&self) -> bool {
-        !self.driver.look(|core| core.caller.is_queued(self.id))
     }
 }
 

@@ -6,7 +6,7 @@
 //!
 //! * a call that the child will not run goes back to its [`Requeue`], exactly once
 //!   and instead of its outcome: when the child ends, each call that had not
-//!   started, and each other that may run again ([`CallOptions::repeats`]);
+//!   started, and each other that may run again ([`CallOptions::repeats`](super::terms::CallOptions::repeats));
 //! * the waker of [`watch`](Member::watch) is woken after anything that a
 //!   [`Snapshot`] may show, on the thread that noticed it and without any lock
 //!   held.
@@ -24,7 +24,7 @@ use super::call::ChildCall;
 use super::connection::Connection;
 use super::driver::Driver;
 use super::state::Core;
-use super::terms::{Attention, CallOptions, Completion, Requeue};
+use super::terms::{Attention, Requeue, Wishes};
 use crate::error::Error;
 use crate::exit_status::ExitStatus;
 use crate::parcel::Parcel;
@@ -64,14 +64,6 @@ pub(crate) struct Snapshot {
 /// more than once.
 pub(crate) struct Request(Parcel);
 
-/// Why a call was not sent.
-pub(crate) enum Unsent {
-    /// The child has ended.
-    Ended,
-    /// It cannot be sent, whichever child it is.
-    Never(Error),
-}
-
 impl Request {
     /// Takes them out of a buffer that has room for a header.
     pub(crate) fn new(parcel: &mut Parcel) -> Self {
@@ -95,7 +87,7 @@ impl Request {
     }
 
     /// A copy of all, in one piece, in a buffer of this thread.
-    fn copy(&self) -> Result<Parcel, Error> {
+    pub(crate) fn copy(&self) -> Result<Parcel, Error> {
         let copies = self.0.descriptors.iter().map(OwnedFd::try_clone);
         let copies = copies.collect::<Result<_, _>>();
         let mut parcel = Parcel::new();
@@ -113,26 +105,20 @@ impl Member {
         Self { driver }
     }
 
-    /// Sends a call, at once, and wakes `waker` when it is done.
-    ///
-    /// # Errors
-    ///
-    /// It was not sent; `waker` is left.
+    /// Sends a call, at once. `wishes` is called under the child's lock, with the
+    /// call that was sent. Returns false if the child takes no calls.
     pub(crate) fn send(
         &self,
-        request: &Request,
+        mut parcel: Parcel,
         owner: Arc<dyn Requeue>,
-        options: CallOptions,
-        completion: Completion,
-        waker: &mut Option<Waker>,
-    ) -> Result<ChildCall, Unsent> {
-        let mut parcel = request.copy().map_err(Unsent::Never)?;
+        wishes: impl FnOnce(ChildCall) -> Wishes,
+    ) -> bool {
+        let wishes = |id| wishes(ChildCall::new(Arc::clone(&self.driver), id));
         let sent = self
             .driver
-            .change(|core| core.call_of(&mut parcel, owner, options, completion, waker));
+            .change(|core| core.call_of(&mut parcel, owner, wishes));
         parcel.recycle();
-        let id = sent.map_err(|_| Unsent::Ended)?;
-        Ok(ChildCall::new(Arc::clone(&self.driver), id))
+        sent
     }
 
     /// From now on `waker` is woken after whatever there is to see, and a first

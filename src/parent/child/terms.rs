@@ -2,6 +2,7 @@
 //! of a child, its handles and the pool.
 
 use std::sync::Arc;
+use std::task::Waker;
 use std::time::Instant;
 
 use crate::error::Error;
@@ -71,6 +72,15 @@ impl Completion {
     pub(crate) fn is_callback(&self) -> bool {
         matches!(self, Self::Callback(_))
     }
+}
+
+/// All that is wished of a call that a pool sends.
+#[derive(Default)]
+pub(crate) struct Wishes {
+    pub(crate) options: CallOptions,
+    pub(crate) completion: Completion,
+    /// Is woken when the call is done.
+    pub(crate) waker: Option<Waker>,
 }
 
 /// Takes a call back that its child will not run.

@@ -13,8 +13,8 @@ use super::room::NoRoom;
 use crate::error::Error;
 use crate::parcel::Decode;
 use crate::parent::child::terms::{Answer, Completion};
-use crate::parent::forked;
-use crate::parent::target::{Pending, Resident};
+use crate::parent::forked::Reach;
+use crate::parent::target::Pending;
 
 /// One call: its result is to come.
 ///
@@ -63,7 +63,7 @@ impl<R, E> Call<R, E> {
     }
 
     pub(crate) fn failed(
-        (error, at): (Error, Arc<dyn Resident>),
+        (error, at): (Error, Reach),
         decode: Decode<R>,
         decode_event: Decode<E>,
     ) -> Self {
@@ -367,8 +367,7 @@ impl<R, E> Call<R, E> {
             State::Open(open) => {
                 open.call().entrust(Completion::Callback(callback));
             }
-            State::Failed(error, at) if at.is_here() => at.refuse(callback, error),
-            State::Failed(error, _) => forked::call_back(callback, error),
+            State::Failed(error, at) => Arc::clone(at.origin()).refuse(callback, error),
             State::Over => panic!("the result of this call was taken before"),
         }
     }

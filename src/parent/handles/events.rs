@@ -15,7 +15,7 @@ use crate::parent::child::driver::Driver;
 use crate::parent::child::state::Core;
 use crate::parent::child::state::waiting::Want;
 use crate::parent::child::terms::{NextEvent, OnEvent};
-use crate::parent::forked;
+use crate::parent::forked::{self, Reach};
 
 /// The events of a child, in its order: a [`Stream`], and by [`IntoIterator`]
 /// an iterator whose `next` blocks. It ends when the child is gone.
@@ -197,7 +197,7 @@ impl<'a, E> CallEvents<'a, E> {
         if let NextEvent::Stuck(error) = &found
             && let State::Open(open) = &*self.state
         {
-            *self.state = State::Failed(error.clone(), open.call().home());
+            *self.state = State::Failed(error.clone(), Reach::new(open.call().origin()));
         }
         found.decode(self.decode)
     }

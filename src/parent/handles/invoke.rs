@@ -10,6 +10,7 @@ use super::rpc::Rpc;
 use crate::error::Error;
 use crate::parcel::{Decode, Parcel};
 use crate::parent::child::terms::Refusal;
+use crate::parent::forked::Reach;
 use crate::parent::target::Pending;
 use crate::protocol::HEADER;
 use crate::signature::{Signature, Whole};
@@ -50,7 +51,7 @@ impl<F, S, E> Rpc<F, S, E> {
             Err(Refusal::Failed(error)) => error,
             Err(Refusal::NoRoom) => NoRoom(()).into(),
         };
-        let at = Arc::clone(self.origin()) as _;
+        let at = Reach::new(Arc::clone(self.origin()));
         Call::failed((error, at), decode, self.decode_event)
     }
 

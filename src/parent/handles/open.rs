@@ -1,17 +1,16 @@
 //! What the handle of a call holds, without its types.
 
-use std::sync::Arc;
 use std::time::Instant;
 
 use crate::error::Error;
-use crate::parent::forked;
+use crate::parent::forked::{self, Reach};
 use crate::parent::maker::Maker;
-use crate::parent::target::{Pending, PendingCall, Resident};
+use crate::parent::target::{Pending, PendingCall};
 
 pub(crate) enum State {
     Open(Open),
     /// The call was refused. The callback of [`Call::on_done`](crate::Call::on_done) runs there.
-    Failed(Error, Arc<dyn Resident>),
+    Failed(Error, Reach),
     Over,
 }
 

@@ -13,7 +13,7 @@ use crate::base::sync::Mutex;
 use crate::error::Error;
 use crate::exit_status::ExitStatus;
 use crate::parcel::Decode;
-use crate::parent::maker::Maker;
+use crate::parent::forked::Reach;
 use crate::parent::spawn::streams::Streams;
 use crate::parent::target::Origin;
 
@@ -56,23 +56,14 @@ pub struct Rpc<F, S, E = crate::NoEvents> {
 
 /// Closes the child when the last clone goes.
 struct Handle {
-    origin: Arc<dyn Origin>,
-    maker: Maker,
+    reach: Reach,
     /// The pipes to a child's streams that were not taken.
     pipes: Mutex<Streams>,
 }
 
-impl Handle {
-    /// What the handle leads to, in this process.
-    #[inline]
-    fn origin(&self) -> &Arc<dyn Origin> {
-        self.maker.origin(&self.origin)
-    }
-}
-
 impl Drop for Handle {
     fn drop(&mut self) {
-        self.origin().close();
+        self.reach.origin().close();
     }
 }
 
@@ -98,8 +89,7 @@ impl<F, S, E> Rpc<F, S, E> {
     pub(crate) fn new(origin: Arc<dyn Origin>, decode_event: Decode<E>, pipes: Streams) -> Self {
         Self {
             handle: Arc::new(Handle {
-                origin,
-                maker: Maker::this(),
+                reach: Reach::new(origin),
                 pipes: Mutex::new(pipes),
             }),
             decode_event,
@@ -108,7 +98,7 @@ impl<F, S, E> Rpc<F, S, E> {
     }
 
     pub(crate) fn origin(&self) -> &Arc<dyn Origin> {
-        self.handle.origin()
+        self.handle.reach.origin()
     }
 
     /// The process that was started for this child: the child itself, or the
@@ -195,7 +185,7 @@ impl<F, S, E> Rpc<F, S, E> {
 
     /// In a copy of the process nothing can be taken, and the lock may be held for ever.
     fn take_pipe(&self, number: usize) -> Option<OwnedFd> {
-        if !self.handle.maker.is_this() {
+        if !self.handle.reach.is_here() {
             return None;
         }
         self.handle.pipes.lock()[number].take()
@@ -240,10 +230,7 @@ impl<F, S, E> Rpc<F, S, E> {
     #[must_use = "wait for it, or await it"]
     pub fn join(self) -> Join {
         self.origin().close();
-        Join {
-            origin: Arc::clone(self.origin()),
-            maker: Maker::this(),
-        }
+        Join(Reach::new(Arc::clone(self.origin())))
     }
 
     /// Kills the child with `SIGKILL`, now. Open calls fail; [`join`](Self::join)
@@ -284,17 +271,11 @@ impl<F, S, E> Rpc<F, S, E> {
 /// # Ok(()) }
 /// ```
 #[must_use = "wait for it, or await it"]
-pub struct Ready {
-    origin: Arc<dyn Origin>,
-    maker: Maker,
-}
+pub struct Ready(Reach);
 
 impl Ready {
     pub(crate) fn of(origin: Arc<dyn Origin>) -> Self {
-        Self {
-            origin,
-            maker: Maker::this(),
-        }
+        Self(Reach::new(origin))
     }
 }
 
@@ -310,10 +291,7 @@ impl Ready {
 /// # Ok(()) }
 /// ```
 #[must_use = "wait for it, or await it"]
-pub struct Join {
-    origin: Arc<dyn Origin>,
-    maker: Maker,
-}
+pub struct Join(Reach);
 
 impl Join {
     /// Limits the wait: after `time` the child is told to end (`SIGTERM`), and
@@ -335,7 +313,7 @@ impl Join {
     pub fn within(self, time: Duration) -> Self {
         // A time that no clock reaches is no limit.
         if let Some(at) = Instant::now().checked_add(time) {
-            self.maker.origin(&self.origin).close_within(at);
+            self.0.origin().close_within(at);
         }
         self
     }
@@ -356,7 +334,7 @@ macro_rules! waits {
             /// What kept the child from working: the handshake, its `init`, a
             /// breach of the protocol.
             pub fn wait(self) -> Result<$value, Error> {
-                let outcome = self.maker.origin(&self.origin).$wait(None);
+                let outcome = self.0.origin().$wait(None);
                 outcome.expect("a wait without a deadline ends with what it waits for")
             }
 
@@ -368,8 +346,8 @@ macro_rules! waits {
             /// [`is_timeout`](Error::is_timeout). It can be waited for again.
             pub fn wait_timeout(&mut self, time: Duration) -> Result<$value, Error> {
                 let deadline = Instant::now().checked_add(time);
-                self.maker
-                    .origin(&self.origin)
+                self.0
+                    .origin()
                     .$wait(deadline)
                     .unwrap_or_else(|| Err(Error::timed_out($late)))
             }
@@ -380,7 +358,7 @@ macro_rules! waits {
             ///
             /// As [`wait_timeout`](Self::wait_timeout).
             pub fn wait_deadline(&mut self, deadline: Instant) -> Result<$value, Error> {
-                let outcome = self.maker.origin(&self.origin).$wait(Some(deadline));
+                let outcome = self.0.origin().$wait(Some(deadline));
                 outcome.unwrap_or_else(|| Err(Error::timed_out($late)))
             }
         }
@@ -395,7 +373,7 @@ macro_rules! waits {
             type Output = Result<$value, Error>;
 
             fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
-                self.maker.origin(&self.origin).$poll(context)
+                self.0.origin().$poll(context)
             }
         }
     };

@@ -1,13 +1,11 @@
 //! One call of a pool, wherever it is.
 //!
 //! ```text
-//!            it is given to a child               it is done
-//!   Queued ──────────▶ Sending ─────────▶ At ──────────────────▶ Over
-//!     ▲ │                 │               │ │                      ▲
-//!     │ │                 └── given back ─┘ │                      │
-//!     │ │                         │         └──── cancelled ───────┤
-//!     └─┼─────────────────────────┘                                │
-//!       └──────────▶ Done: it failed here ─────────────────────────┘
+//!         it is given to a child      it is done, or cancelled
+//!   Queued ──────────────────────▶ At ─────────────────────────▶ Over
+//!    ▲ │                           │                              ▲
+//!    └─┼──────── given back ───────┘                              │
+//!      └─────────────▶ Done: it failed here ──────────────────────┘
 //! ```
 //!
 //! While it is *At* a child, a thread or task that waits for it waits there, and
@@ -24,8 +22,8 @@ use std::task::Waker;
 use std::time::Instant;
 
 use super::super::child::call::ChildCall;
-use super::super::child::member::{Member, Request, Unsent};
-use super::super::child::terms::{Answer, CallOptions, Callback, Completion, Requeue};
+use super::super::child::member::{Member, Request};
+use super::super::child::terms::{Answer, CallOptions, Callback, Completion, Requeue, Wishes};
 use super::aside::Job;
 use crate::base::sync::{Mutex, MutexGuard};
 use crate::error::Error;
@@ -36,10 +34,8 @@ pub(super) struct CallState(Mutex<State>);
 #[derive(Default)]
 struct State {
     spot: Spot,
-    /// The arguments. While they are sent, the sender has them.
+    /// The arguments, until it is certain that they will not be sent again.
     request: Option<Request>,
-    /// It will not be sent again.
-    is_settled: bool,
     /// What waits while it is not at a child, and may be passed on.
     waker: Option<Waker>,
     nested: bool,
@@ -49,15 +45,11 @@ struct State {
     error: Option<Error>,
 }
 
+/// Where a call is.
 #[derive(Default)]
-enum Spot {
+pub(super) enum Spot {
     #[default]
     Queued,
-    /// Meanwhile more was wished; it was given back.
-    Sending {
-        more: bool,
-        back: bool,
-    },
     At(ChildCall),
     Done(Answer),
     Over,
@@ -68,53 +60,13 @@ pub(super) enum Attempt {
     Sent,
     /// The child takes no calls: it waits as before.
     Waits,
-    /// The child has given it back already.
-    Back,
     /// It is not wanted any more.
     Dropped,
     /// No child can take it.
     Failed(Error),
 }
 
-/// Where a thread or task that waits has to look.
-pub(super) enum Place {
-    Here(Answer),
-    There(ChildCall),
-    /// Nowhere, before it is woken.
-    Away,
-}
-
-/// Where a call is whose outcome is entrusted.
-pub(super) enum Entrusted {
-    /// The child is to be told.
-    At(ChildCall),
-    /// It is done, and this is the outcome.
-    Done(Answer, Completion),
-    Kept,
-}
-
-/// Where a call was that is cancelled.
-pub(super) enum Cancelled {
-    At(ChildCall),
-    Queued,
-    Elsewhere,
-}
-
 impl State {
-    fn settle(&mut self) -> Option<Request> {
-        self.is_settled = true;
-        self.request.take()
-    }
-
-    /// Keeps the arguments again after they were sent, unless they are not needed
-    /// any more.
-    fn put_back(&mut self, request: Request) -> Option<Request> {
-        if self.is_settled {
-            return Some(request);
-        }
-        self.request.replace(request)
-    }
-
     /// The waker to pass on, and the one to wake.
     fn take_wakers(&mut self) -> (Option<Waker>, Option<Waker>) {
         let waker = self.waker.take();
@@ -125,23 +77,10 @@ impl State {
         }
     }
 
-    /// What a child is told to do with the outcome.
-    fn completion(&self, call_back: &dyn Fn() -> Callback) -> Completion {
-        match self.completion {
-            Completion::Keep => Completion::Keep,
-            Completion::Callback(_) => Completion::Callback(call_back()),
-            Completion::Discard => Completion::Discard,
-        }
-    }
-
-    /// More is wished. Returns the child that is to be told.
-    fn more(&mut self) -> Option<ChildCall> {
-        match &mut self.spot {
+    /// The child that has it.
+    fn child(&self) -> Option<ChildCall> {
+        match &self.spot {
             Spot::At(call) => Some(call.clone()),
-            Spot::Sending { more, .. } => {
-                *more = true;
-                None
-            }
             Spot::Queued | Spot::Done(_) | Spot::Over => None,
         }
     }
@@ -165,78 +104,45 @@ impl CallState {
 
     /// Sends it to this child. `call_back` makes what calls
     /// [`call_back`](Self::call_back).
+    ///
+    /// The lock is held until the child has the call, and let go under the lock of
+    /// the child: so nothing is said of the call while it is on its way, and what
+    /// follows from it follows without both locks.
     pub(super) fn send(
         &self,
         child: &Member,
         owner: Arc<dyn Requeue>,
-        call_back: &dyn Fn() -> Callback,
+        call_back: impl FnOnce() -> Callback,
     ) -> Attempt {
         let mut state = self.lock();
-        if !matches!(state.spot, Spot::Queued) {
-            return Attempt::Dropped;
-        }
-        state.spot = Spot::Sending {
-            more: false,
-            back: false,
+        let parcel = match (&state.spot, &state.request) {
+            (Spot::Queued, Some(request)) => request.copy(),
+            _ => return Attempt::Dropped,
         };
-        let request = state
-            .request
-            .take()
-            .expect("what waits to be sent is there");
-        let (mut waker, nested) = state.take_wakers();
-        let (options, completion) = (state.options, state.completion(call_back));
-        drop(state);
-        let sent = child.send(&request, owner, options, completion, &mut waker);
-        let spent = self.lock().put_back(request);
-        drop(spent);
-        let attempt = match sent {
-            Ok(call) => self.arrive(call, call_back),
-            Err(unsent) => self.stay(unsent, waker),
+        let parcel = match parcel {
+            Ok(parcel) => parcel,
+            Err(error) => return Attempt::Failed(error),
         };
-        nested.into_iter().for_each(Waker::wake);
-        attempt
-    }
-
-    /// It was not sent.
-    fn stay(&self, unsent: Unsent, waker: Option<Waker>) -> Attempt {
-        let mut state = self.lock();
-        if !matches!(state.spot, Spot::Sending { .. }) {
-            return Attempt::Dropped;
-        }
-        state.spot = Spot::Queued;
-        if state.waker.is_none() {
-            state.waker = waker;
-        }
-        match unsent {
-            Unsent::Ended => Attempt::Waits,
-            Unsent::Never(error) => Attempt::Failed(error),
-        }
-    }
-
-    /// It was sent; now for what was said of it meanwhile.
-    fn arrive(&self, call: ChildCall, call_back: &dyn Fn() -> Callback) -> Attempt {
-        loop {
-            let mut state = self.lock();
-            let Spot::Sending { more, back } = &mut state.spot else {
-                drop(state);
-                call.cancel();
-                return Attempt::Sent;
+        let mut nested = None;
+        let sent = child.send(parcel, owner, |call| {
+            state.spot = Spot::At(call);
+            let waker;
+            (waker, nested) = state.take_wakers();
+            let completion = match state.completion {
+                Completion::Keep => Completion::Keep,
+                Completion::Callback(_) => Completion::Callback(call_back()),
+                Completion::Discard => Completion::Discard,
             };
-            let (more, back) = (std::mem::take(more), *back);
-            if back {
-                state.spot = Spot::Queued;
-                return Attempt::Back;
-            }
-            if !more {
-                state.spot = Spot::At(call);
-                return Attempt::Sent;
-            }
-            let (waker, nested) = state.take_wakers();
-            let (options, completion) = (state.options, state.completion(call_back));
+            let options = state.options;
             drop(state);
-            call.wish(options, completion, waker);
-            nested.into_iter().for_each(Waker::wake);
-        }
+            Wishes {
+                options,
+                completion,
+                waker,
+            }
+        });
+        nested.into_iter().for_each(Waker::wake);
+        if sent { Attempt::Sent } else { Attempt::Waits }
     }
 
     /// Its outcome is there, and this is a thread for callbacks.
@@ -262,7 +168,7 @@ impl CallState {
         let older = state.error.take().filter(|_| error.is_closed());
         let error = older.unwrap_or(error);
         let waker = state.waker.take();
-        let request = state.settle();
+        let request = state.request.take();
         let completion = std::mem::take(&mut state.completion);
         let mut job: Option<Job> = None;
         state.spot = match completion {
@@ -292,31 +198,26 @@ impl CallState {
     }
 
     /// Says where to look for what it brings, but not at the child from which it
-    /// has `moved`. If that is nowhere, the waker is woken when it is worth looking
-    /// again; whether it is that of a callback of a child is said with it.
-    pub(super) fn find(&self, moved: Option<&ChildCall>, enlisted: Option<(Waker, bool)>) -> Place {
+    /// has `moved`. If that is nowhere, it is `Queued`, and the waker is woken when
+    /// it is worth looking again; whether it is that of a callback of a child is
+    /// said with it.
+    pub(super) fn find(&self, moved: Option<&ChildCall>, enlisted: Option<(Waker, bool)>) -> Spot {
         let mut state = self.lock();
         match &state.spot {
-            Spot::Done(_) => {
-                let Spot::Done(answer) = std::mem::replace(&mut state.spot, Spot::Over) else {
-                    unreachable!("it was just seen");
-                };
-                return Place::Here(answer);
-            }
+            Spot::Done(_) => return std::mem::replace(&mut state.spot, Spot::Over),
             Spot::At(call) if !moved.is_some_and(|old| old.is(call)) => {
-                return Place::There(call.clone());
+                return Spot::At(call.clone());
             }
-            Spot::Sending { .. } | Spot::Queued | Spot::At(_) => {}
+            Spot::Queued | Spot::At(_) => {}
             Spot::Over => panic!("the result of this call was taken before"),
         }
         if let Some((waker, nested)) = enlisted {
-            state.more();
             state.nested = nested;
             let old = state.waker.replace(waker);
             drop(state);
             drop(old);
         }
-        Place::Away
+        Spot::Queued
     }
 
     /// Puts an outcome back, which is not what was looked for.
@@ -328,7 +229,7 @@ impl CallState {
     pub(super) fn update(&self, change: &dyn Fn(&mut CallOptions)) -> Option<ChildCall> {
         let mut state = self.lock();
         change(&mut state.options);
-        state.more()
+        state.child()
     }
 
     /// Returns whether it takes room in the pool if its handle goes.
@@ -337,38 +238,30 @@ impl CallState {
     }
 
     /// The child that has it.
-    pub(super) fn at(&self) -> Option<ChildCall> {
-        match &self.lock().spot {
-            Spot::At(call) => Some(call.clone()),
-            _ => None,
-        }
+    pub(super) fn child(&self) -> Option<ChildCall> {
+        self.lock().child()
     }
 
-    /// Says what becomes of the outcome.
-    pub(super) fn entrust(&self, completion: Completion) -> Entrusted {
+    /// Says what becomes of the outcome. Returns the child that is to be told; if
+    /// the outcome is there, that, and `completion` is left.
+    pub(super) fn entrust(&self, completion: &mut Completion) -> Spot {
         let mut state = self.lock();
-        if let Spot::Done(_) = state.spot
-            && let Spot::Done(answer) = std::mem::replace(&mut state.spot, Spot::Over)
-        {
-            return Entrusted::Done(answer, completion);
+        if let Spot::Done(_) = state.spot {
+            return std::mem::replace(&mut state.spot, Spot::Over);
         }
-        state.completion = completion;
-        state.more().map_or(Entrusted::Kept, Entrusted::At)
+        state.completion = std::mem::take(completion);
+        state.child().map_or(Spot::Queued, Spot::At)
     }
 
-    /// It is not wanted any more.
-    pub(super) fn cancel(&self) -> Cancelled {
+    /// It is not wanted any more. Returns where it was.
+    pub(super) fn cancel(&self) -> Spot {
         let mut state = self.lock();
         let spot = std::mem::replace(&mut state.spot, Spot::Over);
         let completion = std::mem::take(&mut state.completion);
-        let spent = (state.waker.take(), completion, state.settle());
+        let spent = (state.waker.take(), completion, state.request.take());
         drop(state);
         drop(spent);
-        match spot {
-            Spot::At(call) => Cancelled::At(call),
-            Spot::Queued => Cancelled::Queued,
-            Spot::Sending { .. } | Spot::Done(_) | Spot::Over => Cancelled::Elsewhere,
-        }
+        spot
     }
 
     /// A child has given it back; it may have started it. Returns whether it waits
@@ -378,41 +271,19 @@ impl CallState {
         let repeats = &mut state.options.repeats;
         *repeats = repeats.saturating_sub(u32::from(started));
         state.error = Some(error);
-        match &mut state.spot {
-            Spot::Sending { back, .. } => *back = true,
-            Spot::At(_) => {
-                let left = std::mem::take(&mut state.spot);
-                drop(state);
-                // It may be the last of its child.
-                drop(left);
-                return true;
-            }
-            Spot::Queued | Spot::Done(_) | Spot::Over => {}
+        let waits = matches!(state.spot, Spot::At(_));
+        if waits {
+            let left = std::mem::take(&mut state.spot);
+            drop(state);
+            // It may be the last of its child.
+            drop(left);
         }
-        false
+        waits
     }
 
     /// It will not be sent again.
     pub(super) fn settle(&self) {
-        let request = self.lock().settle();
+        let request = self.lock().request.take();
         drop(request);
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::parcel::Parcel;
-
-    /// An answer may come while the sender still has what it sends.
-    #[test]
-    fn what_was_settled_meanwhile_is_not_kept() {
-        let request = || Request::new(&mut Parcel::new());
-        let mut state = State::default();
-        assert!(state.put_back(request()).is_none());
-        let sent = state.request.take().expect("it was kept");
-        assert!(state.settle().is_none());
-        assert!(state.put_back(sent).is_some());
-        assert!(state.settle().is_none());
     }
 }

@@ -8,8 +8,8 @@ use super::super::child::call::ChildCall;
 use super::super::child::terms::{
     Answer, CallOptions, Callback, Completion, Here, NextEvent, Refusal,
 };
-use super::super::target::{Origin, Pending, PendingCall, Resident};
-use super::call::{Cancelled, Entrusted, Place};
+use super::super::target::{Origin, Pending, PendingCall};
+use super::call::Spot;
 use super::engine::{Engine, PoolCall, this_thread};
 use super::launcher::Launcher;
 use crate::base::sync::park_until;
@@ -20,19 +20,14 @@ use crate::parcel::Parcel;
 /// What the handles of a pool lead to.
 pub(super) struct PoolClient(pub(super) Arc<Engine>);
 
-impl Resident for PoolClient {
-    fn is_here(&self) -> bool {
-        self.0.maker.is_this()
-    }
-    fn refuse(self: Arc<Self>, callback: Callback, error: Error) {
-        self.0.aside(Box::new(move || callback(Err(error))));
-    }
-}
-
 impl Origin for PoolClient {
     fn call(self: Arc<Self>, parcel: &mut Parcel, may_wait: bool) -> Result<Pending, Refusal> {
         let call = self.0.submit(parcel, may_wait)?;
         Ok(Pending::Other(call))
+    }
+
+    fn refuse(self: Arc<Self>, callback: Callback, error: Error) {
+        self.0.aside(Box::new(move || callback(Err(error))));
     }
 
     /// Only if every child can take them, since any child may get the call.
@@ -91,17 +86,17 @@ fn wait<T>(until: Option<Instant>, mut look: impl FnMut(fn() -> Waker) -> Option
 impl PoolCall {
     /// Says where to look; if nowhere, the waker is woken when it is worth looking
     /// again.
-    fn find(&self, moved: Option<&ChildCall>, waker: impl Fn() -> Waker) -> Place {
+    fn find(&self, moved: Option<&ChildCall>, waker: impl Fn() -> Waker) -> Spot {
         match self.state.find(moved, None) {
-            Place::Away => {}
+            Spot::Queued => {}
             found => return found,
         }
         // This asks for the pool's lock, so not under that of the call.
         let nested = self.engine.is_calling_back_here();
         let found = self.state.find(moved, Some((waker(), nested)));
-        if nested && matches!(found, Place::Away) && self.engine.is_stuck_here() {
+        if nested && matches!(found, Spot::Queued) && self.engine.is_stuck_here() {
             self.cancel();
-            return Place::Here(Err(Error::stuck()));
+            return Spot::Done(Err(Error::stuck()));
         }
         found
     }
@@ -124,19 +119,19 @@ impl PoolCall {
                 let mut context = Context::from_waker(&waker);
                 match self.poll_at(&mut context, &here, &poll) {
                     Poll::Ready(found) => return Some(found),
-                    Poll::Pending => Place::Away,
+                    Poll::Pending => Spot::Queued,
                 }
             } else {
                 self.find(moved.as_ref(), this_thread)
             };
             match found {
-                Place::Here(answer) => return Some(here(answer)),
-                Place::There(call) => match wait(&call)? {
+                Spot::Done(answer) => return Some(here(answer)),
+                Spot::At(call) => match wait(&call)? {
                     Here::Found(found) => return Some(found),
                     Here::Moved => moved = Some(call),
                 },
-                Place::Away if until.is_some_and(|until| until <= Instant::now()) => return None,
-                Place::Away => park_until(until),
+                _ if until.is_some_and(|until| until <= Instant::now()) => return None,
+                _ => park_until(until),
             }
         }
     }
@@ -153,13 +148,13 @@ impl PoolCall {
         let mut moved = None;
         loop {
             match self.find(moved.as_ref(), || waker.clone()) {
-                Place::Here(answer) => return Poll::Ready(here(answer)),
-                Place::There(call) => match poll(&call, context) {
+                Spot::Done(answer) => return Poll::Ready(here(answer)),
+                Spot::At(call) => match poll(&call, context) {
                     Poll::Pending => return Poll::Pending,
                     Poll::Ready(Here::Found(found)) => return Poll::Ready(found),
                     Poll::Ready(Here::Moved) => moved = Some(call),
                 },
-                Place::Away => return Poll::Pending,
+                Spot::Queued | Spot::Over => return Poll::Pending,
             }
         }
     }
@@ -172,7 +167,7 @@ impl PoolCall {
 }
 
 impl PendingCall for PoolCall {
-    fn home(&self) -> Arc<dyn Resident> {
+    fn origin(&self) -> Arc<dyn Origin> {
         Arc::new(PoolClient(Arc::clone(&self.engine)))
     }
 
@@ -208,9 +203,9 @@ impl PendingCall for PoolCall {
 
     fn cancel(&self) {
         match self.state.cancel() {
-            Cancelled::At(call) => call.cancel(),
-            Cancelled::Queued => self.engine.change(|it| drop(it.withdraw(self.ticket))),
-            Cancelled::Elsewhere => {}
+            Spot::At(call) => call.cancel(),
+            Spot::Queued => self.engine.change(|it| drop(it.withdraw(self.ticket))),
+            Spot::Done(_) | Spot::Over => {}
         }
     }
 
@@ -227,26 +222,26 @@ impl PendingCall for PoolCall {
     }
 
     /// What is at a child has room: a child is given no more than its load.
-    fn entrust(&self, completion: Completion) -> bool {
+    fn entrust(&self, mut completion: Completion) -> bool {
         let is_callback = completion.is_callback();
         if !is_callback && self.state.needs_room() && self.engine.has_too_many() {
             return false;
         }
-        match self.state.entrust(completion) {
-            Entrusted::At(call) if is_callback => {
-                call.entrust(Completion::Callback(self.callback()));
+        match self.state.entrust(&mut completion) {
+            Spot::At(call) if is_callback => call.entrust(Completion::Callback(self.callback())),
+            Spot::At(call) => call.entrust(Completion::Discard),
+            Spot::Done(answer) => {
+                if let Completion::Callback(callback) = completion {
+                    self.engine.aside(Box::new(move || callback(answer)));
+                }
             }
-            Entrusted::At(call) => call.entrust(Completion::Discard),
-            Entrusted::Done(answer, Completion::Callback(callback)) => {
-                self.engine.aside(Box::new(move || callback(answer)));
-            }
-            Entrusted::Done(..) | Entrusted::Kept => {}
+            Spot::Queued | Spot::Over => {}
         }
         true
     }
 
     fn expire(&self) {
-        match self.state.at() {
+        match self.state.child() {
             Some(call) => call.expire(),
             None => self.engine.change(|_| ()),
         }

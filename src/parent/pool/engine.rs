@@ -269,15 +269,14 @@ impl Engine {
 
     fn give(self: &Arc<Self>, call: &Arc<PoolCall>, key: Key, child: &Member) {
         let owner = Arc::clone(call) as _;
-        let attempt = call.state.send(child, owner, &|| call.callback());
-        if !matches!(attempt, Attempt::Sent | Attempt::Back) {
-            self.change(|it| it.notice(key));
-        }
-        match attempt {
-            Attempt::Sent | Attempt::Dropped => {}
-            Attempt::Waits | Attempt::Back => Self::requeue(call),
+        match call.state.send(child, owner, || call.callback()) {
+            Attempt::Sent => return,
+            Attempt::Dropped => {}
+            Attempt::Waits => Self::requeue(call),
             Attempt::Failed(error) => self.fail(call, error),
         }
+        // It has one call less than was said.
+        self.change(|it| it.notice(key));
     }
 
     /// A call has to move to another child.

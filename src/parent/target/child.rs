@@ -12,19 +12,10 @@ use super::super::child::state::waiting::Want;
 use super::super::child::terms::{
     Answer, CallOptions, Callback, Completion, Here, NextEvent, Refusal,
 };
-use super::{Origin, Pending, PendingCall, Resident};
+use super::{Origin, Pending, PendingCall};
 use crate::error::Error;
 use crate::exit_status::ExitStatus;
 use crate::parcel::Parcel;
-
-impl Resident for Driver<Connection> {
-    fn is_here(&self) -> bool {
-        Self::is_here(self)
-    }
-    fn refuse(self: Arc<Self>, callback: Callback, error: Error) {
-        self.change(|core| core.refuse(callback, error));
-    }
-}
 
 /// A call of a child of its own is not given back, so it never moves.
 fn stays<T>(here: Here<T>) -> T {
@@ -35,7 +26,7 @@ fn stays<T>(here: Here<T>) -> T {
 }
 
 impl PendingCall for ChildCall {
-    fn home(&self) -> Arc<dyn Resident> {
+    fn origin(&self) -> Arc<dyn Origin> {
         Arc::clone(self.driver()) as _
     }
     fn wait(&self, until: Option<Instant>) -> Option<Answer> {
@@ -51,20 +42,21 @@ impl PendingCall for ChildCall {
         self.poll_event(context).map(stays)
     }
     fn cancel(&self) {
-        self.cancel();
+        self.driver().change(|core| core.cancel(self.id()));
     }
     fn update(&self, change: &dyn Fn(&mut CallOptions)) {
-        self.update(change);
+        self.driver().change(|core| core.update(self.id(), change));
     }
     fn entrust(&self, completion: Completion) -> bool {
-        let may_go = completion.is_callback() || self.is_sent();
+        let waits = || self.driver().look(|core| core.caller.is_queued(self.id()));
+        let may_go = completion.is_callback() || !waits();
         if may_go {
             self.entrust(completion);
         }
         may_go
     }
     fn expire(&self) {
-        self.expire();
+        self.driver().expire(self.id());
     }
 }
 
@@ -72,6 +64,9 @@ impl Origin for Driver<Connection> {
     fn call(self: Arc<Self>, parcel: &mut Parcel, may_wait: bool) -> Result<Pending, Refusal> {
         let id = Self::call(&self, |core| core.call(parcel, may_wait))?;
         Ok(Pending::Child(ChildCall::new(self, id)))
+    }
+    fn refuse(self: Arc<Self>, callback: Callback, error: Error) {
+        self.change(|core| core.refuse(callback, error));
     }
     fn carries_descriptors(&self) -> bool {
         self.wire.carries_descriptors()

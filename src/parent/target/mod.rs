@@ -16,21 +16,15 @@ use crate::error::Error;
 use crate::exit_status::ExitStatus;
 use crate::parcel::Parcel;
 
-/// Lives in one process, where it has a thread for callbacks.
-pub(crate) trait Resident: Send + Sync {
-    /// This is the process that made it, and not a copy (`forked.rs`).
-    fn is_here(&self) -> bool;
-    /// Has `callback` called with `error` there, in its turn: the outcome of a call
-    /// that was refused.
-    fn refuse(self: Arc<Self>, callback: Callback, error: Error);
-}
-
 /// Takes calls.
-pub(crate) trait Origin: Resident {
+pub(crate) trait Origin: Send + Sync {
     /// Takes a call: room for a header, then its arguments. The buffer is left
     /// for further use, or taken. A call that would have to wait for room, and
     /// may not, is refused.
     fn call(self: Arc<Self>, parcel: &mut Parcel, may_wait: bool) -> Result<Pending, Refusal>;
+    /// Has `callback` called with `error`, in its turn, on a thread for callbacks: the
+    /// outcome of a call that was refused.
+    fn refuse(self: Arc<Self>, callback: Callback, error: Error);
     /// Descriptors can go along with calls.
     fn carries_descriptors(&self) -> bool;
     /// Takes no more calls, and ends when all are done.
@@ -53,8 +47,8 @@ pub(crate) trait Origin: Resident {
 
 /// A call that is under way.
 pub(crate) trait PendingCall: Send + Sync {
-    /// What runs the callback of a call that has failed.
-    fn home(&self) -> Arc<dyn Resident>;
+    /// What took the call.
+    fn origin(&self) -> Arc<dyn Origin>;
     /// Waits for the outcome, no longer than until then.
     fn wait(&self, until: Option<Instant>) -> Option<Answer>;
     /// The same for a task.

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 use std::task::Waker;
 
-use super::super::terms::{Attention, CallOptions, Completion, Requeue};
+use super::super::terms::{Attention, Completion, Requeue, Wishes};
 use super::calls::Special;
 use super::life::Ending;
 use super::waiting::Waking;
@@ -20,51 +20,41 @@ impl Core {
         self.caller.waiter(id).is_some()
     }
 
-    /// Takes a call that is given back to its owner if it is not run, and wakes
-    /// `waker` when it is done. If the child takes no calls, `waker` is left.
+    /// Takes a call that is given back to its owner if it is not run, and asks what
+    /// is wished of it. Returns false if the child takes no calls.
     pub(crate) fn call_of(
         &mut self,
         parcel: &mut Parcel,
         owner: Arc<dyn Requeue>,
-        options: CallOptions,
-        completion: Completion,
-        waker: &mut Option<Waker>,
-    ) -> Result<u32, Error> {
-        if let Some(error) = self.life.refusal() {
+        wishes: impl FnOnce(u32) -> Wishes,
+    ) -> bool {
+        if self.life.refusal().is_some() {
             self.waiting.discard_owner(owner);
-            self.waiting.discard_completion(completion);
-            return Err(error);
+            return false;
         }
         let id = self.caller.call(parcel, Waiter::of(owner));
-        self.wish(id, options, completion, waker.take());
-        if self.caller.is_done(id) {
-            // It is too long for any child.
-            self.settle_owner(id);
-        }
-        Ok(id)
-    }
-
-    /// Says all that is wished of a call, and what is woken when it is done.
-    pub(crate) fn wish(
-        &mut self,
-        id: u32,
-        options: CallOptions,
-        completion: Completion,
-        waker: Option<Waker>,
-    ) {
+        let Wishes {
+            options,
+            completion,
+            waker,
+        } = wishes(id);
         self.update(id, |own| *own = options);
         if !matches!(completion, Completion::Keep) {
             self.entrust(id, completion);
         }
-        let Some(waker) = waker else { return };
-        let waking = Waking::Task(waker);
-        match self.caller.waiter(id) {
-            Some(waiter) => self.waiting.enlist(&mut waiter.waking, waking),
-            None => return self.waiting.wake_now(waking),
+        match (waker.map(Waking::Task), self.caller.waiter(id)) {
+            (Some(waking), Some(waiter)) => self.waiting.enlist(&mut waiter.waking, waking),
+            (Some(waking), None) => self.waiting.wake_now(waking),
+            (None, _) => {}
         }
         if self.may_see_end(id) {
             self.wake_call(id);
         }
+        if self.caller.is_done(id) {
+            // It is too long for any child.
+            self.settle_owner(id);
+        }
+        true
     }
 
     /// This call is done. Unless it was lost, and may yet be said to run again,
