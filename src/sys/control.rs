@@ -10,13 +10,12 @@
 //!
 //! One request is under way at a time. The end of input tells either side that the other is gone.
 
-use super::descriptors::{recv_with, words};
 use super::fork::{Alone, Forker};
 use super::high::create;
-use super::octets::{self, send};
 use super::poll::poll;
 use super::reap::Fresh;
 use super::spawn::adopt;
+use super::transport::{recv_with, send, words};
 use super::{Page, Pages};
 use crate::base::sync::Mutex;
 use nix::errno::Errno;
@@ -149,7 +148,8 @@ impl ForkClient {
         let deadline = Instant::now().checked_add(time);
         let mut answer = Vec::new();
         loop {
-            match octets::recv(self.socket.as_fd(), &mut answer, LONGEST, MsgFlags::empty()) {
+            let (socket, flags) = (self.socket.as_fd(), MsgFlags::empty());
+            match recv_with(socket, &mut answer, LONGEST, &mut None, (&mut [], flags)) {
                 Ok(_) | Err(Errno::ECONNRESET) => return Ok(Some(answer)),
                 Err(Errno::EAGAIN) if deadline.is_none_or(|at| Instant::now() < at) => {}
                 Err(Errno::EAGAIN) => return Ok(None),

@@ -1,9 +1,8 @@
 //! The parent's end of the byte stream.
 
-use super::carrier::Carrier;
-use super::descriptors::Arrival;
 use super::high::{create, eventfd, pipe, raise};
 use super::poll::{Interest, Ready, poll, ready_for};
+use super::transport::{Arrival, Transport};
 use nix::errno::Errno;
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use nix::poll::{PollFd, PollFlags};
@@ -14,6 +13,7 @@ use nix::sys::socket::{
 };
 use nix::sys::time::TimeVal;
 use std::io::{self, IoSlice};
+use std::ops::Deref;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -23,7 +23,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 /// peer might share: what must not block says so in the call. A pair is set to non-blocking mode, and sleeps in `poll`.
 #[derive(Debug)]
 pub(crate) struct Link {
-    carrier: Carrier,
+    transport: Transport,
     /// Wakes the readers of a pair; the kernel does it for a socket.
     wake: Option<EventFd>,
     /// Set by `shutdown_read`: what would block is the end of input.
@@ -38,6 +38,13 @@ const PATIENCE: TimeVal = TimeVal::new(0, 1000);
 /// `net.core.wmem_max` is less. A large message costs a wake-up on either side each time this is full.
 const UNDER_WAY: usize = 1 << 20;
 
+impl Deref for Link {
+    type Target = Transport;
+    fn deref(&self) -> &Transport {
+        &self.transport
+    }
+}
+
 impl Link {
     /// A new link, and the other end of it, for the child.
     pub(crate) fn pair() -> io::Result<(Self, OwnedFd)> {
@@ -50,7 +57,7 @@ impl Link {
         }
         Ok((
             Self::over(
-                Carrier::Socket {
+                Transport::Socket {
                     fd: ours,
                     unix: true,
                 },
@@ -70,7 +77,7 @@ impl Link {
     pub(crate) fn from_socket(fd: OwnedFd) -> io::Result<Self> {
         let fd = raise(fd)?;
         setsockopt(&fd, sockopt::SendTimeout, &PATIENCE)?;
-        Ok(Self::over(Carrier::socket(fd)?, None))
+        Ok(Self::over(Transport::socket(fd)?, None))
     }
 
     /// Over two descriptors, which are set to non-blocking mode.
@@ -79,37 +86,17 @@ impl Link {
         set_nonblocking(&read)?;
         set_nonblocking(&write)?;
         let wake = eventfd(0)?;
-        Ok(Self::over(Carrier::pair(read, write)?, Some(wake)))
+        Ok(Self::over(Transport::pair(read, write)?, Some(wake)))
     }
 
     /// A link with both directions open.
-    fn over(carrier: Carrier, wake: Option<EventFd>) -> Self {
+    fn over(transport: Transport, wake: Option<EventFd>) -> Self {
         Self {
-            carrier,
+            transport,
             wake,
             read_ended: AtomicBool::new(false),
             write_ended: AtomicBool::new(false),
         }
-    }
-
-    /// Whether this is a socket: then `read_fd` and `write_fd` are the same.
-    pub(crate) fn is_socket(&self) -> bool {
-        self.carrier.is_socket()
-    }
-
-    /// Whether descriptors can travel along: over a socket of the Unix domain.
-    pub(crate) fn carries_descriptors(&self) -> bool {
-        self.carrier.carries_descriptors()
-    }
-
-    /// The descriptor that is read from.
-    pub(crate) fn read_fd(&self) -> BorrowedFd<'_> {
-        self.carrier.read_fd()
-    }
-
-    /// The descriptor that is written to.
-    pub(crate) fn write_fd(&self) -> BorrowedFd<'_> {
-        self.carrier.write_fd()
     }
 
     /// Writes what there is room for, without blocking; `None` means that there is no room.
@@ -117,7 +104,7 @@ impl Link {
     /// A peer that is gone is an error ([`BrokenPipe`](io::ErrorKind::BrokenPipe) or
     /// [`ConnectionReset`](io::ErrorKind::ConnectionReset)), never a signal.
     ///
-    /// Descriptors, at most [`MAX_DESCRIPTORS`](super::octets::MAX_DESCRIPTORS), go with the first octet: once that is
+    /// Descriptors, at most [`MAX_DESCRIPTORS`](super::transport::MAX_DESCRIPTORS), go with the first octet: once that is
     /// written, all of them are.
     pub(crate) fn try_send(
         &self,
@@ -125,7 +112,7 @@ impl Link {
         descriptors: &[OwnedFd],
     ) -> io::Result<Option<usize>> {
         self.sending(|| {
-            self.carrier
+            self.transport
                 .send(parts, descriptors, MsgFlags::MSG_DONTWAIT)
         })
     }
@@ -140,7 +127,7 @@ impl Link {
         parts: &[IoSlice<'_>],
         descriptors: &[OwnedFd],
     ) -> io::Result<Option<usize>> {
-        self.sending(|| self.carrier.send(parts, descriptors, MsgFlags::empty()))
+        self.sending(|| self.transport.send(parts, descriptors, MsgFlags::empty()))
     }
 
     /// A write that fails in one way after `shutdown_write`, whatever the descriptor has become since it began.
@@ -156,7 +143,7 @@ impl Link {
     }
 
     /// Appends at most `room` octets, and waits for the first; nought is the end of input. Descriptors that came along
-    /// are the arrival: see [`Carrier::recv`].
+    /// are the arrival: see [`Transport::receive`].
     ///
     /// # Blocking
     /// Until there is an octet, the peer has ended its output, or [`shutdown_read`](Self::shutdown_read) is called. On
@@ -167,13 +154,9 @@ impl Link {
         room: usize,
         arrival: &mut Option<Arrival>,
     ) -> io::Result<usize> {
-        self.receiving(|| self.carrier.recv(buffer, room, arrival, MsgFlags::empty()))
-    }
-
-    /// Reads, and sleeps if there is nothing to read yet.
-    fn receiving(&self, mut recv: impl FnMut() -> io::Result<Option<usize>>) -> io::Result<usize> {
         loop {
-            if let Some(count) = self.unless_ended(&mut recv)? {
+            let recv = || self.receive(buffer, room, arrival, MsgFlags::empty());
+            if let Some(count) = self.unless_ended(recv)? {
                 return Ok(count);
             }
             self.wait(Interest::READ, None)?;
@@ -188,8 +171,8 @@ impl Link {
         arrival: &mut Option<Arrival>,
     ) -> io::Result<Option<usize>> {
         self.unless_ended(|| {
-            self.carrier
-                .recv(buffer, room, arrival, MsgFlags::MSG_DONTWAIT)
+            self.transport
+                .receive(buffer, room, arrival, MsgFlags::MSG_DONTWAIT)
         })
     }
 
@@ -218,44 +201,19 @@ impl Link {
                 read: false,
             });
         }
-        match &self.wake {
-            None => self.wait_socket(interest, deadline),
-            Some(wake) => self.wait_pair(wake.as_fd(), interest, deadline),
-        }
-    }
-
-    /// Both directions are one descriptor.
-    fn wait_socket(
-        &self,
-        interest: Interest,
-        deadline: Option<std::time::Instant>,
-    ) -> io::Result<Ready> {
-        let mut socket = [PollFd::new(self.read_fd(), interest.flags())];
-        let asked = if interest == Interest::NONE { 0 } else { 1 };
-        poll(&mut socket[..asked], deadline)?;
-        Ok(Ready {
-            read: asked > 0 && ready_for(&socket[0], PollFlags::POLLIN),
-            write: asked > 0 && ready_for(&socket[0], PollFlags::POLLOUT),
-        })
-    }
-
-    /// Three descriptors, of which only those that matter are looked at, since a hang-up cannot be left out.
-    fn wait_pair(
-        &self,
-        wake: BorrowedFd<'_>,
-        interest: Interest,
-        deadline: Option<std::time::Instant>,
-    ) -> io::Result<Ready> {
+        // Only those that matter are looked at, since a hang-up cannot be left out.
+        let wake = self.wake.as_ref().map_or(self.read_fd(), AsFd::as_fd);
         let mut all = [
             PollFd::new(wake, PollFlags::POLLIN),
             PollFd::new(self.read_fd(), PollFlags::POLLIN),
             PollFd::new(self.write_fd(), PollFlags::POLLOUT),
         ];
+        let first = usize::from(self.wake.is_none());
         let asked = match (interest.read, interest.write) {
             (false, false) => 0..0,
-            (true, false) => 0..2,
+            (true, false) => first..2,
             (false, true) => 2..3,
-            (true, true) => 0..3,
+            (true, true) => first..3,
         };
         poll(&mut all[asked.clone()], deadline)?;
         let ready = |index, flag| asked.contains(&index) && ready_for(&all[index], flag);
@@ -288,9 +246,9 @@ impl Link {
             return Ok(());
         }
         let shut = shut(self.write_fd(), Shutdown::Write);
-        match &self.carrier {
-            Carrier::Socket { .. } => shut,
-            Carrier::Pair { read, write } => replace(write, read),
+        match &self.transport {
+            Transport::Socket { .. } => shut,
+            Transport::Pair { read, write } => replace(write, read),
         }
     }
 
@@ -310,7 +268,7 @@ impl Link {
     pub(crate) fn cut(&self) -> io::Result<()> {
         let shut = self.shutdown_write();
         self.shutdown_read();
-        if let Carrier::Pair { read, write } = &self.carrier {
+        if let Transport::Pair { read, write } = &self.transport {
             // An input that has ended takes both places.
             let (ended, _) = pipe()?;
             replace(read, &ended)?;
@@ -356,8 +314,8 @@ mod tests {
         let port = Port::from_socket(theirs).unwrap();
         let overtaken = link.unless_ended(|| {
             let nothing =
-                link.carrier
-                    .recv(&mut Vec::new(), 9, &mut None, MsgFlags::MSG_DONTWAIT)?;
+                link.transport
+                    .receive(&mut Vec::new(), 9, &mut None, MsgFlags::MSG_DONTWAIT)?;
             port.send_all(b"x")?;
             link.shutdown_read();
             Ok(nothing)

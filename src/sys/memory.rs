@@ -48,11 +48,23 @@ pub(super) fn create_file() -> nix::Result<OwnedFd> {
 }
 
 /// A memory file of zeros. As with all memory, the system has to find the pages when they are first written to.
-pub(super) fn zeros(length: usize) -> io::Result<OwnedFd> {
+fn zeros(length: usize) -> io::Result<OwnedFd> {
     let file = create_file()?;
     let grow = || ftruncate(&file, off_t::try_from(length).map_err(|_| Errno::EFBIG)?);
     without_sigxfsz(length, grow)?;
     Ok(file)
+}
+
+/// The same, whose size cannot change any more.
+pub(super) fn steady_zeros(length: usize) -> io::Result<OwnedFd> {
+    let file = zeros(length)?;
+    seal(&file, steady())?;
+    Ok(file)
+}
+
+/// The length of a file that another process says is one of these.
+pub(super) fn check_steady(file: BorrowedFd<'_>) -> io::Result<usize> {
+    check(file, steady())
 }
 
 /// A memory file of these octets.
@@ -88,7 +100,7 @@ fn seal(file: &OwnedFd, seals: SealFlag) -> nix::Result<()> {
 ///
 /// Only memory files have such seals; those of huge pages have them too, but a page of these may be lacking when it is
 /// touched, which is fatal.
-fn check(file: &OwnedFd, seals: SealFlag) -> io::Result<usize> {
+fn check(file: BorrowedFd<'_>, seals: SealFlag) -> io::Result<usize> {
     let found = fcntl(file, FcntlArg::F_GET_SEALS).map_err(|_| unsafe_file("is none"))?;
     if !SealFlag::from_bits_retain(found).contains(seals) {
         return Err(unsafe_file("is not sealed as it must be"));
@@ -99,17 +111,17 @@ fn check(file: &OwnedFd, seals: SealFlag) -> io::Result<usize> {
     usize::try_from(fstat(file)?.st_size).map_err(|_| unsafe_file("is too long"))
 }
 
-fn unsafe_file(complaint: &str) -> io::Error {
+pub(super) fn unsafe_file(complaint: &str) -> io::Error {
     let text = format!("what should be a memory file {complaint}");
     io::Error::new(io::ErrorKind::InvalidData, text)
 }
 
-/// A part of the address space in which a whole file is mapped, shared; nothing at all if the file is empty.
+/// A part of the address space in which a file, or a part of it, is mapped, shared; nothing at all if that is empty.
 #[derive(Debug)]
-struct Map {
-    /// Of `length` octets, aligned to a page, or to a word if there are none; valid until this is dropped, since the file
+pub(super) struct Map {
+    /// Of `length` bytes, aligned to a page, or to a word if there are none; valid until this is dropped, since the file
     /// cannot shrink.
-    start: NonNull<c_void>,
+    pub(super) start: NonNull<c_void>,
     length: usize,
 }
 
@@ -119,8 +131,13 @@ unsafe impl Send for Map {}
 unsafe impl Sync for Map {}
 
 impl Map {
-    /// Maps a file of this length that cannot shrink.
-    fn new(file: &OwnedFd, length: usize, access: ProtFlags) -> io::Result<Self> {
+    /// Maps bytes of a file that is long enough and cannot shrink, for reading and writing.
+    pub(super) fn writable(file: BorrowedFd<'_>, at: usize, length: usize) -> io::Result<Self> {
+        let access = ProtFlags::PROT_READ | ProtFlags::PROT_WRITE;
+        Self::new(file, at, length, access)
+    }
+
+    fn new(file: BorrowedFd<'_>, at: usize, length: usize, access: ProtFlags) -> io::Result<Self> {
         let Some(size) = NonZeroUsize::new(length) else {
             let start = NonNull::<AtomicUsize>::dangling().cast();
             return Ok(Self { start, length });
@@ -129,7 +146,7 @@ impl Map {
             return Err(Errno::ENOMEM.into());
         }
         // SAFETY: the kernel chooses the place, so no other memory is touched.
-        let start = unsafe { mmap(None, size, access, MapFlags::MAP_SHARED, file.as_fd(), 0) }?;
+        let start = unsafe { mmap(None, size, access, MapFlags::MAP_SHARED, file, at as off_t) }?;
         Ok(Self { start, length })
     }
 }
@@ -162,7 +179,7 @@ impl Sealed {
     /// Octets that are filled in where they are; they are zeros at first.
     pub(crate) fn build(length: usize, fill: impl FnOnce(&mut [u8])) -> io::Result<Self> {
         let file = zeros(length)?;
-        let map = Map::new(&file, length, ProtFlags::PROT_READ | ProtFlags::PROT_WRITE)?;
+        let map = Map::writable(file.as_fd(), 0, length)?;
         if length > 0 {
             // A process forked meanwhile by another thread would have the mapping, too, and the file could not be
             // sealed as long as it does. Where this fails, `finish` knows what to do.
@@ -192,12 +209,12 @@ impl Sealed {
     /// If it is no memory file, or not sealed against all changes: then the octets could change while they are lent,
     /// or be cut off, which is fatal.
     pub(crate) fn open(file: OwnedFd) -> io::Result<Self> {
-        let length = check(&file, frozen())?;
+        let length = check(file.as_fd(), frozen())?;
         Self::map(file, length)
     }
 
     fn map(file: OwnedFd, length: usize) -> io::Result<Self> {
-        let map = Map::new(&file, length, ProtFlags::PROT_READ)?;
+        let map = Map::new(file.as_fd(), 0, length, ProtFlags::PROT_READ)?;
         Ok(Self { map, file })
     }
 
@@ -261,7 +278,7 @@ impl Found {
     /// If it is no memory file, its size can change (then whoever holds it could make our reading fatal), or its octets
     /// cannot.
     pub(crate) fn new(file: OwnedFd) -> io::Result<Self> {
-        let length = check(&file, steady())?;
+        let length = check_steady(file.as_fd())?;
         let status = fstat(&file)?;
         let identity = Identity {
             device: status.st_dev,
@@ -276,8 +293,7 @@ impl Found {
 
     /// Maps it.
     pub(crate) fn map(self) -> io::Result<Lasting> {
-        let access = ProtFlags::PROT_READ | ProtFlags::PROT_WRITE;
-        let map = Map::new(&self.file, self.length, access)?;
+        let map = Map::writable(self.file.as_fd(), 0, self.length)?;
         Ok(Lasting {
             map,
             file: self.file,
@@ -289,9 +305,7 @@ impl Found {
 impl Lasting {
     /// So many zeros.
     pub(crate) fn create(length: usize) -> io::Result<Self> {
-        let file = zeros(length)?;
-        seal(&file, steady())?;
-        Found::new(file)?.map()
+        Found::new(steady_zeros(length)?)?.map()
     }
 
     /// The file, to be sent.

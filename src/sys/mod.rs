@@ -12,9 +12,7 @@ compile_error!(
     "offspring works on Linux only: it rests on pidfds, epoll, eventfds and sealed memory files"
 );
 
-mod carrier;
 mod control;
-mod descriptors;
 mod fork;
 mod high;
 mod limits;
@@ -22,7 +20,6 @@ mod lineage;
 mod link;
 mod mask;
 mod memory;
-mod octets;
 mod page;
 mod poll;
 mod poller;
@@ -35,9 +32,9 @@ mod streams;
 #[cfg(test)]
 mod tests;
 mod thread;
+mod transport;
 
 pub(crate) use control::{Answer, Birth, ForkClient, Requests};
-pub(crate) use descriptors::Arrival;
 pub(crate) use fork::Alone;
 #[allow(
     unused_imports,
@@ -51,8 +48,6 @@ pub(crate) use link::{Link, set_nonblocking};
 pub(crate) use mask::Mask;
 pub use memory::SharedMemory;
 pub(crate) use memory::{Found, Identity, Lasting, Sealed};
-#[cfg(test)]
-pub(crate) use octets::MAX_DESCRIPTORS;
 pub(crate) use page::{Page, Pages, RING};
 pub(crate) use poll::{Interest, Ready};
 pub(crate) use poller::{PollEvent, Poller};
@@ -74,6 +69,9 @@ pub(crate) use thread::with_signals_blocked;
 pub(crate) use thread::{
     caller_mask, hand_down_own_mask, spawn_small_thread, spawn_thread, take_faults,
 };
+pub(crate) use transport::Arrival;
+#[cfg(test)]
+pub(crate) use transport::MAX_DESCRIPTORS;
 
 use nix::errno::Errno;
 use std::io;

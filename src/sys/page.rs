@@ -14,12 +14,10 @@
 //! to each child, which maps its own page, and closes the file before any of its user's code runs: so it cannot get at
 //! those of others.
 
-use nix::fcntl::{FcntlArg, SealFlag, fcntl};
-use nix::sys::mman::{MapFlags, MmapAdvise, ProtFlags, madvise, mmap, munmap};
-use nix::sys::stat::fstat;
+use super::memory::{Map, check_steady, steady_zeros, unsafe_file};
+use nix::sys::mman::{MmapAdvise, madvise};
 use std::ffi::c_void;
 use std::io;
-use std::num::NonZeroUsize;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::ptr::NonNull;
 use std::sync::Arc;
@@ -33,13 +31,6 @@ const LENGTH: usize = HEAD + RING;
 pub(crate) const RING: usize = 64 << 10;
 /// How far apart pages lie in a file of many: a multiple of what any system calls a page.
 const STRIDE: usize = 128 << 10;
-
-/// Memory that is mapped for reading and writing, of a file that can no longer shrink.
-#[derive(Debug)]
-struct Map {
-    start: NonNull<c_void>,
-    length: usize,
-}
 
 /// Mapped memory. The other process may write whatever it likes into it at any time: the counters are only ever seen as
 /// atomics, and octets are copied, never lent.
@@ -59,11 +50,6 @@ pub(crate) struct Pages {
 }
 
 // SAFETY: the mapping belongs to no thread.
-unsafe impl Send for Map {}
-// SAFETY: it only says where the mapping is, and ends it.
-unsafe impl Sync for Map {}
-
-// SAFETY: the mapping belongs to no thread.
 unsafe impl Send for Page {}
 // SAFETY: the counters are atomics; the ring is written by one thread at a time (`put` says so), and read where nobody
 // writes.
@@ -72,8 +58,8 @@ unsafe impl Sync for Page {}
 impl Page {
     /// A new page of zeros, and the descriptor that another process can open it by.
     pub(crate) fn create() -> io::Result<(Self, OwnedFd)> {
-        let fd = file(LENGTH)?;
-        Ok((Self::of(Map::new(fd.as_fd(), 0, LENGTH)?), fd))
+        let fd = steady_zeros(LENGTH)?;
+        Ok((Self::of(Map::writable(fd.as_fd(), 0, LENGTH)?), fd))
     }
 
     /// Maps a page that another process has made.
@@ -82,13 +68,13 @@ impl Page {
     /// If it is not sealed against shrinking, or not big enough: then whoever holds it could make our reading fatal.
     pub(crate) fn open(fd: OwnedFd) -> io::Result<Self> {
         check(fd.as_fd(), LENGTH)?;
-        Ok(Self::of(Map::new(fd.as_fd(), 0, LENGTH)?))
+        Ok(Self::of(Map::writable(fd.as_fd(), 0, LENGTH)?))
     }
 
     /// Maps one of many pages, of a file that was [checked](Pages::check).
     pub(crate) fn one_of(fd: BorrowedFd<'_>, place: u8) -> io::Result<Self> {
         let at = usize::from(place) * STRIDE;
-        Ok(Self::of(Map::new(fd, at, LENGTH)?))
+        Ok(Self::of(Map::writable(fd, at, LENGTH)?))
     }
 
     fn of(map: Map) -> Self {
@@ -188,8 +174,8 @@ impl Pages {
 
     /// New pages of zeros, and the descriptor that other processes can map them by.
     pub(crate) fn create() -> io::Result<(Self, OwnedFd)> {
-        let fd = file(Self::LENGTH)?;
-        let map = Map::new(fd.as_fd(), 0, Self::LENGTH)?;
+        let fd = steady_zeros(Self::LENGTH)?;
+        let map = Map::writable(fd.as_fd(), 0, Self::LENGTH)?;
         let map = Arc::new(map);
         Ok((Self { map, given: 0 }, fd))
     }
@@ -227,58 +213,16 @@ impl Pages {
     }
 }
 
-impl Map {
-    /// Maps octets of a file that is sealed and big enough.
-    fn new(fd: BorrowedFd<'_>, at: usize, length: usize) -> io::Result<Self> {
-        let size = NonZeroUsize::new(length).expect("a length that is not nought");
-        let access = ProtFlags::PROT_READ | ProtFlags::PROT_WRITE;
-        // SAFETY: the kernel chooses the place, so no other memory is touched.
-        let start = unsafe { mmap(None, size, access, MapFlags::MAP_SHARED, fd, at as _) }?;
-        Ok(Self { start, length })
-    }
-}
-
-impl Drop for Map {
-    fn drop(&mut self) {
-        // SAFETY: the mapping is ours, and whoever had borrowed from it is done.
-        let _ = unsafe { munmap(self.start, self.length) };
-    }
-}
-
-/// A memory file of zeros that keeps its size.
-fn file(length: usize) -> io::Result<OwnedFd> {
-    let fd = super::memory::zeros(length)?;
-    fcntl(&fd, FcntlArg::F_ADD_SEALS(seals() | SealFlag::F_SEAL_SEAL))?;
-    Ok(fd)
-}
-
-/// Makes sure that nobody can make reading it fatal.
+/// Makes sure that another process has made a file of this length, and that nobody can make reading it fatal.
 fn check(fd: BorrowedFd<'_>, length: usize) -> io::Result<()> {
-    let found =
-        fcntl(fd, FcntlArg::F_GET_SEALS).map_err(|_| unsafe_page("is no sealed memory file"))?;
-    if !SealFlag::from_bits_retain(found).contains(seals()) {
-        return Err(unsafe_page("is not sealed against changes of its size"));
+    if check_steady(fd)? == length {
+        Ok(())
+    } else {
+        Err(unsafe_file("has the wrong size"))
     }
-    if fstat(fd)?.st_size != length as i64 {
-        return Err(unsafe_page("has the wrong size"));
-    }
-    Ok(())
 }
 
 /// Where in the ring an octet of the stream lies.
 fn ring_place(at: u64) -> usize {
     (at % RING as u64) as usize
-}
-
-/// The seals that keep the size as it is.
-fn seals() -> SealFlag {
-    SealFlag::F_SEAL_GROW | SealFlag::F_SEAL_SHRINK
-}
-
-/// Why a page is refused.
-fn unsafe_page(complaint: &str) -> io::Error {
-    io::Error::new(
-        io::ErrorKind::InvalidData,
-        format!("the shared page {complaint}"),
-    )
 }

@@ -38,14 +38,6 @@ impl Interest {
         read: false,
         write: false,
     };
-
-    /// The same for `poll`.
-    pub(super) fn flags(self) -> PollFlags {
-        let mut flags = PollFlags::empty();
-        flags.set(PollFlags::POLLIN, self.read);
-        flags.set(PollFlags::POLLOUT, self.write);
-        flags
-    }
 }
 
 /// What is ready; nothing means that the time is up.

@@ -1,58 +1,43 @@
 //! The child's end of the byte stream.
 
-use super::carrier::Carrier;
-use super::descriptors::Arrival;
 use super::poll::poll;
+use super::transport::{Arrival, Transport};
 use nix::poll::{PollFd, PollFlags};
 use nix::sys::socket::MsgFlags;
 use std::io::{self, IoSlice};
+use std::ops::Deref;
 use std::os::fd::{BorrowedFd, OwnedFd};
+use std::time::Instant;
 
 /// The child's end of the link. Every operation blocks, whatever mode somebody has put the descriptors into.
 #[derive(Debug)]
-pub(crate) struct Port {
-    carrier: Carrier,
+pub(crate) struct Port(Transport);
+
+impl Deref for Port {
+    type Target = Transport;
+    fn deref(&self) -> &Transport {
+        &self.0
+    }
 }
 
 impl Port {
     /// Over a connected stream socket.
     pub(crate) fn from_socket(fd: OwnedFd) -> io::Result<Self> {
-        Ok(Self {
-            carrier: Carrier::socket(fd)?,
-        })
+        Transport::socket(fd).map(Self)
     }
 
     /// Over an end of [`Link::pair`](super::Link::pair), close-on-exec.
     pub(crate) fn from_pair_end(fd: OwnedFd) -> Self {
-        Self {
-            carrier: Carrier::Socket { fd, unix: true },
-        }
+        Self(Transport::Socket { fd, unix: true })
     }
 
     /// Over two descriptors.
     pub(crate) fn from_pair(read: OwnedFd, write: OwnedFd) -> io::Result<Self> {
-        Ok(Self {
-            carrier: Carrier::pair(read, write)?,
-        })
-    }
-
-    /// Whether descriptors can travel along: over a socket of the Unix domain.
-    pub(crate) fn carries_descriptors(&self) -> bool {
-        self.carrier.carries_descriptors()
-    }
-
-    /// The descriptor that is read from.
-    pub(crate) fn read_fd(&self) -> BorrowedFd<'_> {
-        self.carrier.read_fd()
-    }
-
-    /// The descriptor that is written to.
-    pub(crate) fn write_fd(&self) -> BorrowedFd<'_> {
-        self.carrier.write_fd()
+        Transport::pair(read, write).map(Self)
     }
 
     /// Appends at most `room` octets, and waits for the first; nought is the end of input. Descriptors that came along
-    /// are the arrival: see [`Carrier::recv`].
+    /// are the arrival: see [`Transport::receive`].
     ///
     /// # Blocking
     /// Until there is an octet or the parent has ended its output.
@@ -62,7 +47,12 @@ impl Port {
         room: usize,
         arrival: &mut Option<Arrival>,
     ) -> io::Result<usize> {
-        self.reading(|| self.carrier.recv(buffer, room, arrival, MsgFlags::empty()))
+        loop {
+            match self.receive(buffer, room, arrival, MsgFlags::empty())? {
+                Some(count) => return Ok(count),
+                None => self.wait_to_read(None).map(drop)?,
+            }
+        }
     }
 
     /// Appends at most `room` octets without blocking: `None` if there are none yet, nought at the end of input.
@@ -72,27 +62,14 @@ impl Port {
         room: usize,
         arrival: &mut Option<Arrival>,
     ) -> io::Result<Option<usize>> {
-        if !self.carrier.is_socket() && !self.is_readable()? {
+        if !self.is_socket() && !self.wait_to_read(Some(Instant::now()))? {
             return Ok(None);
         }
-        self.carrier
-            .recv(buffer, room, arrival, MsgFlags::MSG_DONTWAIT)
+        self.receive(buffer, room, arrival, MsgFlags::MSG_DONTWAIT)
     }
 
-    /// Whether a read would not block.
-    fn is_readable(&self) -> io::Result<bool> {
-        let now = Some(std::time::Instant::now());
-        poll(&mut [PollFd::new(self.read_fd(), PollFlags::POLLIN)], now)
-    }
-
-    /// Reads, and sleeps where that would not do it by itself.
-    fn reading(&self, mut recv: impl FnMut() -> io::Result<Option<usize>>) -> io::Result<usize> {
-        loop {
-            match recv()? {
-                Some(count) => return Ok(count),
-                None => sleep_until(self.read_fd(), PollFlags::POLLIN)?,
-            }
-        }
+    fn wait_to_read(&self, deadline: Option<Instant>) -> io::Result<bool> {
+        wait(self.read_fd(), PollFlags::POLLIN, deadline)
     }
 
     /// Writes everything.
@@ -112,7 +89,7 @@ impl Port {
         let mut left = &mut parts[..];
         IoSlice::advance_slices(&mut left, 0);
         while !left.is_empty() {
-            let count = self.writing(|| self.carrier.send(left, &[], MsgFlags::empty()))?;
+            let count = self.writing(|| self.0.send(left, &[], MsgFlags::empty()))?;
             IoSlice::advance_slices(&mut left, count);
         }
         Ok(())
@@ -120,11 +97,11 @@ impl Port {
 
     /// Writes what there is room for without blocking: `None` if there is none. What is no socket is written as a whole.
     pub(crate) fn try_send(&self, octets: &[u8]) -> io::Result<Option<usize>> {
-        if !self.carrier.is_socket() {
+        if !self.is_socket() {
             self.send_all(octets)?;
             return Ok(Some(octets.len()));
         }
-        self.carrier
+        self.0
             .send(&[IoSlice::new(octets)], &[], MsgFlags::MSG_DONTWAIT)
     }
 
@@ -133,7 +110,7 @@ impl Port {
     /// # Blocking
     /// Until then.
     pub(crate) fn wait_for_room(&self) -> io::Result<()> {
-        sleep_until(self.write_fd(), PollFlags::POLLOUT)
+        wait(self.write_fd(), PollFlags::POLLOUT, None).map(drop)
     }
 
     /// Writes everything, with descriptors, which go with the first of the octets.
@@ -141,11 +118,8 @@ impl Port {
     /// # Blocking
     /// As [`send_all`](Self::send_all).
     pub(crate) fn send_all_with(&self, octets: &[u8], descriptors: &[OwnedFd]) -> io::Result<()> {
-        let send = || {
-            self.carrier
-                .send(&[IoSlice::new(octets)], descriptors, MsgFlags::empty())
-        };
-        let count = self.writing(send)?;
+        let part = [IoSlice::new(octets)];
+        let count = self.writing(|| self.0.send(&part, descriptors, MsgFlags::empty()))?;
         self.send_all(&octets[count..])
     }
 
@@ -155,7 +129,7 @@ impl Port {
             match send()? {
                 Some(0) => return Err(io::ErrorKind::WriteZero.into()),
                 Some(count) => return Ok(count),
-                None => sleep_until(self.write_fd(), PollFlags::POLLOUT)?,
+                None => self.wait_for_room()?,
             }
         }
     }
@@ -168,18 +142,16 @@ impl Port {
     /// # Blocking
     /// Until then.
     pub(crate) fn wait_hang_up(&self) -> io::Result<()> {
-        sleep_until(self.write_fd(), PollFlags::empty())
+        wait(self.write_fd(), PollFlags::empty(), None).map(drop)
     }
 
     /// Whether [`wait_hang_up`](Self::wait_hang_up) would return at once.
     pub(crate) fn has_hung_up(&self) -> io::Result<bool> {
-        let now = Some(std::time::Instant::now());
-        poll(&mut [PollFd::new(self.write_fd(), PollFlags::empty())], now)
+        wait(self.write_fd(), PollFlags::empty(), Some(Instant::now()))
     }
 }
 
-/// Sleeps until a descriptor is ready, or its other end is gone.
-fn sleep_until(fd: BorrowedFd<'_>, flags: PollFlags) -> io::Result<()> {
-    poll(&mut [PollFd::new(fd, flags)], None)?;
-    Ok(())
+/// Sleeps until a descriptor is ready, its other end is gone, or the deadline has come.
+fn wait(fd: BorrowedFd<'_>, flags: PollFlags, deadline: Option<Instant>) -> io::Result<bool> {
+    poll(&mut [PollFd::new(fd, flags)], deadline)
 }

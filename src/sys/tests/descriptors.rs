@@ -1,7 +1,7 @@
 //! Descriptors that travel (X31).
 
 use super::{alone, limit_descriptors, open_descriptors, over_socket, pipe};
-use crate::sys::descriptors::{Arrival, recv_with, words};
+use crate::sys::transport::{Arrival, recv_with, words};
 use crate::sys::{Link, MAX_DESCRIPTORS, Port};
 use nix::sys::socket::MsgFlags;
 use std::io::{ErrorKind, IoSlice};

@@ -69,10 +69,10 @@ fn what_could_shrink_is_refused() {
     refused(file(4096, SealFlag::F_SEAL_GROW), "not sealed");
     refused(file(0, both), "wrong size");
     refused(file(100, both), "wrong size");
-    refused(pipe().0, "no sealed memory file");
+    refused(pipe().0, "should be a memory file is none");
     refused(
         std::fs::File::open("/proc/self/exe").unwrap().into(),
-        "sealed",
+        "memory file",
     );
     assert!(Page::open(file(64 + RING as i64, both)).is_ok());
 }
