@@ -41,7 +41,7 @@ static AT_WORK: AtomicBool = AtomicBool::new(false);
 /// What this process is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Role {
-    /// Nobody's child in our sense.
+    /// Not started by this crate.
     Program,
     /// It was started by its parent to be a worker.
     Child,

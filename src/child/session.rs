@@ -227,7 +227,7 @@ impl Session {
     pub(super) fn refuse(&self, text: &str) -> ! {
         if self.reader.form() == Form::Full {
             let hello = Replies::hello(&Hello::refusal(text));
-            // If the parent is gone there is nobody to tell.
+            // It fails if the parent is gone.
             let _ = self.port.send_all(&hello);
         }
         eprintln!("offspring: {text}");
@@ -253,7 +253,7 @@ impl Session {
         let most = most.map_or(DESCRIPTORS, |most| most as usize);
         self.reader.set_most_descriptors(most);
         let limit = self.hello.number("max-message").unwrap_or(MAX_MESSAGE);
-        // Whoever takes more may send more.
+        // A parent that takes more may send more.
         self.reader.set_limit(limit.max(MAX_MESSAGE));
         let page = self.take("page").pop();
         self.page = page.and_then(|fd| Page::open(fd).ok()).or(self.page);

@@ -81,7 +81,7 @@ fn be_template(mut session: Session) -> Birth {
             requests.serve()
         }
         Err(text) => {
-            // If the parent is gone there is nobody to tell.
+            // It fails if the parent is gone.
             let _ = conversation
                 .outgoing
                 .unfit(&Failure::new(FailureCode::Refused, text));

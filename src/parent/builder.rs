@@ -147,7 +147,7 @@ impl<F, S, E: Send + 'static> Builder<F, S, E> {
     /// # fn main() -> Result<(), offspring::Error> {
     /// # offspring::init();
     /// let (read, write) = std::io::pipe().expect("a pipe");
-    /// // A pipe with nobody in between: what is sent comes back.
+    /// // A pipe with nothing in between: what is sent comes back.
     /// let rpc = ECHO.builder().descriptors(read, write).plain().spawn()?;
     /// assert_eq!(rpc.call("so").wait()?, "so");
     /// # Ok(()) }
@@ -205,7 +205,7 @@ impl<F, S, E: Send + 'static> Builder<F, S, E> {
         self
     }
 
-    /// Empties the child's environment, but for what is set later.
+    /// Empties the child's environment, except for what is set later.
     pub fn env_clear(mut self) -> Self {
         self.recipe.environment.clear();
         self
@@ -286,7 +286,7 @@ impl<F, S, E: Send + 'static> Builder<F, S, E> {
         self
     }
 
-    /// Keeps the last `octets` of what the child writes to its stderr for the
+    /// Keeps the last `bytes` of what the child writes to its stderr for the
     /// report of its end, [`Crash::stderr_tail`](crate::Crash::stderr_tail),
     /// instead of passing them on. The child is never held up by it. In the place
     /// of [`stderr`](Self::stderr): the later of the two counts.
@@ -304,11 +304,11 @@ impl<F, S, E: Send + 'static> Builder<F, S, E> {
     /// assert_eq!(error.crash().unwrap().stderr_tail(), b"no disk\n");
     /// # Ok(()) }
     /// ```
-    pub fn capture_stderr(self, octets: usize) -> Self {
-        self.stream(2, Stdio::captured(octets))
+    pub fn capture_stderr(self, bytes: usize) -> Self {
+        self.stream(2, Stdio::captured(bytes))
     }
 
-    /// How long the child may take to say hello; 10 s if nothing is said. The
+    /// How long the child may take to say hello. Default: 10 s. The
     /// worker's `init` may take longer.
     ///
     /// ```
@@ -326,7 +326,7 @@ impl<F, S, E: Send + 'static> Builder<F, S, E> {
         self
     }
 
-    /// The longest request and result, in octets; 1 GiB if nothing is said. A
+    /// The longest request and result, in bytes. Default: 1 GiB. A
     /// longer one fails its call, and nothing else.
     ///
     /// ```
@@ -338,13 +338,13 @@ impl<F, S, E: Send + 'static> Builder<F, S, E> {
     /// assert_eq!(rpc.call("x").wait()?, "x");
     /// # Ok(()) }
     /// ```
-    pub fn max_message(mut self, octets: u32) -> Self {
-        self.recipe.limits.frame = octets;
+    pub fn max_message(mut self, bytes: u32) -> Self {
+        self.recipe.limits.frame = bytes;
         self
     }
 
-    /// How many calls, and octets of their arguments, may be sent and not yet
-    /// answered; 65,536 and 16 MiB if nothing is said. Calls over it wait in
+    /// How many calls, and bytes of their arguments, may be sent and not yet
+    /// answered. Default: 65,536 and 16 MiB. Calls over it wait in
     /// their handles, first come, first served.
     ///
     /// ```
@@ -359,14 +359,14 @@ impl<F, S, E: Send + 'static> Builder<F, S, E> {
     /// }
     /// # Ok(()) }
     /// ```
-    pub fn max_outstanding(mut self, calls: usize, octets: usize) -> Self {
+    pub fn max_outstanding(mut self, calls: usize, bytes: usize) -> Self {
         let limits = &mut self.recipe.limits;
-        (limits.calls, limits.bytes) = (calls.max(1), octets);
+        (limits.calls, limits.bytes) = (calls.max(1), bytes);
         self
     }
 
-    /// How many events, and octets of events, wait for a slow handler or
-    /// reader; 65,536 and 16 MiB if nothing is said. Beyond it the child is
+    /// How many events, and bytes of events, wait for a slow handler or
+    /// reader. Default: 65,536 and 16 MiB. Beyond it the child is
     /// slowed down. Each event counts for less than 100 bytes more than it
     /// has, for what is kept with it.
     ///
@@ -383,9 +383,9 @@ impl<F, S, E: Send + 'static> Builder<F, S, E> {
     /// rpc.call("1000").wait()?;
     /// # Ok(()) }
     /// ```
-    pub fn max_events(mut self, events: usize, octets: usize) -> Self {
+    pub fn max_events(mut self, events: usize, bytes: usize) -> Self {
         let limits = &mut self.recipe.events;
-        (limits.events, limits.bytes) = (events.max(1), octets.max(1));
+        (limits.events, limits.bytes) = (events.max(1), bytes.max(1));
         self
     }
 

@@ -185,9 +185,9 @@ impl Requests {
         })
     }
 
-    /// From now on this process is killed when the parent goes, or stops that. There must be no request meanwhile.
+    /// From now on this process is killed when the parent goes, or stops that. There must be no request before it stops.
     ///
-    /// There is nobody to look: other threads are not wanted here. So the kernel sends a signal that cannot be caught
+    /// No thread can look: other threads are not wanted here. So the kernel sends a signal that cannot be caught
     /// when something happens to the socket, and that is its end.
     pub(crate) fn die_with_parent(&self, on: bool) -> io::Result<()> {
         let socket = &self.socket;

@@ -22,7 +22,7 @@ use std::time::Duration;
 /// page tables) unless the command has a `pre_exec` hook, another user, or a changed `PATH` to look a bare name up in.
 ///
 /// # Blocking
-/// Until the program runs, or has failed to. A program that somebody still has open for writing gets 63 ms to be
+/// Until the program runs, or has failed to. A program that another process still has open for writing gets 63 ms to be
 /// closed: in a program with threads a freshly written file can be held open by another thread's child for a moment.
 ///
 /// # Errors
@@ -92,14 +92,14 @@ fn patiently<T>(mut attempt: impl FnMut() -> io::Result<T>) -> io::Result<T> {
 pub(crate) fn adopt(pid: u32) -> io::Result<Fresh> {
     let opened = Process::open(pid).inspect_err(|_| {
         let pid = Pid::from_raw(pid as i32);
-        // Nobody here has waited for it, so its number is its own.
+        // This process has not waited for it, so its number is its own.
         let _ = kill(pid, Signal::SIGKILL);
         let _ = retry(|| waitpid(pid, None));
     });
     opened.map(Fresh::new)
 }
 
-/// Ends a child that cannot be kept. Nobody here has waited for it, so its number is its own.
+/// Ends a child that cannot be kept. This process has not waited for it, so its number is its own.
 fn discard(mut child: Child) {
     let _ = child.kill();
     let _ = child.wait();
@@ -145,7 +145,7 @@ pub(crate) fn directory_error(path: &Path, error: &io::Error) -> io::Error {
 /// Where the system has a program's own file.
 const OWN: &str = "/proc/self/exe";
 
-/// This program once more, even if its file was replaced or deleted meanwhile.
+/// This program once more, even if its file was replaced or deleted.
 pub(crate) fn own_program() -> Command {
     let mut command = Command::new(OWN);
     command.arg0(

@@ -27,7 +27,7 @@ fn nothing(device: &str) -> io::Result<OwnedFd> {
 
 /// Moves descriptor 0 to one above 2; descriptor 0 then reads as empty.
 ///
-/// What somebody has already read into the buffer of [`io::stdin`] is lost.
+/// What was already read into the buffer of [`io::stdin`] is lost.
 pub(crate) fn take_stdin() -> io::Result<OwnedFd> {
     let taken = io::stdin().as_fd().try_clone_to_owned()?;
     dup2_stdin(nothing("/dev/null")?)?;
@@ -87,7 +87,7 @@ pub(crate) fn flush_streams() {
     unsafe { libc::fflush(std::ptr::null_mut()) };
 }
 
-/// Names this thread, as `ps` and debuggers show it: the first 15 octets, up to a zero.
+/// Names this thread, as `ps` and debuggers show it: the first 15 bytes, up to a zero.
 pub(crate) fn set_thread_name(name: &str) -> io::Result<()> {
     let octets: Vec<u8> = name
         .bytes()
@@ -104,7 +104,7 @@ pub(crate) fn exit_now(code: i32) -> ! {
     unsafe { libc::_exit(code) }
 }
 
-/// How many CPUs this thread may use; 1 if nobody knows.
+/// How many CPUs this thread may use; 1 if the system does not say.
 pub(crate) fn cpus() -> usize {
     let own = nix::unistd::Pid::from_raw(0);
     let Ok(set) = nix::sched::sched_getaffinity(own) else {

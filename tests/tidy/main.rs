@@ -153,11 +153,11 @@ const LAYERS: &str = "
     parent/callbacks: base sys
     parent/helper: base base/spin sys parent/callbacks
     parent/alarm: base sys parent/helper
-    parent/spawn/demands: limits protocol
+    parent/spawn/confinement: limits protocol
     parent/spawn/starter: base sys error parent/maker
     parent/child/terms: parcel error
     parent/child/state: base base/spin sys protocol parcel error exit_status parent/callbacks parent/child/terms \
-        parent/spawn/demands
+        parent/spawn/confinement
     parent/child: base sys protocol parcel error exit_status parent/maker parent/callbacks parent/helper \
         parent/spawn/starter parent/child/terms parent/child/state
     parent/child/call: parent/child parent/child/state parent/child/terms
@@ -171,9 +171,9 @@ const LAYERS: &str = "
     parent/handles: base protocol parcel error exit_status signature parent/maker parent/target parent/forked \
         parent/child parent/child/state parent/child/terms parent/spawn/streams
     parent/spawn: base base/spin startup sys protocol parcel error limits parent/maker parent/helper parent/child \
-        parent/child/state parent/child/terms parent/spawn/demands parent/spawn/starter parent/spawn/streams
+        parent/child/state parent/child/terms parent/spawn/confinement parent/spawn/starter parent/spawn/streams
     parent/builder: protocol parcel error limits signature parent/child parent/child/terms parent/handles parent/spawn \
-        parent/spawn/demands parent/spawn/streams
+        parent/spawn/confinement parent/spawn/streams
     parent/pool: base parcel error exit_status signature trace parent/maker parent/callbacks parent/alarm \
         parent/child/terms parent/child/call parent/child/member parent/target parent/handles parent/spawn \
         parent/spawn/starter parent/builder parent/pool/status

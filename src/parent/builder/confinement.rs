@@ -2,7 +2,7 @@
 
 use super::Builder;
 use crate::limits::Limits;
-use crate::parent::spawn::demands::Group;
+use crate::parent::spawn::confinement::Group;
 
 impl<F, S, E: Send + 'static> Builder<F, S, E> {
     /// Limits what the child's process may use: see [`Limits`].
@@ -11,7 +11,7 @@ impl<F, S, E: Send + 'static> Builder<F, S, E> {
     /// any call; of what happens before [`init`](crate::init) in its `main`, and
     /// of a [`command`](Self::command) that only leads to it, nothing is limited.
     /// So they hold on another machine as well. In the [plain](Self::plain) form
-    /// there is nobody to be told: the process that was started is limited from
+    /// there is no hello to say so: the process that was started is limited from
     /// here, a moment after its start.
     ///
     /// That the child cannot set them, or knows nothing of limits, is an error
@@ -33,7 +33,7 @@ impl<F, S, E: Send + 'static> Builder<F, S, E> {
     /// # Ok(()) }
     /// ```
     pub fn limits(mut self, limits: Limits) -> Self {
-        self.recipe.demands.limits = limits;
+        self.recipe.confinement.limits = limits;
         self
     }
 
@@ -58,7 +58,7 @@ impl<F, S, E: Send + 'static> Builder<F, S, E> {
     /// # Ok(()) }
     /// ```
     pub fn own_group(mut self) -> Self {
-        self.recipe.demands.group = Group::Own;
+        self.recipe.confinement.group = Group::Own;
         self
     }
 
@@ -80,7 +80,7 @@ impl<F, S, E: Send + 'static> Builder<F, S, E> {
     /// # Ok(()) }
     /// ```
     pub fn own_session(mut self) -> Self {
-        self.recipe.demands.group = Group::Session;
+        self.recipe.confinement.group = Group::Session;
         self
     }
 }

@@ -1,10 +1,10 @@
-//! Looking for octets before sleeping.
+//! Looking for bytes before sleeping.
 
 use super::Builder;
 
 impl<F, S, E: Send + 'static> Builder<F, S, E> {
-    /// Whether both sides may look for octets for some microseconds before
-    /// they sleep; they may if nothing is said. In this process it is the thread
+    /// Whether both sides may look for bytes for some microseconds before
+    /// they sleep. Default: they may. In this process it is the thread
     /// that waits for a call which looks; for tasks, and for calls of a busy pool,
     /// the helper thread, once it has read an answer and others are owed.
     ///
@@ -16,7 +16,7 @@ impl<F, S, E: Send + 'static> Builder<F, S, E> {
     }
 
     /// Whether a task that awaits a call may look for its answer for up to 20 µs
-    /// in a poll, like a thread that waits; it may not if nothing is said.
+    /// in a poll, like a thread that waits. Default: it may not.
     ///
     /// A hop through the helper thread is saved, which costs more than a short
     /// call; but the executor's thread is held up meanwhile. They learn here, too.

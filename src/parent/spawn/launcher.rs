@@ -9,7 +9,7 @@ use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::demands::Group;
+use super::confinement::Group;
 use super::starter::Starter;
 use super::streams::Streams;
 use super::{Recipe, failed, no_descriptor};
@@ -174,7 +174,7 @@ impl Recipe {
         let given = [Some(stdin), stdout.or(own_stdout), stderr];
         let is_given = given.each_ref().map(Option::is_some);
         give(command, given.map(|stream| stream.map(Stdio::from)));
-        if self.demands.group == Group::Own {
+        if self.confinement.group == Group::Own {
             // With the process, so that no signal can come in between.
             command.process_group(0);
         }
@@ -189,7 +189,7 @@ impl Recipe {
     }
 
     fn spawn(&self, command: &mut Command, starter: Option<&Starter>) -> io::Result<Fresh> {
-        let (limits, plain) = (self.demands.limits, self.plain);
+        let (limits, plain) = (self.confinement.limits, self.plain);
         // One that speaks the full form is told, and limits itself.
         let limit = move |pid| match plain {
             true => limits.set(pid).map_err(io::Error::other),

@@ -5,7 +5,7 @@
 //! wait for it, and a template that dies can be replaced by one that is given the
 //! same link.
 
-pub(crate) mod demands;
+pub(crate) mod confinement;
 mod environment;
 mod launcher;
 pub(crate) mod starter;
@@ -16,7 +16,7 @@ use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::time::Duration;
 
-use self::demands::{Demands, Group};
+use self::confinement::{Confinement, Group};
 pub(crate) use self::environment::Environment;
 pub(crate) use self::launcher::{ForkServer, Launched, Launcher};
 use self::starter::Starter;
@@ -67,7 +67,7 @@ pub(crate) struct Recipe {
     pub(crate) exit_with_parent: bool,
     pub(crate) spin: bool,
     pub(crate) spin_in_poll: bool,
-    pub(crate) demands: Demands,
+    pub(crate) confinement: Confinement,
     pub(crate) environment: Environment,
     /// What is said of the standard streams, by their numbers.
     pub(crate) streams: [Option<Stdio>; 3],
@@ -99,7 +99,7 @@ impl Recipe {
             exit_with_parent: false,
             spin: true,
             spin_in_poll: false,
-            demands: Demands::default(),
+            confinement: Confinement::default(),
             environment: Environment::default(),
             streams: [None, None, None],
             along: Vec::new(),
@@ -128,7 +128,7 @@ impl Recipe {
                 "the plain form cannot say which worker of this program is meant: name a `program` or a `command`",
             ));
         }
-        self.check_demands()?;
+        self.check_confinement()?;
         self.check_streams()?;
         check_length(init)?;
         self.check_descriptors(init.descriptors.len())
@@ -160,8 +160,8 @@ impl Recipe {
         self.launcher.is_socket() && !self.plain
     }
 
-    fn check_demands(&self) -> Result<(), Error> {
-        let Demands { limits, group } = self.demands;
+    fn check_confinement(&self) -> Result<(), Error> {
+        let Confinement { limits, group } = self.confinement;
         let nothing_starts = !self.launcher.starts();
         let text = match group {
             _ if self.plain && nothing_starts && limits != crate::limits::Limits::new() => {
@@ -310,7 +310,7 @@ impl Recipe {
         if link.carries_descriptors() {
             hello = hello.with("carries", "descriptors");
         }
-        Ok(self.demands.tell(hello))
+        Ok(self.confinement.add_to(hello))
     }
 
     /// The state of the child, as it is now.
@@ -324,7 +324,7 @@ impl Recipe {
         let expected = Expected {
             worker: self.declared.name.into(),
             serialiser: self.declared.serialiser,
-            demands: self.demands,
+            confinement: self.confinement,
         };
         let (form, time) = match self.plain {
             true => (Form::Plain, None),

@@ -8,11 +8,11 @@
 //!
 //! A template is a child of its own, with a driver like others, that never gets
 //! a call: that is how its hello is checked, how it tells what went wrong, and
-//! how it is reaped. Besides it has a socket for requests; whoever wants a child
-//! has that socket to himself until the answer is there.
+//! how it is reaped. Besides it has a socket for requests, of which one is
+//! under way at a time.
 //!
 //! The link of a child is made here, and its hello lies in it, before anything
-//! is asked for. So if the template dies meanwhile, the next one is given the
+//! is asked for. So if the template dies before it has forked, the next one is given the
 //! very same link. Whether the dead one had forked is told by the kernel, in
 //! the page that is shared with it: then that child is the one that was wanted.
 
@@ -146,7 +146,7 @@ impl Template {
     ///
     /// Starts do not need it: the first one waits by itself, blocking, and what
     /// keeps a template from getting ready is its error. Waiting here is for
-    /// who must not block, or wants to know early.
+    /// code that must not block, or that needs to know early.
     ///
     /// ```
     /// # fn main() -> Result<(), offspring::Error> {
@@ -344,7 +344,7 @@ impl Drop for Running {
         self.driver.change(|core| {
             core.close();
             if core.life.readiness().is_none() {
-                core.kill(Ending::Killed("nobody wants it any more".to_owned()));
+                core.kill(Ending::Killed("no handle of it is left".to_owned()));
             }
         });
     }
@@ -406,7 +406,7 @@ impl TemplateBuilder {
         self
     }
 
-    /// Empties the environment of the template and its children, but for what is
+    /// Empties the environment of the template and its children, except for what is
     /// set later.
     pub fn env_clear(mut self) -> Self {
         self.0.environment.clear();

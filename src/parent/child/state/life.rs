@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use crate::error::{Crash, Error};
 use crate::exit_status::ExitStatus;
-use crate::parent::spawn::demands::Demands;
+use crate::parent::spawn::confinement::Confinement;
 use crate::protocol::{Hello, Known, Started, TEMPLATE};
 use crate::sys::Page;
 
@@ -21,7 +21,7 @@ const PAUSE: Duration = Duration::from_secs(1);
 pub(crate) struct Expected {
     pub(crate) worker: String,
     pub(crate) serialiser: &'static str,
-    pub(crate) demands: Demands,
+    pub(crate) confinement: Confinement,
 }
 
 /// Why the parent gave a child up.
@@ -148,7 +148,7 @@ impl Life {
             self.expected.serialiser,
             &hello.text("serialiser"),
         )?;
-        self.expected.demands.check(hello)
+        self.expected.confinement.check(hello)
     }
 
     pub(crate) fn ready(&mut self) {
@@ -396,7 +396,7 @@ impl Life {
                 _ => None,
             },
             stderr: std::mem::take(&mut self.stderr),
-            limits: self.expected.demands.limits,
+            limits: self.expected.confinement.limits,
         }));
         self.complaint = self.complain().into();
         Some(self.known())
@@ -531,7 +531,7 @@ mod tests {
         let expected = Expected {
             worker: "paused".into(),
             serialiser: "octets",
-            demands: Demands::default(),
+            confinement: Confinement::default(),
         };
         let mut life = Life::new(expected, Some(1), Some(hello), None);
         let start = life.next_alarm().unwrap();

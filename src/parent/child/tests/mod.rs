@@ -25,7 +25,7 @@ use crate::base::sync::explored::{Guard, Mutex};
 use crate::base::sync::testing::Condvar;
 use crate::error::Error;
 use crate::parcel::{Parcel, Payload, Reader};
-use crate::parent::spawn::demands::Demands;
+use crate::parent::spawn::confinement::Confinement;
 use crate::protocol::{Form, HEADER, Limits, Replies, Request, Requests};
 use crate::sys::{Arrival, Interest, Ready};
 
@@ -254,7 +254,7 @@ pub(crate) fn new_driver(
     let expected = Expected {
         worker: "echo".into(),
         serialiser: "octets",
-        demands: Demands::default(),
+        confinement: Confinement::default(),
     };
     let events = EventLimits {
         events: 100,

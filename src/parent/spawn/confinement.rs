@@ -1,15 +1,14 @@
-//! What a parent demands of the child's process: limits, and a group or a
-//! session of its own.
+//! What confines the child's process: limits, and a group or a session.
 //!
 //! The limits and the session are set by the child itself, which says so in its
 //! hello; one that does not say so is refused. The group is made with the
 //! process, so that no signal can come in between; the child is told of it, too,
-//! since it may have been started by somebody else.
+//! since another process may have started it.
 
 use crate::limits::Limits;
 use crate::protocol::Hello;
 
-/// Whom the child shares signals with.
+/// Which processes the child shares signals with.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) enum Group {
     /// This process and its group.
@@ -21,16 +20,16 @@ pub(crate) enum Group {
     Session,
 }
 
-/// All of them; nothing by default.
+/// The limits and the group. Default: neither.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub(crate) struct Demands {
+pub(crate) struct Confinement {
     pub(crate) limits: Limits,
     pub(crate) group: Group,
 }
 
-impl Demands {
-    /// Says them to the child.
-    pub(crate) fn tell(&self, mut hello: Hello) -> Hello {
+impl Confinement {
+    /// Adds them to the hello for the child.
+    pub(crate) fn add_to(&self, mut hello: Hello) -> Hello {
         if self.limits != Limits::new() {
             hello = hello.with("limits", self.limits.to_text());
         }
@@ -41,7 +40,7 @@ impl Demands {
         }
     }
 
-    /// Whether the child has done what nobody else could.
+    /// Checks that the child has done what only it could.
     pub(crate) fn check(&self, hello: &Hello) -> Result<(), String> {
         let limits = self.limits.to_text();
         if hello.text("limits") != limits {
