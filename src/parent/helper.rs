@@ -61,7 +61,7 @@ pub(crate) struct Helper {
 
 #[derive(Default)]
 struct State {
-    tended: HashMap<u64, Ward>,
+    tended: HashMap<u64, Arc<dyn Tended>>,
     timers: BTreeSet<(Instant, u64)>,
     sleep: Sleep,
     /// Nobody is left; when it ends.
@@ -78,30 +78,9 @@ enum Sleep {
     UntilWoken,
 }
 
-struct Ward {
-    tended: Arc<dyn Tended>,
-    /// When it is to be looked at. It takes these along when it is forgotten: else
-    /// who starts one child after the other has the thread woken for each of them
-    /// once more.
-    timers: BTreeSet<Instant>,
-}
-
 impl State {
     fn add_timer(&mut self, key: u64, at: Instant) -> bool {
-        let Some(ward) = self.tended.get_mut(&key) else {
-            return false;
-        };
-        self.timers.insert((at, key));
-        ward.timers.insert(at);
-        true
-    }
-
-    fn remove_timer(&mut self, key: u64, at: Instant) {
-        if self.timers.remove(&(at, key))
-            && let Some(ward) = self.tended.get_mut(&key)
-        {
-            ward.timers.remove(&at);
-        }
+        self.tended.contains_key(&key) && self.timers.insert((at, key))
     }
 
     /// The children whose timers are due, each once. These timers are gone.
@@ -110,18 +89,18 @@ impl State {
         while let Some((at, key)) = self.timers.first().copied()
             && at <= now
         {
-            self.remove_timer(key, at);
+            self.timers.pop_first();
             due.insert(key);
         }
         due
     }
 
+    /// Forgets a child, and its timers: else who starts one child after the other
+    /// has the thread woken for each of them once more.
     fn forget(&mut self, key: u64) -> Option<Arc<dyn Tended>> {
-        let ward = self.tended.remove(&key)?;
-        for at in ward.timers {
-            self.timers.remove(&(at, key));
-        }
-        Some(ward.tended)
+        let tended = self.tended.remove(&key)?;
+        self.timers.retain(|(_, own)| *own != key);
+        Some(tended)
     }
 }
 
@@ -155,12 +134,8 @@ impl Helper {
         match &made {
             // What is ready already stays so until the helper knows whose it is.
             Ok(tended) => {
-                let ward = Ward {
-                    tended: tended.clone(),
-                    timers: BTreeSet::new(),
-                };
                 let mut state = helper.state.lock();
-                state.tended.insert(key, ward);
+                state.tended.insert(key, tended.clone());
                 state.ends = None;
             }
             // The helper may have been started for nothing: let it look.
@@ -224,7 +199,7 @@ impl Helper {
     /// It need not be looked at then. The thread is not woken for it: if it sleeps
     /// until then, it finds that out by itself.
     pub(crate) fn no_tick_at(&self, key: u64, at: Instant) {
-        self.state.lock().remove_timer(key, at);
+        self.state.lock().timers.remove(&(at, key));
     }
 
     /// Wakes the thread if it would sleep beyond that time.
@@ -309,8 +284,7 @@ impl Helper {
     }
 
     fn with<T>(&self, key: u64, act: impl FnOnce(&dyn Tended) -> T) -> Option<T> {
-        let found = |ward: &Ward| Arc::clone(&ward.tended);
-        let tended = self.state.lock().tended.get(&key).map(found)?;
+        let tended = self.state.lock().tended.get(&key).cloned()?;
         let value = act(&*tended);
         if tended.is_over() {
             self.dismiss(key);
@@ -360,21 +334,20 @@ mod tests {
         let now = Instant::now();
         let later = |ms| now + Duration::from_millis(ms);
         for key in 0..2 {
-            let ward = Ward {
-                tended: Arc::new(Nothing),
-                timers: BTreeSet::new(),
-            };
-            state.tended.insert(key, ward);
-            for ms in [1, 1, 2, 3] {
+            state.tended.insert(key, Arc::new(Nothing));
+            for ms in [1, 2, 3] {
                 assert!(state.add_timer(key, later(ms)));
             }
         }
-        state.remove_timer(0, later(2));
         assert!(state.take_due(now).is_empty());
         assert!(state.forget(0).is_some());
         assert!(!state.add_timer(0, now));
         let left: Vec<_> = state.timers.iter().copied().collect();
         assert_eq!(left, [1, 2, 3].map(|ms| (later(ms), 1)));
-        assert!(state.tended[&1].timers.iter().eq(&[1, 2, 3].map(later)));
+        assert_eq!(
+            state.take_due(later(2)).into_iter().collect::<Vec<_>>(),
+            [1]
+        );
+        assert_eq!(state.timers.len(), 1);
     }
 }

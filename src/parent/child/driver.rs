@@ -138,8 +138,8 @@ impl<W: Wire> Driver<W> {
         if let Some(at) = core.take_needless() {
             self.wire.no_tick_at(at);
         }
-        for at in [core.take_alarm(), core.next_deadline()] {
-            at.into_iter().for_each(|at| self.wire.tick_at(at));
+        if let Some(at) = core.next_time() {
+            self.wire.tick_at(at);
         }
         let orders = core.settle();
         if let Some(on) = orders.watch_read {

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use super::super::terms::{CallOptions, Completion, Refusal, Requeue};
 use super::Core;
+use super::deadlines::NO_CALL;
 use super::delivery::Item;
 use super::inbox::Inbox;
 use super::life::Ending;
@@ -18,8 +19,6 @@ type Outcome = crate::protocol::Outcome<OwnedFd>;
 
 /// How soon the helper looks again whether a condemned call has started.
 const RECHECK: Duration = Duration::from_millis(10);
-/// Stands for the condemned calls among the deadlines: no call has this id.
-const CONDEMNED: u32 = 0;
 
 /// What is kept for each call. It is as small as it can be: there may be a
 /// million of them.
@@ -266,7 +265,7 @@ impl Core {
     /// The calls whose time is up by now are done.
     pub(super) fn times_up(&mut self, now: Instant) {
         for id in self.deadlines.take_due(now) {
-            if id == CONDEMNED {
+            if id == NO_CALL {
                 self.look_at_condemned();
             } else {
                 self.expire(id);
@@ -318,7 +317,7 @@ impl Core {
                 .filter(|(_, own)| *own == ordinal)
             {
                 Some((Started::No, _)) if !self.life.drops_cancelled() => {
-                    return self.deadlines.insert(Instant::now() + RECHECK, CONDEMNED);
+                    return self.deadlines.insert(Instant::now() + RECHECK, NO_CALL);
                 }
                 Some((Started::Yes | Started::Unknown, _)) if !self.life.has_passed(ordinal) => {
                     self.kill(Ending::Killed(

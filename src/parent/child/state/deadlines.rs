@@ -8,6 +8,9 @@
 use std::collections::BTreeSet;
 use std::time::Instant;
 
+/// Stands for no call: then the helper looks at the child, and at the calls that are
+/// condemned.
+pub(super) const NO_CALL: u32 = 0;
 /// How many calls expire in one go: at about 1 µs each, some hundred
 /// microseconds under the lock.
 const BATCH: usize = 256;
@@ -31,14 +34,21 @@ impl Deadlines {
         self.calls.remove(&(at, id));
     }
 
-    /// When the helper is to look, if it does not know.
-    pub(super) fn arm(&mut self) -> Option<Instant> {
-        let next = self.calls.first()?.0;
+    /// When the helper is to look, if it does not know: at the next deadline or
+    /// `alarm`.
+    pub(super) fn arm(&mut self, alarm: Option<Instant>) -> Option<Instant> {
+        let call = self.calls.first().map(|(at, _)| *at);
+        let next = call.into_iter().chain(alarm).min()?;
         if self.armed.is_some_and(|armed| armed <= next) {
             return None;
         }
         self.armed = Some(next);
         self.armed
+    }
+
+    /// The helper is not to look, or to be told anew. Returns when it would have.
+    pub(super) fn disarm(&mut self) -> Option<Instant> {
+        self.armed.take()
     }
 
     /// Returns whether a call is late by now.
@@ -78,19 +88,19 @@ mod tests {
         let start = Instant::now();
         let at = |ms| start + Duration::from_millis(ms);
         let mut deadlines = Deadlines::default();
-        assert_eq!(deadlines.arm(), None);
+        assert_eq!(deadlines.arm(None), None);
         for id in 1..=1000 {
             deadlines.insert(at(10 + u64::from(id)), id);
-            assert_eq!(deadlines.arm(), (id == 1).then_some(at(11)));
+            assert_eq!(deadlines.arm(None), (id == 1).then_some(at(11)));
             deadlines.remove(at(10 + u64::from(id)), id);
         }
         deadlines.insert(at(5), 1);
-        assert_eq!(deadlines.arm(), Some(at(5)));
+        assert_eq!(deadlines.arm(None), Some(at(5)));
         deadlines.insert(at(2000), 2);
         assert_eq!(deadlines.take_due(at(5)), [1]);
-        assert_eq!(deadlines.arm(), Some(at(2000)));
+        assert_eq!(deadlines.arm(None), Some(at(2000)));
         assert_eq!(deadlines.take_due(at(11)), [0; 0]);
-        assert_eq!(deadlines.arm(), None);
+        assert_eq!(deadlines.arm(None), None);
     }
 
     #[test]
@@ -100,14 +110,14 @@ mod tests {
         for id in 1..=1000 {
             deadlines.insert(now, id);
         }
-        assert_eq!(deadlines.arm(), Some(now));
+        assert_eq!(deadlines.arm(None), Some(now));
         let mut due = Vec::new();
         for count in [BATCH, BATCH, BATCH, 1000 - 3 * BATCH] {
             let batch = deadlines.take_due(now);
             assert_eq!(batch.len(), count);
             due.extend(batch);
             let more = due.len() < 1000;
-            assert_eq!(deadlines.arm(), more.then_some(now));
+            assert_eq!(deadlines.arm(None), more.then_some(now));
         }
         assert!(due.into_iter().eq(1..=1000));
     }

@@ -168,11 +168,6 @@ impl Life {
         matches!(self.ending, Some(Ending::Killed(_))) && !self.hung
     }
 
-    /// When it is too late for hello.
-    pub(crate) fn hello_by(&self) -> Option<Instant> {
-        self.hello_by
-    }
-
     pub(crate) fn is_greeted(&self) -> bool {
         self.greeted
     }

@@ -34,7 +34,7 @@ use std::io;
 use std::os::fd::OwnedFd;
 use std::time::{Duration, Instant};
 
-use self::deadlines::Deadlines;
+use self::deadlines::{Deadlines, NO_CALL};
 use self::delivery::{Delivery, Item};
 use self::life::{Ending, GRACE, Life};
 use self::roles::{Needs, Orders, Roles, Ticket};
@@ -97,8 +97,7 @@ pub(crate) struct Core {
     /// When the helper will look again.
     look_at: Option<Instant>,
     signals: Vec<i32>,
-    alarm: Option<Instant>,
-    /// An alarm that was set, and is not needed any more.
+    /// When the helper would look for nothing.
     needless: Option<Instant>,
 }
 
@@ -107,7 +106,6 @@ impl Core {
         Self {
             caller,
             roles: Roles::new(),
-            alarm: life.next_alarm(),
             life,
             delivery,
             reader: Some(reading),
@@ -330,11 +328,9 @@ impl Core {
     }
 
     fn greet(&mut self, hello: &Hello) {
-        self.needless = self.life.hello_by();
-        let fit = self.life.greet(hello);
-        // Some other alarm may be due at that very time.
-        self.alarm = self.life.next_alarm();
-        if let Err(text) = fit {
+        // The time for it is not waited for any more.
+        self.needless = self.deadlines.disarm();
+        if let Err(text) = self.life.greet(hello) {
             return self.break_off(Ending::Handshake(text));
         }
         if let Some(limit) = hello.number("max-message") {
@@ -411,7 +407,6 @@ impl Core {
     /// The system refuses to send the child a signal, for this reason.
     pub(crate) fn cannot_signal(&mut self, signal: i32, error: &io::Error) {
         self.life.cannot_be_told(signal, error);
-        self.alarm = self.life.next_alarm();
     }
 
     /// No more calls are taken; the child ends when all are done.
@@ -422,7 +417,6 @@ impl Core {
     /// After this long the child is told to end, and then killed.
     pub(crate) fn close_within(&mut self, at: Instant) {
         self.life.limit(at);
-        self.alarm = self.life.next_alarm();
     }
 
     /// Ends the child once its exit and the end of its stream are both known, and
@@ -431,7 +425,6 @@ impl Core {
         if self.life.is_over() {
             return;
         }
-        self.alarm = self.life.next_alarm();
         let Some(known) = self.life.finish() else {
             return;
         };
@@ -447,7 +440,7 @@ impl Core {
         }
         self.delivery.finish();
         // So that the helper looks once more, and forgets the child.
-        self.alarm = Some(Instant::now());
+        self.deadlines.insert(Instant::now(), NO_CALL);
         self.waiting.news();
         self.wake_changes();
         self.waiting.wake_all_parked();
@@ -538,7 +531,6 @@ impl Core {
         if self.life.gives_up(now) {
             self.proceed();
         }
-        self.alarm = self.life.next_alarm();
         self.times_up(now);
     }
 
@@ -546,17 +538,13 @@ impl Core {
         std::mem::take(&mut self.signals)
     }
 
-    pub(crate) fn take_alarm(&mut self) -> Option<Instant> {
-        self.alarm.take()
-    }
-
     pub(crate) fn take_needless(&mut self) -> Option<Instant> {
         self.needless.take()
     }
 
-    /// The next deadline of a call, if the helper is to be told of it.
-    pub(crate) fn next_deadline(&mut self) -> Option<Instant> {
-        self.deadlines.arm()
+    /// When the helper is to look at the child, or at a call, if it does not know.
+    pub(crate) fn next_time(&mut self) -> Option<Instant> {
+        self.deadlines.arm(self.life.next_alarm())
     }
 
     // --- deliveries ---

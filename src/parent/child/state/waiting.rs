@@ -9,8 +9,9 @@ use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::task::Waker;
 
-use super::super::terms::{Callback, Completion, Requeue};
+use super::super::terms::{Completion, Requeue};
 use super::roles::Ticket;
+use crate::base::panics::shielded;
 use crate::base::sync::Thread;
 use crate::error::Error;
 use crate::parent::callbacks::Call;
@@ -53,25 +54,28 @@ pub(crate) struct Errands {
     /// the end before calls come back.
     watch: Option<Waker>,
     wake: Vec<Waking>,
-    /// Only dropped.
-    wakings: Vec<Waking>,
-    callbacks: Vec<Callback>,
-    owners: Vec<Arc<dyn Requeue>>,
     settled: Vec<Arc<dyn Requeue>>,
-    descriptors: Vec<OwnedFd>,
+    waste: Vec<Waste>,
     /// There is something for the thread that runs callbacks.
     delivers: Option<Call>,
+}
+
+/// What is only dropped.
+#[expect(dead_code, reason = "nobody reads what is dropped")]
+enum Waste {
+    Waking(Waking),
+    Completion(Completion),
+    Owner(Arc<dyn Requeue>),
+    Descriptors(Vec<OwnedFd>),
 }
 
 impl Errands {
     /// Nothing is to be done.
     fn is_empty(&self) -> bool {
         self.wake.is_empty()
-            && self.wakings.is_empty()
-            && self.callbacks.is_empty()
+            && self.waste.is_empty()
             && self.returned.is_empty()
             && self.watch.is_none()
-            && self.owners.is_empty()
             && self.settled.is_empty()
     }
 
@@ -80,8 +84,8 @@ impl Errands {
         !self.returned.is_empty()
     }
 
-    /// Does it, but for what is to be delivered. Never under the lock. A panic of a waker, or of what is dropped,
-    /// keeps nobody else from being woken.
+    /// Does it, but for what is to be delivered. Never under the lock. A panic of a
+    /// waker, or of what is dropped, keeps nobody else from being woken.
     pub(crate) fn run(self) -> Option<Call> {
         if let Some(watch) = self.watch {
             watch.wake();
@@ -92,23 +96,16 @@ impl Errands {
         for waking in self.wake {
             match waking {
                 Waking::Thread(thread) => thread.unpark(),
-                Waking::Task(waker) => drop(crate::base::panics::shielded(|| waker.wake())),
+                Waking::Task(waker) => drop(shielded(|| waker.wake())),
             }
         }
-        for waking in self.wakings {
-            let _ = crate::base::panics::shielded(|| drop(waking));
-        }
-        for callback in self.callbacks {
-            let _ = crate::base::panics::shielded(|| drop(callback));
-        }
         for owner in self.settled {
-            let _ = crate::base::panics::shielded(|| owner.finished());
-            let _ = crate::base::panics::shielded(|| drop(owner));
+            let _ = shielded(|| owner.finished());
+            let _ = shielded(|| drop(owner));
         }
-        for owner in self.owners {
-            let _ = crate::base::panics::shielded(|| drop(owner));
+        for waste in self.waste {
+            let _ = shielded(|| drop(waste));
         }
-        drop(self.descriptors);
         self.delivers
     }
 }
@@ -146,18 +143,20 @@ impl Waiting {
         descriptors: Vec<OwnedFd>,
         delivers: Option<Call>,
     ) -> Errands {
-        self.returning += usize::from(self.errands.returns());
-        Errands {
-            descriptors,
-            delivers,
-            ..std::mem::take(&mut self.errands)
+        let mut errands = std::mem::take(&mut self.errands);
+        self.returning += usize::from(errands.returns());
+        if !descriptors.is_empty() {
+            errands.waste.push(Waste::Descriptors(descriptors));
         }
+        errands.delivers = delivers;
+        errands
     }
 
     /// This one is woken whenever there is something new, from now on.
     pub(crate) fn watch(&mut self, waker: Option<Waker>) {
         let old = std::mem::replace(&mut self.watch, waker);
-        self.errands.wakings.extend(old.map(Waking::Task));
+        let old = old.map(|waker| Waste::Waking(Waking::Task(waker)));
+        self.errands.waste.extend(old);
     }
 
     /// Somebody looks at this child whenever there is something new.
@@ -200,7 +199,7 @@ impl Waiting {
 
     /// This owner has nothing more to do with the child.
     pub(crate) fn discard_owner(&mut self, owner: Arc<dyn Requeue>) {
-        self.errands.owners.push(owner);
+        self.errands.waste.push(Waste::Owner(owner));
     }
 
     /// This thread goes to sleep.
@@ -260,13 +259,13 @@ impl Waiting {
     /// This one no longer waits.
     pub(crate) fn discard(&mut self, waking: Option<Waking>) {
         self.discount(waking.as_ref());
-        self.errands.wakings.extend(waking);
+        self.errands.waste.extend(waking.map(Waste::Waking));
     }
 
     /// This one will never be called.
     pub(crate) fn discard_completion(&mut self, completion: Completion) {
-        if let Completion::Callback(callback) = completion {
-            self.errands.callbacks.push(callback);
+        if completion.is_callback() {
+            self.errands.waste.push(Waste::Completion(completion));
         }
     }
 
