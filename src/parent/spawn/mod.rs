@@ -330,8 +330,8 @@ impl Recipe {
             true => (Form::Plain, None),
             false => (Form::Full, Some(self.hello_timeout)),
         };
-        let mut life = Life::new(expected, pid, time, page);
-        life.set_direct(self.launcher.starts() && self.launcher.is_socket());
+        let direct = self.launcher.starts() && self.launcher.is_socket();
+        let life = Life::new(expected, pid, time, page, direct);
         let mut reader = Reader::new(form, self.limits.frame);
         reader.set_part_at(self.declared.part_at);
         reader.set_most_descriptors(self.limits.descriptors);

@@ -40,91 +40,114 @@ pub(crate) enum Ending {
     Violation(String),
     /// The parent ended it, and says why.
     Killed(String),
+    /// The same, because it did not exit by itself when it had closed the link.
+    Hung(String),
 }
 
-/// See the head of `core.rs` for the states.
+/// What a child has said of itself so far.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Stage {
+    /// Its hello has not come.
+    Greeting,
+    /// It has said in its hello that it will run nothing.
+    Refused,
+    /// Its `init` runs.
+    Init,
+    Open,
+    /// It wants no more calls.
+    Retired,
+}
+
+/// The process that was started.
+#[derive(Debug)]
+enum Process {
+    /// There is none.
+    Absent,
+    Runs,
+    /// It cannot be killed, for this reason, and has until then to end by itself.
+    Unkillable(Instant, String),
+    /// It could not be killed, and its end is not waited for.
+    GivenUp,
+    Exited(ExitStatus),
+}
+
+/// When the child is late.
+#[derive(Debug, Default)]
+struct Times {
+    hello: Option<Instant>,
+    /// It is told to end, and then killed.
+    term: Option<Instant>,
+    kill: Option<Instant>,
+}
+
+/// How it ended: its stream has ended, and its exit is known.
+#[derive(Debug)]
+struct Over {
+    crash: Arc<Crash>,
+    /// For the errors of all calls: why it was given up.
+    complaint: Arc<str>,
+}
+
+/// See the head of `mod.rs`.
 pub(crate) struct Life {
     expected: Expected,
     pid: Option<u32>,
-    hello_by: Option<Instant>,
     hello_time: Duration,
-    greeted: bool,
-    ready: bool,
-    /// It wants no more calls.
-    retired: bool,
-    /// It has said in its hello that it will run nothing.
-    refuses: bool,
     /// Calls run one after the other in this child.
     one_by_one: bool,
     /// What it has written arrives, however it ends: nobody is in between.
     direct: bool,
     page: Option<Page>,
+    stage: Stage,
     closing: bool,
     shut: bool,
-    /// When the child is told to end, and then killed.
-    term_at: Option<Instant>,
-    kill_at: Option<Instant>,
-    /// When a child is given up, and why it could not be killed.
-    give_up: Option<(Instant, String)>,
-    given_up: bool,
+    times: Times,
     stream_ended: bool,
-    exit: Option<ExitStatus>,
+    process: Process,
     stderr: Vec<u8>,
     ending: Option<Ending>,
-    /// Set at the end: how it ended.
-    crash: Option<Arc<Crash>>,
-    /// Set at the end, for the errors of all calls: why it was given up.
-    complaint: Arc<str>,
+    over: Option<Over>,
     lost: usize,
     /// It had started a call by its end, or may have.
     pub(crate) has_worked: bool,
-    /// It was killed from here because it did not end by itself.
-    hung: bool,
 }
 
 impl Life {
-    /// A child that was just started; without a time for hello it is plain.
+    /// A child that was just started; without a time for hello it is plain. `direct`:
+    /// there is nobody between this child and its parent.
     pub(crate) fn new(
         expected: Expected,
         pid: Option<u32>,
         hello: Option<Duration>,
         page: Option<Page>,
+        direct: bool,
     ) -> Self {
         Self {
             expected,
             pid,
-            // A time that no clock reaches is no limit.
-            hello_by: hello.and_then(|time| Instant::now().checked_add(time)),
             hello_time: hello.unwrap_or_default(),
-            greeted: hello.is_none(),
-            ready: hello.is_none(),
-            retired: false,
-            refuses: false,
             one_by_one: false,
-            direct: false,
+            direct,
             page,
+            stage: hello.map_or(Stage::Open, |_| Stage::Greeting),
             closing: false,
             shut: false,
-            term_at: None,
-            kill_at: None,
-            give_up: None,
-            given_up: false,
+            times: Times {
+                // A time that no clock reaches is no limit.
+                hello: hello.and_then(|time| Instant::now().checked_add(time)),
+                ..Times::default()
+            },
             stream_ended: false,
-            exit: pid.is_none().then_some(ExitStatus::Unknown),
+            process: pid.map_or(Process::Absent, |_| Process::Runs),
             stderr: Vec::new(),
             ending: None,
-            crash: None,
-            complaint: "".into(),
+            over: None,
             lost: 0,
             has_worked: false,
-            hung: false,
         }
     }
 
-    /// There is nobody between this child and its parent, or there may be.
-    pub(crate) fn set_direct(&mut self, direct: bool) {
-        self.direct = direct;
-    }
+    // --- what the child says ---
 
     /// Checks what the child says of itself.
     pub(crate) fn greet(&mut self, hello: &Hello) -> Result<(), String> {
@@ -132,54 +155,61 @@ impl Life {
             self.page = None;
         }
         self.one_by_one = hello.field("backend") == Some(b"blocking");
-        self.refuses = hello.field("error").is_some();
-        self.greeted = true;
-        self.hello_by = None;
-        self.check(hello)
-    }
-
-    fn check(&self, hello: &Hello) -> Result<(), String> {
+        self.times.hello = None;
         if hello.field("error").is_some() {
+            self.stage = Stage::Refused;
             return Err(hello.text("error"));
         }
-        same("worker", &self.expected.worker, &hello.text("worker"))?;
-        same(
-            "serialiser",
-            self.expected.serialiser,
-            &hello.text("serialiser"),
-        )?;
-        self.expected.confinement.check(hello)
+        self.stage = Stage::Init;
+        let Expected {
+            worker,
+            serialiser,
+            confinement,
+        } = &self.expected;
+        same("worker", worker, &hello.text("worker"))?;
+        same("serialiser", serialiser, &hello.text("serialiser"))?;
+        confinement.check(hello)
     }
 
+    /// Its `init` is done.
     pub(crate) fn ready(&mut self) {
-        self.ready = true;
+        if self.stage == Stage::Init {
+            self.stage = Stage::Open;
+        }
     }
 
     pub(crate) fn retire(&mut self) {
-        self.retired = true;
+        self.stage = Stage::Retired;
     }
 
     pub(crate) fn is_retired(&self) -> bool {
-        self.retired
-    }
-
-    /// It was this side that ended it, for no fault of its own.
-    pub(crate) fn was_killed(&self) -> bool {
-        matches!(self.ending, Some(Ending::Killed(_))) && !self.hung
+        self.stage == Stage::Retired
     }
 
     pub(crate) fn is_greeted(&self) -> bool {
-        self.greeted
+        self.stage != Stage::Greeting
+    }
+
+    /// It has said in its hello why it will not work; then it is killed from here.
+    pub(crate) fn refuses(&self) -> bool {
+        self.stage == Stage::Refused
     }
 
     /// The worker's `init` is done, or why it never will be.
     pub(crate) fn readiness(&self) -> Option<Result<(), Error>> {
-        match &self.crash {
-            _ if self.ready => Some(Ok(())),
-            Some(_) => Some(Err(self.lost(Started::No))),
-            None => None,
+        match self.stage {
+            Stage::Open | Stage::Retired => Some(Ok(())),
+            _ => self.is_over().then(|| Err(self.lost(Started::No))),
         }
     }
+
+    /// This child is known to run many calls at once, and so to drop those that
+    /// are cancelled.
+    pub(crate) fn drops_cancelled(&self) -> bool {
+        self.is_greeted() && !self.one_by_one
+    }
+
+    // --- what the parent does ---
 
     pub(crate) fn close(&mut self) {
         self.closing = true;
@@ -196,11 +226,52 @@ impl Life {
 
     /// Why no call is taken any more.
     pub(crate) fn refusal(&self) -> Option<Error> {
-        match self.crash {
-            _ if self.closing && self.ending.is_none() => Some(Error::closed()),
-            Some(_) => Some(self.lost(Started::No)),
-            None => self.closing.then(Error::closed),
+        if self.is_over() && (!self.closing || self.ending.is_some()) {
+            return Some(self.lost(Started::No));
         }
+        self.closing.then(Error::closed)
+    }
+
+    /// The parent gives the child up; the first reason stays.
+    pub(crate) fn doom(&mut self, ending: Ending) {
+        self.ending.get_or_insert(ending);
+        if let Some(Over { crash, .. }) = &self.over {
+            let (crash, complaint) = (Arc::clone(crash), self.complain(crash).into());
+            self.over = Some(Over { crash, complaint });
+        }
+    }
+
+    /// It was this side that ended it, for no fault of its own.
+    pub(crate) fn was_killed(&self) -> bool {
+        matches!(self.ending, Some(Ending::Killed(_)))
+    }
+
+    // --- the end ---
+
+    /// Nothing will come any more; the child has until then to exit.
+    pub(crate) fn stream_ends(&mut self, grace: Instant) {
+        self.stream_ended = true;
+        self.times.hello = None;
+        if matches!(self.process, Process::Runs) {
+            self.times.kill = Some(self.times.kill.map_or(grace, |at| at.min(grace)));
+        }
+    }
+
+    pub(crate) fn stream_ended(&self) -> bool {
+        self.stream_ended
+    }
+
+    pub(crate) fn exits(&mut self, status: ExitStatus, stderr: Vec<u8>) {
+        self.times = Times::default();
+        if !self.is_over() {
+            self.process = Process::Exited(status);
+            self.stderr = stderr;
+        }
+    }
+
+    /// The process that was started is gone, or given up.
+    pub(crate) fn has_exited(&self) -> bool {
+        matches!(self.process, Process::Exited(_) | Process::GivenUp)
     }
 
     /// Nobody may be waiting, but what comes must be read.
@@ -208,69 +279,13 @@ impl Life {
         !self.stream_ended && self.has_exited()
     }
 
-    /// The process that was started is gone.
-    pub(crate) fn has_exited(&self) -> bool {
-        self.exit.is_some() && self.pid.is_some()
-    }
-
     /// How the process has exited, if it has.
     pub(crate) fn exit_status(&self) -> Option<ExitStatus> {
-        self.exit
-    }
-
-    /// It has said in its hello why it will not work; then it is killed from here.
-    pub(crate) fn refuses(&self) -> bool {
-        self.refuses
-    }
-
-    pub(crate) fn stream_ended(&self) -> bool {
-        self.stream_ended
-    }
-
-    pub(crate) fn is_over(&self) -> bool {
-        self.crash.is_some()
-    }
-
-    /// The parent gives the child up; the first reason stays.
-    pub(crate) fn doom(&mut self, ending: Ending) {
-        self.ending.get_or_insert(ending);
-        if self.is_over() {
-            self.complaint = self.complain().into();
+        match self.process {
+            Process::Runs | Process::Unkillable(..) => None,
+            Process::Absent | Process::GivenUp => Some(ExitStatus::Unknown),
+            Process::Exited(status) => Some(status),
         }
-    }
-
-    /// This child is known to run many calls at once, and so to drop those that
-    /// are cancelled.
-    pub(crate) fn drops_cancelled(&self) -> bool {
-        self.greeted && !self.one_by_one
-    }
-
-    /// This child has started a later call, and so is done with this one.
-    pub(crate) fn has_passed(&self, ordinal: u64) -> bool {
-        self.one_by_one && matches!(self.known(), Known::Count(count) if count > ordinal)
-    }
-
-    /// What the child had finished but not written, if so many octets came.
-    pub(crate) fn rescue(&self, received: u64) -> Vec<u8> {
-        self.page
-            .as_ref()
-            .map_or_else(Vec::new, |page| page.rescue(received))
-    }
-
-    /// Nothing will come any more; the child has until then to exit.
-    pub(crate) fn stream_ends(&mut self, grace: Instant) {
-        self.stream_ended = true;
-        self.hello_by = None;
-        if self.exit.is_none() && self.give_up.is_none() {
-            self.kill_at = Some(self.kill_at.map_or(grace, |at| at.min(grace)));
-        }
-    }
-
-    pub(crate) fn exits(&mut self, status: ExitStatus, stderr: Vec<u8>) {
-        self.exit = Some(status);
-        self.stderr = stderr;
-        (self.term_at, self.kill_at, self.hello_by) = (None, None, None);
-        self.give_up = None;
     }
 
     /// The system refuses to send it a signal. If it was to be killed, the link is
@@ -278,49 +293,58 @@ impl Life {
     pub(crate) fn cannot_be_told(&mut self, signal: i32, error: &io::Error) {
         let now = Instant::now();
         if signal != libc::SIGKILL {
-            self.kill_at = self.kill_at.map(|_| now);
-        } else if self.exit.is_none() {
-            (self.term_at, self.kill_at, self.hello_by) = (None, None, None);
-            let until = now + GRACE * 4;
-            self.give_up.get_or_insert((until, error.to_string()));
+            self.times.kill = self.times.kill.map(|_| now);
+        } else if self.exit_status().is_none() {
+            self.times = Times::default();
+            if matches!(self.process, Process::Runs) {
+                self.process = Process::Unkillable(now + GRACE * 4, error.to_string());
+            }
         }
     }
 
     /// Whether its end is not waited for any longer, from now on.
     pub(crate) fn gives_up(&mut self, now: Instant) -> bool {
-        let Some((_, error)) = self.give_up.take_if(|(at, _)| *at <= now) else {
+        let Process::Unkillable(at, error) = &self.process else {
             return false;
         };
-        if matches!(self.ending, None | Some(Ending::Killed(_))) {
-            self.ending = Some(Ending::Killed(format!(
-                "it cannot be killed ({error}), did not end when the link was cut, and may still run"
-            )));
+        if *at > now {
+            return false;
         }
-        self.given_up = true;
-        self.exit = Some(ExitStatus::Unknown);
+        let text = format!(
+            "it cannot be killed ({error}), did not end when the link was cut, and may still run"
+        );
+        match &mut self.ending {
+            Some(Ending::Killed(why) | Ending::Hung(why)) => *why = text,
+            Some(_) => {}
+            None => self.ending = Some(Ending::Killed(text)),
+        }
+        self.process = Process::GivenUp;
         true
     }
 
     /// Whether it could not be killed, and its end was not waited for.
     pub(crate) fn is_given_up(&self) -> bool {
-        self.given_up
+        matches!(self.process, Process::GivenUp)
     }
+
+    // --- time ---
 
     /// From then on the child is told to end, and a while later killed.
     pub(crate) fn limit(&mut self, at: Instant) {
-        if self.exit.is_none() {
-            self.term_at = Some(at);
-            self.kill_at = at.checked_add(GRACE * 4);
+        if self.exit_status().is_none() {
+            self.times.term = Some(at);
+            self.times.kill = at.checked_add(GRACE * 4);
         }
     }
 
     /// The next time at which [`alarm`](Self::alarm) has something to say.
     pub(crate) fn next_alarm(&self) -> Option<Instant> {
-        let give_up_at = self.give_up.as_ref().map(|(at, _)| *at);
-        [self.hello_by, self.term_at, self.kill_at, give_up_at]
-            .into_iter()
-            .flatten()
-            .min()
+        let Times { hello, term, kill } = self.times;
+        let give_up = match self.process {
+            Process::Unkillable(at, _) => Some(at),
+            _ => None,
+        };
+        [hello, term, kill, give_up].into_iter().flatten().min()
     }
 
     pub(crate) fn is_alarm_due(&self, now: Instant) -> bool {
@@ -337,7 +361,8 @@ impl Life {
         let Some(late) = late.filter(|late| *late > PAUSE) else {
             return false;
         };
-        for at in [&mut self.hello_by, &mut self.term_at, &mut self.kill_at] {
+        let Times { hello, term, kill } = &mut self.times;
+        for at in [hello, term, kill] {
             *at = at.and_then(|at| at.checked_add(late));
         }
         true
@@ -349,90 +374,106 @@ impl Life {
             return None;
         }
         let due = |at: &mut Option<Instant>| at.take_if(|at| *at <= now).is_some();
-        if due(&mut self.hello_by) {
+        let (ending, signal) = if due(&mut self.times.hello) {
             let time = self.hello_time;
-            self.doom(Ending::Silent(format!(
+            let text = format!(
                 "no hello came within {time:?}; does the program call `offspring::init()` first in `main`, or `serve`?"
-            )));
-            return Some(libc::SIGKILL);
-        }
-        if due(&mut self.kill_at) {
-            self.hung = self.stream_ended && self.ending.is_none();
-            let text = if self.stream_ended {
-                "it closed the link but did not exit, and was killed"
+            );
+            (Ending::Silent(text), libc::SIGKILL)
+        } else if due(&mut self.times.kill) {
+            self.times.term = None;
+            let ending = if self.stream_ended {
+                Ending::Hung("it closed the link but did not exit, and was killed".into())
             } else {
-                "it did not end in time, and was killed"
+                Ending::Killed("it did not end in time, and was killed".into())
             };
-            self.doom(Ending::Killed(text.into()));
-            self.term_at = None;
-            return Some(libc::SIGKILL);
+            (ending, libc::SIGKILL)
+        } else if due(&mut self.times.term) {
+            let text = "it did not end in time, and was told to";
+            (Ending::Killed(text.into()), libc::SIGTERM)
+        } else {
+            return None;
+        };
+        self.doom(ending);
+        Some(signal)
+    }
+
+    // --- what is known ---
+
+    /// This child has started a later call, and so is done with this one.
+    pub(crate) fn has_passed(&self, ordinal: u64) -> bool {
+        self.one_by_one && matches!(self.known(), Known::Count(count) if count > ordinal)
+    }
+
+    /// What the child had finished but not written, if so many octets came.
+    pub(crate) fn rescue(&self, received: u64) -> Vec<u8> {
+        self.page
+            .as_ref()
+            .map_or_else(Vec::new, |page| page.rescue(received))
+    }
+
+    /// What is known of the calls that it has started.
+    pub(crate) fn known(&self) -> Known {
+        let never_ran = self.refuses() || matches!(self.ending, Some(Ending::Init(_)));
+        match &self.page {
+            _ if never_ran => Known::Count(0),
+            // It says hello before it runs anything. But one that can come no more
+            // may have been lost on its way, and calls behind it have begun.
+            None if !self.is_greeted() && (self.direct || !self.stream_ended) => Known::Count(0),
+            Some(page) => Known::Count(page.started().load(Ordering::Acquire)),
+            None if self.one_by_one && self.direct => Known::OneByOne,
+            // An answer may have been lost on its way, and a later call begun.
+            None => Known::Nothing,
         }
-        if due(&mut self.term_at) {
-            self.doom(Ending::Killed(
-                "it did not end in time, and was told to".into(),
-            ));
-            return Some(libc::SIGTERM);
-        }
-        None
+    }
+
+    pub(crate) fn is_over(&self) -> bool {
+        self.over.is_some()
     }
 
     /// Once the stream has ended and the exit is known: what is known of the
     /// calls it had started.
     pub(crate) fn finish(&mut self) -> Option<Known> {
-        let status = self
-            .exit
-            .filter(|_| self.stream_ended && self.crash.is_none())?;
-        self.crash = Some(Arc::new(Crash {
+        if !self.stream_ended || self.is_over() {
+            return None;
+        }
+        let status = self.exit_status()?;
+        let crash = Crash {
             worker: self.expected.worker.clone(),
             pid: self.pid,
             status,
             reason: match &self.ending {
-                Some(Ending::Killed(text)) => Some(text.clone()),
+                Some(Ending::Killed(text) | Ending::Hung(text)) => Some(text.clone()),
                 _ => None,
             },
             stderr: std::mem::take(&mut self.stderr),
             limits: self.expected.confinement.limits,
-        }));
-        self.complaint = self.complain().into();
+        };
+        let complaint = self.complain(&crash).into();
+        let crash = Arc::new(crash);
+        self.over = Some(Over { crash, complaint });
         Some(self.known())
     }
 
     /// Why the parent gave the child up, in words.
-    fn complain(&self) -> String {
+    fn complain(&self, crash: &Crash) -> String {
         match &self.ending {
             Some(Ending::Handshake(text) | Ending::Silent(text) | Ending::Violation(text)) => {
                 text.clone()
             }
             Some(Ending::NoHello(came, _)) => {
-                let crash = self.crash.as_deref();
-                let advice = if crash.is_some_and(|crash| may_lack_init(crash.status)) {
+                let advice = if may_lack_init(crash.status) {
                     "; does the program call `offspring::init()` first in `main`, or `serve`?"
                 } else {
                     ""
                 };
-                let crash = crash.map(ToString::to_string).unwrap_or_default();
                 format!("{crash}{came} without a hello{advice}")
             }
             Some(Ending::Init(text)) if self.expected.worker == TEMPLATE => {
                 format!("the template failed to get ready: {text}")
             }
             Some(Ending::Init(text)) => format!("the worker's init failed: {text}"),
-            Some(Ending::Killed(_)) | None => String::new(),
-        }
-    }
-
-    /// What is known of the calls that it has started.
-    pub(crate) fn known(&self) -> Known {
-        let never_ran = self.refuses || matches!(self.ending, Some(Ending::Init(_)));
-        match &self.page {
-            _ if never_ran => Known::Count(0),
-            // It says hello before it runs anything. But one that can come no more
-            // may have been lost on its way, and calls behind it have begun.
-            None if !self.greeted && (self.direct || !self.stream_ended) => Known::Count(0),
-            Some(page) => Known::Count(page.started().load(Ordering::Acquire)),
-            None if self.one_by_one && self.direct => Known::OneByOne,
-            // An answer may have been lost on its way, and a later call begun.
-            None => Known::Nothing,
+            Some(Ending::Killed(_) | Ending::Hung(_)) | None => String::new(),
         }
     }
 
@@ -442,56 +483,59 @@ impl Life {
 
     /// The error of a call that was lost with the child.
     pub(crate) fn lost(&self, started: Started) -> Error {
-        let crash = || {
-            self.crash
-                .clone()
-                .expect("a call is lost only once the child is over")
-        };
-        let complaint = || Arc::clone(&self.complaint);
+        let over = self.over.as_ref();
+        let Over { crash, complaint } = over.expect("a call is lost only once the child is over");
+        let complaint = || Arc::clone(complaint);
         match &self.ending {
             Some(Ending::Handshake(_)) => Error::handshake(complaint(), started, true),
             Some(Ending::Silent(_)) => Error::handshake(complaint(), started, false),
             Some(Ending::NoHello(_, foreign)) => {
                 // 0: it had nothing to do. 126 and 127: what a shell, `env` or ssh
                 // says of a program that is not there.
-                let never = matches!(crash().status, ExitStatus::Code(0 | 126 | 127));
+                let never = matches!(crash.status, ExitStatus::Code(0 | 126 | 127));
                 Error::handshake(complaint(), started, *foreign || never)
             }
             Some(Ending::Init(_)) => Error::init(complaint()),
-            // How a child has crashed says more than what it garbled.
-            Some(Ending::Violation(_)) if self.has_crashed() => Error::dead(crash(), started),
-            Some(Ending::Violation(_)) => Error::protocol(complaint()),
-            Some(Ending::Killed(_)) | None => Error::dead(crash(), started),
+            // How a child has crashed says more than what it garbled; SIGKILL is what
+            // it gets for that.
+            Some(Ending::Violation(_))
+                if matches!(crash.status.signal(), None | Some(libc::SIGKILL)) =>
+            {
+                Error::protocol(complaint())
+            }
+            _ => Error::dead(Arc::clone(crash), started),
         }
-    }
-
-    /// A signal has ended it, other than the one that it gets for a violation.
-    fn has_crashed(&self) -> bool {
-        let signal = self.crash.as_ref().and_then(|crash| crash.status.signal());
-        signal.is_some_and(|signal| signal != libc::SIGKILL)
     }
 
     /// What `on_error` is told at the end: nothing where all went as asked.
     pub(crate) fn report(&self) -> Option<Error> {
-        let crash = self.crash.as_ref()?;
-        let asked = self.closing && (crash.status.success() || crash.status == ExitStatus::Unknown);
-        let killed = matches!(self.ending, Some(Ending::Killed(_)));
-        let quiet = self.lost == 0 && (asked && self.ending.is_none() || killed);
-        (!quiet).then(|| self.lost(Started::Unknown))
+        let status = self.status()?;
+        let asked = self.closing && (status.success() || status == ExitStatus::Unknown);
+        let quiet = match self.ending {
+            None => asked,
+            Some(Ending::Killed(_) | Ending::Hung(_)) => true,
+            Some(_) => false,
+        };
+        (self.lost > 0 || !quiet).then(|| self.lost(Started::Unknown))
     }
 
     /// How the process ended, once all is over.
     pub(crate) fn status(&self) -> Option<ExitStatus> {
-        self.crash.as_ref().map(|crash| crash.status)
+        self.over.as_ref().map(|over| over.crash.status)
     }
 
     /// How the child ended, once it has, unless it never was what was meant.
     pub(crate) fn outcome(&self) -> Option<Result<ExitStatus, Error>> {
-        let crash = self.crash.as_ref()?;
-        Some(match self.ending {
-            Some(Ending::Killed(_)) if self.given_up => Err(self.lost(Started::Unknown)),
-            None | Some(Ending::Killed(_)) => Ok(crash.status),
-            Some(_) => Err(self.lost(Started::Unknown)),
+        let status = self.status()?;
+        let ended = matches!(
+            self.ending,
+            None | Some(Ending::Killed(_) | Ending::Hung(_))
+        );
+        let as_meant = ended && !(self.is_given_up() && self.ending.is_some());
+        Some(if as_meant {
+            Ok(status)
+        } else {
+            Err(self.lost(Started::Unknown))
         })
     }
 }
@@ -516,23 +560,4 @@ fn same(what: &str, want: &str, have: &str) -> Result<(), String> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    /// X72: the time for which nothing ran is granted once more.
-    #[test]
-    fn a_pause_is_not_held_against_the_child() {
-        let hello = Duration::from_secs(10);
-        let expected = Expected {
-            worker: "paused".into(),
-            serialiser: "octets",
-            confinement: Confinement::default(),
-        };
-        let mut life = Life::new(expected, Some(1), Some(hello), None);
-        let start = life.next_alarm().unwrap();
-        let at = |seconds| start + Duration::from_secs(seconds);
-        assert_eq!(life.alarm(at(100)), None);
-        assert_eq!(life.next_alarm(), Some(at(100)));
-        assert_eq!(life.alarm(at(100)), Some(libc::SIGKILL));
-    }
-}
+mod tests;

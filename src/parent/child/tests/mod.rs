@@ -268,7 +268,7 @@ pub(crate) fn new_driver(
             spin: Spins::new(false),
             spin_in_poll: Spin::in_poll(false),
         },
-        Life::new(expected, None, hello, None),
+        Life::new(expected, None, hello, None, false),
         Delivery::new(sink, events, false),
     );
     Driver::new(core, FakeWire::new(), courier)
