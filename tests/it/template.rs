@@ -571,10 +571,10 @@ fn it_dies_before_it_forks() {
     });
 }
 
-/// This thread sleeps in `recvfrom`.
+/// This thread sleeps in `recvmsg`.
 fn is_receiving(tid: Pid) -> bool {
     let call = fs::read_to_string(format!("/proc/self/task/{tid}/syscall")).unwrap();
-    call.starts_with(&format!("{} ", libc::SYS_recvfrom))
+    call.starts_with(&format!("{} ", libc::SYS_recvmsg))
 }
 
 /// X13: at any moment, and whatever it has forked by then is the child that was
