@@ -183,206 +183,6 @@ impl Error {
         Self::new(Kind::Callback(text.into()))
     }
 
-    /// The function panicked; the child caught it and lives.
-    ///
-    /// ```
-    /// # fn risk(text: String) { panic!("{text}") }
-    /// # offspring::worker!(RISK: fn(String) = risk);
-    /// # fn main() -> Result<(), offspring::Error> {
-    /// # offspring::init();
-    /// let rpc = RISK.spawn()?;
-    /// assert!(rpc.call("no luck").wait().unwrap_err().is_panic());
-    /// # Ok(()) }
-    /// ```
-    #[must_use]
-    pub fn is_panic(&self) -> bool {
-        matches!(*self.0, Kind::Panic(_))
-    }
-
-    /// The child ended before it answered: see [`crash`](Self::crash).
-    ///
-    /// ```
-    /// # fn leave(code: String) {
-    /// #     std::process::exit(code.parse().unwrap_or(0))
-    /// # }
-    /// # offspring::worker!(LEAVE: fn(String) = leave);
-    /// # fn main() -> Result<(), offspring::Error> {
-    /// # offspring::init();
-    /// let rpc = LEAVE.spawn()?;
-    /// assert!(rpc.call("3").wait().unwrap_err().is_child_dead());
-    /// # Ok(()) }
-    /// ```
-    #[must_use]
-    pub fn is_child_dead(&self) -> bool {
-        matches!(*self.0, Kind::Dead(..))
-    }
-
-    /// The time is up. If it was the time of a wait, the call goes on and may be
-    /// waited for again; if it was the call's own
-    /// ([`Call::timeout`](crate::Call::timeout)), it was cancelled.
-    #[must_use]
-    pub fn is_timeout(&self) -> bool {
-        matches!(*self.0, Kind::TimedOut(_) | Kind::Expired(_))
-    }
-
-    /// The child could not be started at all.
-    ///
-    /// ```
-    /// # offspring::worker!(ECHO: fn(String) -> String = |text: String| text);
-    /// # fn main() -> Result<(), offspring::Error> {
-    /// # offspring::init();
-    /// let nowhere = std::process::Command::new("/nowhere/worker");
-    /// assert!(ECHO.program(nowhere).spawn().unwrap_err().is_start());
-    /// # Ok(()) }
-    /// ```
-    #[must_use]
-    pub fn is_start(&self) -> bool {
-        matches!(*self.0, Kind::Start(..))
-    }
-
-    /// What was started is not the worker that was meant: it said no hello, or
-    /// a hello of another worker, serialiser or version.
-    ///
-    /// ```
-    /// # offspring::worker!(ECHO: fn(String) -> String = |text: String| text);
-    /// # fn main() -> Result<(), offspring::Error> {
-    /// # offspring::init();
-    /// let cat = std::process::Command::new("cat");
-    /// let rpc = ECHO.command(cat).spawn()?;
-    /// assert!(rpc.call("so").wait().unwrap_err().is_handshake());
-    /// # Ok(()) }
-    /// ```
-    #[must_use]
-    pub fn is_handshake(&self) -> bool {
-        matches!(*self.0, Kind::Handshake(..))
-    }
-
-    /// The worker's `init` failed or panicked, or what a
-    /// [template](crate::Template) was to preload.
-    ///
-    /// ```
-    /// # offspring::worker!(STUCK: fn() = |_: &mut u8| (), init() = || Err::<u8, _>("no disk"));
-    /// # fn main() -> Result<(), offspring::Error> {
-    /// # offspring::init();
-    /// let rpc = STUCK.spawn()?;
-    /// let error = rpc.call().wait().unwrap_err();
-    /// assert!(error.is_init());
-    /// assert!(error.to_string().contains("no disk"));
-    /// # Ok(()) }
-    /// ```
-    #[must_use]
-    pub fn is_init(&self) -> bool {
-        matches!(*self.0, Kind::Init(_))
-    }
-
-    /// Octets could not be turned into a value: arguments in the child, or a
-    /// result or an event in the parent.
-    ///
-    /// ```
-    /// # offspring::worker!(TEXT: fn(Vec<u8>) -> String = |_: Vec<u8>| String::new());
-    /// # fn main() -> Result<(), offspring::Error> {
-    /// # offspring::init();
-    /// // The worker takes text, and is sent octets that are none.
-    /// let cat = std::process::Command::new("cat");
-    /// let rpc = TEXT.command(cat).plain().spawn()?;
-    /// assert!(rpc.call(b"\xff").wait().unwrap_err().is_decode());
-    /// # Ok(()) }
-    /// ```
-    #[must_use]
-    pub fn is_decode(&self) -> bool {
-        matches!(*self.0, Kind::Decode(_) | Kind::DecodeArguments(_))
-    }
-
-    /// A value could not be turned into octets: arguments in the parent, or a
-    /// result or an event in the child.
-    #[must_use]
-    pub fn is_encode(&self) -> bool {
-        matches!(*self.0, Kind::Encode(_) | Kind::EncodeResult(_))
-    }
-
-    /// The request or the result is longer than
-    /// [`max_message`](crate::Builder::max_message).
-    #[must_use]
-    pub fn is_too_long(&self) -> bool {
-        matches!(*self.0, Kind::TooLong(_))
-    }
-
-    /// The child refused the call: the worker dropped its
-    /// [`Responder`](https://docs.rs/offspring/latest/offspring/struct.Responder.html),
-    /// say. It is also what [`Events::progress`](crate::Events::progress) says
-    /// where there is no call.
-    #[must_use]
-    pub fn is_refused(&self) -> bool {
-        matches!(*self.0, Kind::Refused(_))
-    }
-
-    /// The call was cancelled.
-    #[must_use]
-    pub fn is_cancelled(&self) -> bool {
-        matches!(*self.0, Kind::Cancelled(_))
-    }
-
-    /// The handle was closed before the call was made, or belongs to the process
-    /// that `fork` has copied.
-    ///
-    /// ```
-    /// # offspring::worker!(ECHO: fn(String) -> String = |text: String| text);
-    /// # fn main() -> Result<(), offspring::Error> {
-    /// # offspring::init();
-    /// let rpc = ECHO.spawn()?;
-    /// let other = rpc.clone();
-    /// rpc.join().wait()?;
-    /// assert!(other.call("so").wait().unwrap_err().is_closed());
-    /// # Ok(()) }
-    /// ```
-    #[must_use]
-    pub fn is_closed(&self) -> bool {
-        matches!(*self.0, Kind::Closed | Kind::Forked(_))
-    }
-
-    /// The other side broke the protocol.
-    #[must_use]
-    pub fn is_protocol(&self) -> bool {
-        matches!(*self.0, Kind::Protocol(_))
-    }
-
-    /// An event came, and there is neither a handler nor a stream for events.
-    ///
-    /// ```
-    /// # fn count(to: String, events: &offspring::Events<String>) {
-    /// #     for n in 0..to.parse().unwrap_or(0) {
-    /// #         events.send(n.to_string()).expect("the parent is there");
-    /// #     }
-    /// # }
-    /// # offspring::worker!(COUNT: fn(String) = count, events = String);
-    /// # fn main() -> Result<(), offspring::Error> {
-    /// # offspring::init();
-    /// let (sender, receiver) = std::sync::mpsc::channel();
-    /// let rpc = COUNT
-    ///     .builder()
-    ///     .on_error(move |error| sender.send(error).expect("it is received"))
-    ///     .spawn()?;
-    /// rpc.call("1").wait()?;
-    /// assert!(receiver.recv().expect("an error").is_unhandled_event());
-    /// # Ok(()) }
-    /// ```
-    #[must_use]
-    pub fn is_unhandled_event(&self) -> bool {
-        matches!(*self.0, Kind::Unhandled)
-    }
-
-    /// There is no room for what cannot wait for room.
-    #[must_use]
-    pub fn is_full(&self) -> bool {
-        matches!(*self.0, Kind::Full(_))
-    }
-
-    /// A callback of the user's own panicked.
-    #[must_use]
-    pub fn is_callback_panic(&self) -> bool {
-        matches!(*self.0, Kind::Callback(_))
-    }
-
     /// A child was not to be had, and another attempt cannot help.
     pub(crate) fn is_lasting(&self) -> bool {
         matches!(*self.0, Kind::Start(_, true) | Kind::Handshake(_, _, true))
@@ -421,6 +221,158 @@ impl Error {
             _ => Started::No,
         }
     }
+}
+
+/// Methods that tell one kind of error from others.
+macro_rules! predicates {
+    ($($(#[$doc:meta])* $name:ident: $kind:pat,)*) => {
+        impl Error {$(
+            $(#[$doc])*
+            #[must_use]
+            pub fn $name(&self) -> bool {
+                matches!(*self.0, $kind)
+            }
+        )*}
+    };
+}
+
+predicates! {
+    /// The function panicked; the child caught it and lives.
+    ///
+    /// ```
+    /// # fn risk(text: String) { panic!("{text}") }
+    /// # offspring::worker!(RISK: fn(String) = risk);
+    /// # fn main() -> Result<(), offspring::Error> {
+    /// # offspring::init();
+    /// let rpc = RISK.spawn()?;
+    /// assert!(rpc.call("no luck").wait().unwrap_err().is_panic());
+    /// # Ok(()) }
+    /// ```
+    is_panic: Kind::Panic(_),
+    /// The child ended before it answered: see [`crash`](Self::crash).
+    ///
+    /// ```
+    /// # fn leave(code: String) {
+    /// #     std::process::exit(code.parse().unwrap_or(0))
+    /// # }
+    /// # offspring::worker!(LEAVE: fn(String) = leave);
+    /// # fn main() -> Result<(), offspring::Error> {
+    /// # offspring::init();
+    /// let rpc = LEAVE.spawn()?;
+    /// assert!(rpc.call("3").wait().unwrap_err().is_child_dead());
+    /// # Ok(()) }
+    /// ```
+    is_child_dead: Kind::Dead(..),
+    /// The time is up. If it was the time of a wait, the call goes on and may be
+    /// waited for again; if it was the call's own
+    /// ([`Call::timeout`](crate::Call::timeout)), it was cancelled.
+    is_timeout: Kind::TimedOut(_) | Kind::Expired(_),
+    /// The child could not be started at all.
+    ///
+    /// ```
+    /// # offspring::worker!(ECHO: fn(String) -> String = |text: String| text);
+    /// # fn main() -> Result<(), offspring::Error> {
+    /// # offspring::init();
+    /// let nowhere = std::process::Command::new("/nowhere/worker");
+    /// assert!(ECHO.program(nowhere).spawn().unwrap_err().is_start());
+    /// # Ok(()) }
+    /// ```
+    is_start: Kind::Start(..),
+    /// What was started is not the worker that was meant: it said no hello, or
+    /// a hello of another worker, serialiser or version.
+    ///
+    /// ```
+    /// # offspring::worker!(ECHO: fn(String) -> String = |text: String| text);
+    /// # fn main() -> Result<(), offspring::Error> {
+    /// # offspring::init();
+    /// let cat = std::process::Command::new("cat");
+    /// let rpc = ECHO.command(cat).spawn()?;
+    /// assert!(rpc.call("so").wait().unwrap_err().is_handshake());
+    /// # Ok(()) }
+    /// ```
+    is_handshake: Kind::Handshake(..),
+    /// The worker's `init` failed or panicked, or what a
+    /// [template](crate::Template) was to preload.
+    ///
+    /// ```
+    /// # offspring::worker!(STUCK: fn() = |_: &mut u8| (), init() = || Err::<u8, _>("no disk"));
+    /// # fn main() -> Result<(), offspring::Error> {
+    /// # offspring::init();
+    /// let rpc = STUCK.spawn()?;
+    /// let error = rpc.call().wait().unwrap_err();
+    /// assert!(error.is_init());
+    /// assert!(error.to_string().contains("no disk"));
+    /// # Ok(()) }
+    /// ```
+    is_init: Kind::Init(_),
+    /// Octets could not be turned into a value: arguments in the child, or a
+    /// result or an event in the parent.
+    ///
+    /// ```
+    /// # offspring::worker!(TEXT: fn(Vec<u8>) -> String = |_: Vec<u8>| String::new());
+    /// # fn main() -> Result<(), offspring::Error> {
+    /// # offspring::init();
+    /// // The worker takes text, and is sent octets that are none.
+    /// let cat = std::process::Command::new("cat");
+    /// let rpc = TEXT.command(cat).plain().spawn()?;
+    /// assert!(rpc.call(b"\xff").wait().unwrap_err().is_decode());
+    /// # Ok(()) }
+    /// ```
+    is_decode: Kind::Decode(_) | Kind::DecodeArguments(_),
+    /// A value could not be turned into octets: arguments in the parent, or a
+    /// result or an event in the child.
+    is_encode: Kind::Encode(_) | Kind::EncodeResult(_),
+    /// The request or the result is longer than
+    /// [`max_message`](crate::Builder::max_message).
+    is_too_long: Kind::TooLong(_),
+    /// The child refused the call: the worker dropped its
+    /// [`Responder`](https://docs.rs/offspring/latest/offspring/struct.Responder.html),
+    /// say. It is also what [`Events::progress`](crate::Events::progress) says
+    /// where there is no call.
+    is_refused: Kind::Refused(_),
+    /// The call was cancelled.
+    is_cancelled: Kind::Cancelled(_),
+    /// The handle was closed before the call was made, or belongs to the process
+    /// that `fork` has copied.
+    ///
+    /// ```
+    /// # offspring::worker!(ECHO: fn(String) -> String = |text: String| text);
+    /// # fn main() -> Result<(), offspring::Error> {
+    /// # offspring::init();
+    /// let rpc = ECHO.spawn()?;
+    /// let other = rpc.clone();
+    /// rpc.join().wait()?;
+    /// assert!(other.call("so").wait().unwrap_err().is_closed());
+    /// # Ok(()) }
+    /// ```
+    is_closed: Kind::Closed | Kind::Forked(_),
+    /// The other side broke the protocol.
+    is_protocol: Kind::Protocol(_),
+    /// An event came, and there is neither a handler nor a stream for events.
+    ///
+    /// ```
+    /// # fn count(to: String, events: &offspring::Events<String>) {
+    /// #     for n in 0..to.parse().unwrap_or(0) {
+    /// #         events.send(n.to_string()).expect("the parent is there");
+    /// #     }
+    /// # }
+    /// # offspring::worker!(COUNT: fn(String) = count, events = String);
+    /// # fn main() -> Result<(), offspring::Error> {
+    /// # offspring::init();
+    /// let (sender, receiver) = std::sync::mpsc::channel();
+    /// let rpc = COUNT
+    ///     .builder()
+    ///     .on_error(move |error| sender.send(error).expect("it is received"))
+    ///     .spawn()?;
+    /// rpc.call("1").wait()?;
+    /// assert!(receiver.recv().expect("an error").is_unhandled_event());
+    /// # Ok(()) }
+    /// ```
+    is_unhandled_event: Kind::Unhandled,
+    /// There is no room for what cannot wait for room.
+    is_full: Kind::Full(_),
+    /// A callback of the user's own panicked.
+    is_callback_panic: Kind::Callback(_),
 }
 
 impl From<Failure> for Error {

@@ -136,23 +136,28 @@ impl Limits {
         self
     }
 
+    /// Those that the system sets as a resource of a process.
+    fn resources(&mut self) -> [(&'static str, Resource, &mut Option<u64>); 5] {
+        [
+            ("memory", Resource::RLIMIT_AS, &mut self.memory),
+            ("cpu", Resource::RLIMIT_CPU, &mut self.cpu_seconds),
+            ("files", Resource::RLIMIT_NOFILE, &mut self.open_files),
+            ("file-size", Resource::RLIMIT_FSIZE, &mut self.file_size),
+            ("core", Resource::RLIMIT_CORE, &mut self.core_size),
+        ]
+    }
+
     /// The amounts that are set, with the names under which they travel.
-    fn amounts(&self) -> impl Iterator<Item = (&'static str, Resource, u64)> {
-        let all = [
-            ("memory", Resource::RLIMIT_AS, self.memory),
-            ("cpu", Resource::RLIMIT_CPU, self.cpu_seconds),
-            ("files", Resource::RLIMIT_NOFILE, self.open_files),
-            ("file-size", Resource::RLIMIT_FSIZE, self.file_size),
-            ("core", Resource::RLIMIT_CORE, self.core_size),
-        ];
-        all.into_iter()
-            .filter_map(|(name, resource, amount)| Some((name, resource, amount?)))
+    fn amounts(mut self) -> Vec<(&'static str, Resource, u64)> {
+        let all = self.resources().into_iter();
+        all.filter_map(|(name, resource, amount)| Some((name, resource, (*amount)?)))
+            .collect()
     }
 
     /// As the hello has it: `memory=1000,nice=5`, say; empty without limits.
     pub(crate) fn to_text(self) -> String {
-        let mut words: Vec<_> = self
-            .amounts()
+        let amounts = self.amounts().into_iter();
+        let mut words: Vec<_> = amounts
             .map(|(name, _, amount)| format!("{name}={amount}"))
             .collect();
         words.extend(self.nice.map(|by| format!("nice={by}")));
@@ -176,14 +181,8 @@ impl Limits {
             self.nice = Some(amount.parse().ok()?);
             return Some(());
         }
-        let place = match name {
-            "memory" => &mut self.memory,
-            "cpu" => &mut self.cpu_seconds,
-            "files" => &mut self.open_files,
-            "file-size" => &mut self.file_size,
-            "core" => &mut self.core_size,
-            _ => return None,
-        };
+        let mut all = self.resources().into_iter();
+        let (.., place) = all.find(|(own, ..)| *own == name)?;
         *place = Some(amount.parse().ok()?);
         Some(())
     }

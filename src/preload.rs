@@ -5,12 +5,12 @@ use std::os::fd::OwnedFd;
 use std::panic::Location;
 use std::sync::OnceLock;
 
-use offspring_serialisers::{Input, Octets, SendAs, Serialiser};
+use offspring_serialisers::{Octets, SendAs, Serialiser};
 
 use crate::base::registry::{Declaration, Loads, origin_of};
 use crate::error::Error;
 use crate::parcel::Parcel;
-use crate::signature::{Signature, each_arity};
+use crate::signature::{self, Signature, each_arity};
 use crate::sys::preloads;
 
 /// What a [`Template`](crate::Template) loads before it forks, as declared by
@@ -159,16 +159,8 @@ where
         self,
         function: impl Load<I::Call, Result<T, Failed>>,
     ) -> Result<T, String> {
-        let decode = || {
-            let input = &mut Input::with_descriptors(&self.arguments, self.descriptors);
-            <S as Serialiser<I::Arguments>>::decode(input)
-        };
-        let arguments = I::nothing()
-            .map_or_else(decode, Ok)
-            .map_err(|error| format!("its arguments could not be decoded: {error}"))?;
-        function
-            .load(I::enter(arguments))
-            .map_err(|error| error.to_string())
+        let arguments = signature::arguments::<I, S>(&self.arguments, self.descriptors)?;
+        function.load(arguments).map_err(|error| error.to_string())
     }
 }
 

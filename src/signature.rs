@@ -2,6 +2,9 @@
 
 use std::convert::Infallible;
 use std::marker::PhantomData;
+use std::os::fd::OwnedFd;
+
+use offspring_serialisers::{Input, Serialiser};
 
 /// Calls a macro with the type parameters of each number of arguments.
 macro_rules! each_arity {
@@ -36,6 +39,18 @@ impl From<NoEvents> for Infallible {
     fn from(event: NoEvents) -> Self {
         match event {}
     }
+}
+
+/// The arguments of `init` or of a preload, from what was sent at the start.
+pub(crate) fn arguments<I: Signature, S: Serialiser<I::Arguments>>(
+    bytes: &[u8],
+    descriptors: Vec<OwnedFd>,
+) -> Result<I::Call, String> {
+    let decode = || S::decode(&mut Input::with_descriptors(bytes, descriptors));
+    let arguments = I::nothing().map_or_else(decode, Ok);
+    arguments
+        .map(I::enter)
+        .map_err(|error| format!("its arguments could not be decoded: {error}"))
 }
 
 /// The signature of a worker: `fn(A, B) -> R` with up to eight arguments, or

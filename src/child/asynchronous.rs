@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::calls::Running;
 use super::concurrent::{self, BACKEND};
 use super::events::Events;
-use super::function::{Function, Serving};
+use super::function::{Function, Serving, forms};
 use super::panic::shield;
 use super::responder::Responder;
 use super::session::Backend;
@@ -14,23 +14,12 @@ use crate::parcel::{Parcel, Received};
 use crate::protocol::{Failure, FailureCode};
 use crate::signature::{Entire, each_arity};
 
-mod forms {
+/// Beside the form of what it takes: how it gives its result.
+mod ways {
     #[derive(Debug)]
     pub struct Async;
     #[derive(Debug)]
-    pub struct AsyncWithEvents;
-    #[derive(Debug)]
-    pub struct AsyncWithState;
-    #[derive(Debug)]
-    pub struct AsyncWithBoth;
-    #[derive(Debug)]
     pub struct Responding;
-    #[derive(Debug)]
-    pub struct RespondingWithEvents;
-    #[derive(Debug)]
-    pub struct RespondingWithState;
-    #[derive(Debug)]
-    pub struct RespondingWithBoth;
 }
 
 macro_rules! functions {
@@ -39,14 +28,14 @@ macro_rules! functions {
     };
     // The type of the arguments, the pattern that takes them apart, their types.
     (@ $arguments:tt $pattern:tt $($name:ident),*) => {
-        functions!(@async [state events] forms::Async; $arguments $pattern () ($($name),*) ());
-        functions!(@async [state events] forms::AsyncWithEvents; $arguments $pattern () ($($name),*) (events: Events<Ev>));
-        functions!(@async [state events] forms::AsyncWithState; $arguments $pattern (state: St) ($($name),*) ());
-        functions!(@async [state events] forms::AsyncWithBoth; $arguments $pattern (state: St) ($($name),*) (events: Events<Ev>));
-        functions!(@responding [state events] forms::Responding; $arguments $pattern () ($($name),*) ());
-        functions!(@responding [state events] forms::RespondingWithEvents; $arguments $pattern () ($($name),*) (events: Events<Ev>));
-        functions!(@responding [state events] forms::RespondingWithState; $arguments $pattern (state: St) ($($name),*) ());
-        functions!(@responding [state events] forms::RespondingWithBoth; $arguments $pattern (state: St) ($($name),*) (events: Events<Ev>));
+        functions!(@async [state events] (ways::Async, forms::Plain); $arguments $pattern () ($($name),*) ());
+        functions!(@async [state events] (ways::Async, forms::WithEvents); $arguments $pattern () ($($name),*) (events: Events<Ev>));
+        functions!(@async [state events] (ways::Async, forms::WithState); $arguments $pattern (state: St) ($($name),*) ());
+        functions!(@async [state events] (ways::Async, forms::WithBoth); $arguments $pattern (state: St) ($($name),*) (events: Events<Ev>));
+        functions!(@responding [state events] (ways::Responding, forms::Plain); $arguments $pattern () ($($name),*) ());
+        functions!(@responding [state events] (ways::Responding, forms::WithEvents); $arguments $pattern () ($($name),*) (events: Events<Ev>));
+        functions!(@responding [state events] (ways::Responding, forms::WithState); $arguments $pattern (state: St) ($($name),*) ());
+        functions!(@responding [state events] (ways::Responding, forms::WithBoth); $arguments $pattern (state: St) ($($name),*) (events: Events<Ev>));
     };
     (@async [$st:ident $ev:ident] $form:ty; [$arguments:ty] [$pattern:pat] ($($state:ident: $State:ty)?) ($($name:ident),*) ($($events:ident: $Events:ty)?)) => {
         #[allow(non_snake_case, unused_variables, reason = "variables are named like types, and not all are used")]

@@ -4,9 +4,7 @@
 //! answers are written is up to [`Outgoing`](super::outgoing::Outgoing), but
 //! they are before it sleeps. At the end of input it is done.
 
-use std::sync::atomic::Ordering;
-
-use super::session::{Backend, Conversation, broken, end, fail};
+use super::session::{self, Backend, Conversation, broken, end, fail};
 use crate::parcel::{Parcel, Received};
 use crate::protocol::{Failure, Request};
 
@@ -76,22 +74,13 @@ fn answer(
     work: &mut Work<'_>,
     parcel: &mut Parcel,
 ) -> Result<(), i32> {
-    if let Some(page) = conversation.outgoing.page() {
-        page.started()
-            .store(conversation.requests.started(), Ordering::Release);
-    }
+    let outgoing = &conversation.outgoing;
+    outgoing.note_started(&conversation.requests);
     let reader = &mut conversation.reader;
     let done = reader.hand_out(|arguments| work(id, arguments, parcel));
-    let more = conversation.reader.has_whole();
-    let sent = done.map(|()| conversation.outgoing.result(id, parcel, more));
+    let more = reader.has_whole();
+    let answered = session::answer(outgoing, id, done.map(|()| &mut *parcel), more);
     // The child may sleep next, and is to hold nothing meanwhile.
     parcel.renew();
-    match sent {
-        Ok(Ok(())) => Ok(()),
-        Ok(Err(unsent)) => match unsent.failure() {
-            Some(failure) => fail(&conversation.outgoing, id, &failure),
-            None => Err(0),
-        },
-        Err(failure) => fail(&conversation.outgoing, id, &failure),
-    }
+    answered
 }

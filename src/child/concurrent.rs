@@ -14,7 +14,6 @@ use std::future::poll_fn;
 use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
@@ -22,9 +21,9 @@ use async_io::Async;
 
 use super::calls::{Calls, Outcome, Running};
 use super::outgoing::Outgoing;
-use super::session::{Backend, Conversation, broken, end, fail};
+use super::session::{self, Backend, Conversation, broken, end, fail};
 use crate::base::panics::shielded;
-use crate::parcel::Received;
+use crate::parcel::{Parcel, Received};
 use crate::protocol::{Failure, FailureCode, Request};
 use crate::sys;
 
@@ -173,9 +172,7 @@ impl Server<'_> {
             reader,
             ..
         } = &mut self.conversation;
-        if let Some(page) = outgoing.page() {
-            page.started().store(requests.started(), Ordering::Release);
-        }
+        outgoing.note_started(requests);
         match reader.hand_out(|arguments| (self.begin)(id, arguments)) {
             Ok(future) => {
                 let outcome = self.calls.start(id, future);
@@ -199,19 +196,13 @@ impl Server<'_> {
     }
 
     fn answer(&self, id: u32, outcome: Outcome) -> Result<(), i32> {
-        let mut parcel = match outcome {
-            Ok(Some(parcel)) => parcel,
-            Ok(None) => return Ok(()),
-            Err(failure) => return self.fail(id, &failure),
+        let Some(mut parcel) = outcome.transpose() else {
+            return Ok(());
         };
-        let outgoing = &self.conversation.outgoing;
-        let sent = outgoing.result(id, &mut parcel, true);
-        parcel.recycle();
-        match sent.map_err(|unsent| unsent.failure()) {
-            Ok(()) => Ok(()),
-            Err(Some(failure)) => self.fail(id, &failure),
-            Err(None) => Err(0),
-        }
+        let made = parcel.as_mut().map_err(|failure| failure.clone());
+        let answered = session::answer(&self.conversation.outgoing, id, made, true);
+        parcel.into_iter().for_each(Parcel::recycle);
+        answered
     }
 
     fn fail(&self, id: u32, failure: &Failure) -> Result<(), i32> {

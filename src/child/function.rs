@@ -7,7 +7,7 @@ use std::panic::catch_unwind;
 use std::process::exit;
 use std::sync::Arc;
 
-use offspring_serialisers::{Input, Output, Serialiser};
+use offspring_serialisers::{Output, Serialiser};
 
 use super::blocking::{self, Work};
 use super::events::{EncodeEvent, Events};
@@ -15,7 +15,7 @@ use super::panic::{install_hook, shield};
 use super::session::{Backend, Conversation, FAILED, Session};
 use crate::parcel::{Received, read};
 use crate::protocol::{Failure, FailureCode};
-use crate::signature::{Entire, Signature, each_arity};
+use crate::signature::{self, Entire, Signature, each_arity};
 
 /// A function that can be a worker's: it takes the arguments of the signature,
 /// and may take the state that `init` made in front (`&mut S`), and
@@ -279,15 +279,9 @@ where
         S: Serialiser<I::Arguments>,
         Fun: Function<Form, State, F::Call, F::Output, E>,
     {
-        self.run(function, true, |(octets, descriptors), events| {
-            let decode = || {
-                let input = &mut Input::with_descriptors(&octets, descriptors);
-                <S as Serialiser<I::Arguments>>::decode(input)
-            };
-            let arguments = I::nothing()
-                .map_or_else(decode, Ok)
-                .map_err(|error| format!("its arguments could not be decoded: {error}"))?;
-            init.call(I::enter(arguments), events)
+        self.run(function, true, |(bytes, descriptors), events| {
+            let arguments = signature::arguments::<I, S>(&bytes, descriptors)?;
+            init.call(arguments, events)
                 .map_err(|error| error.to_string())
         })
     }

@@ -32,7 +32,7 @@ use std::time::{Duration, Instant};
 
 use crate::base::sync::{Condvar, Mutex};
 use crate::parcel::{Parcel, Reader};
-use crate::protocol::{Failure, FailureCode, Form, MOST, Replies, announcement};
+use crate::protocol::{Failure, FailureCode, Form, MOST, Replies, Requests, announcement};
 use crate::sys::{self, Page, Port, RING};
 
 /// So many octets are written without waiting for more. The ring has room for
@@ -218,9 +218,11 @@ impl Outgoing {
         self.form
     }
 
-    /// Where the parent sees how many calls were started.
-    pub(crate) fn page(&self) -> Option<&Page> {
-        self.page.as_ref()
+    /// Notes how many requests have started, where the parent finds it if this process dies.
+    pub(crate) fn note_started(&self, requests: &Requests) {
+        if let Some(page) = &self.page {
+            page.started().store(requests.started(), Ordering::Release);
+        }
     }
 
     /// Whether descriptors can go along.

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use super::outgoing::{Abilities, Outgoing, Unsent};
 use crate::base::registry::Registered;
 use crate::base::spin::Spins;
-use crate::parcel::Reader;
+use crate::parcel::{Parcel, Reader};
 use crate::protocol::{
     DESCRIPTORS, Failure, Form, Hello, MOST, Replies, Request, Requests, Role, VERSION,
 };
@@ -398,6 +398,21 @@ pub(super) fn end(reader: &Reader) -> i32 {
 pub(super) fn broken(text: &str) -> i32 {
     eprintln!("offspring: the parent broke the protocol: {text}");
     FAILED
+}
+
+/// Answers a call with its result, or that it failed. The result may be written with those that follow if `more` calls
+/// are there to be run now.
+pub(super) fn answer(
+    outgoing: &Arc<Outgoing>,
+    id: u32,
+    made: Result<&mut Parcel, Failure>,
+    more: bool,
+) -> Result<(), i32> {
+    let sent = made.and_then(|parcel| match outgoing.result(id, parcel, more) {
+        Ok(()) => Ok(Ok(())),
+        Err(unsent) => unsent.failure().map_or(Ok(Err(0)), Err),
+    });
+    sent.unwrap_or_else(|failure| fail(outgoing, id, &failure))
 }
 
 /// Answers that a call failed. The plain form has no words for it: the message
