@@ -13,7 +13,6 @@ use ciborium::ser::Error as EncodeError;
 use serde::de::{Deserialize, DeserializeOwned, Deserializer, Error as _};
 use serde::ser::Serialize;
 use sink::Sink;
-use std::fmt;
 
 mod perl;
 mod sink;
@@ -63,7 +62,7 @@ impl<T: DeserializeOwned, Sent: Serialize + ?Sized> Serialiser<T, Sent> for Cbor
             EncodeError::Io(error) => refused(Self::NAME, error),
             EncodeError::Value(why) => refused(Self::NAME, why),
         })?;
-        descriptors.accept(writing.into_descriptors());
+        descriptors.accept(writing.descriptors);
         Ok(())
     }
 
@@ -74,12 +73,10 @@ impl<T: DeserializeOwned, Sent: Serialize + ?Sized> Serialiser<T, Sent> for Cbor
             let again = descriptors.try_clone();
             match (parse(octets, &RULES, descriptors), again) {
                 (Err(Failure::Value(_)), Ok(again)) => descriptors = again,
-                (read, _) => return read.map_err(|failure| failed(Self::NAME, failure)),
+                (read, _) => return Ok(read?),
             }
         }
-        let plain = perl::plain(octets);
-        let read = plain.and_then(|plain| parse(&plain, &EITHER, descriptors));
-        read.map_err(|failure| failed(Self::NAME, failure))
+        Ok(parse(&perl::plain(octets)?, &EITHER, descriptors)?)
     }
 }
 
@@ -99,17 +96,16 @@ impl<'de, T: Deserialize<'de>> Deserialize<'de> for Whole<T> {
     }
 }
 
-/// Why octets were not the value.
+/// Why bytes were not the value.
 enum Failure {
-    Octets(String),
+    Bytes(String),
     Value(String),
 }
 
-impl fmt::Display for Failure {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Octets(why) | Self::Value(why) => f.write_str(why),
-        }
+impl From<Failure> for Error {
+    fn from(failure: Failure) -> Self {
+        let (Failure::Bytes(why) | Failure::Value(why)) = failure;
+        failed(Cbor::NAME, why)
     }
 }
 
@@ -124,13 +120,13 @@ fn parse<T: DeserializeOwned>(
     let read = || ciborium::from_reader(&mut rest);
     let (read, _) = READING.with(|slot| slot.with(reading, read));
     let Whole(value) = read.map_err(|error| match error {
-        DecodeError::Io(_) => Failure::Octets("the value is cut off".into()),
-        DecodeError::Syntax(at) => Failure::Octets(format!("malformed at octet {at}")),
+        DecodeError::Io(_) => Failure::Bytes("the value is cut off".into()),
+        DecodeError::Syntax(at) => Failure::Bytes(format!("malformed at octet {at}")),
         DecodeError::Semantic(_, why) => Failure::Value(why),
-        DecodeError::RecursionLimitExceeded => Failure::Octets("nested too deep".into()),
+        DecodeError::RecursionLimitExceeded => Failure::Bytes("nested too deep".into()),
     })?;
     match rest.len() {
         0 => Ok(value),
-        left => Err(Failure::Octets(format!("{left} octets left over"))),
+        left => Err(Failure::Bytes(format!("{left} octets left over"))),
     }
 }

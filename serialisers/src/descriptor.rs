@@ -19,7 +19,7 @@
 use crate::bytes::{Bytes, BytesRef};
 use crate::descriptors::{Arrived, Descriptor, DescriptorOrOctets, DescriptorRef};
 use scope::{DESCRIPTOR, OFFER};
-use serde::de::{Deserialize, Deserializer, Error as _, SeqAccess, Visitor};
+use serde::de::{Deserialize, Deserializer, Error as _, Visitor};
 use serde::ser::{Error as _, Serialize, SerializeTuple, Serializer};
 use std::borrow::Cow;
 use std::cell::Cell;
@@ -66,8 +66,7 @@ pub fn deserialize<'de, T: From<OwnedFd>, D: Deserializer<'de>>(
 
 impl Serialize for DescriptorRef<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let offer = Offer::new(self.0, false);
-        serializer.serialize_newtype_struct(DESCRIPTOR, &offer)
+        serializer.serialize_newtype_struct(DESCRIPTOR, &Offer::new(self.0, false))
     }
 }
 
@@ -100,7 +99,13 @@ impl Serialize for DescriptorOrOctets<'_> {
 
 impl<'de> Deserialize<'de> for Arrived {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_tuple(2, Pair)
+        match <(Option<Descriptor>, Bytes)>::deserialize(deserializer)? {
+            (None, octets) => Ok(Self::Octets(octets)),
+            (Some(descriptor), octets) if octets.is_empty() => {
+                Ok(Self::Descriptor(descriptor.into_inner()))
+            }
+            _ => Err(D::Error::custom("both a descriptor and octets")),
+        }
     }
 }
 
@@ -156,28 +161,5 @@ impl<'de> Visitor<'de> for Taker {
     fn visit_newtype_struct<D: Deserializer<'de>>(self, _: D) -> Result<OwnedFd, D::Error> {
         let strange = || D::Error::custom("this deserialiser carries no descriptors");
         scope::take().ok_or_else(strange)
-    }
-}
-
-struct Pair;
-
-impl<'de> Visitor<'de> for Pair {
-    type Value = Arrived;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a descriptor, or octets")
-    }
-
-    fn visit_seq<A: SeqAccess<'de>>(self, mut pair: A) -> Result<Arrived, A::Error> {
-        let short = |got| A::Error::invalid_length(got, &self);
-        let descriptor: Option<Descriptor> = pair.next_element()?.ok_or_else(|| short(0))?;
-        let octets: Bytes = pair.next_element()?.ok_or_else(|| short(1))?;
-        match descriptor {
-            None => Ok(Arrived::Octets(octets)),
-            Some(descriptor) if octets.is_empty() => {
-                Ok(Arrived::Descriptor(descriptor.into_inner()))
-            }
-            Some(_) => Err(A::Error::custom("both a descriptor and octets")),
-        }
     }
 }

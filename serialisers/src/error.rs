@@ -13,12 +13,7 @@ type Source = Box<dyn std::error::Error + Send + Sync + 'static>;
 /// let error = Error::new("the third field is missing");
 /// assert_eq!(error.to_string(), "the third field is missing");
 /// ```
-pub struct Error(Repr);
-
-enum Repr {
-    Message(String),
-    Other(Source),
-}
+pub struct Error(Source);
 
 impl Error {
     /// An error that says `message`.
@@ -28,7 +23,7 @@ impl Error {
     /// assert_eq!(Error::new("no octets").to_string(), "no octets");
     /// ```
     pub fn new(message: impl Into<String>) -> Self {
-        Self(Repr::Message(message.into()))
+        Self(message.into().into())
     }
 
     /// An error that says what `error` says, and has the source that `error` has.
@@ -39,34 +34,25 @@ impl Error {
     /// assert_eq!(error.to_string(), "invalid digit found in string");
     /// ```
     pub fn other(error: impl std::error::Error + Send + Sync + 'static) -> Self {
-        Self(Repr::Other(Box::new(error)))
+        Self(Box::new(error))
     }
 }
 
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match &self.0 {
-            Repr::Message(message) => f.write_str(message),
-            Repr::Other(error) => error.fmt(f),
-        }
+        self.0.fmt(f)
     }
 }
 
 impl fmt::Debug for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match &self.0 {
-            Repr::Message(message) => f.debug_tuple("Error").field(message).finish(),
-            Repr::Other(error) => f.debug_tuple("Error").field(error).finish(),
-        }
+        f.debug_tuple("Error").field(&self.0).finish()
     }
 }
 
 impl std::error::Error for Error {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
-        match &self.0 {
-            Repr::Message(_) => None,
-            Repr::Other(error) => error.source(),
-        }
+        self.0.source()
     }
 }
 

@@ -42,7 +42,7 @@ impl<T: DeserializeOwned, Sent: Serialize + ?Sized> Serialiser<T, Sent> for Json
         let mut serializer = serde_json::Serializer::new(octets);
         let written = writing.whole(value).serialize(&mut serializer);
         written.map_err(|error| refused(Self::NAME, error))?;
-        descriptors.accept(writing.into_descriptors());
+        descriptors.accept(writing.descriptors);
         Ok(())
     }
 

@@ -84,7 +84,7 @@ pub(crate) struct Writing<'s> {
     unit_is_list: bool,
     /// Where floats are written, if not as the format has them.
     sink: Option<&'s dyn Floats>,
-    descriptors: Collected,
+    pub(crate) descriptors: Collected,
     /// What the layer objected to, as postcard's errors keep no words.
     pub(crate) objection: RefCell<Option<String>>,
 }
@@ -124,10 +124,6 @@ impl<'s> Writing<'s> {
         error
     }
 
-    fn carries_descriptors(&self) -> bool {
-        self.descriptors.are_carried()
-    }
-
     /// The index of the descriptor that is the content of a newtype.
     fn descriptor<T, E>(&self, content: &T) -> Result<u32, E>
     where
@@ -138,11 +134,6 @@ impl<'s> Writing<'s> {
         let duplicate = || scope::ask(content).unwrap_or_else(none);
         let added = self.descriptors.add(duplicate);
         added.map_err(|why| self.object(why.to_string()))
-    }
-
-    /// The descriptors of the value, which has been written.
-    pub(crate) fn into_descriptors(self) -> Collected {
-        self.descriptors
     }
 }
 

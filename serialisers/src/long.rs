@@ -2,8 +2,10 @@ use std::cell::{Cell, OnceCell};
 use std::fmt;
 
 /// One octet string, as it is read.
+#[derive(Debug)]
 pub struct OctetString<'a>(Place<'a>);
 
+#[derive(Debug)]
 enum Place<'a> {
     /// It is in the input.
     Input(&'a [u8]),
@@ -34,15 +36,6 @@ impl<'a> OctetString<'a> {
         match self.0 {
             Place::Input(bytes) => bytes.to_vec(),
             Place::Own(tail) => tail.take(),
-        }
-    }
-}
-
-impl fmt::Debug for OctetString<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.0 {
-            Place::Input(bytes) => write!(f, "OctetString({})", bytes.len()),
-            Place::Own(tail) => write!(f, "OctetString({})", tail.length),
         }
     }
 }

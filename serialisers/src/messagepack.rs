@@ -36,7 +36,7 @@ impl<T: DeserializeOwned, Sent: Serialize + ?Sized> Serialiser<T, Sent> for Mess
         let mut serializer = rmp_serde::Serializer::new(octets).with_struct_map();
         let written = writing.whole(value).serialize(&mut serializer);
         written.map_err(|error| refused(Self::NAME, error))?;
-        descriptors.accept(writing.into_descriptors());
+        descriptors.accept(writing.descriptors);
         Ok(())
     }
 

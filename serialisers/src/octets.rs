@@ -113,8 +113,10 @@ fn write(output: &mut Output<'_>, write: impl FnOnce(&mut ListWriter<'_>)) -> Re
         error: None,
     };
     write(&mut list);
-    let written = list.finish()?;
-    descriptors.accept(written);
+    if let Some(error) = list.error {
+        return Err(error);
+    }
+    descriptors.accept(list.descriptors);
     Ok(())
 }
 
@@ -256,20 +258,9 @@ impl ListWriter<'_> {
         let added = self.descriptors.add(|| descriptor.try_clone_to_owned());
         added.map_err(|error| self.error = Some(wrong(error))).ok()
     }
-
-    fn finish(self) -> Result<Collected, Error> {
-        match self.error {
-            None => Ok(self.descriptors),
-            Some(error) => Err(error),
-        }
-    }
 }
 
 fn push_length(length: usize, octets: &mut Vec<u8>) {
-    if length < 0x80 {
-        octets.push(length as u8);
-        return;
-    }
     let groups = (usize::BITS - length.leading_zeros()).div_ceil(7).max(1);
     for group in (1..groups).rev() {
         octets.push(0x80 | (length >> (7 * group)) as u8);
@@ -360,10 +351,8 @@ impl<'a> ListReader<'a> {
     /// # Errors
     /// There is no string left, or it is cut off.
     pub fn take_string(&mut self) -> Result<OctetString<'a>, Error> {
-        match self.try_take() {
-            Some(string) => string,
-            None => Err(wrong_number(self.wanted, self.seen)),
-        }
+        let string = self.try_take();
+        string.unwrap_or_else(|| Err(wrong_number(self.wanted, self.seen)))
     }
 
     /// Takes the descriptor that this string stands for.
@@ -381,11 +370,11 @@ impl<'a> ListReader<'a> {
     /// It stands for none, or for one that did not come along or has been taken already.
     pub fn descriptor(&mut self, string: &[u8]) -> Result<OwnedFd, Error> {
         let got = string.len();
-        let index = string.try_into().map_err(|_| {
-            wrong(format_args!(
-                "wanted a descriptor, a string of 4 octets, got {got}"
-            ))
-        })?;
+        let error = |_| {
+            let wanted = "wanted a descriptor, a string of 4 octets";
+            wrong(format_args!("{wanted}, got {got}"))
+        };
+        let index = string.try_into().map_err(error)?;
         let none = Received::default();
         let descriptors = self.descriptors.unwrap_or(&none);
         descriptors.take(u32::from_be_bytes(index)).map_err(wrong)
@@ -393,17 +382,13 @@ impl<'a> ListReader<'a> {
 
     /// All have been taken; otherwise an error that says how many there were.
     fn finish(mut self) -> Result<(), Error> {
-        if self.rest.is_empty() {
-            return Ok(());
-        }
         let wanted = self.seen;
         for string in &mut self {
             string?;
         }
-        if self.seen == wanted {
-            Ok(())
-        } else {
-            Err(wrong_number(wanted, self.seen))
+        match self.seen == wanted {
+            true => Ok(()),
+            false => Err(wrong_number(wanted, self.seen)),
         }
     }
 

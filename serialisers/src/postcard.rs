@@ -3,7 +3,7 @@
 use crate::error::Error;
 use crate::layer::{Kind, Reading, Rules, Writing, failed, refused};
 use crate::serialiser::{Format, Input, Output, Serialiser};
-use ::postcard::ser_flavors::Flavor;
+use ::postcard::ser_flavors::io::WriteFlavor;
 use serde::{Serialize, de::DeserializeOwned};
 
 /// The format postcard, for two sides of one build: it writes no names and no types, so a
@@ -37,11 +37,11 @@ impl<T: DeserializeOwned, Sent: Serialize + ?Sized> Serialiser<T, Sent> for Post
     fn encode(value: &Sent, output: &mut Output<'_>) -> Result<(), Error> {
         let (octets, descriptors) = output.split();
         let writing = Writing::of::<T, _>(&RULES, value, descriptors);
-        let output = Appending(octets);
+        let output = WriteFlavor::new(octets);
         let mut serializer = ::postcard::Serializer { output };
         let written = writing.whole(value).serialize(&mut serializer);
-        written.map_err(|error| not_written(error, writing.objection.take()))?;
-        descriptors.accept(writing.into_descriptors());
+        written.map_err(|error| why(error, writing.objection.take()))?;
+        descriptors.accept(writing.descriptors);
         Ok(())
     }
 
@@ -50,36 +50,13 @@ impl<T: DeserializeOwned, Sent: Serialize + ?Sized> Serialiser<T, Sent> for Post
         let reading = Reading::of(&RULES, input);
         let value = reading.whole(&mut deserializer);
         let value = value.and_then(|value| Ok((value, deserializer.finalize()?)));
-        match value.map_err(|error| not_read(error, reading.objection.take()))? {
+        match value.map_err(|error| why(error, reading.objection.take()))? {
             (value, []) => Ok(value),
             (_, left) => {
                 let left = left.len();
                 Err(failed(Self::NAME, format_args!("{left} octets left over")))
             }
         }
-    }
-}
-
-/// postcard's own flavours would take the vector and give it back.
-struct Appending<'a>(&'a mut Vec<u8>);
-
-impl Flavor for Appending<'_> {
-    type Output = ();
-
-    #[inline]
-    fn try_push(&mut self, octet: u8) -> ::postcard::Result<()> {
-        self.0.push(octet);
-        Ok(())
-    }
-
-    #[inline]
-    fn try_extend(&mut self, octets: &[u8]) -> ::postcard::Result<()> {
-        self.0.extend_from_slice(octets);
-        Ok(())
-    }
-
-    fn finalize(self) -> ::postcard::Result<()> {
-        Ok(())
     }
 }
 
@@ -90,23 +67,18 @@ const NO_KINDS: &str = "the type wants to know what comes (it is `untagged`, has
     `flatten`, or holds anything, as `serde_json::Value`), which postcard does not say: \
     take `Cbor`, `Json` or `MessagePack` for it";
 
-/// postcard throws the words of other people's errors away.
-fn not_written(error: ::postcard::Error, objection: Option<String>) -> Error {
-    let own = "the value refuses to be written, as do a path that is not UTF-8 and a variant that \
-        serde is to skip";
-    match (objection, error) {
-        (Some(objection), _) => failed(Postcard::NAME, objection),
-        (None, ::postcard::Error::SerdeSerCustom) => refused(Postcard::NAME, own),
-        (None, ::postcard::Error::SerializeSeqLengthUnknown) => failed(Postcard::NAME, NO_LENGTH),
-        (None, error) => refused(Postcard::NAME, error),
-    }
-}
+const NOT_WRITTEN: &str = "the value refuses to be written, as do a path that is not UTF-8 and a \
+    variant that serde is to skip";
 
-fn not_read(error: ::postcard::Error, objection: Option<String>) -> Error {
-    let other = "not a value of the type that is wanted";
+const NOT_READ: &str = "not a value of the type that is wanted";
+
+/// postcard throws the words of other people's errors away.
+fn why(error: ::postcard::Error, objection: Option<String>) -> Error {
     match (objection, error) {
         (Some(objection), _) => failed(Postcard::NAME, objection),
-        (None, ::postcard::Error::SerdeDeCustom) => failed(Postcard::NAME, other),
+        (None, ::postcard::Error::SerdeSerCustom) => refused(Postcard::NAME, NOT_WRITTEN),
+        (None, ::postcard::Error::SerdeDeCustom) => failed(Postcard::NAME, NOT_READ),
+        (None, ::postcard::Error::SerializeSeqLengthUnknown) => failed(Postcard::NAME, NO_LENGTH),
         (None, ::postcard::Error::WontImplement) => failed(Postcard::NAME, NO_KINDS),
         (None, error) => failed(Postcard::NAME, error),
     }

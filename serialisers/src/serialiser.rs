@@ -187,12 +187,7 @@ impl<'a> Output<'a> {
     /// assert_eq!(octets, [1, 2]);
     /// ```
     pub fn new(octets: &'a mut Vec<u8>) -> Self {
-        let descriptors = Descriptors::none();
-        Self {
-            octets,
-            descriptors,
-            tail: None,
-        }
+        Self::of(octets, Descriptors::new(None))
     }
 
     /// An output that appends to `octets`, and to `descriptors` those that travel along.
@@ -204,7 +199,10 @@ impl<'a> Output<'a> {
     /// assert!(output.carries_descriptors());
     /// ```
     pub fn with_descriptors(octets: &'a mut Vec<u8>, descriptors: &'a mut Vec<OwnedFd>) -> Self {
-        let descriptors = Descriptors::behind(descriptors);
+        Self::of(octets, Descriptors::new(Some(descriptors)))
+    }
+
+    fn of(octets: &'a mut Vec<u8>, descriptors: Descriptors<'a>) -> Self {
         Self {
             octets,
             descriptors,
@@ -299,11 +297,6 @@ impl io::Write for Output<'_> {
     fn write(&mut self, octets: &[u8]) -> io::Result<usize> {
         self.octets().extend_from_slice(octets);
         Ok(octets.len())
-    }
-
-    fn write_all(&mut self, octets: &[u8]) -> io::Result<()> {
-        self.octets().extend_from_slice(octets);
-        Ok(())
     }
 
     fn flush(&mut self) -> io::Result<()> {

@@ -185,7 +185,7 @@ impl Copying<'_> {
 }
 
 fn failure(why: impl Into<String>) -> Failure {
-    Failure::Octets(why.into())
+    Failure::Bytes(why.into())
 }
 
 #[cfg(test)]

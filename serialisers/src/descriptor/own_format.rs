@@ -60,7 +60,7 @@ impl Descriptors<'_> {
     {
         let writing = Writing::new(&RULES, self, size_of_val(value) == 0);
         let written = writing.whole(value).serialize(serializer)?;
-        self.accept(writing.into_descriptors());
+        self.accept(writing.descriptors);
         Ok(written)
     }
 }

@@ -6,7 +6,6 @@
 
 use crate::error::Error;
 use std::cell::RefCell;
-use std::fmt;
 use std::io;
 use std::os::fd::OwnedFd;
 
@@ -22,6 +21,7 @@ use std::os::fd::OwnedFd;
 /// octets.extend(b"abc");
 /// assert!(!descriptors.are_carried());
 /// ```
+#[derive(Debug)]
 pub struct Descriptors<'a> {
     table: Option<&'a mut Vec<OwnedFd>>,
     /// Where in it those of this value begin.
@@ -29,19 +29,10 @@ pub struct Descriptors<'a> {
 }
 
 impl<'a> Descriptors<'a> {
-    pub(crate) fn none() -> Self {
-        Self {
-            table: None,
-            first: 0,
-        }
-    }
-
-    pub(crate) fn behind(table: &'a mut Vec<OwnedFd>) -> Self {
-        let first = table.len();
-        Self {
-            table: Some(table),
-            first,
-        }
+    /// `None` if nothing carries descriptors.
+    pub(crate) fn new(table: Option<&'a mut Vec<OwnedFd>>) -> Self {
+        let first = table.as_ref().map_or(0, |table| table.len());
+        Self { table, first }
     }
 
     /// Whether there is a way for descriptors to travel at all.
@@ -77,13 +68,6 @@ impl<'a> Descriptors<'a> {
         if let Some(table) = &mut self.table {
             table.append(&mut collected.descriptors.into_inner());
         }
-    }
-}
-
-impl fmt::Debug for Descriptors<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let table = self.table.as_ref().map(|table| &table[self.first..]);
-        f.debug_tuple("Descriptors").field(&table).finish()
     }
 }
 

@@ -153,21 +153,22 @@ macro_rules! scalars {
 }
 
 macro_rules! either {
-    ($($method:ident($as:expr);)*) => {$(
+    ($($as:expr => $($method:ident)*;)*) => {$($(
         #[inline]
         fn $method<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, D::Error> {
             match self.place.reading.rules.strings {
                 Strings::Either => {
-                    self.inner.deserialize_any($as(self.place.through(visitor, None)))
+                    self.inner.deserialize_any(($as)(self.place.through(visitor, None)))
                 }
                 _ => self.inner.$method(visitor),
             }
         }
-    )*};
+    )*)*};
 }
 
+/// Lines of the form `method(arguments) length, or what is wanted instead of strings of one kind;`.
 macro_rules! parts {
-    ($($method:ident($($argument:ident: $t:ty),*) $length:expr;)*) => {$(
+    ($($method:ident($($argument:ident: $t:ty),*) $length:expr $(, $as:expr)?;)*) => {$(
         #[inline]
         fn $method<V: Visitor<'de>>(
             self,
@@ -175,6 +176,11 @@ macro_rules! parts {
             visitor: V,
         ) -> Result<V::Value, D::Error> {
             let visitor = self.place.through(visitor, $length);
+            $(
+                if let Strings::Either = self.place.reading.rules.strings {
+                    return self.inner.deserialize_any(($as)(visitor));
+                }
+            )?
             self.inner.$method($($argument,)* visitor)
         }
     )*};
@@ -195,12 +201,9 @@ impl<'de, D: Deserializer<'de>> Deserializer<'de> for Layer<'_, D> {
     }
 
     either! {
-        deserialize_f32(identity);
-        deserialize_f64(identity);
-        deserialize_char(Wanting::text);
-        deserialize_str(Wanting::text);
-        deserialize_string(Wanting::text);
-        deserialize_identifier(Wanting::text);
+        identity => deserialize_f32 deserialize_f64;
+        |text| Wanting(text, Wanted::Text) =>
+            deserialize_char deserialize_str deserialize_string deserialize_identifier;
     }
 
     parts! {
@@ -212,34 +215,9 @@ impl<'de, D: Deserializer<'de>> Deserializer<'de> for Layer<'_, D> {
         deserialize_map() None;
         deserialize_tuple(length: usize) Some(length);
         deserialize_tuple_struct(name: Name, length: usize) Some(length);
-    }
-
-    #[inline]
-    fn deserialize_struct<V: Visitor<'de>>(
-        self,
-        name: Name,
-        fields: &'static [Name],
-        visitor: V,
-    ) -> Result<V::Value, D::Error> {
-        let visitor = self.place.through(visitor, Some(fields.len()));
-        match self.place.reading.rules.strings {
-            Strings::Either => self.inner.deserialize_any(visitor),
-            _ => self.inner.deserialize_struct(name, fields, visitor),
-        }
-    }
-
-    #[inline]
-    fn deserialize_enum<V: Visitor<'de>>(
-        self,
-        name: Name,
-        variants: &'static [Name],
-        visitor: V,
-    ) -> Result<V::Value, D::Error> {
-        let visitor = self.place.through(visitor, NO_LIST);
-        match self.place.reading.rules.strings {
-            Strings::Either => self.inner.deserialize_any(Wanting(visitor, Wanted::Enum)),
-            _ => self.inner.deserialize_enum(name, variants, visitor),
-        }
+        deserialize_struct(name: Name, fields: &'static [Name]) Some(fields.len()), identity;
+        deserialize_enum(name: Name, variants: &'static [Name]) NO_LIST,
+            |name| Wanting(name, Wanted::Enum);
     }
 
     #[inline]
@@ -302,7 +280,7 @@ struct Through<'r, V> {
 }
 
 macro_rules! leaves {
-    ($($method:ident($t:ty);)*) => {$(
+    ($($method:ident($t:ty))*) => {$(
         #[inline]
         fn $method<E: Error>(self, value: $t) -> Result<V::Value, E> {
             self.visitor.$method(value)
@@ -318,26 +296,11 @@ impl<'de, V: Visitor<'de>> Visitor<'de> for Through<'_, V> {
     }
 
     leaves! {
-        visit_bool(bool);
-        visit_i8(i8);
-        visit_i16(i16);
-        visit_i32(i32);
-        visit_i64(i64);
-        visit_i128(i128);
-        visit_u8(u8);
-        visit_u16(u16);
-        visit_u32(u32);
-        visit_u64(u64);
-        visit_u128(u128);
-        visit_f32(f32);
-        visit_f64(f64);
-        visit_char(char);
-        visit_str(&str);
-        visit_borrowed_str(&'de str);
-        visit_string(String);
-        visit_bytes(&[u8]);
-        visit_borrowed_bytes(&'de [u8]);
-        visit_byte_buf(Vec<u8>);
+        visit_bool(bool) visit_char(char) visit_f32(f32) visit_f64(f64)
+        visit_i8(i8) visit_i16(i16) visit_i32(i32) visit_i64(i64) visit_i128(i128)
+        visit_u8(u8) visit_u16(u16) visit_u32(u32) visit_u64(u64) visit_u128(u128)
+        visit_str(&str) visit_borrowed_str(&'de str) visit_string(String)
+        visit_bytes(&[u8]) visit_borrowed_bytes(&'de [u8]) visit_byte_buf(Vec<u8>)
     }
 
     #[inline]

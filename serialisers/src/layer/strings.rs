@@ -30,12 +30,6 @@ pub(super) enum Wanted {
     Enum,
 }
 
-impl<V> Wanting<V> {
-    pub(super) fn text(visitor: V) -> Self {
-        Self(visitor, Wanted::Text)
-    }
-}
-
 impl<'de, V: Visitor<'de>> Visitor<'de> for Wanting<V> {
     type Value = V::Value;
 

@@ -3,59 +3,43 @@
 //! Both are written by `serialize_unit`, so the value does not tell. But they are read in
 //! different ways: `()` asks for a unit, a type that may be null asks for anything.
 
-use serde::de::{self, Deserialize, Deserializer, Error, SeqAccess, Visitor};
+use serde::de::value::Error as NoValue;
+use serde::de::{Deserialize, Deserializer, Error, SeqAccess, Visitor};
 use serde::forward_to_deserialize_any;
+use std::cell::Cell;
 use std::fmt;
 
 /// Whether `value` is sent for the type `()`: it is a `()`, or a reference to one.
 ///
 /// A newtype that serde looks through counts as what is in it.
 #[inline]
-pub(crate) fn is_unit<'de, T: Deserialize<'de>, Sent: ?Sized>(value: &Sent) -> bool {
-    size_of::<T>() == 0
-        && size_of_val(value) <= size_of::<&()>()
-        && matches!(T::deserialize(Question), Err(Answer::Unit))
+pub(super) fn is_unit<'de, T: Deserialize<'de>, Sent: ?Sized>(value: &Sent) -> bool {
+    let asks_for_unit = Cell::new(false);
+    let ask = || T::deserialize(Question(&asks_for_unit)).is_err();
+    size_of::<T>() == 0 && size_of_val(value) <= size_of::<&()>() && ask() && asks_for_unit.get()
 }
 
-/// A deserialiser that has no value, only the answer to what it is asked for.
-struct Question;
+/// A deserialiser that has no value, only an ear for what it is asked for at last.
+struct Question<'a>(&'a Cell<bool>);
 
-#[derive(Debug)]
-enum Answer {
-    Unit,
-    Other,
-}
-
-impl<'de> Deserializer<'de> for Question {
-    type Error = Answer;
+impl<'de> Deserializer<'de> for Question<'_> {
+    type Error = NoValue;
 
     #[inline]
-    fn deserialize_any<V: Visitor<'de>>(self, _: V) -> Result<V::Value, Answer> {
-        Err(Answer::Other)
+    fn deserialize_any<V: Visitor<'de>>(self, _: V) -> Result<V::Value, NoValue> {
+        self.0.set(false);
+        Err(NoValue::custom(""))
     }
 
     #[inline]
-    fn deserialize_unit<V: Visitor<'de>>(self, _: V) -> Result<V::Value, Answer> {
-        Err(Answer::Unit)
+    fn deserialize_unit<V: Visitor<'de>>(self, _: V) -> Result<V::Value, NoValue> {
+        self.0.set(true);
+        Err(NoValue::custom(""))
     }
 
     forward_to_deserialize_any! {
         bool i8 i16 i32 i64 i128 u8 u16 u32 u64 u128 f32 f64 char str string bytes byte_buf option
         unit_struct newtype_struct seq tuple tuple_struct map struct enum identifier ignored_any
-    }
-}
-
-impl fmt::Display for Answer {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("there is no value")
-    }
-}
-
-impl std::error::Error for Answer {}
-
-impl de::Error for Answer {
-    fn custom<M: fmt::Display>(_: M) -> Self {
-        Self::Other
     }
 }
 

@@ -86,7 +86,7 @@ const SOME_NULL: &str = "a null in `Some` (`None`, `()`) would be read as `None`
     take `Postcard`, an enum with a name for each case, or `serialize_with` for the field";
 
 macro_rules! plain {
-    ($($method:ident($t:ty);)*) => {$(
+    ($($method:ident($t:ty))*) => {$(
         #[inline]
         fn $method(self, value: $t) -> Result<S::Ok, S::Error> {
             self.inner.$method(value)
@@ -118,19 +118,10 @@ impl<'w, S: Serializer> Serializer for Layer<'w, S> {
     type SerializeStructVariant = Parts<'w, S::SerializeStructVariant>;
 
     plain! {
-        serialize_bool(bool);
-        serialize_i8(i8);
-        serialize_i16(i16);
-        serialize_i32(i32);
-        serialize_i64(i64);
-        serialize_i128(i128);
-        serialize_u8(u8);
-        serialize_u16(u16);
-        serialize_u32(u32);
-        serialize_u64(u64);
-        serialize_u128(u128);
-        serialize_char(char);
-        serialize_str(&str);
+        serialize_bool(bool) serialize_char(char) serialize_str(&str)
+        serialize_i8(i8) serialize_i16(i16) serialize_i32(i32) serialize_i64(i64)
+        serialize_u8(u8) serialize_u16(u16) serialize_u32(u32) serialize_u64(u64)
+        serialize_i128(i128) serialize_u128(u128)
     }
 
     parts! {
@@ -213,17 +204,16 @@ impl<'w, S: Serializer> Serializer for Layer<'w, S> {
     ) -> Result<S::Ok, S::Error> {
         match name {
             DESCRIPTOR => self.inner.serialize_u32(self.writing.descriptor(value)?),
-            OFFER if self.writing.carries_descriptors() => {
+            OFFER if self.writing.descriptors.are_carried() => {
                 let index = self.writing.descriptor(value)?;
                 self.inner.serialize_some(&index)
             }
             OFFER => self.inner.serialize_none(),
             _ => {
-                let place = match self.place {
-                    Place::Some => Place::Some,
-                    Place::Whole | Place::Inside => Place::Inside,
-                };
-                let value = Part(value, self.writing, place);
+                let mut value = self.writing.inside(value);
+                if self.place == Place::Some {
+                    value.2 = Place::Some;
+                }
                 self.inner.serialize_newtype_struct(name, &value)
             }
         }
@@ -261,9 +251,9 @@ struct Parts<'w, C> {
     name: Name,
 }
 
-/// Methods of the form `method(name of the field, if there is one)`, and others.
+/// Lines of the form `trait: method(name of a field that may be left out)`.
 macro_rules! elements {
-    ($($part:ident: $($method:ident($($name:ident: $t:ty)?)),* $(=> $other:item)?;)*) => {$(
+    ($($part:ident: $($method:ident($($name:ident: $t:ty)?)),*;)*) => {$(
         impl<C: ser::$part> ser::$part for Parts<'_, C> {
             type Ok = C::Ok;
             type Error = C::Error;
@@ -277,9 +267,17 @@ macro_rules! elements {
                 ) -> Result<(), C::Error> {
                     self.inner.$method($($name,)? &self.writing.inside(value))
                 }
-            )*
 
-            $($other)?
+                $(
+                    #[inline]
+                    fn skip_field(&mut self, $name: $t) -> Result<(), C::Error> {
+                        match self.writing.rules.kind {
+                            Kind::Bare => Err(self.left_out($name)),
+                            Kind::Described | Kind::Foreign => self.inner.skip_field($name),
+                        }
+                    }
+                )?
+            )*
 
             #[inline]
             fn end(self) -> Result<C::Ok, C::Error> {
@@ -295,29 +293,11 @@ elements! {
     SerializeTupleStruct: serialize_field();
     SerializeTupleVariant: serialize_field();
     SerializeMap: serialize_key(), serialize_value();
-    SerializeStruct: serialize_field(name: Name) =>
-        #[inline]
-        fn skip_field(&mut self, name: Name) -> Result<(), C::Error> {
-            self.leave_out(name)?;
-            self.inner.skip_field(name)
-        };
-    SerializeStructVariant: serialize_field(name: Name) =>
-        #[inline]
-        fn skip_field(&mut self, name: Name) -> Result<(), C::Error> {
-            self.leave_out(name)?;
-            self.inner.skip_field(name)
-        };
+    SerializeStruct: serialize_field(name: Name);
+    SerializeStructVariant: serialize_field(name: Name);
 }
 
 impl<C> Parts<'_, C> {
-    #[inline]
-    fn leave_out<E: ser::Error>(&self, field: Name) -> Result<(), E> {
-        match self.writing.rules.kind {
-            Kind::Bare => Err(self.left_out(field)),
-            Kind::Described | Kind::Foreign => Ok(()),
-        }
-    }
-
     #[cold]
     fn left_out<E: ser::Error>(&self, field: Name) -> E {
         let name = self.name;
