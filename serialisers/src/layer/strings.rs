@@ -51,10 +51,12 @@ impl<'de, V: Visitor<'de>> Visitor<'de> for Wanting<V> {
     }
 
     fn visit_bytes<E: Error>(self, octets: &[u8]) -> Result<V::Value, E> {
-        match (self.1, str::from_utf8(octets)) {
-            (Wanted::Octets, _) => self.0.visit_byte_buf(octets.into()),
-            (Wanted::Text | Wanted::Enum, Ok(text)) => self.visit_str(text),
-            _ => Err(E::invalid_value(Unexpected::Bytes(octets), &self)),
+        if let Wanted::Octets = self.1 {
+            return self.0.visit_byte_buf(octets.into());
+        }
+        match str::from_utf8(octets) {
+            Ok(text) => self.visit_str(text),
+            Err(_) => Err(E::invalid_value(Unexpected::Bytes(octets), &self)),
         }
     }
 
