@@ -105,25 +105,7 @@ impl Copying<'_> {
         }
         let head = self.head()?;
         match (head.kind, head.argument) {
-            (TAG, Some(SHARED)) => {
-                self.skip(&head);
-                let (index, begin) = (self.shared.len(), self.copy.len());
-                self.shared.push(None);
-                self.item(depth + 1)?;
-                self.shared[index] = Some(begin..self.copy.len());
-                Ok(())
-            }
-            (TAG, Some(REFERENCE)) => {
-                self.skip(&head);
-                self.reference()
-            }
-            (TAG, Some(tag)) => {
-                match (tag, Head::of(&self.rest[head.length..])) {
-                    (2 | 3, Some(Head { kind: BYTES, .. })) => self.copy(head.length)?,
-                    _ => self.skip(&head),
-                }
-                self.item(depth + 1)
-            }
+            (TAG, Some(tag)) => self.tagged(tag, &head, depth),
             (BYTES | TEXT, Some(length)) => self.copy(head.length.saturating_add(length)),
             (LIST | MAP, Some(length)) => {
                 self.copy(head.length)?;
@@ -146,6 +128,25 @@ impl Copying<'_> {
         }
     }
 
+    fn tagged(&mut self, tag: usize, head: &Head, depth: usize) -> Result<(), Failure> {
+        match (tag, Head::of(&self.rest[head.length..])) {
+            (2 | 3, Some(Head { kind: BYTES, .. })) => self.copy(head.length)?,
+            _ => self.rest = &self.rest[head.length..],
+        }
+        if tag == REFERENCE {
+            return self.reference();
+        }
+        let (index, begin) = (self.shared.len(), self.copy.len());
+        if tag == SHARED {
+            self.shared.push(None);
+        }
+        self.item(depth + 1)?;
+        if tag == SHARED {
+            self.shared[index] = Some(begin..self.copy.len());
+        }
+        Ok(())
+    }
+
     fn reference(&mut self) -> Result<(), Failure> {
         let head = self.head()?;
         let index = head.argument.filter(|_| head.kind == UNSIGNED);
@@ -157,17 +158,13 @@ impl Copying<'_> {
         };
         let left = self.left.checked_sub(value.len());
         self.left = left.ok_or_else(|| failure("references to far more than was sent"))?;
-        self.skip(&head);
+        self.rest = &self.rest[head.length..];
         self.copy.extend_from_within(value);
         Ok(())
     }
 
     fn head(&self) -> Result<Head, Failure> {
         Head::of(self.rest).ok_or_else(|| self.malformed())
-    }
-
-    fn skip(&mut self, head: &Head) {
-        self.rest = &self.rest[head.length..];
     }
 
     fn copy(&mut self, length: usize) -> Result<(), Failure> {
