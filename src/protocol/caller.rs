@@ -420,15 +420,7 @@ impl<W, D> Caller<W, D> {
                 self.awaits_hello = false;
                 Notice::Hello(hello)
             }
-            Some(kind) => {
-                return Err(Violation(format!(
-                    "a frame of kind {kind:?}, which a child does not send here"
-                )));
-            }
-            None => {
-                let text = "a frame of a kind that this version does not know";
-                return Err(Violation(text.into()));
-            }
+            _ => return Err(frame.misplaced("child")),
         }))
     }
 

@@ -137,6 +137,14 @@ impl Frame {
         octets
     }
 
+    /// What breaks the protocol in a frame that `sender` does not send here.
+    pub(super) fn misplaced(self, sender: &str) -> Violation {
+        Violation(match self.kind {
+            Some(kind) => format!("a frame of kind {kind:?}, which a {sender} does not send here"),
+            None => "a frame of a kind that this version does not know".into(),
+        })
+    }
+
     /// What breaks the protocol in a frame that is longer than this.
     pub(super) fn too_long(self, limit: u32) -> Violation {
         let Self { kind, length, .. } = self;

@@ -110,12 +110,7 @@ impl Requests {
                 self.greeted = true;
                 Hello::parse(reader.octets()).map(Request::Hello)
             }
-            Some(kind) => Err(Violation(format!(
-                "a frame of kind {kind:?}, which a parent does not send here"
-            ))),
-            None => Err(Violation(
-                "a frame of a kind that this version does not know".into(),
-            )),
+            _ => Err(frame.misplaced("parent")),
         }
     }
 

@@ -127,27 +127,13 @@ impl Connection {
 
     fn watch(&self, change: impl FnOnce(&mut Interest)) {
         let mut watching = self.watching.lock();
-        let old = *watching;
         change(&mut watching);
         if self.link.is_socket() {
-            self.modify(Source::Link, *watching);
-        } else if old.read != watching.read {
-            self.modify(
-                Source::Link,
-                Interest {
-                    read: watching.read,
-                    write: false,
-                },
-            );
-        } else {
-            self.modify(
-                Source::LinkWrite,
-                Interest {
-                    read: false,
-                    write: watching.write,
-                },
-            );
+            return self.modify(Source::Link, *watching);
         }
+        let Interest { read, write } = *watching;
+        self.modify(Source::Link, Interest { read, write: false });
+        self.modify(Source::LinkWrite, Interest { read: false, write });
     }
 
     fn modify(&self, source: Source, interest: Interest) {
