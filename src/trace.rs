@@ -1,14 +1,18 @@
 //! What a pool does, for the crate `tracing`: with the feature of that name.
 //! Everything has the target `offspring::pool`.
 
+use crate::exit_status::ExitStatus;
+use crate::parent::PoolStatus;
+
 /// A child is being started.
 pub(crate) fn child_starts(worker: &str, child: u64, launcher: usize) {
     tracing::debug!(target: "offspring::pool", worker, child, launcher, "a child starts");
 }
 
 /// A child got ready.
-pub(crate) fn child_ready(worker: &str, child: u64) {
+pub(crate) fn child_ready(worker: &str, child: u64, pool: &PoolStatus) {
     tracing::debug!(target: "offspring::pool", worker, child, "a child is ready");
+    counts(worker, pool);
 }
 
 /// A child could not be started.
@@ -22,12 +26,19 @@ pub(crate) fn child_weighed(worker: &str, child: u64, memory: Option<u64>) {
 }
 
 /// A child has ended.
-pub(crate) fn child_ended(worker: &str, child: u64, status: crate::ExitStatus, asked: bool) {
+pub(crate) fn child_ended(
+    worker: &str,
+    child: u64,
+    status: ExitStatus,
+    asked: bool,
+    pool: &PoolStatus,
+) {
     if asked {
         tracing::debug!(target: "offspring::pool", worker, child, %status, "a child has ended");
     } else {
         tracing::warn!(target: "offspring::pool", worker, child, %status, "a child has died");
     }
+    counts(worker, pool);
 }
 
 /// A call has to move to another child.
@@ -46,7 +57,7 @@ pub(crate) fn beat(worker: &str, child: u64, on: bool) {
 }
 
 /// What can be counted, after something happened to a child.
-pub(crate) fn counts(worker: &str, counts: &crate::PoolStatus) {
+fn counts(worker: &str, counts: &PoolStatus) {
     tracing::debug!(
         target: "offspring::pool",
         worker,

@@ -8,13 +8,11 @@ use std::time::{Duration, Instant};
 
 use super::decode::unpack;
 use super::events::CallEvents;
-use super::open::{Open, State};
+use super::open::State;
 use super::room::NoRoom;
 use crate::error::Error;
 use crate::parcel::Decode;
 use crate::parent::child::terms::{Answer, Completion};
-use crate::parent::forked::Reach;
-use crate::parent::target::Pending;
 
 /// One call: its result is to come.
 ///
@@ -54,21 +52,9 @@ impl<R, E> std::fmt::Debug for Call<R, E> {
 }
 
 impl<R, E> Call<R, E> {
-    pub(crate) fn open(pending: Pending, decode: Decode<R>, decode_event: Decode<E>) -> Self {
+    pub(crate) fn new(state: State, decode: Decode<R>, decode_event: Decode<E>) -> Self {
         Self {
-            state: State::Open(Open::new(pending)),
-            decode,
-            decode_event,
-        }
-    }
-
-    pub(crate) fn failed(
-        (error, at): (Error, Reach),
-        decode: Decode<R>,
-        decode_event: Decode<E>,
-    ) -> Self {
-        Self {
-            state: State::Failed(error, at),
+            state,
             decode,
             decode_event,
         }

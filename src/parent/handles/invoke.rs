@@ -5,10 +5,11 @@ use std::sync::Arc;
 use offspring_serialisers::{Output, SendAs, Serialiser};
 
 use super::call::Call;
+use super::open::{Open, State};
 use super::room::NoRoom;
 use super::rpc::Rpc;
 use crate::error::Error;
-use crate::parcel::{Decode, Parcel};
+use crate::parcel::Parcel;
 use crate::parent::child::terms::Refusal;
 use crate::parent::forked::Reach;
 use crate::parent::target::Pending;
@@ -45,14 +46,16 @@ impl<F, S, E> Rpc<F, S, E> {
     where
         S: Serialiser<R>,
     {
-        let decode: Decode<R> = <S as Serialiser<R>>::decode;
-        let error = match sent {
-            Ok(open) => return Call::open(open, decode, self.decode_event),
-            Err(Refusal::Failed(error)) => error,
-            Err(Refusal::NoRoom) => NoRoom(()).into(),
+        let state = match sent {
+            Ok(pending) => State::Open(Open::new(pending)),
+            Err(Refusal::Failed(error)) => self.failed(error),
+            Err(Refusal::NoRoom) => self.failed(NoRoom(()).into()),
         };
-        let at = Reach::new(Arc::clone(self.origin()));
-        Call::failed((error, at), decode, self.decode_event)
+        Call::new(state, <S as Serialiser<R>>::decode, self.decode_event)
+    }
+
+    fn failed(&self, error: Error) -> State {
+        State::Failed(error, Reach::new(Arc::clone(self.origin())))
     }
 
     fn send(

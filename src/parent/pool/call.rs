@@ -187,12 +187,9 @@ impl CallState {
 
     /// A callback of a child that waits here shall look again.
     pub(super) fn wake_nested(&self) {
-        let (_, nested) = {
-            let mut state = self.lock();
-            if !state.nested {
-                return;
-            }
-            state.take_wakers()
+        let (_, nested) = match self.lock() {
+            mut state if state.nested => state.take_wakers(),
+            _ => return,
         };
         nested.into_iter().for_each(Waker::wake);
     }

@@ -5,6 +5,7 @@ use std::task::{Context, Poll, Waker};
 use std::time::Instant;
 
 use super::super::child::call::ChildCall;
+use super::super::child::member::Member;
 use super::super::child::terms::{
     Answer, CallOptions, Callback, Completion, Here, NextEvent, Refusal,
 };
@@ -92,9 +93,9 @@ impl PoolCall {
             found => return found,
         }
         // This asks for the pool's lock, so not under that of the call.
-        let nested = self.engine.is_calling_back_here();
+        let nested = self.engine.any(Member::is_calling_back_here);
         let found = self.state.find(moved, Some((waker(), nested)));
-        if nested && matches!(found, Spot::Queued) && self.engine.is_stuck_here() {
+        if nested && matches!(found, Spot::Queued) && self.engine.any(Member::is_stuck_here) {
             self.cancel();
             return Spot::Done(Err(Error::stuck()));
         }

@@ -241,13 +241,9 @@ impl Engine {
                 let own = Arc::clone(self);
                 self.aside(Box::new(move || own.launchers[launcher].report(error)));
             }
-            Action::Ready(key) => {
-                trace::child_ready(self.name, key);
-                trace::counts(self.name, &self.status());
-            }
+            Action::Ready(key) => trace::child_ready(self.name, key, &self.status()),
             Action::Ended(key, status, asked) => {
-                trace::child_ended(self.name, key, status, asked);
-                trace::counts(self.name, &self.status());
+                trace::child_ended(self.name, key, status, asked, &self.status());
             }
             Action::Over => self.end_all(),
         }
@@ -328,19 +324,10 @@ impl Engine {
         self.aside.push(job, move || own.wake_changes());
     }
 
-    /// Returns whether this thread runs a callback of one of the children.
-    pub(super) fn is_calling_back_here(&self) -> bool {
+    /// Returns whether one of the children is so.
+    pub(super) fn any(&self, is: impl Fn(&Member) -> bool) -> bool {
         let work = self.lock();
-        let mut children = work.scheduler.children();
-        children.any(|child| child.is_calling_back_here())
-    }
-
-    /// Returns whether this thread runs a callback of a child that is not read
-    /// before it returns.
-    pub(super) fn is_stuck_here(&self) -> bool {
-        let work = self.lock();
-        let mut children = work.scheduler.children();
-        children.any(|child| child.is_stuck_here())
+        work.scheduler.children().any(|child| is(child))
     }
 
     /// Calls wait for a child, so what children answer is read at once, by the

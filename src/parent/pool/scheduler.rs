@@ -290,14 +290,12 @@ impl<C: Clone, M: Clone> Scheduler<C, M> {
         }
         self.actions.push(Action::Watch(key, own));
         if is_closed {
-            self.tell(
-                key,
-                if self.forced {
-                    Action::Kill
-                } else {
-                    Action::Close
-                },
-            );
+            let ends = if self.forced {
+                Action::Kill
+            } else {
+                Action::Close
+            };
+            self.tell(key, ends);
         }
     }
 

@@ -143,12 +143,8 @@ impl<C: Clone, M: Clone> Scheduler<C, M> {
         loop {
             let children = self.children.values();
             let works = children.clone().any(Child::works);
-            let idle = children.clone().filter(|child| child.is_idle()).count();
-            let starts = children.filter(|child| child.stage == Stage::Starting);
-            let hopes: Vec<_> = starts
-                .filter_map(|child| child.began.checked_add(SLOW))
-                .filter(|slow| *slow > now)
-                .collect();
+            let idle = children.filter(|child| child.is_idle()).count();
+            let hopes = self.hopes(now);
             let calls = self.queue.len() > hopes.len().saturating_mul(self.rules.load);
             let rests = !self.closing && idle + hopes.len() < self.rules.idle;
             let wanted = self.wanted && !works;
@@ -175,6 +171,14 @@ impl<C: Clone, M: Clone> Scheduler<C, M> {
             };
             self.start(launcher, now);
         }
+    }
+
+    /// Until when each child that starts is counted on.
+    fn hopes(&self, now: Instant) -> Vec<Instant> {
+        let starts = self.children.values();
+        let starts = starts.filter(|child| child.stage == Stage::Starting);
+        let slow = starts.filter_map(|child| child.began.checked_add(SLOW));
+        slow.filter(|slow| *slow > now).collect()
     }
 
     fn start(&mut self, launcher: usize, now: Instant) {
