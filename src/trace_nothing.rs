@@ -1,4 +1,4 @@
-//! Without the feature `tracing` nobody is told.
+//! Without the feature `tracing` nothing is told.
 
 use crate::exit_status::ExitStatus;
 use crate::parent::PoolStatus;

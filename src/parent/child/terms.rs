@@ -107,10 +107,10 @@ pub(crate) enum Attention {
     Deferred,
 }
 
-/// Who takes events.
+/// What becomes of events.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum EventSink {
-    /// Nobody: each is an error.
+    /// Each is an error.
     Nobody,
     /// `on_event`.
     Handler,

@@ -1,4 +1,4 @@
-//! Making calls: the arguments become octets, and go to the driver.
+//! Making calls: the arguments become bytes, and go to the driver.
 
 use std::sync::Arc;
 
@@ -98,7 +98,7 @@ macro_rules! calls {
             /// Never blocks. The arguments are encoded at once, so borrowed
             /// ones (`&str` for a `String`, `&Path` for a `PathBuf`, `&[T]` for
             /// a `Vec<T>`) need not be copied. If the limits of what may be
-            /// under way are reached, the octets wait their turn in the handle.
+            /// under way are reached, the bytes wait their turn in the handle.
             ///
             /// All errors, also that the arguments could not be encoded, come
             /// through the handle.

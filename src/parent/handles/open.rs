@@ -47,7 +47,7 @@ impl Open {
         }
     }
 
-    /// Nobody need wait for the helper to notice that it is late.
+    /// Ends the call if it is late, before the helper notices.
     pub(crate) fn check_time(&self) {
         if self
             .deadline

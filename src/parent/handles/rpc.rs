@@ -326,7 +326,7 @@ macro_rules! waits {
             ///
             /// # Blocking
             ///
-            /// Blocks the thread, which meanwhile moves the octets of the calls
+            /// Blocks the thread, which meanwhile moves the bytes of the calls
             /// of this child.
             ///
             /// # Errors

@@ -67,7 +67,7 @@ pub(super) enum Attempt {
 }
 
 impl State {
-    /// The waker to pass on, and the one to wake.
+    /// Returns the waker to pass on, and the waker to wake now.
     fn take_wakers(&mut self) -> (Option<Waker>, Option<Waker>) {
         let waker = self.waker.take();
         if self.nested {

@@ -1,12 +1,12 @@
 //! The doing of a pool: what happens is told to the [`Scheduler`], and the thread
 //! that tells it does what the scheduler says.
 //!
-//! There is no thread of the pool's own for it. If no other thread is at work on
-//! it, the one that brings news is: the thread that calls, or the one that read an
-//! answer (a thread that waits, or the helper). So the next call goes out on the
-//! thread that read the answer. What is done is done in the order in which the
-//! scheduler says it, by one thread at a time, and without the lock held, since it
-//! may write to a child or wake a task.
+//! The pool has no thread for it. A thread that brings news does it, unless another
+//! thread is at work: the thread that calls, or the thread that read an answer (a
+//! thread that waits, or the helper). So the next call goes out on the thread that
+//! read the answer. Actions are done in the order in which the scheduler says them,
+//! by one thread at a time, and without the lock held, since an action may write to
+//! a child or wake a task.
 //!
 //! The exception is starting a child, which may take as long as the system
 //! likes: each launcher has a thread for it (`starter.rs`).
@@ -181,7 +181,7 @@ impl Engine {
             let Work {
                 scheduler, changes, ..
             } = &mut *work;
-            // A thread that holds a child's lock never asks for this one.
+            // A thread that holds a child's lock never asks for the pool's.
             scheduler.look(now, |child| child.snapshot());
             let actions = scheduler.settle(now);
             let mut woken = self.bell.look(scheduler.queued().0 > 0, now);
@@ -336,7 +336,7 @@ impl Engine {
         self.bell.is_crowded()
     }
 
-    /// Wakes this one; if calls wait, together with others.
+    /// Returns a waker that wakes `inner`; while calls wait, together with others.
     pub(super) fn gathered(self: &Arc<Self>, inner: &Waker) -> Waker {
         if !self.is_crowded() {
             return inner.clone();

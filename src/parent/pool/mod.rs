@@ -28,8 +28,8 @@ use super::handles::rpc::{Join, Rpc};
 ///
 /// It is used like the handle of a single child, and *is* one: it dereferences to
 /// [`Rpc`], so `call`, `try_call`, `call_with` and [`ready`](Rpc::ready) are
-/// there, and what takes an `&Rpc` takes an `&Pool`. Whoever wants to own the
-/// handle clones [`rpc`](Self::rpc).
+/// there, and what takes an `&Rpc` takes an `&Pool`. To own the
+/// handle, clone [`rpc`](Self::rpc).
 ///
 /// Each call goes to the child with the least to do. Once all have
 /// [`load`](PoolBuilder::load) calls, further calls wait in the pool, first come,
@@ -41,7 +41,7 @@ use super::handles::rpc::{Join, Rpc};
 /// another child, in their old order. One that had started, or may have, fails,
 /// and its error says how the child died; unless it may
 /// [repeat](crate::Call::repeat). So no call is lost, and none runs twice unless
-/// that was allowed. The pool keeps the octets of a call until it is done, as
+/// that was allowed. The pool keeps the bytes of a call until it is done, as
 /// they may be needed once more.
 ///
 /// When the last handle is dropped, the pool finishes all calls it was given,
@@ -63,7 +63,7 @@ use super::handles::rpc::{Join, Rpc};
 ///
 /// # Threads
 ///
-/// A pool has none of its own to share out calls: whoever reads an answer sends
+/// A pool has no thread to share out calls: the thread that reads an answer sends
 /// the next call. For each kind of children there is a thread that starts them,
 /// created by the thread that builds the pool. Another runs while there are
 /// callbacks that belong to no child (`on_destroy`, failed starts, calls that no

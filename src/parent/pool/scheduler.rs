@@ -54,7 +54,7 @@ pub(super) struct Rules {
     pub(super) stop: Duration,
     /// The first pause after a failure, and the longest.
     pub(super) pause: (Duration, Duration),
-    /// A child leaves after so many calls, after so long, with so much memory.
+    /// The calls, the age and the bytes of memory after which a child leaves.
     pub(super) calls: Option<u64>,
     pub(super) age: Option<Duration>,
     pub(super) memory: Option<u64>,
@@ -182,7 +182,7 @@ pub(super) struct Scheduler<C, M> {
     /// How many have died and were not replaced, and when the last of them has.
     vacant: usize,
     vacated: Option<Instant>,
-    /// Somebody waits for a child to be ready.
+    /// A thread or task waits for a child to be ready.
     wanted: bool,
     /// A start has failed just now.
     verdict: bool,
@@ -272,7 +272,7 @@ impl<C: Clone, M: Clone> Scheduler<C, M> {
         self.queue.set_deadline(ticket, at);
     }
 
-    /// Somebody waits for a child to be ready.
+    /// A thread or task waits for a child to be ready.
     pub(super) fn want_one(&mut self) {
         self.wanted = true;
     }

@@ -17,7 +17,7 @@
 
 use std::time::{Duration, Instant};
 
-/// So many starts may fail in a row before callers are told.
+/// How many starts may fail in a row before callers are told.
 pub(super) const PATIENCE: u32 = 5;
 /// Waits longer after each failure.
 #[derive(Debug, Default)]

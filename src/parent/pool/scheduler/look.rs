@@ -114,7 +114,7 @@ impl<C: Clone, M: Clone> Scheduler<C, M> {
         }
     }
 
-    /// This child has so many bytes of memory.
+    /// It was read how many bytes of memory this child has.
     pub(in super::super) fn weighed(&mut self, key: Key, memory: Option<u64>) {
         if let Some(child) = self.children.get_mut(&key) {
             child.weighs = false;
