@@ -391,49 +391,44 @@ impl From<Failure> for Error {
 
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match &*self.0 {
-            Kind::Start(text, _) => write!(f, "the child could not be started: {text}"),
-            Kind::Handshake(text, ..) => write!(f, "the handshake with the child failed: {text}"),
-            Kind::Panic(panic) if panic.place().is_empty() => {
-                write!(f, "the worker panicked: {}", panic.message())
+        let (what, text): (&str, &str) = match &*self.0 {
+            Kind::Start(text, _) => ("the child could not be started: ", text),
+            Kind::Handshake(text, ..) => ("the handshake with the child failed: ", text),
+            Kind::Panic(panic) => match panic.place() {
+                "" => ("the worker panicked: ", panic.message()),
+                place => return write!(f, "the worker panicked at {place}: {}", panic.message()),
+            },
+            Kind::DecodeArguments(text) => ("the child could not decode the arguments: ", text),
+            Kind::EncodeResult(text) => ("the child could not encode the result: ", text),
+            Kind::Encode(text) => ("the value could not be encoded: ", text),
+            Kind::Decode(text) => ("what the child sent could not be decoded: ", text),
+            Kind::Init(text) => ("", text),
+            Kind::TooLong(text) | Kind::Cancelled(text) => ("", text),
+            Kind::Refused(text) | Kind::Full(text) => ("", text),
+            Kind::Dead(crash, Started::Yes) => {
+                return write!(f, "{crash} (while it ran this call)");
             }
-            Kind::Panic(panic) => write!(
-                f,
-                "the worker panicked at {}: {}",
-                panic.place(),
-                panic.message()
+            Kind::Dead(crash, Started::No) => {
+                return write!(f, "{crash} (before it started this call)");
+            }
+            Kind::Dead(crash, Started::Unknown) => {
+                return write!(f, "{crash} (it may have started this call)");
+            }
+            Kind::TimedOut(what) => ("the time is up, ", what),
+            Kind::Expired(_) => ("", "the call was not answered in time, and was cancelled"),
+            Kind::Closed => ("", "the handle was closed, no more calls are taken"),
+            Kind::Forked(_) => (
+                "this handle belongs to the process that `fork` has copied, whose threads are not here: ",
+                "start a child of this process's own",
             ),
-            Kind::DecodeArguments(text) => {
-                write!(f, "the child could not decode the arguments: {text}")
-            }
-            Kind::EncodeResult(text) => write!(f, "the child could not encode the result: {text}"),
-            Kind::Encode(text) => write!(f, "the value could not be encoded: {text}"),
-            Kind::Decode(text) => write!(f, "what the child sent could not be decoded: {text}"),
-            Kind::Init(text) => f.write_str(text),
-            Kind::TooLong(text)
-            | Kind::Cancelled(text)
-            | Kind::Refused(text)
-            | Kind::Full(text) => f.write_str(text),
-            Kind::Dead(crash, started) => {
-                let started = match started {
-                    Started::Yes => "while it ran this call",
-                    Started::No => "before it started this call",
-                    Started::Unknown => "it may have started this call",
-                };
-                write!(f, "{crash} ({started})")
-            }
-            Kind::TimedOut(what) => write!(f, "the time is up, {what}"),
-            Kind::Expired(_) => f.write_str("the call was not answered in time, and was cancelled"),
-            Kind::Closed => f.write_str("the handle was closed, no more calls are taken"),
-            Kind::Forked(_) => f.write_str(
-                "this handle belongs to the process that `fork` has copied, whose threads are not here: start a child of this process's own",
+            Kind::Protocol(text) => ("the other side broke the protocol: ", text),
+            Kind::Unhandled => (
+                "an event came, but ",
+                "there is no on_event and no stream of events",
             ),
-            Kind::Protocol(text) => write!(f, "the other side broke the protocol: {text}"),
-            Kind::Unhandled => {
-                f.write_str("an event came, but there is no on_event and no stream of events")
-            }
-            Kind::Callback(text) => write!(f, "a callback panicked: {text}"),
-        }
+            Kind::Callback(text) => ("a callback panicked: ", text),
+        };
+        write!(f, "{what}{text}")
     }
 }
 
