@@ -1,10 +1,10 @@
-//! The driver: moves octets between callers and one child.
+//! The driver: moves bytes between callers and one child.
 //!
-//! There is no thread of its own. Whoever waits does the work ([`Roles`] says
-//! who): a thread in [`Driver::wait`] flushes, reads, and hands out all that it
-//! read. What nobody waits for is done by the **helper** (`helper.rs`), which
-//! calls [`Driver::readable`], [`Driver::writable`], [`Driver::tick`] and
-//! [`Driver::exited`]. Callbacks run on a thread for them (`courier.rs`),
+//! The driver has no thread. A thread in [`Driver::wait`] flushes, reads, and
+//! hands out all that it read; `state/roles.rs` says which one. What no thread
+//! waits for is done by the **helper** (`helper.rs`), which calls
+//! [`Driver::readable`], [`Driver::writable`] and [`Driver::tick`], and says how
+//! the process has exited. Callbacks run on a thread for them (`callbacks.rs`),
 //! never in here.
 //!
 //! Invariants:
@@ -12,11 +12,11 @@
 //! * The lock is never held over a system call that may block, nor while
 //!   foreign code runs: wakers, callbacks, decoders. What is to be woken is
 //!   collected and woken after the lock was let go.
-//! * Whoever holds the reader, or the outbox, holds the role for it.
+//! * A thread that holds the reader, or the outbox, holds the role for it.
 //! * What follows from a change is done when the lock is let go, however that is
 //!   ([`Lock`]).
 //! * Flushing: with nothing else under way a call is written at once; else when
-//!   somebody waits, from [`BATCH`] octets on, or by the helper, soon.
+//!   a thread waits, from [`BATCH`] bytes on, or by the helper, soon.
 
 mod deliveries;
 pub(crate) mod lock;
