@@ -109,10 +109,20 @@ impl Reader {
     }
 
     /// These came with the octets that were just put into the buffer.
-    pub(crate) fn arrived(&mut self, arrival: Option<Arrival>) {
-        if let Some(arrival) = arrival {
+    pub(crate) fn arrived(&mut self, arrivals: Vec<Arrival>) {
+        for arrival in arrivals {
             self.push_arrival(arrival.descriptors, arrival.is_cut);
         }
+    }
+
+    /// What follows the current frame comes over rings: hands out what has come behind it over the socket.
+    pub(crate) fn leave_socket(&mut self) -> (Vec<u8>, Vec<Arrival>) {
+        let (bytes, lots) = self.take_rest();
+        let arrival = |(descriptors, is_cut)| Arrival {
+            descriptors,
+            is_cut,
+        };
+        (bytes, lots.into_iter().map(arrival).collect())
     }
 
     /// Hands out what has come of the current frame, which is gone then.

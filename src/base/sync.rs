@@ -10,7 +10,7 @@ pub(crate) use self::explored::{Thread, current};
 pub(crate) use std::sync::MutexGuard;
 
 use std::sync::PoisonError;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 /// A lock that a panic does not poison: what it guards is kept consistent by
 /// never running foreign code inside.
@@ -31,36 +31,11 @@ impl<T> Mutex<T> {
     }
 }
 
-/// Waits for a change of what a [`Mutex`] guards. May wake for no reason.
-#[derive(Debug, Default)]
-pub(crate) struct Condvar(std::sync::Condvar);
-
-impl Condvar {
-    pub(crate) const fn new() -> Self {
-        Self(std::sync::Condvar::new())
-    }
-
-    pub(crate) fn notify_one(&self) {
-        self.0.notify_one();
-    }
-
-    pub(crate) fn wait<'a, T>(&self, guard: MutexGuard<'a, T>) -> MutexGuard<'a, T> {
-        self.0.wait(guard).unwrap_or_else(PoisonError::into_inner)
-    }
-
-    pub(crate) fn wait_timeout<'a, T>(
-        &self,
-        guard: MutexGuard<'a, T>,
-        patience: Duration,
-    ) -> MutexGuard<'a, T> {
-        let waited = self.0.wait_timeout(guard, patience);
-        waited.unwrap_or_else(PoisonError::into_inner).0
-    }
-}
-
-/// The driver's lock: the same one, unless loom explores it.
+/// The driver's lock: the same one, unless loom explores it. The counters of rings in the same way.
 #[cfg(not(loom))]
 pub(crate) mod explored {
+    pub(crate) use std::sync::atomic::{AtomicU32, AtomicU64, Ordering, fence};
+
     pub(crate) use super::{Mutex, MutexGuard as Guard, current, park_until};
 }
 
@@ -87,6 +62,7 @@ pub(crate) fn park_until(_: Option<Instant>) {
 pub(crate) mod explored {
     pub(crate) use super::park_until;
     pub(crate) use loom::sync::MutexGuard as Guard;
+    pub(crate) use loom::sync::atomic::{AtomicU32, AtomicU64, Ordering, fence};
     use loom::sync::{Condvar, Mutex as RawMutex};
     use std::sync::{Arc, PoisonError};
 

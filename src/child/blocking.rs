@@ -1,8 +1,7 @@
 //! The blocking server: one call at a time, in the order they came.
 //!
-//! It reads as much as there is and runs what it has read call by call. When
-//! answers are written is up to [`Outgoing`](super::outgoing::Outgoing), but
-//! they are before it sleeps. At the end of input it is done.
+//! It reads as much as there is and runs what it has read call by call; each is
+//! answered before the next starts. At the end of input it is done.
 
 use super::session::{self, Backend, Conversation, broken, end, fail};
 use crate::parcel::{Parcel, Received};
@@ -11,7 +10,6 @@ use crate::protocol::{Failure, Request};
 /// What the parent is told of how calls run here: one after the other.
 pub(super) const BACKEND: Backend = Backend {
     name: Some("blocking"),
-    holds: false,
     start: || Ok(()),
 };
 
@@ -50,9 +48,6 @@ pub(super) fn serve(mut conversation: Conversation, work: &mut Work<'_>) -> i32 
 }
 
 fn more(conversation: &mut Conversation) -> bool {
-    if conversation.outgoing.flush().is_err() {
-        return false;
-    }
     let Conversation {
         outgoing,
         reader,
@@ -61,7 +56,7 @@ fn more(conversation: &mut Conversation) -> bool {
     } = conversation;
     let room = reader.room();
     let spin = spin.at(reader.is_empty());
-    let found = spin.look(|| outgoing.try_recv(reader, room));
+    let found = spin.look(|| outgoing.look(reader, room));
     let count = found.unwrap_or_else(|| outgoing.recv(reader, room));
     conversation.requests.look_ahead(&mut conversation.reader);
     count > 0
@@ -78,8 +73,7 @@ fn answer(
     outgoing.note_started(&conversation.requests);
     let reader = &mut conversation.reader;
     let done = reader.hand_out(|arguments| work(id, arguments, parcel));
-    let more = reader.has_whole();
-    let answered = session::answer(outgoing, id, done.map(|()| &mut *parcel), more);
+    let answered = session::answer(outgoing, id, done.map(|()| &mut *parcel));
     // The child may sleep next, and is to hold nothing meanwhile.
     parcel.renew();
     answered

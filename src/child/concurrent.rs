@@ -23,14 +23,13 @@ use super::calls::{Calls, Outcome, Running};
 use super::outgoing::Outgoing;
 use super::session::{self, Backend, Conversation, broken, end, fail};
 use crate::base::panics::shielded;
-use crate::parcel::{Parcel, Received};
+use crate::parcel::{Parcel, Reader, Received};
 use crate::protocol::{Failure, FailureCode, Request};
 use crate::sys;
 
 /// What the parent is told of how calls run here.
 pub(super) const BACKEND: Backend = Backend {
     name: Some("concurrent"),
-    holds: true,
     start: start_reactor,
 };
 
@@ -86,12 +85,7 @@ pub(super) fn serve<'a>(
         ended: false,
         slept: false,
     };
-    let code = async_io::block_on(poll_fn(|context| server.poll(context)));
-    drop(server);
-    match outgoing.flush() {
-        Ok(()) => code,
-        Err(_) => 0,
-    }
+    async_io::block_on(poll_fn(|context| server.poll(context)))
 }
 
 struct Server<'a> {
@@ -128,7 +122,6 @@ impl Server<'_> {
         if self.poll_calls(context)? {
             return Ok(Poll::Ready(()));
         }
-        self.conversation.outgoing.try_flush().map_err(|_| 0)?;
         if self.ended && self.calls.is_empty() {
             return Err(end(&self.conversation.reader));
         }
@@ -200,7 +193,7 @@ impl Server<'_> {
             return Ok(());
         };
         let made = parcel.as_mut().map_err(|failure| failure.clone());
-        let answered = session::answer(&self.conversation.outgoing, id, made, true);
+        let answered = session::answer(&self.conversation.outgoing, id, made);
         parcel.into_iter().for_each(Parcel::recycle);
         answered
     }
@@ -229,15 +222,15 @@ impl Server<'_> {
         } = &mut self.conversation;
         let room = reader.room();
         let spin = spin.at(reader.is_empty());
-        let mut look = || outgoing.try_recv(reader, room);
+        outgoing.wake_reading();
         let slept = std::mem::take(&mut self.slept);
         let found = if self.calls.is_empty() && !slept {
             // Nothing else could be late for it.
-            spin.look(&mut look)
+            spin.look(|| outgoing.look(reader, room))
         } else {
             None
         };
-        let Some(count) = found.or_else(|| self.source.read(context, &mut look)) else {
+        let Some(count) = found.or_else(|| self.source.read(context, reader, room)) else {
             self.slept = true;
             return Ok(Poll::Pending);
         };
@@ -256,6 +249,7 @@ impl Server<'_> {
 struct Source {
     /// Nothing for what is always ready, such as a file.
     ready: Option<Async<Arc<Outgoing>>>,
+    outgoing: Arc<Outgoing>,
     /// It pays to read without waiting to be told.
     may_have_more: bool,
 }
@@ -266,6 +260,7 @@ impl Source {
         let ready: io::Result<_> = Async::new_nonblocking(Arc::clone(outgoing));
         Self {
             ready: ready.ok(),
+            outgoing: Arc::clone(outgoing),
             may_have_more: true,
         }
     }
@@ -274,19 +269,21 @@ impl Source {
     fn read(
         &mut self,
         context: &mut Context<'_>,
-        read: &mut impl FnMut() -> Option<usize>,
+        reader: &mut Reader,
+        room: usize,
     ) -> Option<usize> {
         loop {
             if std::mem::take(&mut self.may_have_more)
-                && let Some(count) = read()
+                && let Some(count) = self.outgoing.try_recv(reader, room)
             {
                 return Some(count);
             }
             let ready = self.ready.as_ref()?;
-            let Poll::Ready(_) = ready.poll_readable(context) else {
+            self.may_have_more =
+                !self.outgoing.sleep_reading() || ready.poll_readable(context).is_ready();
+            if !self.may_have_more {
                 return None;
-            };
-            self.may_have_more = true;
+            }
         }
     }
 }

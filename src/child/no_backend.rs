@@ -8,7 +8,6 @@ use crate::protocol::Failure;
 /// There is none.
 pub(super) const BACKEND: Backend = Backend {
     name: None,
-    holds: false,
     start: || Ok(()),
 };
 

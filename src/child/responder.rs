@@ -102,7 +102,7 @@ impl<R> Responder<R> {
                 return State::Failed(failure);
             }
             slot.outgoing.end(&slot.open);
-            let sent = slot.outgoing.result(slot.open.id, &mut parcel, true);
+            let sent = slot.outgoing.result(slot.open.id, &mut parcel);
             // If nobody reads any more, the server will find out.
             outcome(sent.or_else(|unsent| unsent.failure().map_or(Ok(()), Err)))
         });

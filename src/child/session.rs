@@ -7,14 +7,14 @@ use std::os::unix::ffi::OsStrExt;
 use std::process::exit;
 use std::sync::Arc;
 
-use super::outgoing::{Abilities, Outgoing, Unsent};
+use super::outgoing::{Outgoing, Unsent};
 use crate::base::registry::Registered;
 use crate::base::spin::Spins;
 use crate::parcel::{Parcel, Reader};
 use crate::protocol::{
     DESCRIPTORS, Failure, Form, Hello, MOST, Replies, Request, Requests, Role, VERSION,
 };
-use crate::sys::{self, Alone, Birth, Page, Port};
+use crate::sys::{self, Alone, Birth, LinkMemory, Port, Rings};
 
 /// The longest message unless the parent says otherwise.
 const MAX_MESSAGE: u32 = 1 << 30;
@@ -32,8 +32,6 @@ pub(crate) struct Session {
     pub(super) hello: Hello,
     /// Those that came with hello, with what they are.
     descriptors: Vec<(String, OwnedFd)>,
-    /// The one that a template has given.
-    page: Option<Page>,
 }
 
 /// How calls run in a child.
@@ -41,8 +39,6 @@ pub(crate) struct Session {
 pub struct Backend {
     /// What the parent is told; without a name it was not built in.
     pub(super) name: Option<&'static str>,
-    /// It goes on while the link is full: see [`Outgoing::new`].
-    pub(super) holds: bool,
     /// Starts what it needs besides the link, before hello is answered; or says
     /// what the process has too little of.
     pub(super) start: fn() -> Result<(), String>,
@@ -100,10 +96,8 @@ impl Session {
     }
 
     /// For a child that a template has just forked: over this link.
-    pub(super) fn of_fork((link, page, alone): Birth) -> io::Result<Self> {
-        let mut session = Self::begin(Port::from_pair_end(link), Some(&alone))?;
-        session.page = page;
-        Ok(session)
+    pub(super) fn of_fork((link, alone): Birth) -> io::Result<Self> {
+        Self::begin(Port::from_pair_end(link), Some(&alone))
     }
 
     /// Does what `exec` would have done, as far as hello says something of it:
@@ -142,7 +136,6 @@ impl Session {
             requests: Requests::default(),
             hello: Hello::new(Role::Parent),
             descriptors: Vec::new(),
-            page: None,
         };
         while !session.requests.has_begun(&mut session.reader) {
             if !session.read()? {
@@ -169,9 +162,9 @@ impl Session {
 
     fn read(&mut self) -> io::Result<bool> {
         let room = self.reader.room();
-        let mut arrival = None;
-        let count = self.port.recv(self.reader.buffer(), room, &mut arrival)?;
-        self.reader.arrived(arrival);
+        let mut arrivals = Vec::new();
+        let count = self.port.recv(self.reader.buffer(), room, &mut arrivals)?;
+        self.reader.arrived(arrivals);
         Ok(count > 0)
     }
 
@@ -255,23 +248,34 @@ impl Session {
         let limit = self.hello.number("max-message").unwrap_or(MAX_MESSAGE);
         // A parent that takes more may send more.
         self.reader.set_limit(limit.max(MAX_MESSAGE));
-        let page = self.take("page").pop();
-        self.page = page.and_then(|fd| Page::open(fd).ok()).or(self.page);
+        let memory = self.take("memory").pop();
+        let memory = memory
+            .and_then(|fd| LinkMemory::open(fd).ok())
+            .map(Arc::new);
+        // A parent that wants the stream sends memory for what has started, and no more.
+        let offered = memory.clone().filter(|_| self.has("rings", "offered"));
+        let rings = offered.map(Rings::of_child);
         let form = self.reader.form();
-        let place = match form {
-            Form::Full => self.answer(worker, serialiser, backend, prepares),
-            Form::Plain => 0,
-        };
+        if form == Form::Full {
+            self.answer(
+                worker,
+                serialiser,
+                backend,
+                prepares,
+                (memory.is_some(), rings.as_ref()),
+            );
+        }
+        if let Some(rings) = rings {
+            self.reader.leave_socket();
+            self.port.use_rings(rings);
+        }
         let carries = self.has("carries", "descriptors") && self.port.carries_descriptors();
-        let abilities = Abilities {
-            carries: if carries { most } else { 0 },
-            holds: backend.holds,
-        };
         let init = self.hello.field("init").unwrap_or_default().to_vec();
         let init = (init, self.take("init"));
         let spins = form == Form::Full && !self.has("spin", "no");
         let takes_group = self.takes_group();
-        let outgoing = Outgoing::new(self.port, form, limit, (self.page, place), abilities);
+        let carries = if carries { most } else { 0 };
+        let outgoing = Outgoing::new(self.port, form, limit, memory, carries);
         let outgoing = Arc::new(outgoing);
         super::retire::remember(&outgoing);
         let conversation = Conversation {
@@ -285,16 +289,25 @@ impl Session {
         (conversation, init)
     }
 
-    /// Says hello, and returns how many bytes that has taken.
-    fn answer(&self, worker: &str, serialiser: &str, backend: &Backend, prepares: bool) -> u64 {
+    /// Says hello, with what is used of what the parent has offered.
+    fn answer(
+        &self,
+        worker: &str,
+        serialiser: &str,
+        backend: &Backend,
+        prepares: bool,
+        (memory, rings): (bool, Option<&Rings>),
+    ) {
         let mut own = Hello::new(Role::Child)
             .with("worker", worker)
             .with("serialiser", serialiser)
             .with("backend", backend.name.unwrap_or_default())
             .with("max-message", self.reader.limit().to_string())
             .with("pid", std::process::id().to_string());
-        if self.page.is_some() {
-            own = own.with("page", "used");
+        for (name, used) in [("memory", memory), ("rings", rings.is_some())] {
+            if used {
+                own = own.with(name, "used");
+            }
         }
         for name in ["limits", "group"] {
             if let Some(done) = self.hello.field(name) {
@@ -302,13 +315,15 @@ impl Session {
             }
         }
         let mut frame = Replies::hello(&own);
-        if !prepares {
-            frame.extend_from_slice(&Replies::ready());
+        match rings {
+            _ if prepares => {}
+            // It is there when the parent comes to look.
+            Some(rings) => rings.begin_with(&Replies::ready()),
+            None => frame.extend_from_slice(&Replies::ready()),
         }
         if self.port.send_all(&frame).is_err() {
             exit(0);
         }
-        frame.len() as u64
     }
 
     /// Returns whether the parent has said this.
@@ -406,9 +421,8 @@ pub(super) fn answer(
     outgoing: &Arc<Outgoing>,
     id: u32,
     made: Result<&mut Parcel, Failure>,
-    more: bool,
 ) -> Result<(), i32> {
-    let sent = made.and_then(|parcel| match outgoing.result(id, parcel, more) {
+    let sent = made.and_then(|parcel| match outgoing.result(id, parcel) {
         Ok(()) => Ok(Ok(())),
         Err(unsent) => unsent.failure().map_or(Ok(Err(0)), Err),
     });

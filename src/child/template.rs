@@ -32,7 +32,6 @@ use crate::sys::{self, Birth, Requests};
 /// What the parent is told of how calls run here: they do not.
 const BACKEND: Backend = Backend {
     name: Some("template"),
-    holds: false,
     start: || Ok(()),
 };
 
@@ -74,7 +73,7 @@ fn be_template(mut session: Session) -> Birth {
             }
             // All that is left is the link, which says that this process is
             // there. What a child would have to free, it would have to copy.
-            let _link = Arc::into_inner(conversation.outgoing).map(Outgoing::into_port);
+            let _link = Arc::into_inner(conversation.outgoing).and_then(Outgoing::into_port);
             drop(conversation.reader);
             drop(conversation.requests);
             drop(list);

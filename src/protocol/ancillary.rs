@@ -143,6 +143,13 @@ impl<D> Arrivals<D> {
         self.count
     }
 
+    /// Hands out the lots, each with whether it is cut.
+    pub(super) fn take_lots(&mut self) -> Vec<(Vec<D>, bool)> {
+        self.count = 0;
+        let lots = self.lots.drain(..);
+        lots.map(|lot| (lot.descriptors, lot.is_cut)).collect()
+    }
+
     /// The next lot was announced, as one of so many; 0: it was not sent.
     pub(super) fn claim(&mut self, count: usize, whole: &mut Ancillary<D>) {
         let lot = if count == 0 {

@@ -511,6 +511,12 @@ impl<W, D> Caller<W, D> {
         self.sending.outbox.put_back(unwritten);
     }
 
+    /// These bytes, the last that were written, are to be written once more: the other side has not read them.
+    pub(crate) fn put_back(&mut self, bytes: Vec<u8>) {
+        self.written -= bytes.len() as u64;
+        self.sending.outbox.put_in_front(bytes);
+    }
+
     /// Forgets what is to be written: nobody will read it.
     pub(crate) fn drop_outbox(&mut self) {
         self.sending.outbox.clear();

@@ -218,6 +218,15 @@ impl<D> Outbox<D> {
         }
     }
 
+    /// Puts bytes in front of all that is queued.
+    pub(crate) fn put_in_front(&mut self, bytes: Vec<u8>) {
+        self.length += bytes.len();
+        if let Some(first) = self.pieces.front_mut() {
+            first.octets.drain(..std::mem::take(&mut self.written));
+        }
+        self.pieces.push_front(bytes.into());
+    }
+
     /// Forgets everything: nobody will read it.
     pub(crate) fn clear(&mut self) {
         *self = Self::default();

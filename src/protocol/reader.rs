@@ -314,6 +314,14 @@ impl<D> Reader<D> {
         self.most_descriptors = most;
     }
 
+    /// What follows the current frame comes in another way: hands out the bytes behind it, and the lots of descriptors
+    /// that came, each with whether it is cut.
+    pub(crate) fn take_rest(&mut self) -> (Vec<u8>, Vec<(Vec<D>, bool)>) {
+        let rest = self.buffer.split_off(self.current.end);
+        self.scanned = self.scanned.min(self.current.end);
+        (rest, self.arrivals.take_lots())
+    }
+
     /// Nothing here is an announcement: what came is to be closed.
     pub(super) fn spend_arrivals(&mut self) {
         self.arrivals.spend_rest();
@@ -480,14 +488,6 @@ impl<D> Reader<D> {
             }
             self.arrivals.claim(frame.id as usize, &mut self.ancillary);
         }
-    }
-
-    /// The frame after the current one is there, too.
-    pub(crate) fn has_whole(&self) -> bool {
-        let rest = self.rest();
-        let is_whole = |frame: Frame| rest.len() >= HEADER + frame.length as usize;
-        let may_be = self.skip == 0 && (self.parted.is_none() || !self.current.is_empty());
-        may_be && Frame::parse(rest, self.form).is_some_and(is_whole)
     }
 
     /// How many octets have come, ever.

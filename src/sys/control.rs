@@ -1,12 +1,9 @@
 //! The socket by which a parent has its template fork: a message with the link of the child to be, and a message back.
 //!
 //! ```text
-//! parent ── a place, the link ─────────────▶ template   its page is there in the file that came last
-//!        ── a place, the link and a file ──▶            in this one
-//!        ◀── "+"; or "-" and why ───────────
+//! parent ── the link ───────────▶ template
+//!        ◀── "+"; or "-" and why ─────
 //! ```
-//!
-//! Without a page there is no place, which is [`NOWHERE`].
 //!
 //! One request is under way at a time. The end of input tells either side that the other is gone.
 
@@ -14,9 +11,9 @@ use super::fork::{Alone, Forker};
 use super::high::create;
 use super::poll::poll;
 use super::reap::Fresh;
+use super::ring::LinkMemory;
 use super::spawn::adopt;
 use super::transport::{recv_with, send, words};
-use super::{Page, Pages};
 use crate::base::sync::Mutex;
 use nix::errno::Errno;
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
@@ -37,8 +34,6 @@ use std::time::{Duration, Instant};
 const TICK: TimeVal = TimeVal::new(0, 100_000);
 /// Which signal tells of a socket (`fcntl`, Linux); libc lacks it.
 const F_SETSIG: libc::c_int = 10;
-/// The place of a page that does not exist.
-const NOWHERE: u8 = u8::MAX;
 /// The longest answer.
 const LONGEST: usize = 1024;
 
@@ -47,16 +42,16 @@ const LONGEST: usize = 1024;
 pub(crate) struct ForkClient {
     socket: OwnedFd,
     /// Where the kernel writes the number of a child.
-    page: Page,
-    /// The pages for children that the template has. Held by the thread that waits for an answer.
-    pages: Mutex<Option<Pages>>,
+    memory: LinkMemory,
+    /// Held by the thread that waits for an answer.
+    turn: Mutex<()>,
 }
 
 /// What has become of a request.
 #[derive(Debug)]
 pub(crate) enum Answer {
-    /// There is a child, which shares a page with this process if there was one to be had.
-    Forked(Fresh, Option<Page>),
+    /// There is a child.
+    Forked(Fresh),
     /// There is none, and why.
     Failed(String),
     /// There is none, and the template is gone.
@@ -66,18 +61,17 @@ pub(crate) enum Answer {
 }
 
 impl ForkClient {
-    /// A new socket. The template is given the end of it, and the page.
+    /// A new socket. The template is given the end of it, and the memory.
     pub(crate) fn new() -> io::Result<(Self, OwnedFd, OwnedFd)> {
         let flags = SockFlag::SOCK_CLOEXEC;
         let pair = || socketpair(AddressFamily::Unix, SockType::SeqPacket, None, flags);
         let (socket, theirs) = create(pair)?;
         setsockopt(&socket, sockopt::ReceiveTimeout, &TICK)?;
-        let (page, fd) = Page::create()?;
-        let pages = Mutex::new(None);
+        let (memory, fd) = LinkMemory::create()?;
         let own = Self {
             socket,
-            page,
-            pages,
+            memory,
+            turn: Mutex::default(),
         };
         Ok((own, theirs, fd))
     }
@@ -95,15 +89,9 @@ impl ForkClient {
         time: Duration,
         kill: impl FnOnce(),
     ) -> io::Result<Answer> {
-        let mut pages = self.pages.lock();
-        self.page.forked().store(0, Ordering::Relaxed);
-        // Unless all goes well it is not known which file the template has.
-        let spot = Pages::next(pages.take()).ok();
-        let (place, file) = match &spot {
-            Some((_, place, _, file)) => (*place, file.as_ref()),
-            None => (NOWHERE, None),
-        };
-        self.request(place, link, file)?;
+        let _turn = self.turn.lock();
+        self.memory.forked().store(0, Ordering::Relaxed);
+        self.request(link)?;
         let mut answer = self.answer(time)?;
         let late = answer.is_none();
         if late {
@@ -114,29 +102,17 @@ impl ForkClient {
             return Ok(Answer::Failed(String::from_utf8_lossy(why).into_owned()));
         }
         // The kernel knows, whatever the template could say.
-        match u32::try_from(self.page.forked().load(Ordering::Relaxed)) {
+        match u32::try_from(self.memory.forked().load(Ordering::Relaxed)) {
             Ok(0) | Err(_) if late => Ok(Answer::Late),
             Ok(0) | Err(_) => Ok(Answer::Gone),
-            Ok(pid) => {
-                let process = adopt(pid)?;
-                let page = spot.map(|(rest, _, page, _)| {
-                    *pages = Some(rest);
-                    page
-                });
-                Ok(Answer::Forked(process, page))
-            }
+            Ok(pid) => adopt(pid).map(Answer::Forked),
         }
     }
 
     /// Sends a request. If the template is gone, the answer will say so.
-    fn request(&self, place: u8, link: BorrowedFd<'_>, file: Option<&OwnedFd>) -> io::Result<()> {
-        let numbers: Vec<_> = [Some(link.as_raw_fd()), file.map(AsRawFd::as_raw_fd)]
-            .into_iter()
-            .flatten()
-            .collect();
-        let part = [place];
-        let part = IoSlice::new(&part);
-        let sent = send(self.socket.as_fd(), &[part], &numbers, MsgFlags::empty());
+    fn request(&self, link: BorrowedFd<'_>) -> io::Result<()> {
+        let (part, link) = (IoSlice::new(b"f"), [link.as_raw_fd()]);
+        let sent = send(self.socket.as_fd(), &[part], &link, MsgFlags::empty());
         match sent {
             Ok(_) | Err(Errno::EPIPE | Errno::ECONNRESET) => Ok(()),
             Err(errno) => Err(errno.into()),
@@ -164,23 +140,20 @@ impl ForkClient {
 pub(crate) struct Requests {
     socket: OwnedFd,
     /// Where the parent looks for the number of a child. Not copied to children.
-    page: Page,
-    /// Where the pages of children lie.
-    pages: Option<OwnedFd>,
+    memory: LinkMemory,
     forker: Forker,
 }
 
-/// What a child has from its template: its link, and its page.
-pub(crate) type Birth = (OwnedFd, Option<Page>, Alone);
+/// What a child has from its template: its link.
+pub(crate) type Birth = (OwnedFd, Alone);
 
 impl Requests {
-    pub(crate) fn new(socket: OwnedFd, page: OwnedFd) -> io::Result<Self> {
-        let page = Page::open(page)?;
-        page.keep_from_children()?;
+    pub(crate) fn new(socket: OwnedFd, memory: OwnedFd) -> io::Result<Self> {
+        let memory = LinkMemory::open(memory)?;
+        memory.keep_from_children()?;
         Ok(Self {
             socket,
-            page,
-            pages: None,
+            memory,
             forker: Forker::new()?,
         })
     }
@@ -218,13 +191,11 @@ impl Requests {
         loop {
             let failed = match self.next() {
                 Ok(None) => super::exit_now(0),
-                Ok(Some((link, place))) => match self.forker.fork(self.page.forked()) {
+                Ok(Some(link)) => match self.forker.fork(self.memory.forked()) {
                     Ok(Some(alone)) => {
                         // It was never mapped here.
-                        std::mem::forget(self.page);
-                        let file = self.pages.filter(|_| place < Pages::COUNT);
-                        let page = file.and_then(|file| Page::one_of(file.as_fd(), place).ok());
-                        return (link, page, alone);
+                        std::mem::forget(self.memory);
+                        return (link, alone);
                     }
                     Ok(None) => None,
                     Err(error) => Some(format!("-it cannot fork: {error}")),
@@ -239,13 +210,13 @@ impl Requests {
         }
     }
 
-    /// The link of the next child, and the place of its page; `None` when the parent is done, or gone.
-    fn next(&mut self) -> io::Result<Option<(OwnedFd, u8)>> {
+    /// The link of the next child; `None` when the parent is done, or gone.
+    fn next(&mut self) -> io::Result<Option<OwnedFd>> {
         let (mut request, mut arrival) = (Vec::new(), None);
-        let control = &mut [MaybeUninit::uninit(); words(2)];
+        let control = &mut [MaybeUninit::uninit(); words(1)];
         let socket = self.socket.as_fd();
         let flags = MsgFlags::empty();
-        match recv_with(socket, &mut request, 2, &mut arrival, (control, flags)) {
+        match recv_with(socket, &mut request, 1, &mut arrival, (control, flags)) {
             Ok(0) | Err(Errno::ECONNRESET) => return Ok(None),
             Ok(_) => {}
             Err(errno) => return Err(errno.into()),
@@ -253,11 +224,7 @@ impl Requests {
         let arrival = arrival.filter(|arrival| !arrival.is_cut);
         let mut descriptors = arrival.into_iter().flat_map(|all| all.descriptors);
         let link = descriptors.next();
-        let link = link.ok_or_else(|| io::Error::other("it has too many open files"))?;
-        if let Some(file) = descriptors.next() {
-            Pages::check(file.as_fd())?;
-            self.pages = Some(file);
-        }
-        Ok(Some((link, request[0])))
+        link.map(Some)
+            .ok_or_else(|| io::Error::other("it has too many open files"))
     }
 }

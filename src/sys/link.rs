@@ -2,6 +2,7 @@
 
 use super::high::{create, eventfd, pipe, raise};
 use super::poll::{Interest, Ready, poll, ready_for};
+use super::ring::Rings;
 use super::transport::{Arrival, Transport};
 use nix::errno::Errno;
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
@@ -15,7 +16,7 @@ use nix::sys::time::TimeVal;
 use std::io::{self, IoSlice};
 use std::ops::Deref;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicUsize, Ordering};
 
 /// The byte stream between parent and child: one socket for both directions, or a pair of descriptors.
 ///
@@ -30,7 +31,20 @@ pub(crate) struct Link {
     read_ended: AtomicBool,
     /// Set by `shutdown_write`: every write fails.
     write_ended: AtomicBool,
+    /// Two rings in shared memory, if the child was offered them.
+    rings: Option<Rings>,
+    /// Of these, what the child has answered.
+    answer: AtomicU8,
+    /// How many bytes of hello are to go over the socket before anything goes into the rings.
+    hello: AtomicUsize,
 }
+
+/// The child has not answered for the rings: what it is sent goes into them, what it sends comes over the socket.
+const OPEN: u8 = 0;
+/// It uses them: the socket has nothing but doorbells and descriptors any more.
+const ACCEPTED: u8 = 1;
+/// It does not.
+const REFUSED: u8 = 2;
 
 /// How long a blocking write may make no progress.
 const PATIENCE: TimeVal = TimeVal::new(0, 1000);
@@ -96,7 +110,73 @@ impl Link {
             wake,
             read_ended: AtomicBool::new(false),
             write_ended: AtomicBool::new(false),
+            rings: None,
+            answer: AtomicU8::new(OPEN),
+            hello: AtomicUsize::new(0),
         }
+    }
+
+    /// The same, with rings that the child is offered.
+    pub(crate) fn with_rings(self, rings: Option<Rings>) -> Self {
+        Self { rings, ..self }
+    }
+
+    /// Returns whether the child is to be offered rings.
+    pub(crate) fn offers_rings(&self) -> bool {
+        self.rings.is_some()
+    }
+
+    /// The first `count` bytes are hello, which goes over the socket; what follows goes into the rings.
+    pub(crate) fn begin_with_hello(&self, count: usize) {
+        self.hello.store(count, Ordering::Relaxed);
+    }
+
+    /// Sends as much of hello as there is room for.
+    fn send_hello(
+        &self,
+        left: usize,
+        parts: &[IoSlice<'_>],
+        descriptors: &[OwnedFd],
+    ) -> io::Result<Option<usize>> {
+        let part = parts.iter().find(|part| !part.is_empty());
+        let part = part.map_or(&[][..], |part| &part[..part.len().min(left)]);
+        let flags = MsgFlags::MSG_DONTWAIT;
+        let sent = self
+            .transport
+            .send(&[IoSlice::new(part)], descriptors, flags)?;
+        self.hello.fetch_sub(sent.unwrap_or(0), Ordering::Relaxed);
+        Ok(sent)
+    }
+
+    /// Takes note that the child uses the rings. Behind its hello these bytes and descriptors have come over the socket.
+    /// To be called by the thread that reads.
+    pub(crate) fn accept_rings(&self, bytes: &[u8], arrivals: Vec<Arrival>) {
+        if let Some(rings) = &self.rings {
+            let no_bytes = arrivals.into_iter().map(|lot| rings.came(&[], Some(lot)));
+            // What is wrong with them is found when their announcement is read.
+            let _ = no_bytes.collect::<Result<Vec<_>, _>>();
+            let _ = rings.came(bytes, None);
+            self.answer.store(ACCEPTED, Ordering::Release);
+        }
+    }
+
+    /// Takes note that the child does not use them, and returns what is to be sent over the socket instead. No other
+    /// thread may be writing.
+    pub(crate) fn refuse_rings(&self) -> Vec<u8> {
+        self.answer.store(REFUSED, Ordering::Release);
+        self.rings.as_ref().map_or_else(Vec::new, Rings::take_back)
+    }
+
+    /// The rings, if they are read from.
+    fn rings(&self) -> Option<&Rings> {
+        let rings = self.rings.as_ref()?;
+        (self.answer.load(Ordering::Acquire) == ACCEPTED).then_some(rings)
+    }
+
+    /// The rings, if they are written to.
+    fn rings_to_write(&self) -> Option<&Rings> {
+        let rings = self.rings.as_ref()?;
+        (self.answer.load(Ordering::Acquire) != REFUSED).then_some(rings)
     }
 
     /// Writes what there is room for, without blocking; `None` means that there is no room.
@@ -111,9 +191,15 @@ impl Link {
         parts: &[IoSlice<'_>],
         descriptors: &[OwnedFd],
     ) -> io::Result<Option<usize>> {
-        self.sending(|| {
-            self.transport
-                .send(parts, descriptors, MsgFlags::MSG_DONTWAIT)
+        let hello = self.hello.load(Ordering::Relaxed);
+        self.sending(|| match self.rings_to_write() {
+            Some(_) if hello > 0 => self.send_hello(hello, parts, descriptors),
+            // They need the socket, of which the child expects doorbells only once it has answered.
+            Some(_) if !descriptors.is_empty() && self.rings().is_none() => Ok(None),
+            Some(rings) => rings.try_send(&self.transport, parts, descriptors),
+            None => self
+                .transport
+                .send(parts, descriptors, MsgFlags::MSG_DONTWAIT),
         })
     }
 
@@ -127,6 +213,9 @@ impl Link {
         parts: &[IoSlice<'_>],
         descriptors: &[OwnedFd],
     ) -> io::Result<Option<usize>> {
+        if self.rings_to_write().is_some() {
+            return self.try_send(parts, descriptors);
+        }
         self.sending(|| self.transport.send(parts, descriptors, MsgFlags::empty()))
     }
 
@@ -142,38 +231,113 @@ impl Link {
         send().map_err(|error| if ended() { Errno::EPIPE.into() } else { error })
     }
 
-    /// Appends at most `room` octets, and waits for the first; nought is the end of input. Descriptors that came along
-    /// are the arrival: see [`Transport::receive`].
+    /// Appends at most `room` bytes, and waits for the first; zero is the end of input. Descriptors that came along are
+    /// arrivals: see [`Transport::receive`]. `None` if it was woken for something else: there may be room to write.
     ///
     /// # Blocking
-    /// Until there is an octet, the peer has ended its output, or [`shutdown_read`](Self::shutdown_read) is called. On
-    /// a socket this is one system call.
+    /// Until there is a byte, the peer has ended its output, or [`shutdown_read`](Self::shutdown_read) is called.
     pub(crate) fn recv(
         &self,
         buffer: &mut Vec<u8>,
         room: usize,
-        arrival: &mut Option<Arrival>,
-    ) -> io::Result<usize> {
-        loop {
-            let recv = || self.receive(buffer, room, arrival, MsgFlags::empty());
+        arrivals: &mut Vec<Arrival>,
+    ) -> io::Result<Option<usize>> {
+        if let Some(rings) = self.rings() {
+            return self.unless_ended(|| rings.recv(&self.transport, buffer, room, arrivals));
+        }
+        let mut arrival = None;
+        let count = loop {
+            let recv = || {
+                self.transport
+                    .receive(buffer, room, &mut arrival, MsgFlags::empty())
+            };
             if let Some(count) = self.unless_ended(recv)? {
-                return Ok(count);
+                break count;
             }
             self.wait(Interest::READ, None)?;
-        }
+        };
+        arrivals.extend(arrival);
+        Ok(Some(count))
     }
 
-    /// Appends at most `room` octets without blocking: `None` if there are none yet, nought at the end of input.
+    /// Appends at most `room` bytes without blocking: `None` if there are none yet, zero at the end of input.
     pub(crate) fn try_recv(
         &self,
         buffer: &mut Vec<u8>,
         room: usize,
-        arrival: &mut Option<Arrival>,
+        arrivals: &mut Vec<Arrival>,
     ) -> io::Result<Option<usize>> {
-        self.unless_ended(|| {
-            self.transport
-                .receive(buffer, room, arrival, MsgFlags::MSG_DONTWAIT)
+        self.unless_ended(|| match self.rings() {
+            Some(rings) => rings.try_recv(&self.transport, buffer, room, arrivals),
+            None => {
+                let mut arrival = None;
+                let flags = MsgFlags::MSG_DONTWAIT;
+                let count = self.transport.receive(buffer, room, &mut arrival, flags);
+                arrivals.extend(arrival);
+                count
+            }
         })
+    }
+
+    /// The same for a thread that looks again and again: may miss the end of input, where that takes a system call.
+    pub(crate) fn look(
+        &self,
+        buffer: &mut Vec<u8>,
+        room: usize,
+        arrivals: &mut Vec<Arrival>,
+    ) -> io::Result<Option<usize>> {
+        match self.rings() {
+            Some(rings) => rings.look(&self.transport, buffer, room, arrivals),
+            None => self.try_recv(buffer, room, arrivals),
+        }
+    }
+
+    /// Returns what to watch the descriptors for, to hear of what is `wanted`. With rings, says that this side sleeps as a
+    /// reader; if there is something already, an event comes at once.
+    pub(crate) fn watch(&self, wanted: Interest) -> Interest {
+        let Some(rings) = self.rings() else {
+            let write = wanted.write && self.rings_to_write().is_none();
+            return Interest { write, ..wanted };
+        };
+        let has_bytes = wanted.read && !rings.sleep_reading().unwrap_or(false);
+        let has_room = wanted.write && (rings.lot_waits() || rings.has_room());
+        Interest {
+            read: wanted.read || wanted.write,
+            // A socket has room for a doorbell, unless descriptors wait for room in it.
+            write: has_bytes || has_room,
+        }
+    }
+
+    /// Takes note that nobody waits for something to read any more.
+    pub(crate) fn stop_watching_reads(&self) {
+        if let Some(rings) = self.rings() {
+            rings.wake_reading();
+        }
+    }
+
+    /// Returns whether what was not written has to wait: else there is room by now. With rings, says that this side sleeps
+    /// as a writer; the thread that reads will find the doorbell.
+    pub(crate) fn awaits_room(&self) -> bool {
+        let sleeps = |rings: &Rings| rings.lot_waits() || rings.sleep_writing().unwrap_or(false);
+        self.rings().is_none_or(sleeps)
+    }
+
+    /// Returns whether this link has rings, and room in them: what had to wait can be written.
+    pub(crate) fn has_room_again(&self) -> bool {
+        self.rings().is_some_and(Rings::has_room)
+    }
+
+    /// Takes doorbells off the socket. No thread may be reading.
+    pub(crate) fn take_doorbells(&self) {
+        if let Some(rings) = self.rings() {
+            // An error, as the end, is found by the next read.
+            let _ = rings.drain(&self.transport);
+        }
+    }
+
+    /// Returns whether rings are in use.
+    pub(crate) fn has_rings(&self) -> bool {
+        self.rings().is_some()
     }
 
     /// After `shutdown_read`, nothing to read means the end. The flag is looked at *before* reading: what was written
@@ -201,6 +365,9 @@ impl Link {
                 read: false,
             });
         }
+        if let Some(rings) = self.rings() {
+            return self.wait_rings(rings, interest, deadline);
+        }
         // Only those that matter are looked at, since a hang-up cannot be left out.
         let wake = self.wake.as_ref().map_or(self.read_fd(), AsFd::as_fd);
         let mut all = [
@@ -223,8 +390,35 @@ impl Link {
         })
     }
 
+    /// Doorbells for both directions come over the socket, and so does its end; what has come is left there.
+    fn wait_rings(
+        &self,
+        rings: &Rings,
+        interest: Interest,
+        deadline: Option<std::time::Instant>,
+    ) -> io::Result<Ready> {
+        let reads = interest.read && !rings.sleep_reading()?;
+        let writes = interest.write && !rings.sleep_writing()?;
+        let mut come = false;
+        if !reads && !writes {
+            let asked = usize::from(interest != Interest::NONE);
+            let mut socket = [PollFd::new(self.read_fd(), PollFlags::POLLIN)];
+            come = poll(&mut socket[..asked], deadline)?;
+        }
+        if interest.read {
+            rings.wake_reading();
+        }
+        Ok(Ready {
+            read: interest.read && (reads || come),
+            write: interest.write && rings.has_room(),
+        })
+    }
+
     /// How many bytes have come that were not read.
     pub(crate) fn unread(&self) -> u64 {
+        if let Some(rings) = self.rings() {
+            return rings.unread() as u64;
+        }
         let mut count: libc::c_int = 0;
         // SAFETY: the descriptor is open, and the request writes one `int` to where the pointer leads.
         let done =
@@ -322,11 +516,11 @@ mod tests {
         });
         assert_eq!(overtaken.unwrap(), None, "it is not the end yet");
         assert_eq!(
-            link.try_recv(&mut Vec::new(), 9, &mut None).unwrap(),
+            link.try_recv(&mut Vec::new(), 9, &mut Vec::new()).unwrap(),
             Some(1)
         );
         assert_eq!(
-            link.try_recv(&mut Vec::new(), 9, &mut None).unwrap(),
+            link.try_recv(&mut Vec::new(), 9, &mut Vec::new()).unwrap(),
             Some(0)
         );
     }

@@ -20,13 +20,13 @@ mod lineage;
 mod link;
 mod mask;
 mod memory;
-mod page;
 mod poll;
 mod poller;
 mod port;
 mod raised;
 mod reap;
 mod registry;
+mod ring;
 mod spawn;
 mod streams;
 #[cfg(test)]
@@ -48,7 +48,6 @@ pub(crate) use link::{Link, set_nonblocking};
 pub(crate) use mask::Mask;
 pub use memory::SharedMemory;
 pub(crate) use memory::{Found, Identity, Lasting, Sealed};
-pub(crate) use page::{Page, Pages, RING};
 pub(crate) use poll::{Interest, Ready};
 pub(crate) use poller::{PollEvent, Poller};
 pub(crate) use port::Port;
@@ -56,6 +55,7 @@ pub(crate) use raised::ignore_sigpipe;
 pub(crate) use reap::{Fresh, Process, Status, signal_name};
 pub use registry::Registration;
 pub(crate) use registry::{preloads, registrations};
+pub(crate) use ring::{LinkMemory, Rings};
 pub(crate) use spawn::{directory_error, is_lasting, own_program, spawn, why_not_started};
 pub(crate) use streams::{
     cpus, enter, exit_now, flush_streams, is_stdout, null, open_directory, put_stream,

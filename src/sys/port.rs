@@ -1,75 +1,156 @@
 //! The child's end of the byte stream.
 
 use super::poll::poll;
+use super::ring::Rings;
 use super::transport::{Arrival, Transport};
 use nix::poll::{PollFd, PollFlags};
 use nix::sys::socket::MsgFlags;
 use std::io::{self, IoSlice};
 use std::ops::Deref;
 use std::os::fd::{BorrowedFd, OwnedFd};
-use std::time::Instant;
+use std::sync::OnceLock;
 
 /// The child's end of the link. Every operation blocks, whatever mode somebody has put the descriptors into.
 #[derive(Debug)]
-pub(crate) struct Port(Transport);
+pub(crate) struct Port {
+    transport: Transport,
+    /// Used from hello on, where the parent has offered them.
+    rings: OnceLock<Rings>,
+}
 
 impl Deref for Port {
     type Target = Transport;
     fn deref(&self) -> &Transport {
-        &self.0
+        &self.transport
     }
 }
 
 impl Port {
     /// Over a connected stream socket.
     pub(crate) fn from_socket(fd: OwnedFd) -> io::Result<Self> {
-        Transport::socket(fd).map(Self)
+        Ok(Self::over(Transport::socket(fd)?))
     }
 
     /// Over an end of [`Link::pair`](super::Link::pair), close-on-exec.
     pub(crate) fn from_pair_end(fd: OwnedFd) -> Self {
-        Self(Transport::Socket { fd, unix: true })
+        Self::over(Transport::Socket { fd, unix: true })
     }
 
     /// Over two descriptors.
     pub(crate) fn from_pair(read: OwnedFd, write: OwnedFd) -> io::Result<Self> {
-        Transport::pair(read, write).map(Self)
+        Ok(Self::over(Transport::pair(read, write)?))
     }
 
-    /// Appends at most `room` octets, and waits for the first; nought is the end of input. Descriptors that came along
-    /// are the arrival: see [`Transport::receive`].
+    fn over(transport: Transport) -> Self {
+        Self {
+            transport,
+            rings: OnceLock::new(),
+        }
+    }
+
+    /// Uses these rings from now on: the socket has only doorbells and descriptors any more. Once.
+    pub(crate) fn use_rings(&self, rings: Rings) {
+        let _ = self.rings.set(rings);
+    }
+
+    /// Forgets the rings: nothing is read or sent any more.
+    pub(crate) fn without_rings(self) -> Self {
+        Self::over(self.transport)
+    }
+
+    /// Appends at most `room` bytes, and waits for the first; zero is the end of input. Descriptors that came along are
+    /// arrivals: see [`Transport::receive`].
     ///
     /// # Blocking
-    /// Until there is an octet or the parent has ended its output.
+    /// Until there is a byte or the parent has ended its output.
     pub(crate) fn recv(
         &self,
         buffer: &mut Vec<u8>,
         room: usize,
-        arrival: &mut Option<Arrival>,
+        arrivals: &mut Vec<Arrival>,
     ) -> io::Result<usize> {
-        loop {
-            match self.receive(buffer, room, arrival, MsgFlags::empty())? {
-                Some(count) => return Ok(count),
-                None => self.wait_to_read(None).map(drop)?,
+        if let Some(rings) = self.rings.get() {
+            loop {
+                if let Some(count) = rings.recv(&self.transport, buffer, room, arrivals)? {
+                    return Ok(count);
+                }
+                if rings.sleep_reading()? {
+                    sleep_until(self.read_fd(), PollFlags::POLLIN)?;
+                    rings.wake_reading();
+                }
             }
         }
+        let mut arrival = None;
+        let recv = || {
+            self.transport
+                .receive(buffer, room, &mut arrival, MsgFlags::empty())
+        };
+        let count = self.reading(recv)?;
+        arrivals.extend(arrival);
+        Ok(count)
     }
 
-    /// Appends at most `room` octets without blocking: `None` if there are none yet, nought at the end of input.
+    /// Appends at most `room` bytes without blocking: `None` if there are none yet, zero at the end of input.
     pub(crate) fn try_recv(
         &self,
         buffer: &mut Vec<u8>,
         room: usize,
-        arrival: &mut Option<Arrival>,
+        arrivals: &mut Vec<Arrival>,
     ) -> io::Result<Option<usize>> {
-        if !self.is_socket() && !self.wait_to_read(Some(Instant::now()))? {
+        if let Some(rings) = self.rings.get() {
+            return rings.try_recv(&self.transport, buffer, room, arrivals);
+        }
+        if !self.transport.is_socket() && !self.is_readable()? {
             return Ok(None);
         }
-        self.receive(buffer, room, arrival, MsgFlags::MSG_DONTWAIT)
+        let mut arrival = None;
+        let flags = MsgFlags::MSG_DONTWAIT;
+        let count = self.transport.receive(buffer, room, &mut arrival, flags);
+        arrivals.extend(arrival);
+        count
     }
 
-    fn wait_to_read(&self, deadline: Option<Instant>) -> io::Result<bool> {
-        wait(self.read_fd(), PollFlags::POLLIN, deadline)
+    /// The same for a loop that looks again and again: may miss the end of input, where that takes a system call.
+    pub(crate) fn look(
+        &self,
+        buffer: &mut Vec<u8>,
+        room: usize,
+        arrivals: &mut Vec<Arrival>,
+    ) -> io::Result<Option<usize>> {
+        match self.rings.get() {
+            Some(rings) => rings.look(&self.transport, buffer, room, arrivals),
+            None => self.try_recv(buffer, room, arrivals),
+        }
+    }
+
+    /// Says that this process sleeps until the descriptor is readable, and returns whether it may: with rings there may be
+    /// something to read without that.
+    pub(crate) fn sleep_reading(&self) -> bool {
+        let sleeps = |rings: &Rings| rings.sleep_reading().unwrap_or(false);
+        self.rings.get().is_none_or(sleeps)
+    }
+
+    /// Says that it does not sleep any more.
+    pub(crate) fn wake_reading(&self) {
+        if let Some(rings) = self.rings.get() {
+            rings.wake_reading();
+        }
+    }
+
+    /// Whether a read would not block.
+    fn is_readable(&self) -> io::Result<bool> {
+        let now = Some(std::time::Instant::now());
+        poll(&mut [PollFd::new(self.read_fd(), PollFlags::POLLIN)], now)
+    }
+
+    /// Reads, and sleeps where that would not do it by itself.
+    fn reading(&self, mut recv: impl FnMut() -> io::Result<Option<usize>>) -> io::Result<usize> {
+        loop {
+            match recv()? {
+                Some(count) => return Ok(count),
+                None => sleep_until(self.read_fd(), PollFlags::POLLIN)?,
+            }
+        }
     }
 
     /// Writes everything.
@@ -85,32 +166,51 @@ impl Port {
     /// # Blocking
     /// As [`send_all`](Self::send_all).
     pub(crate) fn send_all_parts<const N: usize>(&self, parts: [&[u8]; N]) -> io::Result<()> {
+        self.send_parts(parts, &[])
+    }
+
+    /// Writes everything; the descriptors go with the first byte.
+    fn send_parts<const N: usize>(
+        &self,
+        parts: [&[u8]; N],
+        mut descriptors: &[OwnedFd],
+    ) -> io::Result<()> {
         let mut parts = parts.map(IoSlice::new);
         let mut left = &mut parts[..];
         IoSlice::advance_slices(&mut left, 0);
         while !left.is_empty() {
-            let count = self.writing(|| self.0.send(left, &[], MsgFlags::empty()))?;
+            let count = match self.rings.get() {
+                Some(rings) => self.write_ring(rings, left, descriptors)?,
+                None => {
+                    self.writing(|| self.transport.send(left, descriptors, MsgFlags::empty()))?
+                }
+            };
+            descriptors = &[];
             IoSlice::advance_slices(&mut left, count);
         }
         Ok(())
     }
 
-    /// Writes what there is room for without blocking: `None` if there is none. What is no socket is written as a whole.
-    pub(crate) fn try_send(&self, octets: &[u8]) -> io::Result<Option<usize>> {
-        if !self.is_socket() {
-            self.send_all(octets)?;
-            return Ok(Some(octets.len()));
+    /// Writes what there is room for, and sleeps until there is some.
+    fn write_ring(
+        &self,
+        rings: &Rings,
+        parts: &[IoSlice<'_>],
+        descriptors: &[OwnedFd],
+    ) -> io::Result<usize> {
+        // Nothing else would tell that the parent is gone while there is room.
+        if rings.is_time_to_look() && self.has_hung_up()? {
+            return Err(io::ErrorKind::BrokenPipe.into());
         }
-        self.0
-            .send(&[IoSlice::new(octets)], &[], MsgFlags::MSG_DONTWAIT)
-    }
-
-    /// Sleeps until there is room to write, or nobody who reads.
-    ///
-    /// # Blocking
-    /// Until then.
-    pub(crate) fn wait_for_room(&self) -> io::Result<()> {
-        wait(self.write_fd(), PollFlags::POLLOUT, None).map(drop)
+        loop {
+            if let Some(count) = rings.try_send(&self.transport, parts, descriptors)? {
+                return Ok(count);
+            }
+            rings.wait_for_room()?;
+            if self.has_hung_up()? {
+                return Err(io::ErrorKind::BrokenPipe.into());
+            }
+        }
     }
 
     /// Writes everything, with descriptors, which go with the first of the octets.
@@ -118,9 +218,7 @@ impl Port {
     /// # Blocking
     /// As [`send_all`](Self::send_all).
     pub(crate) fn send_all_with(&self, octets: &[u8], descriptors: &[OwnedFd]) -> io::Result<()> {
-        let part = [IoSlice::new(octets)];
-        let count = self.writing(|| self.0.send(&part, descriptors, MsgFlags::empty()))?;
-        self.send_all(&octets[count..])
+        self.send_parts([octets], descriptors)
     }
 
     /// Writes, and sleeps where that would not do it by itself.
@@ -129,7 +227,7 @@ impl Port {
             match send()? {
                 Some(0) => return Err(io::ErrorKind::WriteZero.into()),
                 Some(count) => return Ok(count),
-                None => self.wait_for_room()?,
+                None => sleep_until(self.write_fd(), PollFlags::POLLOUT)?,
             }
         }
     }
@@ -142,16 +240,18 @@ impl Port {
     /// # Blocking
     /// Until then.
     pub(crate) fn wait_hang_up(&self) -> io::Result<()> {
-        wait(self.write_fd(), PollFlags::empty(), None).map(drop)
+        sleep_until(self.write_fd(), PollFlags::empty())
     }
 
     /// Whether [`wait_hang_up`](Self::wait_hang_up) would return at once.
     pub(crate) fn has_hung_up(&self) -> io::Result<bool> {
-        wait(self.write_fd(), PollFlags::empty(), Some(Instant::now()))
+        let now = Some(std::time::Instant::now());
+        poll(&mut [PollFd::new(self.write_fd(), PollFlags::empty())], now)
     }
 }
 
-/// Sleeps until a descriptor is ready, its other end is gone, or the deadline has come.
-fn wait(fd: BorrowedFd<'_>, flags: PollFlags, deadline: Option<Instant>) -> io::Result<bool> {
-    poll(&mut [PollFd::new(fd, flags)], deadline)
+/// Sleeps until a descriptor is ready, or its other end is gone.
+fn sleep_until(fd: BorrowedFd<'_>, flags: PollFlags) -> io::Result<()> {
+    poll(&mut [PollFd::new(fd, flags)], None)?;
+    Ok(())
 }

@@ -302,7 +302,7 @@ fn threads_of_the_crate_take_no_signals() {
     let (seen, sees) = std::sync::mpsc::channel();
     let rpc = MASKS.builder().exit_with_parent().on_event(|_| ()).spawn();
     let rpc = rpc.unwrap();
-    let wanted = names(&["offspring-write", "offspring-paren"]);
+    let wanted = names(&["offspring-paren"]);
     rpc.call(&wanted).on_done(move |outcome| {
         seen.send((masks(), outcome.unwrap())).unwrap();
     });
@@ -318,7 +318,7 @@ fn threads_of_the_crate_take_no_signals() {
     {
         let rpc = MASKS_AT_ONCE.builder().exit_with_parent().on_event(|_| ());
         let rpc = rpc.begin();
-        let wanted = names(&["offspring-write", "offspring-paren", "async-io"]);
+        let wanted = names(&["offspring-paren", "async-io"]);
         let (main, there) = rpc.call(wanted).wait().unwrap();
         block_all(&there);
         assert_eq!(main, 0);

@@ -82,7 +82,16 @@ pub(crate) struct Connection {
     capture: Mutex<Option<Capture>>,
     helper: Arc<Helper>,
     key: u64,
-    watching: Mutex<Interest>,
+    watching: Mutex<Watching>,
+}
+
+/// What of the link is watched.
+#[derive(Debug)]
+struct Watching {
+    /// What the driver asks for.
+    wanted: Interest,
+    /// What the helper watches its descriptors for.
+    told: Interest,
 }
 
 impl Connection {
@@ -111,7 +120,10 @@ impl Connection {
             capture: Mutex::new(capture),
             helper: Arc::clone(helper),
             key,
-            watching: Mutex::new(Interest::NONE),
+            watching: Mutex::new(Watching {
+                wanted: Interest::NONE,
+                told: Interest::NONE,
+            }),
         })
     }
 
@@ -127,13 +139,29 @@ impl Connection {
 
     fn watch(&self, change: impl FnOnce(&mut Interest)) {
         let mut watching = self.watching.lock();
-        change(&mut watching);
-        if self.link.is_socket() {
-            return self.modify(Source::Link, *watching);
+        let Watching { wanted, told } = &mut *watching;
+        let read_before = wanted.read;
+        change(wanted);
+        if read_before && !wanted.read {
+            self.link.stop_watching_reads();
         }
-        let Interest { read, write } = *watching;
+        let interest = self.link.watch(*wanted);
+        if std::mem::replace(told, interest) == interest {
+            return;
+        }
+        if self.link.is_socket() {
+            return self.modify(Source::Link, interest);
+        }
+        let Interest { read, write } = interest;
         self.modify(Source::Link, Interest { read, write: false });
         self.modify(Source::LinkWrite, Interest { read: false, write });
+    }
+
+    /// Sleeps again, as far as rings are concerned, after an event.
+    fn watch_again(&self) {
+        if self.link.has_rings() {
+            self.watch(|_| ());
+        }
     }
 
     fn modify(&self, source: Source, interest: Interest) {
@@ -209,17 +237,43 @@ impl Wire for Connection {
         &self,
         buffer: &mut Vec<u8>,
         room: usize,
-        arrival: &mut Option<Arrival>,
-    ) -> io::Result<usize> {
-        self.link.recv(buffer, room, arrival)
+        arrivals: &mut Vec<Arrival>,
+    ) -> io::Result<Option<usize>> {
+        self.link.recv(buffer, room, arrivals)
     }
     fn try_recv(
         &self,
         buffer: &mut Vec<u8>,
         room: usize,
-        arrival: &mut Option<Arrival>,
+        arrivals: &mut Vec<Arrival>,
     ) -> io::Result<Option<usize>> {
-        self.link.try_recv(buffer, room, arrival)
+        self.link.try_recv(buffer, room, arrivals)
+    }
+    fn look(
+        &self,
+        buffer: &mut Vec<u8>,
+        room: usize,
+        arrivals: &mut Vec<Arrival>,
+    ) -> io::Result<Option<usize>> {
+        self.link.look(buffer, room, arrivals)
+    }
+    fn accept_rings(&self, bytes: &[u8], arrivals: Vec<Arrival>) {
+        self.link.accept_rings(bytes, arrivals);
+    }
+    fn refuse_rings(&self) -> Vec<u8> {
+        self.link.refuse_rings()
+    }
+    fn take_doorbells(&self) {
+        self.link.take_doorbells();
+    }
+    fn has_rings(&self) -> bool {
+        self.link.has_rings()
+    }
+    fn awaits_room(&self) -> bool {
+        self.link.awaits_room()
+    }
+    fn has_room_again(&self) -> bool {
+        self.link.has_room_again()
     }
     fn unread(&self) -> u64 {
         self.link.unread()
@@ -269,12 +323,17 @@ impl Tended for Charge {
         match source {
             Source::Exit => driver.wire.exited(driver),
             Source::Stderr => driver.wire.drain_stderr(),
+            Source::Link if driver.wire.has_rings() => {
+                driver.doorbell();
+                driver.wire.watch_again();
+            }
             Source::Link | Source::LinkWrite => {
                 if event.writable {
                     driver.writable();
                 }
                 if event.readable {
                     driver.readable();
+                    driver.wire.watch_again();
                     return driver.look(Core::helper_may_look);
                 }
             }

@@ -74,6 +74,8 @@ enum Got {
     End,
     /// Nothing now.
     Nothing,
+    /// The child writes into shared memory what makes no sense.
+    Nonsense(String),
 }
 
 impl<W: Wire> Driver<W> {
@@ -165,7 +167,8 @@ impl<W: Wire> Driver<W> {
     pub(crate) fn call<T>(&self, enter: impl FnOnce(&mut Core) -> T) -> T {
         let mut core = self.lock();
         let entered = enter(&mut core);
-        if core.caller.open() <= 1 || core.caller.unwritten() >= BATCH {
+        let at_once = core.caller.open() <= 1 || self.wire.has_rings();
+        if at_once || core.caller.unwritten() >= BATCH {
             core.flush();
         }
         entered
@@ -263,6 +266,20 @@ impl<W: Wire> Driver<W> {
         }
     }
 
+    /// For the helper, where rings are in use: a doorbell has come, for whatever.
+    pub(crate) fn doorbell(&self) {
+        self.readable();
+        let mut core = self.lock();
+        // A thread that reads takes doorbells itself.
+        if core.is_unread() {
+            self.wire.take_doorbells();
+        }
+        if self.wire.has_room_again() {
+            core.roles.unblock();
+        }
+        core.flush();
+    }
+
     /// For the helper: the socket has room.
     pub(crate) fn writable(&self) {
         self.change(|core| core.roles.unblock());
@@ -331,7 +348,7 @@ impl<W: Wire> Driver<W> {
     fn receive(
         &self,
         reading: &mut Reading,
-        writes: bool,
+        (writes, blocked): (bool, bool),
         spins: bool,
         deadline: Option<Instant>,
     ) -> (Got, bool) {
@@ -339,16 +356,23 @@ impl<W: Wire> Driver<W> {
         let room = reader.room();
         if spins && !writes {
             let spin = spin.at(reader.is_empty());
-            let look = || self.try_recv(reader, room).transpose();
+            let look = || {
+                let mut arrivals = Vec::new();
+                let count = self.wire.look(reader.buffer(), room, &mut arrivals);
+                reader.arrived(arrivals);
+                let is_something =
+                    !matches!(count, Ok(None)) || blocked && self.wire.has_room_again();
+                is_something.then_some(count)
+            };
             if let Some(count) = spin.look(look) {
-                return (Got::from(count.map(Some)), false);
+                return (Got::from(count), false);
             }
         }
         if !writes && deadline.is_none() {
-            let mut arrival = None;
-            let count = self.wire.recv(reader.buffer(), room, &mut arrival);
-            reader.arrived(arrival);
-            return (Got::from(count.map(Some)), false);
+            let mut arrivals = Vec::new();
+            let count = self.wire.recv(reader.buffer(), room, &mut arrivals);
+            reader.arrived(arrivals);
+            return (Got::from(count), false);
         }
         let interest = Interest {
             read: true,
@@ -362,9 +386,9 @@ impl<W: Wire> Driver<W> {
     }
 
     fn try_recv(&self, reader: &mut Reader, room: usize) -> std::io::Result<Option<usize>> {
-        let mut arrival = None;
-        let count = self.wire.try_recv(reader.buffer(), room, &mut arrival);
-        reader.arrived(arrival);
+        let mut arrivals = Vec::new();
+        let count = self.wire.try_recv(reader.buffer(), room, &mut arrivals);
+        reader.arrived(arrivals);
         count
     }
 
@@ -397,6 +421,9 @@ impl From<std::io::Result<Option<usize>>> for Got {
     /// more than the error.
     fn from(count: std::io::Result<Option<usize>>) -> Self {
         match count {
+            Err(error) if error.kind() == std::io::ErrorKind::InvalidData => {
+                Self::Nonsense(error.to_string())
+            }
             Ok(Some(0)) | Err(_) => Self::End,
             Ok(Some(_)) => Self::Octets,
             Ok(None) => Self::Nothing,

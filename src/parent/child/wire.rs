@@ -16,20 +16,52 @@ pub(crate) trait Wire: Send + Sync + 'static {
     /// Writes, but blocks for no longer than a millisecond or so without any
     /// progress; `None`: nothing was written.
     fn send(&self, parts: &[IoSlice<'_>], descriptors: &[OwnedFd]) -> io::Result<Option<usize>>;
-    /// Reads, blocking, at most `room` octets; 0 at the end.
+    /// Reads, blocking, at most `room` bytes; zero at the end, `None` if it was
+    /// woken for something else.
     fn recv(
         &self,
         buffer: &mut Vec<u8>,
         room: usize,
-        arrival: &mut Option<Arrival>,
-    ) -> io::Result<usize>;
+        arrivals: &mut Vec<Arrival>,
+    ) -> io::Result<Option<usize>>;
     /// Reads without blocking.
     fn try_recv(
         &self,
         buffer: &mut Vec<u8>,
         room: usize,
-        arrival: &mut Option<Arrival>,
+        arrivals: &mut Vec<Arrival>,
     ) -> io::Result<Option<usize>>;
+    /// Reads for a loop that looks again and again: may miss the end.
+    fn look(
+        &self,
+        buffer: &mut Vec<u8>,
+        room: usize,
+        arrivals: &mut Vec<Arrival>,
+    ) -> io::Result<Option<usize>> {
+        self.try_recv(buffer, room, arrivals)
+    }
+    /// Takes note that the child uses the rings that it was offered; behind its
+    /// hello this has come over the socket.
+    fn accept_rings(&self, _bytes: &[u8], _arrivals: Vec<Arrival>) {}
+    /// Takes note that it does not, and returns what is to be sent over the socket
+    /// instead. Nobody may be writing.
+    fn refuse_rings(&self) -> Vec<u8> {
+        Vec::new()
+    }
+    /// Takes doorbells off the socket. No thread may be reading.
+    fn take_doorbells(&self) {}
+    /// Rings are in use: whoever reads minds room to write, too.
+    fn has_rings(&self) -> bool {
+        false
+    }
+    /// Whether what found no room has to wait; else there is room by now.
+    fn awaits_room(&self) -> bool {
+        true
+    }
+    /// There is room again in the rings.
+    fn has_room_again(&self) -> bool {
+        false
+    }
     /// How many bytes have come that were not read.
     fn unread(&self) -> u64;
     /// Waits until reading or writing would not block.

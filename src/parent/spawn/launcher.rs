@@ -15,7 +15,7 @@ use super::streams::Streams;
 use super::{Recipe, failed, no_descriptor};
 use crate::error::Error;
 use crate::startup::{MARKER, VARIABLE, blocking};
-use crate::sys::{self, Fresh, Link, Page};
+use crate::sys::{self, Fresh, Link};
 
 /// What is started.
 #[derive(Debug)]
@@ -41,8 +41,6 @@ pub(crate) type Side = (OwnedFd, Option<OwnedFd>);
 #[derive(Default)]
 pub(crate) struct Launched {
     pub(crate) process: Option<Fresh>,
-    /// What a template's child shares with this process.
-    pub(crate) page: Option<Page>,
     /// What has started it, if that has to stay.
     pub(crate) starter: Option<Arc<Starter>>,
 }
@@ -183,7 +181,6 @@ impl Recipe {
         give(command, is_given.map(|given| given.then(Stdio::null)));
         Ok(Launched {
             process: Some(process.map_err(|error| why_not(command, &error))?),
-            page: None,
             starter,
         })
     }

@@ -36,7 +36,7 @@ use crate::protocol::{
     DESCRIPTORS, Form, HEADER, Hello, LONGEST_PARENT_HELLO, Limits, MOST, PartAt, Role,
 };
 use crate::startup;
-use crate::sys::{self, Fresh, Link, Page};
+use crate::sys::{self, Fresh, Link, LinkMemory, Rings};
 
 /// How much of a hello is kept for all but the arguments of `init`, in bytes: the environment may be long.
 const OTHERS: usize = 16 << 20;
@@ -67,6 +67,8 @@ pub(crate) struct Recipe {
     pub(crate) exit_with_parent: bool,
     pub(crate) spin: bool,
     pub(crate) spin_in_poll: bool,
+    /// Bytes travel through shared memory, if the child can do that.
+    pub(crate) rings: bool,
     pub(crate) confinement: Confinement,
     pub(crate) environment: Environment,
     /// What is said of the standard streams, by their numbers.
@@ -99,6 +101,7 @@ impl Recipe {
             exit_with_parent: false,
             spin: true,
             spin_in_poll: false,
+            rings: true,
             confinement: Confinement::default(),
             environment: Environment::default(),
             streams: [None, None, None],
@@ -201,8 +204,8 @@ impl Recipe {
                 "the arguments of `init` hold descriptors, which cannot travel over the stdin and stdout of a command, nor in the plain form",
             ));
         }
-        // Stdin may go along, with the page or, to a fork, with the other streams and the directory.
-        let others = if self.launcher.forks() { 4 } else { 2 };
+        // Stdin may go along, with the memory, and to a fork with the other streams and the directory.
+        let others = if self.launcher.forks() { 5 } else { 2 };
         let most = MOST - others - self.along.len();
         if count > most {
             return Err(Error::start(format!(
@@ -222,13 +225,14 @@ impl Recipe {
         self.check()?;
         let (link, theirs) = self.launcher.open_link(self.plain)?;
         let mut streams = Opened::new(&self.streams).map_err(no_descriptor)?;
-        let (along, page) = self.gather(&mut streams.theirs)?;
+        let (along, memory) = self.gather(&mut streams.theirs)?;
+        let rings = memory.clone().filter(|_| self.rings).map(Rings::of_parent);
+        let link = link.with_rings(rings);
         let caller = self.greet(&link, along)?;
         let launched = self.launch(theirs, streams.theirs)?;
         let pid = launched.process.as_ref().map(|own| own.pid());
-        let page = launched.page.or(page);
         let delivery = Delivery::new(sink, self.events, handlers.on_destroy.is_some());
-        let core = self.core(caller, pid, page, delivery);
+        let core = self.core(caller, pid, memory, delivery);
         let carries = link.carries_descriptors() && !self.plain;
         let process = (launched.process, launched.starter);
         let driver = connect((link, carries), process, streams.capture, core, handlers)?;
@@ -237,25 +241,26 @@ impl Recipe {
     }
 
     /// Gathers the descriptors that go along with hello: streams that nothing
-    /// else gives to the child, and the page that is shared with it.
-    fn gather(&mut self, streams: &mut Streams) -> Result<(Vec<Along>, Option<Page>), Error> {
+    /// else gives to the child, and the memory that is shared with it.
+    fn gather(
+        &mut self,
+        streams: &mut Streams,
+    ) -> Result<(Vec<Along>, Option<Arc<LinkMemory>>), Error> {
         let mut along = std::mem::take(&mut self.along);
         let forks = self.launcher.forks();
         let by_hello = if forks { 3 } else { 1 };
         let streams = NAMES.into_iter().zip(streams).take(by_hello);
         along.extend(streams.filter_map(|(name, stream)| Some((name, stream.take()?))));
-        let mut page = None;
         if forks {
             let directory = self.environment.open_directory();
             let directory = directory.map_err(|error| failed(&error, error.to_string()))?;
             along.extend(directory.map(|fd| ("directory", fd)));
-        } else if self.is_told()
-            && let Ok((own, fd)) = Page::create()
-        {
-            page = Some(own);
-            along.push(("page", fd));
         }
-        Ok((along, page))
+        // Without memory files, or room for one, all goes over the socket.
+        let memory = self.is_told().then(LinkMemory::create);
+        let (memory, fd) = memory.and_then(Result::ok).unzip();
+        along.extend(fd.map(|fd| ("memory", fd)));
+        Ok((along, memory.map(Arc::new)))
     }
 
     /// Writes what the link takes of the hello. The driver writes the rest.
@@ -272,6 +277,7 @@ impl Recipe {
         let hello = self.hello(link, &names.join(","), init)?;
         let mut caller = Caller::new(Some(&hello), descriptors, self.limits);
         let mut outbox = caller.take_outbox();
+        link.begin_with_hello(outbox.len());
         let mut slices = [IoSlice::new(&[])];
         let count = outbox.slices(&mut slices);
         let sent = link.try_send(&slices[..count], outbox.descriptors());
@@ -307,6 +313,9 @@ impl Recipe {
         if link.is_socket() {
             hello = hello.with("link", "socket");
         }
+        if link.offers_rings() {
+            hello = hello.with("rings", "offered");
+        }
         if link.carries_descriptors() {
             hello = hello.with("carries", "descriptors");
         }
@@ -318,7 +327,7 @@ impl Recipe {
         &self,
         caller: Caller,
         pid: Option<u32>,
-        page: Option<Page>,
+        memory: Option<Arc<LinkMemory>>,
         delivery: Delivery,
     ) -> Core {
         let expected = Expected {
@@ -331,7 +340,7 @@ impl Recipe {
             false => (Form::Full, Some(self.hello_timeout)),
         };
         let direct = self.launcher.starts() && self.launcher.is_socket();
-        let life = Life::new(expected, pid, time, page, direct);
+        let life = Life::new(expected, pid, time, memory, direct);
         let mut reader = Reader::new(form, self.limits.frame);
         reader.set_part_at(self.declared.part_at);
         reader.set_most_descriptors(self.limits.descriptors);

@@ -14,7 +14,7 @@
 //! The link of a child is made here, and its hello lies in it, before anything
 //! is asked for. So if the template dies before it has forked, the next one is given the
 //! very same link. Whether the dead one had forked is told by the kernel, in
-//! the page that is shared with it: then that child is the one that was wanted.
+//! the memory that is shared with it: then that child is the one that was wanted.
 
 use std::ffi::OsStr;
 use std::io;
@@ -43,7 +43,7 @@ use crate::error::Error;
 use crate::parcel::Parcel;
 use crate::preload::Preloading;
 use crate::protocol::{HEADER, TEMPLATE};
-use crate::sys::{Answer, ForkClient, Fresh, Page};
+use crate::sys::{Answer, ForkClient, Fresh};
 
 /// How often a start asks, if templates die under it.
 const ATTEMPTS: u32 = 2;
@@ -187,10 +187,9 @@ impl ForkServer for Template {
             let running = shared.running()?;
             match running.be_ready(shared.contents.timeout) {
                 Ok(()) => {
-                    if let Some((process, page)) = running.request(link, time)? {
+                    if let Some(process) = running.request(link, time)? {
                         return Ok(Launched {
                             process: Some(process),
-                            page,
                             starter: Some(Arc::clone(&shared.starter)),
                         });
                     }
@@ -224,7 +223,7 @@ impl Shared {
 
 impl Contents {
     fn start(&self, starter: &Arc<Starter>) -> Result<Arc<Running>, Error> {
-        let (forks, control, page) = ForkClient::new().map_err(describe)?;
+        let (forks, control, memory) = ForkClient::new().map_err(describe)?;
         let declared = Declared {
             name: TEMPLATE,
             origin: String::new(),
@@ -234,7 +233,7 @@ impl Contents {
         let mut recipe = Recipe::new(declared, self.list());
         recipe.environment = self.environment.clone();
         recipe.starter = Some(Arc::clone(starter));
-        recipe.along = vec![("control", control), ("forks", page)];
+        recipe.along = vec![("control", control), ("forks", memory)];
         let handlers = Handlers {
             on_event: Box::new(|_| Ok(())),
             on_error: Box::new(|error| log::error!("a template: {error}")),
@@ -310,16 +309,12 @@ impl Running {
         Err((error, killed.is_some() && !is_ours))
     }
 
-    /// The child, and its page; `None` if this process is gone and has not forked one.
-    fn request(
-        &self,
-        link: &OwnedFd,
-        time: Duration,
-    ) -> Result<Option<(Fresh, Option<Page>)>, Error> {
+    /// The child; `None` if this process is gone and has not forked one.
+    fn request(&self, link: &OwnedFd, time: Duration) -> Result<Option<Fresh>, Error> {
         let fail = |why: String| Err(Error::start(format!("a template{why}")));
         let kill = || self.kill("it did not fork in time, and was killed");
         match self.forks.request_child(link.as_fd(), time, kill) {
-            Ok(Answer::Forked(process, page)) => Ok(Some((process, page))),
+            Ok(Answer::Forked(process)) => Ok(Some(process)),
             Ok(Answer::Gone) => Ok(None),
             Ok(Answer::Late) => fail(format!(" did not answer within {time:?}, and was killed")),
             Ok(Answer::Failed(why)) => fail(format!(": {why}")),

@@ -1,7 +1,7 @@
 //! The parent's end.
 
-use super::{alone, both_kinds, inheritable, over_pipes, over_socket, pipe, soon, spawn};
-use crate::sys::{Interest, Link, Page, Poller, Port, Process, Ready};
+use super::{all_kinds, alone, inheritable, over_pipes, over_socket, pipe, soon, spawn};
+use crate::sys::{Interest, Link, LinkMemory, Poller, Port, Process, Ready};
 use std::io::{ErrorKind, IoSlice};
 use std::net::{TcpListener, TcpStream};
 use std::process::Command;
@@ -14,18 +14,18 @@ fn everything_is_close_on_exec() {
         let before = inheritable();
         let (socket, pipes) = (over_socket(), over_pipes());
         pipes.0.shutdown_write().unwrap();
-        let page = Page::create().unwrap();
+        let memory = LinkMemory::create().unwrap();
         let poller = Poller::new().unwrap();
         let mut command = Command::new("true");
         let process: Process = spawn(&mut command).unwrap();
         let gone = Process::open(std::os::unix::process::parent_id()).unwrap();
-        let mut arrival = None;
-        socket.1.send_all_with(b"x", &[page.1]).unwrap();
+        let mut arrivals = Vec::new();
+        socket.1.send_all_with(b"x", &[memory.1]).unwrap();
         let (link, _) = &socket;
-        link.recv(&mut Vec::new(), 1, &mut arrival).unwrap();
-        assert_eq!(arrival.as_ref().unwrap().descriptors.len(), 1);
+        link.recv(&mut Vec::new(), 1, &mut arrivals).unwrap();
+        assert_eq!(arrivals[0].descriptors.len(), 1);
         assert_eq!(inheritable(), before);
-        drop((process, gone, poller, arrival));
+        drop((process, gone, poller, arrivals));
     });
 }
 
@@ -44,19 +44,28 @@ fn an_adopted_descriptor_becomes_close_on_exec() {
 
 #[test]
 fn octets_go_both_ways() {
-    for (link, port) in both_kinds() {
+    for (link, port) in all_kinds() {
         let mut buffer = b"kept ".to_vec();
         assert_eq!(
             link.try_send(&[IoSlice::new(b"pi"), IoSlice::new(b"ng")], &[])
                 .unwrap(),
             Some(4)
         );
-        assert_eq!(port.recv(&mut buffer, 100, &mut None).unwrap(), 4);
+        assert_eq!(port.recv(&mut buffer, 100, &mut Vec::new()).unwrap(), 4);
         port.send_all(b"pong").unwrap();
-        assert_eq!(link.recv(&mut buffer, 3, &mut None).unwrap(), 3);
-        assert_eq!(link.try_recv(&mut buffer, 3, &mut None).unwrap(), Some(1));
-        assert_eq!(link.try_recv(&mut buffer, 3, &mut None).unwrap(), None);
-        assert_eq!(port.try_recv(&mut buffer, 3, &mut None).unwrap(), None);
+        assert_eq!(link.recv(&mut buffer, 3, &mut Vec::new()).unwrap(), Some(3));
+        assert_eq!(
+            link.try_recv(&mut buffer, 3, &mut Vec::new()).unwrap(),
+            Some(1)
+        );
+        assert_eq!(
+            link.try_recv(&mut buffer, 3, &mut Vec::new()).unwrap(),
+            None
+        );
+        assert_eq!(
+            port.try_recv(&mut buffer, 3, &mut Vec::new()).unwrap(),
+            None
+        );
         assert_eq!(buffer, b"kept pingpong");
     }
 }
@@ -69,7 +78,10 @@ fn tcp_is_a_stream_without_descriptors() {
     let port = Port::from_socket(listener.accept().unwrap().0.into()).unwrap();
     assert!(link.is_socket() && !link.carries_descriptors() && !port.carries_descriptors());
     port.send_all(b"x").unwrap();
-    assert_eq!(link.recv(&mut Vec::new(), 9, &mut None).unwrap(), 1);
+    assert_eq!(
+        link.recv(&mut Vec::new(), 9, &mut Vec::new()).unwrap(),
+        Some(1)
+    );
     let refused = link
         .try_send(
             &[IoSlice::new(b"x")],
@@ -92,7 +104,7 @@ fn only_a_stream_socket_is_taken_for_one() {
 #[test]
 fn a_full_link_does_not_block() {
     soon(|| {
-        for (link, port) in both_kinds() {
+        for (link, port) in all_kinds() {
             let chunk = [0; 65536];
             let mut sent = 0;
             while let Some(count) = link.try_send(&[IoSlice::new(&chunk)], &[]).unwrap() {
@@ -103,7 +115,7 @@ fn a_full_link_does_not_block() {
             assert_eq!(link.wait(Interest::BOTH, now).unwrap(), Ready::default());
             let mut buffer = Vec::new();
             while buffer.len() < sent {
-                port.recv(&mut buffer, 1 << 20, &mut None).unwrap();
+                port.recv(&mut buffer, 1 << 20, &mut Vec::new()).unwrap();
             }
             assert!(link.wait(Interest::BOTH, None).unwrap().write);
         }
@@ -112,10 +124,13 @@ fn a_full_link_does_not_block() {
 
 #[test]
 fn after_the_peer_has_ended_what_is_buffered_is_read_first() {
-    for (link, port) in both_kinds() {
+    for (link, port) in all_kinds() {
         port.send_all(b"last").unwrap();
         drop(port);
-        assert_eq!(link.recv(&mut Vec::new(), 3, &mut None).unwrap(), 3);
+        assert_eq!(
+            link.recv(&mut Vec::new(), 3, &mut Vec::new()).unwrap(),
+            Some(3)
+        );
         assert_eq!(
             link.wait(Interest::READ, None).unwrap(),
             Ready {
@@ -123,10 +138,16 @@ fn after_the_peer_has_ended_what_is_buffered_is_read_first() {
                 write: false
             }
         );
-        assert_eq!(link.recv(&mut Vec::new(), 3, &mut None).unwrap(), 1);
-        assert_eq!(link.recv(&mut Vec::new(), 3, &mut None).unwrap(), 0);
         assert_eq!(
-            link.try_recv(&mut Vec::new(), 3, &mut None).unwrap(),
+            link.recv(&mut Vec::new(), 3, &mut Vec::new()).unwrap(),
+            Some(1)
+        );
+        assert_eq!(
+            link.recv(&mut Vec::new(), 3, &mut Vec::new()).unwrap(),
+            Some(0)
+        );
+        assert_eq!(
+            link.try_recv(&mut Vec::new(), 3, &mut Vec::new()).unwrap(),
             Some(0)
         );
         assert!(link.wait(Interest::WRITE, None).unwrap().write);
@@ -141,61 +162,79 @@ fn a_reset_is_an_end_of_input() {
     link.try_send(&[IoSlice::new(b"unread")], &[]).unwrap();
     port.send_all(b"x").unwrap();
     drop(port);
-    assert_eq!(link.recv(&mut Vec::new(), 3, &mut None).unwrap(), 1);
     assert_eq!(
-        link.try_recv(&mut Vec::new(), 3, &mut None).unwrap(),
+        link.recv(&mut Vec::new(), 3, &mut Vec::new()).unwrap(),
+        Some(1)
+    );
+    assert_eq!(
+        link.try_recv(&mut Vec::new(), 3, &mut Vec::new()).unwrap(),
         Some(0)
     );
     let (link, port) = over_socket();
     link.try_send(&[IoSlice::new(b"unread")], &[]).unwrap();
     drop(port);
-    assert_eq!(link.recv(&mut Vec::new(), 3, &mut None).unwrap(), 0);
+    assert_eq!(
+        link.recv(&mut Vec::new(), 3, &mut Vec::new()).unwrap(),
+        Some(0)
+    );
 }
 
 #[test]
 fn shutdown_write_is_the_peers_end_of_input() {
     soon(|| {
-        for (link, port) in both_kinds() {
+        for (link, port) in all_kinds() {
             link.try_send(&[IoSlice::new(b"x")], &[]).unwrap();
             link.shutdown_write().unwrap();
             link.shutdown_write().unwrap();
             let refused = link.try_send(&[IoSlice::new(b"y")], &[]).unwrap_err();
             assert_eq!(refused.kind(), ErrorKind::BrokenPipe);
-            assert_eq!(port.recv(&mut Vec::new(), 9, &mut None).unwrap(), 1);
-            assert_eq!(port.recv(&mut Vec::new(), 9, &mut None).unwrap(), 0);
+            assert_eq!(port.recv(&mut Vec::new(), 9, &mut Vec::new()).unwrap(), 1);
+            assert_eq!(port.recv(&mut Vec::new(), 9, &mut Vec::new()).unwrap(), 0);
             port.send_all(b"reply").unwrap();
-            assert_eq!(link.recv(&mut Vec::new(), 9, &mut None).unwrap(), 5);
+            assert_eq!(
+                link.recv(&mut Vec::new(), 9, &mut Vec::new()).unwrap(),
+                Some(5)
+            );
         }
     });
 }
 
 #[test]
 fn shutdown_read_lets_the_buffered_octets_through() {
-    for (link, port) in both_kinds() {
+    for (link, port) in all_kinds() {
         port.send_all(b"abc").unwrap();
         link.shutdown_read();
         assert!(link.wait(Interest::READ, None).unwrap().read);
-        assert_eq!(link.recv(&mut Vec::new(), 2, &mut None).unwrap(), 2);
         assert_eq!(
-            link.try_recv(&mut Vec::new(), 9, &mut None).unwrap(),
+            link.recv(&mut Vec::new(), 2, &mut Vec::new()).unwrap(),
+            Some(2)
+        );
+        assert_eq!(
+            link.try_recv(&mut Vec::new(), 9, &mut Vec::new()).unwrap(),
             Some(1)
         );
         assert_eq!(
-            link.try_recv(&mut Vec::new(), 9, &mut None).unwrap(),
+            link.try_recv(&mut Vec::new(), 9, &mut Vec::new()).unwrap(),
             Some(0)
         );
-        assert_eq!(link.recv(&mut Vec::new(), 9, &mut None).unwrap(), 0);
+        assert_eq!(
+            link.recv(&mut Vec::new(), 9, &mut Vec::new()).unwrap(),
+            Some(0)
+        );
     }
 }
 
 #[test]
 fn shutdown_read_wakes_a_blocked_reader() {
     soon(|| {
-        for (link, port) in (0..200).flat_map(|_| both_kinds()) {
+        for (link, port) in (0..200).flat_map(|_| all_kinds()) {
             std::thread::scope(|scope| {
                 let reader = scope.spawn(|| {
-                    assert_eq!(link.recv(&mut Vec::new(), 9, &mut None).unwrap(), 1);
-                    link.recv(&mut Vec::new(), 9, &mut None).unwrap()
+                    assert_eq!(
+                        link.recv(&mut Vec::new(), 9, &mut Vec::new()).unwrap(),
+                        Some(1)
+                    );
+                    link.recv(&mut Vec::new(), 9, &mut Vec::new()).unwrap()
                 });
                 port.send_all(b"x").unwrap();
                 while link
@@ -204,7 +243,7 @@ fn shutdown_read_wakes_a_blocked_reader() {
                     .read
                 {}
                 link.shutdown_read();
-                assert_eq!(reader.join().unwrap(), 0);
+                assert_eq!(reader.join().unwrap(), Some(0));
             });
         }
     });
@@ -212,7 +251,7 @@ fn shutdown_read_wakes_a_blocked_reader() {
 
 #[test]
 fn a_wait_is_never_short() {
-    for (link, _port) in both_kinds() {
+    for (link, _port) in all_kinds() {
         for interest in [Interest::READ, Interest::NONE] {
             let deadline = Instant::now() + Duration::from_nanos(1_234_567);
             assert_eq!(
@@ -227,7 +266,7 @@ fn a_wait_is_never_short() {
 /// Nothing asked for is nothing reported, not even a hang-up: only time can pass.
 #[test]
 fn a_wait_for_nothing_ignores_a_hang_up() {
-    for (link, port) in both_kinds() {
+    for (link, port) in all_kinds() {
         drop(port);
         let deadline = Instant::now() + Duration::from_millis(5);
         assert_eq!(
@@ -241,11 +280,14 @@ fn a_wait_for_nothing_ignores_a_hang_up() {
 /// Both directions of a link that is cut are over, on either side.
 #[test]
 fn a_link_that_is_cut() {
-    for (link, port) in both_kinds() {
+    for (link, port) in all_kinds() {
         assert!(!port.has_hung_up().unwrap());
         link.cut().unwrap();
         soon(move || port.wait_hang_up().unwrap());
-        assert_eq!(link.recv(&mut Vec::new(), 9, &mut None).unwrap(), 0);
+        assert_eq!(
+            link.recv(&mut Vec::new(), 9, &mut Vec::new()).unwrap(),
+            Some(0)
+        );
         let error = link.try_send(&[IoSlice::new(b"x")], &[]).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::BrokenPipe);
     }

@@ -3,7 +3,6 @@
 mod descriptors;
 mod link;
 mod memory;
-mod page;
 mod poller;
 mod port;
 mod process;
@@ -11,7 +10,7 @@ mod registry;
 mod signals;
 mod streams;
 
-use super::{Link, Port, Process};
+use super::{Link, LinkMemory, Port, Process, Rings};
 use nix::fcntl::{FcntlArg, FdFlag, OFlag, fcntl};
 use nix::unistd::pipe2;
 use std::collections::BTreeSet;
@@ -63,9 +62,19 @@ fn soon<T: Send + 'static>(body: impl FnOnce() -> T + Send + 'static) -> T {
         .expect("it ends, and without a panic")
 }
 
-/// A link over a socket with its port, and one over two pipes with its port.
-fn both_kinds() -> [(Link, Port); 2] {
-    [over_socket(), over_pipes()]
+/// A link over a socket with its port, one over two pipes, and one over rings.
+fn all_kinds() -> [(Link, Port); 3] {
+    [over_socket(), over_pipes(), over_rings()]
+}
+
+fn over_rings() -> (Link, Port) {
+    let (link, port) = over_socket();
+    let (ours, fd) = LinkMemory::create().expect("memory");
+    let theirs = LinkMemory::open(fd).expect("the same memory");
+    let link = link.with_rings(Some(Rings::of_parent(ours.into())));
+    link.accept_rings(&[], Vec::new());
+    port.use_rings(Rings::of_child(theirs.into()));
+    (link, port)
 }
 
 fn over_socket() -> (Link, Port) {

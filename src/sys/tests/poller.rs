@@ -36,7 +36,7 @@ fn what_is_ready_is_told_until_it_is_not() {
             writable: true
         }]
     );
-    link.recv(&mut Vec::new(), 9, &mut None).unwrap();
+    link.recv(&mut Vec::new(), 9, &mut Vec::new()).unwrap();
     assert_eq!(
         look(&poller),
         [PollEvent {

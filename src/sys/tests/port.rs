@@ -1,6 +1,6 @@
 //! The child's end.
 
-use super::{both_kinds, set_nonblocking, soon};
+use super::{all_kinds, set_nonblocking, soon};
 use std::io::{ErrorKind, IoSlice};
 use std::sync::mpsc;
 use std::thread;
@@ -10,13 +10,13 @@ use std::time::Duration;
 #[test]
 fn non_blocking_descriptors_do_not_disturb() {
     soon(|| {
-        for (link, port) in both_kinds() {
+        for (link, port) in all_kinds() {
             set_nonblocking(port.read_fd());
             set_nonblocking(port.write_fd());
             thread::scope(|scope| {
                 let echo = scope.spawn(|| {
                     let mut buffer = Vec::new();
-                    while port.recv(&mut buffer, 1 << 16, &mut None).unwrap() > 0 {}
+                    while port.recv(&mut buffer, 1 << 16, &mut Vec::new()).unwrap() > 0 {}
                     port.send_all(&vec![1; 4 << 20]).unwrap();
                     drop(port);
                     buffer
@@ -25,7 +25,7 @@ fn non_blocking_descriptors_do_not_disturb() {
                 link.try_send(&[IoSlice::new(b"ask")], &[]).unwrap();
                 link.shutdown_write().unwrap();
                 let mut answer = Vec::new();
-                while link.recv(&mut answer, 1 << 16, &mut None).unwrap() > 0 {}
+                while link.recv(&mut answer, 1 << 16, &mut Vec::new()).unwrap() != Some(0) {}
                 assert_eq!(
                     (echo.join().unwrap(), answer.len()),
                     (b"ask".to_vec(), 4 << 20)
@@ -37,7 +37,7 @@ fn non_blocking_descriptors_do_not_disturb() {
 
 #[test]
 fn only_a_parent_that_is_gone_hangs_up() {
-    for (link, port) in both_kinds() {
+    for (link, port) in all_kinds() {
         let (gone, told) = mpsc::channel();
         thread::spawn(move || gone.send(port.wait_hang_up().is_ok()));
         link.shutdown_write().unwrap();
@@ -50,9 +50,9 @@ fn only_a_parent_that_is_gone_hangs_up() {
 
 #[test]
 fn a_parent_that_is_gone_is_an_error_for_the_writer() {
-    for (link, port) in both_kinds() {
+    for (link, port) in all_kinds() {
         drop(link);
-        assert_eq!(port.recv(&mut Vec::new(), 9, &mut None).unwrap(), 0);
+        assert_eq!(port.recv(&mut Vec::new(), 9, &mut Vec::new()).unwrap(), 0);
         assert_eq!(
             port.send_all(b"x").unwrap_err().kind(),
             ErrorKind::BrokenPipe

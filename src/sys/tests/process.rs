@@ -239,7 +239,7 @@ fn a_child_inherits_no_descriptor() {
             let script = "ls /proc/self/fd | tr '\\n' ' ' >&2";
             let (read, write) = super::pipe();
             let process = spawn(Command::new("sh").args(["-c", script]).stderr(write)).unwrap();
-            let (_link, mut found) = (super::both_kinds(), Vec::new());
+            let (_link, mut found) = (super::all_kinds(), Vec::new());
             std::fs::File::from(read).read_to_end(&mut found).unwrap();
             status_of(&process);
             text(&found)

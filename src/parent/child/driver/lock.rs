@@ -4,7 +4,7 @@ use std::ops::{Deref, DerefMut};
 use std::time::Instant;
 
 use super::super::state::waiting::{Waking, Want};
-use super::super::state::{Core, Reading};
+use super::super::state::{Core, Reading, Transport};
 use super::super::wire::Wire;
 use super::{Driver, Got};
 use crate::base::sync::explored::{Guard, current, park_until};
@@ -74,11 +74,13 @@ impl<'a, W: Wire> Lock<'a, W> {
 
     /// Reads once, as the leader, blocking.
     pub(super) fn read_blocking(&mut self, mut reading: Reading, deadline: Option<Instant>) {
-        let writes = self.lets_leader_write();
+        let rings = self.driver.wire.has_rings();
+        let writes = self.lets_leader_write(rings) && !rings;
+        let blocked = self.roles.is_blocked();
         let spins = self.expects_answer();
         let (got, writable) =
-            self.pause(|driver| driver.receive(&mut reading, writes, spins, deadline));
-        if writable {
+            self.pause(|driver| driver.receive(&mut reading, (writes, blocked), spins, deadline));
+        if writable || self.driver.wire.has_room_again() {
             self.roles.unblock();
         }
         self.put_down(reading, &got);
@@ -94,7 +96,25 @@ impl<'a, W: Wire> Lock<'a, W> {
             Got::Octets => self.came(reading),
             Got::End => self.end_of_input(reading),
             Got::Nothing => self.stop_reading(reading),
+            Got::Nonsense(text) => self.nonsense(reading, text),
         }
+        self.switch_transport();
+    }
+
+    /// Tells the link what the child has answered for the rings.
+    fn switch_transport(&mut self) {
+        let wire = &self.driver.wire;
+        match self.take_transport() {
+            Some(Transport::Rings(bytes, arrivals)) => wire.accept_rings(&bytes, arrivals),
+            Some(Transport::Socket) => {
+                let bytes = wire.refuse_rings();
+                if !bytes.is_empty() {
+                    self.caller.put_back(bytes);
+                }
+            }
+            None => return,
+        }
+        self.roles.unblock();
     }
 
     /// Sleeps until woken.
@@ -116,6 +136,11 @@ impl<'a, W: Wire> Lock<'a, W> {
             let mut batch = self.caller.take_outbox();
             let (written, last) = self.unlocked(|driver| driver.write(&mut batch));
             again = self.wrote(written, batch, &last);
+            self.switch_transport();
+            if self.roles.is_blocked() && !self.driver.wire.awaits_room() {
+                self.roles.unblock();
+                again = true;
+            }
         }
     }
 

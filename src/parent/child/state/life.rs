@@ -9,7 +9,7 @@ use crate::error::{Crash, Error};
 use crate::exit_status::ExitStatus;
 use crate::parent::spawn::confinement::Confinement;
 use crate::protocol::{Hello, Known, Started, TEMPLATE};
-use crate::sys::Page;
+use crate::sys::LinkMemory;
 
 /// How long a child may take to exit after it closed the link.
 pub(crate) const GRACE: Duration = Duration::from_millis(250);
@@ -97,7 +97,7 @@ pub(crate) struct Life {
     one_by_one: bool,
     /// What it has written arrives, however it ends: nobody is in between.
     direct: bool,
-    page: Option<Page>,
+    memory: Option<Arc<LinkMemory>>,
     stage: Stage,
     closing: bool,
     shut: bool,
@@ -119,7 +119,7 @@ impl Life {
         expected: Expected,
         pid: Option<u32>,
         hello: Option<Duration>,
-        page: Option<Page>,
+        memory: Option<Arc<LinkMemory>>,
         direct: bool,
     ) -> Self {
         Self {
@@ -128,7 +128,7 @@ impl Life {
             hello_time: hello.unwrap_or_default(),
             one_by_one: false,
             direct,
-            page,
+            memory,
             stage: hello.map_or(Stage::Open, |_| Stage::Greeting),
             closing: false,
             shut: false,
@@ -151,8 +151,8 @@ impl Life {
 
     /// Checks what the child says of itself.
     pub(crate) fn greet(&mut self, hello: &Hello) -> Result<(), String> {
-        if hello.field("page") != Some(b"used") {
-            self.page = None;
+        if hello.field("memory") != Some(b"used") {
+            self.memory = None;
         }
         self.one_by_one = hello.field("backend") == Some(b"blocking");
         self.times.hello = None;
@@ -405,22 +405,15 @@ impl Life {
         self.one_by_one && matches!(self.known(), Known::Count(count) if count > ordinal)
     }
 
-    /// What the child had finished but not written, if so many octets came.
-    pub(crate) fn rescue(&self, received: u64) -> Vec<u8> {
-        self.page
-            .as_ref()
-            .map_or_else(Vec::new, |page| page.rescue(received))
-    }
-
     /// What is known of the calls that it has started.
     pub(crate) fn known(&self) -> Known {
         let never_ran = self.refuses() || matches!(self.ending, Some(Ending::Init(_)));
-        match &self.page {
+        match &self.memory {
             _ if never_ran => Known::Count(0),
             // It says hello before it runs anything. But one that can come no more
             // may have been lost on its way, and calls behind it have begun.
             None if !self.is_greeted() && (self.direct || !self.stream_ended) => Known::Count(0),
-            Some(page) => Known::Count(page.started().load(Ordering::Acquire)),
+            Some(memory) => Known::Count(memory.started().load(Ordering::Acquire)),
             None if self.one_by_one && self.direct => Known::OneByOne,
             // An answer may have been lost on its way, and a later call begun.
             None => Known::Nothing,

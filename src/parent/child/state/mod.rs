@@ -46,6 +46,7 @@ use crate::error::Error;
 use crate::exit_status::ExitStatus;
 use crate::parcel::{Outbox, Payload, Reader};
 use crate::protocol::{Absorbed, Failure, Hello};
+use crate::sys::Arrival;
 
 /// How long octets may lie while other calls are under way.
 const NAGLE: Duration = Duration::from_micros(100);
@@ -99,6 +100,17 @@ pub(crate) struct Core {
     signals: Vec<i32>,
     /// When the helper would look for nothing.
     needless: Option<Instant>,
+    /// What the child has answered for the transport, until the link knows.
+    transport: Option<Transport>,
+}
+
+/// What a child's hello says of how bytes travel.
+#[derive(Debug)]
+pub(crate) enum Transport {
+    /// Over rings; behind hello this has come over the socket.
+    Rings(Vec<u8>, Vec<Arrival>),
+    /// Over the socket.
+    Socket,
 }
 
 impl Core {
@@ -122,6 +134,7 @@ impl Core {
             look_at: None,
             signals: Vec::new(),
             needless: None,
+            transport: None,
         }
     }
 
@@ -153,6 +166,11 @@ impl Core {
     pub(crate) fn helper_may_look(&self) -> bool {
         let spins = |own: &Reading| own.spin.is_on();
         self.roles.is_watched() && self.expects_answer() && self.reader.as_ref().is_some_and(spins)
+    }
+
+    /// Returns whether no thread reads.
+    pub(crate) fn is_unread(&self) -> bool {
+        self.reader.is_some()
     }
 
     fn take_reader(&mut self) -> Reading {
@@ -275,6 +293,11 @@ impl Core {
             for notice in notices.drain(..) {
                 self.notice(notice);
             }
+            if let Some(Transport::Rings(bytes, arrivals)) = &mut self.transport {
+                let (more, lots) = reading.reader.leave_socket();
+                bytes.extend(more);
+                arrivals.extend(lots);
+            }
         }
         self.notices = notices;
         self.crowd_out();
@@ -330,6 +353,10 @@ impl Core {
     fn greet(&mut self, hello: &Hello) {
         // The time for it is not waited for any more.
         self.needless = self.deadlines.disarm();
+        self.transport = Some(match hello.field("rings") {
+            Some(b"used") => Transport::Rings(Vec::new(), Vec::new()),
+            _ => Transport::Socket,
+        });
         if let Err(text) = self.life.greet(hello) {
             return self.break_off(Ending::Handshake(text));
         }
@@ -355,18 +382,7 @@ impl Core {
     }
 
     /// The reader is put down; nothing will come any more.
-    pub(crate) fn end_of_input(&mut self, mut reading: Reading) {
-        let rescued = self.life.rescue(reading.reader.received());
-        if !rescued.is_empty() {
-            reading.reader.buffer().extend_from_slice(&rescued);
-            if let Err(ending) = self.absorb(&mut reading) {
-                self.life.doom(ending);
-            }
-        }
-        self.end_of_stream(reading);
-    }
-
-    fn end_of_stream(&mut self, reading: Reading) {
+    pub(crate) fn end_of_input(&mut self, reading: Reading) {
         if !self.life.is_greeted() {
             let rest = reading.reader.rest();
             let came = if rest.is_empty() {
@@ -380,6 +396,20 @@ impl Core {
         self.stop_reading(reading);
         self.life.stream_ends(Instant::now() + GRACE);
         self.proceed();
+    }
+
+    /// The reader is put down: the child has written nonsense into shared memory.
+    pub(crate) fn nonsense(&mut self, reading: Reading, text: &str) {
+        self.stop_reading(reading);
+        self.break_off(Ending::Violation(text.to_owned()));
+    }
+
+    /// What the child has answered for the transport, unless a thread writes: its
+    /// bytes may be to be sent once more.
+    pub(crate) fn take_transport(&mut self) -> Option<Transport> {
+        let is_writing = self.roles.is_writing();
+        self.transport
+            .take_if(|answer| !matches!(answer, Transport::Socket) || !is_writing)
     }
 
     /// Nothing more is read, and the child is ended.
@@ -463,8 +493,8 @@ impl Core {
     }
 
     /// The leader is to watch for room, too, instead of the helper.
-    pub(crate) fn lets_leader_write(&mut self) -> bool {
-        self.leader_writes = self.roles.is_blocked() && self.has_unwritten();
+    pub(crate) fn lets_leader_write(&mut self, rings: bool) -> bool {
+        self.leader_writes = rings || self.roles.is_blocked() && self.has_unwritten();
         self.leader_writes
     }
 

@@ -157,6 +157,11 @@ impl Roles {
         self.blocked = false;
     }
 
+    /// Somebody writes.
+    pub(crate) fn is_writing(&self) -> bool {
+        self.writing
+    }
+
     /// The socket was full when it was last tried.
     pub(crate) fn is_blocked(&self) -> bool {
         self.blocked

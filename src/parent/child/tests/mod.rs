@@ -162,16 +162,16 @@ impl Wire for FakeWire {
         &self,
         buffer: &mut Vec<u8>,
         room: usize,
-        _: &mut Option<Arrival>,
-    ) -> io::Result<usize> {
-        Ok(self.until(State::is_readable).read(buffer, room))
+        _: &mut Vec<Arrival>,
+    ) -> io::Result<Option<usize>> {
+        Ok(Some(self.until(State::is_readable).read(buffer, room)))
     }
 
     fn try_recv(
         &self,
         buffer: &mut Vec<u8>,
         room: usize,
-        _: &mut Option<Arrival>,
+        _: &mut Vec<Arrival>,
     ) -> io::Result<Option<usize>> {
         let mut state = self.state.lock();
         let readable = state.is_readable();

@@ -1,0 +1,117 @@
+//! Lots of file descriptors that came over the socket, until the bytes that announce them were read from the ring.
+//!
+//! The socket has two kinds of messages: a doorbell, which is one byte, and a lot, which is the place of its announcement
+//! in the ring's stream, as eight bytes (the first of which is no doorbell), with the descriptors. They may come glued to
+//! each other or in pieces; lots and places are in the same order.
+
+use std::collections::VecDeque;
+
+use crate::sys::transport::Arrival;
+
+/// A message that only wakes.
+pub(super) const DOORBELL: u8 = 0xff;
+
+/// See the module.
+#[derive(Debug, Default)]
+pub(super) struct Lots {
+    waiting: VecDeque<Arrival>,
+    places: VecDeque<u64>,
+    /// The beginning of a place.
+    begun: Vec<u8>,
+    /// How many lots have come, modulo 2^32.
+    count: u32,
+}
+
+impl Lots {
+    /// Takes what a read of the socket brought.
+    pub(super) fn came(&mut self, bytes: &[u8], arrival: Option<Arrival>) {
+        self.count = self.count.wrapping_add(u32::from(arrival.is_some()));
+        self.waiting.extend(arrival);
+        for byte in bytes {
+            if self.begun.is_empty() && *byte == DOORBELL {
+                continue;
+            }
+            self.begun.push(*byte);
+            if let Ok(place) = <[u8; 8]>::try_from(&self.begun[..]) {
+                self.places.push_back(u64::from_be_bytes(place));
+                self.begun.clear();
+            }
+        }
+    }
+
+    /// Hands out the lots whose announcement begins before byte `tail` of the stream.
+    pub(super) fn hand_out(&mut self, tail: u64, arrivals: &mut Vec<Arrival>) {
+        while self.places.front().is_some_and(|place| *place < tail)
+            && let Some(lot) = self.waiting.pop_front()
+        {
+            self.places.pop_front();
+            arrivals.push(lot);
+        }
+    }
+
+    /// Returns whether nothing waits.
+    pub(super) fn is_empty(&self) -> bool {
+        self.waiting.is_empty() && self.places.is_empty() && self.begun.is_empty()
+    }
+
+    /// Returns how many lots have come, modulo 2^32.
+    pub(super) fn count(&self) -> u32 {
+        self.count
+    }
+
+    /// Returns how many lots are announced at byte `head` or later, which is not written yet: one, if the other side is
+    /// about to do that.
+    pub(super) fn ahead(&self, head: u64) -> usize {
+        let early = |place: &&u64| **place >= head;
+        self.places.iter().filter(early).count()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn lot(count: usize) -> Option<Arrival> {
+        let descriptors = (0..count).map(|_| std::io::pipe().unwrap().0.into());
+        Some(Arrival {
+            descriptors: descriptors.collect(),
+            is_cut: false,
+        })
+    }
+
+    fn handed_out(lots: &mut Lots, tail: u64) -> Vec<usize> {
+        let mut arrivals = Vec::new();
+        lots.hand_out(tail, &mut arrivals);
+        arrivals.iter().map(|lot| lot.descriptors.len()).collect()
+    }
+
+    /// However the messages are cut, a lot comes out with the bytes that announce it.
+    #[test]
+    fn a_lot_waits_for_its_announcement() {
+        let bytes = [
+            &[DOORBELL][..],
+            &100u64.to_be_bytes(),
+            &[DOORBELL],
+            &255u64.to_be_bytes(),
+        ];
+        let bytes = bytes.concat();
+        for cut in 0..=bytes.len() {
+            let mut lots = Lots::default();
+            lots.came(&bytes[..cut], lot(1));
+            lots.came(&bytes[cut..], lot(2));
+            assert_eq!(
+                (
+                    lots.count(),
+                    lots.ahead(256),
+                    lots.ahead(255),
+                    lots.ahead(0)
+                ),
+                (2, 0, 1, 2)
+            );
+            assert!(handed_out(&mut lots, 100).is_empty());
+            assert_eq!(handed_out(&mut lots, 101), [1]);
+            assert_eq!(handed_out(&mut lots, 300), [2]);
+            assert!(handed_out(&mut lots, u64::MAX).is_empty());
+        }
+    }
+}

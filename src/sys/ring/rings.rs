@@ -1,0 +1,313 @@
+//! Both rings as one process uses them, with the socket beside them.
+//!
+//! Doorbells travel over the socket, with one exception: the child's writer waits for room on the counter itself (a
+//! futex), because several threads of a child may write while another one reads, and would take each other's doorbells
+//! off the socket. In the parent, a thread that takes doorbells off the socket looks after both directions.
+
+use std::io::{self, IoSlice};
+use std::os::fd::OwnedFd;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU32, Ordering};
+use std::time::Duration;
+
+use nix::sys::socket::MsgFlags;
+use nix::sys::time::TimeValLike;
+use nix::time::{ClockId, clock_gettime};
+
+use super::lots::{DOORBELL, Lots};
+use super::{LinkMemory, Reader, Way, Writer};
+use crate::base::sync::Mutex;
+use crate::sys::transport::{Arrival, Transport};
+
+/// How many doorbells are taken off the socket at once.
+const DOORBELLS: usize = 64;
+/// How long a child's writer sleeps before it looks whether the parent is still there.
+const PATIENCE: Duration = Duration::from_secs(1);
+
+/// How often a child's writer looks for room before it sleeps: about 10 µs, the time in which the parent copies a ring.
+const LOOKS: usize = 500;
+
+/// See the module.
+#[derive(Debug)]
+pub(crate) struct Rings {
+    memory: Arc<LinkMemory>,
+    writer: Writer<LinkMemory>,
+    reader: Reader<LinkMemory>,
+    /// This is the child's side.
+    is_child: bool,
+    /// A lot of descriptors found no room in the socket.
+    lot_waits: AtomicBool,
+    /// The other side has ended its half of the socket.
+    ended: AtomicBool,
+    /// Lots whose announcement was not read yet.
+    lots: Mutex<Lots>,
+    /// There are some.
+    has_lots: AtomicBool,
+    /// How many have come, modulo 2^32.
+    took: AtomicU32,
+    /// When this side last looked whether the other is still there, by [`coarse_clock`].
+    looked: AtomicI64,
+}
+
+impl Rings {
+    /// The parent's side of these rings.
+    pub(crate) fn of_parent(memory: Arc<LinkMemory>) -> Self {
+        Self::new(memory, [Way::ToChild, Way::ToParent], false)
+    }
+
+    /// The child's side.
+    pub(crate) fn of_child(memory: Arc<LinkMemory>) -> Self {
+        Self::new(memory, [Way::ToParent, Way::ToChild], true)
+    }
+
+    fn new(memory: Arc<LinkMemory>, [out, back]: [Way; 2], is_child: bool) -> Self {
+        Self {
+            writer: Writer::new(Arc::clone(&memory), out),
+            reader: Reader::new(Arc::clone(&memory), back),
+            memory,
+            is_child,
+            lot_waits: AtomicBool::new(false),
+            ended: AtomicBool::new(false),
+            lots: Mutex::default(),
+            has_lots: AtomicBool::new(false),
+            took: AtomicU32::new(0),
+            looked: AtomicI64::new(0),
+        }
+    }
+
+    /// Writes bytes that come first of all, before the other side can sleep.
+    pub(crate) fn begin_with(&self, bytes: &[u8]) {
+        let written = self.writer.write(&[IoSlice::new(bytes)], || ());
+        debug_assert!(written.is_ok_and(|count| count == bytes.len()));
+    }
+
+    /// Appends what the ring has, at most `room` bytes; `None` if it has nothing. Makes no system call, unless a lot of
+    /// descriptors or a writer that sleeps has to do with these bytes.
+    pub(in crate::sys) fn look(
+        &self,
+        socket: &Transport,
+        buffer: &mut Vec<u8>,
+        room: usize,
+        arrivals: &mut Vec<Arrival>,
+    ) -> io::Result<Option<usize>> {
+        let doorbell = || {
+            if self.is_child {
+                send_doorbell(socket);
+            } else {
+                self.memory.wake_writer();
+            }
+        };
+        let count = self.reader.read(buffer, room, doorbell)?;
+        if count > 0
+            && self.has_lots.load(Ordering::Relaxed)
+                | (self.reader.lots() != self.took.load(Ordering::Relaxed))
+        {
+            self.take_lots(socket, arrivals)?;
+        }
+        Ok((count > 0).then_some(count))
+    }
+
+    /// The same; and if there is nothing, takes what is on the socket: zero at its end.
+    pub(in crate::sys) fn try_recv(
+        &self,
+        socket: &Transport,
+        buffer: &mut Vec<u8>,
+        room: usize,
+        arrivals: &mut Vec<Arrival>,
+    ) -> io::Result<Option<usize>> {
+        if let Some(count) = self.look(socket, buffer, room, arrivals)? {
+            return Ok(Some(count));
+        }
+        let ended = self.drain(socket)?;
+        // What was written before the end, or before the doorbell.
+        let found = self.look(socket, buffer, room, arrivals)?;
+        Ok(found.or(ended.then_some(0)))
+    }
+
+    /// The same; and if there is nothing, sleeps until there may be. `None` after a doorbell that was for something
+    /// else.
+    ///
+    /// # Blocking
+    /// Until there is a byte or a doorbell, or the socket has ended.
+    pub(in crate::sys) fn recv(
+        &self,
+        socket: &Transport,
+        buffer: &mut Vec<u8>,
+        room: usize,
+        arrivals: &mut Vec<Arrival>,
+    ) -> io::Result<Option<usize>> {
+        if let Some(count) = self.look(socket, buffer, room, arrivals)? {
+            return Ok(Some(count));
+        }
+        let mut ended = false;
+        if self.reader.sleep()? {
+            ended = self.take(socket, MsgFlags::empty())? == Some(0);
+            self.reader.wake();
+        }
+        let found = self.look(socket, buffer, room, arrivals)?;
+        Ok(found.or(ended.then_some(0)))
+    }
+
+    /// Takes all that is on the socket, without blocking, and returns whether it has ended. If no thread reads, so that no
+    /// other misses a doorbell.
+    pub(in crate::sys) fn drain(&self, socket: &Transport) -> io::Result<bool> {
+        loop {
+            match self.take(socket, MsgFlags::MSG_DONTWAIT)? {
+                None => return Ok(false),
+                Some(0) => return Ok(true),
+                Some(_) => {}
+            }
+        }
+    }
+
+    /// Hands out the lots that belong to what was read, and takes them off the socket first.
+    fn take_lots(&self, socket: &Transport, arrivals: &mut Vec<Arrival>) -> io::Result<()> {
+        let tail = self.reader.tail();
+        // What is announced later stays there, so that a liar does not fill this process.
+        while self.reader.lots() != self.took.load(Ordering::Relaxed)
+            && self.lots.lock().ahead(tail) == 0
+            && self
+                .take(socket, MsgFlags::MSG_DONTWAIT)?
+                .is_some_and(|count| count > 0)
+        {}
+        let mut lots = self.lots.lock();
+        lots.hand_out(tail, arrivals);
+        self.has_lots.store(!lots.is_empty(), Ordering::Relaxed);
+        Ok(())
+    }
+
+    /// Takes a piece off the socket: zero bytes at its end.
+    fn take(&self, socket: &Transport, flags: MsgFlags) -> io::Result<Option<usize>> {
+        let (mut bytes, mut arrival) = (Vec::new(), None);
+        let count = socket.receive(&mut bytes, DOORBELLS, &mut arrival, flags)?;
+        if count == Some(0) {
+            self.ended.store(true, Ordering::Relaxed);
+        }
+        if arrival.is_some() || bytes.iter().any(|byte| *byte != DOORBELL) {
+            self.came(&bytes, arrival)?;
+        }
+        Ok(count)
+    }
+
+    /// Takes note of a piece of the socket with a lot in it.
+    pub(in crate::sys) fn came(&self, bytes: &[u8], arrival: Option<Arrival>) -> io::Result<()> {
+        let mut lots = self.lots.lock();
+        lots.came(bytes, arrival);
+        self.took.store(lots.count(), Ordering::Relaxed);
+        self.has_lots.store(true, Ordering::Relaxed);
+        if lots.ahead(self.reader.head()) > 1 {
+            let text = "descriptors came that nothing announces";
+            return Err(io::Error::new(io::ErrorKind::InvalidData, text));
+        }
+        Ok(())
+    }
+
+    /// Writes what there is room for; `None` if there is none. Descriptors, at most what one message carries, go over
+    /// the socket before the first byte is written.
+    ///
+    /// # Errors
+    /// The other side is gone, or writes nonsense into the memory.
+    pub(in crate::sys) fn try_send(
+        &self,
+        socket: &Transport,
+        parts: &[IoSlice<'_>],
+        descriptors: &[OwnedFd],
+    ) -> io::Result<Option<usize>> {
+        // A parent that has ended its half still reads.
+        if !self.is_child && self.ended.load(Ordering::Relaxed) {
+            return Err(io::ErrorKind::BrokenPipe.into());
+        }
+        if !descriptors.is_empty() {
+            if !self.writer.has_room()? {
+                return Ok(None);
+            }
+            let place = self.writer.head().to_be_bytes();
+            let sent = socket.send(&[IoSlice::new(&place)], descriptors, MsgFlags::MSG_DONTWAIT)?;
+            self.lot_waits.store(sent.is_none(), Ordering::Relaxed);
+            if sent.is_none() {
+                return Ok(None);
+            }
+            self.writer.sent_lot();
+        }
+        let count = self.writer.write(parts, || send_doorbell(socket))?;
+        Ok((count > 0).then_some(count))
+    }
+
+    /// Sleeps until [`try_send`](Self::try_send) may find room. For the child.
+    ///
+    /// # Blocking
+    /// Until the parent reads, or for a tenth of a second.
+    pub(in crate::sys) fn wait_for_room(&self) -> io::Result<()> {
+        if self.lot_waits.load(Ordering::Relaxed) {
+            // The parent has to take other lots first; nothing tells when.
+            std::thread::sleep(Duration::from_millis(1));
+        } else if !self.look_for_room()? && self.writer.sleep()? {
+            self.memory.wait_for_reader(PATIENCE);
+            self.writer.wake();
+        }
+        Ok(())
+    }
+
+    /// Looks for room a few times, for some microseconds: the parent may be copying.
+    fn look_for_room(&self) -> io::Result<bool> {
+        for _ in 0..LOOKS {
+            if self.writer.has_room()? {
+                return Ok(true);
+            }
+            std::hint::spin_loop();
+        }
+        Ok(false)
+    }
+
+    /// Returns whether some milliseconds have passed since this was last true.
+    pub(in crate::sys) fn is_time_to_look(&self) -> bool {
+        let now = coarse_clock();
+        self.looked.swap(now, Ordering::Relaxed) != now
+    }
+
+    /// Says that this side sleeps until there is something to read; returns whether it may.
+    pub(in crate::sys) fn sleep_reading(&self) -> io::Result<bool> {
+        self.reader.sleep()
+    }
+
+    /// Says that this side does not sleep as a reader any more.
+    pub(in crate::sys) fn wake_reading(&self) {
+        self.reader.wake();
+    }
+
+    /// Says that this side sleeps until there is room; returns whether it may.
+    pub(in crate::sys) fn sleep_writing(&self) -> io::Result<bool> {
+        Ok(!self.ended.load(Ordering::Relaxed) && self.writer.sleep()?)
+    }
+
+    /// Returns whether a write waits for room in the socket, because of the descriptors that go with it.
+    pub(in crate::sys) fn lot_waits(&self) -> bool {
+        self.lot_waits.load(Ordering::Relaxed)
+    }
+
+    /// Returns whether something can be written. A violation counts: the write will say so.
+    pub(in crate::sys) fn has_room(&self) -> bool {
+        self.ended.load(Ordering::Relaxed) || self.writer.has_room().unwrap_or(true)
+    }
+
+    /// Returns how many bytes can be read. A violation counts as one: the read will say so.
+    pub(in crate::sys) fn unread(&self) -> usize {
+        self.reader.available().unwrap_or(1)
+    }
+
+    /// Returns all that was written, for a peer that does not use the rings.
+    pub(in crate::sys) fn take_back(&self) -> Vec<u8> {
+        self.writer.take_back()
+    }
+}
+
+/// Sends one byte. If the socket is full of them, the other side has enough to wake up; if it is gone, reads tell.
+fn send_doorbell(socket: &Transport) {
+    let _ = socket.send(&[IoSlice::new(&[DOORBELL])], &[], MsgFlags::MSG_DONTWAIT);
+}
+
+/// A clock of a few milliseconds' resolution, in nanoseconds. It takes 5 ns, a fifth of what an exact one takes.
+fn coarse_clock() -> i64 {
+    let now = clock_gettime(ClockId::CLOCK_MONOTONIC_COARSE);
+    now.map_or(0, |now| now.num_nanoseconds())
+}
