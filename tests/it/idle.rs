@@ -52,18 +52,6 @@ fn used_in(time: Duration, pids: &[u32]) -> (Duration, Vec<(String, Duration)>) 
     (used.iter().map(|(_, time)| *time).sum(), used)
 }
 
-/// How often the helper has gone to sleep.
-fn naps() -> Option<u64> {
-    let tasks = fs::read_dir("/proc/self/task").unwrap();
-    let mut tasks = tasks.map(|task| task.unwrap().path());
-    let name = |task: &PathBuf| fs::read_to_string(task.join("comm")).unwrap_or_default();
-    let helper = tasks.find(|task| name(task).starts_with("offspring-helpe"))?;
-    let status = fs::read_to_string(helper.join("status")).unwrap();
-    let mut lines = status.lines();
-    let count = lines.find_map(|line| line.strip_prefix("voluntary_ctxt_switches:"))?;
-    count.trim().parse().ok()
-}
-
 /// The helper sleeps on when the time for a hello is up that has come long ago.
 #[test]
 fn nobody_wakes_for_a_hello_that_has_come() {

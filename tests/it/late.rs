@@ -111,10 +111,13 @@ fn a_call_that_does_not_run_takes_nobody_with_it() {
     for _ in 0..2 {
         drop(rpc.call(echo("sent")).kill_on_cancel());
     }
-    // Done is done.
-    std::thread::sleep(SHORT);
+    // The helper looks again and again whether the first has started.
+    until(|| naps().is_some());
+    let before = naps().unwrap();
+    until(|| naps() > Some(before + 2));
     drop(open);
     assert_eq!(running.wait().unwrap(), Ok("done".into()));
+    // Done is done.
     let done = rpc.call(echo("so")).kill_on_cancel();
     rpc.call(echo("next")).wait().unwrap().unwrap();
     drop(done);

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::path::PathBuf;
 use std::thread::sleep;
 use std::time::Duration;
 
@@ -68,14 +69,27 @@ pub(crate) fn own_threads() -> Vec<String> {
         .collect()
 }
 
-/// Open descriptors and what they lead to, without the one that looks.
+/// How often the helper has gone to sleep.
+pub(crate) fn naps() -> Option<u64> {
+    let tasks = fs::read_dir("/proc/self/task").unwrap();
+    let mut tasks = tasks.map(|task| task.unwrap().path());
+    let name = |task: &PathBuf| fs::read_to_string(task.join("comm")).unwrap_or_default();
+    let helper = tasks.find(|task| name(task).starts_with("offspring-helpe"))?;
+    let status = fs::read_to_string(helper.join("status")).unwrap();
+    let mut lines = status.lines();
+    let count = lines.find_map(|line| line.strip_prefix("voluntary_ctxt_switches:"))?;
+    count.trim().parse().ok()
+}
+
+/// Open descriptors and what they lead to, without the one that looks, and the one by which the allocator asks for its
+/// policy in another thread.
 pub(crate) fn descriptors() -> BTreeMap<u32, String> {
     let mut found = BTreeMap::new();
     for entry in fs::read_dir("/proc/self/fd").unwrap().flatten() {
         if let Ok(target) = fs::read_link(entry.path()) {
             let number = entry.file_name().to_str().unwrap().parse().unwrap();
             let target = target.to_string_lossy().into_owned();
-            if !target.ends_with("/fd") {
+            if !target.ends_with("/fd") && !target.ends_with("/overcommit_memory") {
                 found.insert(number, target);
             }
         }
