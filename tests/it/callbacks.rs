@@ -36,10 +36,8 @@ fn events_come_before_the_results_behind_them() {
         std::thread::yield_now();
         assert_eq!(counter.fetch_add(1, Ordering::Relaxed), n);
     };
-    let rpc = WORK
-        .on_event(slow)
-        .on_error(|error| panic!("{error}"))
-        .begin();
+    let rpc = WORK.on_event(slow).on_error(|error| panic!("{error}"));
+    let rpc = rpc.begin();
     for round in 0..rounds(200) {
         let call = rpc.call(Job::Events(round * 10, round * 10 + 10));
         let outcome = match round % 3 {
@@ -309,11 +307,8 @@ pub(crate) fn serve_numbers() -> ! {
 fn events_of_another_type() {
     let _guard = guard();
     let (told, errors) = sink();
-    let rpc = as_texts::TEXTS
-        .program(serving("numbers"))
-        .on_event(|text| panic!("{text}"))
-        .on_error(told)
-        .begin();
+    let rpc = as_texts::TEXTS.program(serving("numbers"));
+    let rpc = rpc.on_event(|text| panic!("{text}")).on_error(told).begin();
     rpc.call(3).wait().unwrap();
     rpc.join().wait().unwrap();
     let errors: Vec<_> = errors.iter().collect();
@@ -416,10 +411,8 @@ fn on_destroy_in_every_case() {
         } else {
             WORK.builder()
         };
-        let rpc = builder
-            .on_error(move |_| on_error.note("error"))
-            .on_destroy(move || on_destroy.note("destroy"))
-            .begin();
+        let rpc = builder.on_error(move |_| on_error.note("error"));
+        let rpc = rpc.on_destroy(move || on_destroy.note("destroy")).begin();
         match way {
             0 => drop(rpc),
             1 => drop(rpc.join().wait().unwrap()),
@@ -476,10 +469,8 @@ impl Drop for Bomb {
 fn a_panic_with_a_bomb() {
     let _guard = guard();
     let (told, errors) = sink();
-    let rpc = WORK
-        .on_event(|_| std::panic::panic_any(Bomb))
-        .on_error(told)
-        .begin();
+    let rpc = WORK.on_event(|_| std::panic::panic_any(Bomb));
+    let rpc = rpc.on_error(told).begin();
     rpc.call(Job::Events(0, 2)).wait().unwrap().unwrap();
     rpc.call(echo("x")).on_done(|_| std::panic::panic_any(Bomb));
     echoes(&rpc, "on");

@@ -184,12 +184,8 @@ fn a_limit_above_the_hard_one() {
 /// A child that goes over a limit; the words that its error has to have.
 #[track_caller]
 fn goes_over(limits: Limits, task: Task, signal: i32, limit: Option<Limit>, words: &[&str]) {
-    let rpc = CONFINED
-        .builder()
-        .limits(limits)
-        .quiet()
-        .capture_stderr(100_000)
-        .begin();
+    let rpc = CONFINED.builder().limits(limits).quiet();
+    let rpc = rpc.capture_stderr(100_000).begin();
     assert_eq!(rpc.call(Task::Nothing).wait().unwrap(), Ok("done".into()));
     let (over, later) = (rpc.call(task), rpc.call(Task::Nothing));
     let error = over.wait().unwrap_err();
@@ -352,8 +348,7 @@ fn what_cannot_be_is_an_error_at_the_start() {
         (program().plain().own_session(), "`setsid`"),
     ];
     for (builder, word) in cases {
-        let error = builder.spawn().unwrap_err();
-        assert_error!(error, is_start, word);
+        assert_error!(builder.spawn().unwrap_err(), is_start, word);
     }
 }
 

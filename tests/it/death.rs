@@ -87,12 +87,8 @@ fn killed_over_stdin_and_stdout() {
 #[test]
 fn a_panic_in_the_plain_form() {
     let _guard = guard();
-    let rpc = TEXT_PANICS
-        .command(serving("panics"))
-        .plain()
-        .stderr(offspring::Stdio::null())
-        .quiet()
-        .begin();
+    let rpc = TEXT_PANICS.command(serving("panics")).plain();
+    let rpc = rpc.stderr(offspring::Stdio::null()).quiet().begin();
     assert_eq!(rpc.call("fine").wait().unwrap(), ["fine"]);
     let (one, two) = (rpc.call("panic"), rpc.call("two"));
     let error = one.wait().unwrap_err();
@@ -116,10 +112,8 @@ fn killed_while_idle() {
     let _guard = guard();
     for waits in [false, true] {
         let (told, errors) = channel();
-        let rpc = TEXT
-            .builder()
-            .on_error(move |error| told.send(error).unwrap())
-            .begin();
+        let rpc = TEXT.builder();
+        let rpc = rpc.on_error(move |error| told.send(error).unwrap()).begin();
         assert_eq!(rpc.call("a").wait().unwrap(), "a");
         let pid = rpc.pid().unwrap();
         kill_process(pid);
@@ -140,11 +134,8 @@ fn killed_while_idle() {
 fn killed_before_it_is_ready() {
     let _guard = guard();
     let gate = Gate::new();
-    let rpc = STATEFUL
-        .init("wait", gate.name().as_str())
-        .on_event(|_| ())
-        .quiet()
-        .begin();
+    let rpc = STATEFUL.init("wait", gate.name().as_str()).on_event(|_| ());
+    let rpc = rpc.quiet().begin();
     let calls: Vec<_> = (0..10).map(|_| rpc.call("x")).collect();
     let _open = gate.reached();
     kill_process(rpc.pid().unwrap());

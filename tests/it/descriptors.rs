@@ -93,6 +93,11 @@ fn readable(number: u32) -> Descriptor {
     Descriptor::new(reader.into())
 }
 
+/// All that can be read from these.
+fn texts(descriptors: Vec<Descriptor>) -> Vec<String> {
+    descriptors.into_iter().map(contents).collect()
+}
+
 fn contents(descriptor: Descriptor) -> String {
     let mut text = String::new();
     File::from(descriptor.into_inner())
@@ -197,20 +202,9 @@ fn there_and_back_in_every_format() {
         drop(kept);
         assert_eq!(rest(other), "hello");
         let made = rpc.call(Task::Make(3), none()).wait().unwrap().unwrap();
-        let texts: Vec<_> = made.descriptors.into_iter().map(contents).collect();
-        assert_eq!(texts, ["0", "1", "2"]);
-        let back = rpc
-            .call(Task::Return, vec![readable(7)])
-            .wait()
-            .unwrap()
-            .unwrap();
-        assert_eq!(
-            back.descriptors
-                .into_iter()
-                .map(contents)
-                .collect::<String>(),
-            "7"
-        );
+        assert_eq!(texts(made.descriptors), ["0", "1", "2"]);
+        let back = rpc.call(Task::Return, vec![readable(7)]);
+        assert_eq!(texts(back.wait().unwrap().unwrap().descriptors), ["7"]);
         rpc.join().wait().unwrap();
     });
     let rpc = IN_OCTETS.spawn().unwrap();
@@ -260,14 +254,8 @@ fn any_number() {
             let given: Vec<_> = (0..number.min(most)).map(readable).collect();
             let want = given.len();
             let back = rpc.call(Task::Return, given).wait().unwrap().unwrap();
-            let texts: Vec<_> = back.descriptors.into_iter().map(contents).collect();
-            assert_eq!(texts.len(), want);
-            assert!(
-                texts
-                    .iter()
-                    .enumerate()
-                    .all(|(n, text)| n.to_string() == *text)
-            );
+            let all: Vec<_> = (0..want).map(|n| n.to_string()).collect();
+            assert_eq!(texts(back.descriptors), all);
         }
         rpc.join().wait().unwrap();
     });
@@ -345,8 +333,7 @@ fn a_child_dies_with_descriptors_in_flight() {
     assert!(died.wait().unwrap_err().is_child_dead());
     // It was finished before, so it is not lost.
     let made = made.wait().unwrap().unwrap();
-    let texts: Vec<_> = made.descriptors.into_iter().map(contents).collect();
-    assert_eq!(texts, ["0", "1"]);
+    assert_eq!(texts(made.descriptors), ["0", "1"]);
 }
 
 /// M4: where descriptors cannot go, a call with some fails, and no other does.
@@ -469,33 +456,13 @@ fn a_ready_socket_carries_them() {
     let output: std::os::fd::OwnedFd = theirs.into();
     let mut child = serving("fds").stdin(input).stdout(output).begin();
     let rpc = FDS.builder().socket(ours).begin();
-    let back = rpc
-        .call(Task::Return, vec![readable(5)])
-        .wait()
-        .unwrap()
-        .unwrap();
-    assert_eq!(
-        back.descriptors
-            .into_iter()
-            .map(contents)
-            .collect::<String>(),
-        "5"
-    );
+    let back = rpc.call(Task::Return, vec![readable(5)]);
+    assert_eq!(texts(back.wait().unwrap().unwrap().descriptors), ["5"]);
     rpc.join().wait().unwrap();
     assert!(child.wait().unwrap().success());
     let rpc = FDS.program(serving("fds")).begin();
-    let back = rpc
-        .call(Task::Return, vec![readable(6)])
-        .wait()
-        .unwrap()
-        .unwrap();
-    assert_eq!(
-        back.descriptors
-            .into_iter()
-            .map(contents)
-            .collect::<String>(),
-        "6"
-    );
+    let back = rpc.call(Task::Return, vec![readable(6)]);
+    assert_eq!(texts(back.wait().unwrap().unwrap().descriptors), ["6"]);
 }
 
 /// X32: the child can open no more: that call fails, and the next does not.
@@ -534,8 +501,7 @@ fn the_parent_has_too_many_open() {
         setrlimit(Resource::RLIMIT_NOFILE, u64::from(highest) + 10, hard).unwrap();
         let error = rpc.call(Task::Make(200), none()).wait().unwrap_err();
         assert_error!(error, is_decode, "too many open files");
-        let error = count(&rpc, given).unwrap_err();
-        assert_error!(error, is_encode, "open files");
+        assert_error!(count(&rpc, given).unwrap_err(), is_encode, "open files");
         let made = rpc.call(Task::Make(2), none()).wait().unwrap().unwrap();
         assert_eq!(made.descriptors.len(), 2);
         drop((made, filling));
@@ -623,8 +589,7 @@ fn given_at_the_start() {
         .unwrap_err();
     assert_error!(error, is_start, "descriptors");
     let writers = (0..252).map(|_| ends().1).collect::<Vec<_>>();
-    let error = MANY.init(writers).spawn().unwrap_err();
-    assert_error!(error, is_start, "251");
+    assert_error!(MANY.init(writers).spawn().unwrap_err(), is_start, "251");
     let rpc = MANY
         .init((0..251).map(|_| ends().1).collect::<Vec<_>>())
         .begin();
@@ -655,9 +620,8 @@ proptest! {
         }
         for (call, (n, (count, size))) in calls.into_iter().zip((0u32..).zip(&script)) {
             let (descriptors, octets) = call.wait().unwrap();
-            let texts: Vec<_> = descriptors.into_iter().map(contents).collect();
             let want: Vec<_> = (0..*count).map(|k| (n * 10 + k).to_string()).collect();
-            assert_eq!(texts, want);
+            assert_eq!(texts(descriptors), want);
             assert!(octets[..] == vec![n as u8; *size]);
         }
         rpc.join().wait().unwrap();
@@ -769,8 +733,7 @@ fn too_many_descriptors_fail_one_call() {
             rpc.call(Task::Make(300), none()).wait(),
         ];
         for result in results {
-            let error = result.unwrap_err();
-            assert_error!(error, is_too_long, "the limit is 3");
+            assert_error!(result.unwrap_err(), is_too_long, "the limit is 3");
         }
         let back = rpc.call(Task::Return, given(3)).wait().unwrap().unwrap();
         assert_eq!(back.descriptors.len(), 3);

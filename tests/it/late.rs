@@ -178,11 +178,8 @@ const CROWD: usize = 50_000;
 
 /// A child that runs one call, behind which [`CROWD`] others were sent.
 fn crowded(gate: &Gate, with: impl Fn(Call) -> Call) -> (Rpc, Vec<Call>, Call, File) {
-    let rpc = WORK
-        .builder()
-        .max_outstanding(2 * CROWD, 1 << 30)
-        .quiet()
-        .begin();
+    let rpc = WORK.builder().max_outstanding(2 * CROWD, 1 << 30).quiet();
+    let rpc = rpc.begin();
     let running = rpc.call(Job::Gate(gate.name()));
     let open = gate.reached();
     let calls = (0..CROWD).map(|_| with(rpc.call(echo("late")))).collect();

@@ -218,98 +218,31 @@ fn small_lies_take_little_memory() {
             list.extend(message);
             list
         };
-        let long_hello = |length| [0xf0ff_5942_u32, length].map(u32::to_be_bytes).concat();
-        let zeros = |length| [b"C\x01".to_vec(), vec![0; length]].concat();
-        let mut error = b"C\x01\x05error\x83\xf4\x00".to_vec();
-        error.extend([0xff; 0xfa00]);
+        let failed = |length| frame(1 << 28 | 1, &vec![0; length]);
+        let panic = |id| frame(id, &failure("panic", &vec![0xff; MB - 100]));
+        let ready = frame(4 << 28, &vec![0; 64 * MB]);
+        let many = |id, count| [frame(id, &[]).repeat(count), frame(9, &[])].concat();
+        let hello = |length| frame(0xf0ff_5942, &[b"C\x01".to_vec(), vec![0; length]].concat());
+        let long_hello = [0xf0ff_5942_u32, u32::MAX].map(u32::to_be_bytes).concat();
+        let mut refusal = b"C\x01\x05error\x83\xf4\x00".to_vec();
+        refusal.extend([0xff; 0xfa00]);
+        let refusal = frame(0xf0ff_5942, &refusal);
         // Calls, whether it greets, what it says, the error, memory in MB.
         type Row = (usize, bool, Vec<u8>, &'static str, usize);
         let table: Vec<Row> = vec![
-            (
-                1,
-                true,
-                frame(1 << 28 | 1, &vec![0; 64 * MB]),
-                "the limit is 1048576",
-                16,
-            ),
-            (
-                1,
-                true,
-                frame(1 << 28 | 1, &vec![0; MB]),
-                "more than 16 strings",
-                16,
-            ),
-            (
-                1,
-                false,
-                frame(0xf0ff_5942, &zeros(64 * MB)),
-                "the limit is 65536",
-                16,
-            ),
-            (
-                1,
-                false,
-                frame(0xf0ff_5942, &zeros(60_000)),
-                "more than 128 strings",
-                16,
-            ),
-            (1, false, long_hello(u32::MAX), "the limit is 65536", 16),
-            (
-                5000,
-                false,
-                frame(0xf0ff_5942, &error),
-                "\u{fffd}\u{fffd}",
-                32,
-            ),
-            (
-                5000,
-                true,
-                frame(1 << 28, &failure("panic", &vec![0xff; MB - 100])),
-                "init failed",
-                32,
-            ),
-            (
-                1,
-                true,
-                frame(1 << 28 | 1, &failure("panic", &vec![0xff; MB - 100])),
-                "panicked",
-                32,
-            ),
-            (
-                1,
-                true,
-                [frame(4 << 28, &[]).repeat(100_000), frame(9, &[])].concat(),
-                "call 9",
-                16,
-            ),
-            (
-                1,
-                true,
-                [frame(6 << 28, &[]).repeat(100_000), frame(9, &[])].concat(),
-                "call 9",
-                16,
-            ),
-            (
-                1,
-                true,
-                [frame(0, &[]).repeat(100_000), frame(9, &[])].concat(),
-                "call 9",
-                64,
-            ),
-            (
-                1,
-                true,
-                [frame(2 << 28 | 1, &[]).repeat(1_000_000), frame(9, &[])].concat(),
-                "call 9",
-                32,
-            ),
-            (
-                1,
-                true,
-                frame(4 << 28, &vec![0; 64 * MB]),
-                "the limit is 0",
-                16,
-            ),
+            (1, true, failed(64 * MB), "the limit is 1048576", 16),
+            (1, true, failed(MB), "more than 16 strings", 16),
+            (1, false, hello(64 * MB), "the limit is 65536", 16),
+            (1, false, hello(60_000), "more than 128 strings", 16),
+            (1, false, long_hello, "the limit is 65536", 16),
+            (5000, false, refusal, "\u{fffd}\u{fffd}", 32),
+            (5000, true, panic(1 << 28), "init failed", 32),
+            (1, true, panic(1 << 28 | 1), "panicked", 32),
+            (1, true, many(4 << 28, 100_000), "call 9", 16),
+            (1, true, many(6 << 28, 100_000), "call 9", 16),
+            (1, true, many(0, 100_000), "call 9", 64),
+            (1, true, many(2 << 28 | 1, 1_000_000), "call 9", 32),
+            (1, true, ready, "the limit is 0", 16),
         ];
         // What every first call takes.
         told(5000, true, frame(9, &[]));

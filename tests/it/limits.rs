@@ -121,11 +121,8 @@ fn a_flood_of_events() {
             }
             seen += 1;
         };
-        let rpc = FLOOD
-            .builder()
-            .max_events(1000, 1 << 20)
-            .on_event(handler)
-            .begin();
+        let rpc = FLOOD.builder().max_events(1000, 1 << 20).on_event(handler);
+        let rpc = rpc.begin();
         rpc.ready().wait().unwrap();
         let before = own_memory();
         let mut call = rpc.call("20000");

@@ -68,13 +68,8 @@ fn greeting() -> Vec<u8> {
 /// A child that is this peer, in a thread of its own.
 fn with_peer(peer: impl FnOnce(&mut Peer) + Send, parent: impl FnOnce(Text)) {
     let (ours, theirs) = UnixStream::pair().unwrap();
-    let rpc = TEXT
-        .builder()
-        .socket(ours)
-        .max_message(1 << 30)
-        .quiet()
-        .on_event(|_| ())
-        .begin();
+    let rpc = TEXT.builder().socket(ours).max_message(1 << 30).quiet();
+    let rpc = rpc.on_event(|_| ()).begin();
     thread::scope(|scope| {
         scope.spawn(move || peer(&mut Peer(theirs)));
         parent(rpc);

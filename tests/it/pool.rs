@@ -164,13 +164,8 @@ fn calls_are_shared_out() {
 fn it_grows_and_shrinks() {
     let _guard = guard();
     let temp = Temp::new();
-    let pool = setup()
-        .max(3)
-        .load(1)
-        .start(Duration::from_millis(1))
-        .stop(Duration::from_millis(1))
-        .idle(1)
-        .begin();
+    let pool = setup().max(3).load(1).start(Duration::from_millis(1));
+    let pool = pool.stop(Duration::from_millis(1)).idle(1).begin();
     until(|| pool.status().idle == 1);
     let (gates, calls) = held(&pool, &temp, 4);
     until(|| pool.status().busy == 3);
@@ -200,11 +195,8 @@ fn a_call_for_a_dead_child_moves() {
 fn what_had_not_started_moves() {
     let _guard = guard();
     let (temp, gate) = Temp::with_gate();
-    let pool = setup()
-        .max(1)
-        .load(100)
-        .backoff(Duration::ZERO, Duration::ZERO)
-        .begin();
+    let pool = setup().max(1).load(100);
+    let pool = pool.backoff(Duration::ZERO, Duration::ZERO).begin();
     let pid = pool.call(Do::Pid).wait().unwrap();
     let path = temp.path("file");
     let line = |n: u32| Do::Append(path.clone(), n.to_string());
@@ -214,8 +206,7 @@ fn what_had_not_started_moves() {
     let open = gate.reached();
     kill_process(pid.parse().unwrap());
     assert_eq!(first.wait().unwrap(), "done");
-    let error = held.wait().unwrap_err();
-    assert_error!(error, is_child_dead, started = Yes);
+    assert_error!(held.wait().unwrap_err(), is_child_dead, started = Yes);
     for call in behind {
         assert_eq!(call.wait().unwrap(), "done");
     }
@@ -312,8 +303,7 @@ fn children_that_cannot_start() {
     pool.call(Do::Pid)
         .on_done(move |answer| sender.send(answer.unwrap_err()).unwrap());
     for call in calls {
-        let error = call.wait().unwrap_err();
-        assert_error!(error, is_init, "no disk");
+        assert_error!(call.wait().unwrap_err(), is_init, "no disk");
     }
     assert!(receiver.recv().unwrap().is_init());
     assert_eq!(pool.status().failed, 5);
@@ -325,11 +315,8 @@ fn children_that_cannot_start() {
 
     let command = std::process::Command::new("/nowhere/at/all");
     let builder = POOLED.init(false).command(command);
-    let pool = builder
-        .pool()
-        .backoff(Duration::ZERO, Duration::ZERO)
-        .quiet()
-        .begin();
+    let pool = builder.pool().backoff(Duration::ZERO, Duration::ZERO);
+    let pool = pool.quiet().begin();
     let error = pool.call(Do::Pid).wait().unwrap_err();
     assert!(error.to_string().contains("/nowhere/at/all"), "{error}");
     assert!(pool.ready().wait().is_err());
@@ -373,10 +360,8 @@ fn a_lost_host_comes_back() {
 #[test]
 fn a_single_child_comes_back() {
     let _guard = guard();
-    let pool = setup()
-        .single()
-        .backoff(Duration::ZERO, Duration::ZERO)
-        .begin();
+    let pool = setup().single().backoff(Duration::ZERO, Duration::ZERO);
+    let pool = pool.begin();
     for _ in 0..rounds(50) {
         let pid: u32 = pool.call(Do::Pid).wait().unwrap().parse().unwrap();
         kill_process(pid);
@@ -410,13 +395,8 @@ fn what_makes_no_sense_is_refused() {
 fn zeros_are_zeros() {
     let _guard = guard();
     let temp = Temp::new();
-    let pool = setup()
-        .max(3)
-        .load(1)
-        .idle(0)
-        .start(Duration::ZERO)
-        .stop(Duration::ZERO)
-        .begin();
+    let pool = setup().max(3).load(1).idle(0).start(Duration::ZERO);
+    let pool = pool.stop(Duration::ZERO).begin();
     assert!(children().is_empty());
     let (gates, calls) = held(&pool, &temp, 3);
     let open: Vec<_> = gates.iter().map(Gate::reached).collect();
@@ -455,11 +435,8 @@ fn a_full_queue() {
 fn calls_are_given_up() {
     let _guard = guard();
     let (temp, gate) = Temp::with_gate();
-    let pool = setup()
-        .max(1)
-        .load(2)
-        .backoff(Duration::ZERO, Duration::ZERO)
-        .begin();
+    let pool = setup().max(1).load(2);
+    let pool = pool.backoff(Duration::ZERO, Duration::ZERO).begin();
     let held = pool.call(Do::Gate(gate.name())).kill_on_cancel();
     let _open = gate.reached();
     let path = temp.path("file");
@@ -475,8 +452,7 @@ fn calls_are_given_up() {
     let last = pool.call(Do::Append(path, "last".into()));
     drop(queued);
     drop(sent);
-    let error = late.wait().unwrap_err();
-    assert_error!(error, is_timeout, started = No);
+    assert_error!(late.wait().unwrap_err(), is_timeout, started = No);
     assert!(receiver.recv().unwrap().unwrap_err().is_timeout());
     drop(held);
     assert_eq!(last.wait().unwrap(), "done");
@@ -585,10 +561,8 @@ fn dropping_the_pool_finishes_everything() {
     let _guard = guard();
     let temp = Temp::new();
     let (sender, receiver) = channel();
-    let pool = setup()
-        .max(2)
-        .on_destroy(move || sender.send(()).unwrap())
-        .begin();
+    let pool = setup().max(2).on_destroy(move || sender.send(()).unwrap());
+    let pool = pool.begin();
     for n in 0..100 {
         pool.call(Do::Append(temp.path("file"), n.to_string()))
             .detach()

@@ -84,11 +84,8 @@ fn try_call_is_exact_under_many_threads() {
 fn a_call_that_cannot_be_made_keeps_no_room() {
     let _guard = guard();
     worker!(SHORT: fn(String) -> String = |text: String| text);
-    let rpc = SHORT
-        .builder()
-        .max_outstanding(1, 1000)
-        .max_message(1000)
-        .begin();
+    let rpc = SHORT.builder().max_outstanding(1, 1000).max_message(1000);
+    let rpc = rpc.begin();
     for _ in 0..3 {
         let long = rpc.try_call("long".repeat(1000)).unwrap();
         assert!(long.wait().unwrap_err().is_too_long());
@@ -264,11 +261,8 @@ fn detached_calls_need_room() {
 #[test]
 fn a_call_that_is_over_is_detached() {
     let _guard = guard();
-    let rpc = WORK
-        .builder()
-        .max_outstanding(1, 1 << 20)
-        .max_message(1000)
-        .begin();
+    let rpc = WORK.builder().max_outstanding(1, 1 << 20).max_message(1000);
+    let rpc = rpc.begin();
     rpc.call(Job::Echo("x".repeat(2000))).detach().unwrap();
     let (one, two) = (rpc.call(echo("one")), rpc.call(echo("two")));
     two.wait().unwrap().unwrap();

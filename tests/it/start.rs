@@ -5,7 +5,9 @@ use std::os::unix::net::UnixStream;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-use offspring::{Error, Events, Octets, Preload, Started, Template, Worker, preload, worker};
+use offspring::{
+    Builder, Error, Events, Octets, Preload, Started, Template, Worker, preload, worker,
+};
 
 use crate::support::*;
 
@@ -135,13 +137,8 @@ fn environment_and_directory() {
     let _guard = guard();
     let temp = Temp::new();
     let directory = std::fs::canonicalize(temp.path(".")).unwrap();
-    let rpc = WORK
-        .builder()
-        .env("OFFSPRING_IT", "7")
-        .env("GONE", "1")
-        .env_remove("GONE")
-        .current_dir(&directory)
-        .begin();
+    let rpc = WORK.builder().env("OFFSPRING_IT", "7").env("GONE", "1");
+    let rpc = rpc.env_remove("GONE").current_dir(&directory).begin();
     let env = |name: &str| rpc.call(Job::Env(name.into())).wait().unwrap();
     assert_eq!(env("OFFSPRING_IT"), Ok("7".into()));
     assert!(env("GONE").is_err());
@@ -165,10 +162,8 @@ fn environment_and_directory() {
 fn printing_and_reading_harm_nothing() {
     let _guard = guard();
     let (mut ours, theirs) = UnixStream::pair().unwrap();
-    let rpc = WORK
-        .builder()
-        .stdout(std::os::fd::OwnedFd::from(theirs))
-        .begin();
+    let rpc = WORK.builder().stdout(std::os::fd::OwnedFd::from(theirs));
+    let rpc = rpc.begin();
     for n in 0..20 {
         let print = rpc.call(Job::Print(format!("line {n}")));
         let read = rpc.call(Job::ReadStdin);
@@ -220,35 +215,25 @@ fn is_wrong(error: &Error, words: &[&str]) {
     }
 }
 
+/// The error of a first call, which comes at once.
+#[track_caller]
+fn fails(builder: Builder<fn(String) -> String, Octets>) -> Error {
+    quickly(|| builder.begin().call("x").wait().unwrap_err())
+}
+
 /// X11. A program that ends at once, one that echoes, one that never speaks.
 #[test]
 fn wrong_programs() {
     let _guard = guard();
     let texts = |program: &str| TEXTS.program(Command::new(program));
-    let error = quickly(|| texts("true").begin().call("x").wait().unwrap_err());
-    is_wrong(
-        &error,
-        &["hello", "offspring::init()", "exited with code 0"],
-    );
-
-    let error = quickly(|| texts("false").begin().call("x").wait().unwrap_err());
-    is_wrong(&error, &["exited with code 1"]);
-
+    let words = ["hello", "offspring::init()", "exited with code 0"];
+    is_wrong(&fails(texts("true")), &words);
+    is_wrong(&fails(texts("false")), &["exited with code 1"]);
     // Its stdout is no link in `program`; as a command it sends back what it gets.
-    let error = quickly(|| {
-        TEXTS
-            .command(Command::new("cat"))
-            .begin()
-            .call("x")
-            .wait()
-            .unwrap_err()
-    });
-    is_wrong(&error, &["cat"]);
+    is_wrong(&fails(TEXTS.command(Command::new("cat"))), &["cat"]);
 
-    let rpc = TEXTS
-        .program(serving("silence"))
-        .hello_timeout(Duration::from_millis(50))
-        .begin();
+    let rpc = TEXTS.program(serving("silence"));
+    let rpc = rpc.hello_timeout(Duration::from_millis(50)).begin();
     let (one, two) = (rpc.call("x"), rpc.call("y"));
     let error = quickly(|| one.wait().unwrap_err());
     is_wrong(&error, &["no hello", "50ms", "offspring::init()"]);
@@ -272,12 +257,7 @@ fn a_program_that_is_not_there() {
         .spawn()
         .unwrap_err();
     assert!(start.elapsed() < soon());
-    assert!(error.is_start(), "{error}");
-    let text = error.to_string();
-    assert!(
-        text.contains("/no/such/program") && text.contains("No such file"),
-        "{text}"
-    );
+    assert_error!(error, is_start, "/no/such/program", "No such file");
     let error = WORK
         .builder()
         .current_dir("/no/such/place")
@@ -289,27 +269,14 @@ fn a_program_that_is_not_there() {
 #[test]
 fn a_worker_of_another_name_or_format() {
     let _guard = guard();
-    let error = TEXTS
-        .program(serving("other"))
-        .begin()
-        .call("x")
-        .wait()
-        .unwrap_err();
+    let error = fails(TEXTS.program(serving("other")));
     is_wrong(&error, &["worker", "it::other", "it::peer"]);
-    let error = TEXTS
-        .program(serving("json"))
-        .begin()
-        .call("x")
-        .wait()
-        .unwrap_err();
-    is_wrong(
-        &error,
-        &[
-            "serialiser",
-            "test-json",
-            <Octets as offspring::Format>::NAME,
-        ],
-    );
+    let words = [
+        "serialiser",
+        "test-json",
+        <Octets as offspring::Format>::NAME,
+    ];
+    is_wrong(&fails(TEXTS.program(serving("json"))), &words);
 }
 
 type Namesake = Worker<fn(String) -> String>;
@@ -442,10 +409,8 @@ fn a_hello_that_is_lost_on_its_way() {
 #[test]
 fn a_megabyte_before_hello() {
     let _guard = guard();
-    let rpc = WORK
-        .command(serving("noise"))
-        .stderr(offspring::Stdio::null())
-        .begin();
+    let rpc = WORK.command(serving("noise"));
+    let rpc = rpc.stderr(offspring::Stdio::null()).begin();
     let error = quickly(|| rpc.call(Job::Arguments).wait().unwrap_err());
     is_wrong(&error, &["instead of a hello", "####"]);
     drop(rpc);
@@ -518,11 +483,8 @@ fn init_may_take_longer_than_hello() {
 fn init_that_fails() {
     let _guard = guard();
     for (how, words) in [("fail", "it would not"), ("panic", "in init")] {
-        let rpc = STATEFUL
-            .init(how, "")
-            .stderr(offspring::Stdio::null())
-            .on_event(|_| ())
-            .begin();
+        let rpc = STATEFUL.init(how, "").stderr(offspring::Stdio::null());
+        let rpc = rpc.on_event(|_| ()).begin();
         let (one, two) = (rpc.call("x"), rpc.call("y"));
         for error in [
             one.wait().unwrap_err(),
@@ -551,11 +513,8 @@ fn init_that_exits() {
 #[test]
 fn another_program_has_init_too() {
     let _guard = guard();
-    let rpc = STATEFUL
-        .init("a", "")
-        .program(serving("state"))
-        .on_event(|_| ())
-        .begin();
+    let rpc = STATEFUL.init("a", "").program(serving("state"));
+    let rpc = rpc.on_event(|_| ()).begin();
     assert_eq!(rpc.call("b").wait().unwrap(), "a,b");
 }
 

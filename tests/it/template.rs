@@ -306,11 +306,8 @@ fn all_that_can_be_set() {
     assert_eq!(rpc.call(Job::Dir).wait().unwrap(), Ok("/".into()));
     assert_eq!(rpc.call(Job::ReadStdin).wait().unwrap(), Ok(String::new()));
 
-    let rpc = WORK
-        .template(&template)
-        .env_clear()
-        .env("ONLY", "x")
-        .begin();
+    let rpc = WORK.template(&template).env_clear().env("ONLY", "x");
+    let rpc = rpc.begin();
     assert!(rpc.call(Job::Env("BOTH".into())).wait().unwrap().is_err());
     let only = rpc.call(Job::Env("ONLY".into())).wait().unwrap();
     assert_eq!(only, Ok("x".into()));

@@ -257,10 +257,7 @@ pub(crate) fn a_shell_reads_no_start_up_files() {
     append(temp.path(".bashrc"), "echo good morning");
     let mut bash = Command::new("bash");
     bash.args(["-c", &serve("texts")]);
-    let rpc = TEXTS
-        .command(bash)
-        .env("HOME", temp.path("."))
-        .env_remove("SHLVL")
-        .begin();
+    let rpc = TEXTS.command(bash).env("HOME", temp.path("."));
+    let rpc = rpc.env_remove("SHLVL").begin();
     assert_eq!(rpc.call("x").wait().unwrap(), "x");
 }
