@@ -55,16 +55,24 @@ fn tell(caller: &mut Caller, notice: Notice) -> String {
         },
         Notice::Event(payload) => format!("event {:02x?}", &*payload),
         Notice::CallEvent(id, payload) => format!("event of {id} {:02x?}", &*payload),
-        Notice::Hello(hello) => format!(
-            "hello {:?} {} a={}",
-            hello.role,
-            hello.version,
-            hello.text("a")
-        ),
+        Notice::Hello(hello) => tell_hello(&hello),
         Notice::Unfit(failure) => format!("unfit: {}", failure.message),
         Notice::Ready => "ready".into(),
         Notice::Retired => "retired".into(),
     }
+}
+
+fn tell_hello(hello: &Hello) -> String {
+    let text = hello.text("a");
+    format!("hello {:?} {} a={text}", hello.role, hello.version)
+}
+
+fn read_plain(pieces: &[&[u8]]) -> (Vec<String>, Option<Violation>) {
+    read_as_parent(Form::Plain, pieces)
+}
+
+fn read_full(pieces: &[&[u8]]) -> (Vec<String>, Option<Violation>) {
+    read_as_parent(Form::Full, pieces)
 }
 
 /// What a child makes of the octets.
@@ -82,14 +90,7 @@ fn read_as_child(pieces: &[&[u8]]) -> (Vec<String>, Option<Violation>) {
                     Request::Call(id) => format!("call {id} {:02x?}", reader.octets()),
                     Request::Refuse(id, failure) => format!("refuse {id}: {:?}", failure.code),
                     Request::Cancel(id) => format!("cancel {id}"),
-                    Request::Hello(hello) => {
-                        format!(
-                            "hello {:?} {} a={}",
-                            hello.role,
-                            hello.version,
-                            hello.text("a")
-                        )
-                    }
+                    Request::Hello(hello) => tell_hello(&hello),
                 }),
                 Err(violation) => return (seen, Some(violation)),
             }
@@ -143,9 +144,7 @@ fn what_a_child_writes_in_the_plain_form() {
         ("10000001 00000000", &[], Some("which is not open")),
     ];
     for (octets, want, broken) in table {
-        check(octets, want, broken, |pieces| {
-            read_as_parent(Form::Plain, pieces)
-        });
+        check(octets, want, broken, read_plain);
     }
 }
 
@@ -176,14 +175,10 @@ fn what_a_child_writes_in_the_full_form() {
     for (octets, want, broken) in table {
         let want = [&[hello], want].concat();
         let octets = format!("{CHILD_HELLO} {octets}");
-        check(&octets, &want, broken, |pieces| {
-            read_as_parent(Form::Full, pieces)
-        });
+        check(&octets, &want, broken, read_full);
     }
     let again = format!("{CHILD_HELLO} {CHILD_HELLO}");
-    check(&again, &[hello], Some("kind Hello"), |pieces| {
-        read_as_parent(Form::Full, pieces)
-    });
+    check(&again, &[hello], Some("kind Hello"), read_full);
     // Instead of hello.
     let table: [(&str, &[&str], Option<&str>); 5] = [
         (PARENT_HELLO, &[], Some("sends back what it is sent")),
@@ -194,9 +189,7 @@ fn what_a_child_writes_in_the_full_form() {
     ];
     for (octets, want, broken) in table {
         let broken = broken.map(|words| words.replace('\\', ""));
-        check(octets, want, broken.as_deref(), |pieces| {
-            read_as_parent(Form::Full, pieces)
-        });
+        check(octets, want, broken.as_deref(), read_full);
     }
 }
 
@@ -315,13 +308,9 @@ fn a_frame_that_is_no_message_is_refused_at_its_header() {
     ];
     for (octets, broken) in table {
         let octets = format!("{CHILD_HELLO} {octets}");
-        check(&octets, &[hello], Some(broken), |pieces| {
-            read_as_parent(Form::Full, pieces)
-        });
+        check(&octets, &[hello], Some(broken), read_full);
     }
-    check("f0ff5942 00010001", &[], Some("65537"), |pieces| {
-        read_as_parent(Form::Full, pieces)
-    });
+    check("f0ff5942 00010001", &[], Some("65537"), read_full);
     // A parent's may be longer.
     let mut reader = Reader::new(Form::Full, LIMIT);
     reader.await_parent();

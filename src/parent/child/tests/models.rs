@@ -48,15 +48,30 @@ fn ask_as_task(driver: &Driver<FakeWire>, text: &str) {
 
 type Shared = Arc<Driver<FakeWire>>;
 
-/// Runs `one` and `two` at once, beside a helper that stays until both are done.
-fn with_helper(driver: &Shared, one: fn(&Shared), two: fn(&Shared)) {
-    let (first, helper) = (Arc::clone(driver), Arc::clone(driver));
-    let helper = spawn(move || help(&helper));
-    let first = spawn(move || one(&first));
-    two(driver);
-    first.join().unwrap();
-    driver.wire.set(|state| state.over = true);
-    helper.join().unwrap();
+/// Under each schedule, with a new driver with so much room and prepared so: runs `one` and `two` at once, beside a
+/// helper that stays until both are done.
+fn with_helper(
+    room: usize,
+    prepare: fn(&Shared),
+    one: fn(&Driver<FakeWire>),
+    two: fn(&Driver<FakeWire>),
+) {
+    explore(3, move || {
+        let driver = driver(room);
+        prepare(&driver);
+        let (first, helper) = (Arc::clone(&driver), Arc::clone(&driver));
+        let helper = spawn(move || help(&helper));
+        let first = spawn(move || one(&first));
+        two(&driver);
+        first.join().unwrap();
+        driver.wire.set(|state| state.over = true);
+        helper.join().unwrap();
+    });
+}
+
+/// The socket takes nothing, or something again.
+fn set_full(driver: &Driver<FakeWire>, full: bool) {
+    driver.wire.set(|state| state.full = full);
 }
 
 #[test]
@@ -72,43 +87,26 @@ fn loom_two_threads_need_no_helper() {
 
 #[test]
 fn loom_two_threads_beside_a_helper_that_watches() {
-    explore(3, || {
-        let driver = driver(10);
+    let watch = |driver: &Shared| {
         drop(driver.lock());
         // Nobody has come for so long.
         let at = driver.wire.set(|state| state.ticks.pop()).unwrap();
         driver.tick(at);
         assert!(driver.wire.set(|state| state.watches.read));
-        with_helper(
-            &driver,
-            |driver| ask(driver, "other"),
-            |driver| ask(driver, "this"),
-        );
-    });
+    };
+    with_helper(10, watch, |own| ask(own, "other"), |own| ask(own, "this"));
 }
 
 #[test]
 fn loom_a_thread_and_a_task() {
-    explore(3, || {
-        let driver = driver(10);
-        with_helper(
-            &driver,
-            |driver| ask(driver, "thread"),
-            |driver| ask_as_task(driver, "task"),
-        );
-    });
+    let task = |own: &Driver<FakeWire>| ask_as_task(own, "task");
+    with_helper(10, |_| (), |own| ask(own, "thread"), task);
 }
 
 #[test]
 fn loom_two_tasks() {
-    explore(3, || {
-        let driver = driver(10);
-        with_helper(
-            &driver,
-            |driver| ask_as_task(driver, "one"),
-            |driver| ask_as_task(driver, "two"),
-        );
-    });
+    let other = |own: &Driver<FakeWire>| ask_as_task(own, "two");
+    with_helper(10, |_| (), |own| ask_as_task(own, "one"), other);
 }
 
 #[test]
@@ -147,44 +145,36 @@ fn loom_the_end_comes_in_between() {
 
 #[test]
 fn loom_a_full_socket_has_room_again() {
-    explore(3, || {
-        let driver = driver(10);
-        driver.wire.set(|state| state.full = true);
-        with_helper(
-            &driver,
-            |driver| ask(driver, "other"),
-            |driver| driver.wire.set(|state| state.full = false),
-        );
-    });
+    let fill = |own: &Shared| set_full(own, true);
+    with_helper(
+        10,
+        fill,
+        |own| ask(own, "other"),
+        |own| set_full(own, false),
+    );
 }
 
 #[test]
 fn loom_a_full_socket_and_two_threads() {
-    explore(3, || {
-        let driver = driver(10);
-        driver.wire.set(|state| state.full = true);
-        with_helper(
-            &driver,
-            |driver| ask(driver, "other"),
-            |driver| {
-                let id = call(driver, "this").unwrap();
-                driver.wire.set(|state| state.full = false);
-                assert_eq!(*wait(driver, id).unwrap(), *b"this");
-            },
-        );
-    });
+    let fill = |own: &Shared| set_full(own, true);
+    with_helper(
+        10,
+        fill,
+        |own| ask(own, "other"),
+        |own| {
+            let id = call(own, "this").unwrap();
+            set_full(own, false);
+            assert_eq!(*wait(own, id).unwrap(), *b"this");
+        },
+    );
 }
 
 #[test]
 fn loom_a_call_waits_for_room_behind_one_that_nobody_waits_for() {
-    explore(3, || {
-        let driver = driver(1);
-        let nobodys = call(&driver, "nobody's").unwrap();
-        driver.change(|core| core.entrust(nobodys, super::super::terms::Completion::Discard));
-        with_helper(
-            &driver,
-            |driver| ask_as_task(driver, "task"),
-            |driver| ask(driver, "thread"),
-        );
-    });
+    let take_room = |own: &Shared| {
+        let nobodys = call(own, "nobody's").unwrap();
+        own.change(|core| core.entrust(nobodys, super::super::terms::Completion::Discard));
+    };
+    let task = |own: &Driver<FakeWire>| ask_as_task(own, "task");
+    with_helper(1, take_room, task, |own| ask(own, "thread"));
 }
