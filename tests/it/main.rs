@@ -2,7 +2,8 @@
 //!
 //! `OFFSPRING_TEST_SCALE` makes limits and repetitions larger, or, below 1,
 //! repetitions smaller; `OFFSPRING_TEST_WATCHDOG` says how many seconds one test
-//! may take. Tests that need more than every machine has are in `tests/tools`.
+//! may take; with `OFFSPRING_TEST_RINGS=no` most children are called over their
+//! socket alone. Tests that need more than every machine has are in `tests/tools`.
 
 mod batches;
 mod callbacks;

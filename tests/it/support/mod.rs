@@ -10,6 +10,7 @@ mod serving;
 mod workers;
 
 use std::process::{Child, Command};
+use std::sync::LazyLock;
 use std::sync::mpsc::{Receiver, channel};
 use std::time::Duration;
 
@@ -41,15 +42,31 @@ pub(crate) trait Quiet {
     fn quiet(self) -> Self;
 }
 
-macro_rules! builders {
-    ($($builder:ident makes $begun:ident),*) => {$(
-        impl<F, S: Format, E: Send + 'static> Begin for $builder<F, S, E> {
-            type Begun = $begun<F, S, E>;
-            fn begin(self) -> Self::Begun {
-                self.spawn().unwrap()
-            }
-        }
+/// Whether children are called over the socket alone, where a test leaves it open: `OFFSPRING_TEST_RINGS` is `no`.
+fn over_socket() -> bool {
+    static SOCKET: LazyLock<bool> =
+        LazyLock::new(|| std::env::var_os("OFFSPRING_TEST_RINGS").is_some_and(|is| is == "no"));
+    *SOCKET
+}
 
+impl<F, S: Format, E: Send + 'static> Begin for Builder<F, S, E> {
+    type Begun = Rpc<F, S, E>;
+    fn begin(self) -> Self::Begun {
+        self.when(over_socket(), |builder| builder.rings(false))
+            .spawn()
+            .unwrap()
+    }
+}
+
+impl<F, S: Format, E: Send + 'static> Begin for PoolBuilder<F, S, E> {
+    type Begun = Pool<F, S, E>;
+    fn begin(self) -> Self::Begun {
+        self.spawn().unwrap()
+    }
+}
+
+macro_rules! builders {
+    ($($builder:ident),*) => {$(
         impl<F, S: Format, E: Send + 'static> Quiet for $builder<F, S, E> {
             fn quiet(self) -> Self {
                 self.on_error(|_| ())
@@ -57,7 +74,7 @@ macro_rules! builders {
         }
     )*};
 }
-builders!(Builder makes Rpc, PoolBuilder makes Pool);
+builders!(Builder, PoolBuilder);
 
 /// Starts children as soon as calls wait, whatever has failed.
 pub(crate) trait Eager {
