@@ -22,6 +22,7 @@
 mod calls;
 mod deadlines;
 pub(crate) mod delivery;
+mod end;
 mod events;
 pub(crate) mod inbox;
 pub(crate) mod life;
@@ -30,20 +31,18 @@ pub(crate) mod roles;
 pub(crate) mod waiting;
 
 use std::collections::BTreeMap;
-use std::io;
 use std::os::fd::OwnedFd;
 use std::time::{Duration, Instant};
 
-use self::deadlines::{Deadlines, NO_CALL};
+use self::deadlines::Deadlines;
 use self::delivery::{Delivery, Item};
-use self::life::{Ending, GRACE, Life};
+use self::life::{Ending, Life};
 use self::roles::{Needs, Orders, Roles, Ticket};
 use self::waiting::{Errands, Waiting, Waking, Want};
 use super::terms::{Attention, Callback, EventSink};
 use crate::base::spin::{Spin, Spins};
 use crate::base::sync::Thread;
 use crate::error::Error;
-use crate::exit_status::ExitStatus;
 use crate::parcel::{Outbox, Payload, Reader};
 use crate::protocol::{Absorbed, Failure, Hello};
 use crate::sys::Arrival;
@@ -381,28 +380,7 @@ impl Core {
             .doom(Ending::Init(format!("{}{place}", failure.message)));
     }
 
-    /// The reader is put down; nothing will come any more.
-    pub(crate) fn end_of_input(&mut self, reading: Reading) {
-        if !self.life.is_greeted() {
-            let rest = reading.reader.rest();
-            let came = if rest.is_empty() {
-                String::new()
-            } else {
-                format!(" after {}", crate::protocol::show(rest))
-            };
-            let foreign = !crate::protocol::may_be_hello(rest);
-            self.life.doom(Ending::NoHello(came, foreign));
-        }
-        self.stop_reading(reading);
-        self.life.stream_ends(Instant::now() + GRACE);
-        self.proceed();
-    }
-
-    /// The reader is put down: the child has written nonsense into shared memory.
-    pub(crate) fn nonsense(&mut self, reading: Reading, text: &str) {
-        self.stop_reading(reading);
-        self.break_off(Ending::Violation(text.to_owned()));
-    }
+    // --- writing ---
 
     /// What the child has answered for the transport, unless a thread writes: its
     /// bytes may be to be sent once more.
@@ -411,77 +389,6 @@ impl Core {
         self.transport
             .take_if(|answer| !matches!(answer, Transport::Socket) || !is_writing)
     }
-
-    /// Nothing more is read, and the child is ended.
-    fn break_off(&mut self, ending: Ending) {
-        self.life.doom(ending);
-        self.life.stream_ends(Instant::now() + GRACE);
-        self.signals.push(libc::SIGKILL);
-        self.proceed();
-    }
-
-    // --- the end ---
-
-    /// The child has exited.
-    pub(crate) fn exited(&mut self, status: ExitStatus, stderr: Vec<u8>) {
-        self.life.exits(status, stderr);
-        self.proceed();
-    }
-
-    /// The child is ended for this reason; no error of its own.
-    pub(crate) fn kill(&mut self, ending: Ending) {
-        self.life.doom(ending);
-        self.signals.push(libc::SIGKILL);
-    }
-
-    /// The system refuses to send the child a signal, for this reason.
-    pub(crate) fn cannot_signal(&mut self, signal: i32, error: &io::Error) {
-        self.life.cannot_be_told(signal, error);
-    }
-
-    /// No more calls are taken; the child ends when all are done.
-    pub(crate) fn close(&mut self) {
-        self.life.close();
-    }
-
-    /// After this long the child is told to end, and then killed.
-    pub(crate) fn close_within(&mut self, at: Instant) {
-        self.life.limit(at);
-    }
-
-    /// Ends the child once its exit and the end of its stream are both known, and
-    /// only once: what comes later changes nothing, and sets no alarm.
-    fn proceed(&mut self) {
-        if self.life.is_over() {
-            return;
-        }
-        let Some(known) = self.life.finish() else {
-            return;
-        };
-        if self.caller.answered() > 0 || self.caller.may_have_started(known) {
-            self.life.has_worked = true;
-        }
-        for id in self.caller.fail_all(known) {
-            self.life.lost_one();
-            self.lose(id);
-        }
-        if let Some(error) = self.life.report() {
-            self.delivery.push(Item::Report(error));
-        }
-        self.delivery.finish();
-        // So that the helper looks once more, and forgets the child.
-        self.deadlines.insert(Instant::now(), NO_CALL);
-        self.waiting.news();
-        self.wake_changes();
-        self.waiting.wake_all_parked();
-    }
-
-    /// The child's input may be ended now.
-    pub(crate) fn may_shut_down(&mut self) -> bool {
-        self.life.is_closing() && self.caller.is_flushed() && self.life.shut_down()
-    }
-
-    // --- writing ---
 
     pub(crate) fn has_unwritten(&self) -> bool {
         self.caller.unwritten() > 0
