@@ -53,7 +53,11 @@ pub(crate) fn octets_of<E: Error>(text: &str) -> Result<Vec<u8>, E> {
         let byte = u8::try_from(character);
         byte.map_err(|_| E::invalid_value(Unexpected::Char(character), &wanted))
     };
-    text.chars().map(byte).collect()
+    let mut bytes = Vec::with_capacity(text.len());
+    for character in text.chars() {
+        bytes.push(byte(character)?);
+    }
+    Ok(bytes)
 }
 
 struct Octets {
