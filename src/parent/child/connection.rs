@@ -326,6 +326,7 @@ impl Tended for Charge {
             Source::Link if driver.wire.has_rings() => {
                 driver.doorbell();
                 driver.wire.watch_again();
+                return driver.look(Core::helper_may_look);
             }
             Source::Link | Source::LinkWrite => {
                 if event.writable {

@@ -167,8 +167,7 @@ impl<W: Wire> Driver<W> {
     pub(crate) fn call<T>(&self, enter: impl FnOnce(&mut Core) -> T) -> T {
         let mut core = self.lock();
         let entered = enter(&mut core);
-        let at_once = core.caller.open() <= 1 || self.wire.has_rings();
-        if at_once || core.caller.unwritten() >= BATCH {
+        if core.caller.open() <= 1 || core.caller.unwritten() >= BATCH {
             core.flush();
         }
         entered
