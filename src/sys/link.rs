@@ -439,6 +439,9 @@ impl Link {
         if self.write_ended.swap(true, Ordering::AcqRel) {
             return Ok(());
         }
+        if let Some(rings) = &self.rings {
+            rings.end();
+        }
         let shut = shut(self.write_fd(), Shutdown::Write);
         match &self.transport {
             Transport::Socket { .. } => shut,

@@ -745,7 +745,7 @@ fn too_long<T: std::fmt::Debug>(made: std::io::Result<T>) {
 fn where_files_may_not_be_long() {
     alone(|| {
         let _guard = guard();
-        for (length, has_template) in [(1 << 20, true), (140_000, true), (1000, false), (0, false)]
+        for (length, has_template) in [(1 << 20, true), (300_000, true), (1000, false), (0, false)]
         {
             limit_files(length);
             children_work();

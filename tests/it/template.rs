@@ -461,7 +461,7 @@ fn children_have_nothing_of_each_other() {
                     let (start, end) = range.split_once('-').unwrap();
                     let [start, end] =
                         [start, end].map(|at| usize::from_str_radix(at, 16).unwrap());
-                    assert!(end - start < 256 << 10, "{page}");
+                    assert!(end - start < 512 << 10, "{page}");
                     rpc.join().wait().unwrap();
                 }
             });

@@ -78,7 +78,7 @@ fn what_finds_the_link_full_waits_for_room() {
 #[test]
 fn a_broken_link_leaves_the_ring_as_it_is() {
     let [_, (link, outgoing)] = both();
-    let (mut first, mut second) = (parcel(1, 10), parcel(2, 200_000));
+    let (mut first, mut second) = (parcel(1, 10), parcel(2, 300_000));
     outgoing.result(1, &mut first).unwrap();
     let copy = link.read_fd().try_clone_to_owned().unwrap();
     link.cut().unwrap();

@@ -27,6 +27,8 @@ pub(crate) struct Counter {
     sleeps: AtomicU32,
     /// How many lots of file descriptors were sent beside the bytes that are counted, modulo 2^32.
     lots: AtomicU32,
+    /// Not zero once the number is moved no more.
+    ended: AtomicU32,
 }
 
 impl Counter {
@@ -61,6 +63,16 @@ impl Counter {
     /// Says that this side does not sleep.
     pub(super) fn wake(&self) {
         self.sleeps.store(0, Ordering::Relaxed);
+    }
+
+    /// Says that the number is moved no more.
+    pub(super) fn end(&self) {
+        self.ended.store(1, Ordering::Release);
+    }
+
+    /// Returns whether the number is moved no more: what is read from it after this is the last.
+    pub(super) fn has_ended(&self) -> bool {
+        self.ended.load(Ordering::Acquire) != 0
     }
 
     /// Counts one more lot, before the number is moved past its announcement.

@@ -17,8 +17,9 @@ use super::{Memory, Way};
 use crate::base::sync::explored::AtomicU32;
 use crate::sys::memory::{Map, check_steady, steady_zeros};
 
-/// How many bytes each ring has.
-const CAPACITY: usize = 64 << 10;
+/// How many bytes each ring has. Measured with an echo of 1 MiB, both sides on one CPU: 0.37 ms with 64 KiB, 0.24 with 128,
+/// 0.18 with 256; on two CPUs 0.09 with each. All of it is touched in time, by each child that is called often.
+pub(super) const CAPACITY: usize = 128 << 10;
 /// Where the rings begin: the page before them is for the counters.
 const HEAD: usize = 4096;
 /// How many bytes are mapped; the kernel makes pages of them as they are touched.
@@ -206,7 +207,7 @@ pub(super) mod tests {
             HEAD + CAPACITY,
             LENGTH,
         ];
-        assert_eq!(places, [0, 8, 128, 128, 640, 69_632, 135_168]);
+        assert_eq!(places, [0, 8, 128, 128, 640, 135_168, 266_240]);
     }
 
     impl LinkMemory {

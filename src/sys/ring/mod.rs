@@ -10,7 +10,8 @@
 //!   private, and is parsed only then.
 //! * **Sleeping**: say so in the counter that is waited for, look once more, then block on the socket.
 //! * **Doorbell**: one byte on the socket. How it is sent is the caller's affair.
-//! * **The end**: after the end of the socket, or of the process, what lies before `head` is still read.
+//! * **The end**: after the end of the socket, or of the process, what lies before `head` is still read. A writer that ends
+//!   its stream says so in `head`, too, for a reader that looks at nothing else.
 //! * **File descriptors** go over the socket, one message a lot, before `head` is moved past the bytes that announce
 //!   them. `head` has a count of the lots, so a reader that is awake knows when to look at the socket. No more than one
 //!   lot is ahead of `head`.
@@ -93,18 +94,18 @@ impl<M: Memory> Writer<M> {
         }
     }
 
-    /// Writes what there is room for and returns how many bytes; calls `doorbell` when the reader is to be sent one.
+    /// Writes what there is room for and returns how many bytes; calls `doorbell` if the reader is to be sent one.
     ///
     /// # Errors
     /// The counters contradict each other.
     pub(crate) fn write(&self, parts: &[IoSlice<'_>], doorbell: impl Fn()) -> io::Result<usize> {
         let start = self.head.load(Ordering::Relaxed);
         let (mut head, mut moved) = (start, start);
-        let publish = |head| {
+        // One for all pieces: on one CPU each would be two changes of processes.
+        let mut sleeps = false;
+        let mut publish = |head| {
             self.head.store(head, Ordering::Relaxed);
-            if self.memory.head(self.way).advance(head) {
-                doorbell();
-            }
+            sleeps |= self.memory.head(self.way).advance(head);
         };
         'parts: for part in parts {
             let mut rest: &[u8] = part;
@@ -124,6 +125,9 @@ impl<M: Memory> Writer<M> {
         }
         if head > moved {
             publish(head);
+        }
+        if sleeps {
+            doorbell();
         }
         Ok((head - start) as usize)
     }
@@ -188,6 +192,11 @@ impl<M: Memory> Writer<M> {
         self.memory.head(self.way).add_lot();
     }
 
+    /// Says that nothing more will be written.
+    pub(crate) fn end(&self) {
+        self.memory.head(self.way).end();
+    }
+
     /// Returns all that was written, for a peer that reads no ring: it has read nothing, so all of it is still here.
     pub(crate) fn take_back(&self) -> Vec<u8> {
         let count = self.head.load(Ordering::Relaxed) as usize;
@@ -219,7 +228,7 @@ impl<M: Memory> Reader<M> {
         }
     }
 
-    /// Appends at most `room` bytes and returns how many there were; calls `doorbell` when the writer is to be sent one.
+    /// Appends at most `room` bytes and returns how many there were; calls `doorbell` if the writer is to be sent one.
     ///
     /// # Errors
     /// The counters contradict each other.
@@ -230,16 +239,17 @@ impl<M: Memory> Reader<M> {
         doorbell: impl Fn(),
     ) -> io::Result<usize> {
         let count = self.available()?.min(room);
-        let mut left = count;
+        let (mut left, mut sleeps) = (count, false);
         while left > 0 {
             let (tail, now) = (self.tail.load(Ordering::Relaxed), left.min(PIECE));
             self.memory.copy_out(self.way, tail, now, buffer);
             let tail = tail + now as u64;
             self.tail.store(tail, Ordering::Relaxed);
-            if self.memory.tail(self.way).advance(tail) {
-                doorbell();
-            }
+            sleeps |= self.memory.tail(self.way).advance(tail);
             left -= now;
+        }
+        if sleeps {
+            doorbell();
         }
         Ok(count)
     }
@@ -267,6 +277,11 @@ impl<M: Memory> Reader<M> {
         }
         self.head.store(head, Ordering::Relaxed);
         Ok(())
+    }
+
+    /// Returns whether the other side has said that it writes no more. What is read after this is the last.
+    pub(super) fn has_ended(&self) -> bool {
+        self.memory.head(self.way).has_ended()
     }
 
     /// Says that this side sleeps until there is something to read, and returns whether it may: there is nothing yet.

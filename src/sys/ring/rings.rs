@@ -81,7 +81,7 @@ impl Rings {
         debug_assert!(written.is_ok_and(|count| count == bytes.len()));
     }
 
-    /// Appends what the ring has, at most `room` bytes; `None` if it has nothing. Makes no system call, unless a lot of
+    /// Appends what the ring has, at most `room` bytes; `None` if it has nothing, zero if the other side has ended it. Makes no system call, unless a lot of
     /// descriptors or a writer that sleeps has to do with these bytes.
     pub(in crate::sys) fn look(
         &self,
@@ -97,6 +97,7 @@ impl Rings {
                 self.memory.wake_writer();
             }
         };
+        let ended = self.reader.has_ended();
         let count = self.reader.read(buffer, room, doorbell)?;
         if count > 0
             && self.has_lots.load(Ordering::Relaxed)
@@ -104,7 +105,7 @@ impl Rings {
         {
             self.take_lots(socket, arrivals)?;
         }
-        Ok((count > 0).then_some(count))
+        Ok((count > 0 || ended).then_some(count))
     }
 
     /// The same; and if there is nothing, takes what is on the socket: zero at its end.
@@ -293,6 +294,11 @@ impl Rings {
     /// Returns how many bytes can be read. A violation counts as one: the read will say so.
     pub(in crate::sys) fn unread(&self) -> usize {
         self.reader.available().unwrap_or(1)
+    }
+
+    /// Says that nothing more will be written.
+    pub(in crate::sys) fn end(&self) {
+        self.writer.end();
     }
 
     /// Returns all that was written, for a peer that does not use the rings.

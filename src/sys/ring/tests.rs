@@ -175,7 +175,7 @@ fn loom_a_liar_stops_nothing() {
 #[cfg(not(loom))]
 mod mapped {
     use super::*;
-    use crate::sys::ring::memory::{LENGTH, tests::file};
+    use crate::sys::ring::memory::{CAPACITY, LENGTH, tests::file};
     use crate::sys::ring::{LinkMemory, PIECE};
     use nix::fcntl::{FcntlArg, SealFlag, fcntl};
     use nix::unistd::ftruncate;
@@ -195,10 +195,10 @@ mod mapped {
 
         /// Writes and reads of any sizes do what a bounded queue does, in both directions.
         #[test]
-        fn a_ring_is_a_bounded_queue(steps in prop::collection::vec((any::<bool>(), 0usize..100_000), 1..40)) {
+        fn a_ring_is_a_bounded_queue(steps in prop::collection::vec((any::<bool>(), 0usize..200_000), 1..40)) {
             for way in [Way::ToChild, Way::ToParent] {
                 let (writer, reader) = both_ends(way);
-                let capacity = 64 << 10;
+                let capacity = CAPACITY;
                 let (mut queue, mut next) = (VecDeque::<u8>::new(), 0u8);
                 for (writes, size) in &steps {
                     if *writes {
@@ -247,7 +247,7 @@ mod mapped {
         write(b"d");
         assert_eq!(rung.get(), 1, "it has said that it does not sleep any more");
         // The same for a writer.
-        let all = vec![0; 100_000];
+        let all = vec![0; 2 * CAPACITY];
         write(&all);
         assert!(writer.sleep().unwrap());
         assert!(!writer.has_room().unwrap());
@@ -281,7 +281,7 @@ mod mapped {
     #[test]
     fn what_nobody_reads_is_taken_back() {
         let (writer, _reader) = both_ends(Way::ToChild);
-        let bytes: Vec<u8> = (0..70_000).map(|n| (n * 7) as u8).collect();
+        let bytes: Vec<u8> = (0..CAPACITY + 1000).map(|n| (n * 7) as u8).collect();
         let count = writer.write(&[IoSlice::new(&bytes)], || ()).unwrap();
         assert_eq!(writer.take_back(), bytes[..count]);
     }
@@ -289,18 +289,18 @@ mod mapped {
     #[test]
     fn counters_that_contradict_each_other_are_a_violation() {
         let refused = |error: io::Error| assert_eq!(error.kind(), io::ErrorKind::InvalidData);
-        for head in [(64 << 10) + 1, u64::MAX] {
+        for head in [CAPACITY as u64 + 1, u64::MAX] {
             let (_, reader) = both_ends(Way::ToChild);
             let _ = reader.memory.head(Way::ToChild).advance(head);
             refused(reader.read(&mut Vec::new(), 9, || ()).unwrap_err());
             refused(reader.sleep().unwrap_err());
         }
-        for tail in [(64 << 10) + 1, u64::MAX] {
+        for tail in [CAPACITY as u64 + 1, u64::MAX] {
             let (writer, _) = both_ends(Way::ToChild);
             let _ = writer.memory.tail(Way::ToChild).advance(tail);
             refused(
                 writer
-                    .write(&[IoSlice::new(&[0; 70_000])], || ())
+                    .write(&[IoSlice::new(&[0; CAPACITY + 1000])], || ())
                     .unwrap_err(),
             );
             refused(writer.has_room().unwrap_err());
