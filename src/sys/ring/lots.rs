@@ -49,6 +49,14 @@ impl Lots {
         }
     }
 
+    /// Returns the place of the announcement of the lot that is handed out next.
+    pub(super) fn next_place(&self) -> Option<u64> {
+        self.places
+            .front()
+            .copied()
+            .filter(|_| !self.waiting.is_empty())
+    }
+
     /// Returns whether nothing waits.
     pub(super) fn is_empty(&self) -> bool {
         self.waiting.is_empty() && self.places.is_empty() && self.begun.is_empty()

@@ -27,6 +27,9 @@ const PATIENCE: Duration = Duration::from_secs(1);
 /// How often a child's writer looks for room before it sleeps: about 10 µs, the time in which the parent copies a ring.
 const LOOKS: usize = 500;
 
+/// The bytes of the frame that announces a lot.
+const ANNOUNCEMENT: u64 = 8;
+
 /// See the module.
 #[derive(Debug)]
 pub(crate) struct Rings {
@@ -98,14 +101,20 @@ impl Rings {
             }
         };
         let ended = self.reader.has_ended();
-        let count = self.reader.read(buffer, room, doorbell)?;
-        if count > 0
-            && self.has_lots.load(Ordering::Relaxed)
-                | (self.reader.lots() != self.took.load(Ordering::Relaxed))
-        {
-            self.take_lots(socket, arrivals)?;
+        // What comes after this look comes with lots that it does not see.
+        if self.reader.available()? == 0 {
+            return Ok(ended.then_some(0));
         }
-        Ok((count > 0 || ended).then_some(count))
+        let has_lots = self.has_lots();
+        let room = match has_lots {
+            true => room.min(self.until_next_lot(socket)?),
+            false => room,
+        };
+        let count = self.reader.read(buffer, room, doorbell)?;
+        if has_lots {
+            self.hand_out(arrivals);
+        }
+        Ok(Some(count))
     }
 
     /// The same; and if there is nothing, takes what is on the socket: zero at its end.
@@ -149,32 +158,55 @@ impl Rings {
         Ok(found.or(ended.then_some(0)))
     }
 
-    /// Takes all that is on the socket, without blocking, and returns whether it has ended. If no thread reads, so that no
-    /// other misses a doorbell.
+    /// Takes what is on the socket, without blocking, and returns whether it has ended. If no thread reads, so that no
+    /// other misses a doorbell. Once a lot is there that belongs to bytes in the ring, what is behind it stays.
     pub(in crate::sys) fn drain(&self, socket: &Transport) -> io::Result<bool> {
-        loop {
+        let is_due = |place| place < self.reader.head();
+        while !self.lots.lock().next_place().is_some_and(is_due) {
             match self.take(socket, MsgFlags::MSG_DONTWAIT)? {
                 None => return Ok(false),
                 Some(0) => return Ok(true),
                 Some(_) => {}
             }
         }
+        Ok(false)
     }
 
-    /// Hands out the lots that belong to what was read, and takes them off the socket first.
-    fn take_lots(&self, socket: &Transport, arrivals: &mut Vec<Arrival>) -> io::Result<()> {
-        let tail = self.reader.tail();
-        // What is announced later stays there, so that a liar does not fill this process.
-        while self.reader.lots() != self.took.load(Ordering::Relaxed)
-            && self.lots.lock().ahead(tail) == 0
-            && self
-                .take(socket, MsgFlags::MSG_DONTWAIT)?
-                .is_some_and(|count| count > 0)
-        {}
+    /// Returns whether lots were sent with bytes that can be read now, or wait here.
+    fn has_lots(&self) -> bool {
+        self.has_lots.load(Ordering::Relaxed) || self.has_unread_lots()
+    }
+
+    fn has_unread_lots(&self) -> bool {
+        self.reader.lots() != self.took.load(Ordering::Relaxed)
+    }
+
+    /// Takes the next lot off the socket, if it is not here, and returns how many bytes may be read: if there are more
+    /// lots, up to the end of its announcement. So no read brings more than one, and no more are kept open here.
+    fn until_next_lot(&self, socket: &Transport) -> io::Result<usize> {
+        let flags = MsgFlags::MSG_DONTWAIT;
+        while self.has_unread_lots() && self.lots.lock().next_place().is_none() {
+            if self.take(socket, flags)?.is_none_or(|count| count == 0) {
+                break;
+            }
+        }
+        let place = self.lots.lock().next_place();
+        let until = place.and_then(|place| {
+            place
+                .saturating_add(ANNOUNCEMENT)
+                .checked_sub(self.reader.tail())
+        });
+        Ok(match until {
+            Some(until) if until > 0 && self.has_unread_lots() => until as usize,
+            _ => usize::MAX,
+        })
+    }
+
+    /// Hands out the lots that belong to what was read.
+    fn hand_out(&self, arrivals: &mut Vec<Arrival>) {
         let mut lots = self.lots.lock();
-        lots.hand_out(tail, arrivals);
+        lots.hand_out(self.reader.tail(), arrivals);
         self.has_lots.store(!lots.is_empty(), Ordering::Relaxed);
-        Ok(())
     }
 
     /// Takes a piece off the socket: zero bytes at its end.
