@@ -36,8 +36,6 @@
 use std::time::{Duration, Instant};
 
 const LONGEST: Duration = Duration::from_micros(50);
-/// In a poll, which holds up an executor's thread.
-const LONGEST_IN_POLL: Duration = Duration::from_micros(20);
 /// Of a child between calls.
 const LONGEST_OF_CHILD: Duration = Duration::from_micros(100);
 /// After so long, whoever is ready to run on this CPU goes first.
@@ -111,19 +109,6 @@ impl Spin {
             crowd: Duration::ZERO,
             shared: false,
         }
-    }
-
-    /// The same, for polls.
-    pub(crate) fn in_poll(allowed: bool) -> Self {
-        Self {
-            longest: LONGEST_IN_POLL,
-            ..Self::new(allowed)
-        }
-    }
-
-    /// To look may pay now.
-    pub(crate) fn may_look(&self) -> bool {
-        self.pause.is_some() && self.resume.is_none_or(|resume| resume <= Instant::now())
     }
 
     /// Looks until there is something, or it no longer pays.

@@ -98,7 +98,7 @@ fn idle(kind: fn() -> Children, template: &Template) {
             .start(Duration::ZERO),
     ];
     let pools = pools.map(|pool| pool.begin());
-    let alone = [kind(), kind().on_event(|_| ()), kind().spin_in_poll(true)];
+    let alone = [kind(), kind().on_event(|_| ()), kind().rings(false)];
     let alone = alone.map(|child| child.begin());
     let handles: Vec<_> = pools.iter().map(|pool| pool.rpc()).chain(&alone).collect();
     let start = Instant::now();

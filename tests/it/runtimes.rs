@@ -251,11 +251,11 @@ fn a_runtime_that_goes_takes_nothing_with_it() {
     assert!(rpc.join().wait().unwrap().success());
 }
 
-/// A task that looks for its answer by itself, for a moment, gets the same.
+/// A task that finds its answer when it is polled gets the same.
 #[test]
 fn looking_in_polls() {
     let _guard = guard();
-    let rpc = STEPS.builder().spin_in_poll(true).begin();
+    let rpc = STEPS.builder().begin();
     futures_lite::future::block_on(async {
         for n in 0..rounds(300) {
             let text = (n % 7).to_string();
@@ -270,7 +270,7 @@ fn looking_in_polls() {
         }
     });
     // It sleeps where nothing comes soon.
-    let slow = SLEEP.builder().spin_in_poll(true).begin();
+    let slow = SLEEP.builder().begin();
     futures_lite::future::block_on(slow.call("20")).unwrap();
     slow.join().wait().unwrap();
 }

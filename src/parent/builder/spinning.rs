@@ -35,23 +35,4 @@ impl<F, S, E: Send + 'static> Builder<F, S, E> {
         self.recipe.rings = allowed;
         self
     }
-
-    /// Whether a task that awaits a call may look for its answer for up to 20 µs
-    /// in a poll, like a thread that waits. Default: it may not.
-    ///
-    /// A hop through the helper thread is saved, which costs more than a short
-    /// call; but the executor's thread is held up meanwhile. They learn here, too.
-    ///
-    /// ```
-    /// # offspring::worker!(ECHO: fn(String) -> String = |text: String| text);
-    /// # fn main() -> Result<(), offspring::Error> {
-    /// # offspring::init();
-    /// let rpc = ECHO.builder().spin_in_poll(true).spawn()?;
-    /// assert_eq!(futures_lite::future::block_on(rpc.call("so"))?, "so");
-    /// # Ok(()) }
-    /// ```
-    pub fn spin_in_poll(mut self, allowed: bool) -> Self {
-        self.recipe.spin_in_poll = allowed;
-        self
-    }
 }

@@ -228,11 +228,13 @@ impl<W: Wire> Driver<W> {
             core.flush();
             found = take(&mut core);
         }
+        // With rings it takes no system call to look whether the answer is there.
         if found.is_none()
+            && self.wire.has_rings()
             && !core.has_come(want)
-            && let Some(mut reading) = core.lead_in_poll()
+            && let Some(mut reading) = core.lead()
         {
-            let got = core.pause(|driver| driver.read_in_poll(&mut reading));
+            let got = core.unlocked(|driver| driver.look_now(&mut reading));
             core.put_down(reading, &got);
             core.flush();
             found = take(&mut core);
@@ -325,16 +327,13 @@ impl<W: Wire> Driver<W> {
 
     // --- the link, without the lock ---
 
-    /// Reads once, as a leader that must not block.
-    fn read_in_poll(&self, reading: &mut Reading) -> Got {
-        let Reading {
-            reader,
-            spin_in_poll,
-            ..
-        } = reading;
+    /// Reads what can be read without a system call.
+    fn look_now(&self, reading: &mut Reading) -> Got {
+        let (reader, mut arrivals) = (&mut reading.reader, Vec::new());
         let room = reader.room();
-        let found = spin_in_poll.look(|| self.try_recv(reader, room).transpose());
-        found.map_or(Got::Nothing, |count| Got::from(count.map(Some)))
+        let count = self.wire.look(reader.buffer(), room, &mut arrivals);
+        reader.arrived(arrivals);
+        Got::from(count)
     }
 
     /// Reads once, without blocking.

@@ -29,7 +29,7 @@ use super::child::state::life::{Expected, Life};
 use super::child::state::{Caller, Core, Reading};
 use super::child::terms::{EventSink, Handlers};
 use super::helper::Helper;
-use crate::base::spin::{Spin, Spins};
+use crate::base::spin::Spins;
 use crate::error::Error;
 use crate::parcel::{Parcel, Reader};
 use crate::protocol::{
@@ -66,7 +66,6 @@ pub(crate) struct Recipe {
     pub(crate) events: EventLimits,
     pub(crate) exit_with_parent: bool,
     pub(crate) spin: bool,
-    pub(crate) spin_in_poll: bool,
     /// Bytes travel through shared memory, if the child can do that.
     pub(crate) rings: bool,
     pub(crate) confinement: Confinement,
@@ -100,7 +99,6 @@ impl Recipe {
             },
             exit_with_parent: false,
             spin: true,
-            spin_in_poll: false,
             rings: true,
             confinement: Confinement::default(),
             environment: Environment::default(),
@@ -347,7 +345,6 @@ impl Recipe {
         let reading = Reading {
             reader,
             spin: Spins::new(self.spin),
-            spin_in_poll: Spin::in_poll(self.spin && self.spin_in_poll),
         };
         Core::new(caller, reading, life, delivery)
     }

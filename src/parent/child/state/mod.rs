@@ -40,7 +40,7 @@ use self::life::{Ending, Life};
 use self::roles::{Needs, Orders, Roles, Ticket};
 use self::waiting::{Errands, Waiting, Waking, Want};
 use super::terms::{Attention, Callback, EventSink};
-use crate::base::spin::{Spin, Spins};
+use crate::base::spin::Spins;
 use crate::base::sync::Thread;
 use crate::error::Error;
 use crate::parcel::{Outbox, Payload, Reader};
@@ -64,8 +64,6 @@ type Notice = crate::protocol::Notice<OwnedFd>;
 pub(crate) struct Reading {
     pub(crate) reader: Reader,
     pub(crate) spin: Spins,
-    /// The same for a task that polls.
-    pub(crate) spin_in_poll: Spin,
 }
 
 /// See the module.
@@ -142,18 +140,6 @@ impl Core {
     /// The calling thread becomes the leader, if reading is free and possible.
     pub(crate) fn lead(&mut self) -> Option<Reading> {
         (self.may_read() && self.roles.lead()).then(|| self.take_reader())
-    }
-
-    /// A task that polls becomes the leader for a moment, if an answer may come
-    /// meanwhile.
-    pub(crate) fn lead_in_poll(&mut self) -> Option<Reading> {
-        let reading = self.reader.as_ref()?;
-        let may_look = reading.spin_in_poll.may_look() && reading.reader.is_empty();
-        if may_look && self.expects_answer() {
-            self.lead()
-        } else {
-            None
-        }
     }
 
     /// The helper becomes the reader, if reading is free and possible.

@@ -20,7 +20,7 @@ use super::state::waiting::Want;
 use super::state::{Caller, Core, Reading};
 use super::terms::{EventSink, Handlers, OnEvent, Refusal};
 use super::wire::Wire;
-use crate::base::spin::{Spin, Spins};
+use crate::base::spin::Spins;
 use crate::base::sync::explored::{Guard, Mutex};
 use crate::base::sync::testing::Condvar;
 use crate::error::Error;
@@ -266,7 +266,6 @@ pub(crate) fn new_driver(
         Reading {
             reader: Reader::new(Form::Plain, limits.frame),
             spin: Spins::new(false),
-            spin_in_poll: Spin::in_poll(false),
         },
         Life::new(expected, None, hello, None, false),
         Delivery::new(sink, events, false),
