@@ -198,13 +198,14 @@ fn after_a_pause_nobody_is_blamed() {
             rpc.ready().wait().unwrap();
             let mut call = None;
             pause(time, || {
-                let mut echo = rpc.call(echo("so")).timeout(SHORT);
+                // It takes longer to make than until the task has looked.
+                let mut long = rpc.call(Job::Make(100_000)).timeout(SHORT);
                 // A task waits, so the helper is the one that reads, and judges.
                 let context = &mut Context::from_waker(Waker::noop());
-                assert!(Pin::new(&mut echo).poll(context).is_pending());
-                call = Some(echo);
+                assert!(Pin::new(&mut long).poll(context).is_pending());
+                call = Some(long);
             });
-            assert_eq!(call.unwrap().wait().unwrap(), Ok("so".into()));
+            assert_eq!(call.unwrap().wait().unwrap().unwrap().len(), 100_000);
             let mut join = None;
             let clone = rpc.clone();
             pause(time, || join = Some(rpc.join().within(SHORT)));

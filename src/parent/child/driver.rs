@@ -309,12 +309,14 @@ impl<W: Wire> Driver<W> {
     /// For the helper: the timer fired. What is judged now is judged by all that
     /// has come.
     pub(crate) fn tick(&self, now: Instant) {
-        if self.look(|core| core.judges_at(now)) {
+        let judges = self.look(|core| core.judges_at(now));
+        if judges {
             self.catch_up();
         }
         let mut core = self.lock();
         core.ticked(now);
-        if !core.leaves_writing() {
+        // A call that is late is cancelled before its waiter hears of it, and does not run then.
+        if !core.leaves_writing() || judges {
             core.flush();
         }
     }
