@@ -51,8 +51,9 @@ pub(crate) struct Limits {
 /// repeated elsewhere.
 ///
 /// ```
+/// # use std::{io, process};
 /// # fn leave(code: String) {
-/// #     std::process::exit(code.parse().unwrap_or(0))
+/// #     process::exit(code.parse().map_err(io::Error::other).unwrap_or(0))
 /// # }
 /// # offspring::worker!(LEAVE: fn(String) = leave);
 /// # fn main() -> Result<(), offspring::Error> {
