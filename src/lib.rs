@@ -24,6 +24,7 @@ mod parcel;
 mod parent;
 mod preload;
 mod protocol;
+mod rights;
 mod signature;
 mod startup;
 #[allow(unsafe_code, reason = "what only the operating system can do")]
@@ -50,6 +51,7 @@ pub use parent::{
     PoolBuilder, PoolStatus, Ready, Rpc, Stdio, Template, TemplateBuilder,
 };
 pub use preload::{Load, Loading, Preload, Preloading};
+pub use rights::Rights;
 pub use signature::{NoEvents, Signature, Whole};
 pub use worker::Worker;
 

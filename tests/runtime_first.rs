@@ -1,5 +1,6 @@
 //! A program that calls `init` in an async `main`, when the runtime has started
-//! its threads: a template of it cannot fork, and says why. Children work.
+//! its threads: a template of it cannot fork, and a child cannot give up rights, and
+//! each says why. Other children work.
 //!
 //! Without the harness of tests, since `main` is what this is about.
 
@@ -25,13 +26,26 @@ fn work() {
     template.ready().wait().expect("it is ready");
     let forked = ECHO.template(&template).spawn();
     let text = forked.expect_err("it cannot fork").to_string();
-    for word in [
-        "3 threads",
-        "2 of them",
-        "#[tokio::main]",
-        "offspring::init()",
-    ] {
+    contains(
+        &text,
+        &[
+            "3 threads",
+            "2 of them",
+            "#[tokio::main]",
+            "offspring::init()",
+        ],
+    );
+    assert!(!text.contains("preload"), "{text}");
+    let rights = offspring::Rights::new().no_new_privileges();
+    let rpc = ECHO.builder().rights(rights).on_error(|_| ());
+    let rpc = rpc.spawn().expect("a child");
+    let text = rpc.ready().wait().expect_err("it refuses").to_string();
+    contains(&text, &["3 threads", "#[tokio::main]", "offspring::init()"]);
+    let _ = rpc.join().wait();
+}
+
+fn contains(text: &str, words: &[&str]) {
+    for word in words {
         assert!(text.contains(word), "no {word:?} in: {text}");
     }
-    assert!(!text.contains("preload"), "{text}");
 }

@@ -309,7 +309,7 @@ impl Session {
                 own = own.with(name, "used");
             }
         }
-        for name in ["limits", "group"] {
+        for name in ["limits", "rights", "group"] {
             if let Some(done) = self.hello.field(name) {
                 own = own.with(name, done);
             }
@@ -345,7 +345,9 @@ impl Session {
             _ => Ok(()),
         };
         done.map_err(|error| format!("a {group} group cannot be had: {error}"))?;
+        // A priority may be raised only with rights that are given up then.
         crate::limits::obey(&limits)?;
+        crate::rights::obey(&self.hello.text("rights"))?;
         let started = (backend.start)().and_then(|()| match self.has("parent-death", "exit") {
             true => self.go_with_parent(),
             false => Ok(()),

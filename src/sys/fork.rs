@@ -105,13 +105,9 @@ impl Forker {
 
     /// Makes sure that this process has one thread.
     fn one_thread(&self) -> io::Result<()> {
-        let mut count = count_threads()?;
-        for _ in 0..PATIENCE {
-            if count == 1 {
-                return Ok(());
-            }
-            thread::sleep(Duration::from_millis(1));
-            count = count_threads()?;
+        let count = lasting_threads()?;
+        if count == 1 {
+            return Ok(());
         }
         let cause = if self.others_before > 0 {
             format!(
@@ -163,6 +159,19 @@ unsafe fn clone(number: *mut pid_t, tid: *mut pid_t) -> c_long {
     // SAFETY: the caller's.
     let pid = unsafe { libc::syscall(libc::SYS_clone, flags, none, number, none, tid) };
     pid
+}
+
+/// How many threads this process has, once those that were joined are gone.
+pub(crate) fn lasting_threads() -> io::Result<usize> {
+    let mut count = count_threads()?;
+    for _ in 0..PATIENCE {
+        if count == 1 {
+            break;
+        }
+        thread::sleep(Duration::from_millis(1));
+        count = count_threads()?;
+    }
+    Ok(count)
 }
 
 /// How many threads this process has.

@@ -26,6 +26,7 @@ mod port;
 mod raised;
 mod reap;
 mod registry;
+mod rights;
 mod ring;
 mod spawn;
 mod streams;
@@ -35,7 +36,7 @@ mod thread;
 mod transport;
 
 pub(crate) use control::{Answer, Birth, ForkClient, Requests};
-pub(crate) use fork::Alone;
+pub(crate) use fork::{Alone, lasting_threads};
 #[allow(
     unused_imports,
     reason = "only the concurrent backend has descriptors created by others"
@@ -55,6 +56,9 @@ pub(crate) use raised::ignore_sigpipe;
 pub(crate) use reap::{Fresh, Process, Status, signal_name};
 pub use registry::Registration;
 pub(crate) use registry::{preloads, registrations};
+pub(crate) use rights::{
+    find_group, find_user, refuse_new_privileges, set_group, set_groups, set_umask, set_user,
+};
 pub(crate) use ring::{LinkMemory, Rings};
 pub(crate) use spawn::{directory_error, is_lasting, own_program, spawn, why_not_started};
 pub(crate) use streams::{

@@ -1,4 +1,4 @@
-//! Limits of a child's process, and its group and session.
+//! Limits of a child's process, its rights as far as they need no root, and its group and session.
 
 use std::fs::File;
 use std::io::Write;
@@ -10,7 +10,7 @@ use std::time::Duration;
 use nix::sys::resource::{Resource, setrlimit};
 use nix::sys::signal::{SigHandler, Signal, signal};
 use nix::unistd::{Pid, getpgid, getpgrp, getsid};
-use offspring::{Builder, Limit, Limits, Started, worker};
+use offspring::{Builder, Limit, Limits, Rights, Started, Template, worker};
 use serde::{Deserialize, Serialize};
 
 use crate::support::*;
@@ -20,6 +20,8 @@ pub(crate) enum Task {
     /// The soft and the hard limit of this name.
     Limit(String),
     Nice,
+    /// The line of this name in the status of the process.
+    Status(String),
     Spin {
         deaf: bool,
     },
@@ -39,6 +41,11 @@ fn run(task: Task) -> Result<String, String> {
     match task {
         Task::Limit(name) => return Ok(limit_of("self", &name)),
         Task::Nice => return Ok(nice_of("self").to_string()),
+        Task::Status(name) => {
+            let status = std::fs::read_to_string("/proc/self/status").unwrap();
+            let line = status.lines().find_map(|line| line.strip_prefix(&name));
+            return Ok(line.unwrap().trim().into());
+        }
         Task::Spin { deaf } => {
             if deaf {
                 // SAFETY: ignoring a signal runs no code.
@@ -314,6 +321,42 @@ fn without_limits_nothing_is_said_of_them() {
     let _ = rpc.join().wait();
 }
 
+// --- rights ---
+
+/// The rest needs root: `tests/tools/rights.rs`.
+#[test]
+fn rights_that_need_no_root() {
+    let _guard = guard();
+    let template = Template::builder().start().unwrap();
+    for builder in [
+        CONFINED.builder(),
+        CONFINED.program(serving("confined")),
+        CONFINED.command(serving("confined")),
+        CONFINED.template(&template),
+    ] {
+        let rights = Rights::new().umask(0o1057).no_new_privileges();
+        let rpc = builder.rights(rights).begin();
+        let told = |name: &str| rpc.call(Task::Status(name.into())).wait().unwrap().unwrap();
+        assert_eq!(told("Umask:"), "0057");
+        assert_eq!(told("NoNewPrivs:"), "1");
+    }
+    let status = std::fs::read_to_string("/proc/self/status").unwrap();
+    assert!(status.contains("NoNewPrivs:\t0"), "{status}");
+}
+
+#[test]
+fn rights_of_nobody_here() {
+    let _guard = guard();
+    let template = Template::builder().start().unwrap();
+    for builder in [CONFINED.builder(), CONFINED.template(&template)] {
+        let rights = Rights::new().user("no such user");
+        let rpc = builder.rights(rights).quiet().begin();
+        let error = rpc.call(Task::Nothing).wait().unwrap_err();
+        assert_error!(error, is_handshake, started = No, "no user `no such user`");
+        let _ = rpc.join().wait();
+    }
+}
+
 // --- what cannot be ---
 
 type Builds = Builder<fn(Task) -> Result<String, String>, Json>;
@@ -326,7 +369,8 @@ fn what_cannot_be_is_an_error_at_the_start() {
     let cat = || CONFINED.command(Command::new("cat"));
     let program = || CONFINED.program(serving("confined"));
     let file = || File::open("/dev/null").unwrap();
-    let cases: [(Builds, &str); 13] = [
+    let rights = || Rights::new().user(1);
+    let cases: [(Builds, &str); 15] = [
         (cat().stdin(file()), "stdin is the link"),
         (
             cat().stdout(offspring::Stdio::piped()),
@@ -342,6 +386,8 @@ fn what_cannot_be_is_an_error_at_the_start() {
         ),
         (socket().capture_stderr(10), "no process is started"),
         (socket().plain().limits(limits), "limits"),
+        (socket().plain().rights(rights()), "rights"),
+        (cat().plain().rights(rights()), "`setpriv`"),
         (socket().own_group(), "group of its own"),
         (socket().own_session(), "session of its own"),
         (cat().own_session(), "`setsid`"),
@@ -354,18 +400,26 @@ fn what_cannot_be_is_an_error_at_the_start() {
 
 /// A worker in another language, or an older one.
 #[test]
-fn a_worker_that_knows_nothing_of_limits() {
+fn a_worker_that_knows_nothing_of_demands() {
     let _guard = guard();
-    let (ours, mut theirs) = UnixStream::pair().unwrap();
-    let fields = ["worker", "it::confined", "serialiser", "test-json"];
-    theirs.write_all(&hello(b'C', 1, &fields)).unwrap();
     worker!(REMOTE: fn() = || (), name = "it::confined", serialiser = Json);
-    let limits = Limits::new().memory(1 << 30);
-    let rpc = REMOTE.builder().socket(ours).limits(limits);
-    let rpc = rpc.quiet().begin();
-    let error = rpc.call().wait().unwrap_err();
-    assert_error!(error, is_handshake, "`memory=1073741824`");
-    let _ = rpc.join().wait();
+    for (limits, rights, demand) in [
+        (
+            Limits::new().memory(1 << 30),
+            Rights::new(),
+            "`memory=1073741824`",
+        ),
+        (Limits::new(), Rights::new().user(1), "`user=1`"),
+    ] {
+        let (ours, mut theirs) = UnixStream::pair().unwrap();
+        let fields = ["worker", "it::confined", "serialiser", "test-json"];
+        theirs.write_all(&hello(b'C', 1, &fields)).unwrap();
+        let rpc = REMOTE.builder().socket(ours).limits(limits).rights(rights);
+        let rpc = rpc.quiet().begin();
+        let error = rpc.call().wait().unwrap_err();
+        assert_error!(error, is_handshake, demand);
+        let _ = rpc.join().wait();
+    }
 }
 
 /// The leader of a group cannot make a session.

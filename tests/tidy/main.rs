@@ -139,10 +139,11 @@ const LAYERS: &str = "
     parcel: sys protocol
     exit_status: sys
     limits: sys exit_status
+    rights: sys
     error: protocol exit_status limits
     signature:
     preload: base sys error parcel signature
-    child: base base/spin sys protocol parcel error signature limits startup
+    child: base base/spin sys protocol parcel error signature limits rights startup
     logging: base child startup
     logging_serde: logging
     parent/pool/status:
@@ -153,7 +154,7 @@ const LAYERS: &str = "
     parent/callbacks: base sys
     parent/helper: base base/spin sys parent/callbacks
     parent/alarm: base sys parent/helper
-    parent/spawn/confinement: limits protocol
+    parent/spawn/confinement: limits rights protocol
     parent/spawn/starter: base sys error parent/maker
     parent/child/terms: parcel error
     parent/child/state: base base/spin sys protocol parcel error exit_status parent/callbacks parent/child/terms \
@@ -170,9 +171,9 @@ const LAYERS: &str = "
     parent/spawn/streams: sys parent/child
     parent/handles: base protocol parcel error exit_status signature parent/maker parent/target parent/forked \
         parent/child parent/child/state parent/child/terms parent/spawn/streams
-    parent/spawn: base base/spin startup sys protocol parcel error limits parent/maker parent/helper parent/child \
+    parent/spawn: base base/spin startup sys protocol parcel error limits rights parent/maker parent/helper parent/child \
         parent/child/state parent/child/terms parent/spawn/confinement parent/spawn/starter parent/spawn/streams
-    parent/builder: protocol parcel error limits signature parent/child parent/child/terms parent/handles parent/spawn \
+    parent/builder: protocol parcel error limits rights signature parent/child parent/child/terms parent/handles parent/spawn \
         parent/spawn/confinement parent/spawn/streams
     parent/pool: base parcel error exit_status signature trace parent/maker parent/callbacks parent/alarm \
         parent/child/terms parent/child/call parent/child/member parent/target parent/handles parent/spawn \

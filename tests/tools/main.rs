@@ -9,6 +9,7 @@ use std::io::Write;
 use std::thread;
 
 mod hosts;
+mod rights;
 mod sandbox;
 mod site;
 mod ssh;
@@ -21,7 +22,7 @@ offspring::init_in_tests!();
 offspring::__before_main!(serve_if_asked);
 
 fn serve_if_asked() {
-    support::serve_if_asked(|other| panic!("nobody serves {other}"));
+    support::serve_if_asked(rights::serve);
 }
 
 /// A name, what is needed, the test.
@@ -52,6 +53,10 @@ const TESTS: &[Test] = tests! {
     "setpriv": sandbox { setpriv a_child_that_cannot_be_killed }
     "sudo": sandbox { sudo }
     "pid namespaces": sandbox { a_namespace_of_process_ids a_namespace_without_a_thread }
+    "root": rights {
+        a_child_of_another_user_has_no_way_back what_is_not_said_of_groups what_a_child_of_another_user_can_do
+        rights_that_cannot_be_had
+    }
     "chroot": sandbox { a_root_without_proc }
 };
 
@@ -66,6 +71,7 @@ fn attempt(needs: &str) -> Result<(), String> {
         "setpriv" => sandbox::attempt(sandbox::SETPRIV),
         "sudo" => sandbox::attempt(sandbox::SUDO),
         "pid namespaces" => sandbox::attempt(&["unshare", "--pid", "--fork"]),
+        "root" => sandbox::attempt(&["setpriv", "--reuid=1", "--regid=1", "--clear-groups"]),
         "chroot" => sandbox::attempt(&["chroot", "/"]),
         other => unreachable!("{other}"),
     }

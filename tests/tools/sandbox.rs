@@ -35,7 +35,7 @@ pub(crate) const SETPRIV: &[&str] = &[
 pub(crate) const SUDO: &[&str] = &["sudo", "-n", "-u", "nobody"];
 
 /// These words in front of a worker.
-fn before(words: &[&str], worker: &str) -> Command {
+pub(crate) fn before(words: &[&str], worker: &str) -> Command {
     let mut command = Command::new(words[0]);
     command.args(&words[1..]);
     command.arg(std::env::current_exe().unwrap());

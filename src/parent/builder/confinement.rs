@@ -1,8 +1,9 @@
-//! What of [`Builder`] is about limits, groups and sessions.
+//! What of [`Builder`] is about limits, rights, groups and sessions.
 
 use super::Builder;
 use crate::limits::Limits;
 use crate::parent::spawn::confinement::Group;
+use crate::rights::Rights;
 
 impl<F, S, E: Send + 'static> Builder<F, S, E> {
     /// Limits what the child's process may use: see [`Limits`].
@@ -34,6 +35,44 @@ impl<F, S, E: Send + 'static> Builder<F, S, E> {
     /// ```
     pub fn limits(mut self, limits: Limits) -> Self {
         self.recipe.confinement.limits = limits;
+        self
+    }
+
+    /// Sets whose process the child is, and what it can gain: see [`Rights`].
+    ///
+    /// The worker's process takes them itself, after the [limits](Self::limits) and before `init` and any call: also
+    /// one that a template has forked, or that a [`command`](Self::command) leads to. It has this process's rights
+    /// until then, in its `main` before [`init`](crate::init), which must not have started threads. A process that is
+    /// to start with fewer, or speaks the [plain](Self::plain) form (an error at the start), is given them by its
+    /// command: by `setpriv`, or by [`uid`](std::os::unix::process::CommandExt::uid) and `gid`.
+    ///
+    /// The standard library sets supplementary groups, group, user, and then the directory, and only then runs what
+    /// was given to [`pre_exec`](std::os::unix::process::CommandExt::pre_exec): such a hook can do what only root may if the user
+    /// changes here, and not if it was changed by `uid`.
+    ///
+    /// That the child may not do it, or knows nothing of rights, is an error of the
+    /// [handshake](crate::Error::is_handshake). Afterwards only root can send it signals from another user's process:
+    /// a parent that was allowed to change users by `CAP_SETUID` alone needs `CAP_KILL` as well.
+    ///
+    /// ```no_run
+    /// # mod workers {
+    /// # use {offspring::Descriptor, std::fs::File};
+    /// # fn parse(_: Descriptor<File>) -> String { String::new() }
+    /// # offspring::worker!(pub PARSE: fn(Descriptor<File>) -> String = parse);
+    /// # }
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # offspring::init();
+    /// # use workers::PARSE;
+    /// use offspring::Rights;
+    ///
+    /// // It can read what it is lent, and not open it.
+    /// let rights = Rights::new().user("nobody").no_new_privileges();
+    /// let rpc = PARSE.builder().rights(rights).spawn()?;
+    /// println!("{}", rpc.call(std::fs::File::open("/etc/shadow")?).wait()?);
+    /// # Ok(()) }
+    /// ```
+    pub fn rights(mut self, rights: Rights) -> Self {
+        self.recipe.confinement.rights = rights;
         self
     }
 

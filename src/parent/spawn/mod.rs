@@ -162,11 +162,18 @@ impl Recipe {
     }
 
     fn check_confinement(&self) -> Result<(), Error> {
-        let Confinement { limits, group } = self.confinement;
+        let Confinement {
+            limits,
+            rights,
+            group,
+        } = &self.confinement;
         let nothing_starts = !self.launcher.starts();
         let text = match group {
-            _ if self.plain && nothing_starts && limits != crate::limits::Limits::new() => {
+            _ if self.plain && nothing_starts && *limits != crate::limits::Limits::new() => {
                 "limits cannot be told in the plain form, and no process is started that could be limited from here"
+            }
+            _ if self.plain && *rights != crate::rights::Rights::new() => {
+                "rights cannot be told in the plain form: put `setpriv` in front of the command, or give it `uid` and `gid` (of `std::os::unix::process::CommandExt`)"
             }
             Group::Own if nothing_starts => {
                 "no process is started that could have a group of its own"
@@ -331,7 +338,7 @@ impl Recipe {
         let expected = Expected {
             worker: self.declared.name.into(),
             serialiser: self.declared.serialiser,
-            confinement: self.confinement,
+            confinement: self.confinement.clone(),
         };
         let (form, time) = match self.plain {
             true => (Form::Plain, None),
