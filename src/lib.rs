@@ -53,6 +53,8 @@ pub use parent::{
 pub use preload::{Load, Loading, Preload, Preloading};
 pub use rights::Rights;
 pub use signature::{NoEvents, Signature, Whole};
+#[doc(hidden)]
+pub use worker::EventCodec;
 pub use worker::Worker;
 
 /// What the macros need.

@@ -14,7 +14,7 @@ use crate::child::{Child, Session};
 use crate::error::Error;
 use crate::parcel::Parcel;
 use crate::parent::{Builder, Declared, PoolBuilder, Rpc, Template};
-use crate::signature::{NoEvents, Signature};
+use crate::signature::{NoEvents, Signature, Types};
 use crate::sys::registrations;
 
 /// A worker, as declared by [`worker!`](crate::worker): a function with its
@@ -40,11 +40,13 @@ use crate::sys::registrations;
 pub struct Worker<F, S = Octets, E = NoEvents, I = fn()> {
     name: &'static str,
     declared: &'static Location<'static>,
-    entry: fn(Child<F, S, E, I>) -> !,
-    encode_event: fn(&E, &mut Output<'_>) -> Result<(), SerialiserError>,
-    decode_event: fn(&mut Input<'_>) -> Result<E, SerialiserError>,
-    types: crate::signature::Types<(F, S, I)>,
+    events: EventCodec<E, S>,
+    /// `None` if only another program has the function.
+    entry: Option<Entry<F, S, E, I>>,
 }
+
+/// What a declaration does with a child.
+type Entry<F, S, E, I> = fn(Child<F, S, E, I>) -> !;
 
 impl<F, S, E, I> std::fmt::Debug for Worker<F, S, E, I> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -52,34 +54,58 @@ impl<F, S, E, I> std::fmt::Debug for Worker<F, S, E, I> {
     }
 }
 
-impl<F, S, I> Worker<F, S, NoEvents, I> {
-    /// For the macro: a worker without events.
+impl<F, S, E, I> Worker<F, S, E, I> {
+    /// For the macro.
     #[doc(hidden)]
     #[track_caller]
-    pub const fn new(name: &'static str, entry: fn(Child<F, S, NoEvents, I>) -> !) -> Self {
+    pub const fn new(
+        name: &'static str,
+        events: EventCodec<E, S>,
+        entry: Option<Entry<F, S, E, I>>,
+    ) -> Self {
         Self {
             name,
             declared: Location::caller(),
+            events,
             entry,
-            encode_event: |event, _| match *event {},
-            decode_event: |_| Err(SerialiserError::new("this worker has no events")),
-            types: PhantomData,
         }
     }
 }
 
-impl<F, S: Serialiser<E>, E, I> Worker<F, S, E, I> {
-    /// For the macro: a worker with events.
-    #[doc(hidden)]
-    #[track_caller]
-    pub const fn with_events(name: &'static str, entry: fn(Child<F, S, E, I>) -> !) -> Self {
+/// How the events of a worker become bytes and come out of them.
+#[doc(hidden)]
+pub struct EventCodec<E, S> {
+    encode: fn(&E, &mut Output<'_>) -> Result<(), SerialiserError>,
+    decode: fn(&mut Input<'_>) -> Result<E, SerialiserError>,
+    serialiser: Types<S>,
+}
+
+impl<E, S> std::fmt::Debug for EventCodec<E, S> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("EventCodec")
+    }
+}
+
+impl<S> EventCodec<NoEvents, S> {
+    /// Of a worker that has no events.
+    #[must_use]
+    pub const fn none() -> Self {
         Self {
-            name,
-            declared: Location::caller(),
-            entry,
-            encode_event: <S as Serialiser<E>>::encode,
-            decode_event: <S as Serialiser<E>>::decode,
-            types: PhantomData,
+            encode: |event, _| match *event {},
+            decode: |_| Err(SerialiserError::new("this worker has no events")),
+            serialiser: PhantomData,
+        }
+    }
+}
+
+impl<E, S: Serialiser<E>> EventCodec<E, S> {
+    /// As the worker's serialiser does it.
+    #[must_use]
+    pub const fn of() -> Self {
+        Self {
+            encode: S::encode,
+            decode: S::decode,
+            serialiser: PhantomData,
         }
     }
 }
@@ -91,6 +117,7 @@ impl<F, S: Format, E: 'static, I> Worker<F, S, E, I> {
             origin: origin_of(registrations(), self, self.name, self.declared),
             serialiser: S::NAME,
             part_at: S::tail_at,
+            has_function: self.entry.is_some(),
         }
     }
 }
@@ -107,7 +134,7 @@ impl<F, S: Format, E: Send + 'static> Worker<F, S, E, fn()> {
     /// # Ok(()) }
     /// ```
     pub fn builder(&'static self) -> Builder<F, S, E> {
-        Builder::new(self.declared(), self.decode_event, Ok(Parcel::default()))
+        Builder::new(self.declared(), self.events.decode, Ok(Parcel::default()))
     }
 
     /// Starts a child of this program that runs this worker, with the defaults
@@ -243,7 +270,7 @@ macro_rules! inits {
                 let arguments = ($($argument.into_form(),)*);
                 let mut parcel = Parcel::new();
                 let encoded = <S as Serialiser<($($name,)*), _>>::encode(&arguments, &mut parcel.output(true));
-                Builder::new(self.declared(), self.decode_event, encoded.map(|()| parcel).map_err(|error| Error::encode(&error)))
+                Builder::new(self.declared(), self.events.decode, encoded.map(|()| parcel).map_err(|error| Error::encode(&error)))
             }
         }
     };
@@ -286,7 +313,13 @@ where
     }
 
     fn enter(&'static self, session: Session) -> ! {
-        (self.entry)(Child::new(session, self.name, self.encode_event))
+        match self.entry {
+            Some(entry) => entry(Child::new(session, self.name, self.events.encode)),
+            None => session.refuse(&format!(
+                "the worker `{}` is declared without a function in this program",
+                self.name
+            )),
+        }
     }
 }
 
@@ -371,12 +404,37 @@ where
 ///
 /// In the signature, `fn(..Vec<String>) -> R` takes the array of arguments
 /// whole, any number of them.
+///
+/// # A worker of another program
+///
+/// Without `= function` only the declaration is here: for a program that calls a
+/// worker, and does not contain it. Of the options `name`, `serialiser`, `events`
+/// and `init(A, B)` can be given then, as in the program that
+/// [serves](Worker::serve) it. Both are compared at the start, so a name with a
+/// version in it tells programs of different versions apart. Such a worker is
+/// started by [`program`](Worker::program) or [`command`](Worker::command), or
+/// reached over a socket; to [`spawn`](Worker::spawn) it in this program is an
+/// error.
+///
+/// ```
+/// use offspring::{Bytes, worker};
+///
+/// worker!(RESIZE: fn(Bytes, String) -> Bytes, name = "resize 2", init(String));
+///
+/// # fn main() -> Result<(), offspring::Error> {
+/// # offspring::init();
+/// let error = RESIZE.init("webp").spawn().unwrap_err();
+/// assert!(error.to_string().contains("`resize 2`"));
+/// // RESIZE.init("webp").program(Command::new("/usr/libexec/resize")).spawn()?
+/// # Ok(()) }
+/// ```
 #[macro_export]
 macro_rules! worker {
-    ($(#[$meta:meta])* $vis:vis $name:ident: fn(..$whole:ty) $(-> $output:ty)? = $function:expr $(, $($options:tt)*)?) => {
+    ($(#[$meta:meta])* $vis:vis $name:ident: fn(..$whole:ty) $(-> $output:ty)? $(= $function:expr)? $(, $($options:tt)*)?) => {
         $crate::__worker!(
-            [$(#[$meta])* $vis $name [$crate::Whole<fn($whole) $(-> $output)?>] $function]
-            [::core::concat!(::core::module_path!(), "::", ::core::stringify!($name))] [] [$crate::Octets] [] []
+            [$(#[$meta])* $vis $name [$crate::Whole<fn($whole) $(-> $output)?>] [$($function)?]]
+            [::core::concat!(::core::module_path!(), "::", ::core::stringify!($name))]
+            [$crate::NoEvents, none] [$crate::Octets] [fn(), serve()] []
             $($($options)*)?
         );
     };
@@ -388,10 +446,11 @@ macro_rules! worker {
             $(, $($options)*)?
         );
     };
-    ($(#[$meta:meta])* $vis:vis $name:ident: fn($($argument:ty),* $(,)?) $(-> $output:ty)? = $function:expr $(, $($options:tt)*)?) => {
+    ($(#[$meta:meta])* $vis:vis $name:ident: fn($($argument:ty),* $(,)?) $(-> $output:ty)? $(= $function:expr)? $(, $($options:tt)*)?) => {
         $crate::__worker!(
-            [$(#[$meta])* $vis $name [fn($($argument),*) $(-> $output)?] $function]
-            [::core::concat!(::core::module_path!(), "::", ::core::stringify!($name))] [] [$crate::Octets] [] []
+            [$(#[$meta])* $vis $name [fn($($argument),*) $(-> $output)?] [$($function)?]]
+            [::core::concat!(::core::module_path!(), "::", ::core::stringify!($name))]
+            [$crate::NoEvents, none] [$crate::Octets] [fn(), serve()] []
             $($($options)*)?
         );
     };
@@ -418,13 +477,13 @@ macro_rules! __worker {
         $crate::__worker!($head [$new] $events $serialiser $init $settings $($($rest)*)?);
     };
     ($head:tt $name:tt [$($events:tt)*] $serialiser:tt $init:tt $settings:tt events = $new:ty $(, $($rest:tt)*)?) => {
-        $crate::__worker!($head $name [$new] $serialiser $init $settings $($($rest)*)?);
+        $crate::__worker!($head $name [$new, of] $serialiser $init $settings $($($rest)*)?);
     };
     ($head:tt $name:tt $events:tt [$($serialiser:tt)*] $init:tt $settings:tt serialiser = $new:ty $(, $($rest:tt)*)?) => {
         $crate::__worker!($head $name $events [$new] $init $settings $($($rest)*)?);
     };
-    ($head:tt $name:tt $events:tt $serialiser:tt [$($init:tt)*] $settings:tt init($($argument:ty),* $(,)?) = $new:expr $(, $($rest:tt)*)?) => {
-        $crate::__worker!($head $name $events $serialiser [($($argument),*) $new] $settings $($($rest)*)?);
+    ($head:tt $name:tt $events:tt $serialiser:tt [$($init:tt)*] $settings:tt init($($argument:ty),* $(,)?) $(= $new:expr)? $(, $($rest:tt)*)?) => {
+        $crate::__worker!($head $name $events $serialiser [fn($($argument),*), serve_with($($new)?)] $settings $($($rest)*)?);
     };
     ($head:tt $name:tt $events:tt $serialiser:tt $init:tt [$($settings:tt)*] done = $new:expr $(, $($rest:tt)*)?) => {
         $crate::__worker!($head $name $events $serialiser $init [$($settings)* .done($new)] $($($rest)*)?);
@@ -432,28 +491,19 @@ macro_rules! __worker {
     ($head:tt $name:tt $events:tt $serialiser:tt $init:tt [$($settings:tt)*] max_running = $new:expr $(, $($rest:tt)*)?) => {
         $crate::__worker!($head $name $events $serialiser $init [$($settings)* .max_running($new)] $($($rest)*)?);
     };
-    ([$(#[$meta:meta])* $vis:vis $static:ident [$signature:ty] $function:expr] [$name:expr] [] [$serialiser:ty] [] [$($settings:tt)*]) => {
+    ([$(#[$meta:meta])* $vis:vis $static:ident [$signature:ty] [$function:expr]] [$name:expr] [$events:ty, $codec:ident] [$serialiser:ty] [$init:ty, $serve:ident($($make:expr)?)] [$($settings:tt)*]) => {
         $(#[$meta])*
-        $vis static $static: $crate::Worker<$signature, $serialiser> =
-            $crate::Worker::new($name, |child| child $($settings)* .serve($function));
+        $vis static $static: $crate::Worker<$signature, $serialiser, $events, $init> = $crate::Worker::new(
+            $name,
+            $crate::EventCodec::$codec(),
+            ::core::option::Option::Some(|child| child $($settings)* .$serve($($make,)? $function)),
+        );
         $crate::__register!($static);
     };
-    ([$(#[$meta:meta])* $vis:vis $static:ident [$signature:ty] $function:expr] [$name:expr] [$events:ty] [$serialiser:ty] [] [$($settings:tt)*]) => {
+    // Another program has the function, and what belongs to it.
+    ([$(#[$meta:meta])* $vis:vis $static:ident [$signature:ty] []] [$name:expr] [$events:ty, $codec:ident] [$serialiser:ty] [$init:ty, $serve:ident()] []) => {
         $(#[$meta])*
-        $vis static $static: $crate::Worker<$signature, $serialiser, $events> =
-            $crate::Worker::with_events($name, |child| child $($settings)* .serve($function));
-        $crate::__register!($static);
-    };
-    ([$(#[$meta:meta])* $vis:vis $static:ident [$signature:ty] $function:expr] [$name:expr] [] [$serialiser:ty] [($($argument:ty),*) $init:expr] [$($settings:tt)*]) => {
-        $(#[$meta])*
-        $vis static $static: $crate::Worker<$signature, $serialiser, $crate::NoEvents, fn($($argument),*)> =
-            $crate::Worker::new($name, |child| child $($settings)* .serve_with($init, $function));
-        $crate::__register!($static);
-    };
-    ([$(#[$meta:meta])* $vis:vis $static:ident [$signature:ty] $function:expr] [$name:expr] [$events:ty] [$serialiser:ty] [($($argument:ty),*) $init:expr] [$($settings:tt)*]) => {
-        $(#[$meta])*
-        $vis static $static: $crate::Worker<$signature, $serialiser, $events, fn($($argument),*)> =
-            $crate::Worker::with_events($name, |child| child $($settings)* .serve_with($init, $function));
-        $crate::__register!($static);
+        $vis static $static: $crate::Worker<$signature, $serialiser, $events, $init> =
+            $crate::Worker::new($name, $crate::EventCodec::$codec(), ::core::option::Option::None);
     };
 }

@@ -217,7 +217,7 @@ impl Session {
     }
 
     /// Says why this cannot be, and ends.
-    pub(super) fn refuse(&self, text: &str) -> ! {
+    pub(crate) fn refuse(&self, text: &str) -> ! {
         if self.reader.form() == Form::Full {
             let hello = Replies::hello(&Hello::refusal(text));
             // It fails if the parent is gone.

@@ -27,6 +27,7 @@ pub(crate) fn serve_if_asked() {
     crate::support::serve_if_asked(|worker| match worker {
         "json" => other_format::TEXTS.serve(),
         "other" => OTHER.serve(),
+        "bodiless" => bodiless::TEXTS.serve(),
         "panics" => crate::death::TEXT_PANICS.serve(),
         "numbers" => crate::callbacks::serve_numbers(),
         "state" => STATEFUL.serve(),
@@ -280,6 +281,45 @@ fn a_worker_of_another_name_or_format() {
 }
 
 type Namesake = Worker<fn(String) -> String>;
+
+mod bodiless {
+    use super::*;
+    worker!(pub(crate) TEXTS: fn(String) -> String, name = "it::peer");
+    worker!(pub(crate) OTHER: fn(..Vec<String>) -> String, name = "it::peer", events = String, init(String, String));
+}
+
+/// It calls what another program serves, and says so where there is none.
+#[test]
+fn a_worker_that_only_another_program_has() {
+    let _guard = guard();
+    let rpc = bodiless::TEXTS.program(serving("texts")).begin();
+    assert_eq!(rpc.call("so").wait().unwrap(), "so");
+    let pool = bodiless::TEXTS.command(serving("texts")).pool().begin();
+    assert_eq!(pool.call("so").wait().unwrap(), "so");
+    let template = Template::builder().start().unwrap();
+    for error in [
+        bodiless::TEXTS.spawn().unwrap_err(),
+        bodiless::TEXTS.template(&template).spawn().unwrap_err(),
+        bodiless::TEXTS.pool().spawn().unwrap_err(),
+        bodiless::OTHER.init("a", "b").spawn().unwrap_err(),
+    ] {
+        let text = error.to_string();
+        assert!(error.is_start(), "{text}");
+        for word in ["`it::peer`", "without a function", "`program`"] {
+            assert!(text.contains(word), "no {word:?} in: {text}");
+        }
+    }
+    let rpc = bodiless::TEXTS.program(serving("bodiless")).begin();
+    is_wrong(
+        &rpc.call("so").wait().unwrap_err(),
+        &["`it::peer`", "without a function"],
+    );
+    let rpc = bodiless::TEXTS.program(serving("other")).begin();
+    is_wrong(
+        &rpc.call("so").wait().unwrap_err(),
+        &["`it::other`", "`it::peer`"],
+    );
+}
 
 fn one_place() -> (&'static Namesake, &'static Preload<String>) {
     worker!(SAME: fn(String) -> String = |text: String| {

@@ -52,6 +52,8 @@ pub(crate) struct Declared {
     pub(crate) serialiser: &'static str,
     /// Where long results are parted.
     pub(crate) part_at: PartAt,
+    /// This program could run it.
+    pub(crate) has_function: bool,
 }
 
 /// All that is known before a child is started.
@@ -118,6 +120,12 @@ impl Recipe {
     pub(crate) fn check(&self) -> Result<(), Error> {
         let init = self.init.as_ref().map_err(Error::clone)?;
         let own = self.launcher.is_own();
+        if own && !self.declared.has_function {
+            return Err(Error::never_starts(format!(
+                "the worker `{}` is declared without a function here: start the program that has it, by `program` or `command`",
+                self.declared.name
+            )));
+        }
         let is_child = startup::role() != startup::Role::Program;
         if (own || is_child) && !startup::can_be_child() {
             return Err(Error::start(

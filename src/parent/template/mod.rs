@@ -229,6 +229,7 @@ impl Contents {
             origin: String::new(),
             serialiser: Octets::NAME,
             part_at: |_, _| None,
+            has_function: true,
         };
         let mut recipe = Recipe::new(declared, self.list());
         recipe.environment = self.environment.clone();
