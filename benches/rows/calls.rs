@@ -147,6 +147,15 @@ fn large() -> Group {
         .row("concurrent", || round_trips(concurrent(), MIB))
 }
 
+fn huge() -> Group {
+    const LENGTH: usize = 16 << 20;
+    Group::new("echo of 16 MiB", LENGTH)
+        .row("blocking", || round_trips(blocking(), LENGTH))
+        .row("blocking, rings off", || {
+            round_trips(blocking().rings(false), LENGTH)
+        })
+}
+
 /// Beside octets that go there and back in batches.
 fn pipeline() -> Group {
     Group::beside("1024 echoes of 32 octets under way, each", |spins| {
@@ -182,5 +191,5 @@ fn from_template(builder: fn() -> Builder<Echo, Octets>) -> impl FnMut(u64) -> D
 }
 
 pub fn groups() -> Vec<Group> {
-    vec![small(), pipeline(), large(), start(), fork()]
+    vec![small(), pipeline(), large(), huge(), start(), fork()]
 }
