@@ -6,9 +6,9 @@
 use std::cell::RefCell;
 use std::os::fd::OwnedFd;
 
-use offspring_serialisers::{Error, Input, Output, Tail};
+use offspring_serialisers::{Error, Input, Output};
 
-use crate::protocol::{self, BufferPool, Parts};
+use crate::protocol::{self, BufferPool};
 use crate::sys::Arrival;
 
 pub(crate) type Ancillary = protocol::Ancillary<OwnedFd>;
@@ -29,10 +29,9 @@ fn with_buffers<T>(use_them: impl FnOnce(&mut BufferPool) -> T) -> T {
     value
 }
 
-/// What has come of one frame: its octets, perhaps in two parts, and what came along.
+/// What has come of one frame: its bytes, and what came along.
 pub(crate) struct Received<'a> {
     octets: &'a [u8],
-    tail: Option<&'a Tail>,
     ancillary: Ancillary,
 }
 
@@ -64,7 +63,6 @@ impl Parcel {
         let descriptors = self.descriptors.iter().map(OwnedFd::try_clone);
         Ok(Self {
             frame: self.frame.clone(),
-            tail: self.tail.clone(),
             descriptors: descriptors.collect::<Result<_, _>>()?,
         })
     }
@@ -77,21 +75,6 @@ impl Parcel {
         } else {
             Output::new(&mut self.frame)
         }
-    }
-
-    /// The same; a long string at the end of the value may be kept as it is.
-    pub(crate) fn output_in_parts(&mut self, carries: bool) -> Output<'_> {
-        let Self {
-            frame,
-            tail,
-            descriptors,
-        } = self;
-        let output = if carries {
-            Output::with_descriptors(frame, descriptors)
-        } else {
-            Output::new(frame)
-        };
-        output.and_tail(tail)
     }
 }
 
@@ -128,41 +111,24 @@ impl Reader {
     /// Hands out what has come of the current frame, which is gone then.
     pub(crate) fn hand_out<T>(&mut self, take: impl FnOnce(Received<'_>) -> T) -> T {
         let ancillary = self.take_ancillary();
-        match self.take_parts() {
-            Some(Parts { head, tail }) => hand_out(&head, Some(tail), ancillary, take),
-            None => hand_out(self.octets(), None, ancillary, take),
-        }
+        take(Received {
+            octets: self.octets(),
+            ancillary,
+        })
     }
 }
 
 impl Payload {
     /// Hands out what it is.
     pub(crate) fn hand_out<T>(mut self, take: impl FnOnce(Received<'_>) -> T) -> T {
-        let (ancillary, tail) = (self.take_ancillary(), self.take_tail());
-        let taken = hand_out(&self, tail, ancillary, take);
+        let ancillary = self.take_ancillary();
+        let taken = take(Received {
+            octets: &self,
+            ancillary,
+        });
         with_buffers(|pool| self.recycle_in(pool));
         taken
     }
-}
-
-/// The buffer of the tail can be used again unless it was taken.
-fn hand_out<T>(
-    octets: &[u8],
-    tail: Option<Vec<u8>>,
-    ancillary: Ancillary,
-    take: impl FnOnce(Received<'_>) -> T,
-) -> T {
-    let tail = tail.map(Tail::new);
-    let taken = take(Received {
-        octets,
-        tail: tail.as_ref(),
-        ancillary,
-    });
-    if let Some(buffer) = tail.and_then(Tail::into_buffer) {
-        let used = buffer.len();
-        with_buffers(|pool| pool.put(buffer, used));
-    }
-    taken
 }
 
 /// Reads a value from what has come. What it does not take is closed.
@@ -171,6 +137,5 @@ pub(crate) fn read<T>(received: Received<'_>, decode: Decode<T>) -> Result<T, Er
         .ancillary
         .into_descriptors()
         .map_err(|loss| Error::new(loss.to_string()))?;
-    let input = Input::with_descriptors(received.octets, descriptors);
-    decode(&mut input.and_tail(received.tail))
+    decode(&mut Input::with_descriptors(received.octets, descriptors))
 }

@@ -116,7 +116,6 @@ impl<F, S: Format, E: 'static, I> Worker<F, S, E, I> {
             name: self.name,
             origin: origin_of(registrations(), self, self.name, self.declared),
             serialiser: S::NAME,
-            part_at: S::tail_at,
             has_function: self.entry.is_some(),
         }
     }

@@ -31,7 +31,6 @@ mod error;
 mod json;
 #[cfg(feature = "serde")]
 mod layer;
-mod long;
 #[cfg(feature = "messagepack")]
 mod messagepack;
 mod octets;
@@ -47,7 +46,6 @@ pub use descriptors::{Arrived, Descriptor, DescriptorOrOctets, DescriptorRef, De
 pub use error::Error;
 #[cfg(feature = "json")]
 pub use json::Json;
-pub use long::{OctetString, Tail};
 #[cfg(feature = "messagepack")]
 pub use messagepack::MessagePack;
 pub use octets::{

@@ -6,7 +6,6 @@
 
 use crate::descriptors::{Collected, Received};
 use crate::error::Error;
-use crate::long::{OctetString, Tail};
 use crate::serialiser::{Format, Input, Output, Serialiser};
 use std::os::fd::{BorrowedFd, OwnedFd};
 
@@ -58,25 +57,7 @@ pub struct Octets;
 
 impl Format for Octets {
     const NAME: &'static str = "octets";
-
-    fn tail_at(begin: &[u8], length: usize) -> Option<usize> {
-        let mut list = ListReader::new(begin);
-        for _ in 0..STRINGS {
-            let string = list.length().ok()?;
-            let at = begin.len() - list.rest.len();
-            if string >= LONG && length.checked_sub(at) == Some(string) {
-                return Some(at);
-            }
-            list.rest = list.rest.get(string..)?;
-        }
-        None
-    }
 }
-
-/// From this length on a string has a buffer of its own if it is the last.
-const LONG: usize = 64 << 10;
-/// How many strings there may be in front of it.
-const STRINGS: usize = 8;
 
 impl<T, Sent> Serialiser<T, Sent> for Octets
 where
@@ -87,14 +68,9 @@ where
         write(output, |list| value.write_strings(list))
     }
 
-    fn encode_taking(value: &mut Sent, output: &mut Output<'_>) -> Result<(), Error> {
-        write(output, |list| value.move_strings(list))
-    }
-
     fn decode(input: &mut Input<'_>) -> Result<T, Error> {
         let descriptors = input.take_descriptors();
         let mut list = ListReader {
-            tail: input.tail(),
             descriptors: Some(&descriptors),
             ..ListReader::new(input.octets())
         };
@@ -105,10 +81,9 @@ where
 }
 
 fn write(output: &mut Output<'_>, write: impl FnOnce(&mut ListWriter<'_>)) -> Result<(), Error> {
-    let (octets, descriptors, tail) = output.split_all();
+    let (octets, descriptors) = output.split();
     let mut list = ListWriter {
         octets,
-        tail,
         descriptors: descriptors.collect(),
         error: None,
     };
@@ -138,8 +113,6 @@ fn write(output: &mut Output<'_>, write: impl FnOnce(&mut ListWriter<'_>)) -> Re
 #[derive(Debug)]
 pub struct ListWriter<'a> {
     octets: &'a mut Vec<u8>,
-    /// Where a long string can be put if it is the last.
-    tail: Option<&'a mut Vec<u8>>,
     descriptors: Collected,
     /// The first.
     error: Option<Error>,
@@ -162,43 +135,8 @@ impl ListWriter<'_> {
         self.push_parts([string]);
     }
 
-    /// Appends one string, which is not needed any more: a long one is not copied.
-    ///
-    /// ```
-    /// # use offspring_serialisers::{AsOctetStrings, ListWriter, OneString};
-    /// struct Image(Vec<u8>);
-    ///
-    /// impl AsOctetStrings for Image {
-    ///     type Number = OneString;
-    ///     fn write_strings(&self, list: &mut ListWriter<'_>) {
-    ///         list.push(&self.0);
-    ///     }
-    ///     fn move_strings(&mut self, list: &mut ListWriter<'_>) {
-    ///         list.push_vec(std::mem::take(&mut self.0));
-    ///     }
-    /// }
-    /// ```
-    pub fn push_vec(&mut self, string: Vec<u8>) {
-        if string.len() < LONG || self.tail.is_none() {
-            return self.push(&string);
-        }
-        self.join();
-        push_length(string.len(), self.octets);
-        if let Some(tail) = &mut self.tail {
-            **tail = string;
-        }
-    }
-
-    /// The string that was the last is not.
-    fn join(&mut self) {
-        if let Some(tail) = &mut self.tail {
-            self.octets.append(tail);
-        }
-    }
-
     /// Appends one string that is in several pieces.
     fn push_parts<const N: usize>(&mut self, parts: [&[u8]; N]) {
-        self.join();
         let length = parts.iter().map(|part| part.len()).sum();
         self.octets.reserve(length + 2);
         push_length(length, self.octets);
@@ -281,23 +219,13 @@ fn push_length(length: usize, octets: &mut Vec<u8>) {
 /// assert_eq!(strings, [&b"rm"[..], b"/"]);
 /// # Ok::<(), offspring_serialisers::Error>(())
 /// ```
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct ListReader<'a> {
     rest: &'a [u8],
-    /// The last string, if it is not among them.
-    tail: Option<&'a Tail>,
     seen: usize,
     /// How many strings the error says that were to come, if there are too few.
     wanted: usize,
     descriptors: Option<&'a Received>,
-}
-
-impl Clone for ListReader<'_> {
-    fn clone(&self) -> Self {
-        // From now on nobody can take what the other may still read.
-        self.tail.map(Tail::lend);
-        Self { ..*self }
-    }
 }
 
 impl<'a> ListReader<'a> {
@@ -310,7 +238,6 @@ impl<'a> ListReader<'a> {
     pub fn new(octets: &'a [u8]) -> Self {
         Self {
             rest: octets,
-            tail: None,
             seen: 0,
             wanted: 1,
             descriptors: None,
@@ -343,14 +270,14 @@ impl<'a> ListReader<'a> {
     /// ```
     /// # use offspring_serialisers::ListReader;
     /// let mut list = ListReader::new(b"\x02rm");
-    /// assert_eq!(list.take_string()?.octets(), b"rm");
+    /// assert_eq!(list.take_string()?, b"rm");
     /// assert!(list.take_string().is_err());
     /// # Ok::<(), offspring_serialisers::Error>(())
     /// ```
     ///
     /// # Errors
     /// There is no string left, or it is cut off.
-    pub fn take_string(&mut self) -> Result<OctetString<'a>, Error> {
+    pub fn take_string(&mut self) -> Result<&'a [u8], Error> {
         let string = self.try_take();
         string.unwrap_or_else(|| Err(wrong_number(self.wanted, self.seen)))
     }
@@ -392,7 +319,7 @@ impl<'a> ListReader<'a> {
         }
     }
 
-    fn try_take(&mut self) -> Option<Result<OctetString<'a>, Error>> {
+    fn try_take(&mut self) -> Option<Result<&'a [u8], Error>> {
         if self.rest.is_empty() {
             return None;
         }
@@ -404,13 +331,8 @@ impl<'a> ListReader<'a> {
         Some(string)
     }
 
-    fn string(&mut self) -> Result<OctetString<'a>, Error> {
+    fn string(&mut self) -> Result<&'a [u8], Error> {
         let length = self.length()?;
-        let is_tail = |tail: &&Tail| self.rest.is_empty() && tail.len() == length;
-        if let Some(tail) = self.tail.filter(is_tail) {
-            self.tail = None;
-            return Ok(OctetString::own(tail));
-        }
         let Some((string, rest)) = self.rest.split_at_checked(length) else {
             let left = self.rest.len();
             return Err(cut_off(format_args!(
@@ -418,7 +340,7 @@ impl<'a> ListReader<'a> {
             )));
         };
         self.rest = rest;
-        Ok(OctetString::new(string))
+        Ok(string)
     }
 
     fn length(&mut self) -> Result<usize, Error> {
@@ -446,8 +368,7 @@ impl<'a> Iterator for ListReader<'a> {
 
     #[inline]
     fn next(&mut self) -> Option<Self::Item> {
-        let string = self.try_take()?;
-        Some(string.map(|string| string.octets()))
+        self.try_take()
     }
 }
 

@@ -1,6 +1,5 @@
 use crate::descriptors::{Descriptors, Received};
 use crate::error::Error;
-use crate::long::Tail;
 use std::os::fd::OwnedFd;
 use std::{fmt, io};
 
@@ -14,13 +13,6 @@ use std::{fmt, io};
 pub trait Format: 'static {
     /// The name, in lower-case letters: `"octets"`, `"cbor"`, `"json"`.
     const NAME: &'static str;
-
-    /// Where in a value of so many octets, which begins like this, a long octet string begins
-    /// that is the rest of it, if that can be told. It is then received into a buffer of its own.
-    #[doc(hidden)]
-    fn tail_at(_begin: &[u8], _length: usize) -> Option<usize> {
-        None
-    }
 }
 
 /// Writes values as octets and reads them back: `T` comes out, `Sent` goes in.
@@ -125,23 +117,6 @@ pub trait Serialiser<T, Sent: ?Sized = T>: Format {
     /// The value has no form in this format. The output may then hold half of its octets.
     fn encode(value: &Sent, output: &mut Output<'_>) -> Result<(), Error>;
 
-    /// Appends `value`, which nobody will look at any more: what it owns may be taken out of it,
-    /// and handed on as it is instead of being copied.
-    ///
-    /// ```
-    /// # use offspring_serialisers::{Octets, Output, Serialiser};
-    /// let mut octets = Vec::new();
-    /// <Octets as Serialiser<_>>::encode_taking(&mut vec![7; 3], &mut Output::new(&mut octets))?;
-    /// assert_eq!(octets, [3, 7, 7, 7]);
-    /// # Ok::<(), offspring_serialisers::Error>(())
-    /// ```
-    ///
-    /// # Errors
-    /// As [`encode`](Self::encode).
-    fn encode_taking(value: &mut Sent, output: &mut Output<'_>) -> Result<(), Error> {
-        Self::encode(value, output)
-    }
-
     /// Reads the one value that the input holds.
     ///
     /// ```
@@ -172,9 +147,6 @@ pub trait Serialiser<T, Sent: ?Sized = T>: Format {
 pub struct Output<'a> {
     octets: &'a mut Vec<u8>,
     descriptors: Descriptors<'a>,
-    /// Where a long string at the end may be put as it is. It is empty, or nothing is appended
-    /// any more.
-    tail: Option<&'a mut Vec<u8>>,
 }
 
 impl<'a> Output<'a> {
@@ -206,18 +178,6 @@ impl<'a> Output<'a> {
         Self {
             octets,
             descriptors,
-            tail: None,
-        }
-    }
-
-    /// The same, with an empty buffer in whose place one with the last octets may be put.
-    #[doc(hidden)]
-    #[must_use]
-    pub fn and_tail(self, tail: &'a mut Vec<u8>) -> Self {
-        debug_assert!(tail.is_empty(), "it comes behind the octets");
-        Self {
-            tail: Some(tail),
-            ..self
         }
     }
 
@@ -230,15 +190,7 @@ impl<'a> Output<'a> {
     /// assert_eq!(octets, b"abc");
     /// ```
     pub fn octets(&mut self) -> &mut Vec<u8> {
-        self.join();
         self.octets
-    }
-
-    /// If somebody wants to write behind the tail, there is none.
-    fn join(&mut self) {
-        if let Some(tail) = &mut self.tail {
-            self.octets.append(tail);
-        }
     }
 
     /// Whether descriptors can travel along.
@@ -279,17 +231,7 @@ impl<'a> Output<'a> {
     /// assert_eq!(octets, [1]);
     /// ```
     pub fn split(&mut self) -> (&mut Vec<u8>, &mut Descriptors<'a>) {
-        self.join();
         (self.octets, &mut self.descriptors)
-    }
-
-    /// The same, and the tail.
-    pub(crate) fn split_all(
-        &mut self,
-    ) -> (&mut Vec<u8>, &mut Descriptors<'a>, Option<&mut Vec<u8>>) {
-        self.join();
-        let tail = self.tail.as_deref_mut();
-        (self.octets, &mut self.descriptors, tail)
     }
 }
 
@@ -324,8 +266,6 @@ impl fmt::Debug for Output<'_> {
 /// ```
 pub struct Input<'a> {
     octets: &'a [u8],
-    /// What comes behind them, only in a format that wants it so.
-    tail: Option<&'a Tail>,
     descriptors: Received,
 }
 
@@ -353,21 +293,8 @@ impl<'a> Input<'a> {
         let descriptors = Received::new(descriptors);
         Self {
             octets,
-            tail: None,
             descriptors,
         }
-    }
-
-    /// The same, with the rest of the octets as [`Format::tail_at`] has said.
-    #[doc(hidden)]
-    #[must_use]
-    pub fn and_tail(self, tail: Option<&'a Tail>) -> Self {
-        Self { tail, ..self }
-    }
-
-    /// The rest of the octets.
-    pub(crate) fn tail(&self) -> Option<&'a Tail> {
-        self.tail
     }
 
     /// The octets of the value.

@@ -103,7 +103,7 @@ impl<State, Arguments, R, E> Serving<State, Arguments, R, E> {
             Ok(Box::pin(async move {
                 let output = call(state, arguments, &lent.0).await;
                 let mut parcel = Parcel::new();
-                (codec.encode)(output, &mut parcel.output_in_parts(carries))?;
+                (codec.encode)(output, &mut parcel.output(carries))?;
                 Ok(Some(parcel))
             }))
         };

@@ -155,8 +155,8 @@ impl<Arguments, R> Codec<Arguments, R> {
                     .map_err(|error| Failure::new(FailureCode::Decode, error.to_string()))?;
                 Ok(F::enter(arguments))
             },
-            encode: |mut output, to| {
-                let encode = || <S as Serialiser<F::Output>>::encode_taking(&mut output, to);
+            encode: |output, to| {
+                let encode = || <S as Serialiser<F::Output>>::encode(&output, to);
                 let encoded = shield(FailureCode::Encode, encode);
                 // A value whose drop panics fails its own call, and no other.
                 shield(FailureCode::Panic, || drop(output))?;
@@ -196,8 +196,8 @@ impl<State, Arguments, R, E> Serving<State, Arguments, R, E> {
             let arguments = (codec.decode)(arguments)?;
             events.enter(id);
             let output = shield(FailureCode::Panic, || call(&mut state, arguments, &events));
-            let encoded = output
-                .and_then(|output| (codec.encode)(output, &mut parcel.output_in_parts(carries)));
+            let encoded =
+                output.and_then(|output| (codec.encode)(output, &mut parcel.output(carries)));
             events.leave();
             encoded
         };
@@ -298,8 +298,7 @@ where
         install_hook();
         let backend = &Fun::BACKEND;
         let greeting = self.session.greet(self.worker, S::NAME, backend, prepares);
-        let (mut conversation, arguments) = greeting;
-        conversation.reader.set_part_at(S::tail_at);
+        let (conversation, arguments) = greeting;
         // The link stays until the process is gone, for the parent waits for that.
         let link = Arc::clone(&conversation.outgoing);
         let takes_group = conversation.takes_group;

@@ -230,7 +230,7 @@ impl Outgoing {
     }
 
     fn send_octets(&self, frame: &[u8]) -> Result<(), Unsent> {
-        self.write(&mut self.broken.lock(), [frame, &[]])
+        self.write(&mut self.broken.lock(), frame)
     }
 
     fn send(&self, parcel: &mut Parcel) -> Result<(), Unsent> {
@@ -245,24 +245,24 @@ impl Outgoing {
         for lot in std::mem::take(&mut parcel.descriptors).chunks(MOST) {
             self.announce(broken, lot)?;
         }
-        self.write(broken, [&parcel.frame, &parcel.tail])
+        self.write(broken, &parcel.frame)
     }
 
     /// Writes the frame that says what goes along with the next, and sends it along.
     fn announce(&self, broken: &mut bool, lot: &[OwnedFd]) -> Result<(), Unsent> {
         match self.port.send_all_with(&announcement(lot.len()), lot) {
             Err(error) if sys::is_too_many_in_flight(&error) => {
-                self.write(broken, [&announcement(0), &[]])
+                self.write(broken, &announcement(0))
             }
             sent => tried(broken, sent),
         }
     }
 
-    fn write(&self, broken: &mut bool, parts: [&[u8]; 2]) -> Result<(), Unsent> {
+    fn write(&self, broken: &mut bool, frame: &[u8]) -> Result<(), Unsent> {
         if *broken {
             return Err(Unsent::Gone);
         }
-        tried(broken, self.port.send_all_parts(parts))
+        tried(broken, self.port.send_all(frame))
     }
 }
 

@@ -94,7 +94,7 @@ impl<R> Responder<R> {
     pub fn reply(self, result: R) {
         let mut parcel = Parcel::new();
         let carries = self.slot.outgoing.carries();
-        let encoded = (self.encode)(result, &mut parcel.output_in_parts(carries));
+        let encoded = (self.encode)(result, &mut parcel.output(carries));
         let outcome =
             |sent: Result<(), Failure>| sent.map_or_else(State::Failed, |()| State::Answered);
         self.finish(|slot| {

@@ -272,7 +272,6 @@ impl<W, D> Caller<W, D> {
         };
         let own = Parcel {
             frame,
-            tail: std::mem::take(&mut parcel.tail),
             descriptors: std::mem::take(&mut parcel.descriptors),
         };
         self.tickets += 1;

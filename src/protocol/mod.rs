@@ -48,7 +48,7 @@ pub(crate) use caller::{Absorbed, Caller, Known, Limits, Notice, Outcome, show};
 pub(crate) use frame::{Form, Frame, HEADER, Kind, LONGEST_PARENT_HELLO, announcement};
 pub(crate) use hello::{Failure, FailureCode, Hello, Role, VERSION, may_be_hello};
 pub(crate) use outbox::{Outbox, Parcel};
-pub(crate) use reader::{PartAt, Parts, Payload, Reader, Weight};
+pub(crate) use reader::{Payload, Reader, Weight};
 pub(crate) use server::{Replies, Request, Requests};
 
 /// The most descriptors of one message, unless a parent says otherwise.

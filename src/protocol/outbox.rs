@@ -7,12 +7,10 @@ use super::ancillary::MOST;
 use super::frame::LARGE;
 use super::{BufferPool, Frame, HEADER, announcement};
 
-/// A frame that is to go: room for a header, then octets, of which the last may be
-/// in a buffer of their own; and the descriptors that go along.
+/// A frame that is to go: room for a header, then bytes; and the descriptors that go along.
 #[derive(Debug)]
 pub(crate) struct Parcel<D> {
     pub(crate) frame: Vec<u8>,
-    pub(crate) tail: Vec<u8>,
     pub(crate) descriptors: Vec<D>,
 }
 
@@ -21,7 +19,6 @@ impl<D> Default for Parcel<D> {
     fn default() -> Self {
         Self {
             frame: Vec::new(),
-            tail: Vec::new(),
             descriptors: Vec::new(),
         }
     }
@@ -40,15 +37,13 @@ impl<D> Parcel<D> {
 
     /// How many octets it has, the header included.
     pub(crate) fn len(&self) -> usize {
-        self.frame.len() + self.tail.len()
+        self.frame.len()
     }
 
-    /// It was sent, or is not wanted: its buffers can be used again.
+    /// It was sent, or is not wanted: its buffer can be used again.
     pub(crate) fn recycle_in(self, pool: &mut BufferPool) {
-        for buffer in [self.frame, self.tail] {
-            let used = buffer.len();
-            pool.put(buffer, used);
-        }
+        let used = self.frame.len();
+        pool.put(self.frame, used);
     }
 }
 
@@ -107,13 +102,10 @@ impl<D> Outbox<D> {
             self.announce(&mut parcel.descriptors);
         }
         self.length += parcel.len();
-        let Parcel { frame, tail, .. } = parcel;
+        let frame = &mut parcel.frame;
         match self.open_piece() {
             Some(piece) if frame.len() < LARGE => piece.extend_from_slice(frame),
             _ => self.pieces.push_back(std::mem::take(frame).into()),
-        }
-        if !tail.is_empty() {
-            self.pieces.push_back(std::mem::take(tail).into());
         }
     }
 

@@ -5,7 +5,7 @@ use std::ops::{Add, Deref, Range, Sub};
 
 use super::ancillary::{Ancillary, Arrivals, Loss};
 use super::frame::{LARGE, Longest};
-use super::{BufferPool, DESCRIPTORS, Form, Frame, HEADER, Kind, Violation};
+use super::{BufferPool, DESCRIPTORS, Form, Frame, HEADER, Violation};
 
 /// So many octets at most need no buffer of their own.
 const FEW: usize = 46;
@@ -26,15 +26,6 @@ enum Octets {
     Few(u8, [u8; FEW]),
     /// A buffer, and where they start in it.
     Buffer(Vec<u8>, usize),
-    /// In two parts.
-    Parted(Box<Parts>),
-}
-
-/// The octets of a frame, of which the last are in a buffer of their own.
-#[derive(Debug)]
-pub(crate) struct Parts {
-    pub(crate) head: Vec<u8>,
-    pub(crate) tail: Vec<u8>,
 }
 
 /// What payloads that are kept take.
@@ -70,22 +61,20 @@ impl Sum for Weight {
     }
 }
 
-/// The octets; of those that are in two parts the first.
+/// The octets.
 impl<D> Deref for Payload<D> {
     type Target = [u8];
     fn deref(&self) -> &[u8] {
         match &self.octets {
             Octets::Few(count, octets) => &octets[..usize::from(*count)],
             Octets::Buffer(buffer, start) => &buffer[*start..],
-            Octets::Parted(parts) => &parts.head,
         }
     }
 }
 
 impl<D: PartialEq> PartialEq for Payload<D> {
     fn eq(&self, other: &Self) -> bool {
-        let tails = [self, other].map(|payload| payload.tail());
-        **self == **other && tails[0] == tails[1] && self.ancillary == other.ancillary
+        **self == **other && self.ancillary == other.ancillary
     }
 }
 
@@ -95,11 +84,6 @@ impl<D> Payload<D> {
     /// The descriptors that came along; whoever takes them has them.
     pub(crate) fn take_ancillary(&mut self) -> Ancillary<D> {
         std::mem::take(&mut self.ancillary)
-    }
-
-    /// How many octets there are.
-    pub(crate) fn len(&self) -> usize {
-        (**self).len() + self.tail().len()
     }
 
     /// What it counts for where payloads are kept: its bytes, with what there is for each, and its descriptors.
@@ -119,21 +103,6 @@ impl<D> Payload<D> {
     /// There is no room for the descriptors that came along.
     pub(super) fn give_up_descriptors(&mut self, spent: &mut Vec<D>) {
         self.ancillary.give_up(Loss::Limit, spent);
-    }
-
-    fn tail(&self) -> &[u8] {
-        match &self.octets {
-            Octets::Parted(parts) => &parts.tail,
-            _ => &[],
-        }
-    }
-
-    /// The second part of the octets, if they are in two.
-    pub(crate) fn take_tail(&mut self) -> Option<Vec<u8>> {
-        match &mut self.octets {
-            Octets::Parted(parts) => Some(std::mem::take(&mut parts.tail)),
-            _ => None,
-        }
     }
 
     /// It was read: its buffer can be used again.
@@ -179,20 +148,6 @@ impl<D> std::fmt::Debug for Payload<D> {
     }
 }
 
-/// Where in a frame of so many octets, which begins like this, a part begins that
-/// is to have a buffer of its own.
-pub(crate) type PartAt = fn(&[u8], usize) -> Option<usize>;
-
-/// A frame that comes in two parts: what came of it is in the reader's buffer from
-/// its second part on.
-#[derive(Debug)]
-struct Parted {
-    frame: Frame,
-    head: Vec<u8>,
-    /// The octets of the second part.
-    length: usize,
-}
-
 /// What [`Reader::advance`] found.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Step {
@@ -233,11 +188,6 @@ pub(crate) struct Reader<D> {
     /// Those of the current frame; of the next, if it is announced.
     ancillary: Ancillary<D>,
     announced: bool,
-    part_at: PartAt,
-    /// The frame that is coming, or is the current one, if it is in two parts.
-    parted: Option<Parted>,
-    /// How long the last of these was: so much room is made at once for the next.
-    came: usize,
 }
 
 impl<D> Reader<D> {
@@ -257,15 +207,7 @@ impl<D> Reader<D> {
             most_descriptors: DESCRIPTORS,
             ancillary: Ancillary::default(),
             announced: false,
-            part_at: |_, _| None,
-            parted: None,
-            came: 0,
         }
-    }
-
-    /// Messages are parted there.
-    pub(crate) fn set_part_at(&mut self, part_at: PartAt) {
-        self.part_at = part_at;
     }
 
     /// From the next frame on, this form is spoken.
@@ -380,68 +322,19 @@ impl<D> Reader<D> {
         if self.skip > 0 {
             return READ;
         }
-        self.part();
-        if let Some(parted) = &self.parted {
-            let missing = parted.length.saturating_sub(self.buffer.len());
-            return match self.make_room(missing) {
-                0 => READ,
-                room => room,
-            };
-        }
         let frame = Frame::parse(&self.buffer, self.form);
         let end = frame.map_or(0, |frame| HEADER + frame.length as usize);
         let missing = end.saturating_sub(self.buffer.len());
-        self.make_room(missing).max(READ)
-    }
-
-    /// Makes room for a part of what is missing: how much.
-    fn make_room(&mut self, missing: usize) -> usize {
-        let have = self.buffer.len();
-        if missing <= have {
+        if missing <= self.buffer.len() {
             // So that the buffer does not double once more for the last of it.
             self.buffer.reserve_exact(missing);
         }
-        missing.min(have.clamp(READ, AHEAD))
-    }
-
-    /// If the frame that is coming is in two parts, lets the buffer begin with the
-    /// second.
-    fn part(&mut self) {
-        if self.parted.is_some() || self.buffer.len() > 2 * READ {
-            return;
-        }
-        let Some(frame) = Frame::parse(&self.buffer, self.form) else {
-            return;
-        };
-        let (octets, length) = (&self.buffer[HEADER..], frame.length as usize);
-        let is_message = matches!(frame.kind, Some(Kind::Message | Kind::CallEvent));
-        let is_coming = length > octets.len();
-        if !is_message || !is_coming || length < LARGE {
-            return;
-        }
-        // What is not there yet cannot be the first part, and there is a second.
-        let Some(at) = (self.part_at)(octets, length).filter(|at| *at <= octets.len()) else {
-            return;
-        };
-        let head = octets[..at].to_vec();
-        self.buffer.drain(..HEADER + at);
-        self.passed += (HEADER + at) as u64;
-        let length = length - at;
-        self.scanned = length;
-        let room = length.min(self.came);
-        self.buffer
-            .reserve_exact(room.saturating_sub(self.buffer.len()));
-        self.parted = Some(Parted {
-            frame,
-            head,
-            length,
-        });
+        missing.min(self.buffer.len().clamp(READ, AHEAD)).max(READ)
     }
 
     /// Nothing of a frame has come that was not handed out.
     pub(crate) fn is_empty(&self) -> bool {
-        let is_parted = self.parted.is_some() && self.current.is_empty();
-        self.current.end == self.buffer.len() && self.skip == 0 && !is_parted
+        self.current.end == self.buffer.len() && self.skip == 0
     }
 
     /// What came and was not handed out, as it is.
@@ -457,14 +350,6 @@ impl<D> Reader<D> {
         }
         loop {
             let at = self.pass_over();
-            if let Some(parted) = &self.parted {
-                if self.buffer.len() < parted.length {
-                    return Step::Short;
-                }
-                self.current = 0..parted.length;
-                self.announced = false;
-                return Step::Whole(parted.frame);
-            }
             let Some(frame) = Frame::parse(&self.buffer[at..], self.form) else {
                 if at == self.buffer.len() {
                     self.arrivals.spend_rest();
@@ -495,9 +380,8 @@ impl<D> Reader<D> {
         self.passed + self.buffer.len() as u64
     }
 
-    /// The octets of the current frame, unless it is in [two parts](Self::take_parts).
+    /// The octets of the current frame.
     pub(crate) fn octets(&self) -> &[u8] {
-        debug_assert!(self.parted.is_none(), "only messages are");
         &self.buffer[self.current.clone()]
     }
 
@@ -505,10 +389,6 @@ impl<D> Reader<D> {
     /// with it, a small one is copied.
     pub(crate) fn take(&mut self) -> Payload<D> {
         let ancillary = self.take_ancillary();
-        if let Some(parts) = self.take_parts() {
-            let octets = Octets::Parted(Box::new(parts));
-            return Payload { octets, ancillary };
-        }
         let Range { start, end } = self.current;
         if end - start < LARGE || start > LARGE {
             return Payload::copy(&self.buffer[start..], end - start, ancillary);
@@ -522,18 +402,6 @@ impl<D> Reader<D> {
             octets: Octets::Buffer(buffer, start),
             ancillary,
         }
-    }
-
-    /// The octets of the current frame, if it is in two parts.
-    pub(crate) fn take_parts(&mut self) -> Option<Parts> {
-        let Parted { head, length, .. } = self.parted.take()?;
-        let rest = self.buffer.split_off(length);
-        let tail = std::mem::replace(&mut self.buffer, rest);
-        (self.came, self.high) = (length, 0);
-        self.scanned = self.scanned.saturating_sub(length);
-        self.passed += length as u64;
-        self.current = 0..0;
-        Some(Parts { head, tail })
     }
 
     /// Looks ahead: shows each header that has come since the last look.
@@ -553,10 +421,6 @@ impl<D> Reader<D> {
 
     /// Steps behind the current frame and what is skipped; where the next is.
     fn pass_over(&mut self) -> usize {
-        if !self.current.is_empty() {
-            // It was not taken.
-            self.parted = None;
-        }
         if self.skip == 0 {
             self.current.start = self.current.end;
             return self.current.end;

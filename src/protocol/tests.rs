@@ -5,7 +5,6 @@ mod call_events;
 mod caller;
 mod frames;
 mod pair;
-mod parted;
 
 use std::io::IoSlice;
 

@@ -6,7 +6,6 @@ use crate::descriptors::{Arrived, Descriptor, DescriptorOrOctets, DescriptorRef}
 use crate::error::Error;
 use std::borrow::Cow;
 use std::ffi::{OsStr, OsString};
-use std::mem;
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
@@ -60,11 +59,6 @@ pub trait AsOctetStrings {
     /// }
     /// ```
     fn write_strings(&self, list: &mut ListWriter<'_>);
-
-    /// Writes the same, out of a value that is not used any more. See [`ListWriter::push_vec`].
-    fn move_strings(&mut self, list: &mut ListWriter<'_>) {
-        self.write_strings(list);
-    }
 }
 
 /// An octet string, or a list of them, to be read. A string by itself is a list of one.
@@ -112,9 +106,9 @@ pub trait FromOctetStrings: Sized {
     fn read_strings(list: &mut ListReader<'_>) -> Result<Self, Error>;
 }
 
-/// Lines of the form `type: value => its bytes, the vector that they can be taken out in;`.
+/// Lines of the form `type: value => its bytes;`.
 macro_rules! written {
-    ($($({$($generic:tt)+})? $t:ty: $value:ident => $bytes:expr $(, $taken:expr)?;)*) => {$(
+    ($($({$($generic:tt)+})? $t:ty: $value:ident => $bytes:expr;)*) => {$(
         impl $(<$($generic)+>)? AsOctetStrings for $t {
             type Number = OneString;
 
@@ -122,13 +116,6 @@ macro_rules! written {
                 let $value = self;
                 list.push($bytes);
             }
-
-            $(
-                fn move_strings(&mut self, list: &mut ListWriter<'_>) {
-                    let $value = self;
-                    list.push_vec($taken);
-                }
-            )?
         }
     )*};
 }
@@ -136,15 +123,15 @@ macro_rules! written {
 written! {
     [u8]: bytes => bytes;
     {const N: usize} [u8; N]: bytes => bytes;
-    Vec<u8>: bytes => bytes, mem::take(bytes);
-    Bytes: bytes => bytes, mem::take(bytes).0;
+    Vec<u8>: bytes => bytes;
+    Bytes: bytes => bytes;
     BytesRef<'_>: bytes => bytes.0;
     str: text => text.as_bytes();
-    String: text => text.as_bytes(), mem::take(text).into_bytes();
+    String: text => text.as_bytes();
     Path: path => path.as_os_str().as_bytes();
-    PathBuf: path => path.as_os_str().as_bytes(), mem::take(path).into_os_string().into_vec();
+    PathBuf: path => path.as_os_str().as_bytes();
     OsStr: string => string.as_bytes();
-    OsString: string => string.as_bytes(), mem::take(string).into_vec();
+    OsString: string => string.as_bytes();
 }
 
 /// Lines of the form `type: string => value;`.
@@ -162,15 +149,15 @@ macro_rules! read {
 }
 
 read! {
-    Vec<u8>: string => Ok(string.into_vec());
-    Box<[u8]>: string => Ok(string.into_vec().into());
-    {const N: usize} [u8; N]: string => array(string.octets());
-    Bytes: string => Ok(Self(string.into_vec()));
-    String: string => text(string.into_vec());
-    Box<str>: string => text(string.into_vec()).map(Self::from);
-    OsString: string => Ok(Self::from_vec(string.into_vec()));
-    PathBuf: string => Ok(OsString::from_vec(string.into_vec()).into());
-    Box<Path>: string => Ok(PathBuf::from(OsString::from_vec(string.into_vec())).into());
+    Vec<u8>: string => Ok(string.to_vec());
+    Box<[u8]>: string => Ok(string.to_vec().into());
+    {const N: usize} [u8; N]: string => array(string);
+    Bytes: string => Ok(Self(string.to_vec()));
+    String: string => text(string.to_vec());
+    Box<str>: string => text(string.to_vec()).map(Self::from);
+    OsString: string => Ok(Self::from_vec(string.to_vec()));
+    PathBuf: string => Ok(OsString::from_vec(string.to_vec()).into());
+    Box<Path>: string => Ok(PathBuf::from(OsString::from_vec(string.to_vec())).into());
 }
 
 fn array<const N: usize>(bytes: &[u8]) -> Result<[u8; N], Error> {
@@ -197,10 +184,6 @@ impl<A: AsOctetStrings + ?Sized> AsOctetStrings for Box<A> {
 
     fn write_strings(&self, list: &mut ListWriter<'_>) {
         A::write_strings(self, list);
-    }
-
-    fn move_strings(&mut self, list: &mut ListWriter<'_>) {
-        A::move_strings(self, list);
     }
 }
 
@@ -241,7 +224,7 @@ impl<T: From<OwnedFd>> FromOctetStrings for Descriptor<T> {
 
     fn read_strings(list: &mut ListReader<'_>) -> Result<Self, Error> {
         let string = list.take_string()?;
-        Ok(Self::new(list.descriptor(string.octets())?.into()))
+        Ok(Self::new(list.descriptor(string)?.into()))
     }
 }
 
@@ -265,7 +248,7 @@ impl FromOctetStrings for Arrived {
     type Number = OneString;
 
     fn read_strings(list: &mut ListReader<'_>) -> Result<Self, Error> {
-        match list.take_string()?.octets().split_first() {
+        match list.take_string()?.split_first() {
             Some((&INDEX, index)) => list.descriptor(index).map(Self::Descriptor),
             Some((&CONTENT, bytes)) => Ok(Self::Octets(bytes.into())),
             _ => Err(wrong("neither a descriptor nor octets")),
@@ -330,11 +313,6 @@ macro_rules! tuples {
             fn write_strings(&self, list: &mut ListWriter<'_>) {
                 let ($($string,)*) = self;
                 $($string.write_strings(list);)*
-            }
-
-            fn move_strings(&mut self, list: &mut ListWriter<'_>) {
-                let ($($string,)*) = self;
-                $($string.move_strings(list);)*
             }
         }
 

@@ -158,7 +158,7 @@ impl FromOctetStrings for Element {
 
     fn read_strings(list: &mut ListReader<'_>) -> Result<Self, Error> {
         let string = list.take_string()?;
-        Ok(Self(list.descriptor(string.octets())?.into()))
+        Ok(Self(list.descriptor(string)?.into()))
     }
 }
 

@@ -76,7 +76,6 @@ impl Request {
         };
         Self(Parcel {
             frame: own,
-            tail: std::mem::take(&mut parcel.tail),
             descriptors: std::mem::take(&mut parcel.descriptors),
         })
     }
@@ -86,14 +85,13 @@ impl Request {
         self.0.len() - HEADER
     }
 
-    /// A copy of all, in one piece, in a buffer of this thread.
+    /// A copy of all, in a buffer of this thread.
     pub(crate) fn copy(&self) -> Result<Parcel, Error> {
         let copies = self.0.descriptors.iter().map(OwnedFd::try_clone);
         let copies = copies.collect::<Result<_, _>>();
         let mut parcel = Parcel::new();
         parcel.frame.reserve(self.0.len());
         parcel.frame.extend_from_slice(&self.0.frame[HEADER..]);
-        parcel.frame.extend_from_slice(&self.0.tail);
         parcel.descriptors = copies
             .map_err(|error| Error::start(format!("no descriptor to send along: {error}")))?;
         Ok(parcel)

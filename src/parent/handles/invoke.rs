@@ -65,8 +65,7 @@ impl<F, S, E> Rpc<F, S, E> {
     ) -> Result<Pending, Refusal> {
         let carries = self.origin().carries_descriptors();
         with_parcel(|parcel| {
-            let encoded =
-                crate::base::panics::shielded(|| encode(&mut parcel.output_in_parts(carries)));
+            let encoded = crate::base::panics::shielded(|| encode(&mut parcel.output(carries)));
             encoded
                 .unwrap_or_else(|panic| Err(offspring_serialisers::Error::new(panic)))
                 .map_err(|error| Error::encode(&error))?;
@@ -108,8 +107,8 @@ macro_rules! calls {
                 $($form: SendAs<$name>,)*
                 S: Serialiser<($($name,)*), ($($form::Form,)*)> + Serialiser<R>,
             {
-                let mut arguments = ($($argument.into_form(),)*);
-                self.start::<R>(|output| <S as Serialiser<($($name,)*), _>>::encode_taking(&mut arguments, output))
+                let arguments = ($($argument.into_form(),)*);
+                self.start::<R>(|output| <S as Serialiser<($($name,)*), _>>::encode(&arguments, output))
             }
 
             /// Like `call` if there is room, else gives the arguments back, in
@@ -167,8 +166,8 @@ impl<A: 'static, R: 'static, S, E> Rpc<Whole<fn(A) -> R>, S, E> {
         X: SendAs<A>,
         S: Serialiser<A, X::Form> + Serialiser<R>,
     {
-        let mut arguments = arguments.into_form();
-        self.start::<R>(|output| <S as Serialiser<A, _>>::encode_taking(&mut arguments, output))
+        let arguments = arguments.into_form();
+        self.start::<R>(|output| <S as Serialiser<A, _>>::encode(&arguments, output))
     }
 
     /// Like `call` if there is room, else gives the arguments back. See the

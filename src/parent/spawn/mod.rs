@@ -32,9 +32,7 @@ use super::helper::Helper;
 use crate::base::spin::Spins;
 use crate::error::Error;
 use crate::parcel::{Parcel, Reader};
-use crate::protocol::{
-    DESCRIPTORS, Form, HEADER, Hello, LONGEST_PARENT_HELLO, Limits, MOST, PartAt, Role,
-};
+use crate::protocol::{DESCRIPTORS, Form, HEADER, Hello, LONGEST_PARENT_HELLO, Limits, MOST, Role};
 use crate::startup;
 use crate::sys::{self, Fresh, Link, LinkMemory, Rings};
 
@@ -50,8 +48,6 @@ pub(crate) struct Declared {
     pub(crate) name: &'static str,
     pub(crate) origin: String,
     pub(crate) serialiser: &'static str,
-    /// Where long results are parted.
-    pub(crate) part_at: PartAt,
     /// This program could run it.
     pub(crate) has_function: bool,
 }
@@ -355,7 +351,6 @@ impl Recipe {
         let direct = self.launcher.starts() && self.launcher.is_socket();
         let life = Life::new(expected, pid, time, memory, direct);
         let mut reader = Reader::new(form, self.limits.frame);
-        reader.set_part_at(self.declared.part_at);
         reader.set_most_descriptors(self.limits.descriptors);
         let reading = Reading {
             reader,

@@ -228,7 +228,6 @@ impl Contents {
             name: TEMPLATE,
             origin: String::new(),
             serialiser: Octets::NAME,
-            part_at: |_, _| None,
             has_function: true,
         };
         let mut recipe = Recipe::new(declared, self.list());
