@@ -152,10 +152,8 @@ impl Link {
     /// To be called by the thread that reads.
     pub(crate) fn accept_rings(&self, bytes: &[u8], arrivals: Vec<Arrival>) {
         if let Some(rings) = &self.rings {
-            let no_bytes = arrivals.into_iter().map(|lot| rings.came(&[], Some(lot)));
             // What is wrong with them is found when their announcement is read.
-            let _ = no_bytes.collect::<Result<Vec<_>, _>>();
-            let _ = rings.came(bytes, None);
+            let _ = rings.came(bytes, arrivals);
             self.answer.store(ACCEPTED, Ordering::Release);
         }
     }
@@ -245,19 +243,14 @@ impl Link {
         if let Some(rings) = self.rings() {
             return self.unless_ended(|| rings.recv(&self.transport, buffer, room, arrivals));
         }
-        let mut arrival = None;
-        let count = loop {
-            let recv = || {
-                self.transport
-                    .receive(buffer, room, &mut arrival, MsgFlags::empty())
-            };
+        loop {
+            let flags = MsgFlags::empty();
+            let recv = || self.transport.receive(buffer, room, arrivals, flags);
             if let Some(count) = self.unless_ended(recv)? {
-                break count;
+                return Ok(Some(count));
             }
             self.wait(Interest::READ, None)?;
-        };
-        arrivals.extend(arrival);
-        Ok(Some(count))
+        }
     }
 
     /// Appends at most `room` bytes without blocking: `None` if there are none yet, zero at the end of input.
@@ -270,11 +263,8 @@ impl Link {
         self.unless_ended(|| match self.rings() {
             Some(rings) => rings.try_recv(&self.transport, buffer, room, arrivals),
             None => {
-                let mut arrival = None;
                 let flags = MsgFlags::MSG_DONTWAIT;
-                let count = self.transport.receive(buffer, room, &mut arrival, flags);
-                arrivals.extend(arrival);
-                count
+                self.transport.receive(buffer, room, arrivals, flags)
             }
         })
     }
@@ -292,20 +282,33 @@ impl Link {
         }
     }
 
-    /// Returns what to watch the descriptors for, to hear of what is `wanted`. With rings, says that this side sleeps as a
-    /// reader; if there is something already, an event comes at once.
-    pub(crate) fn watch(&self, wanted: Interest) -> Interest {
+    /// Returns what to watch the descriptors for, to hear of what is `wanted`; at once if `is_now`. With rings, doorbells for
+    /// both directions are something to read.
+    pub(crate) fn interest(&self, wanted: Interest, is_now: bool) -> Interest {
         let Some(rings) = self.rings() else {
-            let write = wanted.write && self.rings_to_write().is_none();
-            return Interest { write, ..wanted };
+            return self.of_socket(wanted);
         };
-        let has_bytes = wanted.read && !rings.sleep_reading().unwrap_or(false);
         let has_room = wanted.write && (rings.lot_waits() || rings.has_room());
         Interest {
             read: wanted.read || wanted.write,
             // A socket has room for a doorbell, unless descriptors wait for room in it.
-            write: has_bytes || has_room,
+            write: is_now || has_room,
         }
+    }
+
+    /// What of this to ask the socket for. It does not tell when what goes into rings can be written: that is known with
+    /// the child's hello.
+    fn of_socket(&self, wanted: Interest) -> Interest {
+        let over_socket = self.rings_to_write().is_none() || self.hello.load(Ordering::Relaxed) > 0;
+        let write = wanted.write && over_socket;
+        Interest { write, ..wanted }
+    }
+
+    /// With rings, says that this side sleeps as a reader; returns whether it may not, since there is something to read. No
+    /// thread may be reading.
+    pub(crate) fn sleep_reading(&self) -> bool {
+        let sleeps = |rings: &Rings| rings.sleep_reading().unwrap_or(false);
+        !self.rings().is_none_or(sleeps)
     }
 
     /// Takes note that nobody waits for something to read any more.
@@ -368,6 +371,7 @@ impl Link {
         if let Some(rings) = self.rings() {
             return self.wait_rings(rings, interest, deadline);
         }
+        let interest = self.of_socket(interest);
         // Only those that matter are looked at, since a hang-up cannot be left out.
         let wake = self.wake.as_ref().map_or(self.read_fd(), AsFd::as_fd);
         let mut all = [
@@ -417,7 +421,7 @@ impl Link {
     /// How many bytes have come that were not read.
     pub(crate) fn unread(&self) -> u64 {
         if let Some(rings) = self.rings() {
-            return rings.unread() as u64;
+            return rings.unread();
         }
         let mut count: libc::c_int = 0;
         // SAFETY: the descriptor is open, and the request writes one `int` to where the pointer leads.
@@ -510,9 +514,12 @@ mod tests {
         let (link, theirs) = Link::pair().unwrap();
         let port = Port::from_socket(theirs).unwrap();
         let overtaken = link.unless_ended(|| {
-            let nothing =
-                link.transport
-                    .receive(&mut Vec::new(), 9, &mut None, MsgFlags::MSG_DONTWAIT)?;
+            let nothing = link.transport.receive(
+                &mut Vec::new(),
+                9,
+                &mut Vec::new(),
+                MsgFlags::MSG_DONTWAIT,
+            )?;
             port.send_all(b"x")?;
             link.shutdown_read();
             Ok(nothing)

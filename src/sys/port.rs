@@ -80,14 +80,13 @@ impl Port {
                 }
             }
         }
-        let mut arrival = None;
-        let recv = || {
-            self.transport
-                .receive(buffer, room, &mut arrival, MsgFlags::empty())
-        };
-        let count = self.reading(recv)?;
-        arrivals.extend(arrival);
-        Ok(count)
+        let flags = MsgFlags::empty();
+        loop {
+            match self.transport.receive(buffer, room, arrivals, flags)? {
+                Some(count) => return Ok(count),
+                None => sleep_until(self.read_fd(), PollFlags::POLLIN)?,
+            }
+        }
     }
 
     /// Appends at most `room` bytes without blocking: `None` if there are none yet, zero at the end of input.
@@ -103,11 +102,8 @@ impl Port {
         if !self.transport.is_socket() && !self.is_readable()? {
             return Ok(None);
         }
-        let mut arrival = None;
         let flags = MsgFlags::MSG_DONTWAIT;
-        let count = self.transport.receive(buffer, room, &mut arrival, flags);
-        arrivals.extend(arrival);
-        count
+        self.transport.receive(buffer, room, arrivals, flags)
     }
 
     /// The same for a loop that looks again and again: may miss the end of input, where that takes a system call.
@@ -141,16 +137,6 @@ impl Port {
     fn is_readable(&self) -> io::Result<bool> {
         let now = Some(std::time::Instant::now());
         poll(&mut [PollFd::new(self.read_fd(), PollFlags::POLLIN)], now)
-    }
-
-    /// Reads, and sleeps where that would not do it by itself.
-    fn reading(&self, mut recv: impl FnMut() -> io::Result<Option<usize>>) -> io::Result<usize> {
-        loop {
-            match recv()? {
-                Some(count) => return Ok(count),
-                None => sleep_until(self.read_fd(), PollFlags::POLLIN)?,
-            }
-        }
     }
 
     /// Writes everything.

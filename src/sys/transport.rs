@@ -85,17 +85,19 @@ impl Transport {
         &self,
         buffer: &mut Vec<u8>,
         room: usize,
-        arrival: &mut Option<Arrival>,
+        arrivals: &mut Vec<Arrival>,
         flags: MsgFlags,
     ) -> io::Result<Option<usize>> {
+        let mut arrival = None;
         let control = &mut [MaybeUninit::uninit(); words(MAX_DESCRIPTORS)];
         let result = match self {
             Self::Socket { fd, unix } => {
                 let control = if *unix { &mut control[..] } else { &mut [] };
-                recv_with(fd.as_fd(), buffer, room, arrival, (control, flags))
+                recv_with(fd.as_fd(), buffer, room, &mut arrival, (control, flags))
             }
             Self::Pair { read, .. } => read_some(read.as_fd(), buffer, room),
         };
+        arrivals.extend(arrival);
         unless_blocked(reset_is_end(result))
     }
 

@@ -123,6 +123,24 @@ fn answers_come_as_they_are_made() {
     assert!(rpc.join().wait().unwrap().success());
 }
 
+/// A call that no thread waits for is sent, also while another thread sleeps for an answer of its own.
+#[test]
+fn nobody_waits_for_what_ends_the_wait() {
+    let _guard = guard();
+    for rings in [true, false] {
+        let rpc = MANY.builder().rings(rings).spawn().unwrap();
+        rpc.call(Job::Echo("awake".into())).wait().unwrap();
+        thread::scope(|scope| {
+            let waiter =
+                scope.spawn(|| rpc.call(Job::Never).timeout(Duration::from_secs(20)).wait());
+            thread::sleep(MOMENT);
+            let _exit = rpc.call(Job::Exit(7));
+            let error = waiter.join().unwrap().unwrap_err();
+            assert!(error.to_string().contains("code 7"), "{error}");
+        });
+    }
+}
+
 #[test]
 fn ten_thousand_sleep_at_once() {
     let _guard = guard();

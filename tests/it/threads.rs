@@ -40,6 +40,45 @@ fn eight_threads_at_once() {
     assert!(rpc.join().wait().unwrap().success());
 }
 
+/// Threads that wait, poll, time out and only look, while long and short messages fill the link in both directions: each
+/// reads and writes where another does the next moment.
+#[test]
+fn a_full_link_in_every_way() {
+    let _guard = guard();
+    for rings in [true, false] {
+        let rpc = TEXT.builder().rings(rings).begin();
+        thread::scope(|scope| {
+            for number in 0..6_usize {
+                let rpc = rpc.clone();
+                scope.spawn(move || {
+                    for n in 0..rounds(600) as usize {
+                        let long = (n + number).is_multiple_of(5);
+                        let text = "x".repeat(if long { 40_000 * (n % 4 + 1) } else { n % 50 });
+                        let mut call = rpc.call(&text).timeout(Duration::from_secs(60));
+                        let answer = match (n + number) % 4 {
+                            0 => block_on(call),
+                            1 => loop {
+                                match call.wait_timeout(Duration::ZERO) {
+                                    Err(error) if error.is_timeout() => thread::yield_now(),
+                                    outcome => break outcome,
+                                }
+                            },
+                            2 => {
+                                drop(block_on(futures_lite::future::poll_once(&mut call)));
+                                rpc.call("beside").wait().unwrap();
+                                continue;
+                            }
+                            _ => call.wait(),
+                        };
+                        assert!(answer.unwrap() == text, "{number} {n}");
+                    }
+                });
+            }
+        });
+        assert!(rpc.join().wait().unwrap().success());
+    }
+}
+
 #[test]
 fn pipelined_from_many_threads() {
     let _guard = guard();

@@ -90,6 +90,9 @@ pub(crate) struct Connection {
 struct Watching {
     /// What the driver asks for.
     wanted: Interest,
+    /// With rings, there was something to read when it was asked for: an event is to
+    /// come at once.
+    is_now: bool,
     /// What the helper watches its descriptors for.
     told: Interest,
 }
@@ -122,6 +125,7 @@ impl Connection {
             key,
             watching: Mutex::new(Watching {
                 wanted: Interest::NONE,
+                is_now: false,
                 told: Interest::NONE,
             }),
         })
@@ -139,14 +143,23 @@ impl Connection {
 
     fn watch(&self, change: impl FnOnce(&mut Interest)) {
         let mut watching = self.watching.lock();
-        let Watching { wanted, told } = &mut *watching;
-        let read_before = wanted.read;
-        change(wanted);
-        if read_before && !wanted.read {
-            self.link.stop_watching_reads();
+        let before = watching.wanted.read;
+        change(&mut watching.wanted);
+        match (before, watching.wanted.read) {
+            (false, true) => watching.is_now = self.link.sleep_reading(),
+            (true, false) => {
+                watching.is_now = false;
+                self.link.stop_watching_reads();
+            }
+            _ => {}
         }
-        let interest = self.link.watch(*wanted);
-        if std::mem::replace(told, interest) == interest {
+        self.tell(&mut watching);
+    }
+
+    /// Has the helper watch for what is wanted.
+    fn tell(&self, watching: &mut Watching) {
+        let interest = self.link.interest(watching.wanted, watching.is_now);
+        if std::mem::replace(&mut watching.told, interest) == interest {
             return;
         }
         if self.link.is_socket() {
@@ -155,13 +168,6 @@ impl Connection {
         let Interest { read, write } = interest;
         self.modify(Source::Link, Interest { read, write: false });
         self.modify(Source::LinkWrite, Interest { read: false, write });
-    }
-
-    /// Sleeps again, as far as rings are concerned, after an event.
-    fn watch_again(&self) {
-        if self.link.has_rings() {
-            self.watch(|_| ());
-        }
     }
 
     fn modify(&self, source: Source, interest: Interest) {
@@ -266,6 +272,13 @@ impl Wire for Connection {
     fn take_doorbells(&self) {
         self.link.take_doorbells();
     }
+    fn watch_again(&self, reads: bool) {
+        let mut watching = self.watching.lock();
+        if reads && watching.wanted.read {
+            watching.is_now = self.link.sleep_reading();
+        }
+        self.tell(&mut watching);
+    }
     fn has_rings(&self) -> bool {
         self.link.has_rings()
     }
@@ -325,7 +338,6 @@ impl Tended for Charge {
             Source::Stderr => driver.wire.drain_stderr(),
             Source::Link if driver.wire.has_rings() => {
                 driver.doorbell();
-                driver.wire.watch_again();
                 return driver.look(Core::helper_may_look);
             }
             Source::Link | Source::LinkWrite => {
@@ -334,7 +346,6 @@ impl Tended for Charge {
                 }
                 if event.readable {
                     driver.readable();
-                    driver.wire.watch_again();
                     return driver.look(Core::helper_may_look);
                 }
             }

@@ -279,6 +279,7 @@ impl<W: Wire> Driver<W> {
             core.roles.unblock();
         }
         core.flush();
+        self.wire.watch_again(core.is_unread());
     }
 
     /// For the helper: the socket has room.

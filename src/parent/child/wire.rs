@@ -50,7 +50,10 @@ pub(crate) trait Wire: Send + Sync + 'static {
     }
     /// Takes doorbells off the socket. No thread may be reading.
     fn take_doorbells(&self) {}
-    /// Rings are in use: whoever reads minds room to write, too.
+    /// With rings, has the helper hear of what comes or finds room from now on; also
+    /// of what comes, if it may `reads`: no thread may be reading then.
+    fn watch_again(&self, _reads: bool) {}
+    /// Rings are in use: the thread that reads minds room to write, too.
     fn has_rings(&self) -> bool {
         false
     }

@@ -153,12 +153,11 @@ impl<M: Memory> Writer<M> {
         Ok(())
     }
 
-    /// Returns whether there is room.
-    ///
-    /// # Errors
-    /// The counters contradict each other.
-    pub(crate) fn has_room(&self) -> io::Result<bool> {
-        Ok(self.room(self.head.load(Ordering::Relaxed), 1)? > 0)
+    /// Returns whether there seems to be room. Any thread may ask: nothing is noted.
+    pub(super) fn has_room(&self) -> bool {
+        let head = self.head.load(Ordering::Relaxed);
+        let used = head.saturating_sub(self.memory.tail(self.way).get());
+        used < self.memory.capacity() as u64
     }
 
     /// Says that this side sleeps until there is room, and returns whether it may: there is none yet.
@@ -307,6 +306,12 @@ impl<M: Memory> Reader<M> {
     /// Returns how many bytes were read.
     pub(super) fn tail(&self) -> u64 {
         self.tail.load(Ordering::Relaxed)
+    }
+
+    /// Returns how many bytes seem to be unread, at most what a ring has. Any thread may ask: nothing is noted.
+    pub(super) fn unread(&self) -> u64 {
+        let unread = self.head().saturating_sub(self.tail());
+        unread.min(self.memory.capacity() as u64)
     }
 
     /// Returns how many bytes the other side has written by now, if that is true.

@@ -84,8 +84,8 @@ impl Rings {
         debug_assert!(written.is_ok_and(|count| count == bytes.len()));
     }
 
-    /// Appends what the ring has, at most `room` bytes; `None` if it has nothing, zero if the other side has ended it. Makes no system call, unless a lot of
-    /// descriptors or a writer that sleeps has to do with these bytes.
+    /// Appends what the ring has, at most `room` bytes; `None` if it has nothing, zero if the other side has ended it. Makes
+    /// no system call, unless a lot of descriptors or a writer that sleeps has to do with these bytes.
     pub(in crate::sys) fn look(
         &self,
         socket: &Transport,
@@ -211,24 +211,24 @@ impl Rings {
 
     /// Takes a piece off the socket: zero bytes at its end.
     fn take(&self, socket: &Transport, flags: MsgFlags) -> io::Result<Option<usize>> {
-        let (mut bytes, mut arrival) = (Vec::new(), None);
-        let count = socket.receive(&mut bytes, DOORBELLS, &mut arrival, flags)?;
+        let (mut bytes, mut arrivals) = (Vec::new(), Vec::new());
+        let count = socket.receive(&mut bytes, DOORBELLS, &mut arrivals, flags)?;
         if count == Some(0) {
             self.ended.store(true, Ordering::Relaxed);
         }
-        if arrival.is_some() || bytes.iter().any(|byte| *byte != DOORBELL) {
-            self.came(&bytes, arrival)?;
+        if !arrivals.is_empty() || bytes.iter().any(|byte| *byte != DOORBELL) {
+            self.came(&bytes, arrivals)?;
         }
         Ok(count)
     }
 
-    /// Takes note of a piece of the socket with a lot in it.
-    pub(in crate::sys) fn came(&self, bytes: &[u8], arrival: Option<Arrival>) -> io::Result<()> {
+    /// Takes note of what came over the socket, if there is a lot in it.
+    pub(in crate::sys) fn came(&self, bytes: &[u8], arrivals: Vec<Arrival>) -> io::Result<()> {
         let mut lots = self.lots.lock();
-        lots.came(bytes, arrival);
+        lots.came(bytes, arrivals);
         self.took.store(lots.count(), Ordering::Relaxed);
         self.has_lots.store(true, Ordering::Relaxed);
-        if lots.ahead(self.reader.head()) > 1 {
+        if !lots.make_sense(self.reader.tail(), self.reader.head()) {
             let text = "descriptors came that nothing announces";
             return Err(io::Error::new(io::ErrorKind::InvalidData, text));
         }
@@ -250,8 +250,10 @@ impl Rings {
         if !self.is_child && self.ended.load(Ordering::Relaxed) {
             return Err(io::ErrorKind::BrokenPipe.into());
         }
+        // Those that waited may have been given up.
+        self.lot_waits.store(false, Ordering::Relaxed);
         if !descriptors.is_empty() {
-            if !self.writer.has_room()? {
+            if !self.writer.has_room() {
                 return Ok(None);
             }
             let place = self.writer.head().to_be_bytes();
@@ -269,12 +271,12 @@ impl Rings {
     /// Sleeps until [`try_send`](Self::try_send) may find room. For the child.
     ///
     /// # Blocking
-    /// Until the parent reads, or for a tenth of a second.
+    /// Until the parent reads, or for [`PATIENCE`].
     pub(in crate::sys) fn wait_for_room(&self) -> io::Result<()> {
         if self.lot_waits.load(Ordering::Relaxed) {
             // The parent has to take other lots first; nothing tells when.
             std::thread::sleep(Duration::from_millis(1));
-        } else if !self.look_for_room()? && self.writer.sleep()? {
+        } else if !self.look_for_room() && self.writer.sleep()? {
             self.memory.wait_for_reader(PATIENCE);
             self.writer.wake();
         }
@@ -282,14 +284,11 @@ impl Rings {
     }
 
     /// Looks for room a few times, for some microseconds: the parent may be copying.
-    fn look_for_room(&self) -> io::Result<bool> {
-        for _ in 0..LOOKS {
-            if self.writer.has_room()? {
-                return Ok(true);
-            }
+    fn look_for_room(&self) -> bool {
+        (0..LOOKS).any(|_| {
             std::hint::spin_loop();
-        }
-        Ok(false)
+            self.writer.has_room()
+        })
     }
 
     /// Returns whether some milliseconds have passed since this was last true.
@@ -318,14 +317,14 @@ impl Rings {
         self.lot_waits.load(Ordering::Relaxed)
     }
 
-    /// Returns whether something can be written. A violation counts: the write will say so.
+    /// Returns whether a write would say something: that there is room, or that the other side is gone. Any thread may ask.
     pub(in crate::sys) fn has_room(&self) -> bool {
-        self.ended.load(Ordering::Relaxed) || self.writer.has_room().unwrap_or(true)
+        self.ended.load(Ordering::Relaxed) || self.writer.has_room()
     }
 
-    /// Returns how many bytes can be read. A violation counts as one: the read will say so.
-    pub(in crate::sys) fn unread(&self) -> usize {
-        self.reader.available().unwrap_or(1)
+    /// Returns how many bytes can be read. Any thread may ask.
+    pub(in crate::sys) fn unread(&self) -> u64 {
+        self.reader.unread()
     }
 
     /// Says that nothing more will be written.

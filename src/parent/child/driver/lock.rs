@@ -4,7 +4,7 @@ use std::ops::{Deref, DerefMut};
 use std::time::Instant;
 
 use super::super::state::waiting::{Waking, Want};
-use super::super::state::{Core, Reading, Transport};
+use super::super::state::{Core, Reading, RingsAnswer};
 use super::super::wire::Wire;
 use super::{Driver, Got};
 use crate::base::sync::explored::{Guard, current, park_until};
@@ -80,7 +80,7 @@ impl<'a, W: Wire> Lock<'a, W> {
         let spins = self.expects_answer();
         let (got, writable) =
             self.pause(|driver| driver.receive(&mut reading, (writes, blocked), spins, deadline));
-        if writable || self.driver.wire.has_room_again() {
+        if writable {
             self.roles.unblock();
         }
         self.put_down(reading, &got);
@@ -99,14 +99,28 @@ impl<'a, W: Wire> Lock<'a, W> {
             Got::Nonsense(text) => self.nonsense(reading, text),
         }
         self.switch_transport();
+        if self.driver.wire.has_rings() {
+            self.after_doorbells();
+        }
+    }
+
+    /// Does what doorbells may have been for beside something to read: this thread has
+    /// taken them.
+    fn after_doorbells(&mut self) {
+        if self.driver.wire.has_room_again() {
+            self.roles.unblock();
+        }
+        if self.roles.is_watched() {
+            self.driver.wire.watch_again(true);
+        }
     }
 
     /// Tells the link what the child has answered for the rings.
     fn switch_transport(&mut self) {
         let wire = &self.driver.wire;
-        match self.take_transport() {
-            Some(Transport::Rings(bytes, arrivals)) => wire.accept_rings(&bytes, arrivals),
-            Some(Transport::Socket) => {
+        match self.take_rings_answer() {
+            Some(RingsAnswer::Accepted(bytes, arrivals)) => wire.accept_rings(&bytes, arrivals),
+            Some(RingsAnswer::Refused) => {
                 let bytes = wire.refuse_rings();
                 if !bytes.is_empty() {
                     self.caller.put_back(bytes);
@@ -149,7 +163,8 @@ impl<'a, W: Wire> Lock<'a, W> {
     /// not take.
     pub(super) fn flush_patiently(&mut self, deadline: Option<Instant>) {
         self.flush();
-        while deadline.is_none() && self.much_is_blocked() {
+        let sleeps = deadline.is_none() && !self.driver.wire.has_rings();
+        while sleeps && self.much_is_blocked() {
             self.roles.unblock();
             if !self.roles.write() {
                 return;

@@ -97,17 +97,17 @@ pub(crate) struct Core {
     signals: Vec<i32>,
     /// When the helper would look for nothing.
     needless: Option<Instant>,
-    /// What the child has answered for the transport, until the link knows.
-    transport: Option<Transport>,
+    /// What the child has answered for the rings, until the link knows.
+    rings: Option<RingsAnswer>,
 }
 
-/// What a child's hello says of how bytes travel.
+/// What a child's hello says of the rings.
 #[derive(Debug)]
-pub(crate) enum Transport {
-    /// Over rings; behind hello this has come over the socket.
-    Rings(Vec<u8>, Vec<Arrival>),
-    /// Over the socket.
-    Socket,
+pub(crate) enum RingsAnswer {
+    /// They are used; behind hello this has come over the socket.
+    Accepted(Vec<u8>, Vec<Arrival>),
+    /// They are not used.
+    Refused,
 }
 
 impl Core {
@@ -131,7 +131,7 @@ impl Core {
             look_at: None,
             signals: Vec::new(),
             needless: None,
-            transport: None,
+            rings: None,
         }
     }
 
@@ -186,7 +186,7 @@ impl Core {
         let needs = Needs {
             readable: self.may_read() && self.attention != Attention::Deferred,
             urgent: nobody_reads || self.attention == Attention::Prompt || self.life.is_urgent(),
-            unwritten: self.has_unwritten() && !self.leader_writes,
+            unwritten: self.has_unwritten() && !(self.leader_writes && self.roles.is_blocked()),
         };
         let orders = self.roles.settle(needs);
         if let Some(heir) = orders.wake {
@@ -278,7 +278,7 @@ impl Core {
             for notice in notices.drain(..) {
                 self.notice(notice);
             }
-            if let Some(Transport::Rings(bytes, arrivals)) = &mut self.transport {
+            if let Some(RingsAnswer::Accepted(bytes, arrivals)) = &mut self.rings {
                 let (more, lots) = reading.reader.leave_socket();
                 bytes.extend(more);
                 arrivals.extend(lots);
@@ -338,9 +338,9 @@ impl Core {
     fn greet(&mut self, hello: &Hello) {
         // The time for it is not waited for any more.
         self.needless = self.deadlines.disarm();
-        self.transport = Some(match hello.field("rings") {
-            Some(b"used") => Transport::Rings(Vec::new(), Vec::new()),
-            _ => Transport::Socket,
+        self.rings = Some(match hello.field("rings") {
+            Some(b"used") => RingsAnswer::Accepted(Vec::new(), Vec::new()),
+            _ => RingsAnswer::Refused,
         });
         if let Err(text) = self.life.greet(hello) {
             return self.break_off(Ending::Handshake(text));
@@ -368,12 +368,12 @@ impl Core {
 
     // --- writing ---
 
-    /// What the child has answered for the transport, unless a thread writes: its
+    /// What the child has answered for the rings, unless a thread writes: its
     /// bytes may be to be sent once more.
-    pub(crate) fn take_transport(&mut self) -> Option<Transport> {
+    pub(crate) fn take_rings_answer(&mut self) -> Option<RingsAnswer> {
         let is_writing = self.roles.is_writing();
-        self.transport
-            .take_if(|answer| !matches!(answer, Transport::Socket) || !is_writing)
+        self.rings
+            .take_if(|answer| !matches!(answer, RingsAnswer::Refused) || !is_writing)
     }
 
     pub(crate) fn has_unwritten(&self) -> bool {
