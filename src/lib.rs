@@ -47,12 +47,12 @@ pub use offspring_serialisers::*;
 // The glob hides behind this crate's own `Error`.
 pub use offspring_serialisers::Error as SerialiserError;
 pub use parent::{
-    Builder, Call, CallEventIter, CallEvents, EventIter, EventStream, Join, NoRoom, Pool,
-    PoolBuilder, PoolStatus, Ready, Rpc, Stdio, Template, TemplateBuilder,
+    Builder, Call, CallEventIter, CallEvents, EventIter, EventStream, Join, Map, MapIter, NoRoom,
+    Pool, PoolBuilder, PoolStatus, Ready, Rpc, Stdio, Template, TemplateBuilder,
 };
 pub use preload::{Load, Loading, Preload, Preloading};
 pub use rights::Rights;
-pub use signature::{NoEvents, Signature, Whole};
+pub use signature::{NoEvents, Signature, Takes, Whole};
 #[doc(hidden)]
 pub use worker::EventCodec;
 pub use worker::Worker;

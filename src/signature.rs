@@ -4,7 +4,7 @@ use std::convert::Infallible;
 use std::marker::PhantomData;
 use std::os::fd::OwnedFd;
 
-use offspring_serialisers::{Input, Serialiser};
+use offspring_serialisers::{Error as SerialiserError, Input, Output, SendAs, Serialiser};
 
 /// Calls a macro with the type parameters of each number of arguments.
 macro_rules! each_arity {
@@ -75,6 +75,67 @@ pub trait Signature: sealed::Sealed + 'static {
     #[doc(hidden)]
     fn nothing() -> Option<Self::Arguments>;
 }
+
+/// A signature whose arguments may be an `X` each time, in the format `S`: for the items of
+/// [`Rpc::map`](crate::Rpc::map).
+///
+/// With one argument `X` is what `call` takes: a `String` or `&str` for a `String`, say. With several, or with none, it is
+/// a tuple of these. With [`Whole`] it is the array of arguments.
+///
+/// ```
+/// use offspring::{Octets, Takes};
+///
+/// fn items<F: Takes<X, Octets>, X>(_: &[X]) {}
+///
+/// items::<fn(String) -> String, _>(&["a", "b"]);
+/// items::<fn(String, String) -> String, _>(&[("a", "b".to_owned())]);
+/// ```
+pub trait Takes<X, S>: Signature {
+    #[doc(hidden)]
+    fn encode(item: X, output: &mut Output<'_>) -> Result<(), SerialiserError>;
+}
+
+impl<A: 'static, R: 'static, X, S> Takes<X, S> for Whole<fn(A) -> R>
+where
+    X: SendAs<A>,
+    S: Serialiser<A, X::Form>,
+{
+    fn encode(item: X, output: &mut Output<'_>) -> Result<(), SerialiserError> {
+        S::encode(&item.into_form(), output)
+    }
+}
+
+impl<A: 'static, R: 'static, X, S> Takes<X, S> for fn(A) -> R
+where
+    X: SendAs<A>,
+    S: Serialiser<(A,), (X::Form,)>,
+{
+    fn encode(item: X, output: &mut Output<'_>) -> Result<(), SerialiserError> {
+        S::encode(&(item.into_form(),), output)
+    }
+}
+
+macro_rules! takes {
+    ($($name:ident $form:ident $argument:ident),*) => {
+        impl<R: 'static, S, $($name: 'static, $form),*> Takes<($($form,)*), S> for fn($($name),*) -> R
+        where
+            $($form: SendAs<$name>,)*
+            S: Serialiser<($($name,)*), ($($form::Form,)*)>,
+        {
+            fn encode(($($argument,)*): ($($form,)*), output: &mut Output<'_>) -> Result<(), SerialiserError> {
+                S::encode(&($($argument.into_form(),)*), output)
+            }
+        }
+    };
+}
+takes!();
+takes!(A1 X1 a, A2 X2 b);
+takes!(A1 X1 a, A2 X2 b, A3 X3 c);
+takes!(A1 X1 a, A2 X2 b, A3 X3 c, A4 X4 d);
+takes!(A1 X1 a, A2 X2 b, A3 X3 c, A4 X4 d, A5 X5 e);
+takes!(A1 X1 a, A2 X2 b, A3 X3 c, A4 X4 d, A5 X5 e, A6 X6 f);
+takes!(A1 X1 a, A2 X2 b, A3 X3 c, A4 X4 d, A5 X5 e, A6 X6 f, A7 X7 g);
+takes!(A1 X1 a, A2 X2 b, A3 X3 c, A4 X4 d, A5 X5 e, A6 X6 f, A7 X7 g, A8 X8 h);
 
 /// Arguments that are one value, and not a tuple with an element for each.
 #[doc(hidden)]

@@ -126,6 +126,29 @@ fn pool_survives_a_job_that_kills_its_process() {
 }
 
 #[test]
+fn map_counts_the_lines_of_each_file() {
+    let folder = Folder::new("map");
+    let text = |lines: usize| "x\n".repeat(lines);
+    let files: Vec<_> = (0..200)
+        .map(|n| folder.0.join(format!("{n}.txt")))
+        .collect();
+    for (n, file) in files.iter().enumerate().filter(|(n, _)| n % 50 != 7) {
+        fs::write(file, text(n % 30)).unwrap();
+    }
+    let output = example("map").args(&files).output().unwrap();
+    let line = |(n, file): (usize, &PathBuf)| match n % 50 {
+        7 => format!(
+            "{}: No such file or directory (os error 2)\n",
+            file.display()
+        ),
+        _ => format!("{}: {} lines\n", file.display(), n % 30),
+    };
+    let stdout: String = files.iter().enumerate().map(line).collect();
+    assert_output(&output, 0, stdout.as_bytes(), b"");
+    assert_usage(&example("map").output().unwrap(), "usage: map FILE...");
+}
+
+#[test]
 fn descriptors_hands_connections_to_children() {
     let output = example("descriptors").arg("3").output().unwrap();
     let line = |client: u32, child: u32| {

@@ -82,6 +82,9 @@ impl Origin for Forked {
     fn carries_descriptors(&self) -> bool {
         true
     }
+    fn window(&self) -> usize {
+        1
+    }
     fn close(&self) {}
     fn close_within(&self, _: Instant) {}
     fn kill(&self) {}

@@ -27,6 +27,7 @@ mod template;
 pub use self::builder::Builder;
 pub use self::handles::call::Call;
 pub use self::handles::events::{CallEventIter, CallEvents, EventIter, EventStream};
+pub use self::handles::map::{Map, MapIter};
 pub use self::handles::room::NoRoom;
 pub use self::handles::rpc::{Join, Ready, Rpc};
 pub use self::pool::{Pool, PoolBuilder, PoolStatus};

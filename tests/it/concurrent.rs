@@ -18,7 +18,7 @@ const MOMENT: Duration = Duration::from_millis(100);
 
 /// What the worker of most tests here can be asked to do.
 #[derive(Debug, Clone, Serialize, Deserialize)]
-enum Job {
+pub(crate) enum Job {
     Echo(String),
     /// Takes so many milliseconds.
     Sleep(u64),
@@ -40,7 +40,7 @@ enum Job {
     Thread,
 }
 
-worker!(MANY: fn(Job) -> String = many, events = u32, serialiser = Json);
+worker!(pub(crate) MANY: fn(Job) -> String = many, events = u32, serialiser = Json);
 
 worker!(FEW: fn(Job) -> String = many, events = u32, serialiser = Json, max_running = 2);
 

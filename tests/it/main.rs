@@ -41,6 +41,7 @@ mod leaks;
 ))]
 mod liars;
 mod limits;
+mod map;
 #[cfg(all(
     feature = "cbor",
     feature = "json",

@@ -76,7 +76,7 @@ fn tokio_multi() -> tokio::runtime::Runtime {
 /// Every test of this file.
 fn all(runtime: &dyn Runtime) {
     let rpc = STEPS.spawn().unwrap();
-    for test in [calls_and_events, dripped, moved, rewoken, late] {
+    for test in [calls_and_events, mapped, dripped, moved, rewoken, late] {
         let rpc = rpc.clone();
         let runtime: &dyn Runtime = runtime;
         test(runtime, rpc);
@@ -121,6 +121,27 @@ fn calls_and_events(runtime: &dyn Runtime, rpc: Steps) {
             );
             assert_eq!(other.await.unwrap(), "0");
             assert_eq!(call.await.unwrap(), (n % 5).to_string());
+        }
+    }));
+}
+
+/// A call for each item, in order and as they are done, and some that are given up.
+fn mapped(runtime: &dyn Runtime, rpc: Steps) {
+    runtime.block_on(Box::pin(async move {
+        let count = rounds(100);
+        let items = || (0..count).map(|n| (n % 5).to_string());
+        let results = rpc.map(items()).window(7);
+        let in_order: Vec<_> = results.map(Result::unwrap).collect().await;
+        assert_eq!(in_order, items().collect::<Vec<_>>());
+        let results = rpc.map_unordered(items());
+        let mut crowd: Vec<_> = results.map(Result::unwrap).collect().await;
+        crowd.sort();
+        let mut sorted: Vec<_> = items().collect();
+        sorted.sort();
+        assert_eq!(crowd, sorted);
+        let mut endless = rpc.map_unordered((0..).map(|n: u32| (n % 5).to_string()));
+        for _ in 0..count {
+            endless.next().await.unwrap().unwrap();
         }
     }));
 }

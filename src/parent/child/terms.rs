@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 use std::task::Waker;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use crate::error::Error;
 use crate::parcel::Payload;
@@ -56,6 +56,40 @@ pub(crate) struct CallOptions {
     pub(crate) events: bool,
     /// How many times it may run again if its child dies.
     pub(crate) repeats: u32,
+}
+
+/// When a call is late.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Limit {
+    /// So long after it was made.
+    After(Duration),
+    At(Instant),
+}
+
+/// What is wished of each call of a handle that wishes nothing else.
+#[derive(Debug, Default, Clone, Copy)]
+pub(crate) struct CallDefaults {
+    pub(crate) limit: Option<Limit>,
+    pub(crate) kill_on_cancel: bool,
+    pub(crate) repeats: u32,
+}
+
+impl CallDefaults {
+    /// Sets the options of a call that is made now.
+    pub(crate) fn apply(&self, options: &mut CallOptions) {
+        options.deadline = match self.limit {
+            // A time that no clock reaches is no limit.
+            Some(Limit::After(time)) => Instant::now().checked_add(time),
+            Some(Limit::At(deadline)) => Some(deadline),
+            None => None,
+        };
+        options.kill_on_cancel = self.kill_on_cancel;
+        options.repeats = self.repeats;
+    }
+
+    pub(crate) fn is_some(&self) -> bool {
+        self.limit.is_some() || self.kill_on_cancel || self.repeats > 0
+    }
 }
 
 /// What becomes of the outcome of a call.

@@ -17,7 +17,7 @@ use crate::protocol::HEADER;
 use crate::signature::{Signature, Whole};
 
 impl<F, S, E> Rpc<F, S, E> {
-    fn start<R>(
+    pub(super) fn start<R>(
         &self,
         encode: impl FnOnce(&mut Output<'_>) -> Result<(), offspring_serialisers::Error>,
     ) -> Call<R, E>
@@ -47,7 +47,7 @@ impl<F, S, E> Rpc<F, S, E> {
         S: Serialiser<R>,
     {
         let state = match sent {
-            Ok(pending) => State::Open(Open::new(pending)),
+            Ok(pending) => State::Open(Open::new(pending, &self.defaults)),
             Err(Refusal::Failed(error)) => self.failed(error),
             Err(Refusal::NoRoom) => self.failed(NoRoom(()).into()),
         };

@@ -3,6 +3,7 @@
 use std::time::Instant;
 
 use crate::error::Error;
+use crate::parent::child::terms::{CallDefaults, CallOptions};
 use crate::parent::forked::{self, Reach};
 use crate::parent::maker::Maker;
 use crate::parent::target::{Pending, PendingCall};
@@ -22,12 +23,19 @@ pub(crate) struct Open {
 }
 
 impl Open {
-    pub(crate) fn new(pending: Pending) -> Self {
-        Self {
+    pub(crate) fn new(pending: Pending, defaults: &CallDefaults) -> Self {
+        let mut options = CallOptions::default();
+        let mut open = Self {
             pending,
             maker: Maker::this(),
             deadline: None,
+        };
+        if defaults.is_some() {
+            defaults.apply(&mut options);
+            open.deadline = options.deadline;
+            open.call().update(&|own| *own = options);
         }
+        open
     }
 
     /// The call is to be done by `deadline`.

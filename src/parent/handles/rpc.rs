@@ -13,6 +13,7 @@ use crate::base::sync::Mutex;
 use crate::error::Error;
 use crate::exit_status::ExitStatus;
 use crate::parcel::Decode;
+use crate::parent::child::terms::CallDefaults;
 use crate::parent::forked::Reach;
 use crate::parent::spawn::streams::Streams;
 use crate::parent::target::Origin;
@@ -51,6 +52,7 @@ use crate::parent::target::Origin;
 pub struct Rpc<F, S, E = crate::NoEvents> {
     handle: Arc<Handle>,
     pub(crate) decode_event: Decode<E>,
+    pub(super) defaults: CallDefaults,
     types: crate::signature::Types<(F, S, E)>,
 }
 
@@ -72,6 +74,7 @@ impl<F, S, E> Clone for Rpc<F, S, E> {
         Self {
             handle: Arc::clone(&self.handle),
             decode_event: self.decode_event,
+            defaults: self.defaults,
             types: PhantomData,
         }
     }
@@ -93,6 +96,7 @@ impl<F, S, E> Rpc<F, S, E> {
                 pipes: Mutex::new(pipes),
             }),
             decode_event,
+            defaults: CallDefaults::default(),
             types: PhantomData,
         }
     }

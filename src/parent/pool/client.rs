@@ -11,9 +11,10 @@ use super::super::child::terms::{
 };
 use super::super::target::{Origin, Pending, PendingCall};
 use super::call::Spot;
-use super::engine::{Engine, PoolCall, this_thread};
+use super::engine::{Engine, PoolCall};
 use super::launcher::Launcher;
 use crate::base::sync::park_until;
+use crate::base::waker::this_thread;
 use crate::error::Error;
 use crate::exit_status::ExitStatus;
 use crate::parcel::Parcel;
@@ -34,6 +35,10 @@ impl Origin for PoolClient {
     /// Only if every child can take them, since any child may get the call.
     fn carries_descriptors(&self) -> bool {
         self.0.launchers.iter().all(Launcher::carries_descriptors)
+    }
+
+    fn window(&self) -> usize {
+        self.0.capacity()
     }
 
     fn close(&self) {

@@ -12,7 +12,7 @@
 //! likes: each launcher has a thread for it (`starter.rs`).
 
 use std::sync::{Arc, OnceLock, Weak};
-use std::task::{Wake, Waker};
+use std::task::Waker;
 use std::time::Instant;
 
 use super::super::alarm::Alarm;
@@ -27,6 +27,7 @@ use super::scheduler::{self, Key, Ticket};
 use super::status::PoolStatus;
 use crate::base::panics::shielded;
 use crate::base::sync::{Mutex, MutexGuard};
+use crate::base::waker::waker;
 use crate::error::Error;
 use crate::exit_status::ExitStatus;
 use crate::parcel::Parcel;
@@ -101,28 +102,6 @@ impl Requeue for PoolCall {
             Engine::requeue(&self);
         }
     }
-}
-
-/// What is woken by calling this.
-struct Call<F>(F);
-
-impl<F: Fn() + Send + Sync> Wake for Call<F> {
-    fn wake(self: Arc<Self>) {
-        (self.0)();
-    }
-    fn wake_by_ref(self: &Arc<Self>) {
-        (self.0)();
-    }
-}
-
-fn waker(wake: impl Fn() + Send + Sync + 'static) -> Waker {
-    Waker::from(Arc::new(Call(wake)))
-}
-
-/// Wakes this thread.
-pub(super) fn this_thread() -> Waker {
-    let thread = std::thread::current();
-    waker(move || thread.unpark())
 }
 
 impl Engine {
@@ -380,6 +359,11 @@ impl Engine {
             return PoolStatus::default();
         }
         self.lock().scheduler.status()
+    }
+
+    /// Returns how many calls its children may have under way.
+    pub(super) fn capacity(&self) -> usize {
+        self.lock().scheduler.capacity()
     }
 
     pub(super) fn readiness(

@@ -365,6 +365,13 @@ impl<C: Clone, M: Clone> Scheduler<C, M> {
         (self.queue.len(), self.queue.bytes())
     }
 
+    /// Returns how many calls all children together may have under way.
+    pub(super) fn capacity(&self) -> usize {
+        let children = self.rules.max.iter().copied();
+        let children = children.fold(0, usize::saturating_add);
+        children.saturating_mul(self.rules.load)
+    }
+
     /// All children that were started.
     pub(super) fn children(&self) -> impl Iterator<Item = &M> {
         self.children

@@ -17,6 +17,9 @@ use crate::error::Error;
 use crate::exit_status::ExitStatus;
 use crate::parcel::Parcel;
 
+/// How many short calls keep a child busy while their results are looked at.
+const WINDOW: usize = 16;
+
 /// A call of a child of its own is not given back, so it never moves.
 fn stays<T>(here: Here<T>) -> T {
     match here {
@@ -70,6 +73,9 @@ impl Origin for Driver<Connection> {
     }
     fn carries_descriptors(&self) -> bool {
         self.wire.carries_descriptors()
+    }
+    fn window(&self) -> usize {
+        WINDOW
     }
     fn close(&self) {
         self.change(Core::close);

@@ -27,6 +27,8 @@ pub(crate) trait Origin: Send + Sync {
     fn refuse(self: Arc<Self>, callback: Callback, error: Error);
     /// Descriptors can go along with calls.
     fn carries_descriptors(&self) -> bool;
+    /// How many calls it is kept busy with.
+    fn window(&self) -> usize;
     /// Takes no more calls, and ends when all are done.
     fn close(&self);
     /// Ends what is not done by then.

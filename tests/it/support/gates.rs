@@ -75,6 +75,18 @@ impl Gate {
         self.path.to_str().unwrap().to_owned()
     }
 
+    /// Lets whoever waits here go on.
+    pub(crate) fn open(&self) {
+        let mut options = File::options();
+        // With none that waits it cannot be opened.
+        drop(
+            options
+                .write(true)
+                .custom_flags(libc::O_NONBLOCK)
+                .open(&self.path),
+        );
+    }
+
     /// Returns once a child waits here; it goes on when the result is dropped.
     pub(crate) fn reached(&self) -> File {
         File::options().write(true).open(&self.path).unwrap()
