@@ -389,15 +389,29 @@ impl From<Failure> for Error {
     }
 }
 
+/// What is to be done about a panic of tokio, of which its text does not know.
+fn advice(text: &str) -> &'static str {
+    if text.contains("must be called from the context of a Tokio") {
+        " (an async worker that uses tokio says so in its declaration: `runtime = function`)"
+    } else if text.contains("Cannot start a runtime from within a runtime") {
+        " (if `main` is async, call `offspring::init()` before it starts a runtime)"
+    } else {
+        ""
+    }
+}
+
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (what, text): (&str, &str) = match &*self.0 {
             Kind::Start(text, _) => ("the child could not be started: ", text),
             Kind::Handshake(text, ..) => ("the handshake with the child failed: ", text),
-            Kind::Panic(panic) => match panic.place() {
-                "" => ("the worker panicked: ", panic.message()),
-                place => return write!(f, "the worker panicked at {place}: {}", panic.message()),
-            },
+            Kind::Panic(panic) => {
+                let (text, advice) = (panic.message(), advice(panic.message()));
+                return match panic.place() {
+                    "" => write!(f, "the worker panicked: {text}{advice}"),
+                    place => write!(f, "the worker panicked at {place}: {text}{advice}"),
+                };
+            }
             Kind::DecodeArguments(text) => ("the child could not decode the arguments: ", text),
             Kind::EncodeResult(text) => ("the child could not encode the result: ", text),
             Kind::Encode(text) => ("the value could not be encoded: ", text),

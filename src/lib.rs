@@ -36,9 +36,14 @@ mod trace;
 mod trace;
 mod worker;
 
-#[cfg(feature = "concurrent")]
-pub use child::Responder;
+/// Its code is compiled.
+#[cfg(all(doctest, feature = "concurrent"))]
+#[doc = include_str!("../docs/runtimes.md")]
+struct Runtimes;
+
 pub use child::{Child, Events, Function, Init, retire};
+#[cfg(feature = "concurrent")]
+pub use child::{Responder, Server};
 pub use error::{Crash, Error, Fold, Folded, Panic, Started};
 pub use exit_status::ExitStatus;
 pub use limits::{Limit, Limits};

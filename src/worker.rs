@@ -382,6 +382,8 @@ where
 /// * `max_running = number`: so many calls run at once in a child at most, 65,536
 ///   if nothing is said (as many as a parent sends by itself); the others wait
 ///   their turn. Without meaning where only one does.
+/// * `runtime = function`: what runs the server of such a child, a
+///   `fn(`[`Server<'_>`](crate::Server)`)`: see below.
 /// * `name = "…"`: instead of the module's path and the static's name. A parent
 ///   and a worker that are different programs must agree on it. In one program
 ///   workers may share a name: those of two functions in a module do.
@@ -397,6 +399,38 @@ where
 /// Timers and sockets of `async-io` and `smol` run in the same thread; tasks that
 /// the worker spawns (`smol::spawn`, say) and threads of its own are welcome, and
 /// do not keep the child alive.
+///
+/// For tokio, or another runtime, `runtime` names a function that is given the
+/// child's [`Server`](crate::Server), a future, and runs it to its end. The calls are polled
+/// in it, on the thread that polls it, so its timers, sockets and tasks work in
+/// them; [docs/runtimes.md](https://docs.rs/crate/offspring/latest/source/docs/runtimes.md)
+/// has each runtime, at either end. The function is called after `init`, on the
+/// main thread. If it panics or returns before it has polled the server, that is
+/// the error of all calls.
+///
+/// ```
+/// # #[cfg(feature = "concurrent")]
+/// # mod workers {
+/// use std::time::Duration;
+///
+/// fn on_tokio(server: offspring::Server<'_>) {
+///     let tokio = tokio::runtime::Builder::new_current_thread().enable_all().build();
+///     tokio.expect("a runtime").block_on(server)
+/// }
+///
+/// async fn nap(text: String) -> String {
+///     tokio::time::sleep(Duration::from_millis(10)).await;
+///     text
+/// }
+/// offspring::worker!(pub NAP: fn(String) -> String = nap, runtime = on_tokio);
+/// # }
+/// # fn main() -> Result<(), offspring::Error> {
+/// # offspring::init();
+/// # #[cfg(feature = "concurrent")]
+/// assert_eq!(workers::NAP.spawn()?.call("so").wait()?, "so");
+/// # Ok(()) }
+/// ```
+///
 /// The front page of the crate, and the example `countdown`, show one at work.
 ///
 /// # The array of arguments
@@ -489,6 +523,9 @@ macro_rules! __worker {
     };
     ($head:tt $name:tt $events:tt $serialiser:tt $init:tt [$($settings:tt)*] max_running = $new:expr $(, $($rest:tt)*)?) => {
         $crate::__worker!($head $name $events $serialiser $init [$($settings)* .max_running($new)] $($($rest)*)?);
+    };
+    ($head:tt $name:tt $events:tt $serialiser:tt $init:tt [$($settings:tt)*] runtime = $new:expr $(, $($rest:tt)*)?) => {
+        $crate::__worker!($head $name $events $serialiser $init [$($settings)* .runtime($new)] $($($rest)*)?);
     };
     ([$(#[$meta:meta])* $vis:vis $static:ident [$signature:ty] [$function:expr]] [$name:expr] [$events:ty, $codec:ident] [$serialiser:ty] [$init:ty, $serve:ident($($make:expr)?)] [$($settings:tt)*]) => {
         $(#[$meta])*

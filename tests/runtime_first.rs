@@ -2,18 +2,33 @@
 //! its threads: a template of it cannot fork, and a child cannot give up rights, and
 //! each says why. Other children work.
 //!
+//! So with a worker that has a runtime of its own.
+//!
 //! Without the harness of tests, since `main` is what this is about.
 
 use offspring::Template;
+use tokio::runtime::Runtime;
 
 offspring::worker!(ECHO: fn(String) -> String = |text: String| text);
 
+offspring::worker!(OWN: fn() = || many().block_on(async {}));
+
+#[cfg(feature = "concurrent")]
+offspring::worker!(NAP: fn() = nap, runtime = |server| many().block_on(server));
+
+#[cfg(feature = "concurrent")]
+async fn nap() {
+    tokio::time::sleep(std::time::Duration::from_millis(1)).await;
+}
+
+fn many() -> Runtime {
+    let mut builder = tokio::runtime::Builder::new_multi_thread();
+    let builder = builder.worker_threads(2).enable_time();
+    builder.build().expect("a runtime")
+}
+
 fn main() {
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(2)
-        .build()
-        .expect("a runtime");
-    runtime.block_on(async { work() });
+    many().block_on(async { work() });
     println!("test result: ok");
 }
 
@@ -42,6 +57,22 @@ fn work() {
     let text = rpc.ready().wait().expect_err("it refuses").to_string();
     contains(&text, &["3 threads", "#[tokio::main]", "offspring::init()"]);
     let _ = rpc.join().wait();
+    let rpc = OWN
+        .builder()
+        .capture_stderr(10_000)
+        .spawn()
+        .expect("a child");
+    let text = rpc.call().wait().expect_err("it panics").to_string();
+    contains(&text, &["async", "offspring::init()"]);
+    rpc.join().wait().expect("an end");
+    #[cfg(feature = "concurrent")]
+    {
+        let rpc = NAP.builder().on_error(|_| ()).capture_stderr(10_000);
+        let rpc = rpc.spawn().expect("a child");
+        let text = rpc.call().wait().expect_err("it panics").to_string();
+        contains(&text, &["#[tokio::main]", "offspring::init()"]);
+        let _ = rpc.join().wait();
+    }
 }
 
 fn contains(text: &str, words: &[&str]) {

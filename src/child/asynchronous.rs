@@ -1,12 +1,13 @@
 //! The functions that the concurrent server runs: async ones, and those that
 //! answer through a [`Responder`].
 
+use std::pin::Pin;
 use std::sync::Arc;
 
 use super::calls::Running;
 use super::concurrent::{self, BACKEND};
 use super::events::Events;
-use super::function::{Function, Serving, forms};
+use super::function::{Child, Function, Serving, forms};
 use super::panic::shield;
 use super::responder::Responder;
 use super::session::Backend;
@@ -69,6 +70,20 @@ macro_rules! functions {
 each_arity!(functions);
 functions!(@ [Entire<A1>] [Entire(A1)] A1);
 
+/// A child's server, for a runtime that is to run it: see [`worker!`](crate::worker).
+///
+/// It is done once the parent is, or is gone.
+pub type Server<'a> = Pin<Box<dyn Future<Output = ()> + 'a>>;
+
+impl<F, S, E, I> Child<F, S, E, I> {
+    /// Has this run the server to its end.
+    #[must_use]
+    pub fn runtime(mut self, run: fn(Server<'_>)) -> Self {
+        self.runtime = Some(run);
+        self
+    }
+}
+
 /// The events of a call until it is over, however it ends.
 struct Lent<E>(Events<E>);
 
@@ -94,6 +109,7 @@ impl<State, Arguments, R, E> Serving<State, Arguments, R, E> {
             state,
             codec,
             max_running,
+            runtime,
         } = self;
         let (call, state) = (&call, &state);
         let carries = conversation.outgoing.carries();
@@ -107,7 +123,7 @@ impl<State, Arguments, R, E> Serving<State, Arguments, R, E> {
                 Ok(Some(parcel))
             }))
         };
-        concurrent::serve(conversation, max_running, &begin)
+        concurrent::serve(conversation, max_running, runtime, &begin)
     }
 
     fn with_responders(self, call: impl Fn(&State, Responder<R>, Arguments, &Events<E>)) -> i32 {
@@ -117,6 +133,7 @@ impl<State, Arguments, R, E> Serving<State, Arguments, R, E> {
             state,
             codec,
             max_running,
+            runtime,
         } = self;
         let outgoing = Arc::clone(&conversation.outgoing);
         let begin = |id: u32, arguments: Received<'_>| -> Result<Running<'_>, Failure> {
@@ -132,6 +149,6 @@ impl<State, Arguments, R, E> Serving<State, Arguments, R, E> {
                 answered
             }))
         };
-        concurrent::serve(conversation, max_running, &begin)
+        concurrent::serve(conversation, max_running, runtime, &begin)
     }
 }

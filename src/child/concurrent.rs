@@ -10,6 +10,7 @@
 //! that has [`AHEAD`] octets, in the socket. A cancel is heard as soon as it is
 //! read.
 
+use std::cell::Cell;
 use std::future::poll_fn;
 use std::io;
 use std::pin::Pin;
@@ -20,8 +21,9 @@ use std::time::Duration;
 use async_io::Async;
 
 use super::calls::{Calls, Outcome, Running};
+use super::function::Runtime;
 use super::outgoing::Outgoing;
-use super::session::{self, Backend, Conversation, broken, end, fail};
+use super::session::{self, Backend, Conversation, FAILED, broken, end, fail};
 use crate::base::panics::shielded;
 use crate::parcel::{Parcel, Reader, Received};
 use crate::protocol::{Failure, FailureCode, Request};
@@ -65,12 +67,36 @@ fn start_reactor() -> Result<(), String> {
 /// Starts one call: its id and its arguments.
 pub(super) type Begin<'a> = dyn Fn(u32, Received<'_>) -> Result<Running<'a>, Failure> + 'a;
 
-/// Serves until the parent is done, or gone. Gives the code to exit with.
+/// Serves until the parent is done, or gone, in this runtime. Default: that of `async-io`. Gives the code to exit with.
 pub(super) fn serve<'a>(
     conversation: Conversation,
     max_running: usize,
+    runtime: Option<Runtime>,
     begin: &'a Begin<'a>,
 ) -> i32 {
+    let outgoing = Arc::clone(&conversation.outgoing);
+    let (began, ended) = (Cell::new(false), Cell::new(None));
+    let server = async {
+        began.set(true);
+        ended.set(Some(work(conversation, max_running, begin).await));
+    };
+    let run = runtime.unwrap_or(|server| async_io::block_on(server));
+    let ran = shielded(|| run(Box::pin(server)));
+    let text = match (ended.get(), ran) {
+        (Some(code), Ok(())) => return code,
+        (None, Ok(())) => "it returned before the server that it was given was done: it has to run that to its end".into(),
+        (_, Err(panic)) => format!("it panicked: {panic} (a runtime cannot start inside another, as that of `#[tokio::main]`: call `offspring::init()` before it, in a `main` that is not async)"),
+    };
+    let text = format!("the worker's `runtime` has failed: {text}");
+    match began.get() {
+        true => eprintln!("offspring: {text}"),
+        // If the parent is gone there is nobody to tell.
+        false => drop(outgoing.unfit(&Failure::new(FailureCode::Refused, text))),
+    }
+    FAILED
+}
+
+async fn work<'a>(conversation: Conversation, max_running: usize, begin: &'a Begin<'a>) -> i32 {
     let outgoing = Arc::clone(&conversation.outgoing);
     if conversation.ready().is_err() {
         return 0;
@@ -85,7 +111,7 @@ pub(super) fn serve<'a>(
         ended: false,
         slept: false,
     };
-    async_io::block_on(poll_fn(|context| server.poll(context)))
+    poll_fn(|context| server.poll(context)).await
 }
 
 struct Server<'a> {

@@ -4,6 +4,7 @@ use std::fmt::Display;
 use std::marker::PhantomData;
 use std::os::fd::OwnedFd;
 use std::panic::catch_unwind;
+use std::pin::Pin;
 use std::process::exit;
 use std::sync::Arc;
 
@@ -174,7 +175,11 @@ pub struct Serving<State, Arguments, R, E> {
     pub(super) codec: Codec<Arguments, R>,
     /// How many calls may run at once.
     pub(super) max_running: usize,
+    pub(super) runtime: Option<Runtime>,
 }
+
+/// What runs the server of a child to its end.
+pub(super) type Runtime = fn(Pin<Box<dyn Future<Output = ()> + '_>>);
 
 impl<State, Arguments, R, E> std::fmt::Debug for Serving<State, Arguments, R, E> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -215,6 +220,7 @@ pub struct Child<F, S, E, I> {
     events: EncodeEvent<E>,
     done: Option<fn()>,
     max_running: usize,
+    pub(super) runtime: Option<Runtime>,
     types: crate::signature::Types<(F, S, I)>,
 }
 
@@ -239,6 +245,7 @@ where
             events,
             done: None,
             max_running: MAX_RUNNING,
+            runtime: None,
             types: PhantomData,
         }
     }
@@ -297,7 +304,13 @@ where
     {
         install_hook();
         let backend = &Fun::BACKEND;
-        let greeting = self.session.greet(self.worker, S::NAME, backend, prepares);
+        let runs = self.runtime.is_some();
+        if runs && backend.name == blocking::BACKEND.name {
+            self.session.refuse("a `runtime` is for an `async fn`, or a function that takes a `Responder`: any other runs without one, and may make its own in `init`");
+        }
+        let greeting = self
+            .session
+            .greet(self.worker, S::NAME, backend, prepares || runs);
         let (conversation, arguments) = greeting;
         // The link stays until the process is gone, for the parent waits for that.
         let link = Arc::clone(&conversation.outgoing);
@@ -312,6 +325,7 @@ where
                     state,
                     codec: Codec::new::<F, S>(),
                     max_running: self.max_running,
+                    runtime: self.runtime,
                 });
                 if takes_group && link.has_hung_up() {
                     crate::sys::exit_group_now(code);

@@ -31,6 +31,8 @@ mod retire;
 mod session;
 mod template;
 
+#[cfg(feature = "concurrent")]
+pub use asynchronous::Server;
 pub use events::Events;
 pub use function::{Child, Function, Init};
 #[cfg(feature = "concurrent")]

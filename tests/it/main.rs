@@ -8,6 +8,8 @@
 mod batches;
 mod callbacks;
 mod calls;
+#[cfg(feature = "concurrent")]
+mod child_runtimes;
 #[cfg(all(
     feature = "cbor",
     feature = "json",
