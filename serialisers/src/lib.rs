@@ -38,6 +38,9 @@ mod octets;
 mod postcard;
 mod send_as;
 mod serialiser;
+mod worker_error;
+#[cfg(feature = "serde")]
+mod worker_error_serde;
 
 pub use bytes::{Bytes, BytesRef};
 #[cfg(feature = "cbor")]
@@ -55,3 +58,4 @@ pub use octets::{
 pub use postcard::Postcard;
 pub use send_as::SendAs;
 pub use serialiser::{Format, Input, Output, Serialiser};
+pub use worker_error::WorkerError;
