@@ -1,501 +1,358 @@
 //! What can go wrong between the two processes.
 //!
-//! [`Error`] is the machinery's; what a worker's function returns as its own
-//! `Err` is part of its result and never becomes one of these.
+//! [`Error`] is the crate's; what a worker's function returns as its own `Err` is
+//! part of its result and never becomes one of these. It is made where something
+//! goes wrong, and told there or on its way to the user which child it is about
+//! ([`Error::about`]).
 
+use std::error::Error as StdError;
 use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
+
+use offspring_serialisers::Error as SerialiserError;
 
 use crate::protocol::{Failure, FailureCode};
 
+mod child_id;
 mod crash;
+mod flatten;
+mod kind;
+mod panic;
 
 pub use crate::protocol::Started;
+pub(crate) use child_id::ChildId;
 pub use crash::Crash;
+pub use flatten::{CallError, FlattenErrors};
+pub use kind::ErrorKind;
+pub use panic::Panic;
 
-/// A panic of the worker's function, caught in the child, which lives on.
-///
-/// ```
-/// # fn risk(text: String) { panic!("{text}") }
-/// # offspring::worker!(RISK: fn(String) = risk);
-/// # fn main() -> Result<(), offspring::Error> {
-/// # offspring::init();
-/// let rpc = RISK.spawn()?;
-/// let error = rpc.call("no luck").wait().unwrap_err();
-/// let panic = error.panic().expect("it is one");
-/// assert_eq!(panic.message(), "no luck");
-/// assert!(panic.place().contains(".rs:"));
-/// println!("{}", panic.backtrace());
-/// # Ok(()) }
-/// ```
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Panic {
-    failure: Failure,
-}
-
-impl Panic {
-    /// What it said.
-    #[must_use]
-    pub fn message(&self) -> &str {
-        &self.failure.message
-    }
-
-    /// Where it was, as `file:line:column`; empty if the child did not say.
-    #[must_use]
-    pub fn place(&self) -> &str {
-        &self.failure.place
-    }
-
-    /// The stack at that place, as [`std::backtrace::Backtrace`] prints it.
-    #[must_use]
-    pub fn backtrace(&self) -> &str {
-        &self.failure.backtrace
-    }
+/// What is behind an error.
+#[derive(Clone)]
+enum Cause {
+    None,
+    Panic(Panic),
+    /// The end of the child, and what it did meanwhile.
+    Crash(Arc<Crash>, &'static str),
+    Other(Arc<dyn StdError + Send + Sync>),
 }
 
 /// A text that is the error of each of many calls is shared.
-#[derive(Debug, Clone)]
-enum Kind {
-    /// The child could not be started; whether another attempt cannot help.
-    Start(String, bool),
-    /// The other side is not the worker that was meant; the same.
-    Handshake(Arc<str>, Started, bool),
-    /// The worker's `init` failed, or what a template was to preload.
-    Init(Arc<str>),
-    /// The function panicked.
-    Panic(Panic),
-    /// The child could not decode the arguments.
-    DecodeArguments(String),
-    /// The child could not encode the result.
-    EncodeResult(String),
-    /// The parent could not encode the arguments (or the child an event).
-    Encode(String),
-    /// The parent could not decode a result or an event.
-    Decode(String),
-    TooLong(String),
-    Cancelled(String),
-    Refused(String),
-    /// The child is gone.
-    Dead(Arc<Crash>, Started),
-    /// What has not happened when the wait was over.
-    TimedOut(&'static str),
-    /// The call was not done by its deadline.
-    Expired(Started),
-    /// The handle was closed.
-    Closed,
-    /// The handle is another process's, of which this one is a copy.
-    Forked(Started),
-    /// The other side broke the protocol.
-    Protocol(Arc<str>),
-    /// An event came and nobody handles events.
-    Unhandled,
-    /// There is no room for what cannot wait.
-    Full(String),
-    /// A callback of the user panicked.
-    Callback(String),
+#[derive(Clone)]
+struct Inner {
+    kind: ErrorKind,
+    /// What happened, to be put behind the name of the child: with a space in front,
+    /// or with a colon if it is a sentence by itself.
+    text: Arc<str>,
+    started: Started,
+    /// Another attempt cannot help.
+    is_lasting: bool,
+    child: Option<Arc<ChildId>>,
+    cause: Cause,
 }
 
 /// Why a call, or the child, failed.
 ///
-/// It is cheap to clone, and each call has its own. The predicates tell the
-/// kinds apart; [`started`](Self::started) says whether the function ran.
+/// It is cheap to clone. [`kind`](Self::kind), and a predicate for each kind, tell
+/// errors apart; [`started`](Self::started) says whether the function ran.
+///
+/// It is shown as one sentence, which names the worker and its process, and ends with
+/// what the error behind it says, if there is one. So `{error}` in a log is complete.
+/// `unwrap`, and a `main` that returns the error, print the same. The error behind it
+/// is there to be looked at ([`source`](std::error::Error::source)): an
+/// [`io::Error`](std::io::Error), or a serialiser's
+/// [`Error`](crate::SerialiserError).
 ///
 /// ```
-/// # use offspring::Error;
-/// fn may_be_repeated(error: &Error) -> bool {
-///     error.started() == offspring::Started::No
-/// }
+/// # offspring::worker!(ECHO: fn(String) -> String = |text: String| text);
+/// # fn main() -> Result<(), offspring::Error> {
+/// # offspring::init();
+/// use std::{error::Error, io, process::Command};
+///
+/// let error = ECHO.program(Command::new("/nowhere/worker")).spawn().unwrap_err();
+/// let cause = error.source().and_then(|cause| cause.downcast_ref::<io::Error>());
+/// assert_eq!(cause.map(io::Error::kind), Some(io::ErrorKind::NotFound));
+/// println!("{error}"); // worker `…` could not be started: there is no program `/nowhere/worker`: …
+/// # assert!(error.to_string().contains("could not be started: there is no program `/nowhere/worker`: No such file"));
+/// # Ok(()) }
 /// ```
 #[derive(Clone)]
-pub struct Error(Arc<Kind>);
+pub struct Error(Arc<Inner>);
 
+/// How they are made.
 impl Error {
-    fn new(kind: Kind) -> Self {
-        Self(Arc::new(kind))
+    fn new(kind: ErrorKind, text: impl Into<Arc<str>>) -> Self {
+        Self(Arc::new(Inner {
+            kind,
+            text: text.into(),
+            started: Started::No,
+            is_lasting: false,
+            child: None,
+            cause: Cause::None,
+        }))
     }
 
-    pub(crate) fn start(text: impl Into<String>) -> Self {
-        Self::new(Kind::Start(text.into(), false))
+    fn with(mut self, change: impl FnOnce(&mut Inner)) -> Self {
+        change(Arc::make_mut(&mut self.0));
+        self
     }
-    /// However often it is tried.
-    pub(crate) fn never_starts(text: impl Into<String>) -> Self {
-        Self::new(Kind::Start(text.into(), true))
+
+    fn had_started(self, started: Started) -> Self {
+        self.with(|own| own.started = started)
     }
-    /// `lasting`: another attempt cannot help.
-    pub(crate) fn handshake(text: impl Into<Arc<str>>, started: Started, lasting: bool) -> Self {
-        Self::new(Kind::Handshake(text.into(), started, lasting))
+
+    /// Says which child it is about, unless it does already.
+    pub(crate) fn about<'a>(self, child: impl Into<Option<&'a Arc<ChildId>>>) -> Self {
+        match (&self.0.child, child.into()) {
+            (None, Some(child)) => self.with(|own| own.child = Some(Arc::clone(child))),
+            _ => self,
+        }
     }
-    pub(crate) fn init(text: impl Into<Arc<str>>) -> Self {
-        Self::new(Kind::Init(text.into()))
+
+    /// Another attempt cannot help.
+    pub(crate) fn lasting(self) -> Self {
+        self.with(|own| own.is_lasting = true)
     }
-    pub(crate) fn encode(error: &offspring_serialisers::Error) -> Self {
-        Self::new(Kind::Encode(error.to_string()))
+
+    pub(crate) fn caused_by(self, error: impl StdError + Send + Sync + 'static) -> Self {
+        self.with(|own| own.cause = Cause::Other(Arc::new(error)))
     }
-    pub(crate) fn decode(error: &offspring_serialisers::Error) -> Self {
-        Self::new(Kind::Decode(error.to_string()))
+
+    pub(crate) fn start(text: impl fmt::Display) -> Self {
+        Self::new(ErrorKind::Start, format!(" could not be started: {text}"))
     }
-    pub(crate) fn decode_panicked(message: String) -> Self {
-        Self::new(Kind::Decode(message))
+    pub(crate) fn handshake(text: Arc<str>, started: Started) -> Self {
+        Self::new(ErrorKind::Handshake, text).had_started(started)
     }
-    pub(crate) fn too_long(text: impl Into<String>) -> Self {
-        Self::new(Kind::TooLong(text.into()))
+    pub(crate) fn init(text: Arc<str>) -> Self {
+        Self::new(ErrorKind::Init, text)
     }
-    pub(crate) fn dead(crash: Arc<Crash>, started: Started) -> Self {
-        Self::new(Kind::Dead(crash, started))
+    pub(crate) fn protocol(text: Arc<str>) -> Self {
+        Self::new(ErrorKind::Protocol, text).had_started(Started::Unknown)
     }
-    pub(crate) fn timed_out(what: &'static str) -> Self {
-        Self::new(Kind::TimedOut(what))
+    /// `what` could not be turned into bytes here.
+    pub(crate) fn encode(what: &str, error: SerialiserError) -> Self {
+        let text = format!(": {what} could not be encoded");
+        Self::new(ErrorKind::Encode, text).caused_by(error)
     }
+    /// `what` has come, and could not be read here.
+    pub(crate) fn decode(what: &str, error: SerialiserError) -> Self {
+        let error =
+            Self::new(ErrorKind::Decode, format!(": {what} could not be decoded")).caused_by(error);
+        error.had_started(Started::Yes)
+    }
+    pub(crate) fn too_long(text: impl fmt::Display) -> Self {
+        let error = Self::new(ErrorKind::TooLong, format!(": {text}"));
+        error.had_started(Started::Unknown)
+    }
+    /// The child has ended; `in_call` is whether that is the error of a call.
+    pub(crate) fn dead(crash: Arc<Crash>, started: Started, in_call: bool) -> Self {
+        let during = match started {
+            _ if !in_call => "",
+            Started::Yes => " while it ran this call",
+            Started::No => " before it started this call",
+            Started::Unknown => ", and may have started this call",
+        };
+        Self::new(ErrorKind::ChildDead, "").with(|own| {
+            own.started = started;
+            own.child = Some(Arc::clone(&crash.child));
+            own.cause = Cause::Crash(crash, during);
+        })
+    }
+    /// A wait for something else than an answer was too short.
+    pub(crate) fn timed_out(what: &str, time: Duration) -> Self {
+        let error = Self::new(ErrorKind::Timeout, format!(" {what} within {time:?}"));
+        error.had_started(Started::Unknown)
+    }
+    /// A wait for an answer was too short. The call goes on.
+    pub(crate) fn unanswered(started: Started, time: Duration) -> Self {
+        let state = match started {
+            Started::Yes => "is running",
+            Started::No => "has not started yet",
+            Started::Unknown => "may have started",
+        };
+        let text = format!(" has not answered this call within {time:?}: it {state}, and goes on");
+        Self::new(ErrorKind::Timeout, text).had_started(started)
+    }
+    /// The call was not done by its deadline; [`within`](Self::within) says which.
     pub(crate) fn expired(started: Started) -> Self {
-        Self::new(Kind::Expired(started))
+        Self::new(ErrorKind::Timeout, "").had_started(started)
     }
-    /// Its time was up before it was sent.
-    pub(crate) fn expired_unsent() -> Self {
-        Self::expired(Started::No)
-    }
-    pub(crate) fn missed(events: usize) -> Self {
-        Self::full(format!(
-            "{events} events came before anybody asked for them, and made way for others"
-        ))
+    /// If its time was up: that was `time`.
+    pub(crate) fn within(self, time: Option<Duration>) -> Self {
+        let (ErrorKind::Timeout, Some(time)) = (self.kind(), time) else {
+            return self;
+        };
+        let state = match self.0.started {
+            Started::Yes => "it was cancelled while it ran",
+            Started::No => "it was cancelled before it started",
+            Started::Unknown => "it was cancelled, and may have started",
+        };
+        let text = format!(" did not finish this call within {time:?}: {state}");
+        self.with(|own| own.text = text.into())
     }
     pub(crate) fn closed() -> Self {
-        Self::new(Kind::Closed)
+        Self::new(
+            ErrorKind::Closed,
+            " takes no more calls: its handle was closed",
+        )
+    }
+    /// In a child.
+    pub(crate) fn parent_is_gone() -> Self {
+        Self::new(ErrorKind::Closed, ": the parent is gone")
     }
     pub(crate) fn forked(started: Started) -> Self {
-        Self::new(Kind::Forked(started))
+        let text = ": this handle belongs to the process that `fork` has copied, whose threads are not here: start a child of this process's own";
+        Self::new(ErrorKind::Closed, text).had_started(started)
     }
-    pub(crate) fn refused(text: impl Into<String>) -> Self {
-        Self::new(Kind::Refused(text.into()))
-    }
-    pub(crate) fn protocol(text: impl Into<Arc<str>>) -> Self {
-        Self::new(Kind::Protocol(text.into()))
+    pub(crate) fn refused(text: impl fmt::Display) -> Self {
+        let error = Self::new(ErrorKind::Refused, format!(": {text}"));
+        error.had_started(Started::Unknown)
     }
     pub(crate) fn unhandled() -> Self {
-        Self::new(Kind::Unhandled)
+        let text = " sent an event, but there is no `on_event` and no stream of events";
+        Self::new(ErrorKind::UnhandledEvent, text)
     }
-    pub(crate) fn stuck() -> Self {
-        Self::full("the queue of events is full, and its callback waits for what lies behind them")
+    pub(crate) fn would_deadlock() -> Self {
+        let text =
+            ": the queue of events is full, and their callback waits for what lies behind them";
+        Self::new(ErrorKind::WouldDeadlock, text)
     }
-    pub(crate) fn full(text: impl Into<String>) -> Self {
-        Self::new(Kind::Full(text.into()))
+    pub(crate) fn full(text: impl fmt::Display) -> Self {
+        Self::new(ErrorKind::Full, format!(": {text}"))
     }
-    pub(crate) fn callback(text: impl Into<String>) -> Self {
-        Self::new(Kind::Callback(text.into()))
+    pub(crate) fn missed(events: usize) -> Self {
+        Self::full(format_args!(
+            "{events} events came before they were asked for, and made way for others"
+        ))
     }
+    pub(crate) fn callback(text: impl fmt::Display) -> Self {
+        Self::new(
+            ErrorKind::CallbackPanic,
+            format!(": a callback panicked: {text}"),
+        )
+    }
+}
 
-    /// A child was not to be had, and another attempt cannot help.
+impl From<Failure> for Error {
+    /// What the child says of a call.
+    fn from(failure: Failure) -> Self {
+        let text = &failure.message;
+        match failure.code {
+            FailureCode::Panic => Self::new(ErrorKind::Panic, "").with(|own| {
+                own.started = Started::Yes;
+                own.cause = Cause::Panic(Panic { failure });
+            }),
+            FailureCode::Decode => {
+                let text = format!(" could not decode the arguments: {text}");
+                Self::new(ErrorKind::Decode, text)
+            }
+            FailureCode::Encode => {
+                let text = format!(" could not encode the result: {text}");
+                Self::new(ErrorKind::Encode, text).had_started(Started::Yes)
+            }
+            FailureCode::TooLong => Self::too_long(text),
+            FailureCode::Cancelled => {
+                Self::new(ErrorKind::Cancelled, format!(": the call was {text}"))
+            }
+            FailureCode::Refused => {
+                let text = format!(" refused the call: {text}");
+                Self::new(ErrorKind::Refused, text).had_started(Started::Unknown)
+            }
+        }
+    }
+}
+
+impl Error {
+    /// Another attempt to have a child cannot help.
     pub(crate) fn is_lasting(&self) -> bool {
-        matches!(*self.0, Kind::Start(_, true) | Kind::Handshake(_, _, true))
+        self.0.is_lasting
     }
 
-    /// The panic of the function, if that is what it was.
-    #[must_use]
-    pub fn panic(&self) -> Option<&Panic> {
-        match &*self.0 {
-            Kind::Panic(panic) => Some(panic),
-            _ => None,
-        }
-    }
-
-    /// How the child ended, if that is what it was.
-    #[must_use]
-    pub fn crash(&self) -> Option<&Crash> {
-        match &*self.0 {
-            Kind::Dead(crash, _) => Some(crash),
-            _ => None,
-        }
-    }
-
-    /// Whether the function had started.
-    #[must_use]
-    pub fn started(&self) -> Started {
-        match &*self.0 {
-            Kind::Panic(_) | Kind::EncodeResult(_) | Kind::Decode(_) => Started::Yes,
-            Kind::Handshake(_, started, _)
-            | Kind::Dead(_, started)
-            | Kind::Expired(started)
-            | Kind::Forked(started) => *started,
-            Kind::TimedOut(_) | Kind::TooLong(_) | Kind::Refused(_) | Kind::Protocol(_) => {
-                Started::Unknown
-            }
-            _ => Started::No,
-        }
-    }
-}
-
-/// Methods that tell one kind of error from others.
-macro_rules! predicates {
-    ($($(#[$doc:meta])* $name:ident: $kind:pat,)*) => {
-        impl Error {$(
-            $(#[$doc])*
-            #[must_use]
-            pub fn $name(&self) -> bool {
-                matches!(*self.0, $kind)
-            }
-        )*}
-    };
-}
-
-predicates! {
-    /// The function panicked; the child caught it and lives.
+    /// What has gone wrong.
     ///
     /// ```
     /// # fn risk(text: String) { panic!("{text}") }
     /// # offspring::worker!(RISK: fn(String) = risk);
     /// # fn main() -> Result<(), offspring::Error> {
     /// # offspring::init();
-    /// let rpc = RISK.spawn()?;
-    /// assert!(rpc.call("no luck").wait().unwrap_err().is_panic());
-    /// # Ok(()) }
-    /// ```
-    is_panic: Kind::Panic(_),
-    /// The child ended before it answered: see [`crash`](Self::crash).
+    /// use offspring::ErrorKind;
     ///
-    /// ```
-    /// # fn leave(code: String) {
-    /// #     std::process::exit(code.parse().unwrap_or(0))
-    /// # }
-    /// # offspring::worker!(LEAVE: fn(String) = leave);
-    /// # fn main() -> Result<(), offspring::Error> {
-    /// # offspring::init();
-    /// let rpc = LEAVE.spawn()?;
-    /// assert!(rpc.call("3").wait().unwrap_err().is_child_dead());
+    /// let error = RISK.spawn()?.call("no luck").wait().unwrap_err();
+    /// assert_eq!(error.kind(), ErrorKind::Panic);
     /// # Ok(()) }
     /// ```
-    is_child_dead: Kind::Dead(..),
-    /// The time is up. If it was the time of a wait, the call goes on and may be
-    /// waited for again; if it was the call's own
-    /// ([`Call::timeout`](crate::Call::timeout)), it was cancelled.
-    is_timeout: Kind::TimedOut(_) | Kind::Expired(_),
-    /// The child could not be started at all.
-    ///
-    /// ```
-    /// # offspring::worker!(ECHO: fn(String) -> String = |text: String| text);
-    /// # fn main() -> Result<(), offspring::Error> {
-    /// # offspring::init();
-    /// let nowhere = std::process::Command::new("/nowhere/worker");
-    /// assert!(ECHO.program(nowhere).spawn().unwrap_err().is_start());
-    /// # Ok(()) }
-    /// ```
-    is_start: Kind::Start(..),
-    /// What was started is not the worker that was meant: it said no hello, or
-    /// a hello of another worker, serialiser or version.
-    ///
-    /// ```
-    /// # offspring::worker!(ECHO: fn(String) -> String = |text: String| text);
-    /// # fn main() -> Result<(), offspring::Error> {
-    /// # offspring::init();
-    /// let cat = std::process::Command::new("cat");
-    /// let rpc = ECHO.command(cat).spawn()?;
-    /// assert!(rpc.call("so").wait().unwrap_err().is_handshake());
-    /// # Ok(()) }
-    /// ```
-    is_handshake: Kind::Handshake(..),
-    /// The worker's `init` failed or panicked, or what a
-    /// [template](crate::Template) was to preload.
-    ///
-    /// ```
-    /// # offspring::worker!(STUCK: fn() = |_: &mut u8| (), init() = || Err::<u8, _>("no disk"));
-    /// # fn main() -> Result<(), offspring::Error> {
-    /// # offspring::init();
-    /// let rpc = STUCK.spawn()?;
-    /// let error = rpc.call().wait().unwrap_err();
-    /// assert!(error.is_init());
-    /// assert!(error.to_string().contains("no disk"));
-    /// # Ok(()) }
-    /// ```
-    is_init: Kind::Init(_),
-    /// Octets could not be turned into a value: arguments in the child, or a
-    /// result or an event in the parent.
-    ///
-    /// ```
-    /// # offspring::worker!(TEXT: fn(Vec<u8>) -> String = |_: Vec<u8>| String::new());
-    /// # fn main() -> Result<(), offspring::Error> {
-    /// # offspring::init();
-    /// // The worker takes text, and is sent octets that are none.
-    /// let cat = std::process::Command::new("cat");
-    /// let rpc = TEXT.command(cat).plain().spawn()?;
-    /// assert!(rpc.call(b"\xff").wait().unwrap_err().is_decode());
-    /// # Ok(()) }
-    /// ```
-    is_decode: Kind::Decode(_) | Kind::DecodeArguments(_),
-    /// A value could not be turned into octets: arguments in the parent, or a
-    /// result or an event in the child.
-    is_encode: Kind::Encode(_) | Kind::EncodeResult(_),
-    /// The request or the result is longer than
-    /// [`max_message`](crate::Builder::max_message).
-    is_too_long: Kind::TooLong(_),
-    /// The child refused the call: the worker dropped its
-    /// [`Responder`](https://docs.rs/offspring/latest/offspring/struct.Responder.html),
-    /// say. It is also what [`Events::progress`](crate::Events::progress) says
-    /// where there is no call.
-    is_refused: Kind::Refused(_),
-    /// The call was cancelled.
-    is_cancelled: Kind::Cancelled(_),
-    /// The handle was closed before the call was made, or belongs to the process
-    /// that `fork` has copied.
-    ///
-    /// ```
-    /// # offspring::worker!(ECHO: fn(String) -> String = |text: String| text);
-    /// # fn main() -> Result<(), offspring::Error> {
-    /// # offspring::init();
-    /// let rpc = ECHO.spawn()?;
-    /// let other = rpc.clone();
-    /// rpc.join().wait()?;
-    /// assert!(other.call("so").wait().unwrap_err().is_closed());
-    /// # Ok(()) }
-    /// ```
-    is_closed: Kind::Closed | Kind::Forked(_),
-    /// The other side broke the protocol.
-    is_protocol: Kind::Protocol(_),
-    /// An event came, and there is neither a handler nor a stream for events.
-    ///
-    /// ```
-    /// # fn count(to: String, events: &offspring::Events<String>) {
-    /// #     for n in 0..to.parse().unwrap_or(0) {
-    /// #         events.send(n.to_string()).expect("the parent is there");
-    /// #     }
-    /// # }
-    /// # offspring::worker!(COUNT: fn(String) = count, events = String);
-    /// # fn main() -> Result<(), offspring::Error> {
-    /// # offspring::init();
-    /// let (sender, receiver) = std::sync::mpsc::channel();
-    /// let rpc = COUNT
-    ///     .builder()
-    ///     .on_error(move |error| sender.send(error).expect("it is received"))
-    ///     .spawn()?;
-    /// rpc.call("1").wait()?;
-    /// assert!(receiver.recv().expect("an error").is_unhandled_event());
-    /// # Ok(()) }
-    /// ```
-    is_unhandled_event: Kind::Unhandled,
-    /// There is no room for what cannot wait for room.
-    is_full: Kind::Full(_),
-    /// A callback of the user's own panicked.
-    is_callback_panic: Kind::Callback(_),
-}
-
-impl From<Failure> for Error {
-    fn from(failure: Failure) -> Self {
-        let kind = match failure.code {
-            FailureCode::Panic => Kind::Panic(Panic { failure }),
-            FailureCode::Decode => Kind::DecodeArguments(failure.message),
-            FailureCode::Encode => Kind::EncodeResult(failure.message),
-            FailureCode::TooLong => Kind::TooLong(failure.message),
-            FailureCode::Cancelled => Kind::Cancelled(failure.message),
-            FailureCode::Refused => Kind::Refused(failure.message),
-        };
-        Self::new(kind)
+    #[must_use]
+    pub fn kind(&self) -> ErrorKind {
+        self.0.kind
     }
-}
 
-/// What is to be done about a panic of tokio, of which its text does not know.
-fn advice(text: &str) -> &'static str {
-    if text.contains("must be called from the context of a Tokio") {
-        " (an async worker that uses tokio says so in its declaration: `runtime = function`)"
-    } else if text.contains("Cannot start a runtime from within a runtime") {
-        " (if `main` is async, call `offspring::init()` before it starts a runtime)"
-    } else {
-        ""
+    /// The panic of the function. `None` if it was none.
+    #[must_use]
+    pub fn panic(&self) -> Option<&Panic> {
+        match &self.0.cause {
+            Cause::Panic(panic) => Some(panic),
+            _ => None,
+        }
+    }
+
+    /// How the child ended. `None` if the error is another.
+    #[must_use]
+    pub fn crash(&self) -> Option<&Crash> {
+        match &self.0.cause {
+            Cause::Crash(crash, _) => Some(crash),
+            _ => None,
+        }
+    }
+
+    /// Whether the function had started.
+    ///
+    /// ```
+    /// # use offspring::Error;
+    /// fn may_be_repeated(error: &Error) -> bool {
+    ///     error.started() == offspring::Started::No
+    /// }
+    /// ```
+    #[must_use]
+    pub fn started(&self) -> Started {
+        self.0.started
     }
 }
 
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (what, text): (&str, &str) = match &*self.0 {
-            Kind::Start(text, _) => ("the child could not be started: ", text),
-            Kind::Handshake(text, ..) => ("the handshake with the child failed: ", text),
-            Kind::Panic(panic) => {
-                let (text, advice) = (panic.message(), advice(panic.message()));
-                return match panic.place() {
-                    "" => write!(f, "the worker panicked: {text}{advice}"),
-                    place => write!(f, "the worker panicked at {place}: {text}{advice}"),
-                };
-            }
-            Kind::DecodeArguments(text) => ("the child could not decode the arguments: ", text),
-            Kind::EncodeResult(text) => ("the child could not encode the result: ", text),
-            Kind::Encode(text) => ("the value could not be encoded: ", text),
-            Kind::Decode(text) => ("what the child sent could not be decoded: ", text),
-            Kind::Init(text) => ("", text),
-            Kind::TooLong(text) | Kind::Cancelled(text) => ("", text),
-            Kind::Refused(text) | Kind::Full(text) => ("", text),
-            Kind::Dead(crash, Started::Yes) => {
-                return write!(f, "{crash} (while it ran this call)");
-            }
-            Kind::Dead(crash, Started::No) => {
-                return write!(f, "{crash} (before it started this call)");
-            }
-            Kind::Dead(crash, Started::Unknown) => {
-                return write!(f, "{crash} (it may have started this call)");
-            }
-            Kind::TimedOut(what) => ("the time is up, ", what),
-            Kind::Expired(_) => ("", "the call was not answered in time, and was cancelled"),
-            Kind::Closed => ("", "the handle was closed, no more calls are taken"),
-            Kind::Forked(_) => (
-                "this handle belongs to the process that `fork` has copied, whose threads are not here: ",
-                "start a child of this process's own",
-            ),
-            Kind::Protocol(text) => ("the other side broke the protocol: ", text),
-            Kind::Unhandled => (
-                "an event came, but ",
-                "there is no on_event and no stream of events",
-            ),
-            Kind::Callback(text) => ("a callback panicked: ", text),
-        };
-        write!(f, "{what}{text}")
-    }
-}
-
-impl fmt::Debug for Error {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Debug::fmt(&self.0, f)
-    }
-}
-
-impl std::error::Error for Error {}
-
-/// The error of a call whose worker can fail by itself, folded into one.
-///
-/// ```
-/// # use offspring::{Error, Fold, Folded};
-/// fn report(outcome: Result<Result<u32, String>, Error>) -> Result<u32, Folded<String>> {
-///     outcome.fold()
-/// }
-/// assert_eq!(report(Ok(Ok(1))).unwrap(), 1);
-/// assert!(matches!(report(Ok(Err("no".into()))), Err(Folded::Worker(text)) if text == "no"));
-/// ```
-#[derive(Debug, Clone)]
-pub enum Folded<E> {
-    /// The worker's own error.
-    Worker(E),
-    /// The machinery's.
-    Call(Error),
-}
-
-impl<E: fmt::Display> fmt::Display for Folded<E> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Worker(error) => error.fmt(f),
-            Self::Call(error) => error.fmt(f),
+        let Inner {
+            child, text, cause, ..
+        } = &*self.0;
+        match (child, text.strip_prefix(": ")) {
+            (Some(child), _) => write!(f, "{child}{text}")?,
+            (None, Some(sentence)) => f.write_str(sentence)?,
+            (None, None) => write!(f, "the worker{text}")?,
+        }
+        match cause {
+            Cause::Panic(panic) => write!(f, " {panic}"),
+            Cause::Crash(crash, during) => crash.tell(during, f),
+            Cause::Other(error) => write!(f, ": {error}"),
+            Cause::None => Ok(()),
         }
     }
 }
 
-impl<E: fmt::Debug + fmt::Display> std::error::Error for Folded<E> {}
-
-/// Folds the two results of a call into one; see [`Folded`].
-pub trait Fold<T, E> {
-    /// The value, or whichever error there was.
-    ///
-    /// # Errors
-    ///
-    /// The worker's or the machinery's.
-    fn fold(self) -> Result<T, Folded<E>>;
+/// As it is shown, and with the backtrace of a panic if
+/// `RUST_BACKTRACE` asks for it: for `unwrap`, and for `main`.
+impl fmt::Debug for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let backtrace = self.panic().map(Panic::wanted_backtrace);
+        write!(f, "{self}{}", backtrace.unwrap_or_default())
+    }
 }
 
-impl<T, E> Fold<T, E> for Result<Result<T, E>, Error> {
-    fn fold(self) -> Result<T, Folded<E>> {
-        self.map_err(Folded::Call)?.map_err(Folded::Worker)
+impl StdError for Error {
+    fn source(&self) -> Option<&(dyn StdError + 'static)> {
+        match &self.0.cause {
+            Cause::Other(error) => Some(&**error),
+            _ => None,
+        }
     }
 }
 
@@ -504,14 +361,26 @@ mod tests {
     use super::*;
 
     #[test]
-    fn errors_cross_threads_and_name_no_source_twice() {
-        fn check<T: Send + Sync + Clone + std::error::Error + 'static>(_: &T) {}
-        let error = Error::start("no such file");
+    fn errors_cross_threads_and_say_what_is_behind_them() {
+        fn check<T: Send + Sync + Clone + StdError + 'static>(_: &T) {}
+        let error = Error::start("there is no file");
         check(&error);
-        assert!(std::error::Error::source(&error).is_none());
-        assert_eq!(
-            error.to_string(),
-            "the child could not be started: no such file"
-        );
+        assert!(error.source().is_none());
+        let child = Arc::new(ChildId::of_worker("echo"));
+        let error = error
+            .caused_by(std::io::Error::other("inner"))
+            .about(&child);
+        let text = "worker `echo` could not be started: there is no file: inner";
+        assert_eq!(error.to_string(), text);
+        assert_eq!(format!("{error:?}"), text);
+        assert_eq!(error.source().unwrap().to_string(), "inner");
+    }
+
+    #[test]
+    fn the_first_child_that_is_named_stays() {
+        let name = |name| Arc::new(ChildId::of_worker(name));
+        let error = Error::closed().about(&name("a")).about(&name("b"));
+        assert!(error.to_string().starts_with("worker `a` takes"), "{error}");
+        assert_eq!(Error::refused("no").to_string(), "no");
     }
 }

@@ -1,6 +1,7 @@
 //! How a process ended, in the terms of the system.
 
 use std::fmt;
+use std::os::unix::process::ExitStatusExt;
 
 /// How a child ended.
 ///
@@ -25,19 +26,66 @@ pub enum ExitStatus {
         /// It left a core file.
         core_dumped: bool,
     },
-    /// There is no process of ours at the other end, or somebody else reaped
+    /// There is no process of ours at the other end, or other code has reaped
     /// it (`SIGCHLD` is ignored, say).
     Unknown,
 }
 
+impl From<std::process::ExitStatus> for ExitStatus {
+    /// One that says neither a code nor a signal is [`Unknown`](Self::Unknown).
+    ///
+    /// ```
+    /// # fn main() -> std::io::Result<()> {
+    /// let status = std::process::Command::new("false").status()?;
+    /// assert_eq!(offspring::ExitStatus::from(status), offspring::ExitStatus::Code(1));
+    /// # Ok(()) }
+    /// ```
+    fn from(status: std::process::ExitStatus) -> Self {
+        match (status.code(), status.signal()) {
+            (Some(code), _) => Self::Code(code),
+            (None, Some(number)) => Self::Signal {
+                number,
+                core_dumped: status.core_dumped(),
+            },
+            (None, None) => Self::Unknown,
+        }
+    }
+}
+
 impl ExitStatus {
-    /// It exited with code 0.
+    /// Returns the standard library's form. `None` for [`Unknown`](Self::Unknown), which
+    /// it has none for.
+    ///
+    /// ```
+    /// use offspring::ExitStatus;
+    ///
+    /// let killed = ExitStatus::Signal { number: 9, core_dumped: false };
+    /// for status in [ExitStatus::Code(3), killed] {
+    ///     assert_eq!(status.to_std().map(ExitStatus::from), Some(status));
+    /// }
+    /// assert_eq!(ExitStatus::Unknown.to_std(), None);
+    /// ```
+    #[must_use]
+    pub fn to_std(self) -> Option<std::process::ExitStatus> {
+        // As `wait` gives it, see `wait(2)`.
+        let raw = match self {
+            Self::Code(code) => (code & 0xff) << 8,
+            Self::Signal {
+                number,
+                core_dumped,
+            } => number | if core_dumped { 0x80 } else { 0 },
+            Self::Unknown => return None,
+        };
+        Some(std::process::ExitStatus::from_raw(raw))
+    }
+
+    /// Returns whether it exited with code 0.
     #[must_use]
     pub fn success(self) -> bool {
         self == Self::Code(0)
     }
 
-    /// The exit code, unless a signal ended it.
+    /// The exit code. `None` unless it exited by itself.
     #[must_use]
     pub fn code(self) -> Option<i32> {
         match self {
@@ -46,7 +94,7 @@ impl ExitStatus {
         }
     }
 
-    /// The signal that ended it.
+    /// The signal that ended it. `None` if none has.
     #[must_use]
     pub fn signal(self) -> Option<i32> {
         match self {
@@ -71,7 +119,7 @@ impl fmt::Display for ExitStatus {
                     crate::sys::signal_name(*number)
                 )
             }
-            Self::Unknown => f.write_str("ended, nobody knows how"),
+            Self::Unknown => f.write_str("exited with unknown status"),
         }
     }
 }

@@ -44,7 +44,7 @@ struct Runtimes;
 pub use child::{Child, Events, Function, Init, retire};
 #[cfg(feature = "concurrent")]
 pub use child::{Responder, Server};
-pub use error::{Crash, Error, Fold, Folded, Panic, Started};
+pub use error::{CallError, Crash, Error, ErrorKind, FlattenErrors, Panic, Started};
 pub use exit_status::ExitStatus;
 pub use limits::{Limit, Limits};
 pub use memory::{SharedBytes, SharedMemory};
@@ -52,8 +52,8 @@ pub use offspring_serialisers::*;
 // The glob hides behind this crate's own `Error`.
 pub use offspring_serialisers::Error as SerialiserError;
 pub use parent::{
-    Builder, Call, CallEventIter, CallEvents, EventIter, EventStream, Join, Map, MapIter, NoRoom,
-    Pool, PoolBuilder, PoolStatus, Ready, Rpc, Stdio, Template, TemplateBuilder,
+    Builder, Call, CallEventIter, CallEvents, EventIter, EventStream, Join, Map, MapIter, Pool,
+    PoolBuilder, PoolStatus, Ready, Rpc, Stdio, Template, TemplateBuilder, TryCallError,
 };
 pub use preload::{Load, Loading, Preload, Preloading};
 pub use rights::Rights;

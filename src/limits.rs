@@ -226,12 +226,12 @@ impl Limits {
             ),
             Some(Limit::Memory) => write!(
                 f,
-                "; its memory was limited to {} octets, and so ends an allocation or a stack that finds no more (if the work needs more, raise `Limits::memory`)",
+                "; its memory was limited to {} bytes, and so ends an allocation or a stack that finds no more (if the work needs more, raise `Limits::memory`)",
                 amount(self.memory)
             ),
             Some(Limit::FileSize) => write!(
                 f,
-                "; the files it writes were limited to {} octets (if the work needs more, raise `Limits::file_size`)",
+                "; the files it writes were limited to {} bytes (if the work needs more, raise `Limits::file_size`)",
                 amount(self.file_size)
             ),
             None if status.signal() == Some(libc::SIGKILL) && self.cpu_seconds.is_some() => write!(

@@ -130,7 +130,7 @@ macro_rules! withs {
                 let arguments = ($($argument.into_form(),)*);
                 let mut parcel = Parcel::new();
                 let encoded = <S as Serialiser<($($name,)*), _>>::encode(&arguments, &mut parcel.output(true));
-                self.loading(encoded.map(|()| parcel).map_err(|error| Error::encode(&error)))
+                self.loading(encoded.map(|()| parcel).map_err(|error| Error::encode("the arguments of a preload", error)))
             }
         }
     };

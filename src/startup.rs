@@ -83,6 +83,21 @@ pub(crate) fn initialise() {
     INITIALISED.store(true, Ordering::Relaxed);
 }
 
+/// Returns whether this program is a test that cargo has built, by its path: such
+/// a binary lies in `deps`, and its name ends with a hash.
+pub(crate) fn is_test_binary() -> bool {
+    let Ok(path) = std::env::current_exe() else {
+        return false;
+    };
+    let folder = path.parent().and_then(std::path::Path::file_name);
+    let name = path.file_name().and_then(OsStr::to_str);
+    let hash = name.and_then(|name| name.rsplit_once('-'));
+    folder == Some(OsStr::new("deps"))
+        && hash.is_some_and(|(_, hash)| {
+            hash.len() == 16 && hash.bytes().all(|byte| byte.is_ascii_hexdigit())
+        })
+}
+
 /// Returns whether a copy of this program would know that it is a child.
 /// Without `init` it would run the program's `main` once more.
 pub(crate) fn can_be_child() -> bool {

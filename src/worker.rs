@@ -269,7 +269,7 @@ macro_rules! inits {
                 let arguments = ($($argument.into_form(),)*);
                 let mut parcel = Parcel::new();
                 let encoded = <S as Serialiser<($($name,)*), _>>::encode(&arguments, &mut parcel.output(true));
-                Builder::new(self.declared(), self.events.decode, encoded.map(|()| parcel).map_err(|error| Error::encode(&error)))
+                Builder::new(self.declared(), self.events.decode, encoded.map(|()| parcel).map_err(|error| Error::encode("the arguments of `init`", error)))
             }
         }
     };

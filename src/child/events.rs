@@ -183,18 +183,18 @@ impl<E> Events<E> {
     fn parcel(&self, event: &E) -> Result<Parcel, Error> {
         let mut parcel = Parcel::new();
         let encoded = (self.encode)(event, &mut parcel.output(self.outgoing.carries()));
-        encoded.map_err(|error| Error::encode(&error))?;
+        encoded.map_err(|error| Error::encode("the event", error))?;
         Ok(parcel)
     }
 }
 
 fn error_of(unsent: Unsent) -> Error {
     match unsent {
-        Unsent::TooLong(limit) => Error::too_long(format!(
-            "the event has more than {limit} octets, which is the limit; raise `max_message`"
+        Unsent::TooLong(limit) => Error::too_long(format_args!(
+            "the event has more than {limit} bytes, which is the limit; raise `max_message`"
         )),
         Unsent::TooMany(count, most) => Failure::too_many("the event", count, most).into(),
-        Unsent::Gone => Error::closed(),
+        Unsent::Gone => Error::parent_is_gone(),
         Unsent::Over => Error::refused("the call that the event belongs to was answered"),
     }
 }

@@ -75,7 +75,7 @@ impl Unsent {
             Self::Gone | Self::Over => return None,
         };
         let text = format!(
-            "the result is longer than {limit} octets, which is the limit; raise `max_message`"
+            "the result is longer than {limit} bytes, which is the limit; raise `max_message`"
         );
         Some(Failure::new(FailureCode::TooLong, text))
     }

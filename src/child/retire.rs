@@ -59,5 +59,5 @@ pub fn retire() -> Result<(), Error> {
             "the parent speaks the plain form, in which a child cannot retire",
         ));
     }
-    outgoing.retire().map_err(|_| Error::closed())
+    outgoing.retire().map_err(|_| Error::parent_is_gone())
 }

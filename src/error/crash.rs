@@ -1,7 +1,10 @@
 //! How a child ended, and what is known of it.
 
+use std::borrow::Cow;
 use std::fmt;
+use std::sync::Arc;
 
+use super::child_id::ChildId;
 use crate::exit_status::ExitStatus;
 use crate::limits::{Limit, Limits};
 
@@ -22,10 +25,9 @@ use crate::limits::{Limit, Limits};
 /// println!("{crash}: {}", crash.worker());
 /// # Ok(()) }
 /// ```
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct Crash {
-    pub(crate) worker: String,
-    pub(crate) pid: Option<u32>,
+    pub(crate) child: Arc<ChildId>,
     pub(crate) status: ExitStatus,
     /// Why the parent ended it, if it did.
     pub(crate) reason: Option<String>,
@@ -37,13 +39,13 @@ impl Crash {
     /// The name of the worker it ran.
     #[must_use]
     pub fn worker(&self) -> &str {
-        &self.worker
+        &self.child.worker
     }
 
     /// Its process id, if it was a process of ours.
     #[must_use]
     pub fn pid(&self) -> Option<u32> {
-        self.pid
+        self.child.pid
     }
 
     /// How it ended.
@@ -82,7 +84,7 @@ impl Crash {
         self.limits.exceeded(self.status).filter(|_| own_doing)
     }
 
-    /// The last octets it wrote to its standard error; empty unless
+    /// The last bytes it wrote to its standard error; empty unless
     /// [`capture_stderr`](crate::Builder::capture_stderr) was asked for.
     #[must_use]
     pub fn stderr_tail(&self) -> &[u8] {
@@ -90,26 +92,52 @@ impl Crash {
     }
 }
 
+impl Crash {
+    /// What it wrote last to its stderr, on lines of its own.
+    pub(crate) fn last_words(&self) -> String {
+        match self.stderr_text().trim_end() {
+            "" => String::new(),
+            tail => format!("; the end of its stderr:\n{tail}"),
+        }
+    }
+
+    fn stderr_text(&self) -> Cow<'_, str> {
+        String::from_utf8_lossy(&self.stderr)
+    }
+
+    /// How it ended, behind its name. `during` says what it did meanwhile.
+    pub(super) fn tell(&self, during: &str, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match (self.status, &self.reason, self.child.pid) {
+            // The reason says more.
+            (ExitStatus::Unknown, Some(_), _) => write!(f, " was given up{during}")?,
+            (ExitStatus::Unknown, None, None) => write!(f, " closed the link{during}")?,
+            (status, ..) => write!(f, " {status}{during}")?,
+        }
+        match &self.reason {
+            Some(reason) => write!(f, ": {reason}")?,
+            None => self.limits.explain(self.status, f)?,
+        }
+        f.write_str(&self.last_words())
+    }
+}
+
 impl fmt::Display for Crash {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "the child of `{}`", self.worker)?;
-        if let Some(pid) = self.pid {
-            write!(f, " (process {pid})")?;
-        }
-        // The reason says more than an unknown status.
-        if self.status != ExitStatus::Unknown || self.reason.is_none() {
-            write!(f, " {}", self.status)?;
-        }
-        if let Some(reason) = &self.reason {
-            write!(f, ": {reason}")?;
-        }
-        if self.reason.is_none() {
-            self.limits.explain(self.status, f)?;
-        }
-        let tail = String::from_utf8_lossy(&self.stderr);
-        match tail.trim_end() {
-            "" => Ok(()),
-            tail => write!(f, "; the end of its stderr:\n{tail}"),
-        }
+        fmt::Display::fmt(&self.child, f)?;
+        self.tell("", f)
+    }
+}
+
+/// With the end of its stderr as text.
+impl fmt::Debug for Crash {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Crash")
+            .field("worker", &self.child.worker)
+            .field("pid", &self.child.pid)
+            .field("status", &self.status)
+            .field("reason", &self.reason)
+            .field("over_limit", &self.over_limit())
+            .field("stderr", &self.stderr_text())
+            .finish()
     }
 }

@@ -561,13 +561,9 @@ impl<F, S, E: Send + 'static> Builder<F, S, E> {
             on_event: handle_events(self.on_event, self.decode_event),
             on_error: self
                 .on_error
-                .unwrap_or_else(|| log_errors(self.recipe.declared.name)),
+                .unwrap_or_else(|| Box::new(|error| log::error!("{error}"))),
             on_destroy: self.on_destroy,
         };
         self.recipe.start(sink, handlers)
     }
-}
-
-fn log_errors(worker: &'static str) -> Box<dyn FnMut(Error) + Send> {
-    Box::new(move |error| log::error!("worker `{worker}`: {error}"))
 }

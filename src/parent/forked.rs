@@ -11,9 +11,10 @@ use super::callbacks;
 use super::child::terms::{Answer, CallOptions, Callback, Completion, NextEvent, Refusal};
 use super::maker::Maker;
 use super::target::{Origin, Pending, PendingCall};
-use crate::error::{Error, Started};
+use crate::error::{ChildId, Error};
 use crate::exit_status::ExitStatus;
 use crate::parcel::Parcel;
+use crate::protocol::Started;
 
 /// See the module.
 struct Forked;
@@ -88,6 +89,9 @@ impl Origin for Forked {
     fn close(&self) {}
     fn close_within(&self, _: Instant) {}
     fn kill(&self) {}
+    fn child_id(&self) -> Option<Arc<ChildId>> {
+        None
+    }
     fn pid(&self) -> Option<u32> {
         None
     }
@@ -108,6 +112,12 @@ impl Origin for Forked {
 impl PendingCall for Forked {
     fn origin(&self) -> Arc<dyn Origin> {
         origin()
+    }
+    fn child_id(&self) -> Option<Arc<ChildId>> {
+        None
+    }
+    fn has_started(&self) -> Started {
+        Started::Unknown
     }
     fn wait(&self, _: Option<Instant>) -> Option<Answer> {
         Some(Err(lost()))

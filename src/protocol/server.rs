@@ -131,7 +131,7 @@ impl Requests {
         }
         self.started += 1;
         let text = format!(
-            "the request has {} octets, more than the child takes",
+            "the request has {} bytes, more than the child takes",
             frame.length
         );
         Ok(Request::Refuse(

@@ -60,7 +60,7 @@ pub(crate) use rights::{
     find_group, find_user, refuse_new_privileges, set_group, set_groups, set_umask, set_user,
 };
 pub(crate) use ring::{LinkMemory, Rings};
-pub(crate) use spawn::{directory_error, is_lasting, own_program, spawn, why_not_started};
+pub(crate) use spawn::{is_lasting, no_directory, own_program, spawn, why_not_started};
 pub(crate) use streams::{
     cpus, enter, exit_now, flush_streams, is_stdout, null, open_directory, put_stream,
     set_thread_name, take_stdin, take_stdout,

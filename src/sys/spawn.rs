@@ -105,41 +105,43 @@ fn discard(mut child: Child) {
     let _ = child.wait();
 }
 
-/// Why a program was not started, in words, if the error of the system names something else than what is missing. It
-/// is the same for a directory, a program, and the loader of the program.
+/// Why a program was not started, in words: the error of the system is the same for a directory, a program, and the
+/// loader of the program.
 pub(crate) fn why_not_started(
     program: &Path,
     directory: Option<&Path>,
     error: &io::Error,
-) -> Option<String> {
+) -> String {
     let is_there = |path: &Path| fs::metadata(path).is_ok();
     if let Some(directory) = directory
-        && let Err(error) = fs::read_dir(directory)
+        && fs::read_dir(directory).is_err()
         && access(directory, AccessFlags::X_OK).is_err()
     {
-        return Some(directory_error(directory, &error).to_string());
+        return no_directory(directory);
     }
+    let name = program.display();
     match error.raw_os_error() {
         Some(libc::ENOENT) if program == Path::new(OWN) && !is_there(Path::new("/proc/self")) => {
-            Some(format!(
-                "{error}: this program is found by way of `/proc`, which is not mounted here (a chroot or a container needs it, too); else start a worker by its path, with `program`"
-            ))
+            "this program is found by way of `/proc`, which is not mounted here (a chroot or a container needs it, too); else start a worker by its path, with `program`".into()
         }
-        Some(libc::ENOENT) if program.is_absolute() && is_there(program) => Some(format!(
-            "`{}` is there, but not what runs it: its loader, or the interpreter behind `#!`",
-            program.display()
-        )),
-        Some(libc::ENOMEM) if children_are_elsewhere() => Some(format!(
-            "{error}: children go into another namespace of process ids (after `unshare(CLONE_NEWPID)`), and the first process there has ended, so there can be no more"
-        )),
-        _ => None,
+        Some(libc::ENOENT) if program.is_absolute() && is_there(program) => format!(
+            "`{name}` is there, but not what runs it: its loader, or the interpreter behind `#!`"
+        ),
+        Some(libc::ENOENT) if program.components().count() > 1 || program.has_root() => {
+            format!("there is no program `{name}`")
+        }
+        Some(libc::ENOENT) => format!("there is no program `{name}` in `PATH`"),
+        Some(libc::EACCES) => format!("`{name}` may not be executed"),
+        Some(libc::ENOMEM) if children_are_elsewhere() => {
+            "children go into another namespace of process ids (after `unshare(CLONE_NEWPID)`), and the first process there has ended, so there can be no more".into()
+        }
+        _ => format!("`{name}` could not be run"),
     }
 }
 
 /// Names the directory that cannot be entered.
-pub(crate) fn directory_error(path: &Path, error: &io::Error) -> io::Error {
-    let text = format!("the directory `{}`: {error}", path.display());
-    io::Error::new(error.kind(), text)
+pub(crate) fn no_directory(path: &Path) -> String {
+    format!("the directory `{}` cannot be entered", path.display())
 }
 
 /// Where the system has a program's own file.

@@ -240,7 +240,7 @@ fn over_the_memory() {
         libc::SIGABRT,
         Some(Limit::Memory),
         &[
-            "1073741824 octets",
+            "1073741824 bytes",
             "Limits::memory",
             "SIGABRT",
             "memory allocation of 2147483648 bytes failed",
@@ -259,7 +259,7 @@ fn over_the_file_size() {
         write(1001),
         libc::SIGXFSZ,
         Some(Limit::FileSize),
-        &["1000 octets", "Limits::file_size"],
+        &["1000 bytes", "Limits::file_size"],
     );
     let rpc = CONFINED.builder().limits(limits).begin();
     rpc.call(write(1000)).wait().unwrap().unwrap();

@@ -742,15 +742,15 @@ fn what_was_waited_for() {
     let mut call = rpc.call(Job::Gate(gate.name()));
     let running = gate.reached();
     let error = call.wait_timeout(Duration::ZERO).unwrap_err();
-    assert_error!(error, is_timeout, "the call");
+    assert_error!(error, is_timeout, "this call");
     let mut join = rpc.join();
     for error in [
         join.wait_timeout(Duration::ZERO),
         join.wait_deadline(Instant::now()),
     ] {
         let error = error.unwrap_err();
-        assert_error!(error, is_timeout, "has not ended");
-        assert!(!error.to_string().contains("the call "), "{error}");
+        assert_error!(error, is_timeout, "did not end");
+        assert!(!error.to_string().contains("call "), "{error}");
     }
     drop(running);
     call.wait().unwrap().unwrap();

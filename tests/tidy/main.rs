@@ -164,8 +164,8 @@ const LAYERS: &str = "
     parent/child/call: parent/child parent/child/state parent/child/terms
     parent/child/member: protocol parcel error exit_status parent/child parent/child/state parent/child/terms \
         parent/child/call
-    parent/target: parcel error exit_status parent/child/terms parent/child/call
-    parent/target/child: parcel error exit_status parent/child parent/child/state parent/child/terms parent/child/call \
+    parent/target: protocol parcel error exit_status parent/child/terms parent/child/call
+    parent/target/child: protocol parcel error exit_status parent/child parent/child/state parent/child/terms parent/child/call \
         parent/target
     parent/forked: protocol parcel error exit_status parent/maker parent/callbacks parent/child/terms parent/target
     parent/spawn/streams: sys parent/child
@@ -175,7 +175,7 @@ const LAYERS: &str = "
         parent/child/state parent/child/terms parent/spawn/confinement parent/spawn/starter parent/spawn/streams
     parent/builder: protocol parcel error limits rights signature parent/child parent/child/terms parent/handles parent/spawn \
         parent/spawn/confinement parent/spawn/streams
-    parent/pool: base parcel error exit_status signature trace parent/maker parent/callbacks parent/alarm \
+    parent/pool: base protocol parcel error exit_status signature trace parent/maker parent/callbacks parent/alarm \
         parent/child/terms parent/child/call parent/child/member parent/target parent/handles parent/spawn \
         parent/spawn/starter parent/builder parent/pool/status
     parent/template: base sys protocol parcel error exit_status preload parent/maker parent/child parent/child/state \

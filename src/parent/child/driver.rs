@@ -34,6 +34,7 @@ use super::state::waiting::{Errands, Waking, Want};
 use super::state::{Core, Reading};
 use super::wire::Wire;
 use crate::base::sync::explored::Mutex;
+use crate::error::ChildId;
 use crate::parcel::{Outbox, Reader};
 use crate::parent::callbacks::{self, Call};
 use crate::parent::maker::Maker;
@@ -52,6 +53,8 @@ const ROUNDS: usize = 16;
 pub(crate) struct Driver<W> {
     core: Mutex<Core>,
     pub(crate) wire: W,
+    /// Which child it is.
+    pub(crate) child: Arc<ChildId>,
     courier: Courier,
     this: Weak<Self>,
     maker: Maker,
@@ -80,9 +83,11 @@ enum Got {
 
 impl<W: Wire> Driver<W> {
     pub(crate) fn new(core: Core, wire: W, courier: Courier) -> Arc<Self> {
+        let child = Arc::clone(core.life.child());
         Arc::new_cyclic(|this| Self {
             core: Mutex::new(core),
             wire,
+            child,
             courier,
             this: Weak::clone(this),
             maker: Maker::this(),

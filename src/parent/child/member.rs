@@ -92,8 +92,9 @@ impl Request {
         let mut parcel = Parcel::new();
         parcel.frame.reserve(self.0.len());
         parcel.frame.extend_from_slice(&self.0.frame[HEADER..]);
-        parcel.descriptors = copies
-            .map_err(|error| Error::start(format!("no descriptor to send along: {error}")))?;
+        parcel.descriptors = copies.map_err(|error| {
+            Error::full("there is no descriptor to send along").caused_by(error)
+        })?;
         Ok(parcel)
     }
 }

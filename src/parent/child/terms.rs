@@ -34,7 +34,7 @@ pub(crate) enum Here<T> {
 /// Why a call was not taken.
 pub(crate) enum Refusal {
     /// It would have to wait for room.
-    NoRoom,
+    Full,
     /// It fails at once.
     Failed(Error),
 }
@@ -85,6 +85,14 @@ impl CallDefaults {
         };
         options.kill_on_cancel = self.kill_on_cancel;
         options.repeats = self.repeats;
+    }
+
+    /// How long a call has that is made now.
+    pub(crate) fn time(&self) -> Option<Duration> {
+        self.limit.map(|limit| match limit {
+            Limit::After(time) => time,
+            Limit::At(deadline) => deadline.saturating_duration_since(Instant::now()),
+        })
     }
 
     pub(crate) fn is_some(&self) -> bool {

@@ -6,13 +6,12 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
-use super::decode::unpack;
 use super::events::CallEvents;
-use super::open::State;
-use super::room::NoRoom;
+use super::open::{Context as ErrorContext, State, result};
+use super::try_call_error::TryCallError;
 use crate::error::Error;
 use crate::parcel::Decode;
-use crate::parent::child::terms::{Answer, Completion};
+use crate::parent::child::terms::Completion;
 
 /// One call: its result is to come.
 ///
@@ -85,7 +84,7 @@ impl<R, E> Call<R, E> {
     /// that could not be encoded or decoded, or the handshake. The worker's own
     /// `Err` is inside the result.
     pub fn wait(mut self) -> Result<R, Error> {
-        self.wait_until(None)
+        self.wait_until(None, Duration::MAX)
     }
 
     /// Waits for the result, but no longer than `time`.
@@ -120,7 +119,7 @@ impl<R, E> Call<R, E> {
     /// If the result was taken before.
     pub fn wait_timeout(&mut self, time: Duration) -> Result<R, Error> {
         // A time that no clock reaches is no limit.
-        self.wait_until(Instant::now().checked_add(time))
+        self.wait_until(Instant::now().checked_add(time), time)
     }
 
     /// Waits for the result, but no longer than until `deadline`. See
@@ -150,20 +149,23 @@ impl<R, E> Call<R, E> {
     ///
     /// If the result was taken before.
     pub fn wait_deadline(&mut self, deadline: Instant) -> Result<R, Error> {
-        self.wait_until(Some(deadline))
+        let time = deadline.saturating_duration_since(Instant::now());
+        self.wait_until(Some(deadline), time)
     }
 
-    fn wait_until(&mut self, deadline: Option<Instant>) -> Result<R, Error> {
+    /// Waits until `deadline`, which is in `time`.
+    fn wait_until(&mut self, deadline: Option<Instant>, time: Duration) -> Result<R, Error> {
         let open = match &self.state {
             State::Open(open) => open,
             State::Failed(error, _) => return Err(error.clone()),
             State::Over => panic!("the result of this call was taken before"),
         };
         let Some(outcome) = open.wait(deadline, |call, until| call.wait(until)) else {
-            return Err(Error::timed_out("the call has not been answered yet"));
+            return Err(open.unanswered(time));
         };
+        let value = result(outcome, self.decode, || open.context());
         self.state = State::Over;
-        unpack(outcome?, self.decode)
+        value
     }
 
     /// Limits the call: if it is not done after `time` it fails with an error
@@ -193,7 +195,7 @@ impl<R, E> Call<R, E> {
     pub fn timeout(self, time: Duration) -> Self {
         // A time that no clock reaches is no limit.
         match Instant::now().checked_add(time) {
-            Some(deadline) => self.deadline(deadline),
+            Some(deadline) => self.limited(deadline, time),
             None => self,
         }
     }
@@ -214,9 +216,14 @@ impl<R, E> Call<R, E> {
     /// two.wait()?;
     /// # Ok(()) }
     /// ```
-    pub fn deadline(mut self, deadline: Instant) -> Self {
+    pub fn deadline(self, deadline: Instant) -> Self {
+        let time = deadline.saturating_duration_since(Instant::now());
+        self.limited(deadline, time)
+    }
+
+    fn limited(mut self, deadline: Instant, time: Duration) -> Self {
         if let State::Open(open) = &mut self.state {
-            open.limit(deadline);
+            open.limit(deadline, time);
         }
         self
     }
@@ -346,9 +353,11 @@ impl<R, E> Call<R, E> {
         R: 'static,
     {
         let decode = self.decode;
-        let callback = Box::new(move |outcome: Answer| {
-            callback(outcome.and_then(|payload| unpack(payload, decode)))
-        });
+        let context = match &self.state {
+            State::Open(open) => open.context(),
+            State::Failed(..) | State::Over => ErrorContext::default(),
+        };
+        let callback = Box::new(move |outcome| callback(result(outcome, decode, || context)));
         match std::mem::replace(&mut self.state, State::Over) {
             State::Open(open) => {
                 open.call().entrust(Completion::Callback(callback));
@@ -381,14 +390,14 @@ impl<R, E> Call<R, E> {
     /// # Errors
     ///
     /// The call waits, and there is no room for it without its handle. The error
-    /// gives the handle [back](NoRoom::into_inner), to wait for it, say. If the
+    /// gives the handle [back](TryCallError::into_inner), to wait for it, say. If the
     /// error is dropped, the call is cancelled.
-    pub fn detach(mut self) -> Result<(), NoRoom<Self>> {
+    pub fn detach(mut self) -> Result<(), TryCallError<Self>> {
         let State::Open(open) = &self.state else {
             return Ok(());
         };
         if !open.call().entrust(Completion::Discard) {
-            return Err(NoRoom(self));
+            return Err(TryCallError(self));
         }
         self.state = State::Over;
         Ok(())
@@ -410,10 +419,12 @@ impl<R, E> Future for Call<R, E> {
             State::Over => panic!("the result of this call was taken before"),
         };
         open.check_time();
-        open.call().poll(context).map(|outcome| {
+        let polled = open.call().poll(context);
+        let value = polled.map(|outcome| result(outcome, self.decode, || open.context()));
+        if value.is_ready() {
             self.state = State::Over;
-            unpack(outcome?, self.decode)
-        })
+        }
+        value
     }
 }
 

@@ -63,6 +63,11 @@ impl<E> EventStream<E> {
         }
     }
 
+    fn read(&self, event: NextEvent) -> Option<Result<E, Error>> {
+        let event = event.decode(self.decode)?;
+        Some(event.map_err(|error| error.about(&self.driver.child)))
+    }
+
     /// In a copy of the process that `fork` made: an error, and then the end.
     fn end_here(&mut self) -> Option<Result<E, Error>> {
         let first = !std::mem::replace(&mut self.ended, true);
@@ -86,7 +91,7 @@ impl<E> Stream for EventStream<E> {
             return Poll::Ready(self.end_here());
         }
         let polled = self.driver.poll(Want::Change, context, Core::next_event);
-        polled.map(|event| event.decode(self.decode))
+        polled.map(|event| self.read(event))
     }
 }
 
@@ -130,27 +135,31 @@ impl<E> Iterator for EventIter<E> {
             return self.0.end_here();
         }
         let event = self.0.driver.wait(Want::Change, None, Core::next_event);
-        event?.decode(self.0.decode)
+        self.0.read(event?)
     }
 }
 
 impl NextEvent {
     fn decode<E>(self, decode: Decode<E>) -> Option<Result<E, Error>> {
         match self {
-            Self::Event(event) => Some(event.and_then(|payload| unpack(payload, decode))),
+            Self::Event(event) => {
+                Some(event.and_then(|payload| unpack(payload, decode, "an event")))
+            }
             Self::Stuck(error) => Some(Err(error)),
             Self::End => None,
         }
     }
 }
 
-/// What is called with the octets of each event.
+/// What is called with the bytes of each event.
 pub(crate) fn handle_events<E: 'static>(
     handler: Option<Box<dyn FnMut(E) + Send>>,
     decode: Decode<E>,
 ) -> OnEvent {
     match handler {
-        Some(mut handler) => Box::new(move |payload| unpack(payload, decode).map(&mut handler)),
+        Some(mut handler) => {
+            Box::new(move |payload| unpack(payload, decode, "an event").map(&mut handler))
+        }
         None => Box::new(|_| Err(Error::unhandled())),
     }
 }
@@ -194,12 +203,16 @@ impl<'a, E> CallEvents<'a, E> {
     }
 
     fn finish(&mut self, found: NextEvent) -> Option<Result<E, Error>> {
-        if let NextEvent::Stuck(error) = &found
-            && let State::Open(open) = &*self.state
-        {
-            *self.state = State::Failed(error.clone(), Reach::new(open.call().origin()));
+        let State::Open(open) = &*self.state else {
+            return found.decode(self.decode);
+        };
+        let context = open.context();
+        if let NextEvent::Stuck(error) = &found {
+            let error = context.tell(error.clone());
+            *self.state = State::Failed(error, Reach::new(open.call().origin()));
         }
-        found.decode(self.decode)
+        let event = found.decode(self.decode)?;
+        Some(event.map_err(|error| context.tell(error)))
     }
 }
 

@@ -2,12 +2,12 @@
 
 use std::sync::Arc;
 
-use offspring_serialisers::{Output, SendAs, Serialiser};
+use offspring_serialisers::{Error as SerialiserError, Output, SendAs, Serialiser};
 
 use super::call::Call;
 use super::open::{Open, State};
-use super::room::NoRoom;
 use super::rpc::Rpc;
+use super::try_call_error::TryCallError;
 use crate::error::Error;
 use crate::parcel::Parcel;
 use crate::parent::child::terms::Refusal;
@@ -19,7 +19,7 @@ use crate::signature::{Signature, Whole};
 impl<F, S, E> Rpc<F, S, E> {
     pub(super) fn start<R>(
         &self,
-        encode: impl FnOnce(&mut Output<'_>) -> Result<(), offspring_serialisers::Error>,
+        encode: impl FnOnce(&mut Output<'_>) -> Result<(), SerialiserError>,
     ) -> Call<R, E>
     where
         S: Serialiser<R>,
@@ -31,13 +31,13 @@ impl<F, S, E> Rpc<F, S, E> {
     fn try_start<R, X>(
         &self,
         arguments: X,
-        encode: fn(&X, &mut Output<'_>) -> Result<(), offspring_serialisers::Error>,
-    ) -> Result<Call<R, E>, NoRoom<X>>
+        encode: fn(&X, &mut Output<'_>) -> Result<(), SerialiserError>,
+    ) -> Result<Call<R, E>, TryCallError<X>>
     where
         S: Serialiser<R>,
     {
         match self.send(false, |output| encode(&arguments, output)) {
-            Err(Refusal::NoRoom) => Err(NoRoom(arguments)),
+            Err(Refusal::Full) => Err(TryCallError(arguments)),
             sent => Ok(self.handle(sent)),
         }
     }
@@ -49,30 +49,32 @@ impl<F, S, E> Rpc<F, S, E> {
         let state = match sent {
             Ok(pending) => State::Open(Open::new(pending, &self.defaults)),
             Err(Refusal::Failed(error)) => self.failed(error),
-            Err(Refusal::NoRoom) => self.failed(NoRoom(()).into()),
+            Err(Refusal::Full) => self.failed(TryCallError(()).into()),
         };
         Call::new(state, <S as Serialiser<R>>::decode, self.decode_event)
     }
 
     fn failed(&self, error: Error) -> State {
+        let error = self.about(error);
         State::Failed(error, Reach::new(Arc::clone(self.origin())))
     }
 
     fn send(
         &self,
         may_wait: bool,
-        encode: impl FnOnce(&mut Output<'_>) -> Result<(), offspring_serialisers::Error>,
+        encode: impl FnOnce(&mut Output<'_>) -> Result<(), SerialiserError>,
     ) -> Result<Pending, Refusal> {
         let carries = self.origin().carries_descriptors();
         with_parcel(|parcel| {
             let encoded = crate::base::panics::shielded(|| encode(&mut parcel.output(carries)));
             encoded
-                .unwrap_or_else(|panic| Err(offspring_serialisers::Error::new(panic)))
-                .map_err(|error| Error::encode(&error))?;
+                .unwrap_or_else(|panic| Err(SerialiserError::new(panic)))
+                .map_err(|error| Error::encode("the arguments", error))?;
             if parcel.frame.len() < HEADER {
-                return Err(Error::encode(&offspring_serialisers::Error::new(
-                    "the serialiser took octets away that were not its own",
-                ))
+                return Err(Error::encode(
+                    "the arguments",
+                    SerialiserError::new("the serialiser took bytes away that were not its own"),
+                )
                 .into());
             }
             Arc::clone(self.origin()).call(parcel, may_wait)
@@ -124,7 +126,7 @@ macro_rules! calls {
             ///
             /// There is no room now. All other errors come through the handle.
             #[allow(clippy::too_many_arguments, reason = "one for each of the worker's")]
-            pub fn try_call<$($form),*>(&self, $($argument: $form),*) -> Result<Call<R, Ev>, NoRoom<($($form::Form,)*)>>
+            pub fn try_call<$($form),*>(&self, $($argument: $form),*) -> Result<Call<R, Ev>, TryCallError<($($form::Form,)*)>>
             where
                 $($form: SendAs<$name>,)*
                 S: Serialiser<($($name,)*), ($($form::Form,)*)> + Serialiser<R>,
@@ -176,7 +178,7 @@ impl<A: 'static, R: 'static, S, E> Rpc<Whole<fn(A) -> R>, S, E> {
     /// # Errors
     ///
     /// There is no room now. All other errors come through the handle.
-    pub fn try_call<X>(&self, arguments: X) -> Result<Call<R, E>, NoRoom<X::Form>>
+    pub fn try_call<X>(&self, arguments: X) -> Result<Call<R, E>, TryCallError<X::Form>>
     where
         X: SendAs<A>,
         S: Serialiser<A, X::Form> + Serialiser<R>,

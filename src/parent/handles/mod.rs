@@ -7,5 +7,5 @@ pub(crate) mod events;
 mod invoke;
 pub(crate) mod map;
 pub(crate) mod open;
-pub(crate) mod room;
 pub(crate) mod rpc;
+pub(crate) mod try_call_error;

@@ -1,9 +1,12 @@
 //! What the handle of a call holds, without its types.
 
-use std::time::Instant;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
 
-use crate::error::Error;
-use crate::parent::child::terms::{CallDefaults, CallOptions};
+use super::decode::unpack;
+use crate::error::{ChildId, Error};
+use crate::parcel::Decode;
+use crate::parent::child::terms::{Answer, CallDefaults, CallOptions};
 use crate::parent::forked::{self, Reach};
 use crate::parent::maker::Maker;
 use crate::parent::target::{Pending, PendingCall};
@@ -20,6 +23,8 @@ pub(crate) struct Open {
     pending: Pending,
     maker: Maker,
     deadline: Option<Instant>,
+    /// How long it was given when the deadline was set.
+    time: Option<Duration>,
 }
 
 impl Open {
@@ -29,18 +34,19 @@ impl Open {
             pending,
             maker: Maker::this(),
             deadline: None,
+            time: None,
         };
         if defaults.is_some() {
             defaults.apply(&mut options);
-            open.deadline = options.deadline;
+            (open.deadline, open.time) = (options.deadline, defaults.time());
             open.call().update(&|own| *own = options);
         }
         open
     }
 
-    /// The call is to be done by `deadline`.
-    pub(crate) fn limit(&mut self, deadline: Instant) {
-        self.deadline = Some(deadline);
+    /// The call is to be done by `deadline`, which is in `time`.
+    pub(crate) fn limit(&mut self, deadline: Instant, time: Duration) {
+        (self.deadline, self.time) = (Some(deadline), Some(time));
         self.call()
             .update(&|options| options.deadline = Some(deadline));
         self.check_time();
@@ -82,4 +88,43 @@ impl Open {
         self.check_time();
         wait(self.call(), until)
     }
+}
+
+impl Open {
+    /// What its errors are told on their way to the user.
+    pub(crate) fn context(&self) -> Context {
+        Context {
+            child: self.call().child_id(),
+            time: self.time,
+        }
+    }
+
+    /// A wait for its answer was too short.
+    pub(crate) fn unanswered(&self, time: Duration) -> Error {
+        let error = Error::unanswered(self.call().has_started(), time);
+        self.context().tell(error)
+    }
+}
+
+/// Which child, and how much time, an error of a call is about.
+#[derive(Default)]
+pub(crate) struct Context {
+    child: Option<Arc<ChildId>>,
+    time: Option<Duration>,
+}
+
+impl Context {
+    pub(crate) fn tell(&self, error: Error) -> Error {
+        error.within(self.time).about(self.child.as_ref())
+    }
+}
+
+/// The value of what came for a call; an error is told its `context`.
+pub(crate) fn result<R>(
+    answer: Answer,
+    decode: Decode<R>,
+    context: impl FnOnce() -> Context,
+) -> Result<R, Error> {
+    let value = answer.and_then(|payload| unpack(payload, decode, "the result"));
+    value.map_err(|error| context().tell(error))
 }

@@ -105,6 +105,11 @@ impl<F, S, E> Rpc<F, S, E> {
         self.handle.reach.origin()
     }
 
+    /// Says in an error which child, or pool, it is about.
+    pub(crate) fn about(&self, error: Error) -> Error {
+        error.about(self.origin().child_id().as_ref())
+    }
+
     /// The process that was started for this child: the child itself, or the
     /// command that leads to it. `None` for descriptors that were given, and for a
     /// pool.
@@ -338,8 +343,7 @@ macro_rules! waits {
             /// What kept the child from working: the handshake, its `init`, a
             /// breach of the protocol.
             pub fn wait(self) -> Result<$value, Error> {
-                let outcome = self.0.origin().$wait(None);
-                outcome.expect("a wait without a deadline ends with what it waits for")
+                self.wait_until(None, Duration::MAX)
             }
 
             /// Waits for it, but no longer than `time`.
@@ -349,11 +353,7 @@ macro_rules! waits {
             /// As [`wait`](Self::wait); and once the time is up an error that
             /// [`is_timeout`](Error::is_timeout). It can be waited for again.
             pub fn wait_timeout(&mut self, time: Duration) -> Result<$value, Error> {
-                let deadline = Instant::now().checked_add(time);
-                self.0
-                    .origin()
-                    .$wait(deadline)
-                    .unwrap_or_else(|| Err(Error::timed_out($late)))
+                self.wait_until(Instant::now().checked_add(time), time)
             }
 
             /// Waits for it, but no longer than until `deadline`.
@@ -362,8 +362,20 @@ macro_rules! waits {
             ///
             /// As [`wait_timeout`](Self::wait_timeout).
             pub fn wait_deadline(&mut self, deadline: Instant) -> Result<$value, Error> {
-                let outcome = self.0.origin().$wait(Some(deadline));
-                outcome.unwrap_or_else(|| Err(Error::timed_out($late)))
+                let time = deadline.saturating_duration_since(Instant::now());
+                self.wait_until(Some(deadline), time)
+            }
+
+            /// Waits until `deadline`, which is in `time`.
+            fn wait_until(
+                &self,
+                deadline: Option<Instant>,
+                time: Duration,
+            ) -> Result<$value, Error> {
+                let origin = self.0.origin();
+                let outcome = origin.$wait(deadline);
+                let outcome = outcome.unwrap_or_else(|| Err(Error::timed_out($late, time)));
+                outcome.map_err(|error| error.about(origin.child_id().as_ref()))
             }
         }
 
@@ -377,16 +389,18 @@ macro_rules! waits {
             type Output = Result<$value, Error>;
 
             fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
-                self.0.origin().$poll(context)
+                let origin = self.0.origin();
+                let polled = origin.$poll(context);
+                polled.map_err(|error| error.about(origin.child_id().as_ref()))
             }
         }
     };
 }
-waits!(Ready, wait_ready, poll_ready, (), "no child is ready yet");
+waits!(Ready, wait_ready, poll_ready, (), "was not ready");
 waits!(
     Join,
     wait_end,
     poll_end,
     ExitStatus,
-    "the child has not ended yet, or one of its callbacks has not returned"
+    "did not end, or one of its callbacks did not return,"
 );

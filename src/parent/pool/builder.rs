@@ -9,7 +9,7 @@ use super::client::PoolClient;
 use super::engine::Engine;
 use super::launcher::Launcher;
 use super::scheduler::{Rules, Scheduler};
-use crate::error::Error;
+use crate::error::{ChildId, Error};
 use crate::parent::builder::Builder;
 use crate::parent::child::terms::{EventSink, Handlers};
 use crate::parent::handles::events::handle_events;
@@ -320,6 +320,11 @@ impl<F, S, E: Send + 'static> PoolBuilder<F, S, E> {
     /// encoded, this program has not called [`init`](crate::init), there can be
     /// no helper or no thread to start children from.
     pub fn spawn(self) -> Result<Pool<F, S, E>, Error> {
+        let child = ChildId::of_worker(self.launchers[0].recipe.declared.name);
+        self.build().map_err(|error| error.about(&Arc::new(child)))
+    }
+
+    fn build(self) -> Result<Pool<F, S, E>, Error> {
         self.check()?;
         let decode = self.launchers[0].decode_event;
         let name = self.launchers[0].recipe.declared.name;
@@ -340,7 +345,7 @@ impl<F, S, E: Send + 'static> PoolBuilder<F, S, E> {
                     on_event: handle_events(on_event, decode),
                     on_error: Box::new(move |error| match &on_error {
                         Some(handler) => handler(error),
-                        None => log::error!("worker `{name}`: {error}"),
+                        None => log::error!("{error}"),
                     }),
                     on_destroy: None,
                 }

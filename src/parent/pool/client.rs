@@ -15,9 +15,10 @@ use super::engine::{Engine, PoolCall};
 use super::launcher::Launcher;
 use crate::base::sync::park_until;
 use crate::base::waker::this_thread;
-use crate::error::Error;
+use crate::error::{ChildId, Error};
 use crate::exit_status::ExitStatus;
 use crate::parcel::Parcel;
+use crate::protocol::Started;
 
 /// What the handles of a pool lead to.
 pub(super) struct PoolClient(pub(super) Arc<Engine>);
@@ -51,6 +52,10 @@ impl Origin for PoolClient {
 
     fn kill(&self) {
         self.0.change(|it| it.kill());
+    }
+
+    fn child_id(&self) -> Option<Arc<ChildId>> {
+        Some(Arc::clone(&self.0.child))
     }
 
     fn pid(&self) -> Option<u32> {
@@ -102,7 +107,7 @@ impl PoolCall {
         let found = self.state.find(moved, Some((waker(), nested)));
         if nested && matches!(found, Spot::Queued) && self.engine.any(Member::is_stuck_here) {
             self.cancel();
-            return Spot::Done(Err(Error::stuck()));
+            return Spot::Done(Err(Error::would_deadlock()));
         }
         found
     }
@@ -175,6 +180,18 @@ impl PoolCall {
 impl PendingCall for PoolCall {
     fn origin(&self) -> Arc<dyn Origin> {
         Arc::new(PoolClient(Arc::clone(&self.engine)))
+    }
+
+    fn child_id(&self) -> Option<Arc<ChildId>> {
+        match self.state.child() {
+            Some(call) => call.child_id(),
+            None => Some(Arc::clone(&self.engine.child)),
+        }
+    }
+
+    fn has_started(&self) -> Started {
+        let call = self.state.child();
+        call.map_or(Started::No, |call| call.has_started())
     }
 
     fn wait(&self, until: Option<Instant>) -> Option<Answer> {

@@ -28,7 +28,7 @@ use super::status::PoolStatus;
 use crate::base::panics::shielded;
 use crate::base::sync::{Mutex, MutexGuard};
 use crate::base::waker::waker;
-use crate::error::Error;
+use crate::error::{ChildId, Error};
 use crate::exit_status::ExitStatus;
 use crate::parcel::Parcel;
 use crate::trace;
@@ -40,6 +40,8 @@ type Action = scheduler::Action<Arc<PoolCall>, Arc<Member>>;
 pub(super) struct Engine {
     pub(super) maker: Maker,
     name: &'static str,
+    /// All its children, for errors that are about no one child.
+    pub(super) child: Arc<ChildId>,
     work: Mutex<Work>,
     pub(super) launchers: Vec<Launcher>,
     alarm: OnceLock<Alarm>,
@@ -123,6 +125,7 @@ impl Engine {
         let engine = Arc::new(Self {
             maker: Maker::this(),
             name,
+            child: Arc::new(ChildId::of_worker(name)),
             work: Mutex::new(work),
             launchers,
             alarm: OnceLock::new(),
@@ -132,7 +135,7 @@ impl Engine {
         });
         let own = Arc::clone(&engine);
         let alarm = Alarm::new(waker(move || own.change(|_| ())))
-            .map_err(|error| Error::start(format!("no helper for the pool: {error}")))?;
+            .map_err(|error| Error::start("there is no helper for the pool").caused_by(error))?;
         let _ = engine.alarm.set(alarm);
         engine.change(|_| ());
         Ok(engine)
@@ -296,7 +299,7 @@ impl Engine {
         let own = Arc::clone(self);
         let job = Box::new(move || {
             if let Err(panic) = shielded(job) {
-                own.launchers[0].report(Error::callback(panic));
+                own.launchers[0].report(Error::callback(panic).about(&own.child));
             }
         });
         let own = Arc::clone(self);
@@ -336,7 +339,7 @@ impl Engine {
         }
         let ((calls, bytes), (most_calls, most_bytes)) = (work.scheduler.queued(), self.limits);
         if !may_wait && (calls >= most_calls || bytes >= most_bytes) {
-            return Err(Refusal::NoRoom);
+            return Err(Refusal::Full);
         }
         let ticket = work.scheduler.ticket();
         let call = PoolCall::new(self, ticket, Request::new(parcel));

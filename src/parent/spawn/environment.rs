@@ -5,12 +5,13 @@
 //! which is told in its hello and sent the directory along.
 
 use std::ffi::{OsStr, OsString};
-use std::io;
 use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use super::failed;
+use crate::error::Error;
 use crate::sys;
 
 /// The changes, those of variables in their order; later ones win.
@@ -62,7 +63,7 @@ impl Environment {
     }
 
     /// The variables for a child that does it by itself: see `docs/protocol.md`.
-    pub(crate) fn to_bytes(&self) -> io::Result<Vec<u8>> {
+    pub(crate) fn to_bytes(&self) -> Result<Vec<u8>, Error> {
         let mut words = Vec::new();
         for change in &self.variables {
             let (name, word) = match change {
@@ -74,8 +75,8 @@ impl Environment {
                 Change::Clear => (&b"*"[..], b"*".to_vec()),
             };
             if name.is_empty() || name.contains(&b'=') || word.contains(&0) {
-                let text = "a variable's name is empty or has a `=` in it, or there is a zero byte";
-                return Err(io::Error::new(io::ErrorKind::InvalidInput, text));
+                let text = "the name of a variable of its environment is empty or has a `=` in it, or there is a zero byte";
+                return Err(Error::start(text).lasting());
             }
             words.push(word);
         }
@@ -83,9 +84,9 @@ impl Environment {
     }
 
     /// The directory, opened for a child that enters it by itself.
-    pub(crate) fn open_directory(&self) -> io::Result<Option<OwnedFd>> {
+    pub(crate) fn open_directory(&self) -> Result<Option<OwnedFd>, Error> {
         let open = |path: &PathBuf| {
-            sys::open_directory(path).map_err(|error| sys::directory_error(path, &error))
+            sys::open_directory(path).map_err(|error| failed(sys::no_directory(path), error))
         };
         self.directory.as_ref().map(open).transpose()
     }

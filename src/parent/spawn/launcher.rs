@@ -1,5 +1,6 @@
 //! What a child comes from: the only place that knows which launcher it is.
 
+use std::ffi::OsStr;
 use std::io;
 use std::mem::replace;
 use std::os::fd::OwnedFd;
@@ -66,6 +67,16 @@ impl Launcher {
         matches!(self, Self::Template(_))
     }
 
+    /// Says what runs the worker, for errors.
+    pub(crate) fn describe(&self) -> String {
+        match self {
+            Self::Own => "this program".into(),
+            Self::Program(command) | Self::Command(command) => shown(command),
+            Self::Template(_) => "a fork of the template".into(),
+            Self::Link(_) => "what is at the other end".into(),
+        }
+    }
+
     /// Returns whether a process is started.
     pub(crate) fn starts(&self) -> bool {
         !matches!(self, Self::Link(_))
@@ -93,9 +104,8 @@ impl Launcher {
         let opened = match self {
             Self::Link(side) => {
                 let side = side.take().ok_or_else(|| {
-                    Error::never_starts(
-                        "a socket, or a pair of descriptors, leads to one child only",
-                    )
+                    Error::start("a socket, or a pair of descriptors, leads to one child only")
+                        .lasting()
                 })?;
                 let link = match side {
                     (socket, None) => Link::from_socket(socket),
@@ -103,7 +113,7 @@ impl Launcher {
                 };
                 return link
                     .map(|link| (link, None))
-                    .map_err(|error| Error::start(error.to_string()));
+                    .map_err(|error| Error::start("this is no link").caused_by(error));
             }
             Self::Command(_) => {
                 Link::pipes().map(|(link, read, write)| (link, (read, Some(write))))
@@ -180,7 +190,7 @@ impl Recipe {
         // What was given is the child's alone.
         give(command, is_given.map(|given| given.then(Stdio::null)));
         Ok(Launched {
-            process: Some(process.map_err(|error| why_not(command, &error))?),
+            process: Some(process.map_err(|error| why_not(command, error))?),
             starter,
         })
     }
@@ -219,12 +229,23 @@ fn give(command: &mut Command, [stdin, stdout, stderr]: [Option<Stdio>; 3]) {
     }
 }
 
+/// How much of a command is shown, in characters.
+const SHOWN: usize = 200;
+
+/// The program and its arguments.
+fn shown(command: &Command) -> String {
+    let words = std::iter::once(command.get_program()).chain(command.get_args());
+    let words: Vec<_> = words.map(OsStr::to_string_lossy).collect();
+    let text = words.join(" ");
+    match text.char_indices().nth(SHOWN) {
+        Some((end, _)) => format!("`{}…`", &text[..end]),
+        None => format!("`{text}`"),
+    }
+}
+
 /// Says why a command could not be run.
-fn why_not(command: &Command, error: &io::Error) -> Error {
-    let program = command.get_program().to_string_lossy();
-    let cause = sys::why_not_started(Path::new(&*program), command.get_current_dir(), error);
-    failed(
-        error,
-        cause.unwrap_or_else(|| format!("`{program}`: {error}")),
-    )
+fn why_not(command: &Command, error: io::Error) -> Error {
+    let program = Path::new(command.get_program());
+    let text = sys::why_not_started(program, command.get_current_dir(), &error);
+    failed(text, error)
 }

@@ -30,7 +30,7 @@ use super::child::state::{Caller, Core, Reading};
 use super::child::terms::{EventSink, Handlers};
 use super::helper::Helper;
 use crate::base::spin::Spins;
-use crate::error::Error;
+use crate::error::{ChildId, Error};
 use crate::parcel::{Parcel, Reader};
 use crate::protocol::{DESCRIPTORS, Form, HEADER, Hello, LONGEST_PARENT_HELLO, Limits, MOST, Role};
 use crate::startup;
@@ -117,16 +117,22 @@ impl Recipe {
         let init = self.init.as_ref().map_err(Error::clone)?;
         let own = self.launcher.is_own();
         if own && !self.declared.has_function {
-            return Err(Error::never_starts(format!(
-                "the worker `{}` is declared without a function here: start the program that has it, by `program` or `command`",
-                self.declared.name
-            )));
+            return Err(Error::start(
+                "it is declared without a function here: start the program that has it, by `program` or `command`",
+            )
+            .lasting());
         }
         let is_child = startup::role() != startup::Role::Program;
         if (own || is_child) && !startup::can_be_child() {
-            return Err(Error::start(
-                "this program has not called `offspring::init()`, so a child made from it would run its `main` once more: call it first in `main` (in a test binary write `offspring::init_in_tests!();` once), or start another program that is a worker, by `program` or `command`",
-            ));
+            let advice = match startup::is_test_binary() {
+                true => {
+                    "write `offspring::init_in_tests!();` once, anywhere in this test's crate (or, if its `main` is yours, call `init` first in it)"
+                }
+                false => "call it first in `main`",
+            };
+            return Err(Error::start(format_args!(
+                "this program has not called `offspring::init()`, and a child made from it would run its `main` once more: {advice}, or start another program that is a worker, by `program` or `command`"
+            )));
         }
         if self.plain && own {
             return Err(Error::start(
@@ -147,7 +153,7 @@ impl Recipe {
             .zip(&self.streams)
             .find(|(_, stdio)| piped(stdio))
         {
-            Some((name, _)) => Err(Error::start(format!(
+            Some((name, _)) => Err(Error::start(format_args!(
                 "a pool starts many children, and nobody could take the pipe that is the {name} of each: give it a descriptor, or `null`"
             ))),
             None => self.check(),
@@ -217,7 +223,7 @@ impl Recipe {
         let others = if self.launcher.forks() { 5 } else { 2 };
         let most = MOST - others - self.along.len();
         if count > most {
-            return Err(Error::start(format!(
+            return Err(Error::start(format_args!(
                 "the arguments of `init`, or what is to be preloaded, hold {count} descriptors, the most is {most}: send others with calls"
             )));
         }
@@ -231,6 +237,25 @@ impl Recipe {
         sink: EventSink,
         handlers: Handlers,
     ) -> Result<(Arc<Driver<Connection>>, Streams), Error> {
+        let child = self.child_id(None);
+        let started = self.start_child(sink, handlers);
+        started.map_err(|error| error.about(&child))
+    }
+
+    /// The child of this recipe, with this process.
+    pub(crate) fn child_id(&self, pid: Option<u32>) -> Arc<ChildId> {
+        Arc::new(ChildId {
+            pid,
+            program: self.launcher.describe(),
+            ..ChildId::of_worker(self.declared.name)
+        })
+    }
+
+    fn start_child(
+        &mut self,
+        sink: EventSink,
+        mut handlers: Handlers,
+    ) -> Result<(Arc<Driver<Connection>>, Streams), Error> {
         self.check()?;
         let (link, theirs) = self.launcher.open_link(self.plain)?;
         let mut streams = Opened::new(&self.streams).map_err(no_descriptor)?;
@@ -240,8 +265,11 @@ impl Recipe {
         let caller = self.greet(&link, along)?;
         let launched = self.launch(theirs, streams.theirs)?;
         let pid = launched.process.as_ref().map(|own| own.pid());
+        let child = self.child_id(pid);
+        let (named, mut on_error) = (Arc::clone(&child), handlers.on_error);
+        handlers.on_error = Box::new(move |error| on_error(error.about(&named)));
         let delivery = Delivery::new(sink, self.events, handlers.on_destroy.is_some());
-        let core = self.core(caller, pid, memory, delivery);
+        let core = self.core(caller, child, memory, delivery);
         let carries = link.carries_descriptors() && !self.plain;
         let process = (launched.process, launched.starter);
         let driver = connect((link, carries), process, streams.capture, core, handlers)?;
@@ -261,8 +289,7 @@ impl Recipe {
         let streams = NAMES.into_iter().zip(streams).take(by_hello);
         along.extend(streams.filter_map(|(name, stream)| Some((name, stream.take()?))));
         if forks {
-            let directory = self.environment.open_directory();
-            let directory = directory.map_err(|error| failed(&error, error.to_string()))?;
+            let directory = self.environment.open_directory()?;
             along.extend(directory.map(|fd| ("directory", fd)));
         }
         // Without memory files, or room for one, all goes over the socket.
@@ -307,8 +334,7 @@ impl Recipe {
             .with("descriptors", descriptors)
             .with("init", init);
         if self.launcher.forks() {
-            let environment = self.environment.to_bytes();
-            let environment = environment.map_err(|error| failed(&error, error.to_string()))?;
+            let environment = self.environment.to_bytes()?;
             if !environment.is_empty() {
                 hello = hello.with("environment", environment);
             }
@@ -335,12 +361,12 @@ impl Recipe {
     fn core(
         &self,
         caller: Caller,
-        pid: Option<u32>,
+        child: Arc<ChildId>,
         memory: Option<Arc<LinkMemory>>,
         delivery: Delivery,
     ) -> Core {
         let expected = Expected {
-            worker: self.declared.name.into(),
+            child,
             serialiser: self.declared.serialiser,
             confinement: self.confinement.clone(),
         };
@@ -349,7 +375,7 @@ impl Recipe {
             false => (Form::Full, Some(self.hello_timeout)),
         };
         let direct = self.launcher.starts() && self.launcher.is_socket();
-        let life = Life::new(expected, pid, time, memory, direct);
+        let life = Life::new(expected, time, memory, direct);
         let mut reader = Reader::new(form, self.limits.frame);
         reader.set_most_descriptors(self.limits.descriptors);
         let reading = Reading {
@@ -367,7 +393,7 @@ fn check_length(init: &Parcel) -> Result<(), Error> {
     if length <= most {
         return Ok(());
     }
-    Err(Error::too_long(format!(
+    Err(Error::too_long(format_args!(
         "the arguments of `init` have {length} bytes, the limit is {most}: send the rest with calls"
     )))
 }
@@ -386,21 +412,22 @@ fn connect(
         Ok(Arc::new(Charge(driver)))
     });
     let charge =
-        charge.map_err(|error| Error::start(format!("no helper for the child: {error}")))?;
+        charge.map_err(|error| Error::start("there is no helper for it").caused_by(error))?;
     Ok(Arc::clone(&charge.0))
 }
 
 /// A start has failed for this reason, in these words.
-fn failed(error: &io::Error, text: String) -> Error {
-    if sys::is_lasting(error) {
-        Error::never_starts(text)
-    } else {
-        Error::start(text)
-    }
+fn failed(text: impl std::fmt::Display, error: io::Error) -> Error {
+    let failed = Error::start(text);
+    let failed = match sys::is_lasting(&error) {
+        true => failed.lasting(),
+        false => failed,
+    };
+    failed.caused_by(error)
 }
 
 fn no_descriptor(error: io::Error) -> Error {
-    Error::start(format!("no descriptor for a child: {error}"))
+    Error::start("there is no descriptor for it").caused_by(error)
 }
 
 #[cfg(test)]

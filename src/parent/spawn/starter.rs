@@ -50,13 +50,13 @@ impl Starter {
     pub(crate) fn for_child() -> Result<Option<Arc<Self>>, Error> {
         match Self::create() {
             Err(error) if error.kind() == io::ErrorKind::InvalidInput => Ok(None),
-            created => created.map(Some).map_err(|error| refused(&error)),
+            created => created.map(Some).map_err(refused),
         }
     }
 
     /// Creates the thread, which inherits from this one.
     pub(crate) fn new() -> Result<Arc<Self>, Error> {
-        Self::create().map_err(|error| refused(&error))
+        Self::create().map_err(refused)
     }
 
     fn create() -> io::Result<Arc<Self>> {
@@ -125,15 +125,14 @@ impl Starter {
     }
 }
 
-fn refused(error: &io::Error) -> Error {
+fn refused(error: io::Error) -> Error {
     let advice = if error.kind() == io::ErrorKind::WouldBlock {
         " (is the limit of processes and threads reached, RLIMIT_NPROC or pids.max?)"
     } else {
         ""
     };
-    Error::start(format!(
-        "there is no thread to start it from: {error}{advice}"
-    ))
+    let text = format_args!("there is no thread to start it from{advice}");
+    Error::start(text).caused_by(error)
 }
 
 #[cfg(test)]

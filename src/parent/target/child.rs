@@ -13,9 +13,10 @@ use super::super::child::terms::{
     Answer, CallOptions, Callback, Completion, Here, NextEvent, Refusal,
 };
 use super::{Origin, Pending, PendingCall};
-use crate::error::Error;
+use crate::error::{ChildId, Error};
 use crate::exit_status::ExitStatus;
 use crate::parcel::Parcel;
+use crate::protocol::Started;
 
 /// How many short calls keep a child busy while their results are looked at.
 const WINDOW: usize = 16;
@@ -31,6 +32,12 @@ fn stays<T>(here: Here<T>) -> T {
 impl PendingCall for ChildCall {
     fn origin(&self) -> Arc<dyn Origin> {
         Arc::clone(self.driver()) as _
+    }
+    fn child_id(&self) -> Option<Arc<ChildId>> {
+        Some(Arc::clone(&self.driver().child))
+    }
+    fn has_started(&self) -> Started {
+        self.driver().look(|core| core.has_started(self.id()))
     }
     fn wait(&self, until: Option<Instant>) -> Option<Answer> {
         self.wait(until).map(stays)
@@ -85,6 +92,9 @@ impl Origin for Driver<Connection> {
     }
     fn kill(&self) {
         self.change(Core::kill_by_user);
+    }
+    fn child_id(&self) -> Option<Arc<ChildId>> {
+        Some(Arc::clone(&self.child))
     }
     fn pid(&self) -> Option<u32> {
         self.wire.pid()

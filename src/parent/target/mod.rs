@@ -12,9 +12,10 @@ use std::time::Instant;
 
 use super::child::call::ChildCall;
 use super::child::terms::{Answer, CallOptions, Callback, Completion, NextEvent, Refusal};
-use crate::error::Error;
+use crate::error::{ChildId, Error};
 use crate::exit_status::ExitStatus;
 use crate::parcel::Parcel;
+use crate::protocol::Started;
 
 /// Takes calls.
 pub(crate) trait Origin: Send + Sync {
@@ -35,6 +36,8 @@ pub(crate) trait Origin: Send + Sync {
     fn close_within(&self, at: Instant);
     /// Ends it at once.
     fn kill(&self);
+    /// Which child it is, for errors. `None` in a copy of the process.
+    fn child_id(&self) -> Option<Arc<ChildId>>;
     /// The process that was started, if it is one.
     fn pid(&self) -> Option<u32>;
     /// Waits until it can work, no longer than until then.
@@ -51,6 +54,10 @@ pub(crate) trait Origin: Send + Sync {
 pub(crate) trait PendingCall: Send + Sync {
     /// What took the call.
     fn origin(&self) -> Arc<dyn Origin>;
+    /// Which child has the call, for errors. `None` in a copy of the process.
+    fn child_id(&self) -> Option<Arc<ChildId>>;
+    /// Whether the call has started, as far as it is known.
+    fn has_started(&self) -> Started;
     /// Waits for the outcome, no longer than until then.
     fn wait(&self, until: Option<Instant>) -> Option<Answer>;
     /// The same for a task.

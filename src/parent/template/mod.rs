@@ -199,7 +199,7 @@ impl ForkServer for Template {
             }
             running.gone.store(true, Ordering::Relaxed);
         }
-        let text = "a template died, and so did the one that took its place";
+        let text = "its template died, and so did the one that took its place";
         Err(died.unwrap_or_else(|| Error::start(text)))
     }
 }
@@ -236,7 +236,7 @@ impl Contents {
         recipe.along = vec![("control", control), ("forks", memory)];
         let handlers = Handlers {
             on_event: Box::new(|_| Ok(())),
-            on_error: Box::new(|error| log::error!("a template: {error}")),
+            on_error: Box::new(|error| log::error!("{error}")),
             on_destroy: None,
         };
         let (driver, _) = recipe.start(EventSink::Nobody, handlers)?;
@@ -264,14 +264,14 @@ impl Contents {
         }
         let mut parcel = Parcel::new();
         <Octets as Serialiser<Vec<Vec<u8>>, _>>::encode(&list, &mut parcel.output(false))
-            .map_err(|error| Error::encode(&error))?;
+            .map_err(|error| Error::encode("what it is to preload", error))?;
         parcel.descriptors = descriptors;
         Ok(parcel)
     }
 }
 
 fn describe(error: io::Error) -> Error {
-    Error::start(format!("no template: {error}"))
+    Error::start("there is no descriptor for it").caused_by(error)
 }
 
 impl Running {
@@ -291,7 +291,7 @@ impl Running {
             None => {
                 let text = format!("it was not ready within {time:?}, and was killed");
                 self.kill(&text);
-                let text = format!("a template: {text}; what it preloads takes too long");
+                let text = format!("its template: {text}; what it preloads takes too long");
                 return Err((Error::start(text), false));
             }
         };
@@ -300,9 +300,9 @@ impl Running {
         let killed = status.filter(|status| status.signal().is_some());
         let is_ours = self.killed.load(Ordering::Relaxed);
         let error = match (error.crash(), killed) {
-            (Some(crash), _) => Error::start(format!("a template was not ready: {crash}")),
+            (Some(crash), _) => Error::start(format_args!("its template was not ready: {crash}")),
             (None, Some(status)) => {
-                Error::start(format!("a template {status} before it was ready"))
+                Error::start(format_args!("its template {status} before it was ready"))
             }
             (None, None) => error,
         };
@@ -311,14 +311,14 @@ impl Running {
 
     /// The child; `None` if this process is gone and has not forked one.
     fn request(&self, link: &OwnedFd, time: Duration) -> Result<Option<Fresh>, Error> {
-        let fail = |why: String| Err(Error::start(format!("a template{why}")));
+        let fail = |why: String| Err(Error::start(format_args!("its template{why}")));
         let kill = || self.kill("it did not fork in time, and was killed");
         match self.forks.request_child(link.as_fd(), time, kill) {
             Ok(Answer::Forked(process)) => Ok(Some(process)),
             Ok(Answer::Gone) => Ok(None),
             Ok(Answer::Late) => fail(format!(" did not answer within {time:?}, and was killed")),
             Ok(Answer::Failed(why)) => fail(format!(": {why}")),
-            Err(error) => fail(format!(": {error}")),
+            Err(error) => Err(Error::start("its template does not answer").caused_by(error)),
         }
     }
 

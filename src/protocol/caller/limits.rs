@@ -45,6 +45,6 @@ impl<D> Outcome<D> {
 
 #[cold]
 pub(super) fn too_long(what: &str, length: usize, limit: u32) -> Failure {
-    let text = format!("{what} has {length} octets, the limit is {limit}; raise `max_message`");
+    let text = format!("{what} has {length} bytes, the limit is {limit}; raise `max_message`");
     Failure::new(FailureCode::TooLong, text)
 }

@@ -76,7 +76,7 @@ impl Core {
             return Err(error.into());
         }
         if !may_wait && self.caller.would_wait(parcel) {
-            return Err(Refusal::NoRoom);
+            return Err(Refusal::Full);
         }
         Ok(self.caller.call(parcel, Waiter::default()))
     }
@@ -93,6 +93,16 @@ impl Core {
         };
         self.dismiss(id, waiter);
         Some(self.judge(outcome))
+    }
+
+    /// Whether the child has started this call, as far as it is known.
+    pub(crate) fn has_started(&self, id: u32) -> Started {
+        match self.started_and_ordinal(id) {
+            Some((started, _)) => started,
+            None if self.caller.is_queued(id) => Started::No,
+            // It is answered, and a callback holds the answer back.
+            None => Started::Yes,
+        }
     }
 
     /// It is done, and whatever came before that has been seen.
@@ -145,7 +155,7 @@ impl Core {
     /// cancels the call.
     pub(crate) fn stuck(&mut self, id: u32) -> Error {
         self.cancel(id);
-        Error::stuck()
+        Error::would_deadlock().about(self.life.child())
     }
 
     /// Says what becomes of the outcome. No handle waits for the call any more.
@@ -225,9 +235,9 @@ impl Core {
     pub(super) fn judge(&self, outcome: Outcome) -> Result<Payload, Error> {
         match outcome {
             Outcome::Result(payload) => Ok(payload),
-            Outcome::Failed(failure) => Err((*failure).into()),
-            Outcome::Lost(started) => Err(self.life.lost(started)),
-            Outcome::Expired(started) => Err(Error::expired(started)),
+            Outcome::Failed(failure) => Err(Error::from(*failure).about(self.life.child())),
+            Outcome::Lost(started) => Err(self.life.lost(started, true)),
+            Outcome::Expired(started) => Err(Error::expired(started).about(self.life.child())),
         }
     }
 

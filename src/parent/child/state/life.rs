@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
-use crate::error::{Crash, Error};
+use crate::error::{ChildId, Crash, Error};
 use crate::exit_status::ExitStatus;
 use crate::parent::spawn::confinement::Confinement;
 use crate::protocol::{Hello, Known, Started, TEMPLATE};
@@ -19,7 +19,7 @@ const PAUSE: Duration = Duration::from_secs(1);
 /// What is expected of a child's hello.
 #[derive(Debug, Clone)]
 pub(crate) struct Expected {
-    pub(crate) worker: String,
+    pub(crate) child: Arc<ChildId>,
     pub(crate) serialiser: &'static str,
     pub(crate) confinement: Confinement,
 }
@@ -30,7 +30,7 @@ pub(crate) enum Ending {
     /// It is not the worker that was meant.
     Handshake(String),
     /// It did not say hello in time.
-    Silent(String),
+    Silent,
     /// It ended without a hello; what came instead, and whether that cannot be
     /// the beginning of one.
     NoHello(String, bool),
@@ -91,7 +91,6 @@ struct Over {
 /// See the head of `mod.rs`.
 pub(crate) struct Life {
     expected: Expected,
-    pid: Option<u32>,
     hello_time: Duration,
     /// Calls run one after the other in this child.
     one_by_one: bool,
@@ -117,14 +116,16 @@ impl Life {
     /// there is nobody between this child and its parent.
     pub(crate) fn new(
         expected: Expected,
-        pid: Option<u32>,
         hello: Option<Duration>,
         memory: Option<Arc<LinkMemory>>,
         direct: bool,
     ) -> Self {
         Self {
+            process: expected
+                .child
+                .pid
+                .map_or(Process::Absent, |_| Process::Runs),
             expected,
-            pid,
             hello_time: hello.unwrap_or_default(),
             one_by_one: false,
             direct,
@@ -138,13 +139,17 @@ impl Life {
                 ..Times::default()
             },
             stream_ended: false,
-            process: pid.map_or(Process::Absent, |_| Process::Runs),
             stderr: Vec::new(),
             ending: None,
             over: None,
             lost: 0,
             has_worked: false,
         }
+    }
+
+    /// Which child it is.
+    pub(crate) fn child(&self) -> &Arc<ChildId> {
+        &self.expected.child
     }
 
     // --- what the child says ---
@@ -162,11 +167,11 @@ impl Life {
         }
         self.stage = Stage::Init;
         let Expected {
-            worker,
+            child,
             serialiser,
             confinement,
         } = &self.expected;
-        same("worker", worker, &hello.text("worker"))?;
+        same("worker", &child.worker, &hello.text("worker"))?;
         same("serialiser", serialiser, &hello.text("serialiser"))?;
         confinement.check(hello)
     }
@@ -199,7 +204,7 @@ impl Life {
     pub(crate) fn readiness(&self) -> Option<Result<(), Error>> {
         match self.stage {
             Stage::Open | Stage::Retired => Some(Ok(())),
-            _ => self.is_over().then(|| Err(self.lost(Started::No))),
+            _ => self.is_over().then(|| Err(self.lost(Started::No, false))),
         }
     }
 
@@ -227,7 +232,7 @@ impl Life {
     /// Why no call is taken any more.
     pub(crate) fn refusal(&self) -> Option<Error> {
         if self.is_over() && (!self.closing || self.ending.is_some()) {
-            return Some(self.lost(Started::No));
+            return Some(self.lost(Started::No, true));
         }
         self.closing.then(Error::closed)
     }
@@ -375,11 +380,7 @@ impl Life {
         }
         let due = |at: &mut Option<Instant>| at.take_if(|at| *at <= now).is_some();
         let (ending, signal) = if due(&mut self.times.hello) {
-            let time = self.hello_time;
-            let text = format!(
-                "no hello came within {time:?}; does the program call `offspring::init()` first in `main`, or `serve`?"
-            );
-            (Ending::Silent(text), libc::SIGKILL)
+            (Ending::Silent, libc::SIGKILL)
         } else if due(&mut self.times.kill) {
             self.times.term = None;
             let ending = if self.stream_ended {
@@ -432,8 +433,7 @@ impl Life {
         }
         let status = self.exit_status()?;
         let crash = Crash {
-            worker: self.expected.worker.clone(),
-            pid: self.pid,
+            child: Arc::clone(self.child()),
             status,
             reason: match &self.ending {
                 Some(Ending::Killed(text) | Ending::Hung(text)) => Some(text.clone()),
@@ -448,24 +448,34 @@ impl Life {
         Some(self.known())
     }
 
-    /// Why the parent gave the child up, in words.
+    /// Why the parent gave the child up, in words to put behind its name.
     fn complain(&self, crash: &Crash) -> String {
+        let program = &self.child().program;
         match &self.ending {
-            Some(Ending::Handshake(text) | Ending::Silent(text) | Ending::Violation(text)) => {
-                text.clone()
+            Some(Ending::Handshake(text)) => {
+                format!(": the handshake with {program} failed: {text}")
+            }
+            Some(Ending::Silent) => {
+                let time = self.hello_time;
+                format!(": no hello came from {program} within {time:?}{MAY_LACK_INIT}")
             }
             Some(Ending::NoHello(came, _)) => {
-                let advice = if may_lack_init(crash.status) {
-                    "; does the program call `offspring::init()` first in `main`, or `serve`?"
-                } else {
-                    ""
+                let advice = match may_lack_init(crash.status) {
+                    true => MAY_LACK_INIT,
+                    false => "",
                 };
-                format!("{crash}{came} without a hello{advice}")
+                let status = match (crash.status, self.child().pid) {
+                    (ExitStatus::Unknown, None) => "closed the link".into(),
+                    (status, _) => status.to_string(),
+                };
+                let stderr = crash.last_words();
+                format!(": {program} {status}{came} without a hello{advice}{stderr}")
             }
-            Some(Ending::Init(text)) if self.expected.worker == TEMPLATE => {
-                format!("the template failed to get ready: {text}")
+            Some(Ending::Init(text)) if self.child().worker == TEMPLATE => {
+                format!(" failed to get ready: {text}")
             }
-            Some(Ending::Init(text)) => format!("the worker's init failed: {text}"),
+            Some(Ending::Init(text)) => format!(": its init failed: {text}"),
+            Some(Ending::Violation(text)) => format!(" broke the protocol: {text}"),
             Some(Ending::Killed(_) | Ending::Hung(_)) | None => String::new(),
         }
     }
@@ -474,19 +484,24 @@ impl Life {
         self.lost += 1;
     }
 
-    /// The error of a call that was lost with the child.
-    pub(crate) fn lost(&self, started: Started) -> Error {
+    /// The error of what was lost with the child, `in_call` that of a call.
+    pub(crate) fn lost(&self, started: Started, in_call: bool) -> Error {
         let over = self.over.as_ref();
         let Over { crash, complaint } = over.expect("a call is lost only once the child is over");
         let complaint = || Arc::clone(complaint);
-        match &self.ending {
-            Some(Ending::Handshake(_)) => Error::handshake(complaint(), started, true),
-            Some(Ending::Silent(_)) => Error::handshake(complaint(), started, false),
+        let error = match &self.ending {
+            Some(Ending::Handshake(_)) => Error::handshake(complaint(), started).lasting(),
+            Some(Ending::Silent) => Error::handshake(complaint(), started),
             Some(Ending::NoHello(_, foreign)) => {
                 // 0: it had nothing to do. 126 and 127: what a shell, `env` or ssh
                 // says of a program that is not there.
                 let never = matches!(crash.status, ExitStatus::Code(0 | 126 | 127));
-                Error::handshake(complaint(), started, *foreign || never)
+                let error = Error::handshake(complaint(), started);
+                if *foreign || never {
+                    error.lasting()
+                } else {
+                    error
+                }
             }
             Some(Ending::Init(_)) => Error::init(complaint()),
             // How a child has crashed says more than what it garbled; SIGKILL is what
@@ -496,8 +511,9 @@ impl Life {
             {
                 Error::protocol(complaint())
             }
-            _ => Error::dead(Arc::clone(crash), started),
-        }
+            _ => Error::dead(Arc::clone(crash), started, in_call),
+        };
+        error.about(self.child())
     }
 
     /// What `on_error` is told at the end: nothing where all went as asked.
@@ -509,7 +525,7 @@ impl Life {
             Some(Ending::Killed(_) | Ending::Hung(_)) => true,
             Some(_) => false,
         };
-        (self.lost > 0 || !quiet).then(|| self.lost(Started::Unknown))
+        (self.lost > 0 || !quiet).then(|| self.lost(Started::Unknown, false))
     }
 
     /// How the process ended, once all is over.
@@ -528,10 +544,14 @@ impl Life {
         Some(if as_meant {
             Ok(status)
         } else {
-            Err(self.lost(Started::Unknown))
+            Err(self.lost(Started::Unknown, false))
         })
     }
 }
+
+/// What a program may lack that says no hello.
+const MAY_LACK_INIT: &str =
+    "; does the program call `offspring::init()` first in `main`, or `serve`?";
 
 /// Whether a child that has ended so, without a hello, may have run to its end
 /// because its `main` does not go to work. One that a signal has ended has not,

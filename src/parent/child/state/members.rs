@@ -147,7 +147,7 @@ impl Core {
     fn unless_stuck<T>(&self, found: Option<Result<T, Error>>) -> Option<Result<T, Error>> {
         let is_stuck = found.is_none() && self.delivery.is_stuck_here();
         if is_stuck {
-            Some(Err(Error::stuck()))
+            Some(Err(Error::would_deadlock().about(self.life.child())))
         } else {
             found
         }

@@ -23,7 +23,7 @@ use super::wire::Wire;
 use crate::base::spin::Spins;
 use crate::base::sync::explored::{Guard, Mutex};
 use crate::base::sync::testing::Condvar;
-use crate::error::Error;
+use crate::error::{ChildId, Error};
 use crate::parcel::{Parcel, Payload, Reader};
 use crate::parent::spawn::confinement::Confinement;
 use crate::protocol::{Form, HEADER, Limits, Replies, Request, Requests};
@@ -252,7 +252,7 @@ pub(crate) fn new_driver(
         descriptors: 1000,
     };
     let expected = Expected {
-        worker: "echo".into(),
+        child: Arc::new(ChildId::of_worker("echo")),
         serialiser: "octets",
         confinement: Confinement::default(),
     };
@@ -267,7 +267,7 @@ pub(crate) fn new_driver(
             reader: Reader::new(Form::Plain, limits.frame),
             spin: Spins::new(false),
         },
-        Life::new(expected, None, hello, None, false),
+        Life::new(expected, hello, None, false),
         Delivery::new(sink, events, false),
     );
     Driver::new(core, FakeWire::new(), courier)
@@ -309,7 +309,7 @@ pub(crate) fn call(driver: &Driver<FakeWire>, text: &str) -> Result<u32, Error> 
     let called = driver.call(|core| core.call(&mut parcel, true));
     called.map_err(|refusal| match refusal {
         Refusal::Failed(error) => error,
-        Refusal::NoRoom => unreachable!("it may wait"),
+        Refusal::Full => unreachable!("it may wait"),
     })
 }
 

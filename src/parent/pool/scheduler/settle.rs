@@ -27,6 +27,7 @@ use std::time::{Duration, Instant};
 
 use super::{Action, Attention, Child, Key, Launcher, Scheduler, Stage};
 use crate::error::Error;
+use crate::protocol::Started;
 
 /// How long a child that starts is counted on.
 const SLOW: Duration = Duration::from_secs(1);
@@ -64,7 +65,7 @@ impl<C: Clone, M: Clone> Scheduler<C, M> {
                 break;
             }
             let call = self.withdraw(ticket);
-            let late = call.map(|call| Action::Fail(call, Error::expired_unsent()));
+            let late = call.map(|call| Action::Fail(call, Error::expired(Started::No)));
             self.actions.extend(late);
         }
         match self.limit {

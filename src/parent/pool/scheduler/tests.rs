@@ -319,7 +319,7 @@ impl World {
     /// It fails to start, and so would the next.
     fn fail(&mut self, key: Key, hopeless: bool) {
         let error = match hopeless {
-            true => Error::never_starts("it cannot be started"),
+            true => Error::start("it cannot be").lasting(),
             false => Error::start("it fails"),
         };
         let fake = self.children.get_mut(&key).expect("it starts");

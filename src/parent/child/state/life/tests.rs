@@ -4,11 +4,14 @@ use super::*;
 
 fn life(hello: Option<Duration>) -> Life {
     let expected = Expected {
-        worker: "worker".into(),
+        child: Arc::new(ChildId {
+            pid: Some(1),
+            ..ChildId::of_worker("worker")
+        }),
         serialiser: "octets",
         confinement: Confinement::default(),
     };
-    Life::new(expected, Some(1), hello, None, true)
+    Life::new(expected, hello, None, true)
 }
 
 /// What happens to a child.

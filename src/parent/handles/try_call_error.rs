@@ -22,10 +22,11 @@ use crate::error::Error;
 /// rpc.try_call(text).expect("there is room again").wait()?;
 /// # Ok(()) }
 /// ```
+#[doc(alias = "Full")]
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub struct NoRoom<T>(pub(crate) T);
+pub struct TryCallError<T>(pub(crate) T);
 
-impl<T> NoRoom<T> {
+impl<T> TryCallError<T> {
     /// Returns the arguments of a `try_call` in the form in which they are sent
     /// ([`SendAs::Form`](crate::SendAs::Form)): a tuple with an element for each,
     /// or the array of arguments if the worker takes it whole. Nothing was taken
@@ -37,24 +38,24 @@ impl<T> NoRoom<T> {
     }
 }
 
-impl<T> std::fmt::Debug for NoRoom<T> {
+impl<T> std::fmt::Debug for TryCallError<T> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("NoRoom(..)")
+        f.write_str("TryCallError(..)")
     }
 }
 
-impl<T> std::fmt::Display for NoRoom<T> {
+impl<T> std::fmt::Display for TryCallError<T> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str("there is no room for a call now")
     }
 }
 
-impl<T> std::error::Error for NoRoom<T> {}
+impl<T> std::error::Error for TryCallError<T> {}
 
-impl<T> From<NoRoom<T>> for Error {
-    fn from(no_room: NoRoom<T>) -> Self {
-        Self::full(format!(
-            "{no_room}: wait for one of those that are under way, or raise `max_outstanding`, or `max_queue` of a pool"
+impl<T> From<TryCallError<T>> for Error {
+    fn from(error: TryCallError<T>) -> Self {
+        Self::full(format_args!(
+            "{error}: wait for one of those that are under way, or raise `max_outstanding`, or `max_queue` of a pool"
         ))
     }
 }
