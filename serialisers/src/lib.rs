@@ -52,7 +52,8 @@ pub use json::Json;
 #[cfg(feature = "messagepack")]
 pub use messagepack::MessagePack;
 pub use octets::{
-    AsOctetStrings, FromOctetStrings, ListReader, ListWriter, ManyStrings, Octets, OneString,
+    AsOctetStrings, FromOctetStrings, ListReader, ListWriter, ManyStrings, Octets, One, OneByte,
+    OneString,
 };
 #[cfg(feature = "postcard")]
 pub use postcard::Postcard;

@@ -7,46 +7,58 @@
 use crate::descriptors::{Collected, Received};
 use crate::error::Error;
 use crate::serialiser::{Format, Input, Output, Serialiser};
+use std::io;
 use std::os::fd::{BorrowedFd, OwnedFd};
 
+mod numbers;
 mod strings;
 
-pub use strings::{AsOctetStrings, FromOctetStrings, ManyStrings, OneString};
+pub use strings::{AsOctetStrings, FromOctetStrings, ManyStrings, One, OneByte, OneString};
 
-/// The format of octet strings, and of lists of them.
+/// The default format: byte strings, and lists of them.
 ///
-/// An octet string is a `Vec<u8>`, [`Bytes`](crate::Bytes), `String`, `PathBuf`, `OsString`,
-/// `[u8; N]`, or one of their borrowed forms; [`AsOctetStrings`] and [`FromOctetStrings`] make one of
-/// a type of your own, or a list. A list is `()`, a tuple of strings, a `Vec`, a slice or an array of strings; a
-/// string by itself is a list of one. Instead of a string there may be a
-/// [`Descriptor`](crate::Descriptor): its index in the table beside the octets is written, as a
-/// string of 4 octets, most significant first.
+/// | a byte string is | its bytes |
+/// |---|---|
+/// | `Vec<u8>`, `[u8; N]`, [`Bytes`](crate::Bytes) | as they are |
+/// | `String`, `PathBuf`, `OsString`, `char` | the text |
+/// | integers, `f32`, `f64` | the text: `-7`, `0.1`, `1e300`, `inf`, `NaN` |
+/// | `bool` | `1` or `0`; the empty string, `true` and `false` are read, too |
+/// | [`Descriptor`](crate::Descriptor) | its index in the table beside the bytes: 4 bytes, most significant first |
+///
+/// Borrowed forms are written the same. A list is `()`, a tuple, a `Vec`, a slice or an array of these, without their number;
+/// a byte string by itself is a list of one. A `Vec<u8>` is one byte string, not a list of numbers. [`AsOctetStrings`] and
+/// [`FromOctetStrings`] make a byte string or a list of a type of your own.
+///
+/// Numbers are written and read as Perl prints and reads them. Text that is no number of the wanted type is an error that
+/// quotes it.
 ///
 /// ```
 /// use offspring_serialisers::{Input, Octets, Output, Serialiser};
 ///
 /// let mut octets = Vec::new();
 /// let mut output = Output::new(&mut octets);
-/// <Octets as Serialiser<(String, String)>>::encode(&("rm".into(), "/a".into()), &mut output)?;
-/// assert_eq!(octets, b"\x02rm\x02/a");
+/// <Octets as Serialiser<(String, i32)>>::encode(&("rm".into(), -7), &mut output)?;
+/// assert_eq!(octets, b"\x02rm\x02-7");
 ///
 /// let list: Vec<String> = <Octets as Serialiser<_>>::decode(&mut Input::new(&octets))?;
-/// assert_eq!(list, ["rm", "/a"]);
+/// assert_eq!(list, ["rm", "-7"]);
+/// let error = <Octets as Serialiser<Vec<u32>>>::decode(&mut Input::new(b"\x02rm")).unwrap_err();
+/// assert_eq!(error.to_string(), "octets: \"rm\" is no u32: invalid digit found in string");
 /// # Ok::<(), offspring_serialisers::Error>(())
 /// ```
 ///
 /// Anything else does not compile:
 ///
-/// ```compile_fail
+/// ```compile_fail,E0277
 /// use offspring_serialisers::{Octets, Output, Serialiser};
 ///
 /// let mut octets = Vec::new();
-/// <Octets as Serialiser<(u32,)>>::encode(&(7,), &mut Output::new(&mut octets));
+/// <Octets as Serialiser<Option<u32>>>::encode(&Some(7), &mut Output::new(&mut octets));
 /// ```
 ///
-/// Nor does a list in a list, which would come out as one:
+/// Nor does a list in a list, which would be read as one:
 ///
-/// ```compile_fail
+/// ```compile_fail,E0277
 /// use offspring_serialisers::{Octets, Output, Serialiser};
 ///
 /// let mut octets = Vec::new();
@@ -59,13 +71,35 @@ impl Format for Octets {
     const NAME: &'static str = "octets";
 }
 
-impl<T, Sent> Serialiser<T, Sent> for Octets
+/// Says what [`Octets`] carry: the one trait that an error names, for writing and reading.
+#[diagnostic::on_unimplemented(
+    message = "the format `Octets` cannot carry `{T}`, only bytes, text, paths, numbers, `bool`, `char`, and one list or tuple of them",
+    note = "for all types of serde: `serialiser = offspring::Cbor` in the declaration, and `features = [\"cbor\"]` for `offspring` in Cargo.toml; for any number of arguments: `fn(..Vec<T>)`"
+)]
+pub trait Carries<T, Sent: ?Sized> {
+    #[doc(hidden)]
+    fn write(value: &Sent, list: &mut ListWriter<'_>);
+    #[doc(hidden)]
+    fn read(list: &mut ListReader<'_>) -> Result<T, Error>;
+}
+
+#[diagnostic::do_not_recommend]
+impl<T: FromOctetStrings, Sent: AsOctetStrings + ?Sized> Carries<T, Sent> for Octets {
+    fn write(value: &Sent, list: &mut ListWriter<'_>) {
+        value.write_strings(list);
+    }
+
+    fn read(list: &mut ListReader<'_>) -> Result<T, Error> {
+        T::read_strings(list)
+    }
+}
+
+impl<T, Sent: ?Sized> Serialiser<T, Sent> for Octets
 where
-    T: FromOctetStrings,
-    Sent: AsOctetStrings + ?Sized,
+    Self: Carries<T, Sent>,
 {
     fn encode(value: &Sent, output: &mut Output<'_>) -> Result<(), Error> {
-        write(output, |list| value.write_strings(list))
+        write(output, |list| Self::write(value, list))
     }
 
     fn decode(input: &mut Input<'_>) -> Result<T, Error> {
@@ -74,7 +108,7 @@ where
             descriptors: Some(&descriptors),
             ..ListReader::new(input.octets())
         };
-        let value = T::read_strings(&mut list)?;
+        let value = Self::read(&mut list)?;
         list.finish()?;
         Ok(value)
     }
@@ -143,6 +177,16 @@ impl ListWriter<'_> {
         for part in parts {
             self.octets.extend_from_slice(part);
         }
+    }
+
+    /// Appends a string of less than 128 bytes.
+    fn push_short(&mut self, write: impl FnOnce(&mut Vec<u8>) -> io::Result<()>) {
+        let at = self.octets.len();
+        self.octets.push(0);
+        write(self.octets).expect("a vector takes whatever is written");
+        let length = self.octets.len() - at - 1;
+        debug_assert!(length < 0x80, "{length}");
+        self.octets[at] = length as u8;
     }
 
     /// Whether descriptors can travel along.
@@ -259,7 +303,7 @@ impl<'a> ListReader<'a> {
     /// There is no string left, it is cut off, or it is not a `T`.
     pub fn take_as<T>(&mut self, wanted: usize) -> Result<T, Error>
     where
-        T: FromOctetStrings<Number = OneString>,
+        T: FromOctetStrings<Number: One>,
     {
         self.wanted = wanted;
         T::read_strings(self)

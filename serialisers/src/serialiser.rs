@@ -99,7 +99,7 @@ pub trait Format: 'static {
 /// # Ok::<(), Error>(())
 /// ```
 #[diagnostic::on_unimplemented(
-    message = "the format `{Self}` cannot write `{Sent}` and read it as `{T}`",
+    message = "the format `{Self}` cannot carry `{T}`",
     label = "not a value of this format"
 )]
 pub trait Serialiser<T, Sent: ?Sized = T>: Format {

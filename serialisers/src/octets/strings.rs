@@ -10,13 +10,24 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
 
-/// Exactly one octet string, or descriptor. See [`AsOctetStrings::Number`].
+/// Exactly one byte string, or descriptor. See [`AsOctetStrings::Number`].
 #[derive(Debug)]
 pub enum OneString {}
+
+/// Exactly one byte string that is a number of one byte: a list of them is a byte string. See
+/// [`AsOctetStrings::Number`].
+#[derive(Debug)]
+pub enum OneByte {}
 
 /// Any number of octet strings. See [`AsOctetStrings::Number`].
 #[derive(Debug)]
 pub enum ManyStrings {}
+
+/// What can be an element of a tuple: [`OneString`] or [`OneByte`].
+pub trait One {}
+
+impl One for OneString {}
+impl One for OneByte {}
 
 /// An octet string, or a list of them, to be written. A string by itself is a list of one.
 ///
@@ -41,12 +52,11 @@ pub enum ManyStrings {}
 /// }
 /// ```
 #[diagnostic::on_unimplemented(
-    message = "`{Self}` is no octet string and no list of them, which is all that the format `Octets` knows",
-    label = "not an octet string",
-    note = "use tuples, `Vec`s or arrays of `Vec<u8>`, `Bytes`, `String`, `PathBuf`, `Descriptor`, or a format over serde: `Cbor`, `Json`, `MessagePack`, `Postcard`"
+    message = "`{Self}` is no byte string and no list of them, which the format `Octets` is for",
+    label = "not a byte string"
 )]
 pub trait AsOctetStrings {
-    /// [`OneString`] for what can be an element of a list, and [`ManyStrings`] for the list.
+    /// [`OneString`] for an element of lists, [`OneByte`] for one of tuples alone, [`ManyStrings`] for a list.
     type Number;
 
     /// Writes all strings of the list.
@@ -84,9 +94,8 @@ pub trait AsOctetStrings {
 /// }
 /// ```
 #[diagnostic::on_unimplemented(
-    message = "`{Self}` is no octet string and no list of them, which is all that the format `Octets` knows",
-    label = "not an octet string",
-    note = "use tuples, `Vec`s or arrays of `Vec<u8>`, `Bytes`, `String`, `PathBuf`, `Descriptor`, or a format over serde: `Cbor`, `Json`, `MessagePack`, `Postcard`"
+    message = "`{Self}` is no byte string and no list of them, which the format `Octets` is for",
+    label = "not a byte string"
 )]
 pub trait FromOctetStrings: Sized {
     /// As [`AsOctetStrings::Number`].
@@ -307,7 +316,7 @@ impl<A: FromOctetStrings<Number = OneString>, const N: usize> FromOctetStrings f
 macro_rules! tuples {
     ($(($($string:ident)*) $length:literal;)*) => {$(
         #[allow(non_snake_case, unused_variables, reason = "named as their types, also where there is none")]
-        impl<$($string: AsOctetStrings<Number = OneString>),*> AsOctetStrings for ($($string,)*) {
+        impl<$($string: AsOctetStrings<Number: One>),*> AsOctetStrings for ($($string,)*) {
             type Number = ManyStrings;
 
             fn write_strings(&self, list: &mut ListWriter<'_>) {
@@ -317,7 +326,7 @@ macro_rules! tuples {
         }
 
         #[allow(unused_variables, reason = "where there is none")]
-        impl<$($string: FromOctetStrings<Number = OneString>),*> FromOctetStrings for ($($string,)*) {
+        impl<$($string: FromOctetStrings<Number: One>),*> FromOctetStrings for ($($string,)*) {
             type Number = ManyStrings;
 
             fn read_strings(list: &mut ListReader<'_>) -> Result<Self, Error> {
