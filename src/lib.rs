@@ -13,6 +13,7 @@ mod base;
 mod child;
 mod error;
 mod exit_status;
+mod fits;
 mod limits;
 pub mod logging;
 #[cfg(feature = "serde")]
@@ -48,9 +49,22 @@ pub use error::{CallError, Crash, Error, ErrorKind, FlattenErrors, Panic, Starte
 pub use exit_status::ExitStatus;
 pub use limits::{Limit, Limits};
 pub use memory::{SharedBytes, SharedMemory};
-pub use offspring_serialisers::*;
-// The glob hides behind this crate's own `Error`.
-pub use offspring_serialisers::Error as SerialiserError;
+// By name, so that the compiler can say which feature is missing.
+#[cfg(feature = "cbor")]
+pub use offspring_serialisers::Cbor;
+#[cfg(feature = "json")]
+pub use offspring_serialisers::Json;
+#[cfg(feature = "messagepack")]
+pub use offspring_serialisers::MessagePack;
+#[cfg(feature = "postcard")]
+pub use offspring_serialisers::Postcard;
+#[cfg(feature = "serde")]
+pub use offspring_serialisers::descriptor;
+pub use offspring_serialisers::{
+    Arrived, AsOctetStrings, Bytes, BytesRef, Descriptor, DescriptorOrOctets, DescriptorRef,
+    Descriptors, Error as SerialiserError, Format, FromOctetStrings, Input, ListReader, ListWriter,
+    ManyStrings, Octets, One, OneByte, OneString, Output, SendAs, Serialiser,
+};
 pub use parent::{
     Builder, Call, CallEventIter, CallEvents, EventIter, EventStream, Join, Map, MapIter, Pool,
     PoolBuilder, PoolStatus, Ready, Rpc, Stdio, Template, TemplateBuilder, TryCallError,
@@ -75,6 +89,8 @@ pub mod __private {
         crate::init();
     }
 
+    pub use crate::child::{ServedBlocking, ServedSomehow};
+    pub use crate::fits::{Carried, Fits, IfFits, Otherwise};
     pub use crate::sys::Registration;
 }
 

@@ -349,29 +349,39 @@ where
 /// ```
 /// use offspring::worker;
 ///
-/// fn shout(text: String) -> String {
-///     text.to_uppercase()
+/// fn add(a: i32, b: i32) -> i32 {
+///     a + b
 /// }
 ///
 /// worker!(
-///     /// Says it louder.
-///     pub SHOUT: fn(String) -> String = shout
+///     /// Adds two numbers.
+///     pub ADD: fn(i32, i32) -> i32 = add
 /// );
+///
+/// // The handle of a worker is the type of its name.
+/// fn double(add: &ADD, number: i32) -> Result<i32, offspring::Error> {
+///     add.call(number, number).wait()
+/// }
 ///
 /// fn main() -> Result<(), offspring::Error> {
 ///     offspring::init();
-///     let rpc = SHOUT.spawn()?;
-///     assert_eq!(rpc.call("hello").wait()?, "HELLO");
+///     let rpc = ADD.spawn()?;
+///     assert_eq!(rpc.call(3, 4).wait()?, 7);
+///     assert_eq!(double(&rpc, 21)?, 42);
 ///     Ok(())
 /// }
 /// ```
 ///
-/// It stands for a `static` of type [`Worker`], and leaves word of it for
-/// [`init`](crate::init). After the function may follow, in any order:
+/// Expands to a `static` of type [`Worker`], which [`init`](crate::init) finds, and to a type of the same name: the
+/// [`Rpc`] of the worker. A reference to a [`Pool`](crate::Pool) of it is one to an `Rpc`, too.
+///
+/// Instead of a named function a closure may stand, with the types of its arguments. Values are what
+/// [`Octets`](crate::Octets) carries: bytes, text, numbers, and one list or tuple of them. All types of serde need another
+/// serialiser. After the function may follow, in any order:
 ///
 /// * `events = T`: the type of its events. The function then may take
 ///   [`&Events<T>`](crate::Events) as its last argument.
-/// * `serialiser = S`: instead of [`Octets`](crate::Octets).
+/// * `serialiser = S`: instead of [`Octets`](crate::Octets); `serializer` is the same.
 /// * `init(A, B) = function`: runs once before all calls, and returns
 ///   `Result<State, impl Display>`; the function may then take `&mut State` as
 ///   its first argument (`&State` if it runs concurrently). The state is dropped
@@ -464,82 +474,106 @@ where
 #[macro_export]
 macro_rules! worker {
     ($(#[$meta:meta])* $vis:vis $name:ident: fn(..$whole:ty) $(-> $output:ty)? $(= $function:expr)? $(, $($options:tt)*)?) => {
-        $crate::__worker!(
-            [$(#[$meta])* $vis $name [$crate::Whole<fn($whole) $(-> $output)?>] [$($function)?]]
-            [::core::concat!(::core::module_path!(), "::", ::core::stringify!($name))]
-            [$crate::NoEvents, none] [$crate::Octets] [fn(), serve()] []
-            $($($options)*)?
-        );
+        $crate::worker!($(#[$meta])* $vis $name: $crate::Whole<fn($whole) $(-> $output)?> $(= $function)? $(, $($options)*)?);
     };
-    // A closure that only panics has no type of its own, and could be async as well.
-    ($(#[$meta:meta])* $vis:vis $name:ident: fn($($argument:ty),* $(,)?) $(-> $output:ty)? = |$($given:tt: $type:ty),* $(,)?| $macro:ident ! $body:tt $(, $($options:tt)*)?) => {
-        $crate::worker!(
-            $(#[$meta])* $vis $name: fn($($argument),*) $(-> $output)?
-                = |$($given: $type),*| -> $crate::__output!($($output)?) { $macro ! $body }
-            $(, $($options)*)?
-        );
-    };
-    ($(#[$meta:meta])* $vis:vis $name:ident: fn($($argument:ty),* $(,)?) $(-> $output:ty)? $(= $function:expr)? $(, $($options:tt)*)?) => {
+    ($(#[$meta:meta])* $vis:vis $name:ident: $signature:ty $(= $function:expr)? $(, $($options:tt)*)?) => {
         $crate::__worker!(
-            [$(#[$meta])* $vis $name [fn($($argument),*) $(-> $output)?] [$($function)?]]
+            [$(#[$meta])* $vis $name [$signature]] [$($function)?]
             [::core::concat!(::core::module_path!(), "::", ::core::stringify!($name))]
-            [$crate::NoEvents, none] [$crate::Octets] [fn(), serve()] []
+            [$crate::NoEvents, none, <$signature as $crate::Signature>::Output] [$crate::Octets]
+            [fn(), serve(), <$signature as $crate::Signature>::Output] []
             $($($options)*)?
         );
     };
 }
 
-/// What a function returns that says so, or does not.
-#[doc(hidden)]
-#[macro_export]
-macro_rules! __output {
-    () => {
-        ()
-    };
-    ($output:ty) => {
-        $output
-    };
-}
-
-/// The options of a declaration, one after the other: name, events, serialiser,
-/// init, settings; and then the static.
+/// The options of a declaration, one after the other: name, events, serialiser, init, settings; and then the static.
+/// The last of events and of `init` is what the serialiser must carry: the output again, if there are none.
 #[doc(hidden)]
 #[macro_export]
 macro_rules! __worker {
-    ($head:tt [$($name:tt)*] $events:tt $serialiser:tt $init:tt $settings:tt name = $new:expr $(, $($rest:tt)*)?) => {
-        $crate::__worker!($head [$new] $events $serialiser $init $settings $($($rest)*)?);
+    ($head:tt $function:tt $name:tt $events:tt $serialiser:tt $init:tt $settings:tt name = $new:expr $(, $($rest:tt)*)?) => {
+        $crate::__worker!($head $function [$new] $events $serialiser $init $settings $($($rest)*)?);
     };
-    ($head:tt $name:tt [$($events:tt)*] $serialiser:tt $init:tt $settings:tt events = $new:ty $(, $($rest:tt)*)?) => {
-        $crate::__worker!($head $name [$new, of] $serialiser $init $settings $($($rest)*)?);
+    ($head:tt $function:tt $name:tt $events:tt $serialiser:tt $init:tt $settings:tt events = $new:ty $(, $($rest:tt)*)?) => {
+        $crate::__worker!($head $function $name [$new, of, $new] $serialiser $init $settings $($($rest)*)?);
     };
-    ($head:tt $name:tt $events:tt [$($serialiser:tt)*] $init:tt $settings:tt serialiser = $new:ty $(, $($rest:tt)*)?) => {
-        $crate::__worker!($head $name $events [$new] $init $settings $($($rest)*)?);
+    ($head:tt $function:tt $name:tt $events:tt $serialiser:tt $init:tt $settings:tt serialiser = $new:ty $(, $($rest:tt)*)?) => {
+        $crate::__worker!($head $function $name $events [$new] $init $settings $($($rest)*)?);
     };
-    ($head:tt $name:tt $events:tt $serialiser:tt [$($init:tt)*] $settings:tt init($($argument:ty),* $(,)?) $(= $new:expr)? $(, $($rest:tt)*)?) => {
-        $crate::__worker!($head $name $events $serialiser [fn($($argument),*), serve_with($($new)?)] $settings $($($rest)*)?);
+    ($head:tt $function:tt $name:tt $events:tt $serialiser:tt $init:tt $settings:tt serializer = $($rest:tt)*) => {
+        $crate::__worker!($head $function $name $events $serialiser $init $settings serialiser = $($rest)*);
     };
-    ($head:tt $name:tt $events:tt $serialiser:tt $init:tt [$($settings:tt)*] done = $new:expr $(, $($rest:tt)*)?) => {
-        $crate::__worker!($head $name $events $serialiser $init [$($settings)* .done($new)] $($($rest)*)?);
-    };
-    ($head:tt $name:tt $events:tt $serialiser:tt $init:tt [$($settings:tt)*] max_running = $new:expr $(, $($rest:tt)*)?) => {
-        $crate::__worker!($head $name $events $serialiser $init [$($settings)* .max_running($new)] $($($rest)*)?);
-    };
-    ($head:tt $name:tt $events:tt $serialiser:tt $init:tt [$($settings:tt)*] runtime = $new:expr $(, $($rest:tt)*)?) => {
-        $crate::__worker!($head $name $events $serialiser $init [$($settings)* .runtime($new)] $($($rest)*)?);
-    };
-    ([$(#[$meta:meta])* $vis:vis $static:ident [$signature:ty] [$function:expr]] [$name:expr] [$events:ty, $codec:ident] [$serialiser:ty] [$init:ty, $serve:ident($($make:expr)?)] [$($settings:tt)*]) => {
-        $(#[$meta])*
-        $vis static $static: $crate::Worker<$signature, $serialiser, $events, $init> = $crate::Worker::new(
-            $name,
-            $crate::EventCodec::$codec(),
-            ::core::option::Option::Some(|child| child $($settings)* .$serve($($make,)? $function)),
+    ($head:tt $function:tt $name:tt $events:tt $serialiser:tt $init:tt $settings:tt init($($argument:ty),* $(,)?) $(= $new:expr)? $(, $($rest:tt)*)?) => {
+        $crate::__worker!(
+            $head $function $name $events $serialiser [fn($($argument),*), serve_with($($new)?), ($($argument,)*)] $settings
+            $($($rest)*)?
         );
+    };
+    ($head:tt $function:tt $name:tt $events:tt $serialiser:tt $init:tt [$($settings:tt)*] done = $new:expr $(, $($rest:tt)*)?) => {
+        $crate::__worker!($head $function $name $events $serialiser $init [$($settings)* .done($new)] $($($rest)*)?);
+    };
+    ($head:tt $function:tt $name:tt $events:tt $serialiser:tt $init:tt [$($settings:tt)*] max_running = $new:expr $(, $($rest:tt)*)?) => {
+        $crate::__worker!($head $function $name $events $serialiser $init [$($settings)* .max_running($new)] $($($rest)*)?);
+    };
+    ($head:tt $function:tt $name:tt $events:tt $serialiser:tt $init:tt [$($settings:tt)*] runtime = $new:expr $(, $($rest:tt)*)?) => {
+        $crate::__worker!($head $function $name $events $serialiser $init [$($settings)* .runtime($new)] $($($rest)*)?);
+    };
+    (
+        [$(#[$meta:meta])* $vis:vis $static:ident $signature:tt] [$function:expr] $name:tt $events:tt $serialiser:tt
+        [$init:ty, $serve:ident($($make:expr)?), $taken:ty] [$($settings:tt)*]
+    ) => {
+        $crate::__worker!(@checked [$(#[$meta])* $vis $static $signature] $name $events $serialiser [$init, $taken] [
+            ::core::option::Option::Some(|child| {
+                #[allow(unused_imports, reason = "the second is looked for if the first does not apply")]
+                use $crate::__private::{ServedBlocking as _, ServedSomehow as _};
+                let function = $function;
+                let way = (&child.probe(&function)).way();
+                child $($settings)* .$serve($($make,)? way, function)
+            })
+        ]);
         $crate::__register!($static);
     };
     // Another program has the function, and what belongs to it.
-    ([$(#[$meta:meta])* $vis:vis $static:ident [$signature:ty] []] [$name:expr] [$events:ty, $codec:ident] [$serialiser:ty] [$init:ty, $serve:ident()] []) => {
+    ($head:tt [] $name:tt $events:tt $serialiser:tt [$init:ty, $serve:ident(), $taken:ty] []) => {
+        $crate::__worker!(@checked $head $name $events $serialiser [$init, $taken] [::core::option::Option::None]);
+    };
+    (
+        @checked [$(#[$meta:meta])* $vis:vis $static:ident [$signature:ty]] $name:tt [$events:ty, $codec:ident, $event:ty]
+        [$serialiser:ty] [$init:ty, $taken:ty] $entry:tt
+    ) => {
+        #[cfg(not(doc))]
+        $crate::__worker!(@static [$(#[$meta])* $vis $static [$signature]] $name [$events, $codec] [
+            $crate::__private::IfFits<$serialiser, {
+                #[allow(unused_imports, reason = "it is looked for if there is no other")]
+                use $crate::__private::Otherwise as _;
+                <$crate::__private::Fits<$signature, $serialiser, $event, $taken>>::FITS
+            }>
+        ] [$init] $entry);
+        // Documentation shows the serialiser that was declared.
+        #[cfg(doc)]
+        $crate::__worker!(@static [$(#[$meta])* $vis $static [$signature]] $name [$events, $codec] [$serialiser] [$init] $entry);
+        const _: () = <$signature as $crate::__private::Carried<$serialiser, $event, $taken>>::CHECKED;
+    };
+    (
+        @static [$(#[$meta:meta])* $vis:vis $static:ident [$signature:ty]] [$name:expr] [$events:ty, $codec:ident]
+        [$serialiser:ty] [$init:ty] [$entry:expr]
+    ) => {
         $(#[$meta])*
         $vis static $static: $crate::Worker<$signature, $serialiser, $events, $init> =
-            $crate::Worker::new($name, $crate::EventCodec::$codec(), ::core::option::Option::None);
+            $crate::Worker::new($name, $crate::EventCodec::$codec(), $entry);
+        #[doc = ::core::concat!("The handle of a child, or a pool, that runs [`", ::core::stringify!($static), "`](static@", ::core::stringify!($static), ").")]
+        #[allow(dead_code, non_camel_case_types, reason = "it is there for signatures, and has the name of the worker")]
+        $vis type $static = $crate::Rpc<$signature, $serialiser, $events>;
+    };
+    ($head:tt $function:tt $name:tt $events:tt $serialiser:tt $init:tt $settings:tt $option:ident $($rest:tt)*) => {
+        ::core::compile_error!(::core::concat!(
+            "`", ::core::stringify!($option), "` is no option of `worker!`, or not written so; the options are \
+            `serialiser = S`, `events = E`, `init(A, B) = function`, `done = function`, `max_running = number`, \
+            `runtime = function`, `name = \"…\"`"
+        ));
+    };
+    ($head:tt [] $($rest:tt)*) => {
+        ::core::compile_error!("a worker that only another program has is given no function for `init`, and no `done`, `max_running` or `runtime`");
     };
 }

@@ -57,8 +57,7 @@ use crate::signature::{self, Entire, Signature, each_arity};
     message = "this function does not fit the worker's signature",
     label = "does not fit the signature in the declaration",
     note = "it takes the arguments of the signature; state may stand before them if there is an `init` (`&mut State`, or `&State` if the function is async), `&Events<E>` behind them if there are events",
-    note = "an `async fn`, or a function that takes a `Responder`, needs the feature `concurrent` of `offspring`",
-    note = "a closure that never returns must say what it would return: `|a: A| -> R {{ … }}`"
+    note = "an `async fn`, or a function that takes a `Responder`, needs the feature `concurrent` of `offspring`"
 )]
 pub trait Function<Form, State, Arguments, R, E>: Sized {
     /// How its calls run.
@@ -68,6 +67,57 @@ pub trait Function<Form, State, Arguments, R, E>: Sized {
     #[doc(hidden)]
     fn serve(self, serving: Serving<State, Arguments, R, E>) -> i32;
 }
+
+/// A function that the blocking server calls.
+pub trait Blocking<Form, State, Arguments, R, E> {
+    #[doc(hidden)]
+    fn call(&self, state: &mut State, arguments: Arguments, events: &Events<E>) -> R;
+}
+
+#[diagnostic::do_not_recommend]
+impl<Fun, Form, State, Arguments, R, E> Function<(Blocks, Form), State, Arguments, R, E> for Fun
+where
+    Fun: Blocking<Form, State, Arguments, R, E>,
+{
+    const BACKEND: Backend = blocking::BACKEND;
+    fn serve(self, serving: Serving<State, Arguments, R, E>) -> i32 {
+        serving.one_by_one(|state, arguments, events| self.call(state, arguments, events))
+    }
+}
+
+/// How a function is served: its form, and the type of its state.
+#[derive(Debug)]
+pub struct Way<Form, State>(signature::Types<(Form, State)>);
+
+/// Finds the [`Way`] of a function: of the blocking server, if that can call it. So the signature says what a closure
+/// returns whose body leaves it open, as `iter.sum()` and `panic!()` do.
+#[derive(Debug)]
+pub struct Probe<F, E, Fun>(signature::Types<(F, E, Fun)>);
+
+/// The compiler looks for this first.
+pub trait ServedBlocking<Form, State> {
+    #[doc(hidden)]
+    fn way(&self) -> Way<(Blocks, Form), State> {
+        Way(PhantomData)
+    }
+}
+
+impl<F, E, Fun, Form, State> ServedBlocking<Form, State> for Probe<F, E, Fun>
+where
+    F: Signature,
+    Fun: Blocking<Form, State, F::Call, F::Output, E>,
+{
+}
+
+/// The compiler looks for this second.
+pub trait ServedSomehow {
+    #[doc(hidden)]
+    fn way<Form, State>(&self) -> Way<Form, State> {
+        Way(PhantomData)
+    }
+}
+
+impl<F, E, Fun> ServedSomehow for &Probe<F, E, Fun> {}
 
 /// A function that can make a worker's state: it takes the arguments of `init`,
 /// and may take [`&Events<E>`](Events) behind them.
@@ -92,6 +142,10 @@ pub(super) mod forms {
     #[derive(Debug)]
     pub struct WithBoth;
 }
+
+/// In a form: the blocking server calls it.
+#[derive(Debug)]
+pub struct Blocks;
 
 macro_rules! functions {
     ($($name:ident),*) => {
@@ -119,13 +173,12 @@ macro_rules! functions {
     };
     (@@ [$st:ident $ev:ident] $form:ty; [$arguments:ty] [$pattern:pat] ($($state:ident: $State:ty)?) ($($name:ident),*) ($($events:ident: $Events:ty)?)) => {
         #[allow(non_snake_case, unused_variables, reason = "variables are named like types, and not all are used")]
-        impl<Fun, St, R, Ev, $($name),*> Function<$form, St, $arguments, R, Ev> for Fun
+        impl<Fun, St, R, Ev, $($name),*> Blocking<$form, St, $arguments, R, Ev> for Fun
         where
             Fun: Fn($(&mut $State,)? $($name,)* $(&$Events)?) -> R,
         {
-            const BACKEND: Backend = blocking::BACKEND;
-            fn serve(self, serving: Serving<St, $arguments, R, Ev>) -> i32 {
-                serving.one_by_one(|$st, $pattern, $ev| self($($state,)? $($name,)* $($events)?))
+            fn call(&self, $st: &mut St, $pattern: $arguments, $ev: &Events<Ev>) -> R {
+                self($($state,)? $($name,)* $($events)?)
             }
         }
     };
@@ -265,9 +318,14 @@ where
         self
     }
 
+    /// What finds the way of its function.
+    pub fn probe<Fun>(&self, _: &Fun) -> Probe<F, E, Fun> {
+        Probe(PhantomData)
+    }
+
     /// Serves with a function that needs no state. Never returns: the process
     /// ends with the parent's last call.
-    pub fn serve<Form, Fun>(self, function: Fun) -> !
+    pub fn serve<Form, Fun>(self, _: Way<Form, ()>, function: Fun) -> !
     where
         Fun: Function<Form, (), F::Call, F::Output, E>,
     {
@@ -280,6 +338,7 @@ where
     pub fn serve_with<State, Failed: Display, InitForm, Form, Fun>(
         self,
         init: impl Init<InitForm, I::Call, Result<State, Failed>, E>,
+        _: Way<Form, State>,
         function: Fun,
     ) -> !
     where

@@ -34,7 +34,7 @@ mod template;
 #[cfg(feature = "concurrent")]
 pub use asynchronous::Server;
 pub use events::Events;
-pub use function::{Child, Function, Init};
+pub use function::{Child, Function, Init, ServedBlocking, ServedSomehow};
 #[cfg(feature = "concurrent")]
 pub use responder::Responder;
 pub use retire::retire;

@@ -42,7 +42,7 @@ use crate::parcel::{Decode, Parcel};
 /// # rpc.join().wait()?; Ok(()) }
 /// ```
 #[must_use = "nothing is started before `spawn`"]
-pub struct Builder<F, S, E = crate::NoEvents> {
+pub struct Builder<F, S = crate::Octets, E = crate::NoEvents> {
     pub(super) recipe: Recipe,
     pub(super) decode_event: Decode<E>,
     pub(super) on_event: Option<Box<dyn FnMut(E) + Send>>,

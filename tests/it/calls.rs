@@ -225,6 +225,29 @@ worker!(EIGHT: fn(String, String, String, String, String, String, String, String
 worker!(WHOLE: fn(..Vec<String>) -> Vec<String> = |mut all: Vec<String>| { all.reverse(); all });
 worker!(MIXED: fn(Vec<u8>, std::path::PathBuf) -> String = |octets: Vec<u8>, path: std::path::PathBuf| format!("{octets:?} {}", path.display()));
 
+worker!(ADD: fn(i32, i32) -> i32 = |a: i32, b: i32| a + b);
+worker!(SUM: fn(..Vec<f64>) -> f64 = |numbers: Vec<f64>| numbers.iter().sum());
+
+#[test]
+fn numbers_need_no_feature() {
+    let _guard = guard();
+    fn add(add: &ADD) -> Result<i32, offspring::Error> {
+        add.call(3, -4).wait()
+    }
+    assert_eq!(add(&ADD.builder().begin()).unwrap(), -1);
+    let pool = ADD.pool().begin();
+    assert_eq!(add(&pool).unwrap(), -1);
+    assert_eq!(
+        SUM.builder()
+            .begin()
+            .call([0.5, 1e300, f64::INFINITY])
+            .wait()
+            .unwrap(),
+        f64::INFINITY
+    );
+    pool.join().wait().unwrap();
+}
+
 #[test]
 fn arguments_of_every_number() {
     let _guard = guard();

@@ -142,6 +142,7 @@ const LAYERS: &str = "
     rights: sys
     error: protocol exit_status limits
     signature:
+    fits: signature
     preload: base sys error parcel signature
     child: base base/spin sys protocol parcel error signature limits rights startup
     logging: base child startup
@@ -181,7 +182,7 @@ const LAYERS: &str = "
     parent/template: base sys protocol parcel error exit_status preload parent/maker parent/child parent/child/state \
         parent/child/terms parent/forked parent/handles parent/spawn parent/spawn/starter parent/builder
     parent: parent/builder parent/handles parent/pool parent/pool/status parent/spawn parent/spawn/streams parent/template
-    worker: base sys startup parcel error signature child parent/builder parent/handles parent/pool parent/spawn \
+    worker: fits base sys startup parcel error signature child parent/builder parent/handles parent/pool parent/spawn \
         parent/template
     lib: *
 ";

@@ -9,6 +9,7 @@ use std::io::Write;
 use std::thread;
 
 mod hosts;
+mod perl;
 mod rights;
 mod sandbox;
 mod site;
@@ -22,7 +23,10 @@ offspring::init_in_tests!();
 offspring::__before_main!(serve_if_asked);
 
 fn serve_if_asked() {
-    support::serve_if_asked(rights::serve);
+    support::serve_if_asked(|worker| match worker {
+        "sum" => perl::SUM.serve(),
+        other => rights::serve(other),
+    });
 }
 
 /// A name, what is needed, the test.
@@ -53,6 +57,7 @@ const TESTS: &[Test] = tests! {
     "setpriv": sandbox { setpriv a_child_that_cannot_be_killed }
     "sudo": sandbox { sudo }
     "pid namespaces": sandbox { a_namespace_of_process_ids a_namespace_without_a_thread }
+    "perl": perl { it_is_called it_calls }
     "root": rights {
         a_child_of_another_user_has_no_way_back what_is_not_said_of_groups what_a_child_of_another_user_can_do
         rights_that_cannot_be_had
@@ -70,6 +75,7 @@ fn attempt(needs: &str) -> Result<(), String> {
         "unshare" => sandbox::attempt(sandbox::UNSHARE),
         "setpriv" => sandbox::attempt(sandbox::SETPRIV),
         "sudo" => sandbox::attempt(sandbox::SUDO),
+        "perl" => sandbox::attempt(&["perl", "-MIPC::Open2", "-e", "exec @ARGV"]),
         "pid namespaces" => sandbox::attempt(&["unshare", "--pid", "--fork"]),
         "root" => sandbox::attempt(&["setpriv", "--reuid=1", "--regid=1", "--clear-groups"]),
         "chroot" => sandbox::attempt(&["chroot", "/"]),

@@ -49,7 +49,7 @@ use crate::parent::target::Origin;
 /// });
 /// # Ok(()) }
 /// ```
-pub struct Rpc<F, S, E = crate::NoEvents> {
+pub struct Rpc<F, S = crate::Octets, E = crate::NoEvents> {
     handle: Arc<Handle>,
     pub(crate) decode_event: Decode<E>,
     pub(super) defaults: CallDefaults,

@@ -35,7 +35,7 @@ use crate::parent::handles::rpc::Rpc;
 /// # pool.join().wait()?; Ok(()) }
 /// ```
 #[must_use = "nothing is started before `spawn`"]
-pub struct PoolBuilder<F, S, E = crate::NoEvents> {
+pub struct PoolBuilder<F, S = crate::Octets, E = crate::NoEvents> {
     launchers: Vec<Builder<F, S, E>>,
     rules: Rules,
     queue: (usize, usize),

@@ -69,7 +69,7 @@ use super::handles::rpc::{Join, Rpc};
 /// callbacks that belong to no child (`on_destroy`, failed starts, calls that no
 /// child was given). What single children need is there, too: the helper,
 /// and for each child with callbacks one thread for these.
-pub struct Pool<F, S, E = crate::NoEvents> {
+pub struct Pool<F, S = crate::Octets, E = crate::NoEvents> {
     rpc: Rpc<F, S, E>,
     engine: Arc<Engine>,
 }
