@@ -1,7 +1,7 @@
 //! The helper: one thread for all children of the process, which sleeps in
 //! `epoll` and does what nobody waits for. It reads links with no leader,
 //! writes what a full socket left behind, keeps the time, notices that a child
-//! has exited, and keeps the tail of captured stderr. Before it sleeps it looks
+//! has exited, and reads its stdout and stderr if they are read here. Before it sleeps it looks
 //! for a moment, as a thread that waits does (`spin.rs`), if a child that it has
 //! just read owes it more.
 //!
@@ -30,13 +30,18 @@ pub(crate) enum Source {
     Link = 0,
     LinkWrite = 1,
     Exit = 2,
-    Stderr = 3,
+    Stdout = 3,
+    Stderr = 4,
 }
 
-const SOURCES: [Source; 4] = [
+/// How many bits of a token say which source it is.
+const BITS: u32 = 3;
+
+const SOURCES: [Source; 5] = [
     Source::Link,
     Source::LinkWrite,
     Source::Exit,
+    Source::Stdout,
     Source::Stderr,
 ];
 
@@ -157,7 +162,7 @@ impl Helper {
     }
 
     fn token(key: u64, source: Source) -> u64 {
-        key << 2 | source as u64
+        key << BITS | source as u64
     }
 
     /// Watches a descriptor of this child.
@@ -278,9 +283,9 @@ impl Helper {
     }
 
     fn pass_on(&self, event: PollEvent) -> bool {
-        let source = SOURCES[(event.token & 3) as usize];
+        let source = SOURCES[(event.token & ((1 << BITS) - 1)) as usize];
         let ready = |tended: &dyn Tended| tended.ready(source, event);
-        self.with(event.token >> 2, ready).unwrap_or_default()
+        self.with(event.token >> BITS, ready).unwrap_or_default()
     }
 
     fn with<T>(&self, key: u64, act: impl FnOnce(&dyn Tended) -> T) -> Option<T> {

@@ -7,7 +7,7 @@ use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
 use std::process::Command;
 
-use offspring::Stdio;
+use offspring::{Stdio, worker};
 
 use crate::support::*;
 
@@ -174,4 +174,206 @@ fn streams_of_a_pool() {
     }
     pool.join().wait().unwrap();
     assert_eq!(read_to_string(read).unwrap(), "one\ntwo\n");
+}
+
+/// All that a child of this builder has printed and complained, in lines, with the thread that they were handed on by.
+fn lines_of(builder: Children, jobs: impl IntoIterator<Item = Job>) -> Vec<String> {
+    let (sink, lines) = sink();
+    let (out, err) = (sink.clone(), sink);
+    let builder = builder.stdout(Stdio::lines(move |line| out(format!("out {line}"))));
+    let builder = builder.stderr(Stdio::lines(move |line| err(format!("err {line}"))));
+    let rpc = builder.quiet().begin();
+    for job in jobs {
+        let _ = rpc.call(job).wait();
+    }
+    let _ = rpc.join().wait();
+    // It is all there when `join` returns, and nobody could add to it.
+    lines.try_iter().collect()
+}
+
+#[test]
+fn lines_come_to_their_handler() {
+    let _guard = guard();
+    in_each_way(|way, builder| {
+        let jobs = || {
+            let many = (0..1000)
+                .map(|n| n.to_string())
+                .collect::<Vec<_>>()
+                .join("\n");
+            [Job::Print(many), Job::Complain("alas\n\nso".into())]
+        };
+        let (mut out, mut err) = (vec![], vec![]);
+        for line in lines_of(builder(), jobs()) {
+            match line.split_once(' ').unwrap() {
+                ("out", line) => out.push(line.to_owned()),
+                (_, line) => err.push(line.to_owned()),
+            }
+        }
+        assert_eq!(
+            out,
+            (0..1000).map(|n| n.to_string()).collect::<Vec<_>>(),
+            "{way}"
+        );
+        assert_eq!(err, ["alas", "", "so"], "{way}");
+    });
+    let (sink, lines) = sink();
+    let stderr = Stdio::lines(move |line| sink(line.to_owned()));
+    let rpc = WORK.command(serving("work")).stderr(stderr).begin();
+    rpc.call(Job::Print("from there".into()))
+        .wait()
+        .unwrap()
+        .unwrap();
+    rpc.join().wait().unwrap();
+    assert_eq!(lines.try_iter().collect::<Vec<_>>(), ["from there"]);
+}
+
+/// Writes this, without a newline behind it, and ends or dies.
+fn leave(how: String) {
+    let mut stdout = std::io::stdout();
+    stdout.write_all(&vec![b'x'; 70_000]).unwrap();
+    stdout.write_all(b"\nthe last").unwrap();
+    stdout.flush().unwrap();
+    match how.as_str() {
+        "kill" => nix::sys::signal::raise(nix::sys::signal::Signal::SIGKILL).unwrap(),
+        // The pipe is held by a process that stays.
+        "stay" => drop(Command::new("sleep").arg("1000").spawn().unwrap()),
+        _ => {}
+    }
+}
+
+worker!(LEAVE: fn(String) = leave);
+
+#[test]
+fn the_last_line_is_not_lost() {
+    let _guard = guard();
+    for how in ["end", "kill", "stay"] {
+        let (sink, lines) = sink();
+        let stdout = Stdio::lines(move |line| sink(line.to_owned()));
+        let rpc = LEAVE.builder().stdout(stdout).own_group().quiet().begin();
+        let pid = rpc.pid().unwrap() as i32;
+        let _ = rpc.call(how).wait();
+        let _ = quickly(|| rpc.join().wait());
+        let lines: Vec<String> = lines.try_iter().collect();
+        let lengths: Vec<_> = lines.iter().map(String::len).collect();
+        assert_eq!(lengths, [65536, 70_000 - 65536, 8], "{how}");
+        assert_eq!(lines[2], "the last");
+        if how == "stay" {
+            let group = nix::unistd::Pid::from_raw(pid);
+            nix::sys::signal::killpg(group, nix::sys::signal::Signal::SIGKILL).unwrap();
+        }
+    }
+}
+
+/// Prints so many lines of 1000 bytes, and says in a file how many it has printed.
+fn pour(count: String, file: String) {
+    for n in 0..count.parse().unwrap() {
+        println!("{n:0999}");
+        std::fs::write(&file, n.to_string()).unwrap();
+    }
+}
+
+worker!(POUR: fn(String, String) = pour);
+
+/// A handler that does not return holds up the child, and so little waits.
+#[test]
+fn a_slow_handler_holds_up_the_child() {
+    let _guard = guard();
+    let temp = Temp::new();
+    let file = temp.path("printed");
+    let (hold, held) = std::sync::mpsc::channel::<()>();
+    let (hold, held) = (hold, std::sync::Mutex::new(held));
+    let (sink, lines) = sink();
+    let stdout = Stdio::lines(move |line| {
+        let _ = held.lock().unwrap().recv();
+        sink(line.to_owned());
+    });
+    let rpc = POUR.builder().stdout(stdout).begin();
+    let call = rpc.call("1000", file.as_str());
+    rpc.ready().wait().unwrap();
+    until_stuck(rpc.pid().unwrap());
+    let printed: u32 = std::fs::read_to_string(&file).unwrap().parse().unwrap();
+    assert!((60..400).contains(&printed), "{printed}");
+    drop(hold);
+    call.wait().unwrap();
+    rpc.join().wait().unwrap();
+    let all: Vec<u32> = lines.try_iter().map(|line| line.parse().unwrap()).collect();
+    assert!(all.into_iter().eq(0..1000));
+}
+
+#[test]
+fn a_handler_that_panics() {
+    let _guard = guard();
+    let (sink, errors) = sink();
+    let (lines_sink, lines) = self::sink();
+    let stdout = Stdio::lines(move |line| {
+        lines_sink(line.to_owned());
+        assert_ne!(line, "two", "I do not like it");
+    });
+    let rpc = WORK.builder().stdout(stdout).on_error(sink).begin();
+    rpc.call(Job::Print("one\ntwo\nthree".into()))
+        .wait()
+        .unwrap()
+        .unwrap();
+    rpc.join().wait().unwrap();
+    assert_eq!(
+        lines.try_iter().collect::<Vec<_>>(),
+        ["one", "two", "three"]
+    );
+    let errors: Vec<_> = errors.try_iter().collect();
+    assert_eq!(errors.len(), 1);
+    assert_error!(errors[0], is_callback_panic, "I do not like it");
+}
+
+/// It is one of the child's callbacks: it may call and wait, and runs on their thread.
+#[test]
+fn a_handler_that_calls() {
+    let _guard = guard();
+    let (sink, came) = sink();
+    let own: std::sync::Arc<std::sync::OnceLock<Work>> = std::sync::Arc::default();
+    let rpc = std::sync::Arc::clone(&own);
+    let lines = sink.clone();
+    let stdout = Stdio::lines(move |line| {
+        let answer = rpc.get().unwrap().call(echo(line)).wait().unwrap();
+        lines((answer.unwrap(), std::thread::current().id()));
+    });
+    let event = move |n: u32| sink((n.to_string(), std::thread::current().id()));
+    let rpc = WORK.builder().stdout(stdout).on_event(event).begin();
+    own.set(rpc.clone()).unwrap();
+    let both = both(Job::Print("line".into()), Job::Events(7, 8));
+    rpc.call(both).wait().unwrap().unwrap();
+    let [one, two] = [came.recv().unwrap(), came.recv().unwrap()];
+    assert_eq!(one.1, two.1);
+    let mut texts = [one.0, two.0];
+    texts.sort();
+    assert_eq!(texts, ["7", "line"]);
+    // The handler holds a handle.
+    rpc.kill();
+    drop(rpc);
+}
+
+#[test]
+fn lines_of_a_pool() {
+    let _guard = guard();
+    let (sink, lines) = sink();
+    let stdout = Stdio::lines(move |line| sink(line.to_owned()));
+    let pool = WORK
+        .builder()
+        .stdout(stdout)
+        .pool()
+        .max_calls(1)
+        .max(2)
+        .begin();
+    let job = |n: u32| pool.call(Job::Print(n.to_string()));
+    answers((0..10).map(job));
+    pool.join().wait().unwrap();
+    let mut all: Vec<u32> = lines.try_iter().map(|line| line.parse().unwrap()).collect();
+    all.sort();
+    assert!(all.into_iter().eq(0..10));
+}
+
+#[test]
+fn no_lines_of_stdin() {
+    let _guard = guard();
+    let rpc = WORK.builder().stdin(Stdio::lines(|_| ())).spawn();
+    assert_error!(rpc.unwrap_err(), is_start, "stdin");
 }

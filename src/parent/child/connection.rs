@@ -1,74 +1,21 @@
-//! One child as the helper sees it: the link, the process, its stderr.
+//! One child as the helper sees it: the link, the process, its stdout and
+//! stderr.
 
-use std::io::{self, IoSlice, Read};
+use std::io::{self, IoSlice};
 use std::os::fd::{AsFd, OwnedFd};
-use std::process::ChildStderr;
 use std::sync::Arc;
 use std::time::Instant;
 
 use super::driver::Driver;
+use super::output::{PIPE, Reader};
 use super::state::Core;
+use super::state::delivery::Item;
 use super::wire::Wire;
 use crate::base::sync::Mutex;
 use crate::exit_status::ExitStatus;
 use crate::parent::helper::{Helper, Source, Tended};
 use crate::parent::spawn::starter::Starter;
 use crate::sys::{Arrival, Fresh, Interest, Link, PollEvent, Process, Ready, Status};
-
-/// What a pipe holds, in bytes, unless its size was changed.
-const PIPE: usize = 64 << 10;
-/// What a pipe holds at most, in bytes, if its size was changed without privileges.
-const PIPE_MOST: usize = 1 << 20;
-
-/// The end of what a child writes to its stderr.
-#[derive(Debug)]
-pub(crate) struct Capture {
-    pipe: Option<ChildStderr>,
-    tail: Vec<u8>,
-    keep: usize,
-}
-
-impl Capture {
-    pub(crate) fn new(pipe: ChildStderr, keep: usize) -> io::Result<Self> {
-        crate::sys::set_nonblocking(pipe.as_fd())?;
-        Ok(Self {
-            pipe: Some(pipe),
-            tail: Vec::new(),
-            keep,
-        })
-    }
-
-    /// Reads what is there, but not much more than `most` bytes: the writer may be as fast as this. Returns whether it
-    /// has ended.
-    fn drain(&mut self, most: usize) -> bool {
-        let mut piece = [0; 4096];
-        let mut count = 0;
-        while count < most {
-            let Some(pipe) = &mut self.pipe else {
-                return true;
-            };
-            match pipe.read(&mut piece) {
-                Ok(0) => return true,
-                Ok(came) => {
-                    count += came;
-                    self.tail.extend_from_slice(&piece[..came]);
-                    // What is kept is moved once for as many bytes as are kept, and not for each piece.
-                    if self.tail.len() / 2 > self.keep.max(piece.len()) {
-                        self.shorten();
-                    }
-                }
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) => return error.kind() != io::ErrorKind::WouldBlock,
-            }
-        }
-        false
-    }
-
-    fn shorten(&mut self) {
-        let over = self.tail.len().saturating_sub(self.keep);
-        self.tail.drain(..over);
-    }
-}
 
 /// The link to one child, and the helper's part in it.
 #[derive(Debug)]
@@ -79,11 +26,17 @@ pub(crate) struct Connection {
     process: Option<Process>,
     /// What has started the process stays until it has exited.
     starter: Mutex<Option<Arc<Starter>>>,
-    capture: Mutex<Option<Capture>>,
+    /// The child's stdout and stderr, as far as they are read here.
+    outputs: [Mutex<Option<Reader>>; 2],
     helper: Arc<Helper>,
     key: u64,
     watching: Mutex<Watching>,
 }
+
+/// What of a child's stdout and stderr is read here.
+pub(crate) type Outputs = [Option<Reader>; 2];
+
+const OUTPUTS: [Source; 2] = [Source::Stdout, Source::Stderr];
 
 /// What of the link is watched.
 #[derive(Debug)]
@@ -103,7 +56,7 @@ impl Connection {
         key: u64,
         (link, carries): (Link, bool),
         (process, starter): (Option<Fresh>, Option<Arc<Starter>>),
-        capture: Option<Capture>,
+        outputs: Outputs,
     ) -> io::Result<Self> {
         helper.add(key, Source::Link, link.read_fd(), Interest::NONE)?;
         if !link.is_socket() {
@@ -112,15 +65,17 @@ impl Connection {
         if let Some(process) = &process {
             helper.add(key, Source::Exit, process.pidfd(), Interest::READ)?;
         }
-        if let Some(pipe) = capture.as_ref().and_then(|capture| capture.pipe.as_ref()) {
-            helper.add(key, Source::Stderr, pipe.as_fd(), Interest::READ)?;
+        for (source, output) in OUTPUTS.into_iter().zip(&outputs) {
+            if let Some(pipe) = output.as_ref().and_then(|output| output.pipe.as_ref()) {
+                helper.add(key, source, pipe.as_fd(), Interest::READ)?;
+            }
         }
         Ok(Self {
             link,
             carries,
             process: process.map(Fresh::keep),
             starter: Mutex::new(starter),
-            capture: Mutex::new(capture),
+            outputs: outputs.map(Mutex::new),
             helper: Arc::clone(helper),
             key,
             watching: Mutex::new(Watching {
@@ -183,15 +138,27 @@ impl Connection {
     /// The process has exited, if it really has: takes its status, and makes
     /// the stream end even if somebody else still holds the other end.
     fn exited(&self, driver: &Driver<Self>) {
-        let Some((status, stderr)) = self.process.as_ref().and_then(|own| self.reap(own)) else {
+        let Some(status) = self.process.as_ref().and_then(|own| self.reap(own)) else {
             return;
         };
-        driver.change(|core| core.exited(status, stderr));
+        let mut tail = Vec::new();
+        for output in &self.outputs {
+            // Another process may hold the pipe, and is not read any more.
+            let reader = output.lock().take();
+            let Some(mut reader) = reader else { continue };
+            let (bytes, lines) = reader.end();
+            if let Some(pipe) = reader.pipe {
+                self.helper.delete(pipe.as_fd());
+            }
+            tail.extend(bytes);
+            driver.change(|core| core.delivery.extend(lines.map(Item::Output)));
+        }
+        driver.change(|core| core.exited(status, tail));
         self.link.shutdown_read();
     }
 
-    /// How the process has exited, if it has, and the end of its stderr.
-    fn reap(&self, process: &Process) -> Option<(ExitStatus, Vec<u8>)> {
+    /// How the process has exited, if it has.
+    fn reap(&self, process: &Process) -> Option<ExitStatus> {
         let status = match process.try_reap() {
             Ok(status) => status?,
             Err(_) => Status::Unknown,
@@ -199,7 +166,7 @@ impl Connection {
         self.helper.delete(process.pidfd());
         let starter = self.starter.lock().take();
         drop(starter);
-        Some((status.into(), self.take_stderr()))
+        Some(status.into())
     }
 
     fn is_reaped(&self) -> bool {
@@ -207,23 +174,38 @@ impl Connection {
         !self.process.as_ref().is_some_and(runs)
     }
 
-    fn take_stderr(&self) -> Vec<u8> {
-        let mut capture = self.capture.lock();
-        let Some(capture) = &mut *capture else {
-            return Vec::new();
-        };
-        capture.drain(PIPE_MOST);
-        capture.shorten();
-        capture.tail.clone()
+    /// Reads what has come on the child's stdout or stderr. While lines of it
+    /// are handed on, no more are read.
+    fn read_output(driver: &Arc<Driver<Self>>, source: Source) {
+        let this = &driver.wire;
+        let mut output = this.output(source).lock();
+        let Some(reader) = &mut *output else { return };
+        let is_end = reader.drain(PIPE);
+        let weak = Arc::downgrade(driver);
+        let lines = reader.take_lines(is_end, move || {
+            if let Some(driver) = weak.upgrade() {
+                driver.wire.watch_output(source, Interest::READ);
+            }
+        });
+        if is_end && let Some(pipe) = reader.pipe.take() {
+            this.helper.delete(pipe.as_fd());
+        }
+        drop(output);
+        if let Some(lines) = lines {
+            this.watch_output(source, Interest::NONE);
+            driver.change(|core| core.delivery.push(Item::Output(lines)));
+        }
     }
 
-    fn drain_stderr(&self) {
-        let mut capture = self.capture.lock();
-        let Some(capture) = &mut *capture else { return };
-        if capture.drain(PIPE)
-            && let Some(pipe) = capture.pipe.take()
-        {
-            self.helper.delete(pipe.as_fd());
+    fn output(&self, source: Source) -> &Mutex<Option<Reader>> {
+        &self.outputs[usize::from(source == Source::Stderr)]
+    }
+
+    fn watch_output(&self, source: Source, interest: Interest) {
+        let output = self.output(source).lock();
+        if let Some(pipe) = output.as_ref().and_then(|reader| reader.pipe.as_ref()) {
+            // If the system has no memory for it, what comes is read when the child exits.
+            let _ = self.helper.modify(self.key, source, pipe.as_fd(), interest);
         }
     }
 }
@@ -335,7 +317,7 @@ impl Tended for Charge {
         let driver = &*self.0;
         match source {
             Source::Exit => driver.wire.exited(driver),
-            Source::Stderr => driver.wire.drain_stderr(),
+            Source::Stdout | Source::Stderr => Connection::read_output(&self.0, source),
             Source::Link if driver.wire.has_rings() => {
                 driver.doorbell();
                 return driver.look(Core::helper_may_look);
@@ -378,9 +360,11 @@ impl Tended for Charge {
         if !wire.link.is_socket() {
             helper.delete(wire.link.write_fd());
         }
-        let capture = wire.capture.lock().take();
-        if let Some(pipe) = capture.and_then(|capture| capture.pipe) {
-            helper.delete(pipe.as_fd());
+        for output in &wire.outputs {
+            let reader = output.lock().take();
+            if let Some(pipe) = reader.and_then(|reader| reader.pipe) {
+                helper.delete(pipe.as_fd());
+            }
         }
     }
 }
@@ -395,33 +379,5 @@ impl From<Status> for ExitStatus {
             },
             Status::Unknown => Self::Unknown,
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use std::io::Write;
-
-    /// X80: a child that writes as fast as it is read holds nobody up.
-    #[test]
-    fn stderr_is_read_in_turns() {
-        let (read, mut write) = io::pipe().unwrap();
-        let size = nix::fcntl::FcntlArg::F_SETPIPE_SZ(PIPE_MOST as i32);
-        nix::fcntl::fcntl(&write, size).unwrap();
-        let all: Vec<u8> = (0..PIPE_MOST).map(|n| (n % 251) as u8).collect();
-        write.write_all(&all).unwrap();
-        let mut capture = Capture::new(OwnedFd::from(read).into(), 3 * PIPE).unwrap();
-        assert!(!capture.drain(PIPE));
-        assert_eq!(capture.tail, all[..PIPE]);
-        while capture.tail.len() < 6 * PIPE {
-            assert!(!capture.drain(PIPE));
-        }
-        assert!(!capture.drain(PIPE_MOST));
-        assert!(capture.tail.len() <= 6 * PIPE + 4096);
-        capture.shorten();
-        assert_eq!(capture.tail, all[PIPE_MOST - 3 * PIPE..]);
-        drop(write);
-        assert!(capture.drain(PIPE));
     }
 }

@@ -63,6 +63,7 @@ impl Courier {
             Item::Event(payload) => on_event(payload).unwrap_or_else(&mut *on_error),
             Item::Done(callback, outcome) => callback(outcome),
             Item::Report(error) => on_error(error),
+            Item::Output(lines) => lines(&mut *on_error),
         });
         if let Err(panic) = delivered {
             let _ = shielded(|| on_error(Error::callback(panic)));

@@ -6,6 +6,7 @@ pub(crate) mod connection;
 pub(crate) mod courier;
 pub(crate) mod driver;
 pub(crate) mod member;
+pub(crate) mod output;
 pub(crate) mod state;
 pub(crate) mod terms;
 #[cfg(test)]

@@ -21,7 +21,7 @@ pub(crate) use self::environment::Environment;
 pub(crate) use self::launcher::{ForkServer, Launched, Launcher};
 use self::starter::Starter;
 use self::streams::{NAMES, Opened, Stdio, Streams};
-use super::child::connection::{Capture, Charge, Connection};
+use super::child::connection::{Charge, Connection, Outputs};
 use super::child::courier::Courier;
 use super::child::driver::Driver;
 use super::child::state::delivery::{Delivery, EventLimits};
@@ -154,7 +154,7 @@ impl Recipe {
             .find(|(_, stdio)| piped(stdio))
         {
             Some((name, _)) => Err(Error::start(format_args!(
-                "a pool starts many children, and nobody could take the pipe that is the {name} of each: give it a descriptor, or `null`"
+                "a pool starts many children, and nobody could take the pipe that is the {name} of each: give it a descriptor, `Stdio::lines` or `Stdio::null`"
             ))),
             None => self.check(),
         }
@@ -202,6 +202,9 @@ impl Recipe {
             let text = match &self.streams[number] {
                 Some(_) if !self.launcher.starts() => {
                     format!("no process is started here whose {name} could be chosen")
+                }
+                Some(stdio) if number == 0 && stdio.is_read() => {
+                    "the worker reads its stdin, and writes no lines there".into()
                 }
                 Some(_) if number < free => {
                     format!("the worker's {name} is the link here, and there can be no other")
@@ -272,7 +275,7 @@ impl Recipe {
         let core = self.core(caller, child, memory, delivery);
         let carries = link.carries_descriptors() && !self.plain;
         let process = (launched.process, launched.starter);
-        let driver = connect((link, carries), process, streams.capture, core, handlers)?;
+        let driver = connect((link, carries), process, streams.outputs, core, handlers)?;
         driver.change(|_| ());
         Ok((driver, streams.pipes))
     }
@@ -401,13 +404,13 @@ fn check_length(init: &Parcel) -> Result<(), Error> {
 fn connect(
     (link, carries): (Link, bool),
     (process, starter): (Option<Fresh>, Option<Arc<Starter>>),
-    capture: Option<Capture>,
+    outputs: Outputs,
     core: Core,
     handlers: Handlers,
 ) -> Result<Arc<Driver<Connection>>, Error> {
     let charge = Helper::attach(|helper, key| {
         let connection =
-            Connection::new(helper, key, (link, carries), (process, starter), capture)?;
+            Connection::new(helper, key, (link, carries), (process, starter), outputs)?;
         let driver = Driver::new(core, connection, Courier::new(handlers));
         Ok(Arc::new(Charge(driver)))
     });

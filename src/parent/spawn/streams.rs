@@ -3,8 +3,10 @@
 
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
+use std::sync::Arc;
 
-use crate::parent::child::connection::Capture;
+use crate::parent::child::connection::Outputs;
+use crate::parent::child::output::{Reader, Use};
 use crate::sys;
 
 /// What the streams are called, by their numbers.
@@ -15,7 +17,7 @@ pub(crate) const NAMES: [&str; 3] = ["stdin", "stdout", "stderr"];
 ///
 /// It is made from anything that has a descriptor (a file, a socket, an end of a
 /// pipe, a [`ChildStdout`](std::process::ChildStdout)), or is one of [`null`](Self::null),
-/// [`inherit`](Self::inherit) and [`piped`](Self::piped).
+/// [`inherit`](Self::inherit), [`piped`](Self::piped) and [`lines`](Self::lines).
 ///
 /// ```
 /// # offspring::worker!(SAY: fn(String) = |text: String| println!("{text}"));
@@ -38,8 +40,8 @@ enum Kind {
     Null,
     Inherit,
     Piped,
-    /// A pipe, of which this process keeps the last bytes.
-    Captured(usize),
+    /// A pipe that this process reads.
+    Read(Use),
     Descriptor(OwnedFd),
 }
 
@@ -79,7 +81,48 @@ impl Stdio {
 
     /// A pipe, of which this process keeps the last `bytes`.
     pub(crate) const fn captured(bytes: usize) -> Self {
-        Self(Kind::Captured(bytes))
+        Self(Kind::Read(Use::Tail(bytes)))
+    }
+
+    /// A new pipe whose lines `handler` is called with, without their newlines, as
+    /// UTF-8 in which what is none is replaced. For stdout and stderr, of a single
+    /// child or of each child of a pool.
+    ///
+    /// A line of more than 64 KiB comes in pieces of that size. The last line need
+    /// not end with a newline. What the child has written is handed on before
+    /// [`join`](crate::Rpc::join) is done; what a process that outlives the child
+    /// writes there later is not. A line says nothing of how far calls are: it may
+    /// come before or after the answer of the call that has written it.
+    ///
+    /// The handler runs on the child's thread for callbacks, one after the other
+    /// with [`on_event`](crate::Builder::on_event) and the others; that of a pool
+    /// on the threads of several children at once. While it runs later answers
+    /// wait for it, and a child that writes more than the pipe holds (64 KiB). If
+    /// it panics, that goes to [`on_error`](crate::Builder::on_error), and the next
+    /// line comes.
+    ///
+    /// ```
+    /// # offspring::worker!(SAY: fn(String) = |text: String| println!("{text}"));
+    /// # fn main() -> Result<(), offspring::Error> {
+    /// # offspring::init();
+    /// use offspring::Stdio;
+    ///
+    /// let (sender, lines) = std::sync::mpsc::channel();
+    /// let each = move |line: &str| drop(sender.send(line.to_owned()));
+    /// let pool = SAY.builder().stdout(Stdio::lines(each)).pool().spawn()?;
+    /// pool.call("one\ntwo").wait()?;
+    /// pool.join().wait()?;
+    /// assert_eq!(lines.iter().collect::<Vec<_>>(), ["one", "two"]);
+    /// # Ok(()) }
+    /// ```
+    #[must_use]
+    pub fn lines(handler: impl Fn(&str) + Send + Sync + 'static) -> Self {
+        Self(Kind::Read(Use::Lines(Arc::new(handler))))
+    }
+
+    /// Returns whether this process reads what the child writes.
+    pub(crate) fn is_read(&self) -> bool {
+        matches!(self.0, Kind::Read(_))
     }
 
     /// Returns whether this is a pipe that the user takes.
@@ -104,7 +147,7 @@ pub(crate) struct Opened {
     pub(crate) theirs: Streams,
     /// The ends of pipes that the user takes.
     pub(crate) pipes: Streams,
-    pub(crate) capture: Option<Capture>,
+    pub(crate) outputs: Outputs,
 }
 
 impl Opened {
@@ -126,9 +169,11 @@ impl Opened {
                     opened.pipes[number] = Some(ours);
                     theirs
                 }
-                Kind::Captured(keep) => {
+                Kind::Read(purpose) => {
                     let (read, write) = sys::pipe()?;
-                    opened.capture = Some(Capture::new(read.into(), *keep)?);
+                    let reader = Reader::new(read, purpose.clone())?;
+                    // Stdin cannot be read: see `Recipe::check`.
+                    opened.outputs[usize::from(number == 2)] = Some(reader);
                     write
                 }
             });

@@ -36,7 +36,12 @@ pub(crate) enum Item {
     Done(Callback, Result<Payload, Error>),
     /// For `on_error`, or the log.
     Report(Error),
+    /// Lines of its stdout or stderr, for their handler.
+    Output(Output),
 }
+
+/// Hands lines on, and is told whom a panic goes to.
+pub(crate) type Output = Box<dyn FnOnce(&mut dyn FnMut(Error)) + Send>;
 
 impl Item {
     fn weight(&self) -> Weight {
@@ -46,7 +51,7 @@ impl Item {
                 bytes: payload.len(),
                 ..payload.weight()
             },
-            Self::Done(_, Err(_)) => Weight::default(),
+            Self::Done(_, Err(_)) | Self::Output(_) => Weight::default(),
             // One for each event that nobody handles.
             Self::Report(_) => Weight {
                 bytes: size_of::<Self>(),
@@ -129,6 +134,10 @@ impl Delivery {
         self.enqueued += 1;
         self.queue.push_back(item);
         self.due = true;
+    }
+
+    pub(crate) fn extend(&mut self, items: impl IntoIterator<Item = Item>) {
+        items.into_iter().for_each(|item| self.push(item));
     }
 
     pub(crate) fn push_stream(&mut self, payload: Payload) {
