@@ -2,6 +2,7 @@
 
 mod confinement;
 mod descriptors;
+mod giving_up;
 mod spinning;
 
 use std::ffi::OsStr;
@@ -14,7 +15,7 @@ use std::time::Duration;
 
 use super::child::connection::Connection;
 use super::child::driver::Driver;
-use super::child::terms::{EventSink, Handlers};
+use super::child::terms::{EventSink, HandleOptions, Handlers};
 use super::handles::events::{EventStream, handle_events};
 use super::handles::rpc::Rpc;
 use super::spawn::streams::{Stdio, Streams};
@@ -48,6 +49,7 @@ pub struct Builder<F, S = crate::Octets, E = crate::NoEvents> {
     pub(super) on_event: Option<Box<dyn FnMut(E) + Send>>,
     pub(super) on_error: Option<Box<dyn FnMut(Error) + Send>>,
     pub(super) on_destroy: Option<Box<dyn FnOnce() + Send>>,
+    pub(super) handle: HandleOptions,
     types: crate::signature::Types<(F, S)>,
 }
 
@@ -71,6 +73,7 @@ impl<F, S, E: Send + 'static> Builder<F, S, E> {
             on_event: None,
             on_error: None,
             on_destroy: None,
+            handle: HandleOptions::default(),
             types: PhantomData,
         }
     }
@@ -517,9 +520,9 @@ impl<F, S, E: Send + 'static> Builder<F, S, E> {
         } else {
             EventSink::Nobody
         };
-        let decode = self.decode_event;
+        let (decode, options) = (self.decode_event, self.handle);
         let (driver, pipes) = self.start(sink)?;
-        Ok(Rpc::new(driver, decode, pipes))
+        Ok(Rpc::new(driver, decode, pipes, options))
     }
 
     /// Starts the child like [`spawn`](Self::spawn), and gives its events as a
@@ -550,10 +553,10 @@ impl<F, S, E: Send + 'static> Builder<F, S, E> {
         reason = "a name for the pair would hide what it is"
     )]
     pub fn spawn_with_events(self) -> Result<(Rpc<F, S, E>, EventStream<E>), Error> {
-        let decode = self.decode_event;
+        let (decode, options) = (self.decode_event, self.handle);
         let (driver, pipes) = self.start(EventSink::Stream)?;
         let events = EventStream::new(Arc::clone(&driver), decode);
-        Ok((Rpc::new(driver, decode, pipes), events))
+        Ok((Rpc::new(driver, decode, pipes, options), events))
     }
 
     fn start(mut self, sink: EventSink) -> Result<(Arc<Driver<Connection>>, Streams), Error> {

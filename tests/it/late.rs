@@ -78,7 +78,7 @@ fn a_call_that_cannot_be_stopped_takes_the_child_with_it() {
         let temp = Temp::new();
         let (gate, file) = (temp.gate("gate"), temp.path("file"));
         let rpc = WORK.spawn().unwrap();
-        let running = rpc.call(Job::Gate(gate.name())).kill_on_cancel();
+        let running = rpc.call(Job::Gate(gate.name())).kill_on_cancel(true);
         let other = rpc.call(Job::Append(file, "ran".into()));
         let open = gate.reached();
         quickly(|| {
@@ -109,7 +109,7 @@ fn a_call_that_does_not_run_takes_nobody_with_it() {
     let open = gate.reached();
     // One is sent, one is not.
     for _ in 0..2 {
-        drop(rpc.call(echo("sent")).kill_on_cancel());
+        drop(rpc.call(echo("sent")).kill_on_cancel(true));
     }
     // The helper looks again and again whether the first has started.
     until(|| naps().is_some());
@@ -118,7 +118,7 @@ fn a_call_that_does_not_run_takes_nobody_with_it() {
     drop(open);
     assert_eq!(running.wait().unwrap(), Ok("done".into()));
     // Done is done.
-    let done = rpc.call(echo("so")).kill_on_cancel();
+    let done = rpc.call(echo("so")).kill_on_cancel(true);
     rpc.call(echo("next")).wait().unwrap().unwrap();
     drop(done);
     assert!(rpc.join().wait().unwrap().success());
@@ -135,7 +135,7 @@ fn a_call_that_starts_in_spite_of_it_takes_the_child_with_it() {
     rpc.ready().wait().unwrap();
     // Both in one write, so that the child has read the second when the first runs.
     let running = rpc.call(Job::Gate(first.name()));
-    let doomed = rpc.call(Job::Gate(second.name())).kill_on_cancel();
+    let doomed = rpc.call(Job::Gate(second.name())).kill_on_cancel(true);
     let open = first.reached();
     drop(doomed);
     drop(open);
@@ -194,7 +194,7 @@ fn a_crowd_is_late_at_once_and_others_do_not_notice() {
     let other = WORK.builder().quiet().begin();
     other.ready().wait().unwrap();
     let at = Instant::now() + limit(Duration::from_secs(3));
-    let (rpc, calls, running, open) = crowded(&gate, |call| call.deadline(at).kill_on_cancel());
+    let (rpc, calls, running, open) = crowded(&gate, |call| call.deadline(at).kill_on_cancel(true));
     let dead = other.call(Job::LonelyGate(temp.gate("other").name()));
     until(|| Instant::now() >= at);
     quickly(|| {
@@ -216,7 +216,7 @@ fn a_crowd_is_given_up() {
     let temp = Temp::new();
     for (name, kills) in [("plain", false), ("kills", true)] {
         let gate = temp.gate(name);
-        let with = |call: Call| if kills { call.kill_on_cancel() } else { call };
+        let with = |call: Call| call.kill_on_cancel(kills);
         let (rpc, calls, running, open) = crowded(&gate, with);
         quickly(|| drop(calls));
         drop(open);

@@ -31,6 +31,7 @@ mod death;
 ))]
 mod descriptors;
 mod forked;
+mod giving_up;
 mod idle;
 mod inheritance;
 mod late;

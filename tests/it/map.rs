@@ -301,7 +301,7 @@ fn options_are_those_of_each_call() {
         pool.map(items())
             .window(1)
             .timeout(limit(Duration::from_secs(1)))
-            .kill_on_cancel(),
+            .kill_on_cancel(true),
     );
     assert_eq!(pool.status().died, 1);
     let soon = Instant::now() + moment;

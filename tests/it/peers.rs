@@ -298,7 +298,7 @@ fn a_call_that_starts_although_it_was_given_up() {
     };
     with_peer(peer, |rpc| {
         let first = rpc.call("first");
-        drop(rpc.call("second").kill_on_cancel());
+        drop(rpc.call("second").kill_on_cancel(true));
         assert_eq!(first.wait().unwrap(), "so");
         rpc.join().wait_timeout(soon()).unwrap();
         drop(done);

@@ -437,7 +437,7 @@ fn calls_are_given_up() {
     let (temp, gate) = Temp::with_gate();
     let pool = setup().max(1).load(2);
     let pool = pool.backoff(Duration::ZERO, Duration::ZERO).begin();
-    let held = pool.call(Do::Gate(gate.name())).kill_on_cancel();
+    let held = pool.call(Do::Gate(gate.name())).kill_on_cancel(true);
     let _open = gate.reached();
     let path = temp.path("file");
     let sent = pool.call(Do::Append(path.clone(), "sent".into()));

@@ -199,7 +199,7 @@ fn they_end_at_the_deadline_of_the_call() {
     let _guard = guard();
     let rpc = STEPS.spawn().unwrap();
     for asynchronous in [false, true] {
-        let mut call = rpc.call("many 100000000").kill_on_cancel();
+        let mut call = rpc.call("many 100000000").kill_on_cancel(true);
         call = call.timeout(Duration::from_millis(50));
         if asynchronous {
             block_on(call.events().for_each(|event| drop(event.unwrap())));

@@ -231,7 +231,7 @@ fn late(runtime: &dyn Runtime, _: Steps) {
     runtime.block_on(Box::pin(async move {
         let start = Instant::now();
         let call = rpc.call("1000000").timeout(Duration::from_millis(20));
-        let call = call.kill_on_cancel();
+        let call = call.kill_on_cancel(true);
         assert!(call.await.unwrap_err().is_timeout());
         assert!(start.elapsed() < soon());
         rpc.join().await.unwrap();

@@ -66,7 +66,32 @@ pub(crate) enum Limit {
     At(Instant),
 }
 
-/// What is wished of each call of a handle that wishes nothing else.
+impl Limit {
+    /// By when what begins now is to be done, and how long that is. `None` if no clock goes so far.
+    pub(crate) fn begin(self) -> Option<(Instant, Duration)> {
+        let now = Instant::now();
+        match self {
+            Self::After(time) => Some((now.checked_add(time)?, time)),
+            Self::At(deadline) => Some((deadline, deadline.saturating_duration_since(now))),
+        }
+    }
+}
+
+/// What is wished of a handle, besides its calls' outcomes.
+#[derive(Debug, Default, Clone, Copy)]
+pub(crate) struct HandleOptions {
+    pub(crate) calls: CallDefaults,
+    /// The child goes with its handle.
+    pub(crate) kill_on_drop: bool,
+}
+
+impl HandleOptions {
+    pub(crate) fn is_some(&self) -> bool {
+        self.calls.is_some() || self.kill_on_drop
+    }
+}
+
+/// What is wished of each call of a handle, unless the call wishes something else.
 #[derive(Debug, Default, Clone, Copy)]
 pub(crate) struct CallDefaults {
     pub(crate) limit: Option<Limit>,
@@ -75,26 +100,6 @@ pub(crate) struct CallDefaults {
 }
 
 impl CallDefaults {
-    /// Sets the options of a call that is made now.
-    pub(crate) fn apply(&self, options: &mut CallOptions) {
-        options.deadline = match self.limit {
-            // A time that no clock reaches is no limit.
-            Some(Limit::After(time)) => Instant::now().checked_add(time),
-            Some(Limit::At(deadline)) => Some(deadline),
-            None => None,
-        };
-        options.kill_on_cancel = self.kill_on_cancel;
-        options.repeats = self.repeats;
-    }
-
-    /// How long a call has that is made now.
-    pub(crate) fn time(&self) -> Option<Duration> {
-        self.limit.map(|limit| match limit {
-            Limit::After(time) => time,
-            Limit::At(deadline) => deadline.saturating_duration_since(Instant::now()),
-        })
-    }
-
     pub(crate) fn is_some(&self) -> bool {
         self.limit.is_some() || self.kill_on_cancel || self.repeats > 0
     }

@@ -11,7 +11,7 @@ use super::open::{Context as ErrorContext, State, result};
 use super::try_call_error::TryCallError;
 use crate::error::Error;
 use crate::parcel::Decode;
-use crate::parent::child::terms::Completion;
+use crate::parent::child::terms::{Completion, Limit};
 
 /// One call: its result is to come.
 ///
@@ -174,7 +174,8 @@ impl<R, E> Call<R, E> {
     ///
     /// That holds however one waits, or does not wait: blocking, `.await` under
     /// any runtime or none, [`on_done`](Self::on_done), [`detach`](Self::detach).
-    /// A call that is done already stays so.
+    /// A call that is done already stays so. With `None` there is no limit, whatever
+    /// [`call_timeout`](crate::Builder::call_timeout) says.
     ///
     /// ```
     /// # offspring::worker!(SLEEP: fn(String) = |ms: String| {
@@ -192,12 +193,14 @@ impl<R, E> Call<R, E> {
     /// assert!(block_on(call).unwrap_err().is_timeout());
     /// # Ok(()) }
     /// ```
-    pub fn timeout(self, time: Duration) -> Self {
-        // A time that no clock reaches is no limit.
-        match Instant::now().checked_add(time) {
-            Some(deadline) => self.limited(deadline, time),
-            None => self,
-        }
+    ///
+    /// # What it does not do
+    ///
+    /// **It does not stop a function that blocks.** The call fails here, and the child runs it to its end; calls behind it
+    /// wait for that. To stop the work there is [`kill_on_cancel`](Self::kill_on_cancel), which ends the child. A
+    /// concurrent child drops the call's future where it stands, and needs no kill unless the future blocks.
+    pub fn timeout(self, time: impl Into<Option<Duration>>) -> Self {
+        self.limit(time.into().map(Limit::After))
     }
 
     /// Limits the call: if it is not done by `deadline` it fails. See
@@ -217,20 +220,19 @@ impl<R, E> Call<R, E> {
     /// # Ok(()) }
     /// ```
     pub fn deadline(self, deadline: Instant) -> Self {
-        let time = deadline.saturating_duration_since(Instant::now());
-        self.limited(deadline, time)
+        self.limit(Some(Limit::At(deadline)))
     }
 
-    fn limited(mut self, deadline: Instant, time: Duration) -> Self {
+    fn limit(mut self, limit: Option<Limit>) -> Self {
         if let State::Open(open) = &mut self.state {
-            open.limit(deadline, time);
+            open.limit(limit);
         }
         self
     }
 
-    /// If this call is cancelled, or its [time](Self::timeout) is up, while the
-    /// child runs it, the child is killed: for work that cannot be stopped
-    /// otherwise.
+    /// Whether the child is killed if this call is cancelled, or its [time](Self::timeout) is up, while the child runs
+    /// it: for work that cannot be stopped otherwise. Default: what
+    /// [`Builder::kill_on_cancel`](crate::Builder::kill_on_cancel) says, else false.
     ///
     /// The other calls of the child fail with it, and their errors say that it
     /// was not their doing ([`Crash::reason`](crate::Crash::reason)) and whether
@@ -247,14 +249,15 @@ impl<R, E> Call<R, E> {
     /// use std::time::Duration;
     ///
     /// let rpc = SLEEP.spawn()?;
-    /// let call = rpc.call("1000000").kill_on_cancel().timeout(Duration::from_millis(500));
+    /// let call = rpc.call("1000000").kill_on_cancel(true).timeout(Duration::from_millis(500));
     /// assert!(call.wait().unwrap_err().is_timeout());
     /// assert_eq!(rpc.join().wait()?.signal(), Some(9));
     /// # Ok(()) }
     /// ```
-    pub fn kill_on_cancel(self) -> Self {
+    pub fn kill_on_cancel(self, kills: bool) -> Self {
         if let State::Open(open) = &self.state {
-            open.call().update(&|options| options.kill_on_cancel = true);
+            open.call()
+                .update(&|options| options.kill_on_cancel = kills);
         }
         self
     }

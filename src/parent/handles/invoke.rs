@@ -47,7 +47,7 @@ impl<F, S, E> Rpc<F, S, E> {
         S: Serialiser<R>,
     {
         let state = match sent {
-            Ok(pending) => State::Open(Open::new(pending, &self.defaults)),
+            Ok(pending) => State::Open(Open::new(pending, self.defaults)),
             Err(Refusal::Failed(error)) => self.failed(error),
             Err(Refusal::Full) => self.failed(TryCallError(()).into()),
         };

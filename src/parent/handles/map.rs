@@ -145,9 +145,9 @@ impl<I, F: Signature, S, E> Map<I, F, S, E> {
         self
     }
 
-    /// Limits each call, from when it is made, as [`Call::timeout`] does.
-    pub fn timeout(mut self, time: Duration) -> Self {
-        self.rpc.defaults.limit = Some(Limit::After(time));
+    /// Limits each call, from when it is made, as [`Call::timeout`] does. With `None` there is no limit.
+    pub fn timeout(mut self, time: impl Into<Option<Duration>>) -> Self {
+        self.rpc.defaults.limit = time.into().map(Limit::After);
         self
     }
 
@@ -158,9 +158,9 @@ impl<I, F: Signature, S, E> Map<I, F, S, E> {
         self
     }
 
-    /// A child that runs a call which is late, or cancelled with this, is killed: see [`Call::kill_on_cancel`].
-    pub fn kill_on_cancel(mut self) -> Self {
-        self.rpc.defaults.kill_on_cancel = true;
+    /// Whether a child that runs a call which is late, or cancelled with this, is killed: see [`Call::kill_on_cancel`].
+    pub fn kill_on_cancel(mut self, kills: bool) -> Self {
+        self.rpc.defaults.kill_on_cancel = kills;
         self
     }
 

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use super::decode::unpack;
 use crate::error::{ChildId, Error};
 use crate::parcel::Decode;
-use crate::parent::child::terms::{Answer, CallDefaults, CallOptions};
+use crate::parent::child::terms::{Answer, CallDefaults, Limit};
 use crate::parent::forked::{self, Reach};
 use crate::parent::maker::Maker;
 use crate::parent::target::{Pending, PendingCall};
@@ -22,33 +22,38 @@ pub(crate) enum State {
 pub(crate) struct Open {
     pending: Pending,
     maker: Maker,
-    deadline: Option<Instant>,
-    /// How long it was given when the deadline was set.
-    time: Option<Duration>,
+    /// By when it is to be done, and how long that was when it was said.
+    limit: Option<(Instant, Duration)>,
 }
 
 impl Open {
-    pub(crate) fn new(pending: Pending, defaults: &CallDefaults) -> Self {
-        let mut options = CallOptions::default();
+    pub(crate) fn new(pending: Pending, defaults: CallDefaults) -> Self {
         let mut open = Self {
             pending,
             maker: Maker::this(),
-            deadline: None,
-            time: None,
+            limit: None,
         };
         if defaults.is_some() {
-            defaults.apply(&mut options);
-            (open.deadline, open.time) = (options.deadline, defaults.time());
-            open.call().update(&|own| *own = options);
+            open.limit = defaults.limit.and_then(Limit::begin);
+            let deadline = open.deadline();
+            open.call().update(&|options| {
+                options.deadline = deadline;
+                options.kill_on_cancel = defaults.kill_on_cancel;
+                options.repeats = defaults.repeats;
+            });
         }
         open
     }
 
-    /// The call is to be done by `deadline`, which is in `time`.
-    pub(crate) fn limit(&mut self, deadline: Instant, time: Duration) {
-        (self.deadline, self.time) = (Some(deadline), Some(time));
-        self.call()
-            .update(&|options| options.deadline = Some(deadline));
+    fn deadline(&self) -> Option<Instant> {
+        self.limit.map(|(deadline, _)| deadline)
+    }
+
+    /// When the call is late.
+    pub(crate) fn limit(&mut self, limit: Option<Limit>) {
+        self.limit = limit.and_then(Limit::begin);
+        let deadline = self.deadline();
+        self.call().update(&|options| options.deadline = deadline);
         self.check_time();
     }
 
@@ -64,7 +69,7 @@ impl Open {
     /// Ends the call if it is late, before the helper notices.
     pub(crate) fn check_time(&self) {
         if self
-            .deadline
+            .deadline()
             .is_some_and(|deadline| deadline <= Instant::now())
         {
             self.call().expire();
@@ -79,7 +84,7 @@ impl Open {
         wait: impl Fn(&dyn PendingCall, Option<Instant>) -> Option<T>,
     ) -> Option<T> {
         let own = self
-            .deadline
+            .deadline()
             .filter(|own| until.is_none_or(|until| *own <= until));
         let found = wait(self.call(), own.or(until));
         if found.is_some() || own.is_none() {
@@ -95,7 +100,7 @@ impl Open {
     pub(crate) fn context(&self) -> Context {
         Context {
             child: self.call().child_id(),
-            time: self.time,
+            time: self.limit.map(|(_, time)| time),
         }
     }
 

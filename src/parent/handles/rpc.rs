@@ -13,7 +13,7 @@ use crate::base::sync::Mutex;
 use crate::error::Error;
 use crate::exit_status::ExitStatus;
 use crate::parcel::Decode;
-use crate::parent::child::terms::CallDefaults;
+use crate::parent::child::terms::{CallDefaults, HandleOptions};
 use crate::parent::forked::Reach;
 use crate::parent::spawn::streams::Streams;
 use crate::parent::target::Origin;
@@ -23,7 +23,8 @@ use crate::parent::target::Origin;
 /// It is cheap to clone, and may be used from any number of threads and tasks
 /// at once. When the last clone is dropped, the child finishes the calls it was
 /// given, answers them, and exits; that goes on in the background, as long as
-/// this process lives. [`join`](Self::join) waits for it.
+/// this process lives. [`join`](Self::join) waits for it. With
+/// [`kill_on_drop`](crate::Builder::kill_on_drop) the child is killed instead.
 ///
 /// The handle of a [`Pool`](crate::Pool) is one of these, too; what is said of the
 /// child here is then true of all its children together.
@@ -50,29 +51,41 @@ use crate::parent::target::Origin;
 /// # Ok(()) }
 /// ```
 pub struct Rpc<F, S = crate::Octets, E = crate::NoEvents> {
-    handle: Arc<Handle>,
+    hold: Arc<Hold>,
+    /// The pipes to a child's streams that were not taken.
+    pipes: Arc<Mutex<Streams>>,
     pub(crate) decode_event: Decode<E>,
     pub(super) defaults: CallDefaults,
     types: crate::signature::Types<(F, S, E)>,
 }
 
-/// Closes the child when the last clone goes.
-struct Handle {
+/// What keeps a child open: it is closed, or killed, when the last handle, or wait for its end, goes.
+pub(crate) struct Hold {
     reach: Reach,
-    /// The pipes to a child's streams that were not taken.
-    pipes: Mutex<Streams>,
+    kills: bool,
 }
 
-impl Drop for Handle {
+impl Hold {
+    pub(crate) fn origin(&self) -> &Arc<dyn Origin> {
+        self.reach.origin()
+    }
+}
+
+impl Drop for Hold {
     fn drop(&mut self) {
-        self.reach.origin().close();
+        if self.kills {
+            self.origin().kill();
+        } else {
+            self.origin().close();
+        }
     }
 }
 
 impl<F, S, E> Clone for Rpc<F, S, E> {
     fn clone(&self) -> Self {
         Self {
-            handle: Arc::clone(&self.handle),
+            hold: Arc::clone(&self.hold),
+            pipes: Arc::clone(&self.pipes),
             decode_event: self.decode_event,
             defaults: self.defaults,
             types: PhantomData,
@@ -89,20 +102,31 @@ impl<F, S, E> std::fmt::Debug for Rpc<F, S, E> {
 }
 
 impl<F, S, E> Rpc<F, S, E> {
-    pub(crate) fn new(origin: Arc<dyn Origin>, decode_event: Decode<E>, pipes: Streams) -> Self {
+    pub(crate) fn new(
+        origin: Arc<dyn Origin>,
+        decode_event: Decode<E>,
+        pipes: Streams,
+        options: HandleOptions,
+    ) -> Self {
         Self {
-            handle: Arc::new(Handle {
+            hold: Arc::new(Hold {
                 reach: Reach::new(origin),
-                pipes: Mutex::new(pipes),
+                kills: options.kill_on_drop,
             }),
+            pipes: Arc::new(Mutex::new(pipes)),
             decode_event,
-            defaults: CallDefaults::default(),
+            defaults: options.calls,
             types: PhantomData,
         }
     }
 
     pub(crate) fn origin(&self) -> &Arc<dyn Origin> {
-        self.handle.reach.origin()
+        self.hold.origin()
+    }
+
+    /// What keeps the child open, without the types.
+    pub(crate) fn hold(&self) -> Arc<Hold> {
+        Arc::clone(&self.hold)
     }
 
     /// Says in an error which child, or pool, it is about.
@@ -194,10 +218,10 @@ impl<F, S, E> Rpc<F, S, E> {
 
     /// In a copy of the process nothing can be taken, and the lock may be held for ever.
     fn take_pipe(&self, number: usize) -> Option<OwnedFd> {
-        if !self.handle.reach.is_here() {
+        if !self.hold.reach.is_here() {
             return None;
         }
-        self.handle.pipes.lock()[number].take()
+        self.pipes.lock()[number].take()
     }
 
     /// Waits until the child has said hello and its `init` is done. Of a pool,
@@ -239,7 +263,7 @@ impl<F, S, E> Rpc<F, S, E> {
     #[must_use = "wait for it, or await it"]
     pub fn join(self) -> Join {
         self.origin().close();
-        Join(Reach::new(Arc::clone(self.origin())))
+        Join(self.hold())
     }
 
     /// Kills the child with `SIGKILL`, now. Open calls fail; [`join`](Self::join)
@@ -288,7 +312,8 @@ impl Ready {
     }
 }
 
-/// Waits until a child is gone; from [`Rpc::join`]. A future, too.
+/// Waits until a child is gone; from [`Rpc::join`]. A future, too. If it is dropped, the child ends in the background;
+/// with [`kill_on_drop`](crate::Builder::kill_on_drop) it is killed.
 ///
 /// ```
 /// # offspring::worker!(ECHO: fn(String) -> String = |text: String| text);
@@ -300,7 +325,7 @@ impl Ready {
 /// # Ok(()) }
 /// ```
 #[must_use = "wait for it, or await it"]
-pub struct Join(Reach);
+pub struct Join(Arc<Hold>);
 
 impl Join {
     /// Limits the wait: after `time` the child is told to end (`SIGTERM`), and

@@ -11,7 +11,7 @@ use super::launcher::Launcher;
 use super::scheduler::{Rules, Scheduler};
 use crate::error::{ChildId, Error};
 use crate::parent::builder::Builder;
-use crate::parent::child::terms::{EventSink, Handlers};
+use crate::parent::child::terms::{EventSink, HandleOptions, Handlers, Limit};
 use crate::parent::handles::events::handle_events;
 use crate::parent::handles::rpc::Rpc;
 
@@ -37,6 +37,7 @@ use crate::parent::handles::rpc::Rpc;
 #[must_use = "nothing is started before `spawn`"]
 pub struct PoolBuilder<F, S = crate::Octets, E = crate::NoEvents> {
     launchers: Vec<Builder<F, S, E>>,
+    handle: HandleOptions,
     rules: Rules,
     queue: (usize, usize),
     on_event: Option<Arc<dyn Fn(E) + Send + Sync>>,
@@ -72,6 +73,7 @@ impl<F, S, E: Send + 'static> Builder<F, S, E> {
     /// ```
     pub fn pool(self) -> PoolBuilder<F, S, E> {
         PoolBuilder {
+            handle: self.handle,
             launchers: vec![self],
             rules: Rules {
                 max: vec![4],
@@ -253,6 +255,44 @@ impl<F, S, E: Send + 'static> PoolBuilder<F, S, E> {
         self
     }
 
+    /// Limits each call, from when it is made, also while it waits in the pool: see
+    /// [`Builder::call_timeout`]. Default: what the builder of the first kind of children says.
+    ///
+    /// ```
+    /// # offspring::worker!(SLEEP: fn(String) = |ms: String| {
+    /// #     std::thread::sleep(std::time::Duration::from_millis(ms.parse().unwrap_or(0)))
+    /// # });
+    /// # fn main() -> Result<(), offspring::Error> {
+    /// # offspring::init();
+    /// use std::time::Duration;
+    ///
+    /// // No call takes longer than that, and no child is busy with one that was given up.
+    /// let pool = SLEEP.pool().call_timeout(Duration::from_millis(500)).kill_on_cancel(true);
+    /// let pool = pool.on_error(|_| ()).spawn()?;
+    /// let (one, two) = (pool.call("1"), pool.call("1000000"));
+    /// one.wait()?;
+    /// assert!(two.wait().unwrap_err().is_timeout());
+    /// # pool.join().wait()?; Ok(()) }
+    /// ```
+    pub fn call_timeout(mut self, time: Duration) -> Self {
+        self.handle.calls.limit = Some(Limit::After(time));
+        self
+    }
+
+    /// Whether a child that runs a call which is cancelled, or late, is killed for it: see
+    /// [`Builder::kill_on_cancel`]. The pool replaces it. Default: what the builder of the first kind of children says.
+    pub fn kill_on_cancel(mut self, kills: bool) -> Self {
+        self.handle.calls.kill_on_cancel = kills;
+        self
+    }
+
+    /// Whether all children are killed when the last handle of the pool is dropped, and the calls that are not done fail:
+    /// see [`Builder::kill_on_drop`]. Default: what the builder of the first kind of children says.
+    pub fn kill_on_drop(mut self, kills: bool) -> Self {
+        self.handle.kill_on_drop = kills;
+        self
+    }
+
     /// Has `handler` called with each event of any child; without it they are
     /// dropped, as by `AnyEvent::Fork::Pool`. Events of a call do not come here.
     ///
@@ -358,7 +398,7 @@ impl<F, S, E: Send + 'static> PoolBuilder<F, S, E> {
         let engine = Engine::new(name, scheduler, launchers, self.queue, self.on_destroy)?;
         let client = PoolClient(Arc::clone(&engine));
         Ok(Pool {
-            rpc: Rpc::new(Arc::new(client), decode, Default::default()),
+            rpc: Rpc::new(Arc::new(client), decode, Default::default(), self.handle),
             engine,
         })
     }
@@ -384,6 +424,14 @@ impl<F, S, E: Send + 'static> PoolBuilder<F, S, E> {
                 );
             }
             builder.recipe.check_for_many()?;
+        }
+        if self.launchers[1..]
+            .iter()
+            .any(|builder| builder.handle.is_some())
+        {
+            return refuse(
+                "timeouts of calls, `kill_on_cancel` and `kill_on_drop` are set for the pool, not for a further kind of its children",
+            );
         }
         Ok(())
     }

@@ -129,7 +129,9 @@ impl Core {
 
     /// Kills the child, because the user said so.
     pub(crate) fn kill_by_user(&mut self) {
-        self.kill(Ending::Killed("it was killed by `kill`".into()));
+        self.kill(Ending::Killed(
+            "it was killed by `kill`, or with its handle (`kill_on_drop`)".into(),
+        ));
     }
 
     /// That the child can work, or why it cannot.
