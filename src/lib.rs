@@ -66,8 +66,8 @@ pub use offspring_serialisers::{
     ManyStrings, Octets, One, OneByte, OneString, Output, SendAs, Serialiser,
 };
 pub use parent::{
-    Builder, Call, CallEventIter, CallEvents, EventIter, EventStream, Join, Map, MapIter, Pool,
-    PoolBuilder, PoolStatus, Ready, Rpc, Stdio, Template, TemplateBuilder, TryCallError,
+    Builder, Call, CallEventIter, CallEvents, EventIter, EventStream, Join, Map, MapIter, Once,
+    Pool, PoolBuilder, PoolStatus, Ready, Rpc, Stdio, Template, TemplateBuilder, TryCallError,
 };
 pub use preload::{Load, Loading, Preload, Preloading};
 pub use rights::Rights;

@@ -1,5 +1,7 @@
 //! Declaring workers.
 
+mod once;
+
 use std::any::Any;
 use std::marker::PhantomData;
 use std::panic::Location;

@@ -28,6 +28,7 @@ pub use self::builder::Builder;
 pub use self::handles::call::Call;
 pub use self::handles::events::{CallEventIter, CallEvents, EventIter, EventStream};
 pub use self::handles::map::{Map, MapIter};
+pub use self::handles::once::Once;
 pub use self::handles::rpc::{Join, Ready, Rpc};
 pub use self::handles::try_call_error::TryCallError;
 pub use self::pool::{Pool, PoolBuilder, PoolStatus};

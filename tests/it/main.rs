@@ -59,6 +59,7 @@ mod memory;
     feature = "postcard"
 ))]
 mod nulls;
+mod once;
 mod order;
 mod panics;
 mod peers;

@@ -76,7 +76,15 @@ fn tokio_multi() -> tokio::runtime::Runtime {
 /// Every test of this file.
 fn all(runtime: &dyn Runtime) {
     let rpc = STEPS.spawn().unwrap();
-    for test in [calls_and_events, mapped, dripped, moved, rewoken, late] {
+    for test in [
+        calls_and_events,
+        mapped,
+        in_a_fresh_child,
+        dripped,
+        moved,
+        rewoken,
+        late,
+    ] {
         let rpc = rpc.clone();
         let runtime: &dyn Runtime = runtime;
         test(runtime, rpc);
@@ -143,6 +151,14 @@ fn mapped(runtime: &dyn Runtime, rpc: Steps) {
         for _ in 0..count {
             endless.next().await.unwrap().unwrap();
         }
+    }));
+}
+
+fn in_a_fresh_child(runtime: &dyn Runtime, _: Steps) {
+    runtime.block_on(Box::pin(async {
+        let (one, two) = (STEPS.once("1"), STEPS.once("2"));
+        assert_eq!(two.await.unwrap(), "2");
+        assert_eq!(one.await.unwrap(), "1");
     }));
 }
 

@@ -103,7 +103,7 @@ impl<F: Signature, S: Serialiser<F::Output>, E> Rpc<F, S, E> {
 /// # Ok(()) }
 /// ```
 #[must_use = "nothing is called before a result is asked for"]
-pub struct Map<I, F: Signature, S, E = crate::NoEvents> {
+pub struct Map<I, F: Signature, S = crate::Octets, E = crate::NoEvents> {
     rpc: Rpc<F, S, E>,
     items: I,
     /// There are no more items, or taking one has panicked.
@@ -246,7 +246,7 @@ where
 /// # Ok(()) }
 /// ```
 #[derive(Debug)]
-pub struct MapIter<I, F: Signature, S, E = crate::NoEvents>(Map<I, F, S, E>);
+pub struct MapIter<I, F: Signature, S = crate::Octets, E = crate::NoEvents>(Map<I, F, S, E>);
 
 impl<I: Iterator, F, S, E> Iterator for MapIter<I, F, S, E>
 where

@@ -6,6 +6,7 @@ pub(crate) mod decode;
 pub(crate) mod events;
 mod invoke;
 pub(crate) mod map;
+pub(crate) mod once;
 pub(crate) mod open;
 pub(crate) mod rpc;
 pub(crate) mod try_call_error;
