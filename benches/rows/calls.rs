@@ -164,6 +164,7 @@ fn pipeline() -> Group {
     .row("blocking", || many(blocking()))
     .row("blocking, no spinning", || many(blocking().spin(false)))
     .row("blocking, one CPU", || pinned(|| many(blocking())))
+    .row("blocking, rings off", || many(blocking().rings(false)))
     .row("concurrent", || many(concurrent()))
 }
 
