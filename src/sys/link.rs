@@ -12,7 +12,6 @@ use nix::sys::socket::{
     AddressFamily, MsgFlags, Shutdown, SockFlag, SockType, setsockopt, shutdown, socketpair,
     sockopt,
 };
-use nix::sys::time::TimeVal;
 use std::io::{self, IoSlice};
 use std::ops::Deref;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
@@ -46,8 +45,6 @@ const ACCEPTED: u8 = 1;
 /// It does not.
 const REFUSED: u8 = 2;
 
-/// How long a blocking write may make no progress.
-const PATIENCE: TimeVal = TimeVal::new(0, 1000);
 /// How much may be on its way, if the system allows it: the kernel counts twice as much as this, and takes less where
 /// `net.core.wmem_max` is less. A large message costs a wake-up on either side each time this is full.
 const UNDER_WAY: usize = 1 << 20;
@@ -65,7 +62,6 @@ impl Link {
         let flags = SockFlag::SOCK_CLOEXEC;
         let pair = || socketpair(AddressFamily::Unix, SockType::Stream, None, flags);
         let (ours, theirs) = create(pair)?;
-        setsockopt(&ours, sockopt::SendTimeout, &PATIENCE)?;
         for end in [&ours, &theirs] {
             setsockopt(end, sockopt::SndBuf, &UNDER_WAY)?;
         }
@@ -90,7 +86,6 @@ impl Link {
     /// Over a connected stream socket.
     pub(crate) fn from_socket(fd: OwnedFd) -> io::Result<Self> {
         let fd = raise(fd)?;
-        setsockopt(&fd, sockopt::SendTimeout, &PATIENCE)?;
         Ok(Self::over(Transport::socket(fd)?, None))
     }
 
@@ -199,22 +194,6 @@ impl Link {
                 .transport
                 .send(parts, descriptors, MsgFlags::MSG_DONTWAIT),
         })
-    }
-
-    /// Writes everything, but blocks for no longer than [`PATIENCE`] or so without any progress: then it says how much
-    /// it has written, or `None` for nothing. For what is not a socket, the same as [`try_send`](Self::try_send).
-    ///
-    /// A writer that sleeps in the kernel is woken as soon as there is any room; one that polls, only when three
-    /// quarters of the socket's buffer are free, which costs half the throughput.
-    pub(crate) fn send(
-        &self,
-        parts: &[IoSlice<'_>],
-        descriptors: &[OwnedFd],
-    ) -> io::Result<Option<usize>> {
-        if self.rings_to_write().is_some() {
-            return self.try_send(parts, descriptors);
-        }
-        self.sending(|| self.transport.send(parts, descriptors, MsgFlags::empty()))
     }
 
     /// A write that fails in one way after `shutdown_write`, whatever the descriptor has become since it began.

@@ -218,9 +218,6 @@ impl Wire for Connection {
     ) -> io::Result<Option<usize>> {
         self.link.try_send(parts, descriptors)
     }
-    fn send(&self, parts: &[IoSlice<'_>], descriptors: &[OwnedFd]) -> io::Result<Option<usize>> {
-        self.link.send(parts, descriptors)
-    }
     fn recv(
         &self,
         buffer: &mut Vec<u8>,

@@ -16,13 +16,12 @@
 //! * What follows from a change is done when the lock is let go, however that is
 //!   ([`Lock`]).
 //! * Flushing: with nothing else under way a call is written at once; else when
-//!   a thread waits, from [`BATCH`] bytes on, or by the helper, soon.
+//!   a thread waits, from [`BATCH`] bytes on, or by the helper within [`LIE`].
 
 mod deliveries;
 pub(crate) mod lock;
 
 use std::io::IoSlice;
-use std::os::fd::OwnedFd;
 use std::sync::{Arc, Weak};
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
@@ -40,8 +39,11 @@ use crate::parent::callbacks::{self, Call};
 use crate::parent::maker::Maker;
 use crate::sys::{self, Interest};
 
-/// So many octets are written without waiting for more.
+/// How many bytes are written without waiting for more.
 const BATCH: usize = 16 << 10;
+/// How long a call may lie unwritten while others are in flight. A thread that waits
+/// writes before that; if the helper is to be spared being woken, it must not be short.
+const LIE: Duration = Duration::from_micros(400);
 /// How many pieces go into one `writev`.
 const PIECES: usize = 16;
 /// How long a thread waits for another one that is reading.
@@ -65,9 +67,6 @@ impl<W> std::fmt::Debug for Driver<W> {
         f.debug_struct("Driver").finish_non_exhaustive()
     }
 }
-
-/// A way to write to the link.
-type Send<W> = fn(&W, &[IoSlice<'_>], &[OwnedFd]) -> std::io::Result<Option<usize>>;
 
 /// What one attempt to read brought.
 enum Got {
@@ -161,7 +160,7 @@ impl<W: Wire> Driver<W> {
             self.wire.tick_at(at);
         }
         if orders.flush {
-            self.wire.tick_at(Instant::now() + core.write_within());
+            self.wire.tick_at(Instant::now() + LIE);
         }
         if core.may_shut_down() {
             self.wire.shutdown_write();
@@ -189,12 +188,9 @@ impl<W: Wire> Driver<W> {
         let mut core = self.lock();
         loop {
             let mut found = take(&mut core);
-            if found.is_none() {
-                core.waits();
-                if core.has_unwritten() {
-                    core.flush_patiently(deadline);
-                    found = take(&mut core);
-                }
+            if found.is_none() && core.has_unwritten() {
+                core.flush();
+                found = take(&mut core);
             }
             if found.is_some() {
                 core.roles.collected();
@@ -315,16 +311,10 @@ impl<W: Wire> Driver<W> {
     /// For the helper: the timer fired. What is judged now is judged by all that
     /// has come.
     pub(crate) fn tick(&self, now: Instant) {
-        let judges = self.look(|core| core.judges_at(now));
-        if judges {
+        if self.look(|core| core.judges_at(now)) {
             self.catch_up();
         }
-        let mut core = self.lock();
-        core.ticked(now);
-        // A call that is late is cancelled before its waiter hears of it, and does not run then.
-        if !core.leaves_writing() || judges {
-            core.flush();
-        }
+        self.change(|core| core.ticked(now));
     }
 
     /// The time of call `id` is up.
@@ -398,27 +388,22 @@ impl<W: Wire> Driver<W> {
         count
     }
 
-    /// Writes a batch as far as the socket takes it. Returns how much that was.
+    /// Writes a batch as far as the link takes it. Returns how much that was.
     fn write(&self, batch: &mut Outbox) -> (usize, std::io::Result<Option<usize>>) {
         let mut written = 0;
         let mut last = Ok(Some(0));
         while !batch.is_empty() {
-            last = self.write_once(batch, W::try_send);
+            let mut slices = [IoSlice::new(&[]); PIECES];
+            let count = batch.slices(&mut slices);
+            last = self.wire.try_send(&slices[..count], batch.descriptors());
             if last.as_ref().is_err_and(sys::is_too_many_in_flight) && batch.give_up_descriptors() {
                 continue;
             }
             let Ok(Some(sent)) = last else { break };
+            batch.consume(sent);
             written += sent;
         }
         (written, last)
-    }
-
-    fn write_once(&self, batch: &mut Outbox, send: Send<W>) -> std::io::Result<Option<usize>> {
-        let mut slices = [IoSlice::new(&[]); PIECES];
-        let count = batch.slices(&mut slices);
-        let sent = send(&self.wire, &slices[..count], batch.descriptors());
-        batch.consume(sent.as_ref().map_or(0, |sent| sent.unwrap_or(0)));
-        sent
     }
 }
 

@@ -13,9 +13,6 @@ pub(crate) trait Wire: Send + Sync + 'static {
     /// with the first octet.
     fn try_send(&self, parts: &[IoSlice<'_>], descriptors: &[OwnedFd])
     -> io::Result<Option<usize>>;
-    /// Writes, but blocks for no longer than a millisecond or so without any
-    /// progress; `None`: nothing was written.
-    fn send(&self, parts: &[IoSlice<'_>], descriptors: &[OwnedFd]) -> io::Result<Option<usize>>;
     /// Reads, blocking, at most `room` bytes; zero at the end, `None` if it was
     /// woken for something else.
     fn recv(

@@ -157,26 +157,4 @@ impl<'a, W: Wire> Lock<'a, W> {
             }
         }
     }
-
-    /// Like [`flush`](Self::flush), but without a deadline it sleeps in the kernel
-    /// for a moment, as long as it gets on, if much is left that the socket does
-    /// not take.
-    pub(super) fn flush_patiently(&mut self, deadline: Option<Instant>) {
-        self.flush();
-        let sleeps = deadline.is_none() && !self.driver.wire.has_rings();
-        while sleeps && self.much_is_blocked() {
-            self.roles.unblock();
-            if !self.roles.write() {
-                return;
-            }
-            let mut batch = self.caller.take_outbox();
-            let last = self.unlocked(|driver| driver.write_once(&mut batch, W::send));
-            let written = last.as_ref().map_or(0, |sent| sent.unwrap_or(0));
-            self.wrote(written, batch, &last);
-            if written == 0 {
-                return;
-            }
-            self.flush();
-        }
-    }
 }

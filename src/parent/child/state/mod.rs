@@ -32,7 +32,7 @@ pub(crate) mod waiting;
 
 use std::collections::BTreeMap;
 use std::os::fd::OwnedFd;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use self::deadlines::Deadlines;
 use self::delivery::{Delivery, Item};
@@ -46,13 +46,6 @@ use crate::error::Error;
 use crate::parcel::{Outbox, Payload, Reader};
 use crate::protocol::{Absorbed, Failure, Hello};
 use crate::sys::Arrival;
-
-/// How long octets may lie while other calls are under way.
-const NAGLE: Duration = Duration::from_micros(100);
-/// How long if somebody waits all the time, who writes before he sleeps.
-const PATIENCE: Duration = Duration::from_micros(400);
-/// From so many octets on, a writer that waits anyway sleeps in the kernel.
-const MUCH: usize = 32 << 10;
 
 pub(crate) use self::calls::Waiter;
 
@@ -84,10 +77,6 @@ pub(crate) struct Core {
     /// Calls that take the child with them if they start: the id by the ordinal,
     /// in whose order the child starts them.
     condemned: BTreeMap<u64, u32>,
-    /// Somebody has waited, and so has written what there was, since the helper
-    /// looked for it; and before that.
-    waited: bool,
-    waits: bool,
     /// The leader watches for room.
     leader_writes: bool,
     /// What whoever keeps several children wants of this one.
@@ -124,8 +113,6 @@ impl Core {
             callbacks: 0,
             deadlines: Deadlines::default(),
             condemned: BTreeMap::new(),
-            waited: false,
-            waits: false,
             leader_writes: false,
             attention: Attention::default(),
             look_at: None,
@@ -380,11 +367,6 @@ impl Core {
         self.caller.unwritten() > 0
     }
 
-    /// The socket is full, and a lot is left.
-    pub(crate) fn much_is_blocked(&mut self) -> bool {
-        self.roles.is_blocked() && self.caller.unwritten() >= MUCH
-    }
-
     /// The leader is to watch for room, too, instead of the helper.
     pub(crate) fn lets_leader_write(&mut self, rings: bool) -> bool {
         self.leader_writes = rings || self.roles.is_blocked() && self.has_unwritten();
@@ -410,26 +392,6 @@ impl Core {
     }
 
     // --- time ---
-
-    /// Somebody waits, and writes what there is.
-    pub(crate) fn waits(&mut self) {
-        self.waited = true;
-    }
-
-    /// How soon the helper shall write what nobody else has.
-    pub(crate) fn write_within(&self) -> Duration {
-        if self.waited || self.waits {
-            PATIENCE
-        } else {
-            NAGLE
-        }
-    }
-
-    /// The helper has come to write: it need not if somebody does it all the time.
-    pub(crate) fn leaves_writing(&mut self) -> bool {
-        self.waits = std::mem::take(&mut self.waited);
-        self.waits
-    }
 
     /// The helper is told to look again then.
     pub(crate) fn look_at(&mut self, at: Instant) {

@@ -154,10 +154,6 @@ impl Wire for FakeWire {
         Ok(Some(octets.len()))
     }
 
-    fn send(&self, parts: &[IoSlice<'_>], _: &[OwnedFd]) -> io::Result<Option<usize>> {
-        self.try_send(parts, &[])
-    }
-
     fn recv(
         &self,
         buffer: &mut Vec<u8>,
