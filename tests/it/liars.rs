@@ -1,7 +1,7 @@
 //! Peers that lie about the descriptors that they send.
 
 use std::io::{IoSlice, PipeReader, Read, Write, pipe};
-use std::os::fd::{AsRawFd, OwnedFd, RawFd};
+use std::os::fd::{AsRawFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::thread;
 
@@ -10,7 +10,7 @@ use nix::sys::socket::{ControlMessage, MsgFlags, sendmsg};
 use offspring::{Descriptor, Output, Postcard, Serialiser, worker};
 
 use crate::descriptors::Task;
-use crate::peers::{Peer, frame};
+use crate::peers::{Peer, frame, send_with};
 use crate::support::*;
 
 worker!(
@@ -36,16 +36,6 @@ const LIES: &[Lie] = &[
     ("more than announced", &[1], &[1, 3]),
     ("far too many", &[253], &[1]),
 ];
-
-/// Sends octets, and copies of a descriptor with the first.
-fn send_with(socket: &UnixStream, octets: &[u8], of: RawFd, copies: usize) {
-    let list = vec![of; copies];
-    let rights = [ControlMessage::ScmRights(&list)];
-    let control = if copies == 0 { &[][..] } else { &rights[..] };
-    let parts = [IoSlice::new(octets)];
-    let sent = sendmsg::<()>(socket.as_raw_fd(), &parts, control, MsgFlags::empty(), None);
-    assert_eq!(sent, Ok(octets.len()));
-}
 
 /// Sends a frame with these announcements and lots.
 fn tell(socket: &UnixStream, (_, announced, lots): Lie, frame: &[u8]) {
@@ -174,7 +164,8 @@ worker!(
 /// Gives the error of the last call.
 fn told(calls: usize, greets: bool, says: Vec<u8>) -> offspring::Error {
     let (ours, theirs) = UnixStream::pair().unwrap();
-    let rpc = TOLD.builder().socket(ours).quiet().begin();
+    // Over rings no call comes before hello.
+    let rpc = TOLD.builder().socket(ours).rings(false).quiet().begin();
     thread::scope(|scope| {
         scope.spawn(move || {
             let mut peer = Peer(theirs);

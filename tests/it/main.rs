@@ -67,6 +67,7 @@ mod pool;
 mod progress;
 #[cfg(feature = "serde")]
 mod records;
+mod rings;
 mod room;
 mod runtimes;
 mod signals;

@@ -382,8 +382,12 @@ fn workers_of_one_name() {
 
 /// A peer that says this, and nothing else.
 fn peer(says: &[u8]) -> Error {
+    peer_over(true, says)
+}
+
+fn peer_over(rings: bool, says: &[u8]) -> Error {
     let (ours, mut theirs) = UnixStream::pair().unwrap();
-    let rpc = TEXTS.builder().socket(ours).begin();
+    let rpc = TEXTS.builder().socket(ours).rings(rings).begin();
     theirs.write_all(says).unwrap();
     let error = quickly(|| rpc.call("x").wait().unwrap_err());
     assert!(rpc.join().wait().is_err());
@@ -441,8 +445,11 @@ fn a_hello_that_is_lost_on_its_way() {
     for error in through("texts", "") {
         assert_eq!(error.started(), Started::No, "{error}");
     }
-    let error = peer(b"Welcome!");
-    assert_eq!(error.started(), Started::Unknown, "{error}");
+    for rings in [false, true] {
+        // With rings no call is sent before hello has come.
+        let started = if rings { Started::No } else { Started::Unknown };
+        assert_eq!(peer_over(rings, b"Welcome!").started(), started);
+    }
 }
 
 /// X45.

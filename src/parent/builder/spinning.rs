@@ -20,7 +20,8 @@ impl<F, S, E: Send + 'static> Builder<F, S, E> {
     ///
     /// Then a call to a child that is awake costs no system call. A child that
     /// knows no rings, a link that is no local socket, and a system without
-    /// memory files use the socket in any case. Without rings a result that was
+    /// memory files use the socket in any case. A child that is offered rings is
+    /// sent its calls once it has answered hello. Without rings a result that was
     /// finished, and found the socket full, is lost if the child dies.
     ///
     /// ```

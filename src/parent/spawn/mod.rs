@@ -262,7 +262,7 @@ impl Recipe {
         self.check()?;
         let (link, theirs) = self.launcher.open_link(self.plain)?;
         let mut streams = Opened::new(&self.streams).map_err(no_descriptor)?;
-        let (along, memory) = self.gather(&mut streams.theirs)?;
+        let (along, memory) = self.gather(&link, &mut streams.theirs)?;
         let rings = memory.clone().filter(|_| self.rings).map(Rings::of_parent);
         let link = link.with_rings(rings);
         let caller = self.greet(&link, along)?;
@@ -284,6 +284,7 @@ impl Recipe {
     /// else gives to the child, and the memory that is shared with it.
     fn gather(
         &mut self,
+        link: &Link,
         streams: &mut Streams,
     ) -> Result<(Vec<Along>, Option<Arc<LinkMemory>>), Error> {
         let mut along = std::mem::take(&mut self.along);
@@ -296,7 +297,9 @@ impl Recipe {
             along.extend(directory.map(|fd| ("directory", fd)));
         }
         // Without memory files, or room for one, all goes over the socket.
-        let memory = self.is_told().then(LinkMemory::create);
+        // Over a socket that leads anywhere, only for rings: what has started is not known of a child without hello.
+        let shares = self.is_told() || self.rings && link.carries_descriptors() && !self.plain;
+        let memory = shares.then(LinkMemory::create);
         let (memory, fd) = memory.and_then(Result::ok).unzip();
         along.extend(fd.map(|fd| ("memory", fd)));
         Ok((along, memory.map(Arc::new)))

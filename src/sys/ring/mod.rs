@@ -153,11 +153,12 @@ impl<M: Memory> Writer<M> {
         Ok(())
     }
 
-    /// Returns whether there seems to be room. Any thread may ask: nothing is noted.
+    /// Returns whether there seems to be room, or a violation, of which a write will tell. Any thread may ask: nothing is
+    /// noted.
     pub(super) fn has_room(&self) -> bool {
         let head = self.head.load(Ordering::Relaxed);
-        let used = head.saturating_sub(self.memory.tail(self.way).get());
-        used < self.memory.capacity() as u64
+        let used = head.wrapping_sub(self.memory.tail(self.way).get());
+        used != self.memory.capacity() as u64
     }
 
     /// Says that this side sleeps until there is room, and returns whether it may: there is none yet.

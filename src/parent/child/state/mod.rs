@@ -388,6 +388,11 @@ impl Core {
             self.caller.drop_outbox();
             self.life.shut_down();
         }
+        if let Err(error) = last
+            && error.kind() == std::io::ErrorKind::InvalidData
+        {
+            self.break_off(Ending::Violation(error.to_string()));
+        }
         again
     }
 
