@@ -167,11 +167,11 @@ impl Error {
     /// A wait for an answer was too short. The call goes on.
     pub(crate) fn unanswered(started: Started, time: Duration) -> Self {
         let state = match started {
-            Started::Yes => "is running",
-            Started::No => "has not started yet",
-            Started::Unknown => "may have started",
+            Started::Yes => "it is running, and goes on",
+            Started::No => "it has not started, and goes on waiting",
+            Started::Unknown => "it may have started, and goes on",
         };
-        let text = format!(" has not answered this call within {time:?}: it {state}, and goes on");
+        let text = format!(" has not answered this call within {time:?}: {state}");
         Self::new(ErrorKind::Timeout, text).had_started(started)
     }
     /// The call was not done by its deadline; [`within`](Self::within) says which.

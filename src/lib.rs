@@ -63,7 +63,7 @@ pub use offspring_serialisers::descriptor;
 pub use offspring_serialisers::{
     Arrived, AsOctetStrings, Bytes, BytesRef, Descriptor, DescriptorOrOctets, DescriptorRef,
     Descriptors, Error as SerialiserError, Format, FromOctetStrings, Input, ListReader, ListWriter,
-    ManyStrings, Octets, One, OneByte, OneString, Output, SendAs, Serialiser,
+    ManyStrings, Octets, One, OneByte, OneString, Output, SendAs, Serialiser, WorkerError,
 };
 pub use parent::{
     Builder, Call, CallEventIter, CallEvents, EventIter, EventStream, Join, Map, MapIter, Once,

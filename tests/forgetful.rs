@@ -16,7 +16,27 @@ fn refused<T>(outcome: Result<T, Error>) {
         panic!("it was started")
     };
     assert!(error.is_start(), "{error}");
-    assert!(error.to_string().contains("offspring::init()"), "{error}");
+    assert!(error.to_string().ends_with(&text()), "{error}");
+}
+
+/// What the error says behind the name of the worker.
+fn text() -> String {
+    let advice = match is_elsewhere() {
+        true => "call it first in `main`",
+        false => {
+            "write `offspring::init_in_tests!();` once, anywhere in this test's crate (or, if its `main` is yours, call `init` first in it)"
+        }
+    };
+    format!(
+        " could not be started: this program has not called `offspring::init()`, and a child made from it would run its `main` once more: {advice}, or start another program that is a worker, by `program` or `command`"
+    )
+}
+
+/// The argument of this program where it lies as no test does.
+const ELSEWHERE: &str = "elsewhere";
+
+fn is_elsewhere() -> bool {
+    std::env::args().nth(1).as_deref() == Some(ELSEWHERE)
 }
 
 /// The numbers of all children of this process.
@@ -47,5 +67,20 @@ fn main() {
         .expect("`cat`");
     assert_eq!(rpc.call("x").wait().expect("an answer"), "x");
     rpc.join().wait().expect("an end");
-    println!("test result: ok");
+    if !is_elsewhere() {
+        runs_elsewhere();
+        println!("test result: ok");
+    }
+}
+
+/// The same program under a name that no test has: the advice is another.
+fn runs_elsewhere() {
+    let own = std::env::current_exe().expect("a program");
+    let folder = std::env::temp_dir().join(format!("offspring-forgetful-{}", std::process::id()));
+    fs::create_dir(&folder).expect("a folder");
+    let copy = folder.join("forgetful");
+    fs::copy(own, &copy).expect("a copy");
+    let status = Command::new(&copy).arg(ELSEWHERE).status();
+    fs::remove_dir_all(&folder).expect("no folder");
+    assert!(status.expect("it runs").success());
 }

@@ -531,7 +531,7 @@ pub(crate) fn show(octets: &[u8]) -> String {
     } else {
         ""
     };
-    format!("{} octets: \"{}\"{more}", octets.len(), some.escape_ascii())
+    format!("{} bytes: \"{}\"{more}", octets.len(), some.escape_ascii())
 }
 
 #[cfg(test)]

@@ -124,7 +124,7 @@ impl Hello {
     /// as its version.
     pub(crate) fn parse(octets: &[u8]) -> Result<Self, Violation> {
         let [role, version, rest @ ..] = octets else {
-            return Err(Violation(format!("a hello of {} octets", octets.len())));
+            return Err(Violation(format!("a hello of {} bytes", octets.len())));
         };
         let role = match role {
             b'P' => Role::Parent,

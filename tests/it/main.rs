@@ -52,6 +52,7 @@ mod map;
     feature = "postcard"
 ))]
 mod memory;
+mod messages;
 #[cfg(all(
     feature = "cbor",
     feature = "json",

@@ -1,0 +1,641 @@
+//! What errors say, by exact text.
+//!
+//! In the texts CHILD stands for the worker and its process, and PROGRAM for what was run. The headings of
+//! `docs/troubleshooting.md` are texts of this file.
+
+use std::error::Error as _;
+use std::io;
+use std::os::unix::net::UnixStream;
+use std::process::Command;
+use std::time::Duration;
+
+use offspring::{
+    CallError, Error, ErrorKind, FlattenErrors, Limits, Started, Stdio, Template, WorkerError,
+    preload, worker,
+};
+use serde::{Deserialize, Serialize, Serializer};
+
+use crate::support::pooled::{Do, POOLED};
+use crate::support::*;
+
+const MOMENT: Duration = Duration::from_millis(1);
+
+/// The worker of most errors here.
+const NAME: &str = "it::support::workers::WORK";
+
+worker!(SHORT: fn(Job) -> Result<String, String> = work, events = u32, serialiser = Json, name = "short");
+
+#[cfg(feature = "concurrent")]
+async fn at_once(job: Job, events: &offspring::Events<u32>) -> Result<String, String> {
+    work(job, events)
+}
+#[cfg(feature = "concurrent")]
+worker!(AT_ONCE: fn(Job) -> Result<String, String> = at_once, events = u32, serialiser = Json, name = "at once");
+
+/// Fails unless that is what the error says, by `Display` and by `Debug`.
+#[track_caller]
+fn says(error: &Error, worker: &str, pid: Option<u32>, text: &str) {
+    let process = pid.map(|pid| format!(" (process {pid})"));
+    let child = format!("worker `{worker}`{}", process.unwrap_or_default());
+    let said = error.to_string().replace(", core dumped", "");
+    assert_eq!(said, text.replace("CHILD", &child), "{error}");
+    if error.panic().is_none() {
+        assert_eq!(format!("{error:?}"), error.to_string());
+    }
+}
+
+/// What a child of `WORK` is asked, and what the error says.
+#[track_caller]
+fn dies(rpc: &Work, job: Job, text: &str) {
+    let error = rpc.call(job).wait().unwrap_err();
+    says(&error, NAME, rpc.pid(), text);
+}
+
+/// The end of a child while it runs a call, however it was started.
+#[test]
+fn what_is_said_of_the_end_of_a_child() {
+    let _guard = guard();
+    let ends = [
+        (
+            Job::Exit(3),
+            "CHILD exited with code 3 while it ran this call",
+        ),
+        (
+            Job::KillSelf,
+            "CHILD was ended by signal 9 (SIGKILL) while it ran this call",
+        ),
+        (
+            Job::Abort,
+            "CHILD was ended by signal 6 (SIGABRT) while it ran this call",
+        ),
+        (
+            both(Job::Complain("no\nluck".into()), Job::Exit(3)),
+            "CHILD exited with code 3 while it ran this call; the end of its stderr:\nno\nluck",
+        ),
+    ];
+    in_each_way(|_, builder| {
+        for (job, text) in &ends {
+            let builder = builder().capture_stderr(1000).quiet();
+            let rpc = builder.limits(Limits::new().core_size(0)).begin();
+            dies(&rpc, job.clone(), text);
+            // What comes then was not its doing.
+            let before = text.replace("while it ran", "before it started");
+            dies(&rpc, Job::Arguments, &before);
+        }
+    });
+    let over_pipes = WORK.command(serving("work")).quiet().begin();
+    dies(
+        &over_pipes,
+        Job::Exit(3),
+        "CHILD exited with code 3, and may have started this call",
+    );
+}
+
+#[test]
+fn what_is_said_of_a_panic() {
+    let _guard = guard();
+    let says_where = |error: &Error, worker: &str, pid| {
+        let panic = error.panic().unwrap();
+        let text = format!("CHILD panicked at {}: no luck", panic.place());
+        says(error, worker, pid, &text);
+        let wants_backtrace = std::env::var_os("RUST_BACKTRACE").is_some_and(|is| is != "0");
+        let backtrace = if wants_backtrace {
+            format!("\n{}", panic.backtrace())
+        } else {
+            String::new()
+        };
+        assert_eq!(format!("{error:?}"), format!("{error}{backtrace}"));
+    };
+    in_each_way(|_, builder| {
+        let rpc = builder().stderr(Stdio::null()).begin();
+        let error = rpc.call(Job::Panic("no luck".into())).wait();
+        says_where(&error.unwrap_err(), NAME, rpc.pid());
+    });
+    #[cfg(feature = "concurrent")]
+    {
+        let rpc = AT_ONCE.builder().stderr(Stdio::null()).begin();
+        let error = rpc.call(Job::Panic("no luck".into())).wait();
+        says_where(&error.unwrap_err(), "at once", rpc.pid());
+    }
+}
+
+/// Whether `unwrap` shows a backtrace is up to `RUST_BACKTRACE`.
+#[test]
+fn a_backtrace_is_shown_on_demand() {
+    if told().is_some() {
+        return what_is_said_of_a_panic();
+    }
+    let _guard = guard();
+    for value in ["0", "1"] {
+        let test = a_backtrace_is_shown_on_demand;
+        succeeds(again(&test, "").env("RUST_BACKTRACE", value));
+    }
+}
+
+#[test]
+fn what_is_said_of_calls_that_are_ended() {
+    let _guard = guard();
+    let gate = Gate::new();
+    let start = || {
+        let rpc = WORK.builder().quiet().begin();
+        let calls = [Job::Gate(gate.name()), Job::Arguments].map(|job| rpc.call(job));
+        let open = gate.reached();
+        (rpc, calls, open)
+    };
+    let (rpc, [running, behind], _open) = start();
+    rpc.kill();
+    for (call, text) in [
+        (
+            running,
+            "CHILD was ended by signal 9 (SIGKILL) while it ran this call: it was killed by `kill`, or with its handle (`kill_on_drop`)",
+        ),
+        (
+            behind,
+            "CHILD was ended by signal 9 (SIGKILL) before it started this call: it was killed by `kill`, or with its handle (`kill_on_drop`)",
+        ),
+    ] {
+        says(&call.wait().unwrap_err(), NAME, rpc.pid(), text);
+    }
+    let (rpc, [running, behind], _open) = start();
+    drop(running.kill_on_cancel(true));
+    says(
+        &behind.wait().unwrap_err(),
+        NAME,
+        rpc.pid(),
+        "CHILD was ended by signal 9 (SIGKILL) before it started this call: a call was cancelled or late, and its caller had asked that the child be killed for it",
+    );
+    let other = rpc.clone();
+    rpc.join().wait().unwrap();
+    let rpc = SHORT.spawn().unwrap();
+    let pid = rpc.pid();
+    let clone = rpc.clone();
+    rpc.join().wait().unwrap();
+    says(
+        &clone.call(Job::Arguments).wait().unwrap_err(),
+        "short",
+        pid,
+        "CHILD takes no more calls: its handle was closed",
+    );
+    drop(other);
+}
+
+#[test]
+fn what_is_said_of_time_that_is_up() {
+    let _guard = guard();
+    let gate = Gate::new();
+    let rpc = WORK.builder().quiet().begin();
+    let [mut running, mut behind] =
+        [Job::Gate(gate.name()), Job::Arguments].map(|job| rpc.call(job));
+    let open = gate.reached();
+    let says = |error: Result<_, Error>, started, text| {
+        let error = error.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Timeout);
+        assert_eq!(error.started(), started);
+        says(&error, NAME, rpc.pid(), text);
+    };
+    says(
+        running.wait_timeout(MOMENT),
+        Started::Yes,
+        "CHILD has not answered this call within 1ms: it is running, and goes on",
+    );
+    says(
+        behind.wait_timeout(MOMENT),
+        Started::No,
+        "CHILD has not answered this call within 1ms: it has not started, and goes on waiting",
+    );
+    says(
+        running.timeout(MOMENT).wait(),
+        Started::Yes,
+        "CHILD did not finish this call within 1ms: it was cancelled while it ran",
+    );
+    says(
+        futures_lite::future::block_on(behind.timeout(MOMENT)),
+        Started::Unknown,
+        "CHILD did not finish this call within 1ms: it was cancelled, and may have started",
+    );
+    let (told, errors) = sink();
+    rpc.call(Job::Arguments).timeout(MOMENT).on_done(told);
+    says(
+        errors.recv().unwrap(),
+        Started::Unknown,
+        "CHILD did not finish this call within 1ms: it was cancelled, and may have started",
+    );
+    let pid = rpc.pid();
+    let mut join = rpc.join();
+    let error = join.wait_timeout(MOMENT).unwrap_err();
+    super::messages::says(
+        &error,
+        NAME,
+        pid,
+        "CHILD did not end, or one of its callbacks did not return, within 1ms",
+    );
+    drop(open);
+    join.wait().unwrap();
+    let silent = TEXTS.program(serving("silence")).quiet().begin();
+    let error = silent.ready().wait_timeout(MOMENT).unwrap_err();
+    super::messages::says(
+        &error,
+        "it::peer",
+        silent.pid(),
+        "CHILD was not ready within 1ms",
+    );
+    silent.kill();
+}
+
+/// A call of a pool names the process that has it, and the pool's worker while none has.
+#[test]
+fn what_is_said_of_calls_of_a_pool() {
+    let _guard = guard();
+    let gate = Gate::new();
+    let pool = POOLED.init(false).pool().load(1).quiet().begin();
+    let name = "it::support::pooled::POOLED";
+    let pid: u32 = pool.call(Do::Pid).wait().unwrap().parse().unwrap();
+    let mut running = pool.call(Do::Gate(gate.name()));
+    let open = gate.reached();
+    let mut queued = pool.call(Do::Pid);
+    for (call, pid, text) in [
+        (
+            &mut running,
+            Some(pid),
+            "CHILD has not answered this call within 1ms: it is running, and goes on",
+        ),
+        (
+            &mut queued,
+            None,
+            "CHILD has not answered this call within 1ms: it has not started, and goes on waiting",
+        ),
+    ] {
+        says(&call.wait_timeout(MOMENT).unwrap_err(), name, pid, text);
+    }
+    says(
+        &queued.timeout(MOMENT).wait().unwrap_err(),
+        name,
+        None,
+        "CHILD did not finish this call within 1ms: it was cancelled before it started",
+    );
+    says(
+        &running.timeout(MOMENT).wait().unwrap_err(),
+        name,
+        Some(pid),
+        "CHILD did not finish this call within 1ms: it was cancelled while it ran",
+    );
+    drop(open);
+    says(
+        &pool.call(Do::Exit(3)).wait().unwrap_err(),
+        name,
+        Some(pid),
+        "CHILD exited with code 3 while it ran this call",
+    );
+    let rpc = pool.rpc().clone();
+    pool.join().wait().unwrap();
+    says(
+        &rpc.call(Do::Pid).wait().unwrap_err(),
+        name,
+        None,
+        "CHILD takes no more calls: its handle was closed",
+    );
+    let nowhere = TEXT.program(Command::new("/nowhere/worker"));
+    let pool = nowhere.pool().quiet().begin();
+    says(
+        &pool.call("x").wait().unwrap_err(),
+        "it::support::workers::TEXT",
+        None,
+        "CHILD could not be started: there is no program `/nowhere/worker`: No such file or directory (os error 2)",
+    );
+    pool.join().wait().unwrap();
+    says(
+        &TEXT.pool().max(0).spawn().unwrap_err(),
+        "it::support::workers::TEXT",
+        None,
+        "CHILD could not be started: a pool with a `max` of 0 would never run anything",
+    );
+}
+
+/// What cannot be started, and why: in words, and as the system has it.
+#[test]
+fn what_is_said_of_a_start() {
+    let _guard = guard();
+    let temp = Temp::new();
+    append(temp.path("script"), "#!/nowhere/shell");
+    let script = temp.path("script");
+    let mode = std::os::unix::fs::PermissionsExt::from_mode(0o700);
+    std::fs::set_permissions(&script, mode).unwrap();
+    let rows = [
+        (
+            "/nowhere/worker",
+            io::ErrorKind::NotFound,
+            "there is no program `/nowhere/worker`: No such file or directory (os error 2)",
+        ),
+        (
+            "no-such-worker",
+            io::ErrorKind::NotFound,
+            "there is no program `no-such-worker` in `PATH`: No such file or directory (os error 2)",
+        ),
+        (
+            "/dev/null",
+            io::ErrorKind::PermissionDenied,
+            "`/dev/null` may not be executed: Permission denied (os error 13)",
+        ),
+        (
+            &script,
+            io::ErrorKind::NotFound,
+            "`SCRIPT` is there, but not what runs it: its loader, or the interpreter behind `#!`: No such file or directory (os error 2)",
+        ),
+    ];
+    for (program, kind, text) in rows {
+        for error in [
+            SHORT.program(Command::new(program)).spawn(),
+            SHORT.command(Command::new(program)).spawn(),
+        ] {
+            let error = error.unwrap_err();
+            let text = text.replace("SCRIPT", &script);
+            let text = format!("CHILD could not be started: {text}");
+            says(&error, "short", None, &text);
+            let cause = error.source().unwrap().downcast_ref::<io::Error>();
+            assert_eq!(cause.unwrap().kind(), kind);
+        }
+    }
+    let template = Template::builder().start().unwrap();
+    for builder in [SHORT.builder(), SHORT.template(&template)] {
+        let error = builder.current_dir("/nowhere").spawn().unwrap_err();
+        says(
+            &error,
+            "short",
+            None,
+            "CHILD could not be started: the directory `/nowhere` cannot be entered: No such file or directory (os error 2)",
+        );
+    }
+    let error = SHORT.builder().plain().spawn().unwrap_err();
+    says(
+        &error,
+        "short",
+        None,
+        "CHILD could not be started: the plain form cannot say which worker of this program is meant: name a `program` or a `command`",
+    );
+}
+
+preload!(MISSING() -> u8 = || Err::<u8, _>("no disk"));
+
+worker!(UNFIT: fn(bool) -> String = |_: &mut u8, _: bool| String::new(), init(bool) = |panics| match panics {
+    true => panic!("no luck"),
+    false => Err::<u8, _>(WorkerError::new("no disk").context("loading")),
+}, serialiser = Json, name = "unfit");
+
+/// Who was started is not the worker that was meant, or never gets to work.
+#[test]
+fn what_is_said_of_a_hello() {
+    let _guard = guard();
+    let own = std::env::current_exe().unwrap().display().to_string();
+    let sh = |script| {
+        let mut command = Command::new("sh");
+        command.args(["-c", script]);
+        command
+    };
+    let rows = [
+        (
+            serving("silence"),
+            "CHILD: no hello came from PROGRAM within 50ms; does the program call `offspring::init()` first in `main`, or `serve`?",
+        ),
+        (
+            serving("leave"),
+            "CHILD: PROGRAM exited with code 0 without a hello; does the program call `offspring::init()` first in `main`, or `serve`?",
+        ),
+        (
+            serving("json"),
+            "CHILD: the handshake with PROGRAM failed: this program serves the serialiser `test-json`, not `octets`",
+        ),
+        (
+            serving("other"),
+            "CHILD: the handshake with PROGRAM failed: this program serves the worker `it::other`, not `it::peer`",
+        ),
+        (
+            sh("echo Welcome; exec sleep 1000"),
+            "CHILD: the handshake with `sh -c echo Welcome; exec sleep 1000` failed: instead of a hello came 8 bytes: \"Welcome\\n\"",
+        ),
+        (
+            sh("kill -9 $$"),
+            "CHILD: `sh -c kill -9 $$` was ended by signal 9 (SIGKILL) without a hello",
+        ),
+        (
+            sh("echo Permission denied >&2; exit 255"),
+            "CHILD: `sh -c echo Permission denied >&2; exit 255` exited with code 255 without a hello; the end of its stderr:\nPermission denied",
+        ),
+        (
+            Command::new("cat"),
+            "CHILD: the handshake with `cat` failed: the program sends back what it is sent (is it `cat`?)",
+        ),
+    ];
+    for (command, text) in rows {
+        let arguments = command.get_args().map(|one| one.to_str().unwrap());
+        let program = format!("`{own} {}`", arguments.collect::<Vec<_>>().join(" "));
+        let builder = TEXTS.command(command).quiet().capture_stderr(1000);
+        let moment = Duration::from_millis(50);
+        let is_silent = text.contains("no hello came");
+        let builder = builder.when(is_silent, |builder| builder.hello_timeout(moment));
+        let rpc = builder.begin();
+        let error = rpc.call("x").wait().unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Handshake);
+        says(
+            &error,
+            "it::peer",
+            rpc.pid(),
+            &text.replace("PROGRAM", &program),
+        );
+    }
+    let (ours, theirs) = UnixStream::pair().unwrap();
+    let rpc = TEXTS.builder().socket(ours).quiet().begin();
+    drop(theirs);
+    says(
+        &rpc.call("x").wait().unwrap_err(),
+        "it::peer",
+        None,
+        "CHILD: what is at the other end closed the link without a hello; does the program call `offspring::init()` first in `main`, or `serve`?",
+    );
+    for (panics, text) in [
+        (false, "CHILD: its init failed: loading: no disk"),
+        (true, "CHILD: its init failed: no luck (panicked at PLACE)"),
+    ] {
+        let rpc = UNFIT.init(panics).stderr(Stdio::null()).quiet().begin();
+        let error = rpc.call(true).wait().unwrap_err();
+        let place = error.to_string();
+        let place = place.split("panicked at ").nth(1).unwrap_or(")");
+        let text = text.replace("PLACE)", place);
+        says(&error, "unfit", rpc.pid(), &text);
+    }
+    let template = Template::builder().preload(&MISSING).start().unwrap();
+    let pid = template.pid().unwrap();
+    let error = template.ready().wait().unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        format!(
+            "the template (process {pid}) failed to get ready: `it::messages::MISSING` could not be preloaded: no disk"
+        ),
+    );
+}
+
+/// What cannot be written.
+#[derive(Debug, Deserialize)]
+struct Unwritable;
+
+impl Serialize for Unwritable {
+    fn serialize<S: Serializer>(&self, _: S) -> Result<S::Ok, S::Error> {
+        Err(serde::ser::Error::custom("it cannot be written"))
+    }
+}
+
+worker!(SENDS: fn(Unwritable) = |_: Unwritable| (), serialiser = Json, name = "sends");
+worker!(GIVES: fn() -> Unwritable = || Unwritable, serialiser = Json, name = "gives");
+
+// What another side takes them for.
+mod other {
+    use super::*;
+    worker!(pub(super) WORK: fn(u32) -> u32, serialiser = Json, name = "it::support::workers::WORK");
+    worker!(pub(super) ARGUMENTS: fn(Job) -> u32, serialiser = Json, name = "it::support::workers::WORK");
+}
+
+#[test]
+fn what_is_said_of_values() {
+    let _guard = guard();
+    let rpc = SENDS.spawn().unwrap();
+    let error = rpc.call(Unwritable).wait().unwrap_err();
+    says(
+        &error,
+        "sends",
+        rpc.pid(),
+        "CHILD: the arguments could not be encoded: it cannot be written",
+    );
+    assert!(error.source().unwrap().is::<offspring::SerialiserError>());
+    let rpc = GIVES.spawn().unwrap();
+    says(
+        &rpc.call().wait().unwrap_err(),
+        "gives",
+        rpc.pid(),
+        "CHILD could not encode the result: it cannot be written",
+    );
+    let rpc = other::WORK.program(serving("work")).begin();
+    says(
+        &rpc.call(7).wait().unwrap_err(),
+        NAME,
+        rpc.pid(),
+        "CHILD could not decode the arguments: expected value at line 1 column 2",
+    );
+    let rpc = other::ARGUMENTS.program(serving("work")).begin();
+    let error = rpc.call(echo("x")).wait().unwrap_err();
+    says(
+        &error,
+        NAME,
+        rpc.pid(),
+        "CHILD: the result could not be decoded: invalid type: map, expected u32 at line 1 column 0",
+    );
+    let (told, errors) = sink();
+    rpc.call(echo("x")).on_done(told);
+    let by_callback = errors.recv().unwrap().unwrap_err();
+    assert_eq!(by_callback.to_string(), error.to_string());
+    let rpc = WORK.builder().max_message(1000).begin();
+    dies(
+        &rpc,
+        echo("x".repeat(2000)),
+        "CHILD: the request has 2013 bytes, the limit is 1000; raise `max_message`",
+    );
+    dies(
+        &rpc,
+        Job::Make(2000),
+        "CHILD: the result is longer than 1000 bytes, which is the limit; raise `max_message`",
+    );
+}
+
+/// Errors that are not of a call, and those of calls for which there is no room.
+#[test]
+fn what_is_said_besides() {
+    let _guard = guard();
+    let (told, errors) = sink();
+    let builder = WORK.builder().on_error(told).stderr(Stdio::null());
+    let rpc = builder.max_outstanding(1, 1 << 20).rings(false).begin();
+    rpc.call(Job::Events(0, 1)).wait().unwrap().unwrap();
+    rpc.call(echo("x")).on_done(|_| panic!("no luck"));
+    echoes(&rpc, "x");
+    let gate = Gate::new();
+    let running = rpc.call(Job::Gate(gate.name()));
+    let open = gate.reached();
+    let full = rpc.try_call(echo("x")).unwrap_err();
+    assert_eq!(full.to_string(), "there is no room for a call now");
+    assert_eq!(
+        Error::from(full).to_string(),
+        "there is no room for a call now: wait for one of those that are under way, or raise `max_outstanding`, or `max_queue` of a pool",
+    );
+    drop(open);
+    running.wait().unwrap().unwrap();
+    let pid = rpc.pid();
+    let garbage = rpc.call(Job::Garbage(b"\xf0\xff\x59\x42\0\0\0\0".to_vec(), false));
+    let text = "CHILD broke the protocol: a frame of kind Hello, which a child does not send here";
+    says(&garbage.wait().unwrap_err(), NAME, pid, text);
+    rpc.join().wait().unwrap_err();
+    for text in [
+        "CHILD sent an event, but there is no `on_event` and no stream of events",
+        "CHILD: a callback panicked: no luck",
+        text,
+    ] {
+        says(&errors.recv().unwrap(), NAME, pid, text);
+    }
+}
+
+fn line_count(path: String) -> Result<String, WorkerError> {
+    let text = std::fs::read_to_string(&path).map_err(|error| {
+        let reading = WorkerError::from(error).context(format!("reading {path}"));
+        reading.context("no count")
+    })?;
+    let first: u32 = text.lines().next().unwrap_or_default().trim().parse()?;
+    Ok(first.to_string())
+}
+
+worker!(COUNT: fn(String) -> Result<String, WorkerError> = line_count);
+#[cfg(feature = "serde")]
+worker!(COUNT_JSON: fn(String) -> Result<String, WorkerError> = line_count, serialiser = Json);
+#[cfg(feature = "cbor")]
+worker!(COUNT_CBOR: fn(String) -> Result<String, WorkerError> = line_count, serialiser = offspring::Cbor);
+#[cfg(feature = "messagepack")]
+worker!(COUNT_MESSAGEPACK: fn(String) -> Result<String, WorkerError> = line_count, serialiser = offspring::MessagePack);
+#[cfg(feature = "postcard")]
+worker!(COUNT_POSTCARD: fn(String) -> Result<String, WorkerError> = line_count, serialiser = offspring::Postcard);
+
+/// A worker's error arrives with its causes, in every format.
+#[test]
+fn what_a_worker_says_itself() {
+    let _guard = guard();
+    let temp = Temp::new();
+    append(temp.path("7"), "7");
+    append(temp.path("x"), "x");
+    each_of!(
+        worker,
+        {
+            let rpc = worker.spawn().unwrap();
+            assert_eq!(rpc.call(temp.path("7")).wait().unwrap().unwrap(), "7");
+            let error = rpc
+                .call(temp.path("x"))
+                .wait()
+                .flatten_errors()
+                .unwrap_err();
+            assert_eq!(error.to_string(), "invalid digit found in string");
+            let error = rpc.call("/nowhere").wait().unwrap().unwrap_err();
+            let chain = [
+                "no count",
+                "reading /nowhere",
+                "No such file or directory (os error 2)",
+            ];
+            assert_eq!(error.chain().collect::<Vec<_>>(), chain);
+            assert_eq!(format!("{error:?}"), chain.join(": "));
+            rpc.kill();
+            let error = rpc.call("x").wait().flatten_errors().unwrap_err();
+            assert!(matches!(error, CallError::Call(error) if error.is_child_dead()));
+        },
+        COUNT,
+        #[cfg(feature = "serde")]
+        COUNT_JSON,
+        #[cfg(feature = "cbor")]
+        COUNT_CBOR,
+        #[cfg(feature = "messagepack")]
+        COUNT_MESSAGEPACK,
+        #[cfg(feature = "postcard")]
+        COUNT_POSTCARD,
+    );
+}
