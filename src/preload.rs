@@ -101,7 +101,8 @@ impl<T, S> From<&'static Preload<T, S, fn()>> for Preloading {
 }
 
 macro_rules! withs {
-    ($($name:ident $form:ident $argument:ident),+) => {
+    ($(#[$hidden:meta])? $($name:ident $form:ident $argument:ident),+) => {
+        $(#[$hidden])?
         impl<T, S, $($name: 'static),*> Preload<T, S, fn($($name),*)> {
             /// The arguments of the function. They are encoded at once, and used
             /// again if the template has to be started anew. They may hold
@@ -136,9 +137,9 @@ macro_rules! withs {
     };
 }
 withs!(A1 X1 a);
-withs!(A1 X1 a, A2 X2 b);
-withs!(A1 X1 a, A2 X2 b, A3 X3 c);
-withs!(A1 X1 a, A2 X2 b, A3 X3 c, A4 X4 d);
+withs!(#[doc(hidden)] A1 X1 a, A2 X2 b);
+withs!(#[doc(hidden)] A1 X1 a, A2 X2 b, A3 X3 c);
+withs!(#[doc(hidden)] A1 X1 a, A2 X2 b, A3 X3 c, A4 X4 d);
 
 /// What a declaration's function is given: its arguments in octets, and
 /// descriptors.

@@ -238,7 +238,8 @@ impl<F, S: Format, E: Send + 'static> Worker<F, S, E, fn()> {
 }
 
 macro_rules! inits {
-    ($($name:ident $form:ident $argument:ident),+) => {
+    ($(#[$hidden:meta])? $($name:ident $form:ident $argument:ident),+) => {
+        $(#[$hidden])?
         impl<Fun, S: Format, Ev: Send + 'static, $($name: 'static),*> Worker<Fun, S, Ev, fn($($name),*)> {
             /// The arguments of the worker's `init`, which runs once in the
             /// child, before all calls. Without them such a worker cannot be
@@ -277,9 +278,9 @@ macro_rules! inits {
     };
 }
 inits!(A1 X1 a);
-inits!(A1 X1 a, A2 X2 b);
-inits!(A1 X1 a, A2 X2 b, A3 X3 c);
-inits!(A1 X1 a, A2 X2 b, A3 X3 c, A4 X4 d);
+inits!(#[doc(hidden)] A1 X1 a, A2 X2 b);
+inits!(#[doc(hidden)] A1 X1 a, A2 X2 b, A3 X3 c);
+inits!(#[doc(hidden)] A1 X1 a, A2 X2 b, A3 X3 c, A4 X4 d);
 
 impl<F, S, E, I> Worker<F, S, E, I>
 where

@@ -91,18 +91,36 @@ fn with_parcel<T>(use_it: impl FnOnce(&mut Parcel) -> T) -> T {
     value
 }
 
+/// The methods for one number of arguments. They are documented for two.
 macro_rules! calls {
-    ($($name:ident $form:ident $argument:ident),*) => {
+    ($(#[$hidden:meta])? $($name:ident $form:ident $argument:ident),*) => {
+        $(#[$hidden])?
         impl<R: 'static, S, Ev, $($name: 'static),*> Rpc<fn($($name),*) -> R, S, Ev> {
             /// Calls the worker's function in the child.
             ///
-            /// Never blocks. The arguments are encoded at once, so borrowed
-            /// ones (`&str` for a `String`, `&Path` for a `PathBuf`, `&[T]` for
-            /// a `Vec<T>`) need not be copied. If the limits of what may be
-            /// under way are reached, the bytes wait their turn in the handle.
+            /// This is the method for two arguments; with others, up to eight or none, it is the same. A worker that
+            /// takes the array of arguments whole ([`Whole`]) is given that one.
             ///
-            /// All errors, also that the arguments could not be encoded, come
-            /// through the handle.
+            /// ```
+            /// # offspring::worker!(ADD: fn(i32, i32) -> i32 = |a: i32, b: i32| a + b);
+            /// # offspring::worker!(JOIN: fn(..Vec<String>) -> String = |words: Vec<String>| words.join(" "));
+            /// # fn main() -> Result<(), offspring::Error> {
+            /// # offspring::init();
+            /// let add = ADD.spawn()?;
+            /// let (one, two) = (add.call(3, 4), add.call(5, 6)); // both are in flight
+            /// assert_eq!(one.wait()? + two.wait()?, 18);
+            ///
+            /// let join = JOIN.spawn()?;
+            /// let words = ["any".to_owned(), "number".to_owned()];
+            /// assert_eq!(join.call(&words).wait()?, "any number");
+            /// # Ok(()) }
+            /// ```
+            ///
+            /// Never blocks. The arguments are encoded at once, so they may be borrowed: `&str` for a `String`, `&Path` for
+            /// a `PathBuf`, `&[T]` for a `Vec<T>` ([`SendAs`]). While the limits of
+            /// [`max_outstanding`](crate::Builder::max_outstanding) are reached, the bytes are queued in this process.
+            ///
+            /// All errors come through the [`Call`], also that the arguments could not be encoded.
             #[allow(clippy::too_many_arguments, reason = "one for each of the worker's")]
             pub fn call<$($form),*>(&self, $($argument: $form),*) -> Call<R, Ev>
             where
@@ -113,18 +131,29 @@ macro_rules! calls {
                 self.start::<R>(|output| <S as Serialiser<($($name,)*), _>>::encode(&arguments, output))
             }
 
-            /// Like `call` if there is room, else gives the arguments back, in
-            /// the form in which they are sent.
+            /// Like [`call`](Self::call) if there is room; else gives the arguments back, in the form in which they are
+            /// sent. The method for two arguments stands for those of other numbers, too.
             ///
-            /// There is room while the call, with its bytes, stays within the
-            /// limits of [`max_outstanding`](crate::Builder::max_outstanding) and
-            /// no other call waits its turn; of a pool, while fewer calls and
-            /// bytes wait than [`max_queue`](crate::PoolBuilder::max_queue) says.
-            /// The arguments are encoded before that is known.
+            /// ```
+            /// # offspring::worker!(ADD: fn(i32, i32) -> i32 = |a: i32, b: i32| a + b);
+            /// # fn main() -> Result<(), offspring::Error> {
+            /// # offspring::init();
+            /// let rpc = ADD.spawn()?;
+            /// match rpc.try_call(3, 4) {
+            ///     Ok(call) => assert_eq!(call.wait()?, 7),
+            ///     Err(full) => println!("not now: {:?}", full.into_inner()),
+            /// }
+            /// # Ok(()) }
+            /// ```
+            ///
+            /// There is room while the call, with its bytes, stays within the limits of
+            /// [`max_outstanding`](crate::Builder::max_outstanding) and no other call is queued; of a pool, while fewer
+            /// calls and bytes are queued than [`max_queue`](crate::PoolBuilder::max_queue) says. The arguments are encoded
+            /// before that is known.
             ///
             /// # Errors
             ///
-            /// There is no room now. All other errors come through the handle.
+            /// There is no room now. All other errors come through the [`Call`].
             #[allow(clippy::too_many_arguments, reason = "one for each of the worker's")]
             pub fn try_call<$($form),*>(&self, $($argument: $form),*) -> Result<Call<R, Ev>, TryCallError<($($form::Form,)*)>>
             where
@@ -137,32 +166,19 @@ macro_rules! calls {
         }
     };
 }
-calls!();
-calls!(A1 X1 a);
 calls!(A1 X1 a, A2 X2 b);
-calls!(A1 X1 a, A2 X2 b, A3 X3 c);
-calls!(A1 X1 a, A2 X2 b, A3 X3 c, A4 X4 d);
-calls!(A1 X1 a, A2 X2 b, A3 X3 c, A4 X4 d, A5 X5 e);
-calls!(A1 X1 a, A2 X2 b, A3 X3 c, A4 X4 d, A5 X5 e, A6 X6 f);
-calls!(A1 X1 a, A2 X2 b, A3 X3 c, A4 X4 d, A5 X5 e, A6 X6 f, A7 X7 g);
-calls!(A1 X1 a, A2 X2 b, A3 X3 c, A4 X4 d, A5 X5 e, A6 X6 f, A7 X7 g, A8 X8 h);
+calls!(#[doc(hidden)]);
+calls!(#[doc(hidden)] A1 X1 a);
+calls!(#[doc(hidden)] A1 X1 a, A2 X2 b, A3 X3 c);
+calls!(#[doc(hidden)] A1 X1 a, A2 X2 b, A3 X3 c, A4 X4 d);
+calls!(#[doc(hidden)] A1 X1 a, A2 X2 b, A3 X3 c, A4 X4 d, A5 X5 e);
+calls!(#[doc(hidden)] A1 X1 a, A2 X2 b, A3 X3 c, A4 X4 d, A5 X5 e, A6 X6 f);
+calls!(#[doc(hidden)] A1 X1 a, A2 X2 b, A3 X3 c, A4 X4 d, A5 X5 e, A6 X6 f, A7 X7 g);
+calls!(#[doc(hidden)] A1 X1 a, A2 X2 b, A3 X3 c, A4 X4 d, A5 X5 e, A6 X6 f, A7 X7 g, A8 X8 h);
 
+#[doc(hidden)]
 impl<A: 'static, R: 'static, S, E> Rpc<Whole<fn(A) -> R>, S, E> {
-    /// Calls the worker's function in the child with the whole array of
-    /// arguments. See the `call` of other signatures.
-    ///
-    /// ```
-    /// # fn words(mut words: Vec<String>) -> Vec<String> {
-    /// #     words.reverse();
-    /// #     words
-    /// # }
-    /// # offspring::worker!(WORDS: fn(..Vec<String>) -> Vec<String> = words);
-    /// # fn main() -> Result<(), offspring::Error> {
-    /// # offspring::init();
-    /// let rpc = WORDS.spawn()?;
-    /// assert_eq!(rpc.call(vec!["one".to_owned(), "two".to_owned()]).wait()?, ["two", "one"]);
-    /// # Ok(()) }
-    /// ```
+    /// The same for an array of arguments.
     pub fn call<X>(&self, arguments: X) -> Call<R, E>
     where
         X: SendAs<A>,
@@ -172,12 +188,11 @@ impl<A: 'static, R: 'static, S, E> Rpc<Whole<fn(A) -> R>, S, E> {
         self.start::<R>(|output| <S as Serialiser<A, _>>::encode(&arguments, output))
     }
 
-    /// Like `call` if there is room, else gives the arguments back. See the
-    /// `try_call` of other signatures.
+    /// The same for an array of arguments.
     ///
     /// # Errors
     ///
-    /// There is no room now. All other errors come through the handle.
+    /// There is no room now.
     pub fn try_call<X>(&self, arguments: X) -> Result<Call<R, E>, TryCallError<X::Form>>
     where
         X: SendAs<A>,

@@ -19,9 +19,12 @@ mod status;
 use std::ops::Deref;
 use std::sync::Arc;
 
+use offspring_serialisers::{SendAs, Serialiser};
+
 pub use self::builder::PoolBuilder;
 use self::engine::Engine;
 pub use self::status::PoolStatus;
+use super::handles::call::Call;
 use super::handles::rpc::{Join, Rpc};
 
 /// Several children that run one worker: call it as if it were one.
@@ -97,6 +100,34 @@ impl<F, S, E> Deref for Pool<F, S, E> {
     }
 }
 
+/// Here for the reference: the methods for other numbers of arguments are those of [`Rpc`] alone.
+impl<R: 'static, S, E, A1: 'static, A2: 'static> Pool<fn(A1, A2) -> R, S, E> {
+    /// Calls the worker's function in one of the children, like [`Rpc::call`], with any number of arguments.
+    ///
+    /// ```
+    /// # offspring::worker!(ADD: fn(i32, i32) -> i32 = |a: i32, b: i32| a + b);
+    /// # fn main() -> Result<(), offspring::Error> {
+    /// # offspring::init();
+    /// let pool = ADD.pool().max(2).spawn()?;
+    /// let calls: Vec<_> = (0..10).map(|number| pool.call(number, 1)).collect();
+    /// for (number, call) in calls.into_iter().enumerate() {
+    ///     assert_eq!(call.wait()?, number as i32 + 1);
+    /// }
+    /// # pool.join().wait()?; Ok(()) }
+    /// ```
+    ///
+    /// Never blocks: a call for which no child is free is queued, without a bound.
+    /// [`try_call`](Rpc::try_call) has one, [`PoolBuilder::max_queue`].
+    pub fn call<X1, X2>(&self, a: X1, b: X2) -> Call<R, E>
+    where
+        X1: SendAs<A1>,
+        X2: SendAs<A2>,
+        S: Serialiser<(A1, A2), (X1::Form, X2::Form)> + Serialiser<R>,
+    {
+        self.rpc.call(a, b)
+    }
+}
+
 impl<F, S, E> Pool<F, S, E> {
     /// The handle for calls, which keeps the pool open like the pool itself.
     ///
@@ -104,9 +135,7 @@ impl<F, S, E> Pool<F, S, E> {
     /// # offspring::worker!(ECHO: fn(String) -> String = |text: String| text);
     /// # fn main() -> Result<(), offspring::Error> {
     /// # offspring::init();
-    /// use offspring::{Octets, Rpc};
-    ///
-    /// fn twice(rpc: &Rpc<fn(String) -> String, Octets>) -> Result<(), offspring::Error> {
+    /// fn twice(rpc: &ECHO) -> Result<(), offspring::Error> {
     ///     rpc.call("a").wait()?;
     ///     rpc.call("b").wait().map(drop)
     /// }
