@@ -67,7 +67,8 @@ pub use offspring_serialisers::{
 };
 pub use parent::{
     Builder, Call, CallEventIter, CallEvents, EventIter, EventStream, Join, Map, MapIter, Once,
-    Pool, PoolBuilder, PoolStatus, Ready, Rpc, Stdio, Template, TemplateBuilder, TryCallError,
+    Pool, PoolBuilder, PoolStatus, Ready, Rpc, Spawning, Stdio, Template, TemplateBuilder,
+    TryCallError,
 };
 pub use preload::{Load, Loading, Preload, Preloading};
 pub use rights::Rights;

@@ -139,7 +139,8 @@ impl<F, S: Format, E: Send + 'static> Worker<F, S, E, fn()> {
     }
 
     /// Starts a child of this program that runs this worker, with the defaults
-    /// of [`Builder`].
+    /// of [`Builder`]. Blocks until the program is executed, as [`Builder::spawn`];
+    /// [`builder().spawn_async()`](Builder::spawn_async) is a future.
     ///
     /// ```
     /// # offspring::worker!(ECHO: fn(String) -> String = |text: String| text);

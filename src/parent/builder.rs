@@ -3,6 +3,7 @@
 mod confinement;
 mod descriptors;
 mod giving_up;
+mod spawning;
 mod spinning;
 
 use std::ffi::OsStr;
@@ -13,6 +14,7 @@ use std::process::Command;
 use std::sync::Arc;
 use std::time::Duration;
 
+pub use self::spawning::Spawning;
 use super::child::connection::Connection;
 use super::child::driver::Driver;
 use super::child::terms::{EventSink, HandleOptions, Handlers};
@@ -490,9 +492,19 @@ impl<F, S, E: Send + 'static> Builder<F, S, E> {
         self
     }
 
-    /// Starts the child. Returns once it runs (after `exec`), and does not wait
-    /// until it is ready: calls go out behind the hello, and what keeps it from
-    /// working is their error. See [`Rpc::ready`].
+    /// Starts the child. Returns once it runs, and does not wait until it is ready:
+    /// calls go out behind the hello, and what keeps it from working is their
+    /// error. See [`Rpc::ready`].
+    ///
+    /// # Blocking
+    ///
+    /// Until the program is executed (`exec`), some milliseconds at most unless the
+    /// file lies on a slow file system. From a [template](Self::template) until that is ready, so the
+    /// first time as long as its preloads take
+    /// ([`preload_timeout`](crate::TemplateBuilder::preload_timeout)), and then until the child is forked, a fraction of a
+    /// millisecond. [`spawn_async`](Self::spawn_async) does not block.
+    ///
+    /// # Threads
     ///
     /// The child inherits from the calling thread: CPU affinity, priority, signal
     /// mask, namespaces. For a [`program`](Self::program) or a

@@ -24,7 +24,7 @@ mod spawn;
 mod target;
 mod template;
 
-pub use self::builder::Builder;
+pub use self::builder::{Builder, Spawning};
 pub use self::handles::call::Call;
 pub use self::handles::events::{CallEventIter, CallEvents, EventIter, EventStream};
 pub use self::handles::map::{Map, MapIter};

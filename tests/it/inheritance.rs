@@ -5,6 +5,7 @@ use std::os::unix::process::CommandExt;
 use std::process::Command;
 use std::thread;
 
+use futures_lite::future::block_on;
 use nix::sched::{CpuSet, sched_getaffinity, sched_setaffinity};
 use nix::sys::resource::{Resource, setrlimit};
 use nix::sys::signal::{SigSet, Signal};
@@ -72,6 +73,25 @@ fn a_child_does_not_go_with_the_thread_that_called_spawn() {
         }
         assert!(rpc.join().wait().unwrap().success());
     }
+}
+
+/// X68, X69: nor does one that another thread starts, and it is like the thread that asked for it.
+#[test]
+fn a_child_that_another_thread_starts() {
+    alone(|| {
+        let kinds = || [LIKE.builder(), LIKE.program(tied()), LIKE.command(tied())];
+        for builder in kinds() {
+            let start = thread::spawn(|| {
+                be_different();
+                (block_on(builder.spawn_async()).unwrap(), own())
+            });
+            let (rpc, asked) = start.join().unwrap();
+            for _ in 0..rounds(20) {
+                assert_eq!(rpc.call("").wait().unwrap(), asked);
+            }
+            assert!(rpc.join().wait().unwrap().success());
+        }
+    });
 }
 
 /// X68: no child of a pool goes while the pool is there, whichever thread found

@@ -5,6 +5,7 @@ use std::os::unix::net::UnixStream;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
+use futures_lite::future::{block_on, poll_once};
 use offspring::{
     Builder, Error, Events, Octets, Preload, Started, Template, Worker, preload, worker,
 };
@@ -766,4 +767,48 @@ fn what_was_waited_for() {
     let error = silent.ready().wait_timeout(Duration::ZERO).unwrap_err();
     assert_error!(error, is_timeout, "ready");
     silent.kill();
+}
+
+preload!(GATED(String) -> () = |gate: String| { wait_at(gate); Ok::<_, String>(()) });
+
+/// The template is ready only once the task has gone on.
+#[test]
+fn a_start_that_blocks_no_task() {
+    let _guard = guard();
+    let gate = Gate::new();
+    let preloaded = Template::builder().preload(GATED.with(gate.name()));
+    let template = preloaded.start().unwrap();
+    let mut spawning = TEXTS.template(&template).spawn_async();
+    assert!(block_on(poll_once(&mut spawning)).is_none());
+    drop(gate.reached());
+    let rpc = block_on(spawning).unwrap();
+    assert_eq!(rpc.call("so").wait().unwrap(), "so");
+    rpc.join().wait().unwrap();
+}
+
+#[test]
+fn every_kind_is_started_by_another_thread() {
+    let _guard = guard();
+    let kinds = || {
+        [
+            TEXTS.builder(),
+            TEXTS.program(serving("texts")),
+            TEXTS.command(serving("texts")),
+        ]
+    };
+    for builder in kinds() {
+        let rpc = block_on(builder.spawn_async()).unwrap();
+        assert_eq!(block_on(rpc.call("so")).unwrap(), "so");
+        block_on(rpc.join()).unwrap();
+    }
+    // The guard sees to it that they exit.
+    kinds()
+        .into_iter()
+        .for_each(|builder| drop(builder.spawn_async()));
+    let nowhere = TEXTS.program(Command::new("/nowhere/at/all"));
+    let error = block_on(nowhere.spawn_async()).unwrap_err();
+    assert!(
+        error.is_start() && error.to_string().contains("/nowhere/at/all"),
+        "{error}"
+    );
 }

@@ -174,8 +174,8 @@ const LAYERS: &str = "
         parent/child parent/child/state parent/child/terms parent/spawn/streams
     parent/spawn: base base/spin startup sys protocol parcel error limits rights parent/maker parent/helper parent/child \
         parent/child/state parent/child/terms parent/spawn/confinement parent/spawn/starter parent/spawn/streams
-    parent/builder: protocol parcel error limits rights signature parent/child parent/child/terms parent/handles parent/spawn \
-        parent/spawn/confinement parent/spawn/streams
+    parent/builder: base protocol parcel error limits rights signature parent/child parent/child/terms parent/handles parent/spawn \
+        parent/spawn/confinement parent/spawn/streams parent/spawn/starter
     parent/pool: base protocol parcel error exit_status signature trace parent/maker parent/callbacks parent/alarm \
         parent/child/terms parent/child/call parent/child/member parent/target parent/handles parent/spawn \
         parent/spawn/starter parent/builder parent/pool/status

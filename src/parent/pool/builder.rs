@@ -339,8 +339,8 @@ impl<F, S, E: Send + 'static> PoolBuilder<F, S, E> {
     /// wait for them: what keeps children from being started is an error of the
     /// calls, and [`on_error`](Self::on_error) hears each time.
     ///
-    /// Children are started, one after the other, from a thread that the calling
-    /// thread creates for each kind of children. So every child inherits from the
+    /// Does not block: children are started, one after the other, from a thread that
+    /// the calling thread creates for each kind of children. So every child inherits from the
     /// calling thread: CPU affinity, priority, signal mask, namespaces. The thread
     /// stays until the pool and its children are gone. Children of a
     /// [template](crate::Template) inherit from the template.

@@ -442,7 +442,13 @@ impl TemplateBuilder {
     }
 
     /// Starts the template. Returns once the process runs, and does not wait
-    /// until it is [ready](Template::ready).
+    /// until it is [ready](Template::ready), which is a future, too.
+    ///
+    /// # Blocking
+    ///
+    /// Until the program is executed (`exec`), some milliseconds at most.
+    ///
+    /// # Threads
     ///
     /// The template, each that replaces it, and their children inherit from the
     /// calling thread: CPU affinity, priority, signal mask, namespaces. For that
