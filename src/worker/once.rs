@@ -6,10 +6,20 @@ use super::Worker;
 use crate::parent::{Builder, Once};
 use crate::signature::Whole;
 
+/// The methods for one number of arguments. They are documented for two.
 macro_rules! once {
-    ([$signature:ty] $($name:ident $form:ident $argument:ident),* : $arguments:ty, $forms:ty) => {
+    ($(#[$hidden:meta])? [$signature:ty] $($name:ident $form:ident $argument:ident),* : $arguments:ty, $forms:ty) => {
+        $(#[$hidden])?
         impl<R: 'static, S: Format, Ev: Send + 'static, $($name: 'static),*> Builder<$signature, S, Ev> {
-            /// Starts a child so, calls it once, and has it end: see [`Once`].
+            /// Starts a child so, calls it once with any number of arguments, and has it end: see [`Once`].
+            ///
+            /// ```
+            /// # offspring::worker!(ADD: fn(i32, i32) -> i32 = |a: i32, b: i32| a + b);
+            /// # fn main() -> Result<(), offspring::Error> {
+            /// # offspring::init();
+            /// assert_eq!(ADD.builder().env_clear().once(3, 4).wait()?, 7);
+            /// # Ok(()) }
+            /// ```
             ///
             /// Blocks as [`spawn`](Self::spawn) does, and not for the call. All errors come through the result.
             #[allow(clippy::too_many_arguments, reason = "one for each of the worker's")]
@@ -22,9 +32,18 @@ macro_rules! once {
             }
         }
 
+        $(#[$hidden])?
         impl<R: 'static, S: Format, Ev: Send + 'static, $($name: 'static),*> Worker<$signature, S, Ev> {
-            /// Starts a child of this program, calls it once, and has it end: see [`Once`]. Other kinds of children, and
-            /// arguments of `init`: [`Builder::once`](Builder).
+            /// Starts a child of this program, calls it once with any number of arguments, and has it end: see [`Once`].
+            /// Other kinds of children, and arguments of `init`: [`Builder::once`].
+            ///
+            /// ```
+            /// # offspring::worker!(ADD: fn(i32, i32) -> i32 = |a: i32, b: i32| a + b);
+            /// # fn main() -> Result<(), offspring::Error> {
+            /// # offspring::init();
+            /// assert_eq!(ADD.once(3, 4).wait()?, 7);
+            /// # Ok(()) }
+            /// ```
             ///
             /// Blocks as [`spawn`](Self::spawn) does, and not for the call. All errors come through the result.
             #[allow(clippy::too_many_arguments, reason = "one for each of the worker's")]
@@ -37,17 +56,17 @@ macro_rules! once {
             }
         }
     };
-    ($($name:ident $form:ident $argument:ident),*) => {
-        once!([fn($($name),*) -> R] $($name $form $argument),* : ($($name,)*), ($($form::Form,)*));
+    ($(#[$hidden:meta])? $($name:ident $form:ident $argument:ident),*) => {
+        once!($(#[$hidden])? [fn($($name),*) -> R] $($name $form $argument),* : ($($name,)*), ($($form::Form,)*));
     };
 }
-once!([Whole<fn(A) -> R>] A X arguments: A, X::Form);
-once!();
-once!(A1 X1 a);
 once!(A1 X1 a, A2 X2 b);
-once!(A1 X1 a, A2 X2 b, A3 X3 c);
-once!(A1 X1 a, A2 X2 b, A3 X3 c, A4 X4 d);
-once!(A1 X1 a, A2 X2 b, A3 X3 c, A4 X4 d, A5 X5 e);
-once!(A1 X1 a, A2 X2 b, A3 X3 c, A4 X4 d, A5 X5 e, A6 X6 f);
-once!(A1 X1 a, A2 X2 b, A3 X3 c, A4 X4 d, A5 X5 e, A6 X6 f, A7 X7 g);
-once!(A1 X1 a, A2 X2 b, A3 X3 c, A4 X4 d, A5 X5 e, A6 X6 f, A7 X7 g, A8 X8 h);
+once!(#[doc(hidden)] [Whole<fn(A) -> R>] A X arguments: A, X::Form);
+once!(#[doc(hidden)]);
+once!(#[doc(hidden)] A1 X1 a);
+once!(#[doc(hidden)] A1 X1 a, A2 X2 b, A3 X3 c);
+once!(#[doc(hidden)] A1 X1 a, A2 X2 b, A3 X3 c, A4 X4 d);
+once!(#[doc(hidden)] A1 X1 a, A2 X2 b, A3 X3 c, A4 X4 d, A5 X5 e);
+once!(#[doc(hidden)] A1 X1 a, A2 X2 b, A3 X3 c, A4 X4 d, A5 X5 e, A6 X6 f);
+once!(#[doc(hidden)] A1 X1 a, A2 X2 b, A3 X3 c, A4 X4 d, A5 X5 e, A6 X6 f, A7 X7 g);
+once!(#[doc(hidden)] A1 X1 a, A2 X2 b, A3 X3 c, A4 X4 d, A5 X5 e, A6 X6 f, A7 X7 g, A8 X8 h);

@@ -10,8 +10,8 @@ use super::call::Call;
 use super::rpc::{Hold, Rpc};
 use crate::error::Error;
 
-/// A call of a fresh child that ends with it: its result is to come. From [`Worker::once`](crate::Worker) and
-/// [`Builder::once`](crate::Builder).
+/// A call of a fresh child that ends with it: its result is to come. From [`Worker::once`](crate::Worker::once) and
+/// [`Builder::once`](crate::Builder::once).
 ///
 /// [`wait`](Self::wait) for it, or `.await` it. The result comes once the child has exited and was reaped. After a
 /// result it exits by itself, with what the worker does at its end; after an error it is killed. **Dropping this kills
