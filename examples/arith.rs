@@ -1,40 +1,40 @@
-//! A task for each request, and the function chosen by its name: example 3 of the
-//! manual of `AnyEvent::Fork::RPC`.
+//! Two functions that are chosen by their name, and run beside each other: example
+//! 3 of the manual of `AnyEvent::Fork::RPC`. A service does that by itself.
 //!
 //! ```text
 //! cargo run --example arith --features concurrent
 //! ```
 
-use offspring::{Responder, worker};
+use offspring::{service, worker};
 
-worker!(ARITH: fn(String, String, String) -> String = run);
-
-fn add(a: i64, b: i64) -> i64 {
-    a + b
+service! {
+    /// What is done with two numbers.
+    trait Arith => ArithClient {
+        async fn add(&self, a: i64, b: i64) -> i64;
+        async fn mul(&self, a: i64, b: i64) -> i64;
+    }
 }
 
-fn mul(a: i64, b: i64) -> i64 {
-    a * b
+struct Calculator;
+
+/// What panics here, as on overflow, is the failure of that call.
+impl Arith for Calculator {
+    async fn add(&self, a: i64, b: i64) -> i64 {
+        a + b
+    }
+
+    async fn mul(&self, a: i64, b: i64) -> i64 {
+        a * b
+    }
 }
 
-/// Starts a task and returns; the task answers. What panics here, or drops the
-/// responder there, is the failure of that call.
-fn run(responder: Responder<String>, function: String, a: String, b: String) {
-    let function = match function.as_str() {
-        "add" => add,
-        "mul" => mul,
-        unknown => panic!("there is no function `{unknown}`"),
-    };
-    let number = |text: String| text.parse().expect("a number");
-    let (a, b) = (number(a), number(b));
-    smol::spawn(async move { responder.reply(function(a, b).to_string()) }).detach();
-}
+worker!(ARITH: dyn Arith = || Calculator);
 
 fn main() -> Result<(), offspring::Error> {
     offspring::init();
     let rpc = ARITH.spawn()?;
-    println!("{}", rpc.call("add", "1", "3").wait()?);
-    println!("{}", rpc.call("mul", "3", "2").wait()?);
+    println!("{}", rpc.add(1, 3).wait()?);
+    println!("{}", rpc.mul(3, 2).wait()?);
     rpc.join().wait()?;
     Ok(())
 }

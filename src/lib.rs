@@ -26,6 +26,7 @@ mod parent;
 mod preload;
 mod protocol;
 mod rights;
+mod service;
 mod signature;
 mod startup;
 #[allow(unsafe_code, reason = "what only the operating system can do")]
@@ -72,9 +73,9 @@ pub use parent::{
 };
 pub use preload::{Load, Loading, Preload, Preloading};
 pub use rights::Rights;
-pub use signature::{NoEvents, Signature, Takes, Whole};
 #[doc(hidden)]
-pub use worker::EventCodec;
+pub use signature::EventCodec;
+pub use signature::{Methods, NoEvents, Service, Signature, Takes, Whole};
 pub use worker::Worker;
 
 /// What the macros need.
@@ -90,8 +91,11 @@ pub mod __private {
         crate::init();
     }
 
-    pub use crate::child::{ServedBlocking, ServedSomehow};
+    #[cfg(feature = "concurrent")]
+    pub use crate::child::CONCURRENT;
+    pub use crate::child::{Backend, Dispatch, ServedBlocking, ServedSomehow, Serving, no_method};
     pub use crate::fits::{Carried, Fits, IfFits, Otherwise};
+    pub use crate::service::{check_argument, check_result};
     pub use crate::sys::Registration;
 }
 

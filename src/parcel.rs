@@ -30,9 +30,17 @@ fn with_buffers<T>(use_them: impl FnOnce(&mut BufferPool) -> T) -> T {
 }
 
 /// What has come of one frame: its bytes, and what came along.
+#[derive(Debug)]
 pub(crate) struct Received<'a> {
     octets: &'a [u8],
     ancillary: Ancillary,
+}
+
+impl<'a> Received<'a> {
+    /// The bytes.
+    pub(crate) fn octets(&self) -> &'a [u8] {
+        self.octets
+    }
 }
 
 /// How a value comes out of it.

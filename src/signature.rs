@@ -4,7 +4,7 @@ use std::convert::Infallible;
 use std::marker::PhantomData;
 use std::os::fd::OwnedFd;
 
-use offspring_serialisers::{Error as SerialiserError, Input, Output, SendAs, Serialiser};
+use offspring_serialisers::{Error as SerialiserError, Format, Input, Output, SendAs, Serialiser};
 
 /// Calls a macro with the type parameters of each number of arguments.
 macro_rules! each_arity {
@@ -158,6 +158,95 @@ pub struct Whole<F>(PhantomData<F>);
 impl<F> std::fmt::Debug for Whole<F> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str("Whole")
+    }
+}
+
+/// The signature of a worker that is a service: of `dyn Trait`, where
+/// [`service!`](crate::service) declares the trait.
+///
+/// ```
+/// use offspring::{Rpc, Service, service};
+///
+/// service! {
+///     /// Counts.
+///     pub trait Counter => CounterClient {
+///         /// One more of these.
+///         fn add(&mut self, word: String) -> String;
+///     }
+/// }
+///
+/// fn use_it(counter: &Rpc<Service<dyn Counter>, offspring::Octets>) -> Result<String, offspring::Error> {
+///     counter.add("a").wait()
+/// }
+/// ```
+pub struct Service<T: ?Sized>(PhantomData<fn(&T)>);
+
+impl<T: ?Sized> std::fmt::Debug for Service<T> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Service")
+    }
+}
+
+/// What [`service!`](crate::service) declares besides the methods, for
+/// `dyn Trait`.
+///
+/// ```
+/// use offspring::{Format, Methods, service};
+///
+/// service! {
+///     /// Counts.
+///     pub trait Counter => CounterClient {
+///         /// One more.
+///         fn next(&mut self) -> String;
+///     }
+/// }
+///
+/// assert_eq!(<<dyn Counter as Methods>::Serialiser as Format>::NAME, "octets");
+/// ```
+pub trait Methods {
+    /// How arguments, results and events become bytes.
+    type Serialiser: Format;
+    /// The type of the events.
+    type Events;
+    #[doc(hidden)]
+    const EVENTS: EventCodec<Self::Events, Self::Serialiser>;
+}
+
+/// How the events of a worker become bytes and come out of them.
+#[doc(hidden)]
+pub struct EventCodec<E, S> {
+    pub(crate) encode: fn(&E, &mut Output<'_>) -> Result<(), SerialiserError>,
+    pub(crate) decode: fn(&mut Input<'_>) -> Result<E, SerialiserError>,
+    serialiser: Types<S>,
+}
+
+impl<E, S> std::fmt::Debug for EventCodec<E, S> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("EventCodec")
+    }
+}
+
+impl<S> EventCodec<NoEvents, S> {
+    /// Of a worker that has no events.
+    #[must_use]
+    pub const fn none() -> Self {
+        Self {
+            encode: |event, _| match *event {},
+            decode: |_| Err(SerialiserError::new("this worker has no events")),
+            serialiser: PhantomData,
+        }
+    }
+}
+
+impl<E, S: Serialiser<E>> EventCodec<E, S> {
+    /// As the worker's serialiser does it.
+    #[must_use]
+    pub const fn of() -> Self {
+        Self {
+            encode: S::encode,
+            decode: S::decode,
+            serialiser: PhantomData,
+        }
     }
 }
 

@@ -3,20 +3,17 @@
 mod once;
 
 use std::any::Any;
-use std::marker::PhantomData;
 use std::panic::Location;
 use std::process::{Command, exit};
 
-use offspring_serialisers::{
-    Error as SerialiserError, Format, Input, Octets, Output, SendAs, Serialiser,
-};
+use offspring_serialisers::{Format, Octets, SendAs, Serialiser};
 
 use crate::base::registry::{Declaration, Registered, origin_of};
 use crate::child::{Child, Session};
 use crate::error::Error;
 use crate::parcel::Parcel;
 use crate::parent::{Builder, Declared, PoolBuilder, Rpc, Template};
-use crate::signature::{NoEvents, Signature, Types};
+use crate::signature::{EventCodec, NoEvents};
 use crate::sys::registrations;
 
 /// A worker, as declared by [`worker!`](crate::worker): a function with its
@@ -70,44 +67,6 @@ impl<F, S, E, I> Worker<F, S, E, I> {
             declared: Location::caller(),
             events,
             entry,
-        }
-    }
-}
-
-/// How the events of a worker become bytes and come out of them.
-#[doc(hidden)]
-pub struct EventCodec<E, S> {
-    encode: fn(&E, &mut Output<'_>) -> Result<(), SerialiserError>,
-    decode: fn(&mut Input<'_>) -> Result<E, SerialiserError>,
-    serialiser: Types<S>,
-}
-
-impl<E, S> std::fmt::Debug for EventCodec<E, S> {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("EventCodec")
-    }
-}
-
-impl<S> EventCodec<NoEvents, S> {
-    /// Of a worker that has no events.
-    #[must_use]
-    pub const fn none() -> Self {
-        Self {
-            encode: |event, _| match *event {},
-            decode: |_| Err(SerialiserError::new("this worker has no events")),
-            serialiser: PhantomData,
-        }
-    }
-}
-
-impl<E, S: Serialiser<E>> EventCodec<E, S> {
-    /// As the worker's serialiser does it.
-    #[must_use]
-    pub const fn of() -> Self {
-        Self {
-            encode: S::encode,
-            decode: S::decode,
-            serialiser: PhantomData,
         }
     }
 }
@@ -283,12 +242,7 @@ inits!(#[doc(hidden)] A1 X1 a, A2 X2 b);
 inits!(#[doc(hidden)] A1 X1 a, A2 X2 b, A3 X3 c);
 inits!(#[doc(hidden)] A1 X1 a, A2 X2 b, A3 X3 c, A4 X4 d);
 
-impl<F, S, E, I> Worker<F, S, E, I>
-where
-    F: Signature,
-    I: Signature,
-    S: Serialiser<F::Arguments> + Serialiser<F::Output>,
-{
+impl<F, S, E, I> Worker<F, S, E, I> {
     /// Serves in this process: the whole `main` of a program that is a worker.
     ///
     /// The parent is at the other end of stdin and stdout (or of a socket on
@@ -336,12 +290,7 @@ impl<F, S, E, I> Declaration for Worker<F, S, E, I> {
     }
 }
 
-impl<F, S, E, I> Registered for Worker<F, S, E, I>
-where
-    F: Signature,
-    I: Signature,
-    S: Serialiser<F::Arguments> + Serialiser<F::Output>,
-{
+impl<F, S, E, I> Registered for Worker<F, S, E, I> {
     fn run(&'static self, session: Box<dyn Any>) -> ! {
         let session = session.downcast().expect("`init` runs it with a session");
         self.enter(*session)
@@ -480,11 +429,20 @@ macro_rules! worker {
     ($(#[$meta:meta])* $vis:vis $name:ident: fn(..$whole:ty) $(-> $output:ty)? $(= $function:expr)? $(, $($options:tt)*)?) => {
         $crate::worker!($(#[$meta])* $vis $name: $crate::Whole<fn($whole) $(-> $output)?> $(= $function)? $(, $($options)*)?);
     };
+    ($(#[$meta:meta])* $vis:vis $name:ident: dyn $service:path $(= $make:expr)? $(, $($options:tt)*)?) => {
+        $crate::__worker!(
+            [$(#[$meta])* $vis $name [$crate::Service<dyn $service>]] [$($make)?]
+            [::core::concat!(::core::module_path!(), "::", ::core::stringify!($name))]
+            [<dyn $service as $crate::Methods>::Events, <dyn $service as $crate::Methods>::EVENTS, _]
+            [<dyn $service as $crate::Methods>::Serialiser] [fn(), serve(), ()] []
+            $($($options)*)?
+        );
+    };
     ($(#[$meta:meta])* $vis:vis $name:ident: $signature:ty $(= $function:expr)? $(, $($options:tt)*)?) => {
         $crate::__worker!(
             [$(#[$meta])* $vis $name [$signature]] [$($function)?]
             [::core::concat!(::core::module_path!(), "::", ::core::stringify!($name))]
-            [$crate::NoEvents, none, <$signature as $crate::Signature>::Output] [$crate::Octets]
+            [$crate::NoEvents, $crate::EventCodec::none(), <$signature as $crate::Signature>::Output] [$crate::Octets]
             [fn(), serve(), <$signature as $crate::Signature>::Output] []
             $($($options)*)?
         );
@@ -500,7 +458,7 @@ macro_rules! __worker {
         $crate::__worker!($head $function [$new] $events $serialiser $init $settings $($($rest)*)?);
     };
     ($head:tt $function:tt $name:tt $events:tt $serialiser:tt $init:tt $settings:tt events = $new:ty $(, $($rest:tt)*)?) => {
-        $crate::__worker!($head $function $name [$new, of, $new] $serialiser $init $settings $($($rest)*)?);
+        $crate::__worker!($head $function $name [$new, $crate::EventCodec::of(), $new] $serialiser $init $settings $($($rest)*)?);
     };
     ($head:tt $function:tt $name:tt $events:tt $serialiser:tt $init:tt $settings:tt serialiser = $new:ty $(, $($rest:tt)*)?) => {
         $crate::__worker!($head $function $name $events [$new] $init $settings $($($rest)*)?);
@@ -542,8 +500,12 @@ macro_rules! __worker {
     ($head:tt [] $name:tt $events:tt $serialiser:tt [$init:ty, $serve:ident(), $taken:ty] []) => {
         $crate::__worker!(@checked $head $name $events $serialiser [$init, $taken] [::core::option::Option::None]);
     };
+    // The methods of a service have checks of their own.
+    (@checked $head:tt $name:tt [$events:ty, $codec:expr, _] $serialiser:tt [$init:ty, $taken:ty] $entry:tt) => {
+        $crate::__worker!(@static $head $name [$events, $codec] $serialiser [$init] $entry);
+    };
     (
-        @checked [$(#[$meta:meta])* $vis:vis $static:ident [$signature:ty]] $name:tt [$events:ty, $codec:ident, $event:ty]
+        @checked [$(#[$meta:meta])* $vis:vis $static:ident [$signature:ty]] $name:tt [$events:ty, $codec:expr, $event:ty]
         [$serialiser:ty] [$init:ty, $taken:ty] $entry:tt
     ) => {
         #[cfg(not(doc))]
@@ -560,12 +522,12 @@ macro_rules! __worker {
         const _: () = <$signature as $crate::__private::Carried<$serialiser, $event, $taken>>::CHECKED;
     };
     (
-        @static [$(#[$meta:meta])* $vis:vis $static:ident [$signature:ty]] [$name:expr] [$events:ty, $codec:ident]
+        @static [$(#[$meta:meta])* $vis:vis $static:ident [$signature:ty]] [$name:expr] [$events:ty, $codec:expr]
         [$serialiser:ty] [$init:ty] [$entry:expr]
     ) => {
         $(#[$meta])*
         $vis static $static: $crate::Worker<$signature, $serialiser, $events, $init> =
-            $crate::Worker::new($name, $crate::EventCodec::$codec(), $entry);
+            $crate::Worker::new($name, $codec, $entry);
         #[doc = ::core::concat!("The handle of a child, or a pool, that runs [`", ::core::stringify!($static), "`](static@", ::core::stringify!($static), ").")]
         #[allow(dead_code, non_camel_case_types, reason = "it is there for signatures, and has the name of the worker")]
         $vis type $static = $crate::Rpc<$signature, $serialiser, $events>;

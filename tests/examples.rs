@@ -229,6 +229,17 @@ fn remote_explains_its_usage() {
     assert!(stderr.contains("/nowhere/ssh"), "{stderr}");
 }
 
+#[cfg(feature = "cbor")]
+#[test]
+fn service_shows_all_of_a_service() {
+    let output = example("service").output().unwrap();
+    let words = "the first word: one\n";
+    let expected = format!(
+        "{words}page 1 of 3\npage 2 of 3\npage 3 of 3\n`two` is there 3 times\ntrue\nNone\n{words}one, two\ntwo, three\ntwo\n"
+    );
+    assert_output(&output, 0, expected.as_bytes(), b"");
+}
+
 #[cfg(feature = "concurrent")]
 mod concurrent {
     use super::*;

@@ -7,12 +7,13 @@ use crate::descriptor::scope::Slot;
 use crate::descriptors::Received;
 use crate::error::Error;
 use crate::layer::{Kind, Reading, Rules, Strings, Writing, failed, refused};
-use crate::serialiser::{Format, Input, Output, Serialiser};
+use crate::serialiser::{Format, Input, Output, Serialiser, method};
 use ciborium::de::Error as DecodeError;
 use ciborium::ser::Error as EncodeError;
 use serde::de::{Deserialize, DeserializeOwned, Deserializer, Error as _};
 use serde::ser::Serialize;
 use sink::Sink;
+use std::borrow::Cow;
 
 mod perl;
 mod sink;
@@ -50,6 +51,11 @@ const EITHER: Rules = Rules {
 
 impl Format for Cbor {
     const NAME: &'static str = "cbor";
+
+    fn method(arguments: &[u8]) -> Result<Cow<'_, str>, Error> {
+        let first = perl::first_string(arguments);
+        method(Self::NAME, first.and_then(|name| str::from_utf8(name).ok()))
+    }
 }
 
 impl<T: DeserializeOwned, Sent: Serialize + ?Sized> Serialiser<T, Sent> for Cbor {

@@ -2,8 +2,9 @@
 
 use crate::error::Error;
 use crate::layer::{Kind, Reading, Rules, Strings, Writing, failed, refused};
-use crate::serialiser::{Format, Input, Output, Serialiser};
-use serde::{Serialize, de::DeserializeOwned};
+use crate::serialiser::{Format, Input, Output, Serialiser, method};
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
+use std::borrow::Cow;
 
 /// The format JSON.
 ///
@@ -33,6 +34,12 @@ const RULES: Rules = Rules {
 
 impl Format for Json {
     const NAME: &'static str = "json";
+
+    fn method(arguments: &[u8]) -> Result<Cow<'_, str>, Error> {
+        let list = arguments.trim_ascii_start().strip_prefix(b"[");
+        let read = |first| String::deserialize(&mut serde_json::Deserializer::from_slice(first));
+        method(Self::NAME, list.and_then(|first| read(first).ok()))
+    }
 }
 
 impl<T: DeserializeOwned, Sent: Serialize + ?Sized> Serialiser<T, Sent> for Json {

@@ -2,9 +2,10 @@
 
 use crate::error::Error;
 use crate::layer::{Kind, Reading, Rules, Writing, failed, refused};
-use crate::serialiser::{Format, Input, Output, Serialiser};
+use crate::serialiser::{Format, Input, Output, Serialiser, method};
 use rmp_serde::decode::Error as DecodeError;
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
+use std::borrow::Cow;
 
 /// The format MessagePack. Structs are maps with the names of their fields, so that a field may
 /// be added; structs without names are read too.
@@ -27,6 +28,17 @@ const RULES: Rules = Rules::of(Kind::Described);
 
 impl Format for MessagePack {
     const NAME: &'static str = "messagepack";
+
+    fn method(arguments: &[u8]) -> Result<Cow<'_, str>, Error> {
+        let first = match arguments {
+            [0x90..=0x9f, first @ ..] => Some(first),
+            [0xdc, rest @ ..] => rest.get(2..),
+            [0xdd, rest @ ..] => rest.get(4..),
+            _ => None,
+        };
+        let read = |first| String::deserialize(&mut rmp_serde::Deserializer::from_read_ref(first));
+        method(Self::NAME, first.and_then(|first| read(first).ok()))
+    }
 }
 
 impl<T: DeserializeOwned, Sent: Serialize + ?Sized> Serialiser<T, Sent> for MessagePack {

@@ -6,7 +6,8 @@
 
 use crate::descriptors::{Collected, Received};
 use crate::error::Error;
-use crate::serialiser::{Format, Input, Output, Serialiser};
+use crate::serialiser::{Format, Input, Output, Serialiser, method};
+use std::borrow::Cow;
 use std::io;
 use std::os::fd::{BorrowedFd, OwnedFd};
 
@@ -69,6 +70,11 @@ pub struct Octets;
 
 impl Format for Octets {
     const NAME: &'static str = "octets";
+
+    fn method(arguments: &[u8]) -> Result<Cow<'_, str>, Error> {
+        let first = ListReader::new(arguments).next().and_then(Result::ok);
+        method(Self::NAME, first.and_then(|name| str::from_utf8(name).ok()))
+    }
 }
 
 /// Says what [`Octets`] carry: the one trait that an error names, for writing and reading.

@@ -2,9 +2,10 @@
 
 use crate::error::Error;
 use crate::layer::{Kind, Reading, Rules, Writing, failed, refused};
-use crate::serialiser::{Format, Input, Output, Serialiser};
+use crate::serialiser::{Format, Input, Output, Serialiser, method};
 use ::postcard::ser_flavors::io::WriteFlavor;
 use serde::{Serialize, de::DeserializeOwned};
+use std::borrow::Cow;
 
 /// The format postcard, for two sides of one build: it writes no names and no types, so a
 /// changed type is read as something else, or not at all.
@@ -29,6 +30,11 @@ pub struct Postcard;
 
 impl Format for Postcard {
     const NAME: &'static str = "postcard";
+
+    fn method(arguments: &[u8]) -> Result<Cow<'_, str>, Error> {
+        let first = ::postcard::take_from_bytes::<&str>(arguments);
+        method(Self::NAME, first.ok().map(|(name, _)| name))
+    }
 }
 
 const RULES: Rules = Rules::of(Kind::Bare);

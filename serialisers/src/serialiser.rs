@@ -1,5 +1,6 @@
 use crate::descriptors::{Descriptors, Received};
 use crate::error::Error;
+use std::borrow::Cow;
 use std::os::fd::OwnedFd;
 use std::{fmt, io};
 
@@ -13,6 +14,25 @@ use std::{fmt, io};
 pub trait Format: 'static {
     /// The name, in lower-case letters: `"octets"`, `"cbor"`, `"json"`.
     const NAME: &'static str;
+
+    /// Reads the first element of an array of arguments, the name of a service's method, and
+    /// leaves the others.
+    ///
+    /// ```
+    /// use offspring_serialisers::{Format, Octets};
+    ///
+    /// assert_eq!(Octets::method(b"\x04open\x05a.pdf")?, "open");
+    /// # Ok::<(), offspring_serialisers::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// The array is empty, or does not begin with a string. A format that does not implement this
+    /// cannot serve a service.
+    fn method(_arguments: &[u8]) -> Result<Cow<'_, str>, Error> {
+        let name = Self::NAME;
+        let why = "implements no `Format::method`, which services need";
+        Err(Error::new(format!("the format `{name}` {why}")))
+    }
 }
 
 /// Writes values as octets and reads them back: `T` comes out, `Sent` goes in.
@@ -338,4 +358,17 @@ impl fmt::Debug for Input<'_> {
             .field("descriptors", &self.descriptors)
             .finish()
     }
+}
+
+/// The name of a method, if the arguments begin with one.
+pub(crate) fn method<'a>(
+    format: &str,
+    name: Option<impl Into<Cow<'a, str>>>,
+) -> Result<Cow<'a, str>, Error> {
+    let error = || {
+        Error::new(format!(
+            "{format}: the arguments do not begin with a method's name"
+        ))
+    };
+    name.map(Into::into).ok_or_else(error)
 }

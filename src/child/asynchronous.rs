@@ -1,19 +1,23 @@
 //! The functions that the concurrent server runs: async ones, and those that
 //! answer through a [`Responder`].
 
+use std::borrow::Cow;
 use std::pin::Pin;
 use std::sync::Arc;
+
+use offspring_serialisers::{Format, Serialiser};
 
 use super::calls::Running;
 use super::concurrent::{self, BACKEND};
 use super::events::Events;
-use super::function::{Child, Function, Serving, forms};
+use super::function::{Child, Codec, Function, Serving, forms, method};
+use super::outgoing::Outgoing;
 use super::panic::shield;
 use super::responder::Responder;
 use super::session::Backend;
 use crate::parcel::{Parcel, Received};
 use crate::protocol::{Failure, FailureCode};
-use crate::signature::{Entire, each_arity};
+use crate::signature::{Entire, Signature, each_arity};
 
 /// Beside the form of what it takes: how it gives its result.
 mod ways {
@@ -45,9 +49,12 @@ macro_rules! functions {
             Fun: AsyncFn($(&$State,)? $($name,)* $(&$Events)?) -> R,
         {
             const BACKEND: Backend = BACKEND;
-            fn serve(self, serving: Serving<St, $arguments, R, Ev>) -> i32 {
-                serving.at_once(async |$st: &St, $pattern: $arguments, $ev: &Events<Ev>| {
-                    self($($state,)? $($name,)* $($events)?).await
+            fn serve(self, serving: Serving<Ev>, $st: St, codec: Codec<$arguments, R>) -> i32 {
+                let (function, $st) = (&self, &$st);
+                serving.at_once(&|request| {
+                    request.begin_by(codec, async move |$pattern: $arguments, $ev: &Events<Ev>| {
+                        function($($state,)? $($name,)* $($events)?).await
+                    })
                 })
             }
         }
@@ -59,9 +66,11 @@ macro_rules! functions {
             Fun: Fn($(&$State,)? Responder<R>, $($name,)* $(&$Events)?),
         {
             const BACKEND: Backend = BACKEND;
-            fn serve(self, serving: Serving<St, $arguments, R, Ev>) -> i32 {
-                serving.with_responders(|$st, responder, $pattern, $ev| {
-                    self($($state,)? responder, $($name,)* $($events)?);
+            fn serve(self, serving: Serving<Ev>, $st: St, codec: Codec<$arguments, R>) -> i32 {
+                serving.at_once(&|request| {
+                    request.respond(codec, |responder, $pattern, $ev| {
+                        self($(&$state,)? responder, $($name,)* $($events)?);
+                    })
                 })
             }
         }
@@ -101,53 +110,100 @@ impl<E> Drop for Lent<E> {
     }
 }
 
-impl<State, Arguments, R, E> Serving<State, Arguments, R, E> {
-    fn at_once(self, call: impl AsyncFn(&State, Arguments, &Events<E>) -> R) -> i32 {
-        let Self {
-            conversation,
-            events,
-            state,
-            codec,
-            max_running,
-            runtime,
-        } = self;
-        let (call, state) = (&call, &state);
-        let carries = conversation.outgoing.carries();
-        let begin = |id: u32, arguments: Received<'_>| -> Result<Running<'_>, Failure> {
-            let arguments = (codec.decode)(arguments)?;
-            let lent = Lent::new(&events, id);
-            Ok(Box::pin(async move {
-                let output = call(state, arguments, &lent.0).await;
-                let mut parcel = Parcel::new();
-                (codec.encode)(output, &mut parcel.output(carries))?;
-                Ok(Some(parcel))
-            }))
-        };
-        concurrent::serve(conversation, max_running, runtime, &begin)
+/// One call that is to run beside others.
+pub struct AsyncRequest<'r, E> {
+    id: u32,
+    arguments: Received<'r>,
+    events: Lent<E>,
+    outgoing: &'r Arc<Outgoing>,
+}
+
+impl<E> std::fmt::Debug for AsyncRequest<'_, E> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_tuple("AsyncRequest").field(&self.id).finish()
+    }
+}
+
+impl<'r, E> AsyncRequest<'r, E> {
+    /// The name of the method that is called.
+    pub fn method<S: Format>(&self) -> Result<Cow<'r, str>, Failure> {
+        method::<S>(&self.arguments)
     }
 
-    fn with_responders(self, call: impl Fn(&State, Responder<R>, Arguments, &Events<E>)) -> i32 {
+    /// Starts it as a call of this signature.
+    pub fn begin<'a, F, S>(
+        self,
+        call: impl AsyncFnOnce(F::Call, &Events<E>) -> F::Output + 'a,
+    ) -> Result<Running<'a>, Failure>
+    where
+        F: Signature,
+        S: Serialiser<F::Arguments> + Serialiser<F::Output>,
+        F::Call: 'a,
+        E: 'a,
+    {
+        self.begin_by(Codec::new::<F, S>(), call)
+    }
+
+    fn begin_by<'a, Arguments: 'a, R: 'a>(
+        self,
+        codec: Codec<Arguments, R>,
+        call: impl AsyncFnOnce(Arguments, &Events<E>) -> R + 'a,
+    ) -> Result<Running<'a>, Failure>
+    where
+        E: 'a,
+    {
+        let arguments = (codec.decode)(self.arguments)?;
+        let (events, carries) = (self.events, self.outgoing.carries());
+        Ok(Box::pin(async move {
+            let output = call(arguments, &events.0).await;
+            let mut parcel = Parcel::new();
+            (codec.encode)(output, &mut parcel.output(carries))?;
+            Ok(Some(parcel))
+        }))
+    }
+
+    fn respond<'a, Arguments, R>(
+        self,
+        codec: Codec<Arguments, R>,
+        call: impl FnOnce(Responder<R>, Arguments, &Events<E>),
+    ) -> Result<Running<'a>, Failure>
+    where
+        E: 'a,
+    {
+        let arguments = (codec.decode)(self.arguments)?;
+        let events = self.events;
+        let (responder, answered) = Responder::new(self.outgoing, &events.0, self.id, codec.encode);
+        shield(FailureCode::Panic, || {
+            call(responder, arguments, &events.0);
+        })?;
+        Ok(Box::pin(async move {
+            let answered = answered.await;
+            drop(events);
+            answered
+        }))
+    }
+}
+
+impl<E> Serving<E> {
+    /// Runs all calls at once.
+    pub fn at_once<'a>(
+        self,
+        start: &'a (dyn Fn(AsyncRequest<'_, E>) -> Result<Running<'a>, Failure> + 'a),
+    ) -> i32 {
         let Self {
             conversation,
             events,
-            state,
-            codec,
             max_running,
             runtime,
         } = self;
         let outgoing = Arc::clone(&conversation.outgoing);
-        let begin = |id: u32, arguments: Received<'_>| -> Result<Running<'_>, Failure> {
-            let arguments = (codec.decode)(arguments)?;
-            let lent = Lent::new(&events, id);
-            let (responder, answered) = Responder::new(&outgoing, &lent.0, id, codec.encode);
-            shield(FailureCode::Panic, || {
-                call(&state, responder, arguments, &lent.0);
-            })?;
-            Ok(Box::pin(async move {
-                let answered = answered.await;
-                drop(lent);
-                answered
-            }))
+        let begin = |id: u32, arguments: Received<'_>| {
+            start(AsyncRequest {
+                id,
+                arguments,
+                events: Lent::new(&events, id),
+                outgoing: &outgoing,
+            })
         };
         concurrent::serve(conversation, max_running, runtime, &begin)
     }

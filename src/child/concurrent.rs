@@ -30,7 +30,7 @@ use crate::protocol::{Failure, FailureCode, Request};
 use crate::sys;
 
 /// What the parent is told of how calls run here.
-pub(super) const BACKEND: Backend = Backend {
+pub const BACKEND: Backend = Backend {
     name: Some("concurrent"),
     start: start_reactor,
 };

@@ -1,22 +1,22 @@
 //! What a worker's function may look like, and how it is put to work.
 
+use std::borrow::Cow;
 use std::fmt::Display;
 use std::marker::PhantomData;
-use std::os::fd::OwnedFd;
 use std::panic::catch_unwind;
 use std::pin::Pin;
 use std::process::exit;
 use std::sync::Arc;
 
-use offspring_serialisers::{Output, Serialiser};
+use offspring_serialisers::{Format, Output, Serialiser};
 
 use super::blocking::{self, Work};
 use super::events::{EncodeEvent, Events};
 use super::panic::{install_hook, shield};
-use super::session::{Backend, Conversation, FAILED, Session};
-use crate::parcel::{Received, read};
+use super::session::{Backend, Conversation, FAILED, Init as InitArguments, Session};
+use crate::parcel::{Parcel, Received, read};
 use crate::protocol::{Failure, FailureCode};
-use crate::signature::{self, Entire, Signature, each_arity};
+use crate::signature::{self, Entire, Service, Signature, each_arity};
 
 /// A function that can be a worker's: it takes the arguments of the signature,
 /// and may take the state that `init` made in front (`&mut S`), and
@@ -65,7 +65,21 @@ pub trait Function<Form, State, Arguments, R, E>: Sized {
     const BACKEND: Backend;
     /// Serves until the parent is done, or gone. Gives the code to exit with.
     #[doc(hidden)]
-    fn serve(self, serving: Serving<State, Arguments, R, E>) -> i32;
+    fn serve(self, serving: Serving<E>, state: State, codec: Codec<Arguments, R>) -> i32;
+}
+
+/// The methods of a service, as [`service!`](crate::service) implements them for
+/// `dyn Trait` and each state that implements the trait.
+#[doc(hidden)]
+#[diagnostic::on_unimplemented(
+    message = "`{State}` does not implement the trait of the service",
+    label = "does not make what implements the trait"
+)]
+pub trait Dispatch<State, E> {
+    /// How its calls run.
+    const BACKEND: Backend = blocking::BACKEND;
+    /// Serves until the parent is done, or gone. Gives the code to exit with.
+    fn serve(serving: Serving<E>, state: State) -> i32;
 }
 
 /// A function that the blocking server calls.
@@ -80,8 +94,10 @@ where
     Fun: Blocking<Form, State, Arguments, R, E>,
 {
     const BACKEND: Backend = blocking::BACKEND;
-    fn serve(self, serving: Serving<State, Arguments, R, E>) -> i32 {
-        serving.one_by_one(|state, arguments, events| self.call(state, arguments, events))
+    fn serve(self, serving: Serving<E>, mut state: State, codec: Codec<Arguments, R>) -> i32 {
+        serving.one_by_one(|request, events| {
+            request.answer_by(codec, |arguments| self.call(&mut state, arguments, events))
+        })
     }
 }
 
@@ -188,16 +204,30 @@ functions!(@ [Entire<A1>] [Entire(A1)] A1);
 
 /// How arguments come out of octets, and a result becomes octets, behind what is
 /// there. Whatever panics meanwhile is a failure.
-pub(super) struct Codec<Arguments, R> {
+pub struct Codec<Arguments, R> {
     pub(super) decode: fn(Received<'_>) -> Result<Arguments, Failure>,
     pub(super) encode: Encode<R>,
+}
+
+impl<Arguments, R> Clone for Codec<Arguments, R> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+impl<Arguments, R> Copy for Codec<Arguments, R> {}
+
+impl<Arguments, R> std::fmt::Debug for Codec<Arguments, R> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Codec")
+    }
 }
 
 /// How a result becomes octets.
 pub(super) type Encode<R> = fn(R, &mut Output<'_>) -> Result<(), Failure>;
 
 impl<Arguments, R> Codec<Arguments, R> {
-    fn new<F, S>() -> Self
+    pub(super) fn new<F, S>() -> Self
     where
         F: Signature<Call = Arguments, Output = R>,
         S: Serialiser<F::Arguments> + Serialiser<F::Output>,
@@ -220,12 +250,10 @@ impl<Arguments, R> Codec<Arguments, R> {
     }
 }
 
-/// All that a function needs to be served.
-pub struct Serving<State, Arguments, R, E> {
+/// All that a function needs to be served, beside its state.
+pub struct Serving<E> {
     pub(super) conversation: Conversation,
     pub(super) events: Events<E>,
-    pub(super) state: State,
-    pub(super) codec: Codec<Arguments, R>,
     /// How many calls may run at once.
     pub(super) max_running: usize,
     pub(super) runtime: Option<Runtime>,
@@ -234,33 +262,86 @@ pub struct Serving<State, Arguments, R, E> {
 /// What runs the server of a child to its end.
 pub(super) type Runtime = fn(Pin<Box<dyn Future<Output = ()> + '_>>);
 
-impl<State, Arguments, R, E> std::fmt::Debug for Serving<State, Arguments, R, E> {
+impl<E> std::fmt::Debug for Serving<E> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Serving").finish_non_exhaustive()
     }
 }
 
-impl<State, Arguments, R, E> Serving<State, Arguments, R, E> {
-    fn one_by_one(self, call: impl Fn(&mut State, Arguments, &Events<E>) -> R) -> i32 {
+impl<E> Serving<E> {
+    /// Runs the calls one after the other.
+    pub fn one_by_one(
+        self,
+        mut run: impl FnMut(Request<'_>, &Events<E>) -> Result<(), Failure>,
+    ) -> i32 {
         let Self {
             conversation,
             mut events,
-            mut state,
-            codec,
             ..
         } = self;
         let carries = conversation.outgoing.carries();
         let work: &mut Work<'_> = &mut |id, arguments, parcel| {
-            let arguments = (codec.decode)(arguments)?;
             events.enter(id);
-            let output = shield(FailureCode::Panic, || call(&mut state, arguments, &events));
-            let encoded =
-                output.and_then(|output| (codec.encode)(output, &mut parcel.output(carries)));
+            let request = Request {
+                arguments,
+                parcel,
+                carries,
+            };
+            let done = run(request, &events);
             events.leave();
-            encoded
+            done
         };
         blocking::serve(conversation, work)
     }
+}
+
+/// One call, and where its result is written.
+#[derive(Debug)]
+pub struct Request<'r> {
+    arguments: Received<'r>,
+    parcel: &'r mut Parcel,
+    carries: bool,
+}
+
+impl<'r> Request<'r> {
+    /// The name of the method that is called.
+    pub fn method<S: Format>(&self) -> Result<Cow<'r, str>, Failure> {
+        method::<S>(&self.arguments)
+    }
+
+    /// Runs it as a call of this signature.
+    pub fn answer<F, S>(self, call: impl FnOnce(F::Call) -> F::Output) -> Result<(), Failure>
+    where
+        F: Signature,
+        S: Serialiser<F::Arguments> + Serialiser<F::Output>,
+    {
+        self.answer_by(Codec::new::<F, S>(), call)
+    }
+
+    fn answer_by<Arguments, R>(
+        self,
+        codec: Codec<Arguments, R>,
+        call: impl FnOnce(Arguments) -> R,
+    ) -> Result<(), Failure> {
+        let arguments = (codec.decode)(self.arguments)?;
+        let output = shield(FailureCode::Panic, || call(arguments))?;
+        (codec.encode)(output, &mut self.parcel.output(self.carries))
+    }
+}
+
+/// The name of the method that these arguments begin with.
+pub(super) fn method<'r, S: Format>(arguments: &Received<'r>) -> Result<Cow<'r, str>, Failure> {
+    let method = shield(FailureCode::Decode, || S::method(arguments.octets()))?;
+    method.map_err(|error| Failure::new(FailureCode::Decode, error.to_string()))
+}
+
+/// The failure of a call of a method that the service has not.
+pub fn no_method(name: &str, methods: &[&str]) -> Failure {
+    let text = format!(
+        "this service has no method `{name}`; it has: {}",
+        methods.join(", ")
+    );
+    Failure::new(FailureCode::Refused, text)
 }
 
 /// How many calls run at once in a child if its declaration does not say.
@@ -285,12 +366,7 @@ impl<F, S, E, I> std::fmt::Debug for Child<F, S, E, I> {
     }
 }
 
-impl<F, S, E, I> Child<F, S, E, I>
-where
-    F: Signature,
-    I: Signature,
-    S: Serialiser<F::Arguments> + Serialiser<F::Output>,
-{
+impl<F, S, E, I> Child<F, S, E, I> {
     pub(crate) fn new(session: Session, worker: &'static str, events: EncodeEvent<E>) -> Self {
         Self {
             session,
@@ -322,14 +398,22 @@ where
     pub fn probe<Fun>(&self, _: &Fun) -> Probe<F, E, Fun> {
         Probe(PhantomData)
     }
+}
 
+impl<F, S, E, I> Child<F, S, E, I>
+where
+    F: Signature,
+    I: Signature,
+    S: Serialiser<F::Arguments> + Serialiser<F::Output>,
+{
     /// Serves with a function that needs no state. Never returns: the process
     /// ends with the parent's last call.
     pub fn serve<Form, Fun>(self, _: Way<Form, ()>, function: Fun) -> !
     where
         Fun: Function<Form, (), F::Call, F::Output, E>,
     {
-        self.run(function, false, |_, _| Ok(()))
+        let serve = |serving, ()| function.serve(serving, (), Codec::new::<F, S>());
+        self.run(&Fun::BACKEND, false, |_, _| Ok(()), serve)
     }
 
     /// Serves with a function and the state that `init` makes, once, from the
@@ -345,24 +429,55 @@ where
         S: Serialiser<I::Arguments>,
         Fun: Function<Form, State, F::Call, F::Output, E>,
     {
-        self.run(function, true, |(bytes, descriptors), events| {
-            let arguments = signature::arguments::<I, S>(&bytes, descriptors)?;
-            init.call(arguments, events)
-                .map_err(|error| error.to_string())
-        })
+        let serve = |serving, state| function.serve(serving, state, Codec::new::<F, S>());
+        self.run(&Fun::BACKEND, true, make::<S, I, _, _, _, E>(init), serve)
+    }
+}
+
+impl<T: ?Sized, S: Format, E, I: Signature> Child<Service<T>, S, E, I> {
+    /// Serves the methods of what this makes.
+    pub fn serve<State>(self, _: Way<(), State>, make: impl FnOnce() -> State) -> !
+    where
+        T: Dispatch<State, E>,
+    {
+        self.run(&T::BACKEND, true, |_, _| Ok(make()), T::serve)
     }
 
-    fn run<State, Form, Fun>(
+    /// Serves the methods of what `init` makes from the arguments given at the
+    /// start.
+    pub fn serve_with<State, Failed: Display, InitForm>(
         self,
-        function: Fun,
-        prepares: bool,
-        init: impl FnOnce((Vec<u8>, Vec<OwnedFd>), &Events<E>) -> Result<State, String>,
+        _: Way<InitForm, State>,
+        init: impl Init<InitForm, I::Call, Result<State, Failed>, E>,
     ) -> !
     where
-        Fun: Function<Form, State, F::Call, F::Output, E>,
+        S: Serialiser<I::Arguments>,
+        T: Dispatch<State, E>,
     {
+        self.run(&T::BACKEND, true, make::<S, I, _, _, _, E>(init), T::serve)
+    }
+}
+
+/// Makes the state from the arguments of `init`.
+fn make<S: Serialiser<I::Arguments>, I: Signature, State, Failed: Display, Form, E>(
+    init: impl Init<Form, I::Call, Result<State, Failed>, E>,
+) -> impl FnOnce(InitArguments, &Events<E>) -> Result<State, String> {
+    move |(bytes, descriptors), events| {
+        let arguments = signature::arguments::<I, S>(&bytes, descriptors)?;
+        let made = init.call(arguments, events);
+        made.map_err(|error| error.to_string())
+    }
+}
+
+impl<F, S: Format, E, I> Child<F, S, E, I> {
+    fn run<State>(
+        self,
+        backend: &Backend,
+        prepares: bool,
+        init: impl FnOnce(InitArguments, &Events<E>) -> Result<State, String>,
+        serve: impl FnOnce(Serving<E>, State) -> i32,
+    ) -> ! {
         install_hook();
-        let backend = &Fun::BACKEND;
         let runs = self.runtime.is_some();
         if runs && backend.name == blocking::BACKEND.name {
             self.session.refuse("a `runtime` is for an `async fn`, or a function that takes a `Responder`: any other runs without one, and may make its own in `init`");
@@ -378,14 +493,13 @@ where
         let made = shield(FailureCode::Panic, || init(arguments, &events));
         let failure = match made {
             Ok(Ok(state)) => {
-                let code = function.serve(Serving {
+                let serving = Serving {
                     conversation,
                     events,
-                    state,
-                    codec: Codec::new::<F, S>(),
                     max_running: self.max_running,
                     runtime: self.runtime,
-                });
+                };
+                let code = serve(serving, state);
                 if takes_group && link.has_hung_up() {
                     crate::sys::exit_group_now(code);
                 }

@@ -33,9 +33,14 @@ mod template;
 
 #[cfg(feature = "concurrent")]
 pub use asynchronous::Server;
+#[cfg(feature = "concurrent")]
+pub use concurrent::BACKEND as CONCURRENT;
 pub use events::Events;
-pub use function::{Child, Function, Init, ServedBlocking, ServedSomehow};
+pub use function::{
+    Child, Dispatch, Function, Init, ServedBlocking, ServedSomehow, Serving, no_method,
+};
 #[cfg(feature = "concurrent")]
 pub use responder::Responder;
 pub use retire::retire;
+pub use session::Backend;
 pub(crate) use session::Session;

@@ -173,7 +173,7 @@ const CODES: [(FailureCode, &str); 6] = [
 
 /// The failure of one call, as the child tells it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Failure {
+pub struct Failure {
     pub(crate) code: FailureCode,
     pub(crate) message: String,
     /// Where in the source a panic was, `file:line:column`; else empty.

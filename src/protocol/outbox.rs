@@ -9,7 +9,11 @@ use super::{BufferPool, Frame, HEADER, announcement};
 
 /// A frame that is to go: room for a header, then bytes; and the descriptors that go along.
 #[derive(Debug)]
-pub(crate) struct Parcel<D> {
+#[allow(
+    unreachable_pub,
+    reason = "with the feature `concurrent` macros hand it through"
+)]
+pub struct Parcel<D> {
     pub(crate) frame: Vec<u8>,
     pub(crate) descriptors: Vec<D>,
 }

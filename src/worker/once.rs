@@ -3,8 +3,38 @@
 use offspring_serialisers::{Format, SendAs, Serialiser};
 
 use super::Worker;
-use crate::parent::{Builder, Once};
-use crate::signature::Whole;
+use crate::parent::{Builder, Call, Once, Rpc};
+use crate::signature::{Service, Whole};
+
+impl<T: ?Sized, S: Format, E: Send + 'static> Builder<Service<T>, S, E> {
+    /// Starts a child so, makes this call, and has it end: see [`Once`].
+    ///
+    /// ```
+    /// use offspring::{service, worker};
+    ///
+    /// service! {
+    ///     /// Works on words.
+    ///     pub trait Words => WordsClient {
+    ///         /// Repeats a word.
+    ///         fn twice(&self, word: String) -> String;
+    ///     }
+    /// }
+    /// struct Plain;
+    /// impl Words for Plain {
+    ///     fn twice(&self, word: String) -> String {
+    ///         word.repeat(2)
+    ///     }
+    /// }
+    /// worker!(WORDS: dyn Words = || Plain);
+    /// # fn main() -> Result<(), offspring::Error> {
+    /// # offspring::init();
+    /// assert_eq!(WORDS.builder().once(|words| words.twice("so")).wait()?, "soso");
+    /// # Ok(()) }
+    /// ```
+    pub fn once<R>(self, call: impl FnOnce(&Rpc<Service<T>, S, E>) -> Call<R, E>) -> Once<R, E> {
+        Once::new(self.kill_on_drop(true).spawn(), call)
+    }
+}
 
 /// The methods for one number of arguments. They are documented for two.
 macro_rules! once {

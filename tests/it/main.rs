@@ -71,6 +71,7 @@ mod records;
 mod rings;
 mod room;
 mod runtimes;
+mod services;
 mod signals;
 mod start;
 mod streams;

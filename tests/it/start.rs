@@ -29,6 +29,9 @@ pub(crate) fn serve_if_asked() {
         "json" => other_format::TEXTS.serve(),
         "other" => OTHER.serve(),
         "bodiless" => bodiless::TEXTS.serve(),
+        words if words.starts_with("it::words") || ["plain", "array"].contains(&words) => {
+            crate::services::serve(words)
+        }
         "panics" => crate::death::TEXT_PANICS.serve(),
         "numbers" => crate::callbacks::serve_numbers(),
         "state" => STATEFUL.serve(),

@@ -184,6 +184,7 @@ const LAYERS: &str = "
     parent: parent/builder parent/handles parent/pool parent/pool/status parent/spawn parent/spawn/streams parent/template
     worker: fits base sys startup parcel error signature child parent/builder parent/handles parent/pool parent/spawn \
         parent/template
+    service: signature child parent/handles
     lib: *
 ";
 

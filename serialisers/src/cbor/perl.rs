@@ -73,6 +73,21 @@ pub(super) fn has_shared_values(mut bytes: &[u8]) -> bool {
     false
 }
 
+/// The first element of a list, if that is a string of a known length.
+pub(super) fn first_string(mut bytes: &[u8]) -> Option<&[u8]> {
+    let mut in_list = false;
+    loop {
+        let head = Head::of(bytes)?;
+        bytes = &bytes[head.length..];
+        match (head.kind, head.argument) {
+            (TAG, Some(tag)) if tag != REFERENCE => {}
+            (LIST, _) if !in_list => in_list = true,
+            (BYTES | TEXT, Some(length)) if in_list => return bytes.get(..length),
+            _ => return None,
+        }
+    }
+}
+
 /// The same value without references, and without tags but those of big integers.
 pub(super) fn plain(bytes: &[u8]) -> Result<Vec<u8>, Failure> {
     let mut copying = Copying {
@@ -187,7 +202,7 @@ fn failure(why: impl Into<String>) -> Failure {
 
 #[cfg(test)]
 mod tests {
-    use super::{has_shared_values, plain};
+    use super::{first_string, has_shared_values, plain};
 
     #[test]
     fn finds_tags_and_nothing_else() {
@@ -234,6 +249,30 @@ mod tests {
             plain(shared).unwrap(),
             b"\x83\x82\x41x\x41x\x82\x41x\x41x\x41x"
         );
+    }
+
+    #[test]
+    fn the_first_string_of_a_list() {
+        let lists: [&[u8]; 5] = [
+            b"\x82\x61a\x01",
+            b"\x81\x41a",
+            b"\x9f\x61a\xff",
+            b"\xd8\x1c\x82\xd8\x1c\x61a\x01",
+            b"\x98\x02\x78\x01a",
+        ];
+        for bytes in lists {
+            assert_eq!(first_string(bytes), Some(&b"a"[..]), "{bytes:x?}");
+        }
+        let wrong: [&[u8]; 7] = [
+            b"",
+            b"\x80",
+            b"\x81",
+            b"\x61a",
+            b"\x81\x01",
+            b"\x81\x62a",
+            b"\x81\x81\x61a",
+        ];
+        assert!(wrong.iter().all(|bytes| first_string(bytes).is_none()));
     }
 
     #[test]

@@ -17,6 +17,7 @@ use crate::parent::child::terms::{CallDefaults, HandleOptions};
 use crate::parent::forked::Reach;
 use crate::parent::spawn::streams::Streams;
 use crate::parent::target::Origin;
+use crate::signature::{Service, Signature};
 
 /// A child that runs one worker: call it.
 ///
@@ -98,6 +99,49 @@ impl<F, S, E> std::fmt::Debug for Rpc<F, S, E> {
         f.debug_struct("Rpc")
             .field("pid", &self.pid())
             .finish_non_exhaustive()
+    }
+}
+
+impl<T: ?Sized, S, E> Rpc<Service<T>, S, E> {
+    /// Returns a handle by which one method of a service is called, with its name
+    /// as the first argument: for what a client's methods do not offer, such as
+    /// [`map`](Self::map). It holds the child like any other.
+    ///
+    /// ```
+    /// use offspring::{service, worker};
+    ///
+    /// service! {
+    ///     /// Works on words.
+    ///     pub trait Words => WordsClient {
+    ///         /// Repeats a word.
+    ///         fn twice(&self, word: String) -> String;
+    ///     }
+    /// }
+    /// struct Plain;
+    /// impl Words for Plain {
+    ///     fn twice(&self, word: String) -> String {
+    ///         word.repeat(2)
+    ///     }
+    /// }
+    /// worker!(WORDS: dyn Words = || Plain);
+    /// # fn main() -> Result<(), offspring::Error> {
+    /// # offspring::init();
+    /// let pool = WORDS.pool().spawn()?;
+    /// let twice = pool.method::<fn(String, String) -> String>();
+    /// let calls = ["a", "b"].map(|word| ("twice", word));
+    /// let all: Result<Vec<_>, _> = twice.map(calls).into_iter().collect();
+    /// assert_eq!(all?, ["aa", "bb"]);
+    /// # Ok(()) }
+    /// ```
+    #[must_use]
+    pub fn method<F: Signature>(&self) -> Rpc<F, S, E> {
+        Rpc {
+            hold: Arc::clone(&self.hold),
+            pipes: Arc::clone(&self.pipes),
+            decode_event: self.decode_event,
+            defaults: self.defaults,
+            types: PhantomData,
+        }
     }
 }
 
