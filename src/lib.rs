@@ -43,6 +43,11 @@ mod worker;
 #[doc = include_str!("../docs/runtimes.md")]
 struct Runtimes;
 
+/// So is that.
+#[cfg(doctest)]
+#[doc = include_str!("../docs/debugging.md")]
+struct Debugging;
+
 pub use child::{Child, Events, Function, Init, retire};
 #[cfg(feature = "concurrent")]
 pub use child::{Responder, Server};
@@ -132,9 +137,13 @@ pub fn init_with(workers: &[&'static dyn base::registry::Registered]) {
             work(workers)
         }
         startup::Role::Stray => {
-            eprintln!(
-                "offspring: this process was started as a worker, but not by its parent; nothing to do"
-            );
+            let why = match startup::link() {
+                Some(_) => {
+                    "without its link: what stands before it has closed that, or it is a copy of a worker"
+                }
+                None => "but not by its parent",
+            };
+            eprintln!("offspring: this process was started as a worker, {why}; nothing to do");
             std::process::exit(1)
         }
     }

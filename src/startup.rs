@@ -4,9 +4,11 @@
 //! variable. The argument says that a child is meant, and keeps a program that
 //! forgot `init` (a test binary, say) from doing its ordinary work; the variable
 //! names the parent, so that what a worker starts itself, with the variable in
-//! its environment, is not taken for a worker.
+//! its environment, is not taken for a worker. Where a debugger stands between,
+//! the parent is another process, and it is the link that a copy does not have.
 
 use std::ffi::OsStr;
+use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use crate::sys::Mask;
@@ -18,6 +20,26 @@ pub(crate) const VARIABLE: &str = "OFFSPRING_PARENT";
 
 /// What the second argument of a child that is to block these signals begins with.
 const BLOCKED: &str = "--offspring-blocked=";
+/// What the second argument of a child begins with whose link is not its stdin.
+const LINK: &str = "--offspring-link=";
+
+/// The second argument of a child that inherits its link: see
+/// [`hand_down_socket`](crate::sys::hand_down_socket).
+pub(crate) fn linked(told: &str) -> String {
+    format!("{LINK}{told}")
+}
+
+/// What this child was told of its link, if that is not its stdin.
+pub(crate) fn link() -> Option<String> {
+    second(LINK)
+}
+
+/// What stands behind this in the second argument.
+fn second(prefix: &str) -> Option<String> {
+    let argument = std::env::args_os().nth(2);
+    let text = argument.as_deref().and_then(OsStr::to_str);
+    text?.strip_prefix(prefix).map(str::to_owned)
+}
 
 /// The second argument of a child that is to have this signal mask.
 pub(crate) fn blocking(mask: &str) -> String {
@@ -27,10 +49,7 @@ pub(crate) fn blocking(mask: &str) -> String {
 /// Takes the signal mask that this child is to have: it was started by a thread
 /// that blocks every signal.
 pub(crate) fn take_mask() {
-    let argument = std::env::args_os().nth(2);
-    let text = argument.as_deref().and_then(OsStr::to_str);
-    let mask = text.and_then(|text| text.strip_prefix(BLOCKED));
-    if let Some(mask) = mask.and_then(Mask::from_text) {
+    if let Some(mask) = second(BLOCKED).as_deref().and_then(Mask::from_text) {
         mask.set();
     }
 }
@@ -49,10 +68,20 @@ pub(crate) enum Role {
     Stray,
 }
 
-/// What this process was started for.
+/// What this process was started for, as it was when that was first asked.
 pub(crate) fn role() -> Role {
+    static ROLE: OnceLock<Role> = OnceLock::new();
+    *ROLE.get_or_init(find_role)
+}
+
+fn find_role() -> Role {
     if std::env::args_os().nth(1).as_deref() != Some(OsStr::new(MARKER)) {
         return Role::Program;
+    }
+    // What stands between may have a number of its own, but has the link from the parent.
+    if let Some(told) = link() {
+        let is_here = crate::sys::has_inherited_socket(&told);
+        return if is_here { Role::Child } else { Role::Stray };
     }
     let parent: Option<u32> = std::env::var(VARIABLE)
         .ok()

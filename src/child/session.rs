@@ -14,6 +14,7 @@ use crate::parcel::{Parcel, Reader};
 use crate::protocol::{
     DESCRIPTORS, Failure, Form, Hello, MOST, Replies, Request, Requests, Role, VERSION,
 };
+use crate::startup;
 use crate::sys::{self, Alone, Birth, LinkMemory, Port, Rings};
 
 /// The longest message unless the parent says otherwise.
@@ -70,9 +71,15 @@ impl Conversation {
 pub(super) type Init = (Vec<u8>, Vec<OwnedFd>);
 
 impl Session {
-    /// For a program that was started again: the link is a socket on stdin.
+    /// For a program that was started again: the link is a socket on stdin, unless
+    /// something stands between that has a stdin itself.
     pub(crate) fn of_init() -> io::Result<Self> {
-        Self::begin(Port::from_socket(sys::take_stdin()?)?, None)
+        let stdin = sys::take_stdin()?;
+        let link = match startup::link() {
+            Some(told) => sys::take_inherited_socket(&told)?,
+            None => stdin,
+        };
+        Self::begin(Port::from_socket(link)?, None)
     }
 
     /// For a program of its own: stdin and stdout, or a socket on stdin.

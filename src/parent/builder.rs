@@ -3,6 +3,7 @@
 mod confinement;
 mod descriptors;
 mod giving_up;
+mod prefix;
 mod spawning;
 mod spinning;
 

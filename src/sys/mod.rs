@@ -15,6 +15,7 @@ compile_error!(
 mod control;
 mod fork;
 mod high;
+mod inherited;
 mod limits;
 mod lineage;
 mod link;
@@ -43,6 +44,7 @@ pub(crate) use fork::{Alone, lasting_threads};
 )]
 pub(crate) use high::above_streams;
 pub(crate) use high::{open_streams, pipe};
+pub(crate) use inherited::{hand_down_socket, has_inherited_socket, take_inherited_socket};
 pub(crate) use limits::{Resource, be_nicer, exit_group_now, lead_group, lead_session, set_limit};
 pub(crate) use lineage::{PerProcess, process};
 pub(crate) use link::{Link, set_nonblocking};

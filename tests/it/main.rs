@@ -65,6 +65,7 @@ mod order;
 mod panics;
 mod peers;
 mod pool;
+mod prefixed;
 mod progress;
 #[cfg(feature = "serde")]
 mod records;

@@ -37,6 +37,7 @@ pub(crate) fn serve_if_asked() {
         "state" => STATEFUL.serve(),
         "masks" => crate::signals::MASKS.serve(),
         "like" => crate::inheritance::LIKE.serve(),
+        "close" => crate::prefixed::close_and_run(),
         "confined" => crate::confined::serve(),
         #[cfg(feature = "concurrent")]
         "many" => crate::concurrent::serve(),

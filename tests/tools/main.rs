@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use std::io::Write;
 use std::thread;
 
+mod debuggers;
 mod hosts;
 mod perl;
 mod rights;
@@ -62,6 +63,10 @@ const TESTS: &[Test] = tests! {
         a_child_of_another_user_has_no_way_back what_is_not_said_of_groups what_a_child_of_another_user_can_do
         rights_that_cannot_be_had
     }
+    "strace": debuggers { strace }
+    "gdb": debuggers { gdb_says_where gdb_is_talked_to }
+    "valgrind": debuggers { valgrind }
+    "perf": debuggers { perf }
     "chroot": sandbox { a_root_without_proc }
 };
 
@@ -78,6 +83,10 @@ fn attempt(needs: &str) -> Result<(), String> {
         "perl" => sandbox::attempt(&["perl", "-MIPC::Open2", "-e", "exec @ARGV"]),
         "pid namespaces" => sandbox::attempt(&["unshare", "--pid", "--fork"]),
         "root" => sandbox::attempt(&["setpriv", "--reuid=1", "--regid=1", "--clear-groups"]),
+        "strace" => sandbox::attempt(debuggers::STRACE),
+        "gdb" => sandbox::attempt(debuggers::GDB),
+        "valgrind" => sandbox::attempt(debuggers::VALGRIND),
+        "perf" => sandbox::attempt(debuggers::PERF),
         "chroot" => sandbox::attempt(&["chroot", "/"]),
         other => unreachable!("{other}"),
     }

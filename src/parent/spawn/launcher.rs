@@ -15,7 +15,7 @@ use super::starter::Starter;
 use super::streams::Streams;
 use super::{Recipe, failed, no_descriptor};
 use crate::error::Error;
-use crate::startup::{MARKER, VARIABLE, blocking};
+use crate::startup::{MARKER, VARIABLE, blocking, linked};
 use crate::sys::{self, Fresh, Link};
 
 /// What is started.
@@ -144,20 +144,43 @@ impl Recipe {
         };
         let mut launcher = replace(&mut self.launcher, Launcher::Own);
         let launched = match &mut launcher {
-            Launcher::Own => self.run(&mut self.own_program(), side, streams, self.starter.clone()),
+            Launcher::Own if !self.prefix.is_empty() => self.run_prefixed(side.0, streams),
+            Launcher::Own => self.run(
+                &mut self.own_program(),
+                over(side, streams),
+                self.starter.clone(),
+            ),
             Launcher::Program(command) | Launcher::Command(command) => {
                 self.environment.apply(command);
                 let starter = match &self.starter {
                     Some(starter) => Some(Arc::clone(starter)),
                     None => Starter::for_child()?,
                 };
-                self.run(command, side, streams, starter)
+                self.run(command, over(side, streams), starter)
             }
             Launcher::Template(template) => template.start_child(&side.0, self.hello_timeout),
             Launcher::Link(_) => Ok(Launched::default()),
         };
         self.launcher = launcher;
         launched
+    }
+
+    /// Runs this program behind other words: these have its stdin, so the link is
+    /// another descriptor.
+    fn run_prefixed(&self, link: OwnedFd, streams: Streams) -> Result<Launched, Error> {
+        let mut command = Command::new(&self.prefix[0]);
+        let program = std::env::current_exe();
+        let program = program.map_err(|error| failed("this program's path", error))?;
+        command.args(&self.prefix[1..]).arg(program).arg(MARKER);
+        if let Some(starter) = &self.starter {
+            starter.hand_down_mask(&mut command);
+        }
+        let told = sys::hand_down_socket(&mut command, link).map_err(no_descriptor)?;
+        command.arg(linked(&told));
+        self.environment.apply(&mut command);
+        command.env(VARIABLE, std::process::id().to_string());
+        let [_, stdout, stderr] = streams;
+        self.run(&mut command, [None, stdout, stderr], self.starter.clone())
     }
 
     fn own_program(&self) -> Command {
@@ -175,11 +198,9 @@ impl Recipe {
     fn run(
         &self,
         command: &mut Command,
-        (stdin, stdout): Side,
-        [_, own_stdout, stderr]: Streams,
+        given: Streams,
         starter: Option<Arc<Starter>>,
     ) -> Result<Launched, Error> {
-        let given = [Some(stdin), stdout.or(own_stdout), stderr];
         let is_given = given.each_ref().map(Option::is_some);
         give(command, given.map(|stream| stream.map(Stdio::from)));
         if self.confinement.group == Group::Own {
@@ -214,6 +235,11 @@ impl Recipe {
         *command = own;
         started
     }
+}
+
+/// The streams of a command whose stdin, and perhaps stdout, are the link.
+fn over((stdin, stdout): Side, [_, own_stdout, stderr]: Streams) -> Streams {
+    [Some(stdin), stdout.or(own_stdout), stderr]
 }
 
 /// Says what the streams of a command are, of which something is to be said.

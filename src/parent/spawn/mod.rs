@@ -11,6 +11,7 @@ mod launcher;
 pub(crate) mod starter;
 pub(crate) mod streams;
 
+use std::ffi::OsString;
 use std::io::{self, IoSlice};
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
@@ -68,6 +69,8 @@ pub(crate) struct Recipe {
     pub(crate) rings: bool,
     pub(crate) confinement: Confinement,
     pub(crate) environment: Environment,
+    /// What stands before this program. Default: nothing.
+    pub(crate) prefix: Vec<OsString>,
     /// What is said of the standard streams, by their numbers.
     pub(crate) streams: [Option<Stdio>; 3],
     /// What else goes along with the hello of the next child.
@@ -100,6 +103,7 @@ impl Recipe {
             rings: true,
             confinement: Confinement::default(),
             environment: Environment::default(),
+            prefix: Vec::new(),
             streams: [None, None, None],
             along: Vec::new(),
             starter: None,
@@ -137,6 +141,11 @@ impl Recipe {
         if self.plain && own {
             return Err(Error::start(
                 "the plain form cannot say which worker of this program is meant: name a `program` or a `command`",
+            ));
+        }
+        if !self.prefix.is_empty() && !matches!(self.launcher, Launcher::Own) {
+            return Err(Error::start(
+                "a `prefix` stands before this program: put its words in front of another `program` or `command`, and start the child without a template",
             ));
         }
         self.check_confinement()?;
@@ -380,8 +389,10 @@ impl Recipe {
             true => (Form::Plain, None),
             false => (Form::Full, Some(self.hello_timeout)),
         };
-        let direct = self.launcher.starts() && self.launcher.is_socket();
-        let life = Life::new(expected, time, memory, direct);
+        let is_first = self.prefix.is_empty();
+        let direct = is_first && self.launcher.starts() && self.launcher.is_socket();
+        // Behind a prefix it may run on when that has ended, and start more calls.
+        let life = Life::new(expected, time, memory.filter(|_| is_first), direct);
         let mut reader = Reader::new(form, self.limits.frame);
         reader.set_most_descriptors(self.limits.descriptors);
         let reading = Reading {
