@@ -144,6 +144,9 @@ fn large() -> Group {
         .row("blocking, one CPU", || {
             pinned(|| round_trips(blocking(), MIB))
         })
+        .row("blocking, rings off", || {
+            round_trips(blocking().rings(false), MIB)
+        })
         .row("concurrent", || round_trips(concurrent(), MIB))
 }
 

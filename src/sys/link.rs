@@ -9,8 +9,7 @@ use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use nix::poll::{PollFd, PollFlags};
 use nix::sys::eventfd::EventFd;
 use nix::sys::socket::{
-    AddressFamily, MsgFlags, Shutdown, SockFlag, SockType, setsockopt, shutdown, socketpair,
-    sockopt,
+    AddressFamily, MsgFlags, Shutdown, SockFlag, SockType, shutdown, socketpair,
 };
 use std::io::{self, IoSlice};
 use std::ops::Deref;
@@ -45,10 +44,6 @@ const ACCEPTED: u8 = 1;
 /// It does not.
 const REFUSED: u8 = 2;
 
-/// How much may be on its way, if the system allows it: the kernel counts twice as much as this, and takes less where
-/// `net.core.wmem_max` is less. A large message costs a wake-up on either side each time this is full.
-const UNDER_WAY: usize = 1 << 20;
-
 impl Deref for Link {
     type Target = Transport;
     fn deref(&self) -> &Transport {
@@ -62,9 +57,6 @@ impl Link {
         let flags = SockFlag::SOCK_CLOEXEC;
         let pair = || socketpair(AddressFamily::Unix, SockType::Stream, None, flags);
         let (ours, theirs) = create(pair)?;
-        for end in [&ours, &theirs] {
-            setsockopt(end, sockopt::SndBuf, &UNDER_WAY)?;
-        }
         Ok((
             Self::over(
                 Transport::Socket {
