@@ -142,37 +142,27 @@ impl Port {
     /// Writes everything.
     ///
     /// # Blocking
-    /// Until the parent has made room for the last octet.
-    pub(crate) fn send_all(&self, octets: &[u8]) -> io::Result<()> {
-        self.send_all_parts([octets])
+    /// Until the parent has made room for the last byte.
+    pub(crate) fn send_all(&self, bytes: &[u8]) -> io::Result<()> {
+        self.send_all_with(bytes, &[])
     }
 
-    /// Writes everything, one part after the other.
+    /// Writes everything, with descriptors, which go with the first byte.
     ///
     /// # Blocking
     /// As [`send_all`](Self::send_all).
-    pub(crate) fn send_all_parts<const N: usize>(&self, parts: [&[u8]; N]) -> io::Result<()> {
-        self.send_parts(parts, &[])
-    }
-
-    /// Writes everything; the descriptors go with the first byte.
-    fn send_parts<const N: usize>(
+    pub(crate) fn send_all_with(
         &self,
-        parts: [&[u8]; N],
+        mut bytes: &[u8],
         mut descriptors: &[OwnedFd],
     ) -> io::Result<()> {
-        let mut parts = parts.map(IoSlice::new);
-        let mut left = &mut parts[..];
-        IoSlice::advance_slices(&mut left, 0);
-        while !left.is_empty() {
+        while !bytes.is_empty() {
+            let part = [IoSlice::new(bytes)];
             let count = match self.rings.get() {
-                Some(rings) => self.write_ring(rings, left, descriptors)?,
-                None => {
-                    self.writing(|| self.transport.send(left, descriptors, MsgFlags::empty()))?
-                }
+                Some(rings) => self.write_ring(rings, &part, descriptors)?,
+                None => self.write_stream(&part, descriptors)?,
             };
-            descriptors = &[];
-            IoSlice::advance_slices(&mut left, count);
+            (bytes, descriptors) = (&bytes[count..], &[]);
         }
         Ok(())
     }
@@ -199,18 +189,10 @@ impl Port {
         }
     }
 
-    /// Writes everything, with descriptors, which go with the first of the octets.
-    ///
-    /// # Blocking
-    /// As [`send_all`](Self::send_all).
-    pub(crate) fn send_all_with(&self, octets: &[u8], descriptors: &[OwnedFd]) -> io::Result<()> {
-        self.send_parts([octets], descriptors)
-    }
-
-    /// Writes, and sleeps where that would not do it by itself.
-    fn writing(&self, mut send: impl FnMut() -> io::Result<Option<usize>>) -> io::Result<usize> {
+    /// The same over the descriptors themselves, also where another process has set them to non-blocking mode.
+    fn write_stream(&self, parts: &[IoSlice<'_>], descriptors: &[OwnedFd]) -> io::Result<usize> {
         loop {
-            match send()? {
+            match self.transport.send(parts, descriptors, MsgFlags::empty())? {
                 Some(0) => return Err(io::ErrorKind::WriteZero.into()),
                 Some(count) => return Ok(count),
                 None => sleep_until(self.write_fd(), PollFlags::POLLOUT)?,
