@@ -43,8 +43,10 @@ pub(crate) struct State {
     input: Vec<u8>,
     /// Nothing more comes.
     ended: bool,
-    /// The socket takes nothing.
+    /// The socket, or the ring, takes nothing.
     full: bool,
+    /// Of a link over rings, what has to do with sleeping; `None`: a socket.
+    rings: Option<Rings>,
     /// The child does not answer now; what it has to answer.
     silent: bool,
     due: Vec<(u32, Vec<u8>)>,
@@ -58,6 +60,17 @@ pub(crate) struct State {
     pub(crate) idle_reads: usize,
 }
 
+/// What the two say to each other of sleeping, and what the helper is to make of it.
+struct Rings {
+    /// The parent sleeps until there is something to read, or room.
+    sleeps: Interest,
+    /// How many doorbells are in the socket.
+    doorbells: u32,
+    /// There was something to read when the helper was to sleep, or room: it is to look
+    /// at once.
+    is_now: Ready,
+}
+
 impl FakeWire {
     fn new() -> Self {
         let state = State {
@@ -66,6 +79,7 @@ impl FakeWire {
             input: Vec::new(),
             ended: false,
             full: false,
+            rings: None,
             silent: false,
             due: Vec::new(),
             watches: Interest::NONE,
@@ -85,9 +99,24 @@ impl FakeWire {
         let mut state = self.state.lock();
         let value = change(&mut state);
         state.answer();
+        state.ring();
         drop(state);
         self.news.notify_all();
         value
+    }
+
+    /// The link is one over rings from now on.
+    pub(crate) fn use_rings(&self) {
+        self.set(|state| {
+            state.rings = Some(Rings {
+                sleeps: Interest::NONE,
+                doorbells: 0,
+                is_now: Ready {
+                    read: false,
+                    write: false,
+                },
+            });
+        });
     }
 
     fn until(&self, ready: impl Fn(&State) -> bool) -> Guard<'_, State> {
@@ -131,6 +160,75 @@ impl State {
         !self.input.is_empty() || self.ended
     }
 
+    /// The child sends doorbells for what it has done.
+    fn ring(&mut self) {
+        let (read, write) = (self.is_readable(), !self.full);
+        if let Some(rings) = &mut self.rings {
+            let Interest {
+                read: reads,
+                write: writes,
+            } = &mut rings.sleeps;
+            rings.doorbells += u32::from(read && std::mem::take(reads));
+            rings.doorbells += u32::from(write && std::mem::take(writes));
+        }
+    }
+
+    /// The parent, which finds nothing, takes doorbells.
+    fn take_doorbells(&mut self) {
+        if let Some(rings) = &mut self.rings {
+            rings.doorbells = 0;
+        }
+    }
+
+    /// The parent says that it sleeps as a reader, unless there is something.
+    fn sleep_reading(&mut self) -> bool {
+        let sleeps = !self.is_readable();
+        if let Some(rings) = &mut self.rings {
+            rings.sleeps.read = sleeps;
+        }
+        sleeps
+    }
+
+    fn stop_sleeping(&mut self) {
+        if let Some(rings) = &mut self.rings {
+            rings.sleeps.read = false;
+        }
+    }
+
+    /// Has the helper watch for what is wanted; for what is to be read anew, if it
+    /// `reads`.
+    fn watch(&mut self, reads: bool) {
+        let (read, write) = (self.watches.read, self.watches.write && !self.full);
+        let something = reads && read && !self.sleep_reading();
+        if let Some(rings) = &mut self.rings {
+            rings.is_now.write = write;
+            if reads {
+                rings.is_now.read = something;
+                rings.sleeps.read &= read;
+            }
+        }
+    }
+
+    /// What the helper would be told of.
+    fn event(&self) -> Ready {
+        let Interest { read, write } = self.watches;
+        let write = write && !self.full;
+        match &self.rings {
+            None => Ready {
+                read: read && self.is_readable(),
+                write,
+            },
+            Some(rings) => {
+                let heard = (read || self.watches.write) && (rings.doorbells > 0 || self.ended);
+                let is_now = rings.is_now.read || rings.is_now.write;
+                Ready {
+                    read: heard || is_now,
+                    write: false,
+                }
+            }
+        }
+    }
+
     fn read(&mut self, buffer: &mut Vec<u8>, room: usize) -> usize {
         let count = self.input.len().min(room);
         buffer.extend(self.input.drain(..count));
@@ -149,6 +247,7 @@ impl Wire for FakeWire {
         }
         let octets: Vec<u8> = parts.iter().flat_map(|part| part.to_vec()).collect();
         state.run(&octets);
+        state.ring();
         drop(state);
         self.news.notify_all();
         Ok(Some(octets.len()))
@@ -160,7 +259,60 @@ impl Wire for FakeWire {
         room: usize,
         _: &mut Vec<Arrival>,
     ) -> io::Result<Option<usize>> {
-        Ok(Some(self.until(State::is_readable).read(buffer, room)))
+        let mut state = self.state.lock();
+        if state.rings.is_none() {
+            drop(state);
+            return Ok(Some(self.until(State::is_readable).read(buffer, room)));
+        }
+        if state.sleep_reading() {
+            drop(state);
+            state = self.until(|state| {
+                let doorbells = state.rings.as_ref().map_or(0, |rings| rings.doorbells);
+                doorbells > 0 || state.ended
+            });
+            state.take_doorbells();
+            state.stop_sleeping();
+        }
+        Ok(state.is_readable().then(|| state.read(buffer, room)))
+    }
+
+    fn look(
+        &self,
+        buffer: &mut Vec<u8>,
+        room: usize,
+        _: &mut Vec<Arrival>,
+    ) -> io::Result<Option<usize>> {
+        let mut state = self.state.lock();
+        Ok(state.is_readable().then(|| state.read(buffer, room)))
+    }
+
+    fn take_doorbells(&self) {
+        self.state.lock().take_doorbells();
+    }
+
+    fn watch_again(&self, reads: bool) {
+        self.set(|state| state.watch(reads && state.watches.read));
+    }
+
+    fn has_rings(&self) -> bool {
+        self.state.lock().rings.is_some()
+    }
+
+    fn awaits_room(&self) -> bool {
+        let mut state = self.state.lock();
+        let full = state.full;
+        match &mut state.rings {
+            Some(rings) => {
+                rings.sleeps.write = full;
+                full
+            }
+            None => true,
+        }
+    }
+
+    fn has_room_again(&self) -> bool {
+        let state = self.state.lock();
+        state.rings.is_some() && !state.full
     }
 
     fn try_recv(
@@ -171,6 +323,9 @@ impl Wire for FakeWire {
     ) -> io::Result<Option<usize>> {
         let mut state = self.state.lock();
         let readable = state.is_readable();
+        if !readable {
+            state.take_doorbells();
+        }
         state.idle_reads += usize::from(!readable);
         Ok(readable.then(|| state.read(buffer, room)))
     }
@@ -180,13 +335,28 @@ impl Wire for FakeWire {
     }
 
     fn wait(&self, interest: Interest, deadline: Option<Instant>) -> io::Result<Ready> {
+        let mut state = self.state.lock();
+        let rings = state.rings.is_some();
+        if rings && interest.read {
+            state.sleep_reading();
+        }
+        drop(state);
         let ready = |state: &State| {
             let write = interest.write && !state.full;
-            interest.read && state.is_readable() || write || deadline.is_some()
+            let rung = state
+                .rings
+                .as_ref()
+                .is_some_and(|rings| rings.doorbells > 0);
+            interest.read && state.is_readable() || write || rung || deadline.is_some()
         };
-        let state = self.until(ready);
+        let mut state = self.until(ready);
+        let rung = state
+            .rings
+            .as_ref()
+            .is_some_and(|rings| rings.doorbells > 0);
+        state.stop_sleeping();
         Ok(Ready {
-            read: interest.read && state.is_readable(),
+            read: interest.read && (rung || state.is_readable()),
             write: interest.write && !state.full,
         })
     }
@@ -194,11 +364,17 @@ impl Wire for FakeWire {
     fn shutdown_write(&self) {}
 
     fn watch_read(&self, on: bool) {
-        self.set(|state| state.watches.read = on);
+        self.set(|state| {
+            let changes = std::mem::replace(&mut state.watches.read, on) != on;
+            state.watch(changes);
+        });
     }
 
     fn watch_write(&self, on: bool) {
-        self.set(|state| state.watches.write = on);
+        self.set(|state| {
+            state.watches.write = on;
+            state.watch(false);
+        });
     }
 
     fn tick_at(&self, at: Instant) {
@@ -274,16 +450,15 @@ pub(crate) fn new_driver(
 pub(crate) fn help(driver: &Driver<FakeWire>) {
     loop {
         let mut state = driver.wire.until(|state| {
-            let read = state.watches.read && state.is_readable();
-            let write = state.watches.write && !state.full;
             let tick = state.heeds_time && !state.ticks.is_empty();
+            let Ready { read, write } = state.event();
             state.over || read || write || tick
         });
         if state.over {
             return;
         }
-        let read = state.watches.read && state.is_readable();
-        let write = state.watches.write && !state.full;
+        let Ready { read, write } = state.event();
+        let rings = state.rings.is_some();
         let tick = state.heeds_time.then(|| state.ticks.pop()).flatten();
         drop(state);
         if let Some(at) = tick {
@@ -292,8 +467,10 @@ pub(crate) fn help(driver: &Driver<FakeWire>) {
         if write {
             driver.writable();
         }
-        if read {
-            driver.readable();
+        match rings {
+            true if read => driver.doorbell(),
+            false if read => driver.readable(),
+            _ => {}
         }
     }
 }

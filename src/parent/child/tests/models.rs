@@ -48,7 +48,7 @@ fn ask_as_task(driver: &Driver<FakeWire>, text: &str) {
 
 type Shared = Arc<Driver<FakeWire>>;
 
-/// Under each schedule, with a new driver with so much room and prepared so: runs `one` and `two` at once, beside a
+/// Over a socket and over rings, under each schedule, with a new driver with so much room and prepared so: runs `one` and `two` at once, beside a
 /// helper that stays until both are done.
 fn with_helper(
     room: usize,
@@ -56,8 +56,23 @@ fn with_helper(
     one: fn(&Driver<FakeWire>),
     two: fn(&Driver<FakeWire>),
 ) {
+    for rings in [false, true] {
+        with_helper_over(rings, room, prepare, one, two);
+    }
+}
+
+fn with_helper_over(
+    rings: bool,
+    room: usize,
+    prepare: fn(&Shared),
+    one: fn(&Driver<FakeWire>),
+    two: fn(&Driver<FakeWire>),
+) {
     explore(3, move || {
         let driver = driver(room);
+        if rings {
+            driver.wire.use_rings();
+        }
         prepare(&driver);
         let (first, helper) = (Arc::clone(&driver), Arc::clone(&driver));
         let helper = spawn(move || help(&helper));
