@@ -113,6 +113,21 @@ fn logging_brings_the_records_of_the_child() {
 }
 
 #[test]
+fn plugin_host_starts_its_plugin_again() {
+    let output = example("plugin_host").output().unwrap();
+    let stdout = b"the plugin is called capitals\nONE\nTWO\nit died, started: Yes\nTHREE\ntexts of this process: 1\n";
+    let stderr = b"INFO plugin: ready\nERROR plugin: there is no text, which was never thought of\nINFO plugin: ready\n";
+    assert_output(&output, 0, stdout, stderr);
+    let output = example("plugin_host").arg("--old").output().unwrap();
+    let text = String::from_utf8(output.stdout).unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    assert!(
+        text.contains("`plugin_host filter 1`, not `plugin_host filter 2`"),
+        "{text}"
+    );
+}
+
+#[test]
 fn pool_survives_a_job_that_kills_its_process() {
     for arguments in [&[][..], &["--children", "1"], &["--children", "3"]] {
         let output = example("pool").args(arguments).output().unwrap();
