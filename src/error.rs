@@ -63,6 +63,9 @@ struct Inner {
 /// [`io::Error`](std::io::Error), or a serialiser's
 /// [`Error`](crate::SerialiserError).
 ///
+/// [troubleshooting.md](https://docs.rs/crate/offspring/latest/source/docs/troubleshooting.md)
+/// says what to do about which message.
+///
 /// ```
 /// # offspring::worker!(ECHO: fn(String) -> String = |text: String| text);
 /// # fn main() -> Result<(), offspring::Error> {

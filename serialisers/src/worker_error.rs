@@ -146,7 +146,6 @@ impl fmt::Debug for WorkerError {
 }
 
 /// A message with its cause, as errors have it.
-#[derive(Debug)]
 struct Link {
     message: String,
     cause: Option<Box<Self>>,
@@ -155,6 +154,17 @@ struct Link {
 impl fmt::Display for Link {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.message)
+    }
+}
+
+/// With its causes: for `unwrap`, and for a `main` that returns it.
+impl fmt::Debug for Link {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.message)?;
+        match &self.cause {
+            Some(cause) => write!(f, ": {cause:?}"),
+            None => Ok(()),
+        }
     }
 }
 
@@ -244,6 +254,7 @@ mod tests {
         let inner = WorkerError::new("disk").context("write").context("page");
         let boxed: Box<dyn StdError + Send + Sync> = inner.clone().into();
         assert_eq!(boxed.source().unwrap().to_string(), "write");
+        assert_eq!(format!("{boxed:?}"), "page: write: disk");
         assert_eq!(WorkerError::new(boxed), inner);
         let local: Box<dyn StdError> = inner.into();
         assert_eq!(local.to_string(), "page");

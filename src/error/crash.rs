@@ -95,7 +95,7 @@ impl Crash {
 impl Crash {
     /// What it wrote last to its stderr, on lines of its own.
     pub(crate) fn last_words(&self) -> String {
-        match self.stderr_text().trim_end() {
+        match self.stderr_text().trim_matches('\n').trim_end() {
             "" => String::new(),
             tail => format!("; the end of its stderr:\n{tail}"),
         }

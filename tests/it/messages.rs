@@ -324,22 +324,22 @@ fn what_is_said_of_a_start() {
         (
             "/nowhere/worker",
             io::ErrorKind::NotFound,
-            "there is no program `/nowhere/worker`: No such file or directory (os error 2)",
+            "CHILD could not be started: there is no program `/nowhere/worker`: No such file or directory (os error 2)",
         ),
         (
             "no-such-worker",
             io::ErrorKind::NotFound,
-            "there is no program `no-such-worker` in `PATH`: No such file or directory (os error 2)",
+            "CHILD could not be started: there is no program `no-such-worker` in `PATH`: No such file or directory (os error 2)",
         ),
         (
             "/dev/null",
             io::ErrorKind::PermissionDenied,
-            "`/dev/null` may not be executed: Permission denied (os error 13)",
+            "CHILD could not be started: `/dev/null` may not be executed: Permission denied (os error 13)",
         ),
         (
             &script,
             io::ErrorKind::NotFound,
-            "`SCRIPT` is there, but not what runs it: its loader, or the interpreter behind `#!`: No such file or directory (os error 2)",
+            "CHILD could not be started: `SCRIPT` is there, but not what runs it: its loader, or the interpreter behind `#!`: No such file or directory (os error 2)",
         ),
     ];
     for (program, kind, text) in rows {
@@ -348,9 +348,7 @@ fn what_is_said_of_a_start() {
             SHORT.command(Command::new(program)).spawn(),
         ] {
             let error = error.unwrap_err();
-            let text = text.replace("SCRIPT", &script);
-            let text = format!("CHILD could not be started: {text}");
-            says(&error, "short", None, &text);
+            says(&error, "short", None, &text.replace("SCRIPT", &script));
             let cause = error.source().unwrap().downcast_ref::<io::Error>();
             assert_eq!(cause.unwrap().kind(), kind);
         }
@@ -638,4 +636,27 @@ fn what_a_worker_says_itself() {
         #[cfg(feature = "postcard")]
         COUNT_POSTCARD,
     );
+}
+
+/// Each heading of the document is a message of this file, or of a program that does not call `init`.
+#[test]
+fn what_can_be_looked_up() {
+    let sources = [
+        include_str!("messages.rs"),
+        include_str!("../forgetful.rs"),
+        include_str!("../forgetful_tests.rs"),
+    ];
+    let texts = sources
+        .concat()
+        .replace("{advice}", "call it first in `main`");
+    let document = include_str!("../../docs/troubleshooting.md");
+    let headings = document
+        .lines()
+        .filter_map(|line| line.strip_prefix("### "));
+    let mut count = 0;
+    for heading in headings {
+        assert!(texts.contains(heading), "no test has: {heading}");
+        count += 1;
+    }
+    assert!(count > 20, "{count}");
 }
