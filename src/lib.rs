@@ -43,6 +43,11 @@ mod worker;
 #[doc = include_str!("../docs/runtimes.md")]
 struct Runtimes;
 
+/// And run.
+#[cfg(all(doctest, feature = "concurrent", feature = "cbor"))]
+#[doc = include_str!("../docs/guide.md")]
+struct Guide;
+
 /// So is that.
 #[cfg(doctest)]
 #[doc = include_str!("../docs/debugging.md")]

@@ -266,7 +266,7 @@ fn head(options: &Options) -> String {
 fn publish(results: &Results, head: &str) {
     let root = Path::new(HERE).join("../..");
     let summary = report::summary(results);
-    page::replace(&root.join("README.md"), "peers", &summary);
+    page::replace(&root.join("README.md"), "peers", &report::front(results));
     let page = root.join("docs/performance.md");
     page::replace(&page, "peers", &format!("{head}\n{summary}"));
     page::replace(&page, "formats", &report::formats(results));

@@ -37,8 +37,27 @@ fn base(results: &Results, measure: &Measure) -> Option<String> {
     )
 }
 
-/// The short table: what each costs beside the bare socketpair.
+/// The rows of the README: workload and metric.
+const FRONT: &[(&str, &str)] = &[
+    ("rtt32", "us"),
+    ("pipe32", "calls_s"),
+    ("bulk1m", "gib_s"),
+    ("struct", "calls_s"),
+    ("spawn", "ms"),
+    ("fork", "ms"),
+];
+
+/// The rows that the README has.
+pub fn front(results: &Results) -> String {
+    table(results, |own| FRONT.contains(&(own.workload, own.metric)))
+}
+
+/// What each costs beside the bare socketpair.
 pub fn summary(results: &Results) -> String {
+    table(results, |_| true)
+}
+
+fn table(results: &Results, has: impl Fn(&Measure) -> bool) -> String {
     let columns: Vec<_> = results.columns().collect();
     let mut text = String::from("| | 1.00 is |");
     for column in &columns {
@@ -47,7 +66,7 @@ pub fn summary(results: &Results) -> String {
     text.push_str("\n|---|--:|");
     text.push_str(&"--:|".repeat(columns.len()));
     text.push('\n');
-    for measure in MEASURES {
+    for measure in MEASURES.iter().filter(|own| has(own)) {
         let Some(base) = base(results, measure) else {
             continue;
         };
