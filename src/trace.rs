@@ -46,16 +46,6 @@ pub(crate) fn call_moved(worker: &str, call: u64) {
     tracing::debug!(target: "offspring::pool", worker, call, "a call moves");
 }
 
-/// Answers of a child lie until all children are read, or are read at once again.
-pub(crate) fn beat(worker: &str, child: u64, on: bool) {
-    let text = if on {
-        "answers are read on a beat"
-    } else {
-        "answers are read at once"
-    };
-    tracing::trace!(target: "offspring::pool", worker, child, "{text}");
-}
-
 /// What can be counted, after something happened to a child.
 fn counts(worker: &str, counts: &PoolStatus) {
     tracing::debug!(

@@ -9,4 +9,3 @@ pub(crate) fn child_failed(_: &str, _: u64, _: &crate::Error) {}
 pub(crate) fn child_weighed(_: &str, _: u64, _: Option<u64>) {}
 pub(crate) fn child_ended(_: &str, _: u64, _: ExitStatus, _: bool, _: &PoolStatus) {}
 pub(crate) fn call_moved(_: &str, _: u64) {}
-pub(crate) fn beat(_: &str, _: u64, _: bool) {}

@@ -694,8 +694,7 @@ fn one_round(temp: &Temp, round: u32, mut random: Random, seed: u64) {
     pool.join().wait().unwrap();
 }
 
-/// The same where calls are so short, and so many, that children are read on a
-/// beat: now and then one takes its child along.
+/// The same where calls are short and many: now and then one takes its child along.
 #[test]
 fn nothing_is_lost_or_run_twice_in_a_rush() {
     let _guard = guard();
@@ -721,8 +720,7 @@ fn nothing_is_lost_or_run_twice_in_a_rush() {
     }
 }
 
-/// Whoever waits for an answer while other calls wait may be kept for a moment,
-/// but is woken although nothing more comes.
+/// A thread or task that waits for an answer while other calls wait is woken although nothing more comes.
 #[test]
 fn who_waits_is_woken_while_calls_wait() {
     let _guard = guard();

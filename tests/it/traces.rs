@@ -75,36 +75,6 @@ fn a_pool_tells_what_it_does() {
     });
 }
 
-/// Many short calls, which each child may have many of.
-#[test]
-fn a_rush_of_calls_is_read_on_a_beat() {
-    alone(|| {
-        let lines = Lines::default();
-        tracing::subscriber::set_global_default(lines.clone()).unwrap();
-        let pool = ECHO.pool().max(2).idle(2).load(500).begin();
-        let rush = || {
-            let calls: Vec<_> = (0..20_000).map(|n| pool.call(n.to_string())).collect();
-            for (n, call) in calls.into_iter().enumerate() {
-                assert_eq!(call.wait().unwrap(), n.to_string());
-            }
-        };
-        let seen = |wanted: &str| {
-            lines
-                .0
-                .lock()
-                .unwrap()
-                .iter()
-                .any(|line| line.contains(wanted))
-        };
-        until(|| {
-            rush();
-            seen("TRACE message=answers are read on a beat")
-        });
-        assert!(seen("TRACE message=answers are read at once"));
-        pool.join().wait().unwrap();
-    });
-}
-
 /// To read how much memory a child has may take as long as the child likes. If the
 /// pool's lock were held meanwhile, this would not end.
 #[test]

@@ -201,11 +201,9 @@ impl<W: Wire> Driver<W> {
                 self.catch_up();
                 return self.change(take);
             }
-            // What has come already waits for callbacks, not for octets.
-            let reading = if core.has_come(want) {
-                None
-            } else {
-                core.lead()
+            let reading = match core.is_to_read(want) {
+                true => core.lead(),
+                false => None,
             };
             match reading {
                 Some(reading) => core.read_blocking(reading, deadline),

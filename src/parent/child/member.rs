@@ -24,7 +24,7 @@ use super::call::ChildCall;
 use super::connection::Connection;
 use super::driver::Driver;
 use super::state::Core;
-use super::terms::{Attention, Requeue, Wishes};
+use super::terms::{Requeue, Wishes};
 use crate::error::Error;
 use crate::exit_status::ExitStatus;
 use crate::parcel::Parcel;
@@ -137,14 +137,9 @@ impl Member {
         self.driver.look(Snapshot::of)
     }
 
-    /// Says when what comes is read.
-    pub(crate) fn attend(&self, attention: Attention) {
-        self.driver.change(|core| core.attend(attention));
-    }
-
-    /// Reads what has come.
-    pub(crate) fn read(&self) {
-        self.driver.readable();
+    /// Says whether the helper reads what comes, at once and alone. Else threads that wait for calls of this child read.
+    pub(crate) fn attend(&self, eagerly: bool) {
+        self.driver.change(|core| core.attend(eagerly));
     }
 
     /// Returns whether this thread runs one of its callbacks.

@@ -141,19 +141,6 @@ pub(crate) trait Requeue: Send + Sync {
     fn finished(&self);
 }
 
-/// When what a child sends is read.
-#[derive(Debug, Default, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) enum Attention {
-    /// Once a thread or task waits for something of this child.
-    #[default]
-    Usual,
-    /// At once.
-    Prompt,
-    /// When the pool reads this child, and by threads that wait for a call of
-    /// just this child.
-    Deferred,
-}
-
 /// What becomes of events.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum EventSink {

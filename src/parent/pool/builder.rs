@@ -156,10 +156,7 @@ impl<F, S, E: Send + 'static> PoolBuilder<F, S, E> {
     /// pool. For workers that run many calls at once it may be many more.
     ///
     /// For calls of less than a millisecond, 16 or so: children do not run out of
-    /// work then, and while calls wait, all children are read together, up to
-    /// 200 µs later, which costs far less than to be woken for each answer. (With
-    /// any load, who waits for a call while others wait in the pool is woken up to
-    /// 150 µs after its answer has been read, for the same reason.)
+    /// work then.
     pub fn load(mut self, calls: usize) -> Self {
         self.rules.load = calls;
         self

@@ -119,23 +119,10 @@ impl PoolCall {
         until: Option<Instant>,
         here: impl Fn(Answer) -> T,
         wait: impl Fn(&ChildCall) -> Option<Here<T>>,
-        poll: impl Fn(&ChildCall, &mut Context<'_>) -> Poll<Here<T>>,
     ) -> Option<T> {
         let mut moved = None;
         loop {
-            // While calls wait the helper reads; to take the reading from it, and
-            // give it back, would cost more than it brings.
-            let found = if self.engine.is_crowded() {
-                let waker = this_thread();
-                let mut context = Context::from_waker(&waker);
-                match self.poll_at(&mut context, &here, &poll) {
-                    Poll::Ready(found) => return Some(found),
-                    Poll::Pending => Spot::Queued,
-                }
-            } else {
-                self.find(moved.as_ref(), this_thread)
-            };
-            match found {
+            match self.find(moved.as_ref(), this_thread) {
                 Spot::Done(answer) => return Some(here(answer)),
                 Spot::At(call) => match wait(&call)? {
                     Here::Found(found) => return Some(found),
@@ -154,11 +141,9 @@ impl PoolCall {
         here: impl Fn(Answer) -> T,
         poll: impl Fn(&ChildCall, &mut Context<'_>) -> Poll<Here<T>>,
     ) -> Poll<T> {
-        let waker = self.engine.gathered(context.waker());
-        let context = &mut Context::from_waker(&waker);
         let mut moved = None;
         loop {
-            match self.find(moved.as_ref(), || waker.clone()) {
+            match self.find(moved.as_ref(), || context.waker().clone()) {
                 Spot::Done(answer) => return Poll::Ready(here(answer)),
                 Spot::At(call) => match poll(&call, context) {
                     Poll::Pending => return Poll::Pending,
@@ -195,12 +180,7 @@ impl PendingCall for PoolCall {
     }
 
     fn wait(&self, until: Option<Instant>) -> Option<Answer> {
-        self.wait_at(
-            until,
-            |answer| answer,
-            |call| call.wait(until),
-            ChildCall::poll,
-        )
+        self.wait_at(until, |answer| answer, |call| call.wait(until))
     }
 
     fn poll(&self, context: &mut Context<'_>) -> Poll<Answer> {
@@ -212,7 +192,6 @@ impl PendingCall for PoolCall {
             until,
             |answer| self.no_event(answer),
             |call| call.wait_event(until),
-            ChildCall::poll_event,
         )
     }
 

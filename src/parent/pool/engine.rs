@@ -17,10 +17,9 @@ use std::time::Instant;
 
 use super::super::alarm::Alarm;
 use super::super::child::member::{Member, Request};
-use super::super::child::terms::{Attention, Callback, Refusal, Requeue};
+use super::super::child::terms::{Callback, Refusal, Requeue};
 use super::super::maker::Maker;
 use super::aside::{Aside, Job};
-use super::bell::Bell;
 use super::call::{Attempt, CallState};
 use super::launcher::Launcher;
 use super::scheduler::{self, Key, Ticket};
@@ -48,7 +47,6 @@ pub(super) struct Engine {
     /// How many calls may wait, and how many bytes of them.
     limits: (usize, usize),
     aside: Arc<Aside>,
-    bell: Bell,
 }
 
 pub(super) struct Work {
@@ -131,7 +129,6 @@ impl Engine {
             alarm: OnceLock::new(),
             limits,
             aside: Arc::default(),
-            bell: Bell::default(),
         });
         let own = Arc::clone(&engine);
         let alarm = Alarm::new(waker(move || own.change(|_| ())))
@@ -166,14 +163,12 @@ impl Engine {
             // A thread that holds a child's lock never asks for the pool's.
             scheduler.look(now, |child| child.snapshot());
             let actions = scheduler.settle(now);
-            let mut woken = self.bell.look(scheduler.queued().0 > 0, now);
-            if scheduler.take_changed() {
-                woken.append(changes);
-            }
+            let woken = match scheduler.take_changed() {
+                true => std::mem::take(changes),
+                false => Vec::new(),
+            };
             if actions.is_empty() && woken.is_empty() {
-                let alarms = [scheduler.alarm(), self.bell.due()];
-                let at = alarms.into_iter().flatten().min();
-                let at = at.filter(|_| !scheduler.is_over());
+                let at = scheduler.alarm().filter(|_| !scheduler.is_over());
                 work.busy = false;
                 drop(work);
                 return self.set_alarm(at);
@@ -201,13 +196,7 @@ impl Engine {
                 child.watch(waker(move || own.change(|it| it.notice(key))));
             }
             Action::Give(call, key, child) => self.give(&call, key, &child),
-            Action::Attend(key, child, attention) => {
-                if attention != Attention::Usual {
-                    trace::beat(self.name, key, attention == Attention::Deferred);
-                }
-                child.attend(attention);
-            }
-            Action::Read(child) => child.read(),
+            Action::Attend(child, eagerly) => child.attend(eagerly),
             Action::Weigh(key, child) => {
                 let memory = child.memory();
                 trace::child_weighed(self.name, key, memory);
@@ -310,21 +299,6 @@ impl Engine {
     pub(super) fn any(&self, is: impl Fn(&Member) -> bool) -> bool {
         let work = self.lock();
         work.scheduler.children().any(|child| is(child))
-    }
-
-    /// Calls wait for a child, so what children answer is read at once, by the
-    /// helper.
-    pub(super) fn is_crowded(&self) -> bool {
-        self.bell.is_crowded()
-    }
-
-    /// Returns a waker that wakes `inner`; while calls wait, together with others.
-    pub(super) fn gathered(self: &Arc<Self>, inner: &Waker) -> Waker {
-        if !self.is_crowded() {
-            return inner.clone();
-        }
-        let (own, inner) = (Arc::clone(self), inner.clone());
-        waker(move || own.set_alarm(own.bell.ring(&inner, Instant::now())))
     }
 
     /// Takes a call.

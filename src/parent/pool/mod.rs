@@ -7,7 +7,6 @@
 //! this crate could have them.
 
 mod aside;
-mod bell;
 mod builder;
 mod call;
 mod client;

@@ -23,7 +23,6 @@
 
 mod launchers;
 mod look;
-mod pace;
 mod queue;
 mod settle;
 
@@ -31,9 +30,7 @@ use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use self::launchers::Launcher;
-use self::pace::Pace;
 use self::queue::Queue;
-use super::super::child::terms::Attention;
 use super::status::PoolStatus;
 use crate::error::Error;
 use crate::exit_status::ExitStatus;
@@ -69,10 +66,8 @@ pub(super) enum Action<C, M> {
     Watch(Key, M),
     /// This child gets this call.
     Give(C, Key, M),
-    /// What it answers is read so from now on.
-    Attend(Key, M, Attention),
-    /// What it has answered is read now.
-    Read(M),
+    /// What it answers is read at once from now on, or not.
+    Attend(M, bool),
     /// Say how much memory it has.
     Weigh(Key, M),
     /// Let it end.
@@ -129,7 +124,8 @@ struct Child<M> {
     rests: Instant,
     /// When it was given something, in turns.
     turn: u64,
-    attention: Attention,
+    /// What it answers is read at once.
+    eager: bool,
 }
 
 impl<M> Child<M> {
@@ -149,7 +145,7 @@ impl<M> Child<M> {
             readied: now,
             rests: now,
             turn: 0,
-            attention: Attention::default(),
+            eager: false,
         }
     }
 
@@ -191,7 +187,6 @@ pub(super) struct Scheduler<C, M> {
     closing: bool,
     /// How the last child ended that did not end well when the pool was closing.
     exit: ExitStatus,
-    pace: Pace,
     /// By then all must be over.
     limit: Option<Instant>,
     forced: bool,
@@ -223,7 +218,6 @@ impl<C: Clone, M: Clone> Scheduler<C, M> {
             failure: None,
             closing: false,
             exit: ExitStatus::Code(0),
-            pace: Pace::default(),
             limit: None,
             forced: false,
             over: false,

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 use std::task::Waker;
 
-use super::super::terms::{Attention, Completion, Requeue, Wishes};
+use super::super::terms::{Completion, Requeue, Wishes};
 use super::calls::Special;
 use super::life::Ending;
 use super::waiting::Waking;
@@ -122,9 +122,9 @@ impl Core {
         self.waiting.watch(waker);
     }
 
-    /// When what comes is read.
-    pub(crate) fn attend(&mut self, attention: Attention) {
-        self.attention = attention;
+    /// From now on the helper reads what comes, at once and alone; or no longer does.
+    pub(crate) fn attend(&mut self, eagerly: bool) {
+        self.eager = eagerly;
     }
 
     /// Kills the child, because the user said so.

@@ -39,7 +39,7 @@ use self::delivery::{Delivery, Item};
 use self::life::{Ending, Life};
 use self::roles::{Needs, Orders, Roles, Ticket};
 use self::waiting::{Errands, Waiting, Waking, Want};
-use super::terms::{Attention, Callback, EventSink};
+use super::terms::{Callback, EventSink};
 use crate::base::spin::Spins;
 use crate::base::sync::Thread;
 use crate::error::Error;
@@ -79,8 +79,8 @@ pub(crate) struct Core {
     condemned: BTreeMap<u64, u32>,
     /// The leader watches for room.
     leader_writes: bool,
-    /// What whoever keeps several children wants of this one.
-    attention: Attention,
+    /// The helper reads what comes, at once and alone, for a pool.
+    eager: bool,
     /// When the helper will look again.
     look_at: Option<Instant>,
     signals: Vec<i32>,
@@ -114,7 +114,7 @@ impl Core {
             deadlines: Deadlines::default(),
             condemned: BTreeMap::new(),
             leader_writes: false,
-            attention: Attention::default(),
+            eager: false,
             look_at: None,
             signals: Vec::new(),
             needless: None,
@@ -171,8 +171,8 @@ impl Core {
             || self.delivery.wants_events()
             || is_awaited;
         let needs = Needs {
-            readable: self.may_read() && self.attention != Attention::Deferred,
-            urgent: nobody_reads || self.attention == Attention::Prompt || self.life.is_urgent(),
+            readable: self.may_read(),
+            urgent: nobody_reads || self.eager || self.life.is_urgent(),
             unwritten: self.has_unwritten() && !(self.leader_writes && self.roles.is_blocked()),
         };
         let orders = self.roles.settle(needs);
@@ -182,10 +182,17 @@ impl Core {
         orders
     }
 
+    /// Returns whether a thread that waits for this reads. What has come already waits for callbacks, not for bytes.
+    pub(crate) fn is_to_read(&mut self, want: Want) -> bool {
+        !self.eager && !self.has_come(want)
+    }
+
     /// This thread goes to sleep, and would lead if it was asked to.
     pub(crate) fn park(&mut self, thread: Thread) -> Ticket {
         let ticket = self.waiting.park(thread);
-        self.roles.park(ticket);
+        if !self.eager {
+            self.roles.park(ticket);
+        }
         ticket
     }
 

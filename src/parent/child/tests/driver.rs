@@ -12,7 +12,7 @@ use super::super::driver::lock::Lock;
 use super::super::member::Snapshot;
 use super::super::state::Core;
 use super::super::state::waiting::{Waking, Want};
-use super::super::terms::{Attention, Completion, EventSink, OnEvent, Requeue, Wishes};
+use super::super::terms::{Completion, EventSink, OnEvent, Requeue, Wishes};
 use super::{FakeWire, call, driver, handlers, new_driver, wait};
 use crate::base::spin::Spins;
 use crate::base::sync::Mutex;
@@ -153,24 +153,32 @@ fn a_new_child_is_left_to_whoever_started_it_unless_somebody_keeps_it() {
 }
 
 #[test]
-fn who_keeps_a_child_may_read_it_by_himself() {
+fn the_helper_reads_alone_for_a_busy_pool() {
     let driver = driver(10);
     let watches = || driver.wire.set(|state| state.watches.read);
-    driver.change(|core| core.attend(Attention::Prompt));
-    assert!(watches());
-    driver.change(|core| core.attend(Attention::Deferred));
-    let id = call(&driver, "awaited").unwrap();
-    poll(&driver, id);
-    assert!(!watches(), "not even for a task");
-    driver.readable();
-    let got = driver.change(|core| core.collect(id));
-    assert!(got.is_some_and(|answer| answer.is_ok()));
-    // A thread that waits for just this child needs nobody.
-    let id = call(&driver, "waited for").unwrap();
-    wait(&driver, id).unwrap();
-    assert!(!watches());
-    driver.change(|core| core.attend(Attention::Prompt));
-    assert!(watches());
+    for eagerly in [true, false] {
+        driver.change(|core| core.attend(eagerly));
+        assert!(watches() || !eagerly, "though none waits");
+        driver.wire.set(|state| state.silent = true);
+        let id = call(&driver, "waited for").unwrap();
+        let (looks, looked) = channel();
+        let waits = std::thread::spawn({
+            let driver = Arc::clone(&driver);
+            move || {
+                driver.wait(Want::Call(id), None, |core| {
+                    looks.send(()).unwrap();
+                    core.collect(id)
+                })
+            }
+        });
+        looked.recv().unwrap();
+        // Once it lets the lock go it sleeps, or reads and the helper does not.
+        drop(driver.lock());
+        assert_eq!(watches(), eagerly);
+        driver.wire.set(|state| state.silent = false);
+        driver.readable();
+        assert!(waits.join().unwrap().unwrap().is_ok());
+    }
 }
 
 #[test]
@@ -186,7 +194,7 @@ fn the_helper_looks_for_what_is_owed_where_it_watches_and_may() {
     };
     let spin = Spins::new(true);
     allow(spin.clone());
-    driver.change(|core| core.attend(Attention::Prompt));
+    driver.change(|core| core.attend(true));
     assert!(!looks(), "nothing is owed");
     driver.wire.set(|state| state.silent = true);
     let id = call(&driver, "owed").unwrap();
@@ -194,8 +202,6 @@ fn the_helper_looks_for_what_is_owed_where_it_watches_and_may() {
     allow(Spins::new(false));
     assert!(!looks(), "it may not");
     allow(spin);
-    driver.change(|core| core.attend(Attention::Deferred));
-    assert!(!looks(), "others read");
     driver.change(|core| core.cancel(id));
 }
 
@@ -400,7 +406,7 @@ fn whoever_lets_the_lock_go_does_what_follows() {
             seen,
         }));
         let mut core = driver.lock();
-        core.attend(Attention::Prompt);
+        core.attend(true);
         core.enlist(Want::Change, Waking::Task(waker));
         let _ = crate::base::panics::shielded(|| leaves(core));
         assert_eq!(came.try_recv(), Ok((true, true)));

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use super::super::super::child::member::Snapshot;
 use super::launchers::Backoff;
-use super::{Action, Attention, Child, Key, Scheduler, Stage};
+use super::{Action, Child, Key, Scheduler, Stage};
 use crate::error::Error;
 
 /// The least time between two looks at how much memory a child has.
@@ -49,10 +49,6 @@ impl<C: Clone, M: Clone> Scheduler<C, M> {
         child.answered = seen.answered;
         if child.load > 0 && seen.load == 0 {
             child.rests = now;
-            let ready = child.stage == Stage::Ready && seen.ended.is_none();
-            if child.attention == Attention::Deferred && ready && !self.queue.is_empty() {
-                self.pace.missed(now);
-            }
         }
         child.load = seen.load;
         if seen.ready && !child.was_ready {

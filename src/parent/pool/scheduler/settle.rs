@@ -19,13 +19,13 @@
 //!    has been so longest is closed after `stop`, and one in that time.
 //! 7. A child that leaves is closed when it has answered everything. When the
 //!    pool is closing and nothing waits, so are all.
-//! 8. While calls wait, what children answer is read at once, or on a beat
-//!    (`scheduler/pace.rs`).
+//! 8. Once calls wait, what children answer is read at once, until they have
+//!    nothing to do: the next call goes out on the thread that reads an answer.
 
 use std::cmp::Reverse;
 use std::time::{Duration, Instant};
 
-use super::{Action, Attention, Child, Key, Launcher, Scheduler, Stage};
+use super::{Action, Child, Key, Launcher, Scheduler, Stage};
 use crate::error::Error;
 use crate::protocol::Started;
 
@@ -43,7 +43,6 @@ impl<C: Clone, M: Clone> Scheduler<C, M> {
         self.close_those_that_leave();
         self.grow(now);
         self.shrink(now);
-        self.keep_pace(now);
         self.attend();
         self.finish();
         std::mem::take(&mut self.actions)
@@ -251,38 +250,15 @@ impl<C: Clone, M: Clone> Scheduler<C, M> {
         }
     }
 
-    fn keep_pace(&mut self, now: Instant) {
-        if self.queue.is_empty() {
-            return self.pace.rest();
-        }
-        let takes = |child: &&Child<M>| child.stage == Stage::Ready;
-        let children = self.children.values().filter(takes).count() as u32;
-        let load = u32::try_from(self.rules.load).unwrap_or(u32::MAX);
-        if self.pace.keep(now, self.counts.answered, children, load) {
-            let children = self.children.values();
-            let deferred = children.filter(|child| child.attention == Attention::Deferred);
-            let reads = deferred.filter_map(|child| child.own.clone().map(Action::Read));
-            self.actions.extend(reads);
-        }
-        self.wake_at(self.pace.next());
-    }
-
     fn attend(&mut self) {
         let want = !self.queue.is_empty() || self.closing;
-        let beats = self.pace.next().is_some();
-        for (key, child) in &mut self.children {
-            let attention = match child.stage {
-                Stage::Ready | Stage::Leaving if beats => Attention::Deferred,
-                Stage::Ready | Stage::Leaving if want => Attention::Prompt,
-                _ if child.load == 0 => Attention::Usual,
-                _ => child.attention.min(Attention::Prompt),
-            };
-            let before = std::mem::replace(&mut child.attention, attention);
-            let matters = child.works() || before == Attention::Deferred;
-            if attention != before && matters {
+        for child in self.children.values_mut() {
+            let gives = matches!(child.stage, Stage::Ready | Stage::Leaving);
+            let eager = gives && want || child.eager && child.load > 0;
+            if std::mem::replace(&mut child.eager, eager) != eager && child.works() {
                 let attend = child.own.clone();
-                let attend = attend.map(|own| Action::Attend(*key, own, attention));
-                self.actions.extend(attend);
+                self.actions
+                    .extend(attend.map(|own| Action::Attend(own, eager)));
             }
         }
     }

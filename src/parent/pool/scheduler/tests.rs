@@ -8,7 +8,6 @@ use proptest::test_runner::FileFailurePersistence;
 use super::super::super::child::member::Snapshot;
 use super::*;
 
-mod beat;
 mod single;
 
 const MS: Duration = Duration::from_millis(1);
@@ -41,7 +40,7 @@ struct Fake {
     closed: bool,
     leaves: bool,
     given: u64,
-    attention: Attention,
+    eager: bool,
 }
 
 /// Why a call was not run.
@@ -80,8 +79,6 @@ struct World {
     tickets: Ticket,
     ends: BTreeMap<Ticket, End>,
     order: Vec<Ticket>,
-    /// How many times a child was read.
-    reads: usize,
     /// The children whose memory is asked for.
     weighings: Vec<Key>,
     over: bool,
@@ -98,7 +95,6 @@ impl World {
             tickets: 0,
             ends: BTreeMap::new(),
             order: Vec::new(),
-            reads: 0,
             weighings: Vec::new(),
             over: false,
             closing: false,
@@ -108,11 +104,7 @@ impl World {
     }
 
     fn settle(&mut self) {
-        let mut reads = Vec::new();
         for action in self.scheduler.settle(self.now) {
-            if let Action::Read(key) = action {
-                reads.push(key);
-            }
             self.perform(action);
         }
         for launcher in 0..self.rules.max.len() {
@@ -126,22 +118,11 @@ impl World {
             self.scheduler.settle(self.now).is_empty(),
             "settled is settled"
         );
-        if self.deferred() > 0 {
-            let soon = self.now + 200 * US;
-            assert!(
-                self.scheduler.alarm().is_some_and(|at| at <= soon),
-                "never read"
-            );
+        // As long as calls wait, no child is left unread that could take one.
+        for fake in self.children.values() {
+            let gives = fake.seen.ready && fake.seen.ended.is_none() && !fake.closed;
+            assert!(!gives || self.scheduler.queue.is_empty() || fake.eager);
         }
-        self.reads += reads.len();
-        reads.into_iter().for_each(|key| self.look(key));
-    }
-
-    /// How many children are read on the beat only.
-    fn deferred(&self) -> usize {
-        let all = self.children.values();
-        all.filter(|fake| fake.attention == Attention::Deferred)
-            .count()
     }
 
     fn perform(&mut self, action: Action<Ticket, Key>) {
@@ -174,13 +155,11 @@ impl World {
                 fake.closed = true;
             }
             Action::Kill(key) => self.children.get_mut(&key).expect("it is there").closed = true,
-            Action::Attend(key, _, attention) => {
+            Action::Attend(key, eagerly) => {
                 let fake = self.children.get_mut(&key).expect("it is there");
-                let works = fake.seen.ready && fake.seen.ended.is_none() && !fake.closed;
-                assert!(works || attention != Attention::Deferred);
-                fake.attention = attention;
+                assert!(eagerly || fake.calls.is_empty(), "threads wait at it");
+                fake.eager = eagerly;
             }
-            Action::Read(key) => assert!(self.children.contains_key(&key)),
             Action::Fail(ticket, error) => {
                 self.end(ticket, End::Failed(Fault::of(&error)));
             }
@@ -260,11 +239,8 @@ impl World {
         fake.begun = fake.begun.saturating_sub(1);
         fake.seen.load -= 1;
         fake.seen.answered += 1;
-        let unread = fake.attention == Attention::Deferred;
         self.end(ticket, End::Answered);
-        if !unread {
-            self.look(key);
-        }
+        self.look(key);
     }
 
     /// Calls of 50 µs, for so long; enough of them wait all the time.

@@ -467,3 +467,31 @@ fn a_child_is_weighed_before_it_is_given_more() {
     world.weighed(2, 0);
     assert_eq!(world.holder(second).0, 2);
 }
+
+#[test]
+fn children_are_read_at_once_from_when_calls_wait_until_they_rest() {
+    let mut world = World::new(Rules {
+        max: vec![2],
+        idle: 2,
+        ..rules()
+    });
+    world.ready(1);
+    world.ready(2);
+    let eager = |world: &World| world.children.values().filter(|fake| fake.eager).count();
+    for _ in 0..4 {
+        world.submit();
+    }
+    assert_eq!(eager(&world), 0, "none waits");
+    world.submit();
+    assert_eq!(eager(&world), 2);
+    world.answer(1);
+    assert_eq!(
+        eager(&world),
+        2,
+        "none waits now, but threads may wait at both"
+    );
+    (0..2).for_each(|_| world.answer(1));
+    assert_eq!(eager(&world), 1);
+    (0..2).for_each(|_| world.answer(2));
+    assert_eq!(eager(&world), 0);
+}
