@@ -482,16 +482,14 @@ impl<F, S: Format, E, I> Child<F, S, E, I> {
         if runs && backend.name == blocking::BACKEND.name {
             self.session.refuse("a `runtime` is for an `async fn`, or a function that takes a `Responder`: any other runs without one, and may make its own in `init`");
         }
-        let greeting = self
-            .session
-            .greet(self.worker, S::NAME, backend, prepares || runs);
+        let prepares = prepares || runs;
+        let greeting = self.session.greet(self.worker, S::NAME, backend, prepares);
         let (conversation, arguments) = greeting;
         // The link stays until the process is gone, for the parent waits for that.
         let link = Arc::clone(&conversation.outgoing);
         let takes_group = conversation.takes_group;
         let events = Events::new(&link, self.events);
-        let made = shield(FailureCode::Panic, || init(arguments, &events));
-        let failure = match made {
+        let failure = match shield(FailureCode::Panic, || init(arguments, &events)) {
             Ok(Ok(state)) => {
                 let serving = Serving {
                     conversation,

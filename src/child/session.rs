@@ -253,12 +253,8 @@ impl Session {
         }
         // A name is for people; a thread that cannot have one works as well.
         let _ = sys::set_thread_name(worker.rsplit("::").next().unwrap_or(worker));
-        let most = self.hello.number("max-descriptors");
-        let most = most.map_or(DESCRIPTORS, |most| most as usize);
-        self.reader.set_most_descriptors(most);
-        let limit = self.hello.number("max-message").unwrap_or(MAX_MESSAGE);
         // A parent that takes more may send more.
-        self.reader.set_limit(limit.max(MAX_MESSAGE));
+        self.reader.set_limit(self.longest().max(MAX_MESSAGE));
         let memory = self.take("memory").pop();
         let memory = memory
             .and_then(|fd| LinkMemory::open(fd).ok())
@@ -266,25 +262,33 @@ impl Session {
         // A parent that wants the stream sends memory for what has started, and no more.
         let offered = memory.clone().filter(|_| self.has("rings", "offered"));
         let rings = offered.map(Rings::of_child);
-        let form = self.reader.form();
-        if form == Form::Full {
-            self.answer(
-                worker,
-                serialiser,
-                backend,
-                prepares,
-                (memory.is_some(), rings.as_ref()),
-            );
+        if self.reader.form() == Form::Full {
+            let uses = (memory.is_some(), rings.as_ref());
+            self.answer(worker, serialiser, backend, prepares, uses);
         }
         if let Some(rings) = rings {
             self.reader.leave_socket();
             self.port.use_rings(rings);
         }
+        self.converse(memory, prepares)
+    }
+
+    /// Returns how long a message the parent takes, in bytes.
+    fn longest(&self) -> u32 {
+        self.hello.number("max-message").unwrap_or(MAX_MESSAGE)
+    }
+
+    /// Goes over to calls, within the limits that the parent has told.
+    fn converse(mut self, memory: Option<Arc<LinkMemory>>, prepares: bool) -> (Conversation, Init) {
+        let most = self.hello.number("max-descriptors");
+        let most = most.map_or(DESCRIPTORS, |most| most as usize);
+        self.reader.set_most_descriptors(most);
         let carries = self.has("carries", "descriptors") && self.port.carries_descriptors();
         let init = self.hello.field("init").unwrap_or_default().to_vec();
         let init = (init, self.take("init"));
+        let form = self.reader.form();
         let spins = form == Form::Full && !self.has("spin", "no");
-        let takes_group = self.takes_group();
+        let (takes_group, limit) = (self.takes_group(), self.longest());
         let carries = if carries { most } else { 0 };
         let outgoing = Outgoing::new(self.port, form, limit, memory, carries);
         let outgoing = Arc::new(outgoing);
