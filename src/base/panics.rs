@@ -18,10 +18,9 @@ pub(crate) fn discard_panic(payload: Box<dyn std::any::Any + Send>) {
     }
 }
 
-/// What a panic said.
+/// The text of a panic; that of the standard library if it has none.
 pub(crate) fn panic_text(panic: &(dyn std::any::Any + Send)) -> String {
     let text = panic.downcast_ref::<&str>().copied();
     let text = text.or_else(|| panic.downcast_ref::<String>().map(String::as_str));
-    text.unwrap_or("a panic that said nothing in words")
-        .to_owned()
+    text.unwrap_or("Box<dyn Any>").to_owned()
 }

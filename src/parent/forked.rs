@@ -47,6 +47,11 @@ impl Reach {
             &FORKED
         }
     }
+
+    /// Which child, or pool, it leads to, also in a copy of the process.
+    pub(crate) fn child_id(&self) -> Option<Arc<ChildId>> {
+        self.origin.child_id()
+    }
 }
 
 /// What a handle that has no origin here leads to.

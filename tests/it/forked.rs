@@ -76,6 +76,8 @@ fn handles_of_the_original_are_errors_and_others_work() {
                     is_forked(rpc.call(echo("new")).wait(), Started::No);
                     is_forked(block_on(rpc.call(echo("new"))), Started::No);
                     is_forked(rpc.ready().wait(), Started::No);
+                    let error = rpc.ready().wait().unwrap_err();
+                    assert!(error.to_string().starts_with("worker `"), "{error}");
                     let (sender, outcomes) = channel();
                     rpc.call(echo("new"))
                         .on_done(move |outcome| sender.send(outcome).unwrap());

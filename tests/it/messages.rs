@@ -47,8 +47,13 @@ fn says(error: &Error, worker: &str, pid: Option<u32>, text: &str) {
 /// What a child of `WORK` is asked, and what the error says.
 #[track_caller]
 fn dies(rpc: &Work, job: Job, text: &str) {
+    dies_of(NAME, rpc, job, text);
+}
+
+#[track_caller]
+fn dies_of(worker: &str, rpc: &Work, job: Job, text: &str) {
     let error = rpc.call(job).wait().unwrap_err();
-    says(&error, NAME, rpc.pid(), text);
+    says(&error, worker, rpc.pid(), text);
 }
 
 /// The end of a child while it runs a call, however it was started.
@@ -73,16 +78,19 @@ fn what_is_said_of_the_end_of_a_child() {
             "CHILD exited with code 3 while it ran this call; the end of its stderr:\nno\nluck",
         ),
     ];
-    in_each_way(|_, builder| {
+    let test = |worker: &str, builder: &dyn Fn() -> Children| {
         for (job, text) in &ends {
             let builder = builder().capture_stderr(1000).quiet();
             let rpc = builder.limits(Limits::new().core_size(0)).begin();
-            dies(&rpc, job.clone(), text);
+            dies_of(worker, &rpc, job.clone(), text);
             // What comes then was not its doing.
             let before = text.replace("while it ran", "before it started");
-            dies(&rpc, Job::Arguments, &before);
+            dies_of(worker, &rpc, Job::Arguments, &before);
         }
-    });
+    };
+    in_each_way(|_, builder| test(NAME, builder));
+    #[cfg(feature = "concurrent")]
+    test("at once", &|| AT_ONCE.builder());
     let over_pipes = WORK.command(serving("work")).quiet().begin();
     dies(
         &over_pipes,
@@ -106,17 +114,15 @@ fn what_is_said_of_a_panic() {
         };
         assert_eq!(format!("{error:?}"), format!("{error}{backtrace}"));
     };
-    in_each_way(|_, builder| {
-        let rpc = builder().stderr(Stdio::null()).begin();
+    let test = |worker: &str, builder: Children| {
+        let rpc = builder.stderr(Stdio::null()).begin();
         let error = rpc.call(Job::Panic("no luck".into())).wait();
-        says_where(&error.unwrap_err(), NAME, rpc.pid());
-    });
+        says_where(&error.unwrap_err(), worker, rpc.pid());
+    };
+    in_each_way(|_, builder| test(NAME, builder()));
+    test(NAME, WORK.command(serving("work")));
     #[cfg(feature = "concurrent")]
-    {
-        let rpc = AT_ONCE.builder().stderr(Stdio::null()).begin();
-        let error = rpc.call(Job::Panic("no luck".into())).wait();
-        says_where(&error.unwrap_err(), "at once", rpc.pid());
-    }
+    test("at once", AT_ONCE.builder());
 }
 
 /// Whether `unwrap` shows a backtrace is up to `RUST_BACKTRACE`.

@@ -71,7 +71,7 @@ impl<E> EventStream<E> {
     /// In a copy of the process that `fork` made: an error, and then the end.
     fn end_here(&mut self) -> Option<Result<E, Error>> {
         let first = !std::mem::replace(&mut self.ended, true);
-        first.then(|| Err(forked::refusal()))
+        first.then(|| Err(forked::refusal().about(&self.driver.child)))
     }
 }
 

@@ -10,7 +10,7 @@ use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
 use crate::base::sync::Mutex;
-use crate::error::Error;
+use crate::error::{ChildId, Error};
 use crate::exit_status::ExitStatus;
 use crate::parcel::Decode;
 use crate::parent::child::terms::{CallDefaults, HandleOptions};
@@ -69,6 +69,10 @@ pub(crate) struct Hold {
 impl Hold {
     pub(crate) fn origin(&self) -> &Arc<dyn Origin> {
         self.reach.origin()
+    }
+
+    fn child_id(&self) -> Option<Arc<ChildId>> {
+        self.reach.child_id()
     }
 }
 
@@ -175,7 +179,7 @@ impl<F, S, E> Rpc<F, S, E> {
 
     /// Says in an error which child, or pool, it is about.
     pub(crate) fn about(&self, error: Error) -> Error {
-        error.about(self.origin().child_id().as_ref())
+        error.about(self.hold.child_id().as_ref())
     }
 
     /// The process that was started for this child: the child itself, or the
@@ -284,7 +288,7 @@ impl<F, S, E> Rpc<F, S, E> {
     /// ```
     #[must_use = "wait for it, or await it"]
     pub fn ready(&self) -> Ready {
-        Ready::of(Arc::clone(self.origin()))
+        Ready(self.hold.reach.clone())
     }
 
     /// Closes the child for all clones, and waits until it has finished its
@@ -441,10 +445,9 @@ macro_rules! waits {
                 deadline: Option<Instant>,
                 time: Duration,
             ) -> Result<$value, Error> {
-                let origin = self.0.origin();
-                let outcome = origin.$wait(deadline);
+                let outcome = self.0.origin().$wait(deadline);
                 let outcome = outcome.unwrap_or_else(|| Err(Error::timed_out($late, time)));
-                outcome.map_err(|error| error.about(origin.child_id().as_ref()))
+                outcome.map_err(|error| error.about(self.0.child_id().as_ref()))
             }
         }
 
@@ -458,9 +461,8 @@ macro_rules! waits {
             type Output = Result<$value, Error>;
 
             fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
-                let origin = self.0.origin();
-                let polled = origin.$poll(context);
-                polled.map_err(|error| error.about(origin.child_id().as_ref()))
+                let polled = self.0.origin().$poll(context);
+                polled.map_err(|error| error.about(self.0.child_id().as_ref()))
             }
         }
     };
