@@ -36,6 +36,11 @@ mod trace;
 #[cfg(not(feature = "tracing"))]
 #[path = "trace_nothing.rs"]
 mod trace;
+#[cfg(feature = "tracing")]
+mod trace_calls;
+#[cfg(not(feature = "tracing"))]
+#[path = "trace_calls_nothing.rs"]
+mod trace_calls;
 mod worker;
 
 /// Its code is compiled.

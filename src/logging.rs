@@ -40,13 +40,14 @@ use offspring_serialisers::{
 
 use crate::base::sync::Mutex;
 use crate::child::Events;
+use crate::trace_calls::{current_call, log_in};
 
 /// How many records are kept before they can be sent.
 const KEPT: usize = 1024;
 
 /// A record of the `log` crate on its way to the parent.
 ///
-/// It travels in every format; as [`Octets`](crate::Octets) it is three strings,
+/// It travels in every format; as [`Octets`](crate::Octets) it is four strings,
 /// for the others the feature `serde` (which each of them brings) is needed.
 ///
 /// ```
@@ -72,6 +73,8 @@ pub struct LogEvent {
     pub target: String,
     /// The text.
     pub message: String,
+    /// The call that it belongs to, by the child's number of it; 0: to none that is known.
+    pub(crate) call: u32,
 }
 
 impl LogEvent {
@@ -80,11 +83,19 @@ impl LogEvent {
             level,
             target,
             message,
+            call: current_call(),
         }
     }
 
     /// Gives it to this process's logger, as if it had been logged here.
+    ///
+    /// With the feature `tracing` that happens in the span in which the call was made that has logged it, if this is
+    /// called in [`on_event`](crate::Builder::on_event).
     pub fn log(&self) {
+        log_in(self.call, || self.log_here());
+    }
+
+    fn log_here(&self) {
         let metadata = Metadata::builder()
             .level(self.level)
             .target(&self.target)
@@ -119,6 +130,7 @@ impl AsOctetStrings for LogEvent {
         list.push(self.level.as_str().as_bytes());
         list.push(self.target.as_bytes());
         list.push(self.message.as_bytes());
+        list.push(self.call.to_string().as_bytes());
     }
 }
 
@@ -126,11 +138,16 @@ impl FromOctetStrings for LogEvent {
     type Number = ManyStrings;
 
     fn read_strings(list: &mut ListReader<'_>) -> Result<Self, SerialiserError> {
-        let level: String = list.take_as(3)?;
+        let level: String = list.take_as(4)?;
         let level = level
             .parse()
             .map_err(|_| SerialiserError::new(format!("octets: `{level}` is no level of a log")))?;
-        Ok(Self::new(level, list.take_as(3)?, list.take_as(3)?))
+        let mut event = Self::new(level, list.take_as(4)?, list.take_as(4)?);
+        let call: String = list.take_as(4)?;
+        event.call = call.parse().map_err(|_| {
+            SerialiserError::new(format!("octets: `{call}` is no number of a call"))
+        })?;
+        Ok(event)
     }
 }
 
@@ -303,13 +320,19 @@ mod tests {
     #[test]
     fn it_travels_as_octet_strings() {
         let mut octets = Vec::new();
-        let sent = record("full");
+        let mut sent = record("full");
+        sent.call = 17;
         <Octets as Serialiser<LogEvent>>::encode(&sent, &mut Output::new(&mut octets)).unwrap();
-        assert_eq!(octets, b"\x04WARN\x04disk\x04full");
+        assert_eq!(octets, b"\x04WARN\x04disk\x04full\x0217");
         let come = <Octets as Serialiser<LogEvent>>::decode(&mut Input::new(&octets)).unwrap();
         assert_eq!(come, sent);
-        let odd = <Octets as Serialiser<LogEvent>>::decode(&mut Input::new(b"\x01a\x00\x00"));
-        odd.unwrap_err();
+        for odd in [
+            b"\x01a\x00\x00\x010".as_slice(),
+            b"\x04WARN\x00\x00\x01a",
+            b"\x04WARN\x00\x00",
+        ] {
+            <Octets as Serialiser<LogEvent>>::decode(&mut Input::new(odd)).unwrap_err();
+        }
     }
 
     #[test]

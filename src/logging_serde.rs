@@ -1,4 +1,5 @@
-//! [`LogEvent`] in the formats over serde: a list of level, target and message.
+//! [`LogEvent`] in the formats over serde: a list of level, target, message and
+//! the number of the call.
 
 use serde::de::{Deserialize, Deserializer, Error};
 use serde::ser::{Serialize, Serializer};
@@ -7,14 +8,17 @@ use crate::logging::LogEvent;
 
 impl Serialize for LogEvent {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        (self.level.as_str(), &self.target, &self.message).serialize(serializer)
+        (self.level.as_str(), &self.target, &self.message, self.call).serialize(serializer)
     }
 }
 
 impl<'de> Deserialize<'de> for LogEvent {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let (level, target, message) = <(String, String, String)>::deserialize(deserializer)?;
+        let (level, target, message, call) =
+            <(String, String, String, u32)>::deserialize(deserializer)?;
         let level = level.parse().map_err(D::Error::custom)?;
-        Ok(Self::new(level, target, message))
+        let mut event = Self::new(level, target, message);
+        event.call = call;
+        Ok(event)
     }
 }

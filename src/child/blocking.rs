@@ -6,6 +6,7 @@
 use super::session::{self, Backend, Conversation, broken, end, fail};
 use crate::parcel::{Parcel, Received};
 use crate::protocol::{Failure, Request};
+use crate::trace_calls::CallScope;
 
 /// What the parent is told of how calls run here: one after the other.
 pub(super) const BACKEND: Backend = Backend {
@@ -72,7 +73,7 @@ fn answer(
     let outgoing = &conversation.outgoing;
     outgoing.note_started(&conversation.requests);
     let reader = &mut conversation.reader;
-    let done = reader.hand_out(|arguments| work(id, arguments, parcel));
+    let done = reader.hand_out(|arguments| CallScope::new(id).run(|| work(id, arguments, parcel)));
     let answered = session::answer(outgoing, id, done.map(|()| &mut *parcel));
     // The child may sleep next, and is to hold nothing meanwhile.
     parcel.renew();

@@ -21,6 +21,7 @@ use super::panic::shield;
 use crate::base::sync::Mutex;
 use crate::parcel::Parcel;
 use crate::protocol::{Failure, FailureCode};
+use crate::trace_calls::CallScope;
 
 /// A call under way. It ends with the frame of its result, with nothing if it has
 /// been answered from elsewhere, or with its failure.
@@ -39,6 +40,7 @@ pub(super) struct Calls<'a> {
 struct Call<'a> {
     future: Running<'a>,
     bell: Arc<Bell>,
+    scope: CallScope,
 }
 
 /// Wakes one call.
@@ -88,13 +90,22 @@ impl<'a> Calls<'a> {
     }
 
     /// Polls a call for the first time, and keeps it unless it is over with that.
-    pub(super) fn start(&mut self, id: u32, future: Running<'a>) -> Option<Outcome> {
+    pub(super) fn start(
+        &mut self,
+        id: u32,
+        future: Running<'a>,
+        scope: CallScope,
+    ) -> Option<Outcome> {
         let bell = Arc::new(Bell {
             id,
             is_rung: AtomicBool::new(false),
             rung: Arc::clone(&self.rung),
         });
-        let mut call = Call { future, bell };
+        let mut call = Call {
+            future,
+            bell,
+            scope,
+        };
         let Some(outcome) = call.poll() else {
             self.running.insert(id, call);
             return None;
@@ -134,7 +145,9 @@ impl Call<'_> {
         self.bell.is_rung.store(false, Ordering::Release);
         let waker = Waker::from(Arc::clone(&self.bell));
         let context = &mut Context::from_waker(&waker);
-        match shield(FailureCode::Panic, || self.future.as_mut().poll(context)) {
+        let (future, scope) = (&mut self.future, &self.scope);
+        let poll = || shield(FailureCode::Panic, || future.as_mut().poll(context));
+        match scope.run(poll) {
             Ok(Poll::Pending) => None,
             Ok(Poll::Ready(outcome)) => Some(outcome),
             Err(panic) => Some(Err(panic)),

@@ -28,6 +28,7 @@ use crate::base::panics::shielded;
 use crate::parcel::{Parcel, Reader, Received};
 use crate::protocol::{Failure, FailureCode, Request};
 use crate::sys;
+use crate::trace_calls::CallScope;
 
 /// What the parent is told of how calls run here.
 pub const BACKEND: Backend = Backend {
@@ -192,9 +193,10 @@ impl Server<'_> {
             ..
         } = &mut self.conversation;
         outgoing.note_started(requests);
-        match reader.hand_out(|arguments| (self.begin)(id, arguments)) {
+        let scope = CallScope::new(id);
+        match reader.hand_out(|arguments| scope.run(|| (self.begin)(id, arguments))) {
             Ok(future) => {
-                let outcome = self.calls.start(id, future);
+                let outcome = self.calls.start(id, future, scope);
                 outcome.map_or(Ok(()), |outcome| self.answer(id, outcome))
             }
             Err(failure) => self.fail(id, &failure),

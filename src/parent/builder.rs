@@ -538,6 +538,12 @@ impl<F, S, E: Send + 'static> Builder<F, S, E> {
         Ok(Rpc::new(driver, decode, pipes, options))
     }
 
+    /// Starts the child for a call that ends it, and of whose handle the user knows nothing.
+    pub(crate) fn spawn_without_handle(self) -> Result<Rpc<F, S, E>, Error> {
+        self.recipe.check_without_handle()?;
+        self.kill_on_drop(true).spawn()
+    }
+
     /// Starts the child like [`spawn`](Self::spawn), and gives its events as a
     /// stream and iterator. An `on_event` handler gets none then.
     ///

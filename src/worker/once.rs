@@ -32,7 +32,7 @@ impl<T: ?Sized, S: Format, E: Send + 'static> Builder<Service<T>, S, E> {
     /// # Ok(()) }
     /// ```
     pub fn once<R>(self, call: impl FnOnce(&Rpc<Service<T>, S, E>) -> Call<R, E>) -> Once<R, E> {
-        Once::new(self.kill_on_drop(true).spawn(), call)
+        Once::new(self.spawn_without_handle(), call)
     }
 }
 
@@ -58,7 +58,7 @@ macro_rules! once {
                 $($form: SendAs<$name>,)*
                 S: Serialiser<$arguments, $forms> + Serialiser<R>,
             {
-                Once::new(self.kill_on_drop(true).spawn(), |rpc| rpc.call($($argument),*))
+                Once::new(self.spawn_without_handle(), |rpc| rpc.call($($argument),*))
             }
         }
 

@@ -165,6 +165,8 @@ fn streams_of_a_pool() {
     let error = piped.unwrap_err();
     assert!(error.is_start(), "{error}");
     assert!(error.to_string().contains("stderr"), "{error}");
+    let once = WORK.builder().stdout(Stdio::piped()).once(Job::Dir);
+    assert_error!(once.wait().unwrap_err(), is_start, "stdout");
     let (read, write) = std::io::pipe().unwrap();
     let pool = WORK.builder().stdout(write).pool().max_calls(1).max(1);
     let pool = pool.begin();

@@ -1,9 +1,13 @@
-//! What a pool tells the crate `tracing`.
+//! What a pool tells the crate `tracing`, and the spans of calls.
 
+use std::cell::RefCell;
+use std::collections::BTreeMap;
 use std::fmt::Debug;
 use std::sync::{Arc, Mutex, OnceLock};
 
-use offspring::worker;
+use log::{LevelFilter, Log, SetLoggerError};
+use offspring::logging::{self, LogEvent};
+use offspring::{Events, Template, worker};
 use tracing::field::{Field, Visit};
 use tracing::span::{Attributes, Id, Record};
 use tracing::{Event, Metadata, Subscriber};
@@ -90,5 +94,150 @@ fn a_child_is_weighed_without_a_lock() {
         let weighed = |line: &String| line.contains("memory=") && !line.contains("memory=0");
         assert!(lines.0.lock().unwrap().iter().any(weighed));
         pool.join().wait().unwrap();
+    });
+}
+
+/// Knows the spans that there are, with their fields, and those that a thread is in.
+#[derive(Default)]
+struct Spans(Mutex<BTreeMap<u64, (String, &'static Metadata<'static>)>>);
+
+thread_local! {
+    static INSIDE: RefCell<Vec<Id>> = const { RefCell::new(Vec::new()) };
+}
+
+static SPANS: OnceLock<&'static Spans> = OnceLock::new();
+
+impl Subscriber for &'static Spans {
+    fn enabled(&self, _: &Metadata<'_>) -> bool {
+        true
+    }
+    fn new_span(&self, span: &Attributes<'_>) -> Id {
+        let mut line = Line(span.metadata().name().to_owned());
+        span.record(&mut line);
+        let mut all = self.0.lock().unwrap();
+        let id = all.len() as u64 + 1;
+        all.insert(id, (line.0, span.metadata()));
+        Id::from_u64(id)
+    }
+    fn record(&self, _: &Id, _: &Record<'_>) {}
+    fn record_follows_from(&self, _: &Id, _: &Id) {}
+    fn event(&self, _: &Event<'_>) {}
+    fn enter(&self, id: &Id) {
+        INSIDE.with_borrow_mut(|all| all.push(id.clone()));
+    }
+    fn exit(&self, _: &Id) {
+        INSIDE.with_borrow_mut(|all| all.pop());
+    }
+    fn current_span(&self) -> tracing_core::span::Current {
+        match INSIDE.with_borrow(|all| all.last().cloned()) {
+            Some(id) => {
+                let metadata = self.0.lock().unwrap()[&id.into_u64()].1;
+                tracing_core::span::Current::new(id, metadata)
+            }
+            None => tracing_core::span::Current::none(),
+        }
+    }
+}
+
+/// From now on spans are known in this process.
+fn know_spans() {
+    let spans = SPANS.get_or_init(|| Box::leak(Box::default()));
+    let _ = tracing::subscriber::set_global_default(*spans);
+}
+
+/// The span that this thread is in.
+fn inside() -> String {
+    let Some(id) = INSIDE.with_borrow(|all| all.last().cloned()) else {
+        return "none".into();
+    };
+    SPANS.get().unwrap().0.lock().unwrap()[&id.into_u64()]
+        .0
+        .clone()
+}
+
+/// A logger that keeps each text with the span that it came in.
+struct Keeper(Mutex<Vec<(String, String)>>);
+
+static KEEPER: Keeper = Keeper(Mutex::new(Vec::new()));
+
+impl Log for Keeper {
+    fn enabled(&self, _: &log::Metadata<'_>) -> bool {
+        true
+    }
+    fn log(&self, record: &log::Record<'_>) {
+        let line = (record.args().to_string(), inside());
+        self.0.lock().unwrap().push(line);
+    }
+    fn flush(&self) {}
+}
+
+fn forward(events: &Events<LogEvent>) -> Result<(), SetLoggerError> {
+    know_spans();
+    logging::forward(events, LevelFilter::Info)?;
+    log::info!("init");
+    Ok(())
+}
+
+fn say(_: &mut (), text: String) -> String {
+    log::info!("{text}");
+    inside()
+}
+
+worker!(SAY: fn(String) -> String = say, init() = forward, events = LogEvent);
+
+#[cfg(feature = "concurrent")]
+async fn say_slowly(_: &(), text: String) -> String {
+    for _ in 0..3 {
+        smol::Timer::after(std::time::Duration::from_millis(5)).await;
+        log::info!("{text}");
+    }
+    inside()
+}
+
+#[cfg(feature = "concurrent")]
+worker!(SAY_SLOWLY: fn(String) -> String = say_slowly, init() = forward, events = LogEvent);
+
+type Says = offspring::Rpc<fn(String) -> String, offspring::Octets, LogEvent>;
+
+/// Makes calls in spans, which this many records come out in.
+fn calls_in_spans(rpc: &Says, times: usize) {
+    let call = |n: u32| tracing::info_span!("caller", n).in_scope(|| rpc.call(n.to_string()));
+    let calls: Vec<_> = (0..5).map(call).collect();
+    assert_eq!(inside(), "none");
+    for answer in answers(calls) {
+        // In the child it goes on as a span of its own.
+        assert!(answer.starts_with("call call="), "{answer}");
+    }
+    rpc.call("in none").wait().unwrap();
+    let lines = std::mem::take(&mut *KEEPER.0.lock().unwrap());
+    for n in 0..5 {
+        let line = (n.to_string(), format!("caller n={n}"));
+        let count = lines.iter().filter(|own| **own == line).count();
+        assert_eq!(count, times, "{lines:?}");
+    }
+    let in_none = lines.iter().filter(|(_, span)| span == "none");
+    assert!(in_none.clone().count() >= times, "{lines:?}");
+    for (text, _) in in_none {
+        assert!(["init", "in none"].contains(&&**text), "{text}");
+    }
+}
+
+/// What a child logs while it runs a call comes out in the span that the call was made in.
+#[test]
+fn records_come_out_in_the_span_of_their_call() {
+    alone(|| {
+        know_spans();
+        log::set_logger(&KEEPER).unwrap();
+        log::set_max_level(LevelFilter::Info);
+        let template = Template::builder().start().unwrap();
+        let handle = |record: LogEvent| record.log();
+        let pool = SAY.pool().max(2).on_event(handle).begin();
+        calls_in_spans(&pool, 1);
+        pool.join().wait().unwrap();
+        for builder in [SAY.builder(), SAY.template(&template)] {
+            calls_in_spans(&builder.on_event(handle).begin(), 1);
+        }
+        #[cfg(feature = "concurrent")]
+        calls_in_spans(&SAY_SLOWLY.builder().on_event(handle).begin(), 3);
     });
 }

@@ -129,6 +129,8 @@ fn locks_come_from_one_file() {
 /// use of other crates, if that is limited. `lib` is the root.
 const LAYERS: &str = "
     base:
+    trace_calls:
+    trace_calls_nothing:
     sys: base
     base/spin: base sys
     startup: sys
@@ -144,8 +146,8 @@ const LAYERS: &str = "
     signature:
     fits: signature
     preload: base sys error parcel signature
-    child: base base/spin sys protocol parcel error signature limits rights startup
-    logging: base child startup
+    child: trace_calls base base/spin sys protocol parcel error signature limits rights startup
+    logging: trace_calls base child startup
     logging_serde: logging
     parent/pool/status:
     trace: error exit_status parent/pool/status
@@ -157,10 +159,10 @@ const LAYERS: &str = "
     parent/alarm: base sys parent/helper
     parent/spawn/confinement: limits rights protocol
     parent/spawn/starter: base sys error parent/maker
-    parent/child/terms: parcel error
-    parent/child/state: base base/spin sys protocol parcel error exit_status parent/callbacks parent/child/terms \
+    parent/child/terms: trace_calls parcel error
+    parent/child/state: trace_calls base base/spin sys protocol parcel error exit_status parent/callbacks parent/child/terms \
         parent/spawn/confinement
-    parent/child: base sys protocol parcel error exit_status parent/maker parent/callbacks parent/helper \
+    parent/child: trace_calls base sys protocol parcel error exit_status parent/maker parent/callbacks parent/helper \
         parent/spawn/starter parent/child/terms parent/child/state
     parent/child/call: parent/child parent/child/state parent/child/terms
     parent/child/member: protocol parcel error exit_status parent/child parent/child/state parent/child/terms \
@@ -176,7 +178,7 @@ const LAYERS: &str = "
         parent/child/state parent/child/terms parent/spawn/confinement parent/spawn/starter parent/spawn/streams
     parent/builder: base protocol parcel error limits rights signature parent/child parent/child/terms parent/handles parent/spawn \
         parent/spawn/confinement parent/spawn/streams parent/spawn/starter
-    parent/pool: base protocol parcel error exit_status signature trace parent/maker parent/callbacks parent/alarm \
+    parent/pool: trace_calls base protocol parcel error exit_status signature trace parent/maker parent/callbacks parent/alarm \
         parent/child/terms parent/child/call parent/child/member parent/target parent/handles parent/spawn \
         parent/spawn/starter parent/builder parent/pool/status
     parent/template: base sys protocol parcel error exit_status preload parent/maker parent/child parent/child/state \

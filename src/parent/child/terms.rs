@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use crate::error::Error;
 use crate::parcel::Payload;
+use crate::trace_calls::CallSpan;
 
 /// The bytes of a result, or why there are none.
 pub(crate) type Answer = Result<Payload, Error>;
@@ -128,6 +129,8 @@ pub(crate) struct Wishes {
     pub(crate) completion: Completion,
     /// Is woken when the call is done.
     pub(crate) waker: Option<Waker>,
+    /// It was made in this.
+    pub(crate) span: CallSpan,
 }
 
 /// Takes a call back that its child will not run.

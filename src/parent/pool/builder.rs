@@ -420,7 +420,7 @@ impl<F, S, E: Send + 'static> PoolBuilder<F, S, E> {
                     "handlers are set for the pool, not for the builder of its children: call `on_event` and the others after `pool()`",
                 );
             }
-            builder.recipe.check_for_many()?;
+            builder.recipe.check_without_handle()?;
         }
         if self.launchers[1..]
             .iter()

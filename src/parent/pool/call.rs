@@ -27,6 +27,7 @@ use super::super::child::terms::{Answer, CallOptions, Callback, Completion, Requ
 use super::aside::Job;
 use crate::base::sync::{Mutex, MutexGuard};
 use crate::error::Error;
+use crate::trace_calls::CallSpan;
 
 /// See the module.
 pub(super) struct CallState(Mutex<State>);
@@ -43,6 +44,7 @@ struct State {
     completion: Completion,
     /// Why a child gave it back.
     error: Option<Error>,
+    span: CallSpan,
 }
 
 /// Where a call is.
@@ -133,12 +135,13 @@ impl CallState {
                 Completion::Callback(_) => Completion::Callback(call_back()),
                 Completion::Discard => Completion::Discard,
             };
-            let options = state.options;
+            let (options, span) = (state.options, state.span.clone());
             drop(state);
             Wishes {
                 options,
                 completion,
                 waker,
+                span,
             }
         });
         nested.into_iter().for_each(Waker::wake);

@@ -154,16 +154,13 @@ impl Recipe {
         self.check_descriptors(init.descriptors.len())
     }
 
-    /// What keeps several children from being started in this way.
-    pub(crate) fn check_for_many(&self) -> Result<(), Error> {
+    /// What keeps children without a handle from being started in this way.
+    pub(crate) fn check_without_handle(&self) -> Result<(), Error> {
+        let mut streams = NAMES.iter().zip(&self.streams);
         let piped = |stdio: &Option<Stdio>| stdio.as_ref().is_some_and(Stdio::is_piped);
-        match NAMES
-            .iter()
-            .zip(&self.streams)
-            .find(|(_, stdio)| piped(stdio))
-        {
+        match streams.find(|(_, stdio)| piped(stdio)) {
             Some((name, _)) => Err(Error::start(format_args!(
-                "a pool starts many children, and nobody could take the pipe that is the {name} of each: give it a descriptor, `Stdio::lines` or `Stdio::null`"
+                "there is no handle of one child here that the pipe of its {name} could be taken from: give it a descriptor, `Stdio::lines` or `Stdio::null`"
             ))),
             None => self.check(),
         }

@@ -14,6 +14,7 @@ use super::waiting::{Waking, Want};
 use crate::error::Error;
 use crate::parcel::{Parcel, Payload};
 use crate::protocol::Started;
+use crate::trace_calls::CallSpan;
 
 type Outcome = crate::protocol::Outcome<OwnedFd>;
 
@@ -32,6 +33,7 @@ pub(crate) struct Waiter {
     /// Its own events.
     pub(crate) inbox: Inbox,
     special: Option<Box<Special>>,
+    pub(super) span: CallSpan,
 }
 
 /// What most calls do without.
@@ -79,6 +81,11 @@ impl Core {
             return Err(Refusal::Full);
         }
         Ok(self.caller.call(parcel, Waiter::default()))
+    }
+
+    /// The span that this call was made in.
+    pub(crate) fn span_of(&mut self, id: u32) -> Option<CallSpan> {
+        Some(self.caller.waiter(id)?.span.clone())
     }
 
     /// The outcome of this call, if its turn has come. Whoever asks does not

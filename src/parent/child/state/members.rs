@@ -37,7 +37,11 @@ impl Core {
             options,
             completion,
             waker,
+            span,
         } = wishes(id);
+        if let Some(waiter) = self.caller.waiter(id) {
+            waiter.span = span;
+        }
         self.update(id, |own| *own = options);
         if !matches!(completion, Completion::Keep) {
             self.entrust(id, completion);
