@@ -6,6 +6,7 @@
 use super::session::{self, Backend, Conversation, broken, end, fail};
 use crate::parcel::{Parcel, Received};
 use crate::protocol::{Failure, Request};
+use crate::sys::ReadMode;
 use crate::trace_calls::CallScope;
 
 /// What the parent is told of how calls run here: one after the other.
@@ -57,10 +58,10 @@ fn more(conversation: &mut Conversation) -> bool {
     } = conversation;
     let room = reader.room();
     let spin = spin.at(reader.is_empty());
-    let found = spin.look(|| outgoing.look(reader, room));
-    let count = found.unwrap_or_else(|| outgoing.recv(reader, room));
+    let found = spin.look(|| outgoing.recv(ReadMode::Look, reader, room));
+    let count = found.or_else(|| outgoing.recv(ReadMode::Block, reader, room));
     conversation.requests.look_ahead(&mut conversation.reader);
-    count > 0
+    count.is_some_and(|count| count > 0)
 }
 
 /// Runs a call and answers it, with a parcel that is empty, and will be again.

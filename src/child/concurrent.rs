@@ -254,7 +254,7 @@ impl Server<'_> {
         let slept = std::mem::take(&mut self.slept);
         let found = if self.calls.is_empty() && !slept {
             // Nothing else could be late for it.
-            spin.look(|| outgoing.look(reader, room))
+            spin.look(|| outgoing.recv(sys::ReadMode::Look, reader, room))
         } else {
             None
         };
@@ -302,7 +302,7 @@ impl Source {
     ) -> Option<usize> {
         loop {
             if std::mem::take(&mut self.may_have_more)
-                && let Some(count) = self.outgoing.try_recv(reader, room)
+                && let Some(count) = self.outgoing.recv(sys::ReadMode::Try, reader, room)
             {
                 return Some(count);
             }

@@ -17,7 +17,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use crate::base::sync::Mutex;
 use crate::parcel::{Parcel, Reader};
 use crate::protocol::{Failure, FailureCode, Form, MOST, Replies, Requests, announcement};
-use crate::sys::{self, LinkMemory, Port};
+use crate::sys::{self, LinkMemory, Port, ReadMode};
 
 /// The child's end of the link.
 #[derive(Debug)]
@@ -131,26 +131,11 @@ impl Outgoing {
         self.carries > 0
     }
 
-    /// Reads, blocking, as much as there is [room](Reader::room) for. An error is an end: nobody is there any more.
-    pub(crate) fn recv(&self, reader: &mut Reader, room: usize) -> usize {
+    /// Reads as much as there is [room](Reader::room) for; `None` if there is nothing, and the mode does not block. An
+    /// error is an end: nobody is there any more.
+    pub(crate) fn recv(&self, mode: ReadMode, reader: &mut Reader, room: usize) -> Option<usize> {
         let mut arrivals = Vec::new();
-        let count = self.port.recv(reader.buffer(), room, &mut arrivals);
-        reader.arrived(arrivals);
-        count.unwrap_or(0)
-    }
-
-    /// Reads without blocking: `None` if there is nothing yet.
-    pub(crate) fn try_recv(&self, reader: &mut Reader, room: usize) -> Option<usize> {
-        let mut arrivals = Vec::new();
-        let count = self.port.try_recv(reader.buffer(), room, &mut arrivals);
-        reader.arrived(arrivals);
-        count.unwrap_or(Some(0))
-    }
-
-    /// Reads for a loop that looks again and again: may miss the end.
-    pub(crate) fn look(&self, reader: &mut Reader, room: usize) -> Option<usize> {
-        let mut arrivals = Vec::new();
-        let count = self.port.look(reader.buffer(), room, &mut arrivals);
+        let count = self.port.recv(mode, reader.buffer(), room, &mut arrivals);
         reader.arrived(arrivals);
         count.unwrap_or(Some(0))
     }

@@ -15,7 +15,7 @@ use crate::protocol::{
     DESCRIPTORS, Failure, Form, Hello, MOST, Replies, Request, Requests, Role, VERSION,
 };
 use crate::startup;
-use crate::sys::{self, Alone, Birth, LinkMemory, Port, Rings};
+use crate::sys::{self, Alone, Birth, LinkMemory, Port, ReadMode, Rings};
 
 /// The longest message unless the parent says otherwise.
 const MAX_MESSAGE: u32 = 1 << 30;
@@ -170,9 +170,12 @@ impl Session {
     fn read(&mut self) -> io::Result<bool> {
         let room = self.reader.room();
         let mut arrivals = Vec::new();
-        let count = self.port.recv(self.reader.buffer(), room, &mut arrivals)?;
+        let buffer = self.reader.buffer();
+        let count = self
+            .port
+            .recv(ReadMode::Block, buffer, room, &mut arrivals)?;
         self.reader.arrived(arrivals);
-        Ok(count > 0)
+        Ok(count != Some(0))
     }
 
     fn read_hello(&mut self) -> io::Result<Hello> {

@@ -3,7 +3,7 @@
 use super::high::{create, eventfd, pipe, raise};
 use super::poll::{Interest, Ready, poll, ready_for};
 use super::ring::Rings;
-use super::transport::{Arrival, Transport};
+use super::transport::{Arrival, ReadMode, Transport};
 use nix::errno::Errno;
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use nix::poll::{PollFd, PollFlags};
@@ -200,56 +200,31 @@ impl Link {
         send().map_err(|error| if ended() { Errno::EPIPE.into() } else { error })
     }
 
-    /// Appends at most `room` bytes, and waits for the first; zero is the end of input. Descriptors that came along are
-    /// arrivals: see [`Transport::receive`]. `None` if it was woken for something else: there may be room to write.
+    /// Appends at most `room` bytes; zero is the end of input, `None` that nothing has come. Descriptors that came along are
+    /// arrivals: see [`Transport::receive`].
     ///
     /// # Blocking
-    /// Until there is a byte, the peer has ended its output, or [`shutdown_read`](Self::shutdown_read) is called.
+    /// With [`ReadMode::Block`], until there is a byte, the peer has ended its output, or
+    /// [`shutdown_read`](Self::shutdown_read) is called. With rings it returns `None` if it was woken for something else:
+    /// there may be room to write.
     pub(crate) fn recv(
         &self,
+        mode: ReadMode,
         buffer: &mut Vec<u8>,
         room: usize,
         arrivals: &mut Vec<Arrival>,
     ) -> io::Result<Option<usize>> {
-        if let Some(rings) = self.rings() {
-            return self.unless_ended(|| rings.recv(&self.transport, buffer, room, arrivals));
-        }
+        let transport = &self.transport;
         loop {
-            let flags = MsgFlags::empty();
-            let recv = || self.transport.receive(buffer, room, arrivals, flags);
-            if let Some(count) = self.unless_ended(recv)? {
-                return Ok(Some(count));
+            let rings = self.rings();
+            let count = self.unless_ended(|| match rings {
+                Some(rings) => rings.recv(mode, transport, buffer, room, arrivals),
+                None => transport.receive(mode, buffer, room, arrivals),
+            })?;
+            if count.is_some() || mode != ReadMode::Block || rings.is_some() {
+                return Ok(count);
             }
             self.wait(Interest::READ, None)?;
-        }
-    }
-
-    /// Appends at most `room` bytes without blocking: `None` if there are none yet, zero at the end of input.
-    pub(crate) fn try_recv(
-        &self,
-        buffer: &mut Vec<u8>,
-        room: usize,
-        arrivals: &mut Vec<Arrival>,
-    ) -> io::Result<Option<usize>> {
-        self.unless_ended(|| match self.rings() {
-            Some(rings) => rings.try_recv(&self.transport, buffer, room, arrivals),
-            None => {
-                let flags = MsgFlags::MSG_DONTWAIT;
-                self.transport.receive(buffer, room, arrivals, flags)
-            }
-        })
-    }
-
-    /// The same for a thread that looks again and again: may miss the end of input, where that takes a system call.
-    pub(crate) fn look(
-        &self,
-        buffer: &mut Vec<u8>,
-        room: usize,
-        arrivals: &mut Vec<Arrival>,
-    ) -> io::Result<Option<usize>> {
-        match self.rings() {
-            Some(rings) => rings.look(&self.transport, buffer, room, arrivals),
-            None => self.try_recv(buffer, room, arrivals),
         }
     }
 
@@ -485,23 +460,21 @@ mod tests {
         let (link, theirs) = Link::pair().unwrap();
         let port = Port::from_socket(theirs).unwrap();
         let overtaken = link.unless_ended(|| {
-            let nothing = link.transport.receive(
-                &mut Vec::new(),
-                9,
-                &mut Vec::new(),
-                MsgFlags::MSG_DONTWAIT,
-            )?;
+            let (bytes, arrivals) = (&mut Vec::new(), &mut Vec::new());
+            let nothing = link.transport.receive(ReadMode::Try, bytes, 9, arrivals)?;
             port.send_all(b"x")?;
             link.shutdown_read();
             Ok(nothing)
         });
         assert_eq!(overtaken.unwrap(), None, "it is not the end yet");
         assert_eq!(
-            link.try_recv(&mut Vec::new(), 9, &mut Vec::new()).unwrap(),
+            link.recv(ReadMode::Try, &mut Vec::new(), 9, &mut Vec::new())
+                .unwrap(),
             Some(1)
         );
         assert_eq!(
-            link.try_recv(&mut Vec::new(), 9, &mut Vec::new()).unwrap(),
+            link.recv(ReadMode::Try, &mut Vec::new(), 9, &mut Vec::new())
+                .unwrap(),
             Some(0)
         );
     }

@@ -75,9 +75,9 @@ pub(crate) use thread::with_signals_blocked;
 pub(crate) use thread::{
     caller_mask, hand_down_own_mask, spawn_small_thread, spawn_thread, take_faults,
 };
-pub(crate) use transport::Arrival;
 #[cfg(test)]
 pub(crate) use transport::MAX_DESCRIPTORS;
+pub(crate) use transport::{Arrival, ReadMode};
 
 use nix::errno::Errno;
 use std::io;

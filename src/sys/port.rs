@@ -2,7 +2,7 @@
 
 use super::poll::poll;
 use super::ring::Rings;
-use super::transport::{Arrival, Transport};
+use super::transport::{Arrival, ReadMode, Transport};
 use nix::poll::{PollFd, PollFlags};
 use nix::sys::socket::MsgFlags;
 use std::io::{self, IoSlice};
@@ -58,64 +58,36 @@ impl Port {
         Self::over(self.transport)
     }
 
-    /// Appends at most `room` bytes, and waits for the first; zero is the end of input. Descriptors that came along are
+    /// Appends at most `room` bytes; zero is the end of input, `None` that nothing has come. Descriptors that came along are
     /// arrivals: see [`Transport::receive`].
     ///
     /// # Blocking
-    /// Until there is a byte or the parent has ended its output.
+    /// With [`ReadMode::Block`], until there is a byte or the parent has ended its output. Then it never returns `None`.
     pub(crate) fn recv(
         &self,
-        buffer: &mut Vec<u8>,
-        room: usize,
-        arrivals: &mut Vec<Arrival>,
-    ) -> io::Result<usize> {
-        if let Some(rings) = self.rings.get() {
-            loop {
-                if let Some(count) = rings.recv(&self.transport, buffer, room, arrivals)? {
-                    return Ok(count);
-                }
-                if rings.sleep_reading()? {
-                    sleep_until(self.read_fd(), PollFlags::POLLIN)?;
-                    rings.wake_reading();
-                }
-            }
-        }
-        let flags = MsgFlags::empty();
-        loop {
-            match self.transport.receive(buffer, room, arrivals, flags)? {
-                Some(count) => return Ok(count),
-                None => sleep_until(self.read_fd(), PollFlags::POLLIN)?,
-            }
-        }
-    }
-
-    /// Appends at most `room` bytes without blocking: `None` if there are none yet, zero at the end of input.
-    pub(crate) fn try_recv(
-        &self,
+        mode: ReadMode,
         buffer: &mut Vec<u8>,
         room: usize,
         arrivals: &mut Vec<Arrival>,
     ) -> io::Result<Option<usize>> {
-        if let Some(rings) = self.rings.get() {
-            return rings.try_recv(&self.transport, buffer, room, arrivals);
-        }
-        if !self.transport.is_socket() && !self.is_readable()? {
+        let (transport, rings) = (&self.transport, self.rings.get());
+        let blocks = mode == ReadMode::Block;
+        if rings.is_none() && !blocks && !transport.is_socket() && !self.is_readable()? {
             return Ok(None);
         }
-        let flags = MsgFlags::MSG_DONTWAIT;
-        self.transport.receive(buffer, room, arrivals, flags)
-    }
-
-    /// The same for a loop that looks again and again: may miss the end of input, where that takes a system call.
-    pub(crate) fn look(
-        &self,
-        buffer: &mut Vec<u8>,
-        room: usize,
-        arrivals: &mut Vec<Arrival>,
-    ) -> io::Result<Option<usize>> {
-        match self.rings.get() {
-            Some(rings) => rings.look(&self.transport, buffer, room, arrivals),
-            None => self.try_recv(buffer, room, arrivals),
+        loop {
+            let count = match rings {
+                Some(rings) => rings.recv(mode, transport, buffer, room, arrivals)?,
+                None => transport.receive(mode, buffer, room, arrivals)?,
+            };
+            if count.is_some() || !blocks {
+                return Ok(count);
+            }
+            // The descriptor does not block, or what woke this thread was for another.
+            if self.sleep_reading() {
+                sleep_until(self.read_fd(), PollFlags::POLLIN)?;
+                self.wake_reading();
+            }
         }
     }
 

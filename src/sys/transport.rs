@@ -18,6 +18,27 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 /// The most descriptors that one message can carry (`SCM_MAX_FD` of the kernel).
 pub(crate) const MAX_DESCRIPTORS: usize = 253;
 
+/// What a read does where nothing has come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum ReadMode {
+    /// It returns, for a thread that looks again and again. Where there are rings it makes no system call, and misses the
+    /// end of the socket.
+    Look,
+    /// It returns.
+    Try,
+    /// It sleeps until the first byte has come, or the end.
+    Block,
+}
+
+impl ReadMode {
+    fn flags(self) -> MsgFlags {
+        match self {
+            Self::Look | Self::Try => MsgFlags::MSG_DONTWAIT,
+            Self::Block => MsgFlags::empty(),
+        }
+    }
+}
+
 /// One socket for both directions, or a descriptor for each.
 #[derive(Debug)]
 pub(crate) enum Transport {
@@ -80,15 +101,15 @@ impl Transport {
     /// Descriptors that came along are the arrival. Octets that were sent before those that carried the descriptors may
     /// come in the same piece; those sent after them do not.
     ///
-    /// The flags are for a socket; whether a pair blocks is a matter of its descriptors.
+    /// The mode is for a socket; whether a pair blocks is a matter of its descriptors.
     pub(super) fn receive(
         &self,
+        mode: ReadMode,
         buffer: &mut Vec<u8>,
         room: usize,
         arrivals: &mut Vec<Arrival>,
-        flags: MsgFlags,
     ) -> io::Result<Option<usize>> {
-        let mut arrival = None;
+        let (mut arrival, flags) = (None, mode.flags());
         let control = &mut [MaybeUninit::uninit(); words(MAX_DESCRIPTORS)];
         let result = match self {
             Self::Socket { fd, unix } => {

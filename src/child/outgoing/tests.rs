@@ -2,13 +2,17 @@
 
 use super::*;
 use crate::protocol::HEADER;
-use crate::sys::{Link, Rings};
+use crate::sys::{Link, ReadMode, Rings};
 
 /// Reads until so many bytes have come.
 fn read(link: &Link, count: usize, arrivals: &mut Vec<sys::Arrival>) -> Vec<u8> {
     let mut bytes = Vec::new();
     while bytes.len() < count {
-        assert_ne!(link.recv(&mut bytes, count, arrivals).unwrap(), Some(0));
+        assert_ne!(
+            link.recv(ReadMode::Block, &mut bytes, count, arrivals)
+                .unwrap(),
+            Some(0)
+        );
     }
     bytes
 }
@@ -91,7 +95,11 @@ fn a_broken_link_leaves_the_ring_as_it_is() {
             .is_err()
     );
     let mut bytes = Vec::new();
-    while link.try_recv(&mut bytes, 1 << 20, &mut Vec::new()).unwrap() != Some(0) {}
+    while link
+        .recv(ReadMode::Try, &mut bytes, 1 << 20, &mut Vec::new())
+        .unwrap()
+        != Some(0)
+    {}
     let (before, rest) = bytes.split_at(first.frame.len());
     assert!(before == first.frame && second.frame.starts_with(rest));
     drop(copy);

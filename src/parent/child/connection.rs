@@ -15,7 +15,7 @@ use crate::base::sync::Mutex;
 use crate::exit_status::ExitStatus;
 use crate::parent::helper::{Helper, Source, Tended};
 use crate::parent::spawn::starter::Starter;
-use crate::sys::{Arrival, Fresh, Interest, Link, PollEvent, Process, Ready, Status};
+use crate::sys::{Arrival, Fresh, Interest, Link, PollEvent, Process, ReadMode, Ready, Status};
 
 /// The link to one child, and the helper's part in it.
 #[derive(Debug)]
@@ -220,27 +220,12 @@ impl Wire for Connection {
     }
     fn recv(
         &self,
+        mode: ReadMode,
         buffer: &mut Vec<u8>,
         room: usize,
         arrivals: &mut Vec<Arrival>,
     ) -> io::Result<Option<usize>> {
-        self.link.recv(buffer, room, arrivals)
-    }
-    fn try_recv(
-        &self,
-        buffer: &mut Vec<u8>,
-        room: usize,
-        arrivals: &mut Vec<Arrival>,
-    ) -> io::Result<Option<usize>> {
-        self.link.try_recv(buffer, room, arrivals)
-    }
-    fn look(
-        &self,
-        buffer: &mut Vec<u8>,
-        room: usize,
-        arrivals: &mut Vec<Arrival>,
-    ) -> io::Result<Option<usize>> {
-        self.link.look(buffer, room, arrivals)
+        self.link.recv(mode, buffer, room, arrivals)
     }
     fn accept_rings(&self, bytes: &[u8], arrivals: Vec<Arrival>) {
         self.link.accept_rings(bytes, arrivals);

@@ -37,7 +37,7 @@ use crate::error::ChildId;
 use crate::parcel::{Outbox, Reader};
 use crate::parent::callbacks::{self, Call};
 use crate::parent::maker::Maker;
-use crate::sys::{self, Interest};
+use crate::sys::{self, Interest, ReadMode};
 
 /// How many bytes are written without waiting for more.
 const BATCH: usize = 16 << 10;
@@ -233,7 +233,7 @@ impl<W: Wire> Driver<W> {
             && !core.has_come(want)
             && let Some(mut reading) = core.lead()
         {
-            let got = core.unlocked(|driver| driver.look_now(&mut reading));
+            let got = core.unlocked(|driver| driver.read_once(ReadMode::Look, &mut reading));
             core.put_down(reading, &got);
             core.flush();
             found = take(&mut core);
@@ -253,7 +253,7 @@ impl<W: Wire> Driver<W> {
             };
             let (got, more) = core.unlocked(|driver| {
                 let room = reading.reader.room();
-                let count = driver.try_recv(&mut reading.reader, room);
+                let count = driver.recv(ReadMode::Try, &mut reading.reader, room);
                 // What comes later is told of again.
                 let more = matches!(count, Ok(Some(count)) if count == room);
                 (Got::from(count), more)
@@ -298,7 +298,7 @@ impl<W: Wire> Driver<W> {
                 core.unlocked(|_| std::thread::sleep(MOMENT));
                 continue;
             };
-            let got = core.unlocked(|driver| driver.read_now(&mut reading));
+            let got = core.unlocked(|driver| driver.read_once(ReadMode::Try, &mut reading));
             core.put_down(reading, &got);
             if matches!(got, Got::Nothing) {
                 break;
@@ -323,19 +323,22 @@ impl<W: Wire> Driver<W> {
 
     // --- the link, without the lock ---
 
-    /// Reads what can be read without a system call.
-    fn look_now(&self, reading: &mut Reading) -> Got {
-        let (reader, mut arrivals) = (&mut reading.reader, Vec::new());
-        let room = reader.room();
-        let count = self.wire.look(reader.buffer(), room, &mut arrivals);
-        reader.arrived(arrivals);
-        Got::from(count)
+    /// Reads once.
+    fn read_once(&self, mode: ReadMode, reading: &mut Reading) -> Got {
+        let room = reading.reader.room();
+        Got::from(self.recv(mode, &mut reading.reader, room))
     }
 
-    /// Reads once, without blocking.
-    fn read_now(&self, reading: &mut Reading) -> Got {
-        let room = reading.reader.room();
-        Got::from(self.try_recv(&mut reading.reader, room))
+    fn recv(
+        &self,
+        mode: ReadMode,
+        reader: &mut Reader,
+        room: usize,
+    ) -> std::io::Result<Option<usize>> {
+        let mut arrivals = Vec::new();
+        let count = self.wire.recv(mode, reader.buffer(), room, &mut arrivals);
+        reader.arrived(arrivals);
+        count
     }
 
     /// Reads once, blocking. Returns also whether there is room to write.
@@ -351,9 +354,7 @@ impl<W: Wire> Driver<W> {
         if spins && !writes {
             let spin = spin.at(reader.is_empty());
             let look = || {
-                let mut arrivals = Vec::new();
-                let count = self.wire.look(reader.buffer(), room, &mut arrivals);
-                reader.arrived(arrivals);
+                let count = self.recv(ReadMode::Look, reader, room);
                 let is_something =
                     !matches!(count, Ok(None)) || blocked && self.wire.has_room_again();
                 is_something.then_some(count)
@@ -363,9 +364,7 @@ impl<W: Wire> Driver<W> {
             }
         }
         if !writes && deadline.is_none() {
-            let mut arrivals = Vec::new();
-            let count = self.wire.recv(reader.buffer(), room, &mut arrivals);
-            reader.arrived(arrivals);
+            let count = self.recv(ReadMode::Block, reader, room);
             return (Got::from(count), false);
         }
         let interest = Interest {
@@ -374,16 +373,9 @@ impl<W: Wire> Driver<W> {
         };
         match self.wire.wait(interest, deadline) {
             Err(_) => (Got::End, false),
-            Ok(ready) if ready.read => (self.read_now(reading), ready.write),
+            Ok(ready) if ready.read => (self.read_once(ReadMode::Try, reading), ready.write),
             Ok(ready) => (Got::Nothing, ready.write),
         }
-    }
-
-    fn try_recv(&self, reader: &mut Reader, room: usize) -> std::io::Result<Option<usize>> {
-        let mut arrivals = Vec::new();
-        let count = self.wire.try_recv(reader.buffer(), room, &mut arrivals);
-        reader.arrived(arrivals);
-        count
     }
 
     /// Writes a batch as far as the link takes it. Returns how much that was.

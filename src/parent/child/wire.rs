@@ -5,7 +5,7 @@ use std::io::{self, IoSlice};
 use std::os::fd::OwnedFd;
 use std::time::Instant;
 
-use crate::sys::{Arrival, Interest, Ready};
+use crate::sys::{Arrival, Interest, ReadMode, Ready};
 
 /// One link and the helper that watches it.
 pub(crate) trait Wire: Send + Sync + 'static {
@@ -13,30 +13,15 @@ pub(crate) trait Wire: Send + Sync + 'static {
     /// with the first octet.
     fn try_send(&self, parts: &[IoSlice<'_>], descriptors: &[OwnedFd])
     -> io::Result<Option<usize>>;
-    /// Reads, blocking, at most `room` bytes; zero at the end, `None` if it was
+    /// Reads at most `room` bytes; zero at the end, `None` if there is nothing, or it was
     /// woken for something else.
     fn recv(
         &self,
+        mode: ReadMode,
         buffer: &mut Vec<u8>,
         room: usize,
         arrivals: &mut Vec<Arrival>,
     ) -> io::Result<Option<usize>>;
-    /// Reads without blocking.
-    fn try_recv(
-        &self,
-        buffer: &mut Vec<u8>,
-        room: usize,
-        arrivals: &mut Vec<Arrival>,
-    ) -> io::Result<Option<usize>>;
-    /// Reads for a loop that looks again and again: may miss the end.
-    fn look(
-        &self,
-        buffer: &mut Vec<u8>,
-        room: usize,
-        arrivals: &mut Vec<Arrival>,
-    ) -> io::Result<Option<usize>> {
-        self.try_recv(buffer, room, arrivals)
-    }
     /// Takes note that the child uses the rings that it was offered; behind its
     /// hello this has come over the socket.
     fn accept_rings(&self, _bytes: &[u8], _arrivals: Vec<Arrival>) {}

@@ -17,7 +17,7 @@ use nix::time::{ClockId, clock_gettime};
 use super::lots::{DOORBELL, Lots};
 use super::{LinkMemory, Reader, Way, Writer};
 use crate::base::sync::Mutex;
-use crate::sys::transport::{Arrival, Transport};
+use crate::sys::transport::{Arrival, ReadMode, Transport};
 
 /// How many doorbells are taken off the socket at once.
 const DOORBELLS: usize = 64;
@@ -86,7 +86,7 @@ impl Rings {
 
     /// Appends what the ring has, at most `room` bytes; `None` if it has nothing, zero if the other side has ended it. Makes
     /// no system call, unless a lot of descriptors or a writer that sleeps has to do with these bytes.
-    pub(in crate::sys) fn look(
+    fn look(
         &self,
         socket: &Transport,
         buffer: &mut Vec<u8>,
@@ -117,43 +117,31 @@ impl Rings {
         Ok(Some(count))
     }
 
-    /// The same; and if there is nothing, takes what is on the socket: zero at its end.
-    pub(in crate::sys) fn try_recv(
-        &self,
-        socket: &Transport,
-        buffer: &mut Vec<u8>,
-        room: usize,
-        arrivals: &mut Vec<Arrival>,
-    ) -> io::Result<Option<usize>> {
-        if let Some(count) = self.look(socket, buffer, room, arrivals)? {
-            return Ok(Some(count));
-        }
-        let ended = self.drain(socket)?;
-        // What was written before the end, or before the doorbell.
-        let found = self.look(socket, buffer, room, arrivals)?;
-        Ok(found.or(ended.then_some(0)))
-    }
-
-    /// The same; and if there is nothing, sleeps until there may be. `None` after a doorbell that was for something
-    /// else.
+    /// The same; and if there is nothing, does what `mode` says: takes what is on the socket, or sleeps. Zero is the end
+    /// of the socket; `None` after a doorbell that was for something else, too.
     ///
     /// # Blocking
-    /// Until there is a byte or a doorbell, or the socket has ended.
+    /// With [`ReadMode::Block`], until there is a byte or a doorbell, or the socket has ended.
     pub(in crate::sys) fn recv(
         &self,
+        mode: ReadMode,
         socket: &Transport,
         buffer: &mut Vec<u8>,
         room: usize,
         arrivals: &mut Vec<Arrival>,
     ) -> io::Result<Option<usize>> {
-        if let Some(count) = self.look(socket, buffer, room, arrivals)? {
-            return Ok(Some(count));
+        let found = self.look(socket, buffer, room, arrivals)?;
+        if found.is_some() || mode == ReadMode::Look {
+            return Ok(found);
         }
         let mut ended = false;
-        if self.reader.sleep()? {
-            ended = self.take(socket, MsgFlags::empty())? == Some(0);
+        if mode == ReadMode::Try {
+            ended = self.drain(socket)?;
+        } else if self.reader.sleep()? {
+            ended = self.take(mode, socket)? == Some(0);
             self.reader.wake();
         }
+        // What was written before the end, or before the doorbell.
         let found = self.look(socket, buffer, room, arrivals)?;
         Ok(found.or(ended.then_some(0)))
     }
@@ -163,7 +151,7 @@ impl Rings {
     pub(in crate::sys) fn drain(&self, socket: &Transport) -> io::Result<bool> {
         let is_due = |place| place < self.reader.head();
         while !self.lots.lock().next_place().is_some_and(is_due) {
-            match self.take(socket, MsgFlags::MSG_DONTWAIT)? {
+            match self.take(ReadMode::Try, socket)? {
                 None => return Ok(false),
                 Some(0) => return Ok(true),
                 Some(_) => {}
@@ -184,9 +172,11 @@ impl Rings {
     /// Takes the next lot off the socket, if it is not here, and returns how many bytes may be read: if there are more
     /// lots, up to the end of its announcement. So no read brings more than one, and no more are kept open here.
     fn until_next_lot(&self, socket: &Transport) -> io::Result<usize> {
-        let flags = MsgFlags::MSG_DONTWAIT;
         while self.has_unread_lots() && self.lots.lock().next_place().is_none() {
-            if self.take(socket, flags)?.is_none_or(|count| count == 0) {
+            if self
+                .take(ReadMode::Try, socket)?
+                .is_none_or(|count| count == 0)
+            {
                 break;
             }
         }
@@ -210,9 +200,9 @@ impl Rings {
     }
 
     /// Takes a piece off the socket: zero bytes at its end.
-    fn take(&self, socket: &Transport, flags: MsgFlags) -> io::Result<Option<usize>> {
+    fn take(&self, mode: ReadMode, socket: &Transport) -> io::Result<Option<usize>> {
         let (mut bytes, mut arrivals) = (Vec::new(), Vec::new());
-        let count = socket.receive(&mut bytes, DOORBELLS, &mut arrivals, flags)?;
+        let count = socket.receive(mode, &mut bytes, DOORBELLS, &mut arrivals)?;
         if count == Some(0) {
             self.ended.store(true, Ordering::Relaxed);
         }

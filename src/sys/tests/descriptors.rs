@@ -1,6 +1,7 @@
 //! Descriptors that travel (X31).
 
 use super::{alone, limit_descriptors, open_descriptors, over_rings, over_socket, pipe};
+use crate::sys::ReadMode::{Block, Try};
 use crate::sys::transport::{Arrival, recv_with, words};
 use crate::sys::{Link, MAX_DESCRIPTORS, Port};
 use nix::sys::socket::MsgFlags;
@@ -16,14 +17,17 @@ fn copies(of: impl AsFd, count: usize) -> Vec<OwnedFd> {
 
 fn received(port: &Port) -> Option<Arrival> {
     let mut arrivals = Vec::new();
-    assert_eq!(port.recv(&mut Vec::new(), 9, &mut arrivals).unwrap(), 1);
+    assert_eq!(
+        port.recv(Block, &mut Vec::new(), 9, &mut arrivals).unwrap(),
+        Some(1)
+    );
     arrivals.pop()
 }
 
 fn received_by(link: &Link) -> Option<Arrival> {
     let mut arrivals = Vec::new();
     assert_eq!(
-        link.recv(&mut Vec::new(), 9, &mut arrivals).unwrap(),
+        link.recv(Block, &mut Vec::new(), 9, &mut arrivals).unwrap(),
         Some(1)
     );
     arrivals.pop()
@@ -69,7 +73,7 @@ fn a_lot_comes_with_its_octets_and_nothing_behind_them() {
     let mut buffer = Vec::new();
     for (want, lots) in [(&b"beab"[..], 1), (b"beabcd", 1), (b"beabcdaf", 0)] {
         let mut arrivals = Vec::new();
-        port.recv(&mut buffer, 99, &mut arrivals).unwrap();
+        port.recv(Block, &mut buffer, 99, &mut arrivals).unwrap();
         assert_eq!(buffer, want);
         assert_eq!(arrivals.len(), lots);
         assert!(arrivals.iter().all(|lot| lot.descriptors.len() == 1));
@@ -91,7 +95,7 @@ fn what_cannot_travel_is_refused() {
     };
     refused(b"x", &many, "more than 253");
     refused(b"", &many[..1], "without an octet");
-    let nothing = port.try_recv(&mut Vec::new(), 9, &mut Vec::new());
+    let nothing = port.recv(Try, &mut Vec::new(), 9, &mut Vec::new());
     assert_eq!(nothing.unwrap(), None);
 }
 

@@ -1,6 +1,7 @@
 //! The parent's end.
 
 use super::{all_kinds, alone, inheritable, over_pipes, over_socket, pipe, soon, spawn};
+use crate::sys::ReadMode::{Block, Try};
 use crate::sys::{Interest, Link, LinkMemory, Poller, Port, Process, Ready};
 use std::io::{ErrorKind, IoSlice};
 use std::net::{TcpListener, TcpStream};
@@ -22,7 +23,7 @@ fn everything_is_close_on_exec() {
         let mut arrivals = Vec::new();
         socket.1.send_all_with(b"x", &[memory.1]).unwrap();
         let (link, _) = &socket;
-        link.recv(&mut Vec::new(), 1, &mut arrivals).unwrap();
+        link.recv(Block, &mut Vec::new(), 1, &mut arrivals).unwrap();
         assert_eq!(arrivals[0].descriptors.len(), 1);
         assert_eq!(inheritable(), before);
         drop((process, gone, poller, arrivals));
@@ -51,19 +52,25 @@ fn octets_go_both_ways() {
                 .unwrap(),
             Some(4)
         );
-        assert_eq!(port.recv(&mut buffer, 100, &mut Vec::new()).unwrap(), 4);
-        port.send_all(b"pong").unwrap();
-        assert_eq!(link.recv(&mut buffer, 3, &mut Vec::new()).unwrap(), Some(3));
         assert_eq!(
-            link.try_recv(&mut buffer, 3, &mut Vec::new()).unwrap(),
+            port.recv(Block, &mut buffer, 100, &mut Vec::new()).unwrap(),
+            Some(4)
+        );
+        port.send_all(b"pong").unwrap();
+        assert_eq!(
+            link.recv(Block, &mut buffer, 3, &mut Vec::new()).unwrap(),
+            Some(3)
+        );
+        assert_eq!(
+            link.recv(Try, &mut buffer, 3, &mut Vec::new()).unwrap(),
             Some(1)
         );
         assert_eq!(
-            link.try_recv(&mut buffer, 3, &mut Vec::new()).unwrap(),
+            link.recv(Try, &mut buffer, 3, &mut Vec::new()).unwrap(),
             None
         );
         assert_eq!(
-            port.try_recv(&mut buffer, 3, &mut Vec::new()).unwrap(),
+            port.recv(Try, &mut buffer, 3, &mut Vec::new()).unwrap(),
             None
         );
         assert_eq!(buffer, b"kept pingpong");
@@ -79,7 +86,8 @@ fn tcp_is_a_stream_without_descriptors() {
     assert!(link.is_socket() && !link.carries_descriptors() && !port.carries_descriptors());
     port.send_all(b"x").unwrap();
     assert_eq!(
-        link.recv(&mut Vec::new(), 9, &mut Vec::new()).unwrap(),
+        link.recv(Block, &mut Vec::new(), 9, &mut Vec::new())
+            .unwrap(),
         Some(1)
     );
     let refused = link
@@ -115,7 +123,8 @@ fn a_full_link_does_not_block() {
             assert_eq!(link.wait(Interest::BOTH, now).unwrap(), Ready::default());
             let mut buffer = Vec::new();
             while buffer.len() < sent {
-                port.recv(&mut buffer, 1 << 20, &mut Vec::new()).unwrap();
+                port.recv(Block, &mut buffer, 1 << 20, &mut Vec::new())
+                    .unwrap();
             }
             assert!(link.wait(Interest::BOTH, None).unwrap().write);
         }
@@ -128,7 +137,8 @@ fn after_the_peer_has_ended_what_is_buffered_is_read_first() {
         port.send_all(b"last").unwrap();
         drop(port);
         assert_eq!(
-            link.recv(&mut Vec::new(), 3, &mut Vec::new()).unwrap(),
+            link.recv(Block, &mut Vec::new(), 3, &mut Vec::new())
+                .unwrap(),
             Some(3)
         );
         assert_eq!(
@@ -139,15 +149,17 @@ fn after_the_peer_has_ended_what_is_buffered_is_read_first() {
             }
         );
         assert_eq!(
-            link.recv(&mut Vec::new(), 3, &mut Vec::new()).unwrap(),
+            link.recv(Block, &mut Vec::new(), 3, &mut Vec::new())
+                .unwrap(),
             Some(1)
         );
         assert_eq!(
-            link.recv(&mut Vec::new(), 3, &mut Vec::new()).unwrap(),
+            link.recv(Block, &mut Vec::new(), 3, &mut Vec::new())
+                .unwrap(),
             Some(0)
         );
         assert_eq!(
-            link.try_recv(&mut Vec::new(), 3, &mut Vec::new()).unwrap(),
+            link.recv(Try, &mut Vec::new(), 3, &mut Vec::new()).unwrap(),
             Some(0)
         );
         assert!(link.wait(Interest::WRITE, None).unwrap().write);
@@ -163,18 +175,20 @@ fn a_reset_is_an_end_of_input() {
     port.send_all(b"x").unwrap();
     drop(port);
     assert_eq!(
-        link.recv(&mut Vec::new(), 3, &mut Vec::new()).unwrap(),
+        link.recv(Block, &mut Vec::new(), 3, &mut Vec::new())
+            .unwrap(),
         Some(1)
     );
     assert_eq!(
-        link.try_recv(&mut Vec::new(), 3, &mut Vec::new()).unwrap(),
+        link.recv(Try, &mut Vec::new(), 3, &mut Vec::new()).unwrap(),
         Some(0)
     );
     let (link, port) = over_socket();
     link.try_send(&[IoSlice::new(b"unread")], &[]).unwrap();
     drop(port);
     assert_eq!(
-        link.recv(&mut Vec::new(), 3, &mut Vec::new()).unwrap(),
+        link.recv(Block, &mut Vec::new(), 3, &mut Vec::new())
+            .unwrap(),
         Some(0)
     );
 }
@@ -188,11 +202,20 @@ fn shutdown_write_is_the_peers_end_of_input() {
             link.shutdown_write().unwrap();
             let refused = link.try_send(&[IoSlice::new(b"y")], &[]).unwrap_err();
             assert_eq!(refused.kind(), ErrorKind::BrokenPipe);
-            assert_eq!(port.recv(&mut Vec::new(), 9, &mut Vec::new()).unwrap(), 1);
-            assert_eq!(port.recv(&mut Vec::new(), 9, &mut Vec::new()).unwrap(), 0);
+            assert_eq!(
+                port.recv(Block, &mut Vec::new(), 9, &mut Vec::new())
+                    .unwrap(),
+                Some(1)
+            );
+            assert_eq!(
+                port.recv(Block, &mut Vec::new(), 9, &mut Vec::new())
+                    .unwrap(),
+                Some(0)
+            );
             port.send_all(b"reply").unwrap();
             assert_eq!(
-                link.recv(&mut Vec::new(), 9, &mut Vec::new()).unwrap(),
+                link.recv(Block, &mut Vec::new(), 9, &mut Vec::new())
+                    .unwrap(),
                 Some(5)
             );
         }
@@ -206,19 +229,21 @@ fn shutdown_read_lets_the_buffered_octets_through() {
         link.shutdown_read();
         assert!(link.wait(Interest::READ, None).unwrap().read);
         assert_eq!(
-            link.recv(&mut Vec::new(), 2, &mut Vec::new()).unwrap(),
+            link.recv(Block, &mut Vec::new(), 2, &mut Vec::new())
+                .unwrap(),
             Some(2)
         );
         assert_eq!(
-            link.try_recv(&mut Vec::new(), 9, &mut Vec::new()).unwrap(),
+            link.recv(Try, &mut Vec::new(), 9, &mut Vec::new()).unwrap(),
             Some(1)
         );
         assert_eq!(
-            link.try_recv(&mut Vec::new(), 9, &mut Vec::new()).unwrap(),
+            link.recv(Try, &mut Vec::new(), 9, &mut Vec::new()).unwrap(),
             Some(0)
         );
         assert_eq!(
-            link.recv(&mut Vec::new(), 9, &mut Vec::new()).unwrap(),
+            link.recv(Block, &mut Vec::new(), 9, &mut Vec::new())
+                .unwrap(),
             Some(0)
         );
     }
@@ -231,10 +256,12 @@ fn shutdown_read_wakes_a_blocked_reader() {
             std::thread::scope(|scope| {
                 let reader = scope.spawn(|| {
                     assert_eq!(
-                        link.recv(&mut Vec::new(), 9, &mut Vec::new()).unwrap(),
+                        link.recv(Block, &mut Vec::new(), 9, &mut Vec::new())
+                            .unwrap(),
                         Some(1)
                     );
-                    link.recv(&mut Vec::new(), 9, &mut Vec::new()).unwrap()
+                    link.recv(Block, &mut Vec::new(), 9, &mut Vec::new())
+                        .unwrap()
                 });
                 port.send_all(b"x").unwrap();
                 while link
@@ -285,7 +312,8 @@ fn a_link_that_is_cut() {
         link.cut().unwrap();
         soon(move || port.wait_hang_up().unwrap());
         assert_eq!(
-            link.recv(&mut Vec::new(), 9, &mut Vec::new()).unwrap(),
+            link.recv(Block, &mut Vec::new(), 9, &mut Vec::new())
+                .unwrap(),
             Some(0)
         );
         let error = link.try_send(&[IoSlice::new(b"x")], &[]).unwrap_err();

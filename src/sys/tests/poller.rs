@@ -1,6 +1,7 @@
 //! The poller.
 
 use super::{over_socket, soon};
+use crate::sys::ReadMode::Block;
 use crate::sys::{Interest, PollEvent, Poller};
 use std::io::IoSlice;
 use std::sync::Arc;
@@ -36,7 +37,8 @@ fn what_is_ready_is_told_until_it_is_not() {
             writable: true
         }]
     );
-    link.recv(&mut Vec::new(), 9, &mut Vec::new()).unwrap();
+    link.recv(Block, &mut Vec::new(), 9, &mut Vec::new())
+        .unwrap();
     assert_eq!(
         look(&poller),
         [PollEvent {

@@ -1,6 +1,7 @@
 //! The child's end.
 
 use super::{all_kinds, set_nonblocking, soon};
+use crate::sys::ReadMode::Block;
 use std::io::{ErrorKind, IoSlice};
 use std::sync::mpsc;
 use std::thread;
@@ -16,7 +17,11 @@ fn non_blocking_descriptors_do_not_disturb() {
             thread::scope(|scope| {
                 let echo = scope.spawn(|| {
                     let mut buffer = Vec::new();
-                    while port.recv(&mut buffer, 1 << 16, &mut Vec::new()).unwrap() > 0 {}
+                    while port
+                        .recv(Block, &mut buffer, 1 << 16, &mut Vec::new())
+                        .unwrap()
+                        != Some(0)
+                    {}
                     port.send_all(&vec![1; 4 << 20]).unwrap();
                     drop(port);
                     buffer
@@ -25,7 +30,11 @@ fn non_blocking_descriptors_do_not_disturb() {
                 link.try_send(&[IoSlice::new(b"ask")], &[]).unwrap();
                 link.shutdown_write().unwrap();
                 let mut answer = Vec::new();
-                while link.recv(&mut answer, 1 << 16, &mut Vec::new()).unwrap() != Some(0) {}
+                while link
+                    .recv(Block, &mut answer, 1 << 16, &mut Vec::new())
+                    .unwrap()
+                    != Some(0)
+                {}
                 assert_eq!(
                     (echo.join().unwrap(), answer.len()),
                     (b"ask".to_vec(), 4 << 20)
@@ -52,7 +61,11 @@ fn only_a_parent_that_is_gone_hangs_up() {
 fn a_parent_that_is_gone_is_an_error_for_the_writer() {
     for (link, port) in all_kinds() {
         drop(link);
-        assert_eq!(port.recv(&mut Vec::new(), 9, &mut Vec::new()).unwrap(), 0);
+        assert_eq!(
+            port.recv(Block, &mut Vec::new(), 9, &mut Vec::new())
+                .unwrap(),
+            Some(0)
+        );
         assert_eq!(
             port.send_all(b"x").unwrap_err().kind(),
             ErrorKind::BrokenPipe

@@ -1,6 +1,7 @@
 //! Signals that must not disturb.
 
 use super::{all_kinds, alone, over_pipes};
+use crate::sys::ReadMode::{Block, Try};
 use crate::sys::{Interest, Poller};
 use nix::sys::signal::{SaFlags, SigAction, SigHandler, SigSet, Signal, raise, sigaction, signal};
 use nix::unistd::{getpid, gettid};
@@ -18,7 +19,7 @@ fn a_gone_peer_raises_no_signal() {
         for (link, port) in all_kinds() {
             drop(port);
             // Over rings only this tells.
-            let end = link.try_recv(&mut Vec::new(), 9, &mut Vec::new());
+            let end = link.recv(Try, &mut Vec::new(), 9, &mut Vec::new());
             assert_eq!(end.unwrap(), Some(0));
             let error = link.try_send(&[IoSlice::new(b"x")], &[]).unwrap_err();
             assert_eq!(error.kind(), ErrorKind::BrokenPipe);
@@ -124,7 +125,8 @@ fn interruptions_are_not_seen() {
             storm(
                 || {
                     assert_eq!(
-                        link.recv(&mut Vec::new(), 9, &mut Vec::new()).unwrap(),
+                        link.recv(Block, &mut Vec::new(), 9, &mut Vec::new())
+                            .unwrap(),
                         Some(1)
                     )
                 },
@@ -134,10 +136,17 @@ fn interruptions_are_not_seen() {
                 || assert!(link.wait(Interest::READ, None).unwrap().read),
                 || port.send_all(b"x").unwrap(),
             );
-            link.recv(&mut Vec::new(), 9, &mut Vec::new()).unwrap();
+            link.recv(Block, &mut Vec::new(), 9, &mut Vec::new())
+                .unwrap();
             let send = || assert_eq!(link.try_send(&[IoSlice::new(b"x")], &[]).unwrap(), Some(1));
             storm(
-                || assert_eq!(port.recv(&mut Vec::new(), 9, &mut Vec::new()).unwrap(), 1),
+                || {
+                    assert_eq!(
+                        port.recv(Block, &mut Vec::new(), 9, &mut Vec::new())
+                            .unwrap(),
+                        Some(1)
+                    )
+                },
                 send,
             );
             let megabytes = vec![0; 4 << 20];
@@ -164,6 +173,7 @@ fn interruptions_are_not_seen() {
 fn drain(link: &crate::sys::Link, octets: usize) {
     let mut buffer = Vec::new();
     while buffer.len() < octets {
-        link.recv(&mut buffer, 1 << 16, &mut Vec::new()).unwrap();
+        link.recv(Block, &mut buffer, 1 << 16, &mut Vec::new())
+            .unwrap();
     }
 }

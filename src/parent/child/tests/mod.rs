@@ -27,7 +27,7 @@ use crate::error::{ChildId, Error};
 use crate::parcel::{Parcel, Payload, Reader};
 use crate::parent::spawn::confinement::Confinement;
 use crate::protocol::{Form, HEADER, Limits, Replies, Request, Requests};
-use crate::sys::{Arrival, Interest, Ready};
+use crate::sys::{Arrival, Interest, ReadMode, Ready};
 
 /// A link without a socket.
 pub(crate) struct FakeWire {
@@ -236,6 +236,42 @@ impl State {
     }
 }
 
+/// What a read does, by its mode.
+impl FakeWire {
+    fn look(&self, buffer: &mut Vec<u8>, room: usize) -> io::Result<Option<usize>> {
+        let mut state = self.state.lock();
+        Ok(state.is_readable().then(|| state.read(buffer, room)))
+    }
+
+    fn try_recv(&self, buffer: &mut Vec<u8>, room: usize) -> io::Result<Option<usize>> {
+        let mut state = self.state.lock();
+        let readable = state.is_readable();
+        if !readable {
+            state.take_doorbells();
+        }
+        state.idle_reads += usize::from(!readable);
+        Ok(readable.then(|| state.read(buffer, room)))
+    }
+
+    fn recv_blocking(&self, buffer: &mut Vec<u8>, room: usize) -> io::Result<Option<usize>> {
+        let mut state = self.state.lock();
+        if state.rings.is_none() {
+            drop(state);
+            return Ok(Some(self.until(State::is_readable).read(buffer, room)));
+        }
+        if state.sleep_reading() {
+            drop(state);
+            state = self.until(|state| {
+                let doorbells = state.rings.as_ref().map_or(0, |rings| rings.doorbells);
+                doorbells > 0 || state.ended
+            });
+            state.take_doorbells();
+            state.stop_sleeping();
+        }
+        Ok(state.is_readable().then(|| state.read(buffer, room)))
+    }
+}
+
 impl Wire for FakeWire {
     fn try_send(&self, parts: &[IoSlice<'_>], _: &[OwnedFd]) -> io::Result<Option<usize>> {
         let mut state = self.state.lock();
@@ -255,35 +291,16 @@ impl Wire for FakeWire {
 
     fn recv(
         &self,
+        mode: ReadMode,
         buffer: &mut Vec<u8>,
         room: usize,
         _: &mut Vec<Arrival>,
     ) -> io::Result<Option<usize>> {
-        let mut state = self.state.lock();
-        if state.rings.is_none() {
-            drop(state);
-            return Ok(Some(self.until(State::is_readable).read(buffer, room)));
+        match mode {
+            ReadMode::Look => self.look(buffer, room),
+            ReadMode::Try => self.try_recv(buffer, room),
+            ReadMode::Block => self.recv_blocking(buffer, room),
         }
-        if state.sleep_reading() {
-            drop(state);
-            state = self.until(|state| {
-                let doorbells = state.rings.as_ref().map_or(0, |rings| rings.doorbells);
-                doorbells > 0 || state.ended
-            });
-            state.take_doorbells();
-            state.stop_sleeping();
-        }
-        Ok(state.is_readable().then(|| state.read(buffer, room)))
-    }
-
-    fn look(
-        &self,
-        buffer: &mut Vec<u8>,
-        room: usize,
-        _: &mut Vec<Arrival>,
-    ) -> io::Result<Option<usize>> {
-        let mut state = self.state.lock();
-        Ok(state.is_readable().then(|| state.read(buffer, room)))
     }
 
     fn take_doorbells(&self) {
@@ -313,21 +330,6 @@ impl Wire for FakeWire {
     fn has_room_again(&self) -> bool {
         let state = self.state.lock();
         state.rings.is_some() && !state.full
-    }
-
-    fn try_recv(
-        &self,
-        buffer: &mut Vec<u8>,
-        room: usize,
-        _: &mut Vec<Arrival>,
-    ) -> io::Result<Option<usize>> {
-        let mut state = self.state.lock();
-        let readable = state.is_readable();
-        if !readable {
-            state.take_doorbells();
-        }
-        state.idle_reads += usize::from(!readable);
-        Ok(readable.then(|| state.read(buffer, room)))
     }
 
     fn unread(&self) -> u64 {
