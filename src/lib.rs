@@ -144,7 +144,7 @@ pub fn init_with(workers: &[&'static dyn base::registry::Registered]) {
         startup::Role::Child => {
             startup::go_to_work();
             startup::take_mask();
-            work(workers)
+            std::process::exit(work(workers))
         }
         startup::Role::Stray => {
             let why = match startup::link() {
@@ -179,14 +179,11 @@ macro_rules! init_in_tests {
     };
 }
 
-fn work(workers: &[&'static dyn base::registry::Registered]) -> ! {
+fn work(workers: &[&'static dyn base::registry::Registered]) -> i32 {
     match child::Session::of_init() {
         Ok(session) => session
             .unless_template()
             .dispatch(sys::registrations().chain(workers.iter().copied())),
-        Err(error) => {
-            eprintln!("offspring: the link to the parent does not work: {error}");
-            std::process::exit(1)
-        }
+        Err(stop) => stop.code("the link to the parent does not work: ", 1),
     }
 }

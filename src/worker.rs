@@ -3,6 +3,7 @@
 mod once;
 
 use std::any::Any;
+use std::os::fd::OwnedFd;
 use std::panic::Location;
 use std::process::{Command, exit};
 
@@ -45,7 +46,7 @@ pub struct Worker<F, S = Octets, E = NoEvents, I = fn()> {
 }
 
 /// What a declaration does with a child.
-type Entry<F, S, E, I> = fn(Child<F, S, E, I>) -> !;
+type Entry<F, S, E, I> = fn(Child<F, S, E, I>) -> i32;
 
 impl<F, S, E, I> std::fmt::Debug for Worker<F, S, E, I> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -77,7 +78,7 @@ impl<F, S: Format, E: 'static, I> Worker<F, S, E, I> {
             name: self.name,
             origin: origin_of(registrations(), self, self.name, self.declared),
             serialiser: S::NAME,
-            has_function: self.entry.is_some(),
+            function: self.entry.is_some().then_some(self as &dyn Registered),
         }
     }
 }
@@ -261,15 +262,12 @@ impl<F, S, E, I> Worker<F, S, E, I> {
     pub fn serve(&'static self) -> ! {
         crate::startup::go_to_work();
         match Session::of_program() {
-            Ok(session) => self.enter(session),
-            Err(error) => {
-                eprintln!("offspring: {error}");
-                exit(2)
-            }
+            Ok(session) => exit(self.enter(session)),
+            Err(stop) => exit(stop.code("", 2)),
         }
     }
 
-    fn enter(&'static self, session: Session) -> ! {
+    fn enter(&'static self, session: Session) -> i32 {
         match self.entry {
             Some(entry) => entry(Child::new(session, self.name, self.events.encode)),
             None => session.refuse(&format!(
@@ -291,9 +289,16 @@ impl<F, S, E, I> Declaration for Worker<F, S, E, I> {
 }
 
 impl<F, S, E, I> Registered for Worker<F, S, E, I> {
-    fn run(&'static self, session: Box<dyn Any>) -> ! {
+    fn run(&'static self, session: Box<dyn Any>) -> i32 {
         let session = session.downcast().expect("`init` runs it with a session");
         self.enter(*session)
+    }
+
+    fn run_here(&'static self, link: OwnedFd) {
+        match Session::of_thread(link) {
+            Ok(session) => drop(self.enter(session)),
+            Err(stop) => drop(stop.code("a worker's thread: ", 1)),
+        }
     }
 }
 

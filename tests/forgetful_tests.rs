@@ -13,3 +13,31 @@ fn a_test_binary_that_cannot_work() {
     );
     assert!(offspring::Template::builder().start().is_err());
 }
+
+/// A thread of this process needs no `init`.
+#[test]
+fn a_worker_in_this_process() {
+    let rpc = ECHO.builder().in_process().spawn().unwrap();
+    assert_eq!(rpc.call("so").wait().unwrap(), "so");
+    rpc.join().wait().unwrap();
+}
+
+/// The reactor of `async-io`, which serves it, has a thread that stays.
+#[cfg(feature = "concurrent")]
+mod at_once {
+    async fn swap(text: String) -> String {
+        smol::Timer::after(std::time::Duration::from_millis(1)).await;
+        text.chars().rev().collect()
+    }
+    offspring::worker!(SWAP: fn(String) -> String = swap);
+
+    #[test]
+    fn an_async_worker_in_this_process() {
+        let rpc = SWAP.builder().in_process().spawn().unwrap();
+        let calls: Vec<_> = (10..90).map(|n| rpc.call(n.to_string())).collect();
+        let answers: Result<Vec<_>, _> = calls.into_iter().map(|call| call.wait()).collect();
+        assert_eq!(answers.unwrap()[5], "51");
+        assert!(rpc.call("x").wait().is_ok());
+        rpc.join().wait().unwrap();
+    }
+}

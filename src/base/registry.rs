@@ -16,9 +16,11 @@ pub trait Declaration: Sync + Debug {
 
 /// What a declared worker shows to `init`.
 pub trait Registered: Declaration {
-    /// Serves, and ends the process. `session` is a `child::Session`, which is
-    /// not known down here.
-    fn run(&'static self, session: Box<dyn Any>) -> !;
+    /// Serves, and gives the code to exit with. `session` is a `child::Session`,
+    /// which is not known down here.
+    fn run(&'static self, session: Box<dyn Any>) -> i32;
+    /// Serves in this thread of the parent's own process.
+    fn run_here(&'static self, link: OwnedFd);
 }
 
 /// What a declared preload shows to a template.

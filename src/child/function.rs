@@ -5,7 +5,6 @@ use std::fmt::Display;
 use std::marker::PhantomData;
 use std::panic::catch_unwind;
 use std::pin::Pin;
-use std::process::exit;
 use std::sync::Arc;
 
 use offspring_serialisers::{Format, Output, Serialiser};
@@ -406,9 +405,9 @@ where
     I: Signature,
     S: Serialiser<F::Arguments> + Serialiser<F::Output>,
 {
-    /// Serves with a function that needs no state. Never returns: the process
-    /// ends with the parent's last call.
-    pub fn serve<Form, Fun>(self, _: Way<Form, ()>, function: Fun) -> !
+    /// Serves with a function that needs no state, until the parent's last call.
+    /// Gives the code to exit with.
+    pub fn serve<Form, Fun>(self, _: Way<Form, ()>, function: Fun) -> i32
     where
         Fun: Function<Form, (), F::Call, F::Output, E>,
     {
@@ -424,7 +423,7 @@ where
         init: impl Init<InitForm, I::Call, Result<State, Failed>, E>,
         _: Way<Form, State>,
         function: Fun,
-    ) -> !
+    ) -> i32
     where
         S: Serialiser<I::Arguments>,
         Fun: Function<Form, State, F::Call, F::Output, E>,
@@ -436,7 +435,7 @@ where
 
 impl<T: ?Sized, S: Format, E, I: Signature> Child<Service<T>, S, E, I> {
     /// Serves the methods of what this makes.
-    pub fn serve<State>(self, _: Way<(), State>, make: impl FnOnce() -> State) -> !
+    pub fn serve<State>(self, _: Way<(), State>, make: impl FnOnce() -> State) -> i32
     where
         T: Dispatch<State, E>,
     {
@@ -449,7 +448,7 @@ impl<T: ?Sized, S: Format, E, I: Signature> Child<Service<T>, S, E, I> {
         self,
         _: Way<InitForm, State>,
         init: impl Init<InitForm, I::Call, Result<State, Failed>, E>,
-    ) -> !
+    ) -> i32
     where
         S: Serialiser<I::Arguments>,
         T: Dispatch<State, E>,
@@ -476,17 +475,23 @@ impl<F, S: Format, E, I> Child<F, S, E, I> {
         prepares: bool,
         init: impl FnOnce(InitArguments, &Events<E>) -> Result<State, String>,
         serve: impl FnOnce(Serving<E>, State) -> i32,
-    ) -> ! {
+    ) -> i32 {
         install_hook();
         let runs = self.runtime.is_some();
         if runs && backend.name == blocking::BACKEND.name {
-            self.session.refuse("a `runtime` is for an `async fn`, or a function that takes a `Responder`: any other runs without one, and may make its own in `init`");
+            return self.session.refuse("a `runtime` is for an `async fn`, or a function that takes a `Responder`: any other runs without one, and may make its own in `init`");
         }
         let prepares = prepares || runs;
         let greeting = self.session.greet(self.worker, S::NAME, backend, prepares);
-        let (conversation, arguments) = greeting;
-        // The link stays until the process is gone, for the parent waits for that.
+        let (conversation, arguments) = match greeting {
+            Ok(greeting) => greeting,
+            Err(code) => return code,
+        };
         let link = Arc::clone(&conversation.outgoing);
+        if !conversation.in_thread {
+            // It stays until the process is gone, for the parent waits for that.
+            std::mem::forget(Arc::clone(&link));
+        }
         let takes_group = conversation.takes_group;
         let events = Events::new(&link, self.events);
         let failure = match shield(FailureCode::Panic, || init(arguments, &events)) {
@@ -501,24 +506,24 @@ impl<F, S: Format, E, I> Child<F, S, E, I> {
                 if takes_group && link.has_hung_up() {
                     crate::sys::exit_group_now(code);
                 }
-                leave(code, self.done)
+                return leave(code, self.done);
             }
             Ok(Err(text)) => Failure::new(FailureCode::Refused, text),
             Err(panic) => panic,
         };
         // If the parent is gone there is nobody to tell.
         let _ = link.unfit(&failure);
-        exit(FAILED)
+        FAILED
     }
 }
 
-/// Exits, after what the worker wants to be done before.
-fn leave(code: i32, done: Option<fn()>) -> ! {
+/// Does what the worker wants to be done before it exits. Gives the code to exit with.
+fn leave(code: i32, done: Option<fn()>) -> i32 {
     if code == 0
         && let Some(done) = done
         && catch_unwind(done).is_err()
     {
-        exit(FAILED);
+        return FAILED;
     }
-    exit(code)
+    code
 }

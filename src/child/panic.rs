@@ -14,6 +14,7 @@ use std::any::{Any, TypeId};
 use std::backtrace::Backtrace;
 use std::cell::{Cell, RefCell};
 use std::panic::{AssertUnwindSafe, PanicHookInfo, catch_unwind};
+use std::sync::Once;
 
 use crate::protocol::{Failure, FailureCode};
 
@@ -65,14 +66,17 @@ fn text(payload: &(dyn Any + Send)) -> Option<&str> {
 /// Has panics of worker's code noted, beside what the hook before does with
 /// them (usually: writes them to stderr).
 pub(super) fn install_hook() {
-    let before = std::panic::take_hook();
-    std::panic::set_hook(Box::new(move |info| {
-        let (shield, _) = SHIELDS.get();
-        if shield > 0 {
-            remember(shield, Seen::new(info));
-        }
-        before(info);
-    }));
+    static INSTALLED: Once = Once::new();
+    INSTALLED.call_once(|| {
+        let before = std::panic::take_hook();
+        std::panic::set_hook(Box::new(move |info| {
+            let (shield, _) = SHIELDS.get();
+            if shield > 0 {
+                remember(shield, Seen::new(info));
+            }
+            before(info);
+        }));
+    });
 }
 
 fn remember(shield: u32, panic: Seen) {

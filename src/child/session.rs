@@ -4,7 +4,6 @@ use std::ffi::OsStr;
 use std::io::{self, IsTerminal};
 use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStrExt;
-use std::process::exit;
 use std::sync::Arc;
 
 use super::outgoing::{Outgoing, Unsent};
@@ -23,10 +22,40 @@ const MAX_MESSAGE: u32 = 1 << 30;
 /// How a child ends that could not do its work.
 pub(super) const FAILED: i32 = 101;
 
+/// Why a child ends before it serves.
+#[derive(Debug)]
+pub(crate) enum Stop {
+    /// The link does not work.
+    Link(io::Error),
+    /// All has been said; the code to exit with.
+    Said(i32),
+}
+
+impl From<io::Error> for Stop {
+    fn from(error: io::Error) -> Self {
+        Self::Link(error)
+    }
+}
+
+impl Stop {
+    /// Says why, in front of which stands `text`. Gives the code to exit with.
+    pub(crate) fn code(self, text: &str, code: i32) -> i32 {
+        match self {
+            Self::Said(code) => code,
+            Self::Link(error) => {
+                eprintln!("offspring: {text}{error}");
+                code
+            }
+        }
+    }
+}
+
 /// A link on which a parent may have said hello.
 #[derive(Debug)]
 pub(crate) struct Session {
     port: Arc<Port>,
+    /// It is served by a thread of the parent's own process.
+    in_thread: bool,
     pub(super) reader: Reader,
     pub(super) requests: Requests,
     /// What the parent has said: nothing, in the plain form.
@@ -55,6 +84,8 @@ pub(super) struct Conversation {
     is_ready: bool,
     /// This process leads a group that goes with the parent.
     pub(super) takes_group: bool,
+    /// It is a thread of the parent's own process.
+    pub(super) in_thread: bool,
 }
 
 impl Conversation {
@@ -73,7 +104,7 @@ pub(super) type Init = (Vec<u8>, Vec<OwnedFd>);
 impl Session {
     /// For a program that was started again: the link is a socket on stdin, unless
     /// something stands between that has a stdin itself.
-    pub(crate) fn of_init() -> io::Result<Self> {
+    pub(crate) fn of_init() -> Result<Self, Stop> {
         let stdin = sys::take_stdin()?;
         let link = match startup::link() {
             Some(told) => sys::take_inherited_socket(&told)?,
@@ -83,10 +114,10 @@ impl Session {
     }
 
     /// For a program of its own: stdin and stdout, or a socket on stdin.
-    pub(crate) fn of_program() -> io::Result<Self> {
+    pub(crate) fn of_program() -> Result<Self, Stop> {
         if io::stdin().is_terminal() {
             let text = "this program is a worker: it is to be started by another program, which talks to it over stdin and stdout";
-            return Err(io::Error::other(text));
+            return Err(io::Error::other(text).into());
         }
         let input = sys::take_stdin()?;
         let Ok(socket) = Port::from_socket(input.try_clone()?) else {
@@ -103,8 +134,15 @@ impl Session {
     }
 
     /// For a child that a template has just forked: over this link.
-    pub(super) fn of_fork((link, alone): Birth) -> io::Result<Self> {
+    pub(super) fn of_fork((link, alone): Birth) -> Result<Self, Stop> {
         Self::begin(Port::from_pair_end(link), Some(&alone))
+    }
+
+    /// For a thread of the parent's own process: over this link.
+    pub(crate) fn of_thread(link: OwnedFd) -> Result<Self, Stop> {
+        let mut session = Self::begin(Port::from_pair_end(link), None)?;
+        session.in_thread = true;
+        Ok(session)
     }
 
     /// Does what `exec` would have done, as far as hello says something of it:
@@ -134,11 +172,12 @@ impl Session {
     }
 
     /// Reads until it is known which form is spoken, and all of hello.
-    fn begin(port: Port, alone: Option<&Alone>) -> io::Result<Self> {
+    fn begin(port: Port, alone: Option<&Alone>) -> Result<Self, Stop> {
         let mut reader = Reader::new(Form::Plain, MAX_MESSAGE);
         reader.await_parent();
         let mut session = Self {
             port: Arc::new(port),
+            in_thread: false,
             reader,
             requests: Requests::default(),
             hello: Hello::new(Role::Parent),
@@ -146,25 +185,17 @@ impl Session {
         };
         while !session.requests.has_begun(&mut session.reader) {
             if !session.read()? {
-                session.end_before_the_start();
+                return Err(Stop::Said(end(&session.reader)));
             }
         }
         if session.reader.form() == Form::Full {
             session.hello = session.read_hello()?;
         }
         if let Err(error) = session.settle(alone) {
-            session.refuse(&format!("what was asked for cannot be set: {error}"));
+            let text = format!("what was asked for cannot be set: {error}");
+            return Err(Stop::Said(session.refuse(&text)));
         }
         Ok(session)
-    }
-
-    /// A parent that asks for nothing is no error; half a header is.
-    fn end_before_the_start(&self) -> ! {
-        if self.reader.is_empty() {
-            exit(0);
-        }
-        eprintln!("offspring: the input ended in the middle of a frame");
-        exit(FAILED)
     }
 
     fn read(&mut self) -> io::Result<bool> {
@@ -218,10 +249,12 @@ impl Session {
         Ok(())
     }
 
-    /// Finds the worker that the parent asks for, and serves.
-    pub(crate) fn dispatch(self, workers: impl Iterator<Item = &'static dyn Registered>) -> ! {
+    /// Finds the worker that the parent asks for, and serves. Gives the code to exit with.
+    pub(crate) fn dispatch(self, workers: impl Iterator<Item = &'static dyn Registered>) -> i32 {
         if self.reader.form() == Form::Plain {
-            self.refuse("the parent speaks the plain form, which cannot say which worker it wants");
+            return self.refuse(
+                "the parent speaks the plain form, which cannot say which worker it wants",
+            );
         }
         let (name, origin) = (self.hello.text("worker"), self.hello.text("origin"));
         match crate::base::registry::find("worker", workers, &name, &origin) {
@@ -230,15 +263,18 @@ impl Session {
         }
     }
 
-    /// Says why this cannot be, and ends.
-    pub(crate) fn refuse(&self, text: &str) -> ! {
+    /// Says why this cannot be. Gives the code to exit with.
+    #[must_use]
+    pub(crate) fn refuse(&self, text: &str) -> i32 {
         if self.reader.form() == Form::Full {
             let hello = Replies::hello(&Hello::refusal(text));
             // It fails if the parent is gone.
             let _ = self.port.send_all(&hello);
         }
-        eprintln!("offspring: {text}");
-        exit(FAILED)
+        if !self.in_thread {
+            eprintln!("offspring: {text}");
+        }
+        FAILED
     }
 
     /// Checks the parent's hello against this worker, and answers it. A worker that
@@ -249,10 +285,14 @@ impl Session {
         serialiser: &str,
         backend: &Backend,
         prepares: bool,
-    ) -> (Conversation, Init) {
+    ) -> Result<(Conversation, Init), i32> {
         let checked = self.check(worker, serialiser, backend);
-        if let Err(text) = checked.and_then(|()| self.confine(backend)) {
-            self.refuse(&text);
+        let confined = checked.and_then(|()| match self.in_thread {
+            true => Ok(()),
+            false => self.confine(backend),
+        });
+        if let Err(text) = confined {
+            return Err(self.refuse(&text));
         }
         // A name is for people; a thread that cannot have one works as well.
         let _ = sys::set_thread_name(worker.rsplit("::").next().unwrap_or(worker));
@@ -267,13 +307,13 @@ impl Session {
         let rings = offered.map(Rings::of_child);
         if self.reader.form() == Form::Full {
             let uses = (memory.is_some(), rings.as_ref());
-            self.answer(worker, serialiser, backend, prepares, uses);
+            self.answer(worker, serialiser, backend, prepares, uses)?;
         }
         if let Some(rings) = rings {
             self.reader.leave_socket();
             self.port.use_rings(rings);
         }
-        self.converse(memory, prepares)
+        Ok(self.converse(memory, prepares))
     }
 
     /// Returns how long a message the parent takes, in bytes.
@@ -295,7 +335,9 @@ impl Session {
         let carries = if carries { most } else { 0 };
         let outgoing = Outgoing::new(self.port, form, limit, memory, carries);
         let outgoing = Arc::new(outgoing);
-        super::retire::remember(&outgoing);
+        if !self.in_thread {
+            super::retire::remember(&outgoing);
+        }
         let conversation = Conversation {
             outgoing,
             reader: self.reader,
@@ -303,6 +345,7 @@ impl Session {
             spin: Spins::of_child(spins),
             is_ready: !prepares || form == Form::Plain,
             takes_group,
+            in_thread: self.in_thread,
         };
         (conversation, init)
     }
@@ -315,7 +358,7 @@ impl Session {
         backend: &Backend,
         prepares: bool,
         (memory, rings): (bool, Option<&Rings>),
-    ) {
+    ) -> Result<(), i32> {
         let mut own = Hello::new(Role::Child)
             .with("worker", worker)
             .with("serialiser", serialiser)
@@ -339,9 +382,7 @@ impl Session {
             Some(rings) => rings.begin_with(&Replies::ready()),
             None => frame.extend_from_slice(&Replies::ready()),
         }
-        if self.port.send_all(&frame).is_err() {
-            exit(0);
-        }
+        self.port.send_all(&frame).map_err(|_| 0)
     }
 
     /// Returns whether the parent has said this.

@@ -42,22 +42,22 @@ impl Session {
         if self.hello.text("worker") != TEMPLATE {
             return self;
         }
-        Self::of_fork(be_template(self)).unwrap_or_else(|error| {
-            eprintln!("offspring: the link to the parent does not work: {error}");
-            exit(1)
-        })
+        Self::of_fork(be_template(self))
+            .unwrap_or_else(|stop| exit(stop.code("the link to the parent does not work: ", 1)))
     }
 }
 
 /// Returns in each child.
 fn be_template(mut session: Session) -> Birth {
     if std::os::unix::process::parent_id() == 0 {
-        session.refuse(
+        let code = session.refuse(
             "the template is in another namespace of process ids than its parent (after `unshare(CLONE_NEWPID)`), and cannot fork children for it: start them without a template",
         );
+        exit(code);
     }
     let (control, page) = (session.take("control").pop(), session.take("forks").pop());
-    let (conversation, (list, descriptors)) = session.greet(TEMPLATE, Octets::NAME, &BACKEND, true);
+    let greeting = session.greet(TEMPLATE, Octets::NAME, &BACKEND, true);
+    let (conversation, (list, descriptors)) = greeting.unwrap_or_else(|code| exit(code));
     let prepared = control
         .zip(page)
         .ok_or_else(|| "the parent has not sent what a template needs".to_owned())

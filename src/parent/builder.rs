@@ -6,6 +6,7 @@ mod giving_up;
 mod prefix;
 mod spawning;
 mod spinning;
+mod thread;
 
 use std::ffi::OsStr;
 use std::marker::PhantomData;

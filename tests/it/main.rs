@@ -33,6 +33,7 @@ mod descriptors;
 mod forked;
 mod giving_up;
 mod idle;
+mod in_process;
 mod inheritance;
 mod late;
 mod leaks;

@@ -276,7 +276,8 @@ impl Wire for Connection {
     }
     fn signal(&self, signal: i32) -> io::Result<()> {
         let Some(process) = &self.process else {
-            self.link.shutdown_read();
+            // It fails where the other side is gone already.
+            let _ = self.link.cut();
             return Ok(());
         };
         let sent = process.signal(signal);

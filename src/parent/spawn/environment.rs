@@ -15,13 +15,13 @@ use crate::error::Error;
 use crate::sys;
 
 /// The changes, those of variables in their order; later ones win.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, PartialEq)]
 pub(crate) struct Environment {
     variables: Vec<Change>,
     directory: Option<PathBuf>,
 }
 
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 enum Change {
     Set(OsString, OsString),
     Remove(OsString),

@@ -30,6 +30,8 @@ pub(crate) enum Launcher {
     Command(Command),
     /// A fork of this template.
     Template(Arc<dyn ForkServer>),
+    /// A thread of this process.
+    Thread,
     /// Nothing. This is our side of the link, until a child has it.
     Link(Option<Side>),
 }
@@ -73,19 +75,25 @@ impl Launcher {
             Self::Own => "this program".into(),
             Self::Program(command) | Self::Command(command) => shown(command),
             Self::Template(_) => "a fork of the template".into(),
+            Self::Thread => "a thread of this process".into(),
             Self::Link(_) => "what is at the other end".into(),
         }
     }
 
     /// Returns whether a process is started.
     pub(crate) fn starts(&self) -> bool {
-        !matches!(self, Self::Link(_))
+        !matches!(self, Self::Link(_) | Self::Thread)
+    }
+
+    /// Returns whether the worker runs in a thread of this process.
+    pub(crate) fn is_thread(&self) -> bool {
+        matches!(self, Self::Thread)
     }
 
     /// Returns whether the link is one socket.
     pub(crate) fn is_socket(&self) -> bool {
         match self {
-            Self::Own | Self::Program(_) | Self::Template(_) => true,
+            Self::Own | Self::Program(_) | Self::Template(_) | Self::Thread => true,
             Self::Link(side) => side.as_ref().is_some_and(|(_, write)| write.is_none()),
             Self::Command(_) => false,
         }
@@ -123,7 +131,7 @@ impl Launcher {
                 let write = theirs.try_clone()?;
                 Ok((link, (theirs, Some(write))))
             }),
-            Self::Own | Self::Program(_) | Self::Template(_) => {
+            Self::Own | Self::Program(_) | Self::Template(_) | Self::Thread => {
                 Link::pair().map(|(link, theirs)| (link, (theirs, None)))
             }
         };
@@ -159,6 +167,7 @@ impl Recipe {
                 self.run(command, over(side, streams), starter)
             }
             Launcher::Template(template) => template.start_child(&side.0, self.hello_timeout),
+            Launcher::Thread => self.start_thread(side.0),
             Launcher::Link(_) => Ok(Launched::default()),
         };
         self.launcher = launcher;
@@ -193,6 +202,19 @@ impl Recipe {
         // After all that the user may say of the environment.
         command.env(VARIABLE, parent.to_string());
         command
+    }
+
+    /// Starts the thread, which takes the signals of faults only.
+    fn start_thread(&self, link: OwnedFd) -> Result<Launched, Error> {
+        let worker = self.declared.function.expect("it was checked");
+        let run = move || {
+            sys::take_faults();
+            worker.run_here(link);
+        };
+        let started = sys::spawn_thread("offspring-worker", run);
+        let started =
+            started.map_err(|error| Error::start("there is no thread for it").caused_by(error));
+        started.map(|_| Launched::default())
     }
 
     fn run(

@@ -30,10 +30,13 @@ use super::child::state::life::{Expected, Life};
 use super::child::state::{Caller, Core, Reading};
 use super::child::terms::{EventSink, Handlers};
 use super::helper::Helper;
+use crate::base::registry::Registered;
 use crate::base::spin::Spins;
 use crate::error::{ChildId, Error};
 use crate::parcel::{Parcel, Reader};
-use crate::protocol::{DESCRIPTORS, Form, HEADER, Hello, LONGEST_PARENT_HELLO, Limits, MOST, Role};
+use crate::protocol::{
+    DESCRIPTORS, Form, HEADER, Hello, LONGEST_PARENT_HELLO, Limits, MOST, Role, TEMPLATE,
+};
 use crate::startup;
 use crate::sys::{self, Fresh, Link, LinkMemory, Rings};
 
@@ -49,8 +52,8 @@ pub(crate) struct Declared {
     pub(crate) name: &'static str,
     pub(crate) origin: String,
     pub(crate) serialiser: &'static str,
-    /// This program could run it.
-    pub(crate) has_function: bool,
+    /// What runs it in this program, if it has the function.
+    pub(crate) function: Option<&'static dyn Registered>,
 }
 
 /// All that is known before a child is started.
@@ -120,7 +123,8 @@ impl Recipe {
     pub(crate) fn check(&self) -> Result<(), Error> {
         let init = self.init.as_ref().map_err(Error::clone)?;
         let own = self.launcher.is_own();
-        if own && !self.declared.has_function {
+        let here = own && self.declared.name != TEMPLATE || self.launcher.is_thread();
+        if here && self.declared.function.is_none() {
             return Err(Error::start(
                 "it is declared without a function here: start the program that has it, by `program` or `command`",
             )
@@ -148,6 +152,7 @@ impl Recipe {
                 "a `prefix` stands before this program: put its words in front of another `program` or `command`, and start the child without a template",
             ));
         }
+        self.check_thread()?;
         self.check_confinement()?;
         self.check_streams()?;
         check_length(init)?;
@@ -175,6 +180,29 @@ impl Recipe {
     /// may lead anywhere.
     pub(crate) fn may_carry(&self) -> bool {
         self.launcher.is_socket() && !self.plain
+    }
+
+    /// What a thread cannot have without changing this process.
+    fn check_thread(&self) -> Result<(), Error> {
+        let Confinement { limits, rights, .. } = &self.confinement;
+        let own = [
+            ("form, the plain one,", self.plain),
+            ("limits", *limits != crate::limits::Limits::new()),
+            ("rights", *rights != crate::rights::Rights::new()),
+            (
+                "environment or directory",
+                self.environment != Environment::default(),
+            ),
+        ];
+        match own
+            .into_iter()
+            .find(|(_, is_set)| self.launcher.is_thread() && *is_set)
+        {
+            Some((what, _)) => Err(Error::start(format_args!(
+                "a thread of this process has no {what} of its own: leave `in_process` out"
+            ))),
+            None => Ok(()),
+        }
     }
 
     fn check_confinement(&self) -> Result<(), Error> {

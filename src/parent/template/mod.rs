@@ -228,7 +228,7 @@ impl Contents {
             name: TEMPLATE,
             origin: String::new(),
             serialiser: Octets::NAME,
-            has_function: true,
+            function: None,
         };
         let mut recipe = Recipe::new(declared, self.list());
         recipe.environment = self.environment.clone();

@@ -16,7 +16,10 @@ impl Declaration for Sample {
     }
 }
 impl Registered for Sample {
-    fn run(&'static self, _: Box<dyn std::any::Any>) -> ! {
+    fn run(&'static self, _: Box<dyn std::any::Any>) -> i32 {
+        unreachable!("nobody asks for it")
+    }
+    fn run_here(&'static self, _: std::os::fd::OwnedFd) {
         unreachable!("nobody asks for it")
     }
 }
