@@ -6,7 +6,7 @@ impl<F, S, E> Builder<F, S, E> {
     /// Runs the worker in a thread of this process instead: for unit tests, which
     /// need no [`init`](crate::init) then, for debuggers, and for coverage.
     ///
-    /// The handle is used as that of a child, also of a [`pool`](Self::pool), and
+    /// The handle is used as that of a child, also of a [`pool`](Builder::pool), and
     /// nothing is shared: values travel as bytes over a link, `init` makes the
     /// state, a panic fails its call, and the thread ends when the handle is
     /// dropped and all calls are done. A breakpoint in the worker's function stops
@@ -16,7 +16,7 @@ impl<F, S, E> Builder<F, S, E> {
     /// A thread is no process. It shares stdin, stdout and stderr, the environment
     /// and the directory; to ask for others, for limits, rights or a group, or for
     /// the plain form, is an error at the start. If the function aborts or exits,
-    /// so does this process. [`Rpc::kill`], and what leads to it, cuts the link:
+    /// so does this process. [`Rpc::kill`](crate::Rpc::kill), and what leads to it, cuts the link:
     /// open calls fail at once, and the thread ends when the function returns. There
     /// is no process id, and the exit status is [`Unknown`](crate::ExitStatus::Unknown).
     /// The first such worker adds a hook of panics, which calls the one before.
