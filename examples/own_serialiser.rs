@@ -1,6 +1,7 @@
 //! Formats of one's own: one over serde, and one that knows nothing of serde.
 
-use offspring::{Format, Input, Output, Serialiser, SerialiserError, worker};
+use offspring::format::{Error as SerialiserError, Format, Input, Output, Serialiser};
+use offspring::worker;
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
 /// JSON that people like to read.
@@ -15,7 +16,7 @@ impl<T: DeserializeOwned, Sent: Serialize + ?Sized> Serialiser<T, Sent> for Pret
         serde_json::to_writer_pretty(output, value).map_err(SerialiserError::other)
     }
     fn decode(input: &mut Input<'_>) -> Result<T, SerialiserError> {
-        serde_json::from_slice(input.octets()).map_err(SerialiserError::other)
+        serde_json::from_slice(input.bytes()).map_err(SerialiserError::other)
     }
 }
 
@@ -47,11 +48,11 @@ impl<Sent: AsRef<[f64]> + ?Sized> Serialiser<Vec<f64>, Sent> for Numbers {
             .as_ref()
             .iter()
             .flat_map(|number| number.to_be_bytes());
-        output.octets().extend(octets);
+        output.bytes().extend(octets);
         Ok(())
     }
     fn decode(input: &mut Input<'_>) -> Result<Vec<f64>, SerialiserError> {
-        match input.octets().as_chunks() {
+        match input.bytes().as_chunks() {
             (numbers, []) => Ok(numbers
                 .iter()
                 .map(|number| f64::from_be_bytes(*number))

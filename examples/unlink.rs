@@ -23,7 +23,8 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use offspring::{Bytes, Events, Serialiser, Worker, worker};
+use offspring::format::Serialiser;
+use offspring::{Bytes, Events, Worker, worker};
 
 // ---- The child. ----
 

@@ -61,7 +61,7 @@ struct Inner {
 /// `unwrap`, and a `main` that returns the error, print the same. The error behind it
 /// is there to be looked at ([`source`](std::error::Error::source)): an
 /// [`io::Error`](std::io::Error), or a serialiser's
-/// [`Error`](crate::SerialiserError).
+/// [`Error`](crate::format::Error).
 ///
 /// [troubleshooting.md](https://docs.rs/crate/offspring/latest/source/docs/troubleshooting.md)
 /// says what to do about which message.

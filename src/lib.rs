@@ -58,7 +58,9 @@ struct Guide;
 #[doc = include_str!("../docs/debugging.md")]
 struct Debugging;
 
-pub use child::{Child, Events, Function, Init, retire};
+#[doc(hidden)]
+pub use child::Child;
+pub use child::{Events, Function, Init, retire};
 #[cfg(feature = "concurrent")]
 pub use child::{Responder, Server};
 pub use error::{CallError, Crash, Error, ErrorKind, FlattenErrors, Panic, Started};
@@ -76,22 +78,48 @@ pub use offspring_serialisers::MessagePack;
 pub use offspring_serialisers::Postcard;
 #[cfg(feature = "serde")]
 pub use offspring_serialisers::descriptor;
-pub use offspring_serialisers::{
-    Arrived, AsOctetStrings, Bytes, BytesRef, Descriptor, DescriptorOrOctets, DescriptorRef,
-    Descriptors, Error as SerialiserError, Format, FromOctetStrings, Input, ListReader, ListWriter,
-    ManyStrings, Octets, One, OneByte, OneString, Output, SendAs, Serialiser, WorkerError,
-};
+pub use offspring_serialisers::{Bytes, Descriptor, Octets, WorkerError};
 pub use parent::{
     Builder, Call, CallEventIter, CallEvents, EventIter, EventStream, Join, Map, MapIter, Once,
     Pool, PoolBuilder, PoolStatus, Ready, Rpc, Spawning, Stdio, Template, TemplateBuilder,
     TryCallError,
 };
-pub use preload::{Load, Loading, Preload, Preloading};
+#[doc(hidden)]
+pub use preload::Loading;
+pub use preload::{Load, Preload, Preloading};
 pub use rights::Rights;
 #[doc(hidden)]
 pub use signature::EventCodec;
 pub use signature::{Methods, NoEvents, Service, Signature, Takes, Whole};
 pub use worker::Worker;
+
+/// What authors of formats need, and of types that travel in a form of their own.
+///
+/// A format implements [`Serialiser`](format::Serialiser) and [`Format`](format::Format). A type is a byte string of
+/// [`Octets`], or a list of them, by [`AsOctetStrings`](format::AsOctetStrings) and
+/// [`FromOctetStrings`](format::FromOctetStrings). All of this is the crate `offspring-serialisers`.
+///
+/// ```
+/// use offspring::format::{Format, Serialiser};
+///
+/// // Code that is generic over the format of a worker.
+/// fn format_of<F, S: Format>(_: &offspring::Rpc<F, S>) -> &'static str {
+///     S::NAME
+/// }
+/// # offspring::worker!(ECHO: fn(String) -> String = |text: String| text);
+/// # fn main() -> Result<(), offspring::Error> {
+/// # offspring::init();
+/// assert_eq!(format_of(&ECHO.spawn()?), "octets");
+/// # Ok(()) }
+/// ```
+#[doc(alias = "serializer")]
+pub mod format {
+    pub use offspring_serialisers::{
+        Arrived, AsOctetStrings, BytesRef, DescriptorOrBytes, DescriptorRef, Descriptors, Error,
+        Format, FromOctetStrings, Input, ListReader, ListWriter, ManyStrings, One, OneByte,
+        OneString, Output, SendAs, Serialiser,
+    };
+}
 
 /// What the macros need.
 #[doc(hidden)]

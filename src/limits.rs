@@ -63,7 +63,7 @@ impl Limits {
         Self::default()
     }
 
-    /// The address space, in octets: code, heap, stacks, and files and shared memory that are mapped
+    /// The address space, in bytes: code, heap, stacks, and files and shared memory that are mapped
     /// (`RLIMIT_AS`). It is larger than the memory that is in use, often several times: a program of a few MB can have
     /// some 100 MB of it once it runs threads.
     ///
@@ -84,8 +84,8 @@ impl Limits {
     /// assert_eq!(error.crash().unwrap().over_limit(), Some(Limit::Memory));
     /// # Ok(()) }
     /// ```
-    pub fn memory(mut self, octets: u64) -> Self {
-        self.memory = Some(octets);
+    pub fn memory(mut self, bytes: u64) -> Self {
+        self.memory = Some(bytes);
         self
     }
 
@@ -111,21 +111,21 @@ impl Limits {
         self
     }
 
-    /// How long a file may become that the child writes, in octets (`RLIMIT_FSIZE`).
+    /// How long a file may become that the child writes, in bytes (`RLIMIT_FSIZE`).
     ///
     /// Over it the child gets `SIGXFSZ`, which ends it, and the error says so; in a worker that ignores that signal the
     /// write fails, with `EFBIG`, "File too large". [`SharedBytes`](crate::SharedBytes) and
     /// [`SharedMemory`](crate::SharedMemory) (with 4096 bytes that it needs itself) beyond the limit are an error of their
     /// constructor.
-    pub fn file_size(mut self, octets: u64) -> Self {
-        self.file_size = Some(octets);
+    pub fn file_size(mut self, bytes: u64) -> Self {
+        self.file_size = Some(bytes);
         self
     }
 
-    /// How long a core file may become, in octets (`RLIMIT_CORE`); 0: none is written, if the system writes them to
+    /// How long a core file may become, in bytes (`RLIMIT_CORE`); 0: none is written, if the system writes them to
     /// files at all.
-    pub fn core_size(mut self, octets: u64) -> Self {
-        self.core_size = Some(octets);
+    pub fn core_size(mut self, bytes: u64) -> Self {
+        self.core_size = Some(bytes);
         self
     }
 

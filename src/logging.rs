@@ -14,7 +14,7 @@
 //!     logging::forward(events, LevelFilter::Info)
 //! }
 //! fn work(_: &mut (), text: String) -> String {
-//!     log::info!("{} octets", text.len());
+//!     log::info!("{} bytes", text.len());
 //!     text
 //! }
 //! worker!(WORK: fn(String) -> String = work, init() = set_up, events = LogEvent);
@@ -319,12 +319,12 @@ mod tests {
 
     #[test]
     fn it_travels_as_octet_strings() {
-        let mut octets = Vec::new();
+        let mut bytes = Vec::new();
         let mut sent = record("full");
         sent.call = 17;
-        <Octets as Serialiser<LogEvent>>::encode(&sent, &mut Output::new(&mut octets)).unwrap();
-        assert_eq!(octets, b"\x04WARN\x04disk\x04full\x0217");
-        let come = <Octets as Serialiser<LogEvent>>::decode(&mut Input::new(&octets)).unwrap();
+        <Octets as Serialiser<LogEvent>>::encode(&sent, &mut Output::new(&mut bytes)).unwrap();
+        assert_eq!(bytes, b"\x04WARN\x04disk\x04full\x0217");
+        let come = <Octets as Serialiser<LogEvent>>::decode(&mut Input::new(&bytes)).unwrap();
         assert_eq!(come, sent);
         for odd in [
             b"\x01a\x00\x00\x010".as_slice(),

@@ -4,7 +4,7 @@
 //! there already is found again.
 
 use offspring_serialisers::{
-    Arrived, AsOctetStrings, DescriptorOrOctets, Error, FromOctetStrings, ListReader, ListWriter,
+    Arrived, AsOctetStrings, DescriptorOrBytes, Error, FromOctetStrings, ListReader, ListWriter,
     OneString,
 };
 use std::borrow::Cow;
@@ -19,47 +19,47 @@ pub use sealed::SharedBytes;
 
 /// Something that lies in a memory file.
 pub(crate) trait InMemory: Sized {
-    /// Hands this on in the form in which it is sent: the file where it can go, else the octets.
-    fn with_form<T>(&self, send: impl FnOnce(DescriptorOrOctets<'_>) -> T) -> T;
+    /// Hands this on in the form in which it is sent: the file where it can go, else the bytes.
+    fn with_form<T>(&self, send: impl FnOnce(DescriptorOrBytes<'_>) -> T) -> T;
 
     /// What has come, checked and mapped.
     fn arrived(arrived: Arrived) -> io::Result<Self>;
 }
 
 impl InMemory for SharedBytes {
-    fn with_form<T>(&self, send: impl FnOnce(DescriptorOrOctets<'_>) -> T) -> T {
-        send(DescriptorOrOctets {
+    fn with_form<T>(&self, send: impl FnOnce(DescriptorOrBytes<'_>) -> T) -> T {
+        send(DescriptorOrBytes {
             descriptor: self.file(),
-            octets: &|| Cow::Borrowed(self),
+            bytes: &|| Cow::Borrowed(self),
         })
     }
 
     fn arrived(arrived: Arrived) -> io::Result<Self> {
         match arrived {
             Arrived::Descriptor(file) => Self::open(file),
-            Arrived::Octets(octets) => Self::copy_from_slice(&octets),
+            Arrived::Bytes(bytes) => Self::copy_from_slice(&bytes),
         }
     }
 }
 
 impl InMemory for SharedMemory {
-    /// Others may write to it meanwhile, so its octets are copied before a format sees them.
-    fn with_form<T>(&self, send: impl FnOnce(DescriptorOrOctets<'_>) -> T) -> T {
-        send(DescriptorOrOctets {
+    /// Others may write to it meanwhile, so its bytes are copied before a format sees them.
+    fn with_form<T>(&self, send: impl FnOnce(DescriptorOrBytes<'_>) -> T) -> T {
+        send(DescriptorOrBytes {
             descriptor: self.file(),
-            octets: &|| Cow::Owned(self.to_vec()),
+            bytes: &|| Cow::Owned(self.to_vec()),
         })
     }
 
     fn arrived(arrived: Arrived) -> io::Result<Self> {
         match arrived {
             Arrived::Descriptor(file) => registry::arrived(file).map(Self),
-            Arrived::Octets(octets) => Self::copy_from_slice(&octets),
+            Arrived::Bytes(bytes) => Self::copy_from_slice(&bytes),
         }
     }
 }
 
-/// One element of a list of octet strings.
+/// One element of a list of byte strings.
 macro_rules! element {
     ($($memory:ty)*) => {$(
         impl AsOctetStrings for $memory {

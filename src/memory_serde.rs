@@ -1,4 +1,4 @@
-//! [`SharedBytes`] and [`SharedMemory`] in the formats over serde: as a `DescriptorOrOctets`.
+//! [`SharedBytes`] and [`SharedMemory`] in the formats over serde: as a `DescriptorOrBytes`.
 
 use offspring_serialisers::Arrived;
 use serde::de::{Deserialize, Deserializer, Error};

@@ -32,14 +32,14 @@ fn with_buffers<T>(use_them: impl FnOnce(&mut BufferPool) -> T) -> T {
 /// What has come of one frame: its bytes, and what came along.
 #[derive(Debug)]
 pub(crate) struct Received<'a> {
-    octets: &'a [u8],
+    bytes: &'a [u8],
     ancillary: Ancillary,
 }
 
 impl<'a> Received<'a> {
     /// The bytes.
-    pub(crate) fn octets(&self) -> &'a [u8] {
-        self.octets
+    pub(crate) fn bytes(&self) -> &'a [u8] {
+        self.bytes
     }
 }
 
@@ -66,7 +66,7 @@ impl Parcel {
         with_buffers(|pool| self.recycle_in(pool));
     }
 
-    /// The same octets, and descriptors of the same.
+    /// The same bytes, and descriptors of the same.
     pub(crate) fn try_clone(&self) -> std::io::Result<Self> {
         let descriptors = self.descriptors.iter().map(OwnedFd::try_clone);
         Ok(Self {
@@ -99,7 +99,7 @@ impl Reader {
         with_buffers(|pool| self.room_in(pool))
     }
 
-    /// These came with the octets that were just put into the buffer.
+    /// These came with the bytes that were just put into the buffer.
     pub(crate) fn arrived(&mut self, arrivals: Vec<Arrival>) {
         for arrival in arrivals {
             self.push_arrival(arrival.descriptors, arrival.is_cut);
@@ -120,7 +120,7 @@ impl Reader {
     pub(crate) fn hand_out<T>(&mut self, take: impl FnOnce(Received<'_>) -> T) -> T {
         let ancillary = self.take_ancillary();
         take(Received {
-            octets: self.octets(),
+            bytes: self.octets(),
             ancillary,
         })
     }
@@ -131,7 +131,7 @@ impl Payload {
     pub(crate) fn hand_out<T>(mut self, take: impl FnOnce(Received<'_>) -> T) -> T {
         let ancillary = self.take_ancillary();
         let taken = take(Received {
-            octets: &self,
+            bytes: &self,
             ancillary,
         });
         with_buffers(|pool| self.recycle_in(pool));
@@ -145,5 +145,5 @@ pub(crate) fn read<T>(received: Received<'_>, decode: Decode<T>) -> Result<T, Er
         .ancillary
         .into_descriptors()
         .map_err(|loss| Error::new(loss.to_string()))?;
-    decode(&mut Input::with_descriptors(received.octets, descriptors))
+    decode(&mut Input::with_descriptors(received.bytes, descriptors))
 }

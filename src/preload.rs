@@ -141,7 +141,7 @@ withs!(#[doc(hidden)] A1 X1 a, A2 X2 b);
 withs!(#[doc(hidden)] A1 X1 a, A2 X2 b, A3 X3 c);
 withs!(#[doc(hidden)] A1 X1 a, A2 X2 b, A3 X3 c, A4 X4 d);
 
-/// What a declaration's function is given: its arguments in octets, and
+/// What a declaration's function is given: its arguments in bytes, and
 /// descriptors.
 #[derive(Debug)]
 pub struct Loading<S, I> {

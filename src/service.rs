@@ -102,7 +102,7 @@ pub fn check_result<T: Outcome<S>, S>() {}
 /// have the same methods: the call of a method that the child has not fails with
 /// an error that lists those it has ([`is_refused`](crate::Error::is_refused)), and
 /// the child lives (in the plain form every failed call ends it). A
-/// [format](crate::Format) of your own implements [`method`](crate::Format::method).
+/// [format](crate::format::Format) of your own implements [`method`](crate::format::Format::method).
 #[macro_export]
 macro_rules! service {
     ($(#[$meta:meta])* $vis:vis trait $trait:ident => $client:ident $(, serialiser = $serialiser:ty)? $(, events = $events:ty)? { $($methods:tt)* }) => {
@@ -234,14 +234,14 @@ macro_rules! __method {
         $($meta)*
         fn $name<$($argument),*>(&self, $($argument: $argument),*) -> $crate::Call<$output, $e>
         where
-            $($argument: $crate::SendAs<$type>,)*
-            $s: $crate::Serialiser<(::std::string::String, $($type,)*), (&'static str, $($argument::Form,)*)>;
+            $($argument: $crate::format::SendAs<$type>,)*
+            $s: $crate::format::Serialiser<(::std::string::String, $($type,)*), (&'static str, $($argument::Form,)*)>;
     };
     (call [[$s:ty] [$e:ty] [$($meta:tt)*] $name:ident [$output:ty]] [$($argument:ident [$type:ty])*] $events:tt []) => {
         fn $name<$($argument),*>(&self, $($argument: $argument),*) -> $crate::Call<$output, $e>
         where
-            $($argument: $crate::SendAs<$type>,)*
-            $s: $crate::Serialiser<(::std::string::String, $($type,)*), (&'static str, $($argument::Form,)*)>,
+            $($argument: $crate::format::SendAs<$type>,)*
+            $s: $crate::format::Serialiser<(::std::string::String, $($type,)*), (&'static str, $($argument::Form,)*)>,
         {
             self.method::<fn(::std::string::String, $($type),*) -> $output>().call(::core::stringify!($name), $($argument),*)
         }

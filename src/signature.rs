@@ -191,7 +191,8 @@ impl<T: ?Sized> std::fmt::Debug for Service<T> {
 /// `dyn Trait`.
 ///
 /// ```
-/// use offspring::{Format, Methods, service};
+/// use offspring::{Methods, service};
+/// use offspring::format::Format;
 ///
 /// service! {
 ///     /// Counts.

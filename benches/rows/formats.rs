@@ -3,9 +3,8 @@
 use std::hint::black_box;
 use std::time::Duration;
 
-use offspring::{
-    Bytes, Cbor, Input, Json, MessagePack, Octets, Output, Postcard, Serialiser, Worker, worker,
-};
+use offspring::format::{Input, Output, Serialiser};
+use offspring::{Bytes, Cbor, Json, MessagePack, Octets, Postcard, Worker, worker};
 use serde::{Deserialize, Serialize};
 
 use super::{Group, timed};

@@ -2,11 +2,11 @@ use std::borrow::Borrow;
 use std::fmt;
 use std::ops::{Deref, DerefMut};
 
-/// Octets that travel as octets.
+/// A byte string.
 ///
 /// serde takes a `Vec<u8>` for a list of numbers, which makes it about twice as long and many
 /// times as slow. These travel as the format's own byte string; in JSON, which has none, as a
-/// string whose characters U+0000 to U+00FF are the octets.
+/// string whose characters U+0000 to U+00FF are the bytes.
 ///
 /// A worker that takes `Bytes` is called with `&[u8]`, `Vec<u8>`, `&str` and so on.
 ///
@@ -22,7 +22,7 @@ use std::ops::{Deref, DerefMut};
 pub struct Bytes(pub Vec<u8>);
 
 impl Bytes {
-    /// The octets as a vector; nothing is copied.
+    /// The bytes as a vector; nothing is copied.
     ///
     /// ```
     /// # use offspring_serialisers::Bytes;
@@ -33,7 +33,7 @@ impl Bytes {
     }
 }
 
-/// Borrowed octets that travel as [`Bytes`].
+/// Borrowed bytes that travel as [`Bytes`].
 ///
 /// ```
 /// use offspring_serialisers::{BytesRef, SendAs, Bytes};
@@ -85,14 +85,14 @@ impl AsRef<[u8]> for BytesRef<'_> {
 }
 
 impl From<Vec<u8>> for Bytes {
-    fn from(octets: Vec<u8>) -> Self {
-        Self(octets)
+    fn from(bytes: Vec<u8>) -> Self {
+        Self(bytes)
     }
 }
 
 impl From<&[u8]> for Bytes {
-    fn from(octets: &[u8]) -> Self {
-        Self(octets.to_vec())
+    fn from(bytes: &[u8]) -> Self {
+        Self(bytes.to_vec())
     }
 }
 
@@ -109,8 +109,8 @@ impl From<Bytes> for Vec<u8> {
 }
 
 impl<'a> From<&'a [u8]> for BytesRef<'a> {
-    fn from(octets: &'a [u8]) -> Self {
-        Self(octets)
+    fn from(bytes: &'a [u8]) -> Self {
+        Self(bytes)
     }
 }
 
@@ -120,7 +120,7 @@ impl fmt::Debug for Bytes {
     }
 }
 
-/// As a byte string literal, since most octets are text after all.
+/// As a byte string literal, since most bytes are text after all.
 impl fmt::Debug for BytesRef<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "b\"{}\"", self.0.escape_ascii())

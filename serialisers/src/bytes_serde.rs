@@ -6,7 +6,7 @@ use serde::ser::{Serialize, Serializer};
 use std::borrow::Cow;
 use std::fmt;
 
-/// What is reserved for a list of octets at most before they are there.
+/// What is reserved for a list of bytes at most before they are there.
 const RESERVED: usize = 4096;
 
 impl Serialize for BytesRef<'_> {
@@ -48,7 +48,7 @@ pub(crate) fn octets_of<E: Error>(text: &str) -> Result<Vec<u8>, E> {
     if text.is_ascii() {
         return Ok(text.into());
     }
-    let wanted = "octets as characters U+0000 to U+00FF";
+    let wanted = "bytes as characters U+0000 to U+00FF";
     let byte = |character| {
         let byte = u8::try_from(character);
         byte.map_err(|_| E::invalid_value(Unexpected::Char(character), &wanted))
@@ -71,12 +71,12 @@ impl<'de> Visitor<'de> for Octets {
         f.write_str("octets")
     }
 
-    fn visit_bytes<E: Error>(self, octets: &[u8]) -> Result<Bytes, E> {
-        Ok(octets.into())
+    fn visit_bytes<E: Error>(self, bytes: &[u8]) -> Result<Bytes, E> {
+        Ok(bytes.into())
     }
 
-    fn visit_byte_buf<E: Error>(self, octets: Vec<u8>) -> Result<Bytes, E> {
-        Ok(octets.into())
+    fn visit_byte_buf<E: Error>(self, bytes: Vec<u8>) -> Result<Bytes, E> {
+        Ok(bytes.into())
     }
 
     fn visit_str<E: Error>(self, text: &str) -> Result<Bytes, E> {
@@ -88,11 +88,11 @@ impl<'de> Visitor<'de> for Octets {
     }
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Bytes, A::Error> {
-        let mut octets = Vec::with_capacity(list.size_hint().unwrap_or(0).min(RESERVED));
-        while let Some(octet) = list.next_element()? {
-            octets.push(octet);
+        let mut bytes = Vec::with_capacity(list.size_hint().unwrap_or(0).min(RESERVED));
+        while let Some(byte) = list.next_element()? {
+            bytes.push(byte);
         }
-        Ok(Bytes(octets))
+        Ok(Bytes(bytes))
     }
 }
 
@@ -105,11 +105,11 @@ mod tests {
     fn each_octet_is_a_character_and_back() {
         let all: Vec<u8> = (0..=255).collect();
         let mixed: Vec<u8> = (0..10_000_u32).map(|n| ((n * n) >> 3) as u8).collect();
-        for octets in [&[][..], b"plain", &[0x7f, 0x80], &[0xff], &all, &mixed] {
-            let text = text_of(octets);
-            let want: String = octets.iter().map(|&octet| char::from(octet)).collect();
+        for bytes in [&[][..], b"plain", &[0x7f, 0x80], &[0xff], &all, &mixed] {
+            let text = text_of(bytes);
+            let want: String = bytes.iter().map(|&byte| char::from(byte)).collect();
             assert_eq!(text, want);
-            assert_eq!(octets_of::<Error>(&text).unwrap(), octets);
+            assert_eq!(octets_of::<Error>(&text).unwrap(), bytes);
         }
     }
 

@@ -30,9 +30,9 @@ mod sink;
 /// ```
 /// use offspring_serialisers::{Cbor, Output, Serialiser};
 ///
-/// let mut octets = Vec::new();
-/// <Cbor as Serialiser<(String, u32)>>::encode(&("a".into(), 7), &mut Output::new(&mut octets))?;
-/// assert_eq!(octets, [0x82, 0x61, b'a', 7]);
+/// let mut bytes = Vec::new();
+/// <Cbor as Serialiser<(String, u32)>>::encode(&("a".into(), 7), &mut Output::new(&mut bytes))?;
+/// assert_eq!(bytes, [0x82, 0x61, b'a', 7]);
 /// # Ok::<(), offspring_serialisers::Error>(())
 /// ```
 #[derive(Clone, Copy, Debug, Default)]
@@ -60,8 +60,8 @@ impl Format for Cbor {
 
 impl<T: DeserializeOwned, Sent: Serialize + ?Sized> Serialiser<T, Sent> for Cbor {
     fn encode(value: &Sent, output: &mut Output<'_>) -> Result<(), Error> {
-        let (octets, descriptors) = output.split();
-        let sink = Sink::new(octets);
+        let (bytes, descriptors) = output.split();
+        let sink = Sink::new(bytes);
         let writing = Writing::of::<T, _>(&RULES, value, descriptors).into(&sink);
         let written = ciborium::into_writer(&writing.whole(value), &sink);
         written.map_err(|error| match error {
@@ -73,16 +73,16 @@ impl<T: DeserializeOwned, Sent: Serialize + ?Sized> Serialiser<T, Sent> for Cbor
     }
 
     fn decode(input: &mut Input<'_>) -> Result<T, Error> {
-        let (octets, mut descriptors) = (input.octets(), input.take_descriptors());
-        if !perl::has_shared_values(octets) {
+        let (bytes, mut descriptors) = (input.bytes(), input.take_descriptors());
+        if !perl::has_shared_values(bytes) {
             // If the first reading fails, it has closed what it took.
             let again = descriptors.try_clone();
-            match (parse(octets, &RULES, descriptors), again) {
+            match (parse(bytes, &RULES, descriptors), again) {
                 (Err(Failure::Value(_)), Ok(again)) => descriptors = again,
                 (read, _) => return Ok(read?),
             }
         }
-        Ok(parse(&perl::plain(octets)?, &EITHER, descriptors)?)
+        Ok(parse(&perl::plain(bytes)?, &EITHER, descriptors)?)
     }
 }
 
@@ -115,24 +115,24 @@ impl From<Failure> for Error {
     }
 }
 
-/// Reads one value that takes all the octets.
+/// Reads one value that takes all the bytes.
 fn parse<T: DeserializeOwned>(
-    octets: &[u8],
+    bytes: &[u8],
     rules: &'static Rules,
     descriptors: Received,
 ) -> Result<T, Failure> {
-    let mut rest = octets;
-    let reading = Reading::new(rules, octets.len(), descriptors);
+    let mut rest = bytes;
+    let reading = Reading::new(rules, bytes.len(), descriptors);
     let read = || ciborium::from_reader(&mut rest);
     let (read, _) = READING.with(|slot| slot.with(reading, read));
     let Whole(value) = read.map_err(|error| match error {
         DecodeError::Io(_) => Failure::Bytes("the value is cut off".into()),
-        DecodeError::Syntax(at) => Failure::Bytes(format!("malformed at octet {at}")),
+        DecodeError::Syntax(at) => Failure::Bytes(format!("malformed at byte {at}")),
         DecodeError::Semantic(_, why) => Failure::Value(why),
         DecodeError::RecursionLimitExceeded => Failure::Bytes("nested too deep".into()),
     })?;
     match rest.len() {
         0 => Ok(value),
-        left => Err(Failure::Bytes(format!("{left} octets left over"))),
+        left => Err(Failure::Bytes(format!("{left} bytes left over"))),
     }
 }

@@ -17,7 +17,7 @@
 //! an `Option<Descriptor<File>>` or a `Vec<Descriptor<File>>`.
 
 use crate::bytes::{Bytes, BytesRef};
-use crate::descriptors::{Arrived, Descriptor, DescriptorOrOctets, DescriptorRef};
+use crate::descriptors::{Arrived, Descriptor, DescriptorOrBytes, DescriptorRef};
 use scope::{DESCRIPTOR, OFFER};
 use serde::de::{Deserialize, Deserializer, Error as _, Visitor};
 use serde::ser::{Error as _, Serialize, SerializeTuple, Serializer};
@@ -82,17 +82,17 @@ impl<'de, T: From<OwnedFd>> Deserialize<'de> for Descriptor<T> {
     }
 }
 
-/// A pair: the descriptor if it can go, and the octets if not.
-impl Serialize for DescriptorOrOctets<'_> {
+/// A pair: the descriptor if it can go, and the bytes if not.
+impl Serialize for DescriptorOrBytes<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let offer = Offer::new(self.descriptor, true);
         let mut pair = serializer.serialize_tuple(2)?;
         pair.serialize_element(&Offered(&offer))?;
-        let octets = match offer.taken.get() {
+        let bytes = match offer.taken.get() {
             true => Cow::default(),
-            false => (self.octets)(),
+            false => (self.bytes)(),
         };
-        pair.serialize_element(&BytesRef(&octets))?;
+        pair.serialize_element(&BytesRef(&bytes))?;
         pair.end()
     }
 }
@@ -100,11 +100,11 @@ impl Serialize for DescriptorOrOctets<'_> {
 impl<'de> Deserialize<'de> for Arrived {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         match <(Option<Descriptor>, Bytes)>::deserialize(deserializer)? {
-            (None, octets) => Ok(Self::Octets(octets)),
-            (Some(descriptor), octets) if octets.is_empty() => {
+            (None, bytes) => Ok(Self::Bytes(bytes)),
+            (Some(descriptor), bytes) if bytes.is_empty() => {
                 Ok(Self::Descriptor(descriptor.into_inner()))
             }
-            _ => Err(D::Error::custom("both a descriptor and octets")),
+            _ => Err(D::Error::custom("both a descriptor and bytes")),
         }
     }
 }

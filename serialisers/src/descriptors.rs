@@ -1,5 +1,5 @@
-//! Open descriptors as values. How they get from a value into the table beside its octets is
-//! `descriptor` (for formats over serde) and `octets`; the table itself is [`table`].
+//! Open descriptors as values. How they get from a value into the table beside its bytes is
+//! `descriptor` (for formats over serde) and `bytes`; the table itself is [`table`].
 
 use crate::bytes::Bytes;
 use std::borrow::Cow;
@@ -46,19 +46,19 @@ pub(crate) use table::{Collected, Received};
 ///
 /// A value with a descriptor cannot be written where the link carries none (over `ssh`, say), or
 /// if no duplicate can be made (`EMFILE`: this process has too many open). It cannot be read if
-/// the descriptor that the octets speak of did not come along.
+/// the descriptor that the bytes speak of did not come along.
 ///
 /// ```
 /// use offspring_serialisers::{Descriptor, Input, Octets, Output, Serialiser};
 /// use std::fs::File;
 ///
 /// let file = Descriptor::new(File::open("/dev/null")?);
-/// let (mut octets, mut descriptors) = (Vec::new(), Vec::new());
-/// let mut output = Output::with_descriptors(&mut octets, &mut descriptors);
+/// let (mut bytes, mut descriptors) = (Vec::new(), Vec::new());
+/// let mut output = Output::with_descriptors(&mut bytes, &mut descriptors);
 /// <Octets as Serialiser<Descriptor<File>>>::encode(&file, &mut output)?;
 /// assert_eq!(descriptors.len(), 1);
 ///
-/// let mut input = Input::with_descriptors(&octets, descriptors);
+/// let mut input = Input::with_descriptors(&bytes, descriptors);
 /// let file: Descriptor<File> = <Octets as Serialiser<_>>::decode(&mut input)?;
 /// assert_eq!(file.metadata()?.len(), 0);
 /// # Ok::<(), Box<dyn std::error::Error>>(())
@@ -142,54 +142,54 @@ impl AsFd for DescriptorRef<'_> {
     }
 }
 
-/// A value to be sent as its descriptor where descriptors can go, and else as its octets.
+/// A value to be sent as its descriptor where descriptors can go, and else as its bytes.
 ///
 /// For types whose content lies behind a descriptor, such as a mapped file. Nobody asks for the
-/// octets if the descriptor can go. What comes out is [`Arrived`].
+/// bytes if the descriptor can go. What comes out is [`Arrived`].
 ///
 /// ```
-/// use offspring_serialisers::{Arrived, DescriptorOrOctets, Input, Octets, Output, Serialiser};
+/// use offspring_serialisers::{Arrived, DescriptorOrBytes, Input, Octets, Output, Serialiser};
 /// use std::{fs::File, os::fd::AsFd};
 ///
 /// let file = File::open("/dev/null")?;
-/// let octets = || b"what is in it".into();
-/// let value = DescriptorOrOctets { descriptor: file.as_fd(), octets: &octets };
-/// let mut octets = Vec::new();
-/// <Octets as Serialiser<Arrived, _>>::encode(&value, &mut Output::new(&mut octets))?;
-/// match <Octets as Serialiser<Arrived, ()>>::decode(&mut Input::new(&octets))? {
-///     Arrived::Octets(octets) => assert_eq!(*octets, b"what is in it"),
+/// let bytes = || b"what is in it".into();
+/// let value = DescriptorOrBytes { descriptor: file.as_fd(), bytes: &bytes };
+/// let mut bytes = Vec::new();
+/// <Octets as Serialiser<Arrived, _>>::encode(&value, &mut Output::new(&mut bytes))?;
+/// match <Octets as Serialiser<Arrived, ()>>::decode(&mut Input::new(&bytes))? {
+///     Arrived::Bytes(bytes) => assert_eq!(*bytes, b"what is in it"),
 ///     Arrived::Descriptor(_) => unreachable!("this output carries none"),
 /// }
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Clone, Copy)]
-pub struct DescriptorOrOctets<'a> {
-    /// What the octets lie behind.
+pub struct DescriptorOrBytes<'a> {
+    /// What the bytes lie behind.
     pub descriptor: BorrowedFd<'a>,
     /// Looks them up, or makes a copy of what may change while it is written.
-    pub octets: &'a dyn Fn() -> Cow<'a, [u8]>,
+    pub bytes: &'a dyn Fn() -> Cow<'a, [u8]>,
 }
 
-impl fmt::Debug for DescriptorOrOctets<'_> {
+impl fmt::Debug for DescriptorOrBytes<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("DescriptorOrOctets")
+        f.debug_struct("DescriptorOrBytes")
             .field("descriptor", &self.descriptor)
             .finish_non_exhaustive()
     }
 }
 
-/// What comes out where [`DescriptorOrOctets`] went in.
+/// What comes out where [`DescriptorOrBytes`] went in.
 ///
 /// ```
 /// use offspring_serialisers::{Arrived, Bytes};
 ///
-/// let arrived = Arrived::Octets(Bytes::from(vec![1, 2, 3]));
-/// assert!(matches!(arrived, Arrived::Octets(octets) if octets.len() == 3));
+/// let arrived = Arrived::Bytes(Bytes::from(vec![1, 2, 3]));
+/// assert!(matches!(arrived, Arrived::Bytes(bytes) if bytes.len() == 3));
 /// ```
 #[derive(Debug)]
 pub enum Arrived {
     /// The link carries descriptors.
     Descriptor(OwnedFd),
     /// It does not.
-    Octets(Bytes),
+    Bytes(Bytes),
 }

@@ -2,9 +2,9 @@ use std::fmt;
 
 type Source = Box<dyn std::error::Error + Send + Sync + 'static>;
 
-/// Why a value could not be written, or octets could not be read.
+/// Why a value could not be written, or bytes could not be read.
 ///
-/// What it says is meant for people. There are no kinds to tell apart: whoever sent the octets
+/// What it says is meant for people. There are no kinds to tell apart: whoever sent the bytes
 /// has to change them, or whoever wrote the value has to.
 ///
 /// ```
@@ -20,7 +20,7 @@ impl Error {
     ///
     /// ```
     /// # use offspring_serialisers::Error;
-    /// assert_eq!(Error::new("no octets").to_string(), "no octets");
+    /// assert_eq!(Error::new("no bytes").to_string(), "no bytes");
     /// ```
     pub fn new(message: impl Into<String>) -> Self {
         Self(message.into().into())

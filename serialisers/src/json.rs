@@ -9,7 +9,7 @@ use std::borrow::Cow;
 /// The format JSON.
 ///
 /// Octets ([`Bytes`](crate::Bytes), and whatever calls serde's `serialize_bytes`) are strings
-/// whose characters U+0000 to U+00FF are the octets. NaN and the infinities, for which JSON has
+/// whose characters U+0000 to U+00FF are the bytes. NaN and the infinities, for which JSON has
 /// no form, are an error. Nesting ends at 127 lists and maps.
 ///
 /// `Some(())` and `Some(None)` are an error, because they would be read as `None`.
@@ -17,9 +17,9 @@ use std::borrow::Cow;
 /// ```
 /// use offspring_serialisers::{Json, Output, Serialiser};
 ///
-/// let mut octets = Vec::new();
-/// <Json as Serialiser<(String, u32)>>::encode(&("a".into(), 7), &mut Output::new(&mut octets))?;
-/// assert_eq!(octets, br#"["a",7]"#);
+/// let mut bytes = Vec::new();
+/// <Json as Serialiser<(String, u32)>>::encode(&("a".into(), 7), &mut Output::new(&mut bytes))?;
+/// assert_eq!(bytes, br#"["a",7]"#);
 /// # Ok::<(), offspring_serialisers::Error>(())
 /// ```
 #[derive(Clone, Copy, Debug, Default)]
@@ -44,9 +44,9 @@ impl Format for Json {
 
 impl<T: DeserializeOwned, Sent: Serialize + ?Sized> Serialiser<T, Sent> for Json {
     fn encode(value: &Sent, output: &mut Output<'_>) -> Result<(), Error> {
-        let (octets, descriptors) = output.split();
+        let (bytes, descriptors) = output.split();
         let writing = Writing::of::<T, _>(&RULES, value, descriptors);
-        let mut serializer = serde_json::Serializer::new(octets);
+        let mut serializer = serde_json::Serializer::new(bytes);
         let written = writing.whole(value).serialize(&mut serializer);
         written.map_err(|error| refused(Self::NAME, error))?;
         descriptors.accept(writing.descriptors);
@@ -54,7 +54,7 @@ impl<T: DeserializeOwned, Sent: Serialize + ?Sized> Serialiser<T, Sent> for Json
     }
 
     fn decode(input: &mut Input<'_>) -> Result<T, Error> {
-        let mut deserializer = serde_json::Deserializer::from_slice(input.octets());
+        let mut deserializer = serde_json::Deserializer::from_slice(input.bytes());
         let value = Reading::of(&RULES, input).whole(&mut deserializer);
         let value = value.and_then(|value| deserializer.end().map(|()| value));
         value.map_err(|error| failed(Self::NAME, error))

@@ -146,7 +146,7 @@ pub(crate) fn failed(format: &str, why: impl fmt::Display) -> Error {
 pub(crate) fn refused(format: &str, why: impl fmt::Display) -> Error {
     let why = why.to_string();
     match why.contains("UTF-8") {
-        true => failed(format, format_args!("{why}; send it as octets (`Bytes`)")),
+        true => failed(format, format_args!("{why}; send it as bytes (`Bytes`)")),
         false => failed(format, why),
     }
 }

@@ -1,9 +1,9 @@
-//! The formats of `offspring`: how arguments, results and events become octets.
+//! The formats of `offspring`: how arguments, results and events become bytes.
 //!
 //! [`Serialiser`] is the trait, [`Octets`] the format that is always there; the features `cbor`,
 //! `json`, `messagepack` and `postcard` bring one each, for all that serde knows. [`SendAs`] says
-//! what a caller may lend instead of giving it away, [`Bytes`] are octets that stay octets,
-//! [`Descriptor`] is something open that travels beside the octets.
+//! what a caller may lend instead of giving it away, [`Bytes`] are bytes that stay bytes,
+//! [`Descriptor`] is something open that travels beside the bytes.
 #![forbid(unsafe_code)]
 #![cfg_attr(
     not(all(
@@ -45,7 +45,7 @@ mod worker_error_serde;
 pub use bytes::{Bytes, BytesRef};
 #[cfg(feature = "cbor")]
 pub use cbor::Cbor;
-pub use descriptors::{Arrived, Descriptor, DescriptorOrOctets, DescriptorRef, Descriptors};
+pub use descriptors::{Arrived, Descriptor, DescriptorOrBytes, DescriptorRef, Descriptors};
 pub use error::Error;
 #[cfg(feature = "json")]
 pub use json::Json;

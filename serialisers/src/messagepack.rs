@@ -15,10 +15,10 @@ use std::borrow::Cow;
 /// ```
 /// use offspring_serialisers::{MessagePack, Output, Serialiser};
 ///
-/// let mut octets = Vec::new();
-/// let mut output = Output::new(&mut octets);
+/// let mut bytes = Vec::new();
+/// let mut output = Output::new(&mut bytes);
 /// <MessagePack as Serialiser<(String, u32)>>::encode(&("a".into(), 7), &mut output)?;
-/// assert_eq!(octets, [0x92, 0xa1, b'a', 7]);
+/// assert_eq!(bytes, [0x92, 0xa1, b'a', 7]);
 /// # Ok::<(), offspring_serialisers::Error>(())
 /// ```
 #[derive(Clone, Copy, Debug, Default)]
@@ -43,9 +43,9 @@ impl Format for MessagePack {
 
 impl<T: DeserializeOwned, Sent: Serialize + ?Sized> Serialiser<T, Sent> for MessagePack {
     fn encode(value: &Sent, output: &mut Output<'_>) -> Result<(), Error> {
-        let (octets, descriptors) = output.split();
+        let (bytes, descriptors) = output.split();
         let writing = Writing::of::<T, _>(&RULES, value, descriptors);
-        let mut serializer = rmp_serde::Serializer::new(octets).with_struct_map();
+        let mut serializer = rmp_serde::Serializer::new(bytes).with_struct_map();
         let written = writing.whole(value).serialize(&mut serializer);
         written.map_err(|error| refused(Self::NAME, error))?;
         descriptors.accept(writing.descriptors);
@@ -53,13 +53,13 @@ impl<T: DeserializeOwned, Sent: Serialize + ?Sized> Serialiser<T, Sent> for Mess
     }
 
     fn decode(input: &mut Input<'_>) -> Result<T, Error> {
-        let mut deserializer = rmp_serde::Deserializer::from_read_ref(input.octets());
+        let mut deserializer = rmp_serde::Deserializer::from_read_ref(input.bytes());
         let value = Reading::of(&RULES, input).whole(&mut deserializer);
         let value = value.map_err(|error| failed(Self::NAME, error))?;
         // The deserialiser does not say where it stands; another value shows it.
         match u8::deserialize(&mut deserializer) {
             Err(DecodeError::InvalidMarkerRead(_)) => Ok(value),
-            _ => Err(failed(Self::NAME, "octets left over")),
+            _ => Err(failed(Self::NAME, "bytes left over")),
         }
     }
 }

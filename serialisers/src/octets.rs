@@ -1,7 +1,7 @@
-//! Lists of octet strings: no dependency, and what a program of any language can write.
+//! Lists of byte strings: no dependency, and what a program of any language can write.
 //!
 //! Each string is its length as a BER compressed integer (base 128, most significant group
-//! first, the high bit set on all octets but the last), then its octets. A list is their
+//! first, the high bit set on all bytes but the last), then its bytes. A list is their
 //! concatenation.
 
 use crate::descriptors::{Collected, Received};
@@ -36,12 +36,12 @@ pub use strings::{AsOctetStrings, FromOctetStrings, ManyStrings, One, OneByte, O
 /// ```
 /// use offspring_serialisers::{Input, Octets, Output, Serialiser};
 ///
-/// let mut octets = Vec::new();
-/// let mut output = Output::new(&mut octets);
+/// let mut bytes = Vec::new();
+/// let mut output = Output::new(&mut bytes);
 /// <Octets as Serialiser<(String, i32)>>::encode(&("rm".into(), -7), &mut output)?;
-/// assert_eq!(octets, b"\x02rm\x02-7");
+/// assert_eq!(bytes, b"\x02rm\x02-7");
 ///
-/// let list: Vec<String> = <Octets as Serialiser<_>>::decode(&mut Input::new(&octets))?;
+/// let list: Vec<String> = <Octets as Serialiser<_>>::decode(&mut Input::new(&bytes))?;
 /// assert_eq!(list, ["rm", "-7"]);
 /// let error = <Octets as Serialiser<Vec<u32>>>::decode(&mut Input::new(b"\x02rm")).unwrap_err();
 /// assert_eq!(error.to_string(), "octets: \"rm\" is no u32: invalid digit found in string");
@@ -53,8 +53,8 @@ pub use strings::{AsOctetStrings, FromOctetStrings, ManyStrings, One, OneByte, O
 /// ```compile_fail,E0277
 /// use offspring_serialisers::{Octets, Output, Serialiser};
 ///
-/// let mut octets = Vec::new();
-/// <Octets as Serialiser<Option<u32>>>::encode(&Some(7), &mut Output::new(&mut octets));
+/// let mut bytes = Vec::new();
+/// <Octets as Serialiser<Option<u32>>>::encode(&Some(7), &mut Output::new(&mut bytes));
 /// ```
 ///
 /// Nor does a list in a list, which would be read as one:
@@ -62,8 +62,8 @@ pub use strings::{AsOctetStrings, FromOctetStrings, ManyStrings, One, OneByte, O
 /// ```compile_fail,E0277
 /// use offspring_serialisers::{Octets, Output, Serialiser};
 ///
-/// let mut octets = Vec::new();
-/// <Octets as Serialiser<Vec<Vec<String>>>>::encode(&vec![], &mut Output::new(&mut octets));
+/// let mut bytes = Vec::new();
+/// <Octets as Serialiser<Vec<Vec<String>>>>::encode(&vec![], &mut Output::new(&mut bytes));
 /// ```
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Octets;
@@ -112,7 +112,7 @@ where
         let descriptors = input.take_descriptors();
         let mut list = ListReader {
             descriptors: Some(&descriptors),
-            ..ListReader::new(input.octets())
+            ..ListReader::new(input.bytes())
         };
         let value = Self::read(&mut list)?;
         list.finish()?;
@@ -121,9 +121,9 @@ where
 }
 
 fn write(output: &mut Output<'_>, write: impl FnOnce(&mut ListWriter<'_>)) -> Result<(), Error> {
-    let (octets, descriptors) = output.split();
+    let (bytes, descriptors) = output.split();
     let mut list = ListWriter {
-        octets,
+        bytes,
         descriptors: descriptors.collect(),
         error: None,
     };
@@ -135,7 +135,7 @@ fn write(output: &mut Output<'_>, write: impl FnOnce(&mut ListWriter<'_>)) -> Re
     Ok(())
 }
 
-/// Writes octet strings one after the other.
+/// Writes byte strings one after the other.
 ///
 /// ```
 /// use offspring_serialisers::{AsOctetStrings, ListWriter, ManyStrings};
@@ -152,7 +152,7 @@ fn write(output: &mut Output<'_>, write: impl FnOnce(&mut ListWriter<'_>)) -> Re
 /// ```
 #[derive(Debug)]
 pub struct ListWriter<'a> {
-    octets: &'a mut Vec<u8>,
+    bytes: &'a mut Vec<u8>,
     descriptors: Collected,
     /// The first.
     error: Option<Error>,
@@ -178,21 +178,21 @@ impl ListWriter<'_> {
     /// Appends one string that is in several pieces.
     fn push_parts<const N: usize>(&mut self, parts: [&[u8]; N]) {
         let length = parts.iter().map(|part| part.len()).sum();
-        self.octets.reserve(length + 2);
-        push_length(length, self.octets);
+        self.bytes.reserve(length + 2);
+        push_length(length, self.bytes);
         for part in parts {
-            self.octets.extend_from_slice(part);
+            self.bytes.extend_from_slice(part);
         }
     }
 
     /// Appends a string of less than 128 bytes.
     fn push_short(&mut self, write: impl FnOnce(&mut Vec<u8>) -> io::Result<()>) {
-        let at = self.octets.len();
-        self.octets.push(0);
-        write(self.octets).expect("a vector takes whatever is written");
-        let length = self.octets.len() - at - 1;
+        let at = self.bytes.len();
+        self.bytes.push(0);
+        write(self.bytes).expect("a vector takes whatever is written");
+        let length = self.bytes.len() - at - 1;
         debug_assert!(length < 0x80, "{length}");
-        self.octets[at] = length as u8;
+        self.bytes[at] = length as u8;
     }
 
     /// Whether descriptors can travel along.
@@ -248,17 +248,17 @@ impl ListWriter<'_> {
     }
 }
 
-fn push_length(length: usize, octets: &mut Vec<u8>) {
+fn push_length(length: usize, bytes: &mut Vec<u8>) {
     let groups = (usize::BITS - length.leading_zeros()).div_ceil(7).max(1);
     for group in (1..groups).rev() {
-        octets.push(0x80 | (length >> (7 * group)) as u8);
+        bytes.push(0x80 | (length >> (7 * group)) as u8);
     }
-    octets.push(length as u8 & 0x7f);
+    bytes.push(length as u8 & 0x7f);
 }
 
-/// Reads octet strings one after the other, out of the octets themselves: nothing is copied.
+/// Reads byte strings one after the other, out of the bytes themselves: nothing is copied.
 ///
-/// A length may begin with superfluous octets `0x80`, as Perl's `unpack "w"` takes them; a
+/// A length may begin with superfluous bytes `0x80`, as Perl's `unpack "w"` takes them; a
 /// [`ListWriter`] never writes them.
 ///
 /// ```
@@ -279,15 +279,15 @@ pub struct ListReader<'a> {
 }
 
 impl<'a> ListReader<'a> {
-    /// A reader of the list that `octets` are, with no descriptors.
+    /// A reader of the list that `bytes` are, with no descriptors.
     ///
     /// ```
     /// # use offspring_serialisers::ListReader;
     /// assert!(ListReader::new(&[]).next().is_none());
     /// ```
-    pub fn new(octets: &'a [u8]) -> Self {
+    pub fn new(bytes: &'a [u8]) -> Self {
         Self {
-            rest: octets,
+            rest: bytes,
             seen: 0,
             wanted: 1,
             descriptors: None,
@@ -348,7 +348,7 @@ impl<'a> ListReader<'a> {
     pub fn descriptor(&mut self, string: &[u8]) -> Result<OwnedFd, Error> {
         let got = string.len();
         let error = |_| {
-            let wanted = "wanted a descriptor, a string of 4 octets";
+            let wanted = "wanted a descriptor, a string of 4 bytes";
             wrong(format_args!("{wanted}, got {got}"))
         };
         let index = string.try_into().map_err(error)?;
@@ -386,7 +386,7 @@ impl<'a> ListReader<'a> {
         let Some((string, rest)) = self.rest.split_at_checked(length) else {
             let left = self.rest.len();
             return Err(cut_off(format_args!(
-                "{length} octets announced, {left} there"
+                "{length} bytes announced, {left} there"
             )));
         };
         self.rest = rest;
@@ -399,13 +399,13 @@ impl<'a> ListReader<'a> {
             return Ok(usize::from(*short));
         }
         let mut length = 0usize;
-        while let Some((&octet, rest)) = self.rest.split_first() {
+        while let Some((&byte, rest)) = self.rest.split_first() {
             self.rest = rest;
             length = length
                 .checked_mul(128)
                 .ok_or_else(|| cut_off(format_args!("its length is beyond any memory")))?
-                | usize::from(octet & 0x7f);
-            if octet < 0x80 {
+                | usize::from(byte & 0x7f);
+            if byte < 0x80 {
                 return Ok(length);
             }
         }
@@ -452,10 +452,10 @@ mod tests {
             2_097_152,
             u32::MAX as usize,
         ] {
-            let mut octets = Vec::new();
-            push_length(length, &mut octets);
-            assert!(octets[0] != 0x80, "{length}: overlong");
-            assert_eq!(ListReader::new(&octets).length().unwrap(), length);
+            let mut bytes = Vec::new();
+            push_length(length, &mut bytes);
+            assert!(bytes[0] != 0x80, "{length}: overlong");
+            assert_eq!(ListReader::new(&bytes).length().unwrap(), length);
         }
     }
 
@@ -468,7 +468,7 @@ mod tests {
 
     #[test]
     fn lengths_beyond_reason_are_errors() {
-        for octets in [
+        for bytes in [
             &[0xff; 9][..],
             &[0xff; 40],
             &[0x80],
@@ -476,8 +476,8 @@ mod tests {
             &[0x02, b'a'],
         ] {
             assert!(
-                ListReader::new(octets).next().unwrap().is_err(),
-                "{octets:x?}"
+                ListReader::new(bytes).next().unwrap().is_err(),
+                "{bytes:x?}"
             );
         }
         let mut most = vec![0xff; 20];

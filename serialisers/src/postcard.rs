@@ -20,9 +20,9 @@ use std::borrow::Cow;
 /// ```
 /// use offspring_serialisers::{Output, Postcard, Serialiser};
 ///
-/// let mut octets = Vec::new();
-/// <Postcard as Serialiser<(u32, bool)>>::encode(&(300, true), &mut Output::new(&mut octets))?;
-/// assert_eq!(octets, [0xac, 0x02, 0x01]);
+/// let mut bytes = Vec::new();
+/// <Postcard as Serialiser<(u32, bool)>>::encode(&(300, true), &mut Output::new(&mut bytes))?;
+/// assert_eq!(bytes, [0xac, 0x02, 0x01]);
 /// # Ok::<(), offspring_serialisers::Error>(())
 /// ```
 #[derive(Clone, Copy, Debug, Default)]
@@ -41,9 +41,9 @@ const RULES: Rules = Rules::of(Kind::Bare);
 
 impl<T: DeserializeOwned, Sent: Serialize + ?Sized> Serialiser<T, Sent> for Postcard {
     fn encode(value: &Sent, output: &mut Output<'_>) -> Result<(), Error> {
-        let (octets, descriptors) = output.split();
+        let (bytes, descriptors) = output.split();
         let writing = Writing::of::<T, _>(&RULES, value, descriptors);
-        let output = WriteFlavor::new(octets);
+        let output = WriteFlavor::new(bytes);
         let mut serializer = ::postcard::Serializer { output };
         let written = writing.whole(value).serialize(&mut serializer);
         written.map_err(|error| why(error, writing.objection.take()))?;
@@ -52,7 +52,7 @@ impl<T: DeserializeOwned, Sent: Serialize + ?Sized> Serialiser<T, Sent> for Post
     }
 
     fn decode(input: &mut Input<'_>) -> Result<T, Error> {
-        let mut deserializer = ::postcard::Deserializer::from_bytes(input.octets());
+        let mut deserializer = ::postcard::Deserializer::from_bytes(input.bytes());
         let reading = Reading::of(&RULES, input);
         let value = reading.whole(&mut deserializer);
         let value = value.and_then(|value| Ok((value, deserializer.finalize()?)));
@@ -60,7 +60,7 @@ impl<T: DeserializeOwned, Sent: Serialize + ?Sized> Serialiser<T, Sent> for Post
             (value, []) => Ok(value),
             (_, left) => {
                 let left = left.len();
-                Err(failed(Self::NAME, format_args!("{left} octets left over")))
+                Err(failed(Self::NAME, format_args!("{left} bytes left over")))
             }
         }
     }

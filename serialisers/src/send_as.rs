@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 /// How a caller's argument becomes what is sent for a `T`.
 ///
 /// An argument that is only to be sent may be borrowed: `&T` for any `T`, `&str` for a `String`,
-/// `&Path` for a `PathBuf`, slices and arrays for a `Vec`, anything that is octets for
+/// `&Path` for a `PathBuf`, slices and arrays for a `Vec`, anything that is bytes for
 /// [`Bytes`]. The form is what the serialiser then writes.
 ///
 /// ```
@@ -124,9 +124,9 @@ send_as! {
     {'a} &'a OsStr => Bytes : BytesRef<'a> = |string| BytesRef(string.as_bytes());
     {'a} &'a OsString => Bytes : BytesRef<'a> = |string| BytesRef(string.as_bytes());
     {'a} &'a [u8] => Bytes : BytesRef<'a> = BytesRef;
-    {'a} &'a Vec<u8> => Bytes : BytesRef<'a> = |octets| BytesRef(octets);
+    {'a} &'a Vec<u8> => Bytes : BytesRef<'a> = |bytes| BytesRef(bytes);
     {'a} BytesRef<'a> => Bytes : BytesRef<'a> = |bytes| bytes;
-    {'a} Cow<'a, [u8]> => Bytes : Bytes = |octets| Bytes(octets.into_owned());
+    {'a} Cow<'a, [u8]> => Bytes : Bytes = |bytes| Bytes(bytes.into_owned());
     String => Vec<u8> : Vec<u8> = String::into_bytes;
     PathBuf => Vec<u8> : Vec<u8> = |path| path.into_os_string().into_vec();
     OsString => Vec<u8> : Vec<u8> = OsStringExt::into_vec;
@@ -135,7 +135,7 @@ send_as! {
     PathBuf => Bytes : Bytes = |path| Bytes(path.into_os_string().into_vec());
     OsString => Bytes : Bytes = |string| Bytes(string.into_vec());
     Vec<u8> => Bytes : Bytes = Bytes;
-    Box<[u8]> => Bytes : Bytes = |octets| Bytes(octets.into_vec());
+    Box<[u8]> => Bytes : Bytes = |bytes| Bytes(bytes.into_vec());
 }
 
 // Lists. A mapping and not a marker: serde would write an array as a tuple.

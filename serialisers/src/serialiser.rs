@@ -35,13 +35,13 @@ pub trait Format: 'static {
     }
 }
 
-/// Writes values as octets and reads them back: `T` comes out, `Sent` goes in.
+/// Writes values as bytes and reads them back: `T` comes out, `Sent` goes in.
 ///
 /// The two differ so that a caller may lend what the other side shall own: a `&str` is sent, a
 /// `String` comes out.
 ///
 /// The arguments of a call are always a tuple, also when there is one (`(A,)`) or none (`()`).
-/// A result or an event is written as it is. Whatever is read must be read to its end: octets
+/// A result or an event is written as it is. Whatever is read must be read to its end: bytes
 /// left over are an error.
 ///
 /// # A format of your own, over serde
@@ -61,13 +61,13 @@ pub trait Format: 'static {
 ///         serde_json::to_writer_pretty(output, value).map_err(Error::other)
 ///     }
 ///     fn decode(input: &mut Input<'_>) -> Result<T, Error> {
-///         serde_json::from_slice(input.octets()).map_err(Error::other)
+///         serde_json::from_slice(input.bytes()).map_err(Error::other)
 ///     }
 /// }
 ///
-/// let mut octets = Vec::new();
-/// <PrettyJson as Serialiser<(String,), (&str,)>>::encode(&("x",), &mut Output::new(&mut octets))?;
-/// assert_eq!(octets, b"[\n  \"x\"\n]");
+/// let mut bytes = Vec::new();
+/// <PrettyJson as Serialiser<(String,), (&str,)>>::encode(&("x",), &mut Output::new(&mut bytes))?;
+/// assert_eq!(bytes, b"[\n  \"x\"\n]");
 /// # Ok::<(), Error>(())
 /// ```
 ///
@@ -97,7 +97,7 @@ pub trait Format: 'static {
 ///         write!(output, "{value}").map_err(Error::other)
 ///     }
 ///     fn decode(input: &mut Input<'_>) -> Result<T, Error> {
-///         let text = str::from_utf8(input.octets()).map_err(Error::other)?;
+///         let text = str::from_utf8(input.bytes()).map_err(Error::other)?;
 ///         text.parse().map_err(|_| Error::new(format!("not the text that was wanted: {text}")))
 ///     }
 /// }
@@ -111,10 +111,10 @@ pub trait Format: 'static {
 ///     }
 /// }
 ///
-/// let mut octets = Vec::new();
-/// <Text as Serialiser<(i64,), (i64,)>>::encode(&(-7,), &mut Output::new(&mut octets))?;
-/// assert_eq!(octets, b"-7");
-/// let number: i64 = <Text as Serialiser<i64>>::decode(&mut Input::new(&octets))?;
+/// let mut bytes = Vec::new();
+/// <Text as Serialiser<(i64,), (i64,)>>::encode(&(-7,), &mut Output::new(&mut bytes))?;
+/// assert_eq!(bytes, b"-7");
+/// let number: i64 = <Text as Serialiser<i64>>::decode(&mut Input::new(&bytes))?;
 /// assert_eq!(number, -7);
 /// # Ok::<(), Error>(())
 /// ```
@@ -127,14 +127,14 @@ pub trait Serialiser<T, Sent: ?Sized = T>: Format {
     ///
     /// ```
     /// # use offspring_serialisers::{Octets, Output, Serialiser};
-    /// let mut octets = Vec::new();
-    /// <Octets as Serialiser<(String,), (&str,)>>::encode(&("a",), &mut Output::new(&mut octets))?;
-    /// assert_eq!(octets, b"\x01a");
+    /// let mut bytes = Vec::new();
+    /// <Octets as Serialiser<(String,), (&str,)>>::encode(&("a",), &mut Output::new(&mut bytes))?;
+    /// assert_eq!(bytes, b"\x01a");
     /// # Ok::<(), offspring_serialisers::Error>(())
     /// ```
     ///
     /// # Errors
-    /// The value has no form in this format. The output may then hold half of its octets.
+    /// The value has no form in this format. The output may then hold half of its bytes.
     fn encode(value: &Sent, output: &mut Output<'_>) -> Result<(), Error>;
 
     /// Reads the one value that the input holds.
@@ -147,70 +147,67 @@ pub trait Serialiser<T, Sent: ?Sized = T>: Format {
     /// ```
     ///
     /// # Errors
-    /// The octets are no such value, or more than one.
+    /// The bytes are no such value, or more than one.
     fn decode(input: &mut Input<'_>) -> Result<T, Error>;
 }
 
-/// Where one value is written: its octets, and beside them a table of the descriptors in it.
+/// Where one value is written: its bytes, and beside them a table of the descriptors in it.
 ///
 /// ```
 /// use offspring_serialisers::Output;
 /// use std::io::Write;
 ///
-/// let mut octets = Vec::new();
-/// let mut output = Output::new(&mut octets);
-/// output.octets().push(b'4');
+/// let mut bytes = Vec::new();
+/// let mut output = Output::new(&mut bytes);
+/// output.bytes().push(b'4');
 /// write!(output, "{}", 2)?;
-/// assert_eq!(octets, b"42");
+/// assert_eq!(bytes, b"42");
 /// # Ok::<(), std::io::Error>(())
 /// ```
 pub struct Output<'a> {
-    octets: &'a mut Vec<u8>,
+    bytes: &'a mut Vec<u8>,
     descriptors: Descriptors<'a>,
 }
 
 impl<'a> Output<'a> {
-    /// An output that appends to `octets`, and can carry no descriptors.
+    /// An output that appends to `bytes`, and can carry no descriptors.
     ///
     /// ```
     /// # use offspring_serialisers::Output;
-    /// let mut octets = vec![1];
-    /// Output::new(&mut octets).octets().push(2);
-    /// assert_eq!(octets, [1, 2]);
+    /// let mut bytes = vec![1];
+    /// Output::new(&mut bytes).bytes().push(2);
+    /// assert_eq!(bytes, [1, 2]);
     /// ```
-    pub fn new(octets: &'a mut Vec<u8>) -> Self {
-        Self::of(octets, Descriptors::new(None))
+    pub fn new(bytes: &'a mut Vec<u8>) -> Self {
+        Self::of(bytes, Descriptors::new(None))
     }
 
-    /// An output that appends to `octets`, and to `descriptors` those that travel along.
+    /// An output that appends to `bytes`, and to `descriptors` those that travel along.
     ///
     /// ```
     /// # use offspring_serialisers::Output;
-    /// let (mut octets, mut descriptors) = (Vec::new(), Vec::new());
-    /// let output = Output::with_descriptors(&mut octets, &mut descriptors);
+    /// let (mut bytes, mut descriptors) = (Vec::new(), Vec::new());
+    /// let output = Output::with_descriptors(&mut bytes, &mut descriptors);
     /// assert!(output.carries_descriptors());
     /// ```
-    pub fn with_descriptors(octets: &'a mut Vec<u8>, descriptors: &'a mut Vec<OwnedFd>) -> Self {
-        Self::of(octets, Descriptors::new(Some(descriptors)))
+    pub fn with_descriptors(bytes: &'a mut Vec<u8>, descriptors: &'a mut Vec<OwnedFd>) -> Self {
+        Self::of(bytes, Descriptors::new(Some(descriptors)))
     }
 
-    fn of(octets: &'a mut Vec<u8>, descriptors: Descriptors<'a>) -> Self {
-        Self {
-            octets,
-            descriptors,
-        }
+    fn of(bytes: &'a mut Vec<u8>, descriptors: Descriptors<'a>) -> Self {
+        Self { bytes, descriptors }
     }
 
-    /// The octets so far; a format appends and leaves alone what is there.
+    /// The bytes so far; a format appends and leaves alone what is there.
     ///
     /// ```
     /// # use offspring_serialisers::Output;
-    /// let mut octets = Vec::new();
-    /// Output::new(&mut octets).octets().extend(b"abc");
-    /// assert_eq!(octets, b"abc");
+    /// let mut bytes = Vec::new();
+    /// Output::new(&mut bytes).bytes().extend(b"abc");
+    /// assert_eq!(bytes, b"abc");
     /// ```
-    pub fn octets(&mut self) -> &mut Vec<u8> {
-        self.octets
+    pub fn bytes(&mut self) -> &mut Vec<u8> {
+        self.bytes
     }
 
     /// Whether descriptors can travel along.
@@ -224,13 +221,13 @@ impl<'a> Output<'a> {
     }
 
     /// Lets this descriptor travel along. Returns its index in the table of the value, which
-    /// counts from zero; the format writes it among the octets, in any way, and asks for it with
+    /// counts from zero; the format writes it among the bytes, in any way, and asks for it with
     /// [`Input::descriptor`].
     ///
     /// ```
     /// # use offspring_serialisers::Output;
-    /// let (mut octets, mut descriptors) = (Vec::new(), Vec::new());
-    /// let mut output = Output::with_descriptors(&mut octets, &mut descriptors);
+    /// let (mut bytes, mut descriptors) = (Vec::new(), Vec::new());
+    /// let mut output = Output::with_descriptors(&mut bytes, &mut descriptors);
     /// assert_eq!(output.descriptor(std::fs::File::open("/dev/null")?.into())?, 0);
     /// assert_eq!(descriptors.len(), 1);
     /// # Ok::<(), Box<dyn std::error::Error>>(())
@@ -242,23 +239,23 @@ impl<'a> Output<'a> {
         self.descriptors.push(descriptor)
     }
 
-    /// The octets and the descriptors, for a format that needs both at once.
+    /// The bytes and the descriptors, for a format that needs both at once.
     ///
     /// ```
     /// # use offspring_serialisers::Output;
-    /// let mut octets = Vec::new();
-    /// Output::new(&mut octets).split().0.push(1);
-    /// assert_eq!(octets, [1]);
+    /// let mut bytes = Vec::new();
+    /// Output::new(&mut bytes).split().0.push(1);
+    /// assert_eq!(bytes, [1]);
     /// ```
     pub fn split(&mut self) -> (&mut Vec<u8>, &mut Descriptors<'a>) {
-        (self.octets, &mut self.descriptors)
+        (self.bytes, &mut self.descriptors)
     }
 }
 
 impl io::Write for Output<'_> {
-    fn write(&mut self, octets: &[u8]) -> io::Result<usize> {
-        self.octets().extend_from_slice(octets);
-        Ok(octets.len())
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.bytes().extend_from_slice(bytes);
+        Ok(bytes.len())
     }
 
     fn flush(&mut self) -> io::Result<()> {
@@ -269,38 +266,38 @@ impl io::Write for Output<'_> {
 impl fmt::Debug for Output<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Output")
-            .field("length", &self.octets.len())
+            .field("length", &self.bytes.len())
             .field("descriptors", &self.descriptors)
             .finish()
     }
 }
 
-/// What one value is read from: its octets, and the descriptors that came along.
+/// What one value is read from: its bytes, and the descriptors that came along.
 ///
 /// Those that nobody takes are closed with it.
 ///
 /// ```
 /// use offspring_serialisers::Input;
 ///
-/// assert_eq!(Input::new(b"42").octets(), b"42");
+/// assert_eq!(Input::new(b"42").bytes(), b"42");
 /// ```
 pub struct Input<'a> {
-    octets: &'a [u8],
+    bytes: &'a [u8],
     descriptors: Received,
 }
 
 impl<'a> Input<'a> {
-    /// An input that holds `octets`, all of them one value, with no descriptors.
+    /// An input that holds `bytes`, all of them one value, with no descriptors.
     ///
     /// ```
     /// # use offspring_serialisers::Input;
-    /// assert!(Input::new(&[]).octets().is_empty());
+    /// assert!(Input::new(&[]).bytes().is_empty());
     /// ```
-    pub fn new(octets: &'a [u8]) -> Self {
-        Self::with_descriptors(octets, Vec::new())
+    pub fn new(bytes: &'a [u8]) -> Self {
+        Self::with_descriptors(bytes, Vec::new())
     }
 
-    /// An input that holds `octets`, all of them one value, and the descriptors that came along.
+    /// An input that holds `bytes`, all of them one value, and the descriptors that came along.
     ///
     /// ```
     /// # use offspring_serialisers::Input;
@@ -309,22 +306,19 @@ impl<'a> Input<'a> {
     /// drop(input); // It is closed.
     /// # Ok::<(), std::io::Error>(())
     /// ```
-    pub fn with_descriptors(octets: &'a [u8], descriptors: Vec<OwnedFd>) -> Self {
+    pub fn with_descriptors(bytes: &'a [u8], descriptors: Vec<OwnedFd>) -> Self {
         let descriptors = Received::new(descriptors);
-        Self {
-            octets,
-            descriptors,
-        }
+        Self { bytes, descriptors }
     }
 
-    /// The octets of the value.
+    /// The bytes of the value.
     ///
     /// ```
     /// # use offspring_serialisers::Input;
-    /// assert_eq!(Input::new(&[7]).octets(), [7]);
+    /// assert_eq!(Input::new(&[7]).bytes(), [7]);
     /// ```
-    pub fn octets(&self) -> &'a [u8] {
-        self.octets
+    pub fn bytes(&self) -> &'a [u8] {
+        self.bytes
     }
 
     /// Takes the descriptor that [`Output::descriptor`] gave this index to.
@@ -354,7 +348,7 @@ impl<'a> Input<'a> {
 impl fmt::Debug for Input<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Input")
-            .field("length", &self.octets.len())
+            .field("length", &self.bytes.len())
             .field("descriptors", &self.descriptors)
             .finish()
     }

@@ -42,11 +42,11 @@ impl<T: DeserializeOwned, Sent: Serialize + ?Sized> Serialiser<T, Sent> for OwnP
     }
 
     fn decode(input: &mut Input<'_>) -> Result<T, Error> {
-        let mut deserializer = postcard::Deserializer::from_bytes(input.octets());
+        let mut deserializer = postcard::Deserializer::from_bytes(input.bytes());
         let value = input.deserialise(&mut deserializer);
         let value = value.map_err(Error::other)?;
         let rest = deserializer.finalize().map_err(Error::other)?;
-        assert!(rest.is_empty(), "octets left over");
+        assert!(rest.is_empty(), "bytes left over");
         Ok(value)
     }
 }

@@ -9,8 +9,8 @@
 ))]
 
 use offspring_serialisers::{
-    Arrived, Bytes, Cbor, Descriptor, DescriptorOrOctets, DescriptorRef, Error, Format, Input,
-    Json, MessagePack, Octets, Output, Postcard, SendAs, Serialiser,
+    Arrived, Bytes, Cbor, Descriptor, DescriptorOrBytes, DescriptorRef, Error, Format, Input, Json,
+    MessagePack, Octets, Output, Postcard, SendAs, Serialiser,
 };
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use std::collections::BTreeMap;

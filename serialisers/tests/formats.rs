@@ -190,7 +190,7 @@ in_all! {
         let octets = S::write(&(1u8, 2u8, 3u8));
         let error = S::read::<(u8, u8)>(&octets).unwrap_err();
         if S::NAME == Postcard::NAME {
-            assert_eq!(error, "postcard: 1 octets left over");
+            assert_eq!(error, "postcard: 1 bytes left over");
         } else {
             assert!(error.contains("wanted 2 elements, got 3"), "{error}");
         }
@@ -398,7 +398,7 @@ fn octet_strings_count() {
     assert!(refusal::<Octets, String>(b"\x01\xff").contains("not UTF-8"));
     assert_eq!(
         refusal::<Octets, [u8; 2]>(b"\x01a"),
-        "octets: wanted a string of 2 octets, got 1"
+        "octets: wanted a string of 2 bytes, got 1"
     );
     let sent = encode::<Octets, Vec<String>, _>(&["a", "b", "c"][..]).unwrap();
     assert_eq!(sent, three);

@@ -140,7 +140,7 @@ fn elements_of_no_octets_are_counted() {
     let claim = [0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x10];
     let error = decode::<Postcard, Vec<()>>(&claim).unwrap_err();
     assert!(
-        error.to_string().contains("more elements than octets"),
+        error.to_string().contains("more elements than bytes"),
         "{error}"
     );
     assert_eq!(

@@ -330,7 +330,7 @@ impl<'r> Request<'r> {
 
 /// The name of the method that these arguments begin with.
 pub(super) fn method<'r, S: Format>(arguments: &Received<'r>) -> Result<Cow<'r, str>, Failure> {
-    let method = shield(FailureCode::Decode, || S::method(arguments.octets()))?;
+    let method = shield(FailureCode::Decode, || S::method(arguments.bytes()))?;
     method.map_err(|error| Failure::new(FailureCode::Decode, error.to_string()))
 }
 

@@ -20,13 +20,13 @@ impl SharedMemory {
     /// ```
     ///
     /// # Errors
-    /// There is no room or no descriptor left for it. The system finds the memory when the octets are first touched, as
+    /// There is no room or no descriptor left for it. The system finds the memory when the bytes are first touched, as
     /// always.
     pub fn new(length: usize) -> io::Result<Self> {
         Ok(Self(registry::made(Lasting::create(length)?)))
     }
 
-    /// As many octets as these, and at first the same.
+    /// As many bytes as these, and at first the same.
     ///
     /// ```
     /// # use offspring::SharedMemory;
@@ -37,9 +37,9 @@ impl SharedMemory {
     ///
     /// # Errors
     /// As those of [`new`](Self::new).
-    pub fn copy_from_slice(octets: &[u8]) -> io::Result<Self> {
-        let memory = Self::new(octets.len())?;
-        memory.write(0, octets);
+    pub fn copy_from_slice(bytes: &[u8]) -> io::Result<Self> {
+        let memory = Self::new(bytes.len())?;
+        memory.write(0, bytes);
         Ok(memory)
     }
 
@@ -47,7 +47,7 @@ impl SharedMemory {
         self.0.file()
     }
 
-    /// How many octets there are, which never changes.
+    /// How many bytes there are, which never changes.
     ///
     /// ```
     /// # use offspring::SharedMemory;
@@ -82,7 +82,7 @@ impl SharedMemory {
         self.0.identity() == other.0.identity()
     }
 
-    /// Copies from the memory, from the octet `offset` on, as many as fit.
+    /// Copies from the memory, from the byte `offset` on, as many as fit.
     ///
     /// ```
     /// # use offspring::SharedMemory;
@@ -100,7 +100,7 @@ impl SharedMemory {
         self.0.read(offset, to);
     }
 
-    /// Copies to the memory, to the octet `offset` and on.
+    /// Copies to the memory, to the byte `offset` and on.
     ///
     /// ```
     /// # use offspring::SharedMemory;
@@ -117,7 +117,7 @@ impl SharedMemory {
         self.0.write(offset, from);
     }
 
-    /// Makes all octets the same.
+    /// Makes all bytes the same.
     ///
     /// ```
     /// # use offspring::SharedMemory;
@@ -126,11 +126,11 @@ impl SharedMemory {
     /// assert_eq!(memory.to_vec(), b"xxx");
     /// # Ok::<(), std::io::Error>(())
     /// ```
-    pub fn fill(&self, octet: u8) {
-        self.0.fill(octet);
+    pub fn fill(&self, byte: u8) {
+        self.0.fill(byte);
     }
 
-    /// A copy of all octets.
+    /// A copy of all bytes.
     ///
     /// ```
     /// # use offspring::SharedMemory;
@@ -138,9 +138,9 @@ impl SharedMemory {
     /// # Ok::<(), std::io::Error>(())
     /// ```
     pub fn to_vec(&self) -> Vec<u8> {
-        let mut octets = vec![0; self.len()];
-        self.read(0, &mut octets);
-        octets
+        let mut bytes = vec![0; self.len()];
+        self.read(0, &mut bytes);
+        bytes
     }
 
     /// A copy that nobody can change any more.
@@ -157,10 +157,10 @@ impl SharedMemory {
     /// # Errors
     /// As those of [`SharedBytes::build`].
     pub fn seal_copy(&self) -> io::Result<SharedBytes> {
-        SharedBytes::build(self.len(), |octets| self.read(0, octets))
+        SharedBytes::build(self.len(), |bytes| self.read(0, bytes))
     }
 
-    /// Works on these octets in place: each chunk of 64 KiB is copied into a buffer, which stays in a cache, changed
+    /// Works on these bytes in place: each chunk of 64 KiB is copied into a buffer, which stays in a cache, changed
     /// there, and copied back. Only the last chunk may be shorter.
     ///
     /// What others write to a chunk meanwhile is written over. If `change` panics, the chunks before are changed, and
@@ -184,12 +184,12 @@ impl SharedMemory {
         });
     }
 
-    /// Looks at these octets, chunk by chunk, as [`update`](Self::update) does; nothing is written.
+    /// Looks at these bytes, chunk by chunk, as [`update`](Self::update) does; nothing is written.
     ///
     /// ```
     /// # use offspring::SharedMemory;
     /// let (memory, mut sum) = (SharedMemory::copy_from_slice(&[1, 2, 3])?, 0);
-    /// memory.scan(.., |chunk| sum += chunk.iter().map(|&octet| u64::from(octet)).sum::<u64>());
+    /// memory.scan(.., |chunk| sum += chunk.iter().map(|&byte| u64::from(byte)).sum::<u64>());
     /// assert_eq!(sum, 6);
     /// # Ok::<(), std::io::Error>(())
     /// ```
@@ -225,14 +225,14 @@ impl SharedMemory {
         };
         match (start, end) {
             (Some(start), Some(end)) if start <= end && end <= length => start..end,
-            _ => panic!("a range is not within the {length} octets of the memory"),
+            _ => panic!("a range is not within the {length} bytes of the memory"),
         }
     }
 }
 
-/// How many octets there are: they may change while one looks.
+/// How many bytes there are: they may change while one looks.
 impl fmt::Debug for SharedMemory {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "SharedMemory({} octets)", self.len())
+        write!(f, "SharedMemory({} bytes)", self.len())
     }
 }

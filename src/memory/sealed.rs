@@ -12,9 +12,9 @@ use crate::sys::Sealed;
 ///
 /// A worker that takes or returns `SharedBytes`, alone or as a part of something else, in a call, a result or an event,
 /// in any format, gets the file and maps it: nothing is copied, and all who have it share the same memory. It is used
-/// as a `[u8]`. A clone is another handle on the same octets.
+/// as a `[u8]`. A clone is another handle on the same bytes.
 ///
-/// Where descriptors cannot go (a command, ssh) the octets themselves are sent, and become a memory file of the
+/// Where descriptors cannot go (a command, ssh) the bytes themselves are sent, and become a memory file of the
 /// receiver's own.
 ///
 /// # When it pays
@@ -44,7 +44,7 @@ use crate::sys::Sealed;
 /// use offspring::{SharedBytes, worker};
 ///
 /// fn first_line(text: SharedBytes) -> Vec<u8> {
-///     text.split(|&octet| octet == b'\n').next().unwrap_or_default().to_vec()
+///     text.split(|&byte| byte == b'\n').next().unwrap_or_default().to_vec()
 /// }
 /// worker!(FIRST_LINE: fn(SharedBytes) -> Vec<u8> = first_line);
 ///
@@ -62,7 +62,7 @@ use crate::sys::Sealed;
 pub struct SharedBytes(Arc<Sealed>);
 
 impl SharedBytes {
-    /// A copy of these octets; there may be none.
+    /// A copy of these bytes; there may be none.
     ///
     /// ```
     /// # use offspring::SharedBytes;
@@ -72,17 +72,17 @@ impl SharedBytes {
     ///
     /// # Errors
     /// There is no memory or no descriptor left for it.
-    pub fn copy_from_slice(octets: &[u8]) -> io::Result<Self> {
-        Ok(Self(Arc::new(Sealed::copy(octets)?)))
+    pub fn copy_from_slice(bytes: &[u8]) -> io::Result<Self> {
+        Ok(Self(Arc::new(Sealed::copy(bytes)?)))
     }
 
-    /// So many octets, filled in where they are: without a copy. They are zeros at first.
+    /// So many bytes, filled in where they are: without a copy. They are zeros at first.
     ///
     /// ```
     /// # use offspring::SharedBytes;
-    /// let squares = SharedBytes::build(4, |octets| {
-    ///     for (n, octet) in (0..).zip(octets) {
-    ///         *octet = n * n;
+    /// let squares = SharedBytes::build(4, |bytes| {
+    ///     for (n, byte) in (0..).zip(bytes) {
+    ///         *byte = n * n;
     ///     }
     /// })?;
     /// assert_eq!(*squares, [0, 1, 4, 9]);
@@ -124,7 +124,7 @@ impl Borrow<[u8]> for SharedBytes {
     }
 }
 
-/// By the octets.
+/// By the bytes.
 impl PartialEq for SharedBytes {
     fn eq(&self, other: &Self) -> bool {
         **self == **other
@@ -143,8 +143,8 @@ impl Hash for SharedBytes {
 impl TryFrom<&[u8]> for SharedBytes {
     type Error = io::Error;
 
-    fn try_from(octets: &[u8]) -> io::Result<Self> {
-        Self::copy_from_slice(octets)
+    fn try_from(bytes: &[u8]) -> io::Result<Self> {
+        Self::copy_from_slice(bytes)
     }
 }
 
@@ -152,14 +152,14 @@ impl TryFrom<&[u8]> for SharedBytes {
 impl TryFrom<Vec<u8>> for SharedBytes {
     type Error = io::Error;
 
-    fn try_from(octets: Vec<u8>) -> io::Result<Self> {
-        Self::copy_from_slice(&octets)
+    fn try_from(bytes: Vec<u8>) -> io::Result<Self> {
+        Self::copy_from_slice(&bytes)
     }
 }
 
 /// How many there are: nobody wants to see them all.
 impl fmt::Debug for SharedBytes {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "SharedBytes({} octets)", self.len())
+        write!(f, "SharedBytes({} bytes)", self.len())
     }
 }

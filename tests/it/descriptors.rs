@@ -8,9 +8,8 @@ use std::sync::Mutex;
 use std::time::Duration;
 
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
-use offspring::{
-    Bytes, Cbor, Descriptor, Error, Events, Json, MessagePack, Postcard, SerialiserError, worker,
-};
+use offspring::format::Error as SerialiserError;
+use offspring::{Bytes, Cbor, Descriptor, Error, Events, Json, MessagePack, Postcard, worker};
 use proptest::prelude::*;
 use serde::{Deserialize, Serialize};
 

@@ -7,7 +7,8 @@ use std::thread;
 
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use nix::sys::socket::{ControlMessage, MsgFlags, sendmsg};
-use offspring::{Descriptor, Output, Postcard, Serialiser, worker};
+use offspring::format::{Output, Serialiser};
+use offspring::{Descriptor, Postcard, worker};
 
 use crate::descriptors::Task;
 use crate::peers::{Peer, frame, send_with};

@@ -508,7 +508,7 @@ fn what_is_said_of_values() {
         rpc.pid(),
         "CHILD: the arguments could not be encoded: it cannot be written",
     );
-    assert!(error.source().unwrap().is::<offspring::SerialiserError>());
+    assert!(error.source().unwrap().is::<offspring::format::Error>());
     let rpc = GIVES.spawn().unwrap();
     says(
         &rpc.call().wait().unwrap_err(),

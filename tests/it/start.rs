@@ -280,7 +280,7 @@ fn a_worker_of_another_name_or_format() {
     let words = [
         "serialiser",
         "test-json",
-        <Octets as offspring::Format>::NAME,
+        <Octets as offspring::format::Format>::NAME,
     ];
     is_wrong(&fails(TEXTS.program(serving("json"))), &words);
 }

@@ -99,7 +99,7 @@ pub(super) fn plain(bytes: &[u8]) -> Result<Vec<u8>, Failure> {
     copying.item(0)?;
     match copying.rest.len() {
         0 => Ok(copying.copy),
-        left => Err(failure(format!("{left} octets left over"))),
+        left => Err(failure(format!("{left} bytes left over"))),
     }
 }
 
@@ -192,7 +192,7 @@ impl Copying<'_> {
 
     fn malformed(&self) -> Failure {
         let left = self.rest.len();
-        failure(format!("malformed or cut off {left} octets before its end"))
+        failure(format!("malformed or cut off {left} bytes before its end"))
     }
 }
 

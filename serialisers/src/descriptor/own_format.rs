@@ -29,12 +29,12 @@ impl Descriptors<'_> {
     ///
     /// impl<T: DeserializeOwned, Sent: Serialize + ?Sized> Serialiser<T, Sent> for PrettyJson {
     ///     fn encode(value: &Sent, output: &mut Output<'_>) -> Result<(), Error> {
-    ///         let (octets, descriptors) = output.split();
-    ///         let mut serializer = serde_json::Serializer::pretty(octets);
+    ///         let (bytes, descriptors) = output.split();
+    ///         let mut serializer = serde_json::Serializer::pretty(bytes);
     ///         descriptors.serialise(value, &mut serializer).map_err(Error::other)
     ///     }
     ///     fn decode(input: &mut Input<'_>) -> Result<T, Error> {
-    ///         let mut deserializer = serde_json::Deserializer::from_slice(input.octets());
+    ///         let mut deserializer = serde_json::Deserializer::from_slice(input.bytes());
     ///         let value = input.deserialise(&mut deserializer).map_err(Error::other)?;
     ///         deserializer.end().map_err(Error::other)?;
     ///         Ok(value)
@@ -42,10 +42,10 @@ impl Descriptors<'_> {
     /// }
     ///
     /// let value = (7, Descriptor::new(File::open("/dev/null")?));
-    /// let (mut octets, mut descriptors) = (Vec::new(), Vec::new());
-    /// let mut output = Output::with_descriptors(&mut octets, &mut descriptors);
+    /// let (mut bytes, mut descriptors) = (Vec::new(), Vec::new());
+    /// let mut output = Output::with_descriptors(&mut bytes, &mut descriptors);
     /// <PrettyJson as Serialiser<(u32, Descriptor<File>)>>::encode(&value, &mut output)?;
-    /// assert_eq!(octets, b"[\n  7,\n  0\n]");
+    /// assert_eq!(bytes, b"[\n  7,\n  0\n]");
     /// assert_eq!(descriptors.len(), 1);
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
@@ -68,7 +68,7 @@ impl Descriptors<'_> {
 /// In crates with a format over serde.
 impl Input<'_> {
     /// Reads a value through a deserialiser of serde's, with the descriptors in it; those not in
-    /// it are closed. Whether octets are left over is for the caller to see.
+    /// it are closed. Whether bytes are left over is for the caller to see.
     ///
     /// For a [`Serialiser`](crate::Serialiser) of your own, such as that of
     /// [`Descriptors::serialise`]. As in all formats of this crate a value may be nested 256
@@ -80,7 +80,7 @@ impl Input<'_> {
     ///
     /// let null = File::open("/dev/null")?;
     /// let mut input = Input::with_descriptors(br#"["null",0]"#, vec![null.into()]);
-    /// let mut deserializer = serde_json::Deserializer::from_slice(input.octets());
+    /// let mut deserializer = serde_json::Deserializer::from_slice(input.bytes());
     /// let (name, file): (String, Descriptor<File>) = input.deserialise(&mut deserializer)?;
     /// deserializer.end()?;
     /// # Ok::<(), Box<dyn std::error::Error>>(())

@@ -25,7 +25,7 @@ pub(crate) const DESCRIPTOR: &str = "offspring::Descriptor";
 
 /// The name of the newtype that is a descriptor only where they are carried. Written, and read,
 /// as an `Option` of it.
-pub(crate) const OFFER: &str = "offspring::DescriptorOrOctets";
+pub(crate) const OFFER: &str = "offspring::DescriptorOrBytes";
 
 /// A place of a thread for what no argument can bring to code that serde calls.
 ///

@@ -9,16 +9,16 @@ use std::cell::RefCell;
 use std::io;
 use std::os::fd::OwnedFd;
 
-/// The descriptors that travel with one value, beside its octets: part of an
+/// The descriptors that travel with one value, beside its bytes: part of an
 /// [`Output`](crate::Output).
 ///
 /// ```
 /// use offspring_serialisers::Output;
 ///
-/// let mut octets = Vec::new();
-/// let mut output = Output::new(&mut octets);
-/// let (octets, descriptors) = output.split();
-/// octets.extend(b"abc");
+/// let mut bytes = Vec::new();
+/// let mut output = Output::new(&mut bytes);
+/// let (bytes, descriptors) = output.split();
+/// bytes.extend(b"abc");
 /// assert!(!descriptors.are_carried());
 /// ```
 #[derive(Debug)]
@@ -39,8 +39,8 @@ impl<'a> Descriptors<'a> {
     ///
     /// ```
     /// # use offspring_serialisers::Output;
-    /// let (mut octets, mut descriptors) = (Vec::new(), Vec::new());
-    /// let mut output = Output::with_descriptors(&mut octets, &mut descriptors);
+    /// let (mut bytes, mut descriptors) = (Vec::new(), Vec::new());
+    /// let mut output = Output::with_descriptors(&mut bytes, &mut descriptors);
     /// assert!(output.split().1.are_carried());
     /// ```
     pub fn are_carried(&self) -> bool {

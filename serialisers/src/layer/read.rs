@@ -26,7 +26,7 @@ pub(crate) const DEPTH: usize = 256;
 /// room for a mebibyte, in each list within a list.
 const RESERVED: usize = 256;
 
-/// What is there for elements that take no octets.
+/// What is there for elements that take no bytes.
 const FREE_ELEMENTS: usize = 1 << 16;
 
 /// What one reading goes by, and what it has found.
@@ -53,7 +53,7 @@ impl Reading {
 
     /// For the value that the input holds.
     pub(crate) fn of(rules: &'static Rules, input: &mut Input<'_>) -> Self {
-        Self::new(rules, input.octets().len(), input.take_descriptors())
+        Self::new(rules, input.bytes().len(), input.take_descriptors())
     }
 
     /// Reads a whole value.
@@ -84,7 +84,7 @@ impl Reading {
     #[inline]
     fn count<E: Error>(&self) -> Result<(), E> {
         let left = self.elements.get().checked_sub(1);
-        let left = left.ok_or_else(|| self.object("more elements than octets".into()))?;
+        let left = left.ok_or_else(|| self.object("more elements than bytes".into()))?;
         self.elements.set(left);
         Ok(())
     }

@@ -50,13 +50,13 @@ impl<'de, V: Visitor<'de>> Visitor<'de> for Wanting<V> {
         }
     }
 
-    fn visit_bytes<E: Error>(self, octets: &[u8]) -> Result<V::Value, E> {
+    fn visit_bytes<E: Error>(self, bytes: &[u8]) -> Result<V::Value, E> {
         if let Wanted::Octets = self.1 {
-            return self.0.visit_byte_buf(octets.into());
+            return self.0.visit_byte_buf(bytes.into());
         }
-        match str::from_utf8(octets) {
+        match str::from_utf8(bytes) {
             Ok(text) => self.visit_str(text),
-            Err(_) => Err(E::invalid_value(Unexpected::Bytes(octets), &self)),
+            Err(_) => Err(E::invalid_value(Unexpected::Bytes(bytes), &self)),
         }
     }
 

@@ -1,8 +1,8 @@
-//! What is an octet string, or a list of them.
+//! What is an byte string, or a list of them.
 
 use super::{ListReader, ListWriter, wrong};
 use crate::bytes::{Bytes, BytesRef};
-use crate::descriptors::{Arrived, Descriptor, DescriptorOrOctets, DescriptorRef};
+use crate::descriptors::{Arrived, Descriptor, DescriptorOrBytes, DescriptorRef};
 use crate::error::Error;
 use std::borrow::Cow;
 use std::ffi::{OsStr, OsString};
@@ -19,7 +19,7 @@ pub enum OneString {}
 #[derive(Debug)]
 pub enum OneByte {}
 
-/// Any number of octet strings. See [`AsOctetStrings::Number`].
+/// Any number of byte strings. See [`AsOctetStrings::Number`].
 #[derive(Debug)]
 pub enum ManyStrings {}
 
@@ -29,7 +29,7 @@ pub trait One {}
 impl One for OneString {}
 impl One for OneByte {}
 
-/// An octet string, or a list of them, to be written. A string by itself is a list of one.
+/// An byte string, or a list of them, to be written. A string by itself is a list of one.
 ///
 /// ```
 /// use offspring_serialisers::{AsOctetStrings, ListWriter, ManyStrings, OneString};
@@ -71,7 +71,7 @@ pub trait AsOctetStrings {
     fn write_strings(&self, list: &mut ListWriter<'_>);
 }
 
-/// An octet string, or a list of them, to be read. A string by itself is a list of one.
+/// An byte string, or a list of them, to be read. A string by itself is a list of one.
 ///
 /// ```
 /// use offspring_serialisers::{Error, FromOctetStrings, ListReader, ManyStrings, OneString};
@@ -171,7 +171,7 @@ read! {
 
 fn array<const N: usize>(bytes: &[u8]) -> Result<[u8; N], Error> {
     let got = bytes.len();
-    let error = |_| wrong(format_args!("wanted a string of {N} octets, got {got}"));
+    let error = |_| wrong(format_args!("wanted a string of {N} bytes, got {got}"));
     bytes.try_into().map_err(error)
 }
 
@@ -237,16 +237,16 @@ impl<T: From<OwnedFd>> FromOctetStrings for Descriptor<T> {
     }
 }
 
-/// What the first byte of a [`DescriptorOrOctets`] says of the others.
+/// What the first byte of a [`DescriptorOrBytes`] says of the others.
 const INDEX: u8 = 0;
 const CONTENT: u8 = 1;
 
-impl AsOctetStrings for DescriptorOrOctets<'_> {
+impl AsOctetStrings for DescriptorOrBytes<'_> {
     type Number = OneString;
 
     fn write_strings(&self, list: &mut ListWriter<'_>) {
         if !list.carries_descriptors() {
-            list.push_parts([&[CONTENT], &(self.octets)()]);
+            list.push_parts([&[CONTENT], &(self.bytes)()]);
         } else if let Some(index) = list.let_travel(self.descriptor) {
             list.push_parts([&[INDEX], &index.to_be_bytes()]);
         }
@@ -259,8 +259,8 @@ impl FromOctetStrings for Arrived {
     fn read_strings(list: &mut ListReader<'_>) -> Result<Self, Error> {
         match list.take_string()?.split_first() {
             Some((&INDEX, index)) => list.descriptor(index).map(Self::Descriptor),
-            Some((&CONTENT, bytes)) => Ok(Self::Octets(bytes.into())),
-            _ => Err(wrong("neither a descriptor nor octets")),
+            Some((&CONTENT, bytes)) => Ok(Self::Bytes(bytes.into())),
+            _ => Err(wrong("neither a descriptor nor bytes")),
         }
     }
 }

@@ -32,7 +32,7 @@ impl<T: DeserializeOwned, V: Serialize + ?Sized> Serialiser<T, V> for Knowing {
     }
 
     fn decode(input: &mut Input<'_>) -> Result<T, Error> {
-        let mut deserializer = serde_json::Deserializer::from_slice(input.octets());
+        let mut deserializer = serde_json::Deserializer::from_slice(input.bytes());
         let value = input.deserialise(&mut deserializer).map_err(Error::other)?;
         deserializer.end().map_err(Error::other)?;
         Ok(value)
@@ -45,7 +45,7 @@ impl<T: DeserializeOwned, V: Serialize + ?Sized> Serialiser<T, V> for Unknowing 
     }
 
     fn decode(input: &mut Input<'_>) -> Result<T, Error> {
-        serde_json::from_slice(input.octets()).map_err(Error::other)
+        serde_json::from_slice(input.bytes()).map_err(Error::other)
     }
 }
 
@@ -54,12 +54,12 @@ impl<T: From<OwnedFd>> Serialiser<T, File> for Bare {
         assert!(output.carries_descriptors());
         let duplicate = value.try_clone().map_err(Error::other)?;
         let index = output.descriptor(duplicate.into())?;
-        output.octets().extend(index.to_le_bytes());
+        output.bytes().extend(index.to_le_bytes());
         Ok(())
     }
 
     fn decode(input: &mut Input<'_>) -> Result<T, Error> {
-        let index = input.octets().try_into().map_err(Error::other)?;
+        let index = input.bytes().try_into().map_err(Error::other)?;
         input.descriptor(u32::from_le_bytes(index)).map(T::from)
     }
 }
@@ -69,9 +69,9 @@ fn one_that_knows() {
     let _guard = guard();
     type Value = (String, Option<Descriptor<PipeReader>>, Arrived);
     let file = null();
-    let either = DescriptorOrOctets {
+    let either = DescriptorOrBytes {
         descriptor: file.as_fd(),
-        octets: &|| b"octets".into(),
+        bytes: &|| b"octets".into(),
     };
     let value = ("a", Some(Descriptor::new(said("pipe"))), either);
     let sent = write::<Knowing, Value, _>(&value).unwrap();
@@ -98,15 +98,15 @@ fn one_that_does_not_know() {
     // What can do without a descriptor does.
     let value = (
         7,
-        DescriptorOrOctets {
+        DescriptorOrBytes {
             descriptor: value.1.as_fd(),
-            octets: &|| b"octets".into(),
+            bytes: &|| b"octets".into(),
         },
     );
     let sent = write::<Unknowing, (i32, Arrived), _>(&value).unwrap();
     assert_eq!(sent.octets, br#"[7,[null,"octets"]]"#);
     assert!(sent.descriptors.is_empty());
-    let (_, Arrived::Octets(octets)) = sent.read::<Unknowing, (i32, Arrived)>().unwrap() else {
+    let (_, Arrived::Bytes(octets)) = sent.read::<Unknowing, (i32, Arrived)>().unwrap() else {
         panic!("a descriptor");
     };
     assert_eq!(octets, Bytes::from("octets".to_string()));

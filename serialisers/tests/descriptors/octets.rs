@@ -81,8 +81,8 @@ fn octets_that_are_no_descriptor() {
         let mut input = Input::with_descriptors(octets, descriptors);
         refusal(<Octets as Serialiser<Vec<Descriptor>>>::decode(&mut input))
     };
-    assert!(read(b"\x00").contains("a string of 4 octets, got 0"));
-    assert!(read(b"\x05\0\0\0\0\0").contains("a string of 4 octets, got 5"));
+    assert!(read(b"\x00").contains("a string of 4 bytes, got 0"));
+    assert!(read(b"\x05\0\0\0\0\0").contains("a string of 4 bytes, got 5"));
     assert!(read(b"\x04\0\0\0\x01").contains("index 1, but 1 came along"));
     assert!(read(b"\x04\xff\xff\xff\xff").contains("index 4294967295"));
     assert!(read(b"\x04\0\0\0\0\x04\0\0\0\0").contains("the descriptor 0 twice"));
@@ -93,9 +93,9 @@ fn octets_that_are_no_descriptor() {
 fn descriptor_or_octets() {
     let _guard = guard();
     let reader = said("through the descriptor");
-    let value = DescriptorOrOctets {
+    let value = DescriptorOrBytes {
         descriptor: reader.as_fd(),
-        octets: &|| b"octets".into(),
+        bytes: &|| b"octets".into(),
     };
     let sent = write::<Octets, (Arrived, String), _>(&(value, "x")).unwrap();
     assert_eq!(sent.octets, b"\x05\0\0\0\0\0\x01x");
@@ -110,7 +110,7 @@ fn descriptor_or_octets() {
         octets,
         descriptors,
     };
-    let (Arrived::Octets(came), _): (_, String) = sent.read::<Octets, _>().unwrap() else {
+    let (Arrived::Bytes(came), _): (_, String) = sent.read::<Octets, _>().unwrap() else {
         panic!("a descriptor");
     };
     assert_eq!(*came, b"octets");

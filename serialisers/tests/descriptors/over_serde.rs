@@ -258,7 +258,7 @@ in_all! {
         let _guard = guard();
         let reader = said("through the descriptor");
         let octets: Vec<u8> = (0..=255).collect();
-        let value = DescriptorOrOctets { descriptor: reader.as_fd(), octets: &|| Cow::from(&octets) };
+        let value = DescriptorOrBytes { descriptor: reader.as_fd(), bytes: &|| Cow::from(&octets) };
         let sent = S::write(&(1u8, [value, value])).unwrap();
         assert!(sent.octets.len() < 20, "{}", sent.octets.len());
         assert_eq!(sent.descriptors.len(), 2);
@@ -270,7 +270,7 @@ in_all! {
         assert_eq!(heard(PipeReader::from(second)), "");
         let octets_sent = S::write_plain(&(1u8, value)).unwrap();
         let sent = Sent { octets: octets_sent, descriptors: vec![] };
-        let (_, Arrived::Octets(came)): (u8, _) = S::read(sent).unwrap() else {
+        let (_, Arrived::Bytes(came)): (u8, _) = S::read(sent).unwrap() else {
             panic!("a descriptor");
         };
         assert_eq!(*came, octets);
@@ -291,9 +291,9 @@ fn what_is_written() {
         [0x93, 0, 1, 0x91, 2]
     );
     assert_eq!(Postcard::write(&three).unwrap().octets, [0, 1, 1, 2]);
-    let either = DescriptorOrOctets {
+    let either = DescriptorOrBytes {
         descriptor: file.as_fd(),
-        octets: &|| b"ab".into(),
+        bytes: &|| b"ab".into(),
     };
     assert_eq!(Json::write(&either).unwrap().octets, b"[0,\"\"]");
     assert_eq!(Json::write_plain(&either).unwrap(), b"[null,\"ab\"]");

@@ -28,7 +28,7 @@ pub struct TryCallError<T>(pub(crate) T);
 
 impl<T> TryCallError<T> {
     /// Returns the arguments of a `try_call` in the form in which they are sent
-    /// ([`SendAs::Form`](crate::SendAs::Form)): a tuple with an element for each,
+    /// ([`SendAs::Form`](crate::format::SendAs::Form)): a tuple with an element for each,
     /// or the array of arguments if the worker takes it whole. Nothing was taken
     /// out of them, and each can be given to `try_call` again. Returns the handle
     /// of the call for `detach`.

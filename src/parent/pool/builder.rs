@@ -231,15 +231,15 @@ impl<F, S, E: Send + 'static> PoolBuilder<F, S, E> {
         self
     }
 
-    /// A child that has more than so many octets of memory resident (`VmRSS` in
+    /// A child that has more than so many bytes of memory resident (`VmRSS` in
     /// `/proc/PID/status`) gets no more calls, and ends when those that it has
     /// are answered; no limit if nothing is said.
     ///
     /// It is looked at when the child has answered something, but not more often
     /// than every 100 ms. Of a [`command`](Builder::command) it is the memory of
     /// the command here, `ssh` say, not of the worker.
-    pub fn max_memory(mut self, octets: u64) -> Self {
-        self.rules.memory = Some(octets);
+    pub fn max_memory(mut self, bytes: u64) -> Self {
+        self.rules.memory = Some(bytes);
         self
     }
 
@@ -247,8 +247,8 @@ impl<F, S, E: Send + 'static> PoolBuilder<F, S, E> {
     /// before `try_call` refuses more, and [`Call::detach`](crate::Call::detach).
     /// Default: 65,536 and 16 MiB. `call` takes them all the same, and their
     /// bytes belong to their handles.
-    pub fn max_queue(mut self, calls: usize, octets: usize) -> Self {
-        self.queue = (calls, octets);
+    pub fn max_queue(mut self, calls: usize, bytes: usize) -> Self {
+        self.queue = (calls, bytes);
         self
     }
 

@@ -14,7 +14,8 @@ use std::sync::LazyLock;
 use std::sync::mpsc::{Receiver, channel};
 use std::time::Duration;
 
-use offspring::{Builder, Call, Format, Pool, PoolBuilder, Rpc};
+use offspring::format::Format;
+use offspring::{Builder, Call, Pool, PoolBuilder, Rpc};
 
 pub(crate) use self::again::*;
 pub(crate) use self::executors::*;

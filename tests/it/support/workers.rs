@@ -9,9 +9,8 @@ use std::process::{Command, Stdio};
 
 use nix::sys::signal::{SigHandler, Signal, raise, signal};
 use nix::sys::socket::{Shutdown, shutdown};
-use offspring::{
-    Builder, Events, Format, Input, Output, Rpc, Serialiser, SerialiserError, Template, worker,
-};
+use offspring::format::{Error as SerialiserError, Format, Input, Output, Serialiser};
+use offspring::{Builder, Events, Rpc, Template, worker};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
 use super::{append, descriptors, serving, wait_at, wait_here_at};
@@ -268,6 +267,6 @@ impl<T: DeserializeOwned, Sent: Serialize + ?Sized> Serialiser<T, Sent> for Json
         serde_json::to_writer(output, value).map_err(SerialiserError::other)
     }
     fn decode(input: &mut Input<'_>) -> Result<T, SerialiserError> {
-        serde_json::from_slice(input.octets()).map_err(SerialiserError::other)
+        serde_json::from_slice(input.bytes()).map_err(SerialiserError::other)
     }
 }
