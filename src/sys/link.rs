@@ -18,7 +18,8 @@ use std::sync::atomic::{AtomicBool, AtomicU8, AtomicUsize, Ordering};
 
 /// The byte stream between parent and child: one socket for both directions, or a pair of descriptors.
 ///
-/// Every method takes `&self`, and any thread may call any of them at any time. A socket stays in blocking mode, which a
+/// Every method takes `&self`, and any thread may call any of them at any time, with two roles that one thread at a time
+/// has: a reader receives, and waits for something to read; a writer sends. A socket stays in blocking mode, which a
 /// peer might share: what must not block says so in the call. A pair is set to non-blocking mode, and sleeps in `poll`.
 #[derive(Debug)]
 pub(crate) struct Link {
