@@ -36,6 +36,7 @@ mod sink;
 /// # Ok::<(), offspring_serialisers::Error>(())
 /// ```
 #[derive(Clone, Copy, Debug, Default)]
+#[doc(alias = "CBOR_XS_SERIALISER")]
 pub struct Cbor;
 
 const RULES: Rules = Rules {

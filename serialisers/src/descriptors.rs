@@ -163,6 +163,7 @@ impl AsFd for DescriptorRef<'_> {
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Clone, Copy)]
+#[doc(alias = "DescriptorOrOctets")]
 pub struct DescriptorOrBytes<'a> {
     /// What the bytes lie behind.
     pub descriptor: BorrowedFd<'a>,

@@ -23,6 +23,7 @@ use std::borrow::Cow;
 /// # Ok::<(), offspring_serialisers::Error>(())
 /// ```
 #[derive(Clone, Copy, Debug, Default)]
+#[doc(alias = "JSON_SERIALISER")]
 pub struct Json;
 
 const RULES: Rules = Rules {

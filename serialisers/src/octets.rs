@@ -65,6 +65,7 @@ pub use strings::{AsOctetStrings, FromOctetStrings, ManyStrings, One, OneByte, O
 /// let mut bytes = Vec::new();
 /// <Octets as Serialiser<Vec<Vec<String>>>>::encode(&vec![], &mut Output::new(&mut bytes));
 /// ```
+#[doc(alias = "STRING_SERIALISER")]
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Octets;
 

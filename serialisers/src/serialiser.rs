@@ -122,6 +122,7 @@ pub trait Format: 'static {
     message = "the format `{Self}` cannot carry `{T}`",
     label = "not a value of this format"
 )]
+#[doc(alias = "Serializer")]
 pub trait Serialiser<T, Sent: ?Sized = T>: Format {
     /// Appends `value` to the output.
     ///
@@ -206,6 +207,7 @@ impl<'a> Output<'a> {
     /// Output::new(&mut bytes).bytes().extend(b"abc");
     /// assert_eq!(bytes, b"abc");
     /// ```
+    #[doc(alias = "octets")]
     pub fn bytes(&mut self) -> &mut Vec<u8> {
         self.bytes
     }
@@ -317,6 +319,7 @@ impl<'a> Input<'a> {
     /// # use offspring_serialisers::Input;
     /// assert_eq!(Input::new(&[7]).bytes(), [7]);
     /// ```
+    #[doc(alias = "octets")]
     pub fn bytes(&self) -> &'a [u8] {
         self.bytes
     }
