@@ -61,7 +61,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     report("in shared memory", took, mebibytes);
 
     let rpc = PLAIN.spawn()?;
-    let mut octets = Bytes(wanted.clone());
+    let mut octets = Bytes::from(wanted.clone());
     let mut took = Duration::ZERO;
     for _ in 0..ROUNDS {
         let start = Instant::now();

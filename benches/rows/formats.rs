@@ -28,7 +28,10 @@ fn records() -> Vec<Record> {
             score: i as f64 * 1.618_033_988_7 + 0.25,
             tags: vec![format!("tag{i:02}"), "alpha".into(), "beta".into()],
             active: i % 2 == 0,
-            blob: Bytes((0..64u64).map(|j| (i * 7 + j * 13) as u8).collect()),
+            blob: (0..64u64)
+                .map(|j| (i * 7 + j * 13) as u8)
+                .collect::<Vec<_>>()
+                .into(),
         })
         .collect()
 }
@@ -142,8 +145,8 @@ pub fn groups() -> Vec<Group> {
         .format(&RECORDS_CBOR)
         .format(&RECORDS_JSON);
     // Of all values, as JSON writes some of them in one octet, some in two, and some in six.
-    let octets = (0..1 << 20).map(|n: u32| n as u8).collect();
-    let large = Value::new("1 MiB of octets", Bytes(octets))
+    let octets: Vec<u8> = (0..1 << 20).map(|n: u32| n as u8).collect();
+    let large = Value::new("1 MiB of octets", Bytes::from(octets))
         .format(&LARGE_OCTETS)
         .format(&LARGE_POSTCARD)
         .format(&LARGE_MESSAGEPACK)

@@ -19,14 +19,14 @@ use std::ops::{Deref, DerefMut};
 /// assert_eq!(bytes.into_vec(), [1, 2, 3]);
 /// ```
 #[derive(Clone, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Bytes(pub Vec<u8>);
+pub struct Bytes(pub(crate) Vec<u8>);
 
 impl Bytes {
     /// The bytes as a vector; nothing is copied.
     ///
     /// ```
     /// # use offspring_serialisers::Bytes;
-    /// assert_eq!(Bytes(vec![1]).into_vec(), [1]);
+    /// assert_eq!(Bytes::from(vec![1]).into_vec(), [1]);
     /// ```
     pub fn into_vec(self) -> Vec<u8> {
         self.0
@@ -42,7 +42,7 @@ impl Bytes {
 /// assert_eq!(*form, [1, 2]);
 /// ```
 #[derive(Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct BytesRef<'a>(pub &'a [u8]);
+pub struct BytesRef<'a>(pub(crate) &'a [u8]);
 
 impl Deref for Bytes {
     type Target = Vec<u8>;
@@ -96,6 +96,12 @@ impl From<&[u8]> for Bytes {
     }
 }
 
+impl<const N: usize> From<&[u8; N]> for Bytes {
+    fn from(bytes: &[u8; N]) -> Self {
+        Self(bytes.to_vec())
+    }
+}
+
 impl From<String> for Bytes {
     fn from(text: String) -> Self {
         Self(text.into_bytes())
@@ -111,6 +117,22 @@ impl From<Bytes> for Vec<u8> {
 impl<'a> From<&'a [u8]> for BytesRef<'a> {
     fn from(bytes: &'a [u8]) -> Self {
         Self(bytes)
+    }
+}
+
+/// Nothing is copied, unless others share the bytes.
+#[cfg(feature = "bytes")]
+impl From<bytes::Bytes> for Bytes {
+    fn from(bytes: bytes::Bytes) -> Self {
+        Self(bytes.into())
+    }
+}
+
+/// Nothing is copied.
+#[cfg(feature = "bytes")]
+impl From<Bytes> for bytes::Bytes {
+    fn from(bytes: Bytes) -> Self {
+        bytes.0.into()
     }
 }
 

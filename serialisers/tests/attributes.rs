@@ -309,7 +309,7 @@ fn those_that_plain_postcard_takes() {
     everywhere(AliasedVariants::Tuple(7, aliased()));
     everywhere(AliasedVariants::Struct {
         field: 300,
-        other: Bytes(vec![0xff; 3]),
+        other: Bytes::from(vec![0xff; 3]),
     });
     everywhere(Renamed::default());
     everywhere(RenamedVariants::FirstOfAll { in_it: true });

@@ -160,8 +160,8 @@ in_all! {
         let octets = S::write(&sent);
         type Got = (String, PathBuf, Vec<u16>, Vec<u8>, Bytes, Bytes, i32, Job);
         let got: Got = S::read(&octets).unwrap();
-        let text = Bytes(b"text".into());
-        let bytes = Bytes(b"ab\xff".into());
+        let text = Bytes::from(b"text");
+        let bytes = Bytes::from(b"ab\xff");
         let list = vec![1, 2, 3];
         let expected =
             ("text".into(), "/p".into(), list, vec![1, 2, 3], bytes, text, -3, Job::Idle);
@@ -223,7 +223,7 @@ in_all! {
 
     octets_take_the_room_of_octets<S>() {
         let mebibyte = vec![0xfe; 1 << 20];
-        let octets = S::write(&(BytesRef(&mebibyte),));
+        let octets = S::write(&(BytesRef::from(&mebibyte[..]),));
         let room = if S::NAME == Json::NAME { 2 << 20 } else { 1 << 20 };
         assert!((room..room + 16).contains(&octets.len()), "{}", octets.len());
         let (bytes,) = S::read::<(Bytes,)>(&octets).unwrap();
@@ -240,7 +240,7 @@ in_all! {
             Number(u8),
             Octets(Bytes),
         }
-        let octets = Either::Octets(Bytes(vec![0, b'a', 0xff]));
+        let octets = Either::Octets(Bytes::from(vec![0, b'a', 0xff]));
         assert_eq!(S::round(&octets), octets);
     }
 }
@@ -286,7 +286,7 @@ fn numbers_that_are_none_travel_elsewhere() {
 #[test]
 fn octets_in_json() {
     assert_eq!(
-        Json::write(&BytesRef(b"a\"\\\n\x08\x1f\x7f\x80\xff")),
+        Json::write(&BytesRef::from(&b"a\"\\\n\x08\x1f\x7f\x80\xff"[..])),
         "\"a\\\"\\\\\\n\\b\\u001f\u{7f}\u{80}ÿ\"".as_bytes()
     );
     assert_eq!(
@@ -326,7 +326,10 @@ fn plain_serde_octets_in_json() {
         }
     }
     let every = Plain((0..=255).collect());
-    assert_eq!(Json::write(&every), Json::write(&BytesRef(&every.0)));
+    assert_eq!(
+        Json::write(&every),
+        Json::write(&BytesRef::from(&every.0[..]))
+    );
     assert_eq!(Json::round(&(1, every)).1, Plain((0..=255).collect()));
 }
 
@@ -406,4 +409,17 @@ fn octet_strings_count() {
         encode::<Octets, (Vec<u8>,), _>(&(SendAs::<Vec<u8>>::into_form("a"),)).unwrap(),
         b"\x01a"
     );
+}
+
+#[cfg(feature = "bytes")]
+#[test]
+fn bytes_of_another_crate() {
+    let theirs = bytes::Bytes::from_static(b"ab\xff");
+    let ours = Bytes::from(theirs.clone());
+    assert_eq!(ours, Bytes::from(b"ab\xff"));
+    assert_eq!(bytes::Bytes::from(ours.clone()), theirs);
+    let form: BytesRef<'_> = offspring_serialisers::SendAs::<Bytes>::into_form(&theirs);
+    assert_eq!(*form, *ours);
+    let form: Bytes = offspring_serialisers::SendAs::<Bytes>::into_form(theirs);
+    assert_eq!(form, ours);
 }

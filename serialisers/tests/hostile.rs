@@ -202,14 +202,14 @@ proptest! {
         map in btree_map(".*", any::<(i32, ())>(), 0..5),
         float in any::<f64>().prop_filter("JSON has no more", |float| float.is_finite()),
     ) {
-        round_trips(&(numbers, text, letter, list, Bytes(bytes), map, float));
+        round_trips(&(numbers, text, letter, list, Bytes::from(bytes), map, float));
     }
 
     #[test]
     fn a_changed_octet_is_read_to_an_end(at in 0usize..200, octet: u8, bytes in vec(any::<u8>(), 0..99)) {
         type Changed = (String, Vec<u32>, Bytes, BTreeMap<String, Option<i8>>);
         let map = [("key".into(), Some(1))].into();
-        let value: Changed = ("text".into(), vec![1, 1 << 20], Bytes(bytes), map);
+        let value: Changed = ("text".into(), vec![1, 1 << 20], Bytes::from(bytes), map);
         for mut octets in [
             encode::<Cbor, Changed, _>(&value).unwrap(),
             encode::<Json, Changed, _>(&value).unwrap(),

@@ -59,7 +59,7 @@ fn json_octets_are_the_same() {
     let json = vector["json"].as_str().unwrap();
     let octets: Vec<u8> = (0..=255).collect();
     assert_eq!(
-        written::<Json, _>(&(Bytes(octets.clone()),)),
+        written::<Json, _>(&(Bytes::from(octets.clone()),)),
         json.as_bytes()
     );
     assert_eq!(

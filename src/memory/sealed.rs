@@ -34,6 +34,11 @@ use crate::sys::Sealed;
 /// back when the last process has dropped it. Where a process may not write files of that size
 /// ([`Limits`](crate::Limits)), it may not make these either.
 ///
+/// # Alignment
+///
+/// In each process the first byte lies at the start of a page, unless there is none. So it is aligned for any number or
+/// vector of numbers, and a slice of them can be read in place (`slice::align_to`, `bytemuck::cast_slice`).
+///
 /// # Why it may be lent
 ///
 /// The file is sealed against writing and against changes of its size. The kernel sets these seals only if nobody has it

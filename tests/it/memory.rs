@@ -694,6 +694,30 @@ fn both_may_write_at_once() {
     answers(calls);
 }
 
+worker!(PLACES: fn(SharedBytes, SharedMemory) -> (u64, u64) = places);
+
+fn places(sealed: SharedBytes, memory: SharedMemory) -> (u64, u64) {
+    // SAFETY: only the address is looked at.
+    let shared = unsafe { memory.as_slice() };
+    (sealed.as_ptr() as u64, shared.as_ptr() as u64)
+}
+
+/// Numbers can be read in place.
+#[test]
+fn lie_at_the_start_of_a_page() {
+    let _guard = guard();
+    for length in [1, 5000, 1 << 20] {
+        let sealed = SharedBytes::copy_from_slice(&numbers(length)).unwrap();
+        let memory = SharedMemory::new(length).unwrap();
+        let (one, two) = places(sealed.clone(), memory.clone());
+        let rpc = PLACES.spawn().unwrap();
+        let (three, four) = rpc.call(&sealed, &memory).wait().unwrap();
+        for place in [one, two, three, four] {
+            assert_eq!(place % 4096, 0, "{length}");
+        }
+    }
+}
+
 /// The errors are typed and travel between threads like all others.
 #[test]
 fn are_for_all_threads() {

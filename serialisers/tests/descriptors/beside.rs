@@ -123,7 +123,7 @@ fn values_of_all_kinds() {
     same::<Cbor, _>(&Buffer((0..=255).collect()));
     same::<Cbor, _>(&Buffer(vec![0xfe; 10_000]));
     same::<Json, _>(&Buffer(vec![0xfe; 10_000]));
-    in_all(Bytes(vec![0xfe; 10_000]));
+    in_all(Bytes::from(vec![0xfe; 10_000]));
     in_all(vec![0xfeu8; 10_000]);
     in_all(("long".repeat(5000), 'x', String::new()));
     in_all((0.1f32, -1e300, f64::MIN_POSITIVE));
@@ -136,10 +136,10 @@ fn values_of_all_kinds() {
         Variants::Newtype(u128::MAX),
         Variants::Tuple(1, "text".into()),
         Variants::Struct {
-            field: Some(Bytes(vec![0xff])),
+            field: Some(Bytes::from(vec![0xff])),
         },
     ]);
-    in_all(Ok::<Bytes, String>(Bytes(vec![])));
+    in_all(Ok::<Bytes, String>(Bytes::from(vec![])));
     in_cbor_and_messagepack(Bits(f64::from_bits(0x7ff4_0000_dead_beef)));
     in_cbor_and_messagepack(Bits(f64::from_bits(0xfff8_0000_0000_0001)));
     in_cbor_and_messagepack(Bits(f64::NEG_INFINITY));
@@ -147,7 +147,7 @@ fn values_of_all_kinds() {
         Untagged::Nothing,
         Untagged::Number(-7),
         Untagged::Text("text".into()),
-        Untagged::Octets(Bytes(vec![0xff])),
+        Untagged::Octets(Bytes::from(vec![0xff])),
         Untagged::Many(vec![Untagged::Nothing]),
     ]);
     let json = serde_json::json!({"a": [null, -1, 1.5, "text", {"b": []}], "": {}});
@@ -230,7 +230,7 @@ fn with_patience_too() {
     let shared = as_others_write_it::<Vec<String>>(b"\x82\xd8\x1c\x41x\xd8\x1d\x00");
     assert_eq!(shared.unwrap(), ["x", "x"]);
     let parts = as_others_write_it::<(Bytes, String)>(b"\x9f\x5f\x41a\x41b\xff\x7f\x61c\xff\xff");
-    assert_eq!(parts, Some((Bytes(b"ab".into()), "c".to_owned())));
+    assert_eq!(parts, Some((Bytes::from(b"ab"), "c".to_owned())));
     assert_eq!(as_others_write_it::<String>(b"\x41\xff"), None);
     assert_eq!(as_others_write_it::<Vec<u8>>(b"\x82\x01"), None);
     assert_eq!(as_others_write_it::<u64>(b"\x1c"), None);

@@ -55,6 +55,11 @@ use std::sync::Arc;
 /// worker holds beyond its handles is at most four memories and their descriptors; what makes it more is that they are
 /// large.
 ///
+/// # Alignment
+///
+/// In each process the first byte lies at the start of a page, unless there is none: aligned for any number or vector of
+/// numbers.
+///
 /// # What it takes
 ///
 /// A descriptor, for as long as there is a handle in this process; another one while it is sent. The memory is given
