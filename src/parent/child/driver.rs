@@ -16,7 +16,7 @@
 //! * What follows from a change is done when the lock is let go, however that is
 //!   ([`Lock`]).
 //! * Flushing: with nothing else under way a call is written at once; else when
-//!   a thread waits, from [`BATCH`] bytes on, or by the helper within [`LIE`].
+//!   a thread waits, from [`BATCH`] bytes on, or by the helper within [`WRITTEN_WITHIN`].
 
 mod deliveries;
 pub(crate) mod lock;
@@ -43,7 +43,7 @@ use crate::sys::{self, Interest, ReadMode};
 const BATCH: usize = 16 << 10;
 /// How long a call may lie unwritten while others are in flight. A thread that waits
 /// writes before that; if the helper is to be spared being woken, it must not be short.
-const LIE: Duration = Duration::from_micros(400);
+const WRITTEN_WITHIN: Duration = Duration::from_micros(400);
 /// How many pieces go into one `writev`.
 const PIECES: usize = 16;
 /// How long a thread waits for another one that is reading.
@@ -160,7 +160,7 @@ impl<W: Wire> Driver<W> {
             self.wire.tick_at(at);
         }
         if orders.flush {
-            self.wire.tick_at(Instant::now() + LIE);
+            self.wire.tick_at(Instant::now() + WRITTEN_WITHIN);
         }
         if core.may_shut_down() {
             self.wire.shutdown_write();
