@@ -13,22 +13,23 @@ const KEPT: usize = 4096;
 /// Calls by id.
 #[derive(Debug)]
 pub(crate) struct Table<S> {
-    slots: HashMap<u32, S, BuildHasherDefault<Spread>>,
+    slots: HashMap<u32, S, BuildHasherDefault<InOrder>>,
     next: u32,
     largest: u32,
 }
 
-/// Ids are given here and count up: multiplied by an odd number they fill a table
-/// evenly, and their highest bits differ.
+/// Ids are given here and count up. The lowest bits of a hash choose the place in a table
+/// and the highest seven tell neighbours apart, so calls that were made one after the other
+/// lie one behind the other: with 200,000 of them a call finds its place in the cache.
 #[derive(Debug, Default)]
-struct Spread(u64);
+struct InOrder(u64);
 
-impl Hasher for Spread {
+impl Hasher for InOrder {
     fn write(&mut self, _: &[u8]) {
         unreachable!("an id is a number");
     }
     fn write_u32(&mut self, id: u32) {
-        self.0 = u64::from(id).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        self.0 = u64::from(id) | u64::from(id) << 57;
     }
     fn finish(&self) -> u64 {
         self.0
