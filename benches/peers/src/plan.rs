@@ -257,7 +257,7 @@ pub const MEASURES: &[Measure] = &[
     cost(
         "rtt32",
         "us",
-        "echo of 32 octets, blocking",
+        "echo of 32 bytes, blocking",
         "µs",
         1,
         "bare",
@@ -283,7 +283,7 @@ pub const MEASURES: &[Measure] = &[
     rate(
         "pipe32",
         "calls_s",
-        "1024 calls of 32 octets under way",
+        "1024 calls of 32 bytes in flight",
         "M calls/s",
         1e-6,
         3,
@@ -309,7 +309,7 @@ pub const MEASURES: &[Measure] = &[
     rate(
         "pipe32u",
         "calls_s",
-        "… 200,000 under way",
+        "… 200,000 in flight",
         "M calls/s",
         1e-6,
         3,
