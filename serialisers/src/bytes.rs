@@ -120,22 +120,6 @@ impl<'a> From<&'a [u8]> for BytesRef<'a> {
     }
 }
 
-/// Nothing is copied, unless others share the bytes.
-#[cfg(feature = "bytes")]
-impl From<bytes::Bytes> for Bytes {
-    fn from(bytes: bytes::Bytes) -> Self {
-        Self(bytes.into())
-    }
-}
-
-/// Nothing is copied.
-#[cfg(feature = "bytes")]
-impl From<Bytes> for bytes::Bytes {
-    fn from(bytes: Bytes) -> Self {
-        bytes.0.into()
-    }
-}
-
 impl fmt::Debug for Bytes {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         BytesRef(&self.0).fmt(f)

@@ -19,6 +19,8 @@
 )]
 
 mod bytes;
+#[cfg(feature = "bytes")]
+mod bytes_crate;
 #[cfg(feature = "serde")]
 mod bytes_serde;
 #[cfg(feature = "cbor")]

@@ -138,12 +138,6 @@ send_as! {
     Box<[u8]> => Bytes : Bytes = |bytes| Bytes(bytes.into_vec());
 }
 
-#[cfg(feature = "bytes")]
-send_as! {
-    bytes::Bytes => Bytes : Bytes = Bytes::from;
-    {'a} &'a bytes::Bytes => Bytes : BytesRef<'a> = |bytes| BytesRef(bytes);
-}
-
 // Lists. A mapping and not a marker: serde would write an array as a tuple.
 send_as! {
     {'a, X} &'a [X] => Vec<X>, Box<[X]> : &'a [X] = |list| list;
