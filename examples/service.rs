@@ -1,4 +1,4 @@
-//! A library that is better kept in a process of its own, as a service: what a child
+//! A library that you don't want in your own process, as a service: what a child
 //! keeps implements a trait, and its methods are called from here. One child, a
 //! pool, and a method of the pool for each of many items.
 
@@ -21,7 +21,7 @@ service! {
     }
 }
 
-/// So many pages are done, of so many.
+/// How many pages are done, and how many there are.
 pub type Progress = (usize, usize);
 
 /// In the child: the documents that are open, as pages.
@@ -90,7 +90,7 @@ fn first_word(documents: &DOCUMENTS) -> Result<String, Box<dyn std::error::Error
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     offspring::init();
     let folder = std::env::temp_dir().join(format!("service-{}", std::process::id()));
-    std::fs::create_dir(&folder)?;
+    std::fs::create_dir_all(&folder)?;
     std::fs::write(folder.join("document"), "one two\n\ntwo three\n\ntwo")?;
 
     let documents = DOCUMENTS.init(&folder).spawn()?;

@@ -78,7 +78,7 @@ fn find_role() -> Role {
     if std::env::args_os().nth(1).as_deref() != Some(OsStr::new(MARKER)) {
         return Role::Program;
     }
-    // What stands between may have a number of its own, but has the link from the parent.
+    // A tool in between has another process number, but the link is from the parent.
     if let Some(told) = link() {
         let is_here = crate::sys::has_inherited_socket(&told);
         return if is_here { Role::Child } else { Role::Stray };

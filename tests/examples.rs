@@ -76,15 +76,13 @@ fn assert_output(output: &Output, code: i32, stdout: &[u8], stderr: &[u8]) {
     assert_eq!(output.status.code(), Some(code));
 }
 
-/// A folder of this test's own, gone afterwards.
+/// A folder for one test, gone afterwards.
 struct Folder(PathBuf);
 
 impl Folder {
     fn new(name: &str) -> Self {
-        let name = format!("offspring-test-{name}-{}", std::process::id());
-        let path = std::env::temp_dir().join(name);
-        fs::create_dir(&path).expect("a new folder");
-        Self(path)
+        let path = std::env::temp_dir().join(format!("offspring-test-{name}-XXXXXX"));
+        Self(nix::unistd::mkdtemp(&path).expect("a new folder"))
     }
 }
 

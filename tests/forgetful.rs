@@ -76,8 +76,8 @@ fn main() {
 /// The same program under a name that no test has: the advice is another.
 fn runs_elsewhere() {
     let own = std::env::current_exe().expect("a program");
-    let folder = std::env::temp_dir().join(format!("offspring-forgetful-{}", std::process::id()));
-    fs::create_dir(&folder).expect("a folder");
+    let folder = std::env::temp_dir().join("offspring-forgetful-XXXXXX");
+    let folder = nix::unistd::mkdtemp(&folder).expect("a folder");
     let copy = folder.join("forgetful");
     fs::copy(own, &copy).expect("a copy");
     let status = Command::new(&copy).arg(ELSEWHERE).status();

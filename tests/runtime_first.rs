@@ -2,7 +2,7 @@
 //! its threads: a template of it cannot fork, and a child cannot give up rights, and
 //! each says why. Other children work.
 //!
-//! So with a worker that has a runtime of its own.
+//! So with a worker that has its own runtime.
 //!
 //! Without the harness of tests, since `main` is what this is about.
 

@@ -1,4 +1,4 @@
-//! A host of plugins, each a program of its own. A plugin that crashes fails its
+//! A host of plugins, each a separate program. A plugin that crashes fails its
 //! call, and is started again for the next.
 //!
 //! ```text

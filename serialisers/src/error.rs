@@ -4,7 +4,7 @@ type Source = Box<dyn std::error::Error + Send + Sync + 'static>;
 
 /// Why a value could not be written, or bytes could not be read.
 ///
-/// What it says is meant for people. There are no kinds to tell apart: whoever sent the bytes
+/// What it says is meant for people. There are no kinds to tell apart: the sender of the bytes
 /// has to change them, or whoever wrote the value has to.
 ///
 /// ```

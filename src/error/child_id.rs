@@ -4,7 +4,7 @@ use std::fmt;
 
 use crate::protocol::TEMPLATE;
 
-/// The worker, and the process that runs it; a pool has no process of its own.
+/// The worker, and the process that runs it; a pool has no process.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct ChildId {
     pub(crate) worker: String,

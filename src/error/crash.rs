@@ -93,7 +93,7 @@ impl Crash {
 }
 
 impl Crash {
-    /// What it wrote last to its stderr, on lines of its own.
+    /// What it wrote last to its stderr, on separate lines.
     pub(crate) fn last_words(&self) -> String {
         match self.stderr_text().trim_matches('\n').trim_end() {
             "" => String::new(),

@@ -75,7 +75,7 @@ impl fmt::Debug for Panic {
 }
 
 impl Panic {
-    /// The backtrace on lines of its own, if `RUST_BACKTRACE` asks for one.
+    /// The backtrace on separate lines, if `RUST_BACKTRACE` asks for one.
     pub(super) fn wanted_backtrace(&self) -> String {
         let is_wanted = std::env::var_os("RUST_BACKTRACE").is_some_and(|value| value != "0");
         match self.backtrace() {

@@ -81,7 +81,7 @@ impl SharedBytes {
         Ok(Self(Arc::new(Sealed::copy(bytes)?)))
     }
 
-    /// So many bytes, filled in where they are: without a copy. They are zeros at first.
+    /// Makes `length` bytes, which are zeros at first, and has `fill` change them in place, without a copy.
     ///
     /// ```
     /// # use offspring::SharedBytes;

@@ -380,7 +380,7 @@ impl<D> Reader<D> {
         self.passed + self.buffer.len() as u64
     }
 
-    /// The octets of the current frame.
+    /// The bytes of the current frame.
     pub(crate) fn octets(&self) -> &[u8] {
         &self.buffer[self.current.clone()]
     }

@@ -1,7 +1,7 @@
 //! A descriptor that a program inherits by its number, for where something stands between that needs the standard
 //! streams itself.
 //!
-//! The number alone would lead whoever finds the argument to some descriptor. The socket's inode says which is meant.
+//! The number alone would lead a process that finds the argument to some descriptor. The socket's inode says which is meant.
 
 use nix::fcntl::{FcntlArg, FdFlag, fcntl};
 use nix::sys::stat::{SFlag, fstat};

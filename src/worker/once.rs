@@ -1,4 +1,4 @@
-//! Calling a worker in a child of its own.
+//! Calling a worker in a fresh child.
 
 use offspring_serialisers::{Format, SendAs, Serialiser};
 

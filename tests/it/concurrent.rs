@@ -123,7 +123,7 @@ fn answers_come_as_they_are_made() {
     assert!(rpc.join().wait().unwrap().success());
 }
 
-/// A call that no thread waits for is sent, also while another thread sleeps for an answer of its own.
+/// A call that no thread waits for is sent, also while another thread sleeps for its own answer.
 #[test]
 fn nobody_waits_for_what_ends_the_wait() {
     let _guard = guard();

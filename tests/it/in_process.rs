@@ -149,11 +149,11 @@ fn what_a_thread_cannot_have() {
     let _guard = guard();
     let refused: [(&str, Threaded); 8] = [
         (
-            "no limits",
+            "has the limits of its process",
             threaded(0).limits(Limits::new().open_files(100)),
         ),
         (
-            "no rights",
+            "has the rights of its process",
             threaded(0).rights(Rights::new().no_new_privileges()),
         ),
         ("environment", threaded(0).env("A", "b")),

@@ -232,7 +232,7 @@ fn receive(socket: &UnixStream, bytes: &mut [u8]) -> Option<OwnedFd> {
     descriptors.pop()
 }
 
-/// A parent, and a child that is this peer, in a thread of its own.
+/// A parent, and a child that is this peer, in another thread.
 fn with_peer(
     serve: impl FnOnce(&mut Peer) + Send,
     parent: impl FnOnce(offspring::Rpc<fn(String) -> String, offspring::Octets, String>),

@@ -266,7 +266,7 @@ fn the_last_line_is_not_lost() {
     }
 }
 
-/// Prints so many lines of 1000 bytes, and says in a file how many it has printed.
+/// Prints lines of 1000 bytes, and says in a file how many it has printed.
 fn pour(count: String, file: String) {
     for n in 0..count.parse().unwrap() {
         println!("{n:0999}");

@@ -205,7 +205,7 @@ fn calls_in_spans(rpc: &Says, times: usize) {
     let calls: Vec<_> = (0..5).map(call).collect();
     assert_eq!(inside(), "none");
     for answer in answers(calls) {
-        // In the child it goes on as a span of its own.
+        // In the child it goes on as another span.
         assert!(answer.starts_with("call call="), "{answer}");
     }
     rpc.call("in none").wait().unwrap();

@@ -120,7 +120,7 @@ pub(crate) fn what_is_not_said_of_groups() {
     nix::unistd::setgroups(&[]).unwrap();
 }
 
-/// It reads what it was lent, works with rings and without, has limits, and can start children of its own.
+/// It reads what it was lent, works with rings and without, has limits, and can start its own children.
 pub(crate) fn what_a_child_of_another_user_can_do() {
     let _guard = guard();
     let template = Template::builder().start().unwrap();

@@ -26,7 +26,7 @@ pub(crate) type OnLine = Arc<dyn Fn(&str) + Send + Sync>;
 /// What becomes of what is read.
 #[derive(Clone)]
 pub(crate) enum Use {
-    /// So many of the last bytes are kept for the report of the end.
+    /// How many of the last bytes are kept for the report of the end.
     Tail(usize),
     Lines(OnLine),
 }

@@ -1,4 +1,4 @@
-//! A call for each item of an iterator, so many of them under way at once.
+//! A call for each item of an iterator, with a window of calls in flight.
 
 use std::collections::VecDeque;
 use std::pin::Pin;
@@ -85,7 +85,7 @@ impl<F: Signature, S: Serialiser<F::Output>, E> Rpc<F, S, E> {
 /// [`Rpc::map`] and [`Rpc::map_unordered`].
 ///
 /// It holds a handle of the child or pool. **Dropping it cancels the calls that are under way**, as dropping a
-/// [`Call`] does. If the input panics, the panic goes to whoever asked for a result; then no more is taken, and the results
+/// [`Call`] does. If the input panics, the panic goes to the thread that asked for a result; then no more is taken, and the results
 /// of the calls that are under way can still be had.
 ///
 /// ```
@@ -135,7 +135,7 @@ impl<I, F: Signature, S, E> Map<I, F, S, E> {
         }
     }
 
-    /// How many calls are under way at most, at least 1; results that were not taken yet count as well. Default: as many
+    /// Sets how many calls are in flight at most, at least 1; results that were not taken yet count as well. Default: as many
     /// as all children of a pool together may have ([`load`](crate::PoolBuilder::load) times
     /// [`max`](crate::PoolBuilder::max)), but no more than 1024; 16 for a single child.
     ///
@@ -164,7 +164,7 @@ impl<I, F: Signature, S, E> Map<I, F, S, E> {
         self
     }
 
-    /// Each call may be run again, up to so many times: see [`Call::repeat`].
+    /// Each call may be run again, up to this many `times`: see [`Call::repeat`].
     pub fn repeat(mut self, times: u32) -> Self {
         self.rpc.defaults.repeats = times;
         self

@@ -1,4 +1,4 @@
-//! One call of a child of its own.
+//! One call of a fresh child.
 
 use std::future::Future;
 use std::pin::Pin;

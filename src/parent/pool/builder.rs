@@ -231,7 +231,7 @@ impl<F, S, E: Send + 'static> PoolBuilder<F, S, E> {
         self
     }
 
-    /// A child that has more than so many bytes of memory resident (`VmRSS` in
+    /// A child that has more than this many bytes of memory resident (`VmRSS` in
     /// `/proc/PID/status`) gets no more calls, and ends when those that it has
     /// are answered; no limit if nothing is said.
     ///

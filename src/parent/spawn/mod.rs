@@ -199,7 +199,7 @@ impl Recipe {
             .find(|(_, is_set)| self.launcher.is_thread() && *is_set)
         {
             Some((what, _)) => Err(Error::start(format_args!(
-                "a thread of this process has no {what} of its own: leave `in_process` out"
+                "a thread has the {what} of its process: leave `in_process` out"
             ))),
             None => Ok(()),
         }

@@ -5,24 +5,18 @@ use std::io::{Read, Write};
 use std::os::fd::AsFd;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU32, Ordering};
 
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::stat::Mode;
-use nix::unistd::mkfifo;
-
-static TEMPS: AtomicU32 = AtomicU32::new(0);
+use nix::unistd::{mkdtemp, mkfifo};
 
 /// A directory that goes with its owner.
 pub(crate) struct Temp(PathBuf);
 
 impl Temp {
     pub(crate) fn new() -> Self {
-        let number = TEMPS.fetch_add(1, Ordering::Relaxed);
-        let name = format!("offspring-it-{}-{number}", std::process::id());
-        let path = std::env::temp_dir().join(name);
-        fs::create_dir(&path).unwrap();
-        Self(path)
+        // A run that was killed may have left one of any other name.
+        Self(mkdtemp(&std::env::temp_dir().join("offspring-it-XXXXXX")).unwrap())
     }
 
     pub(crate) fn path(&self, name: &str) -> String {
@@ -75,7 +69,7 @@ impl Gate {
         self.path.to_str().unwrap().to_owned()
     }
 
-    /// Lets whoever waits here go on.
+    /// Lets the worker that waits here go on.
     pub(crate) fn open(&self) {
         let mut options = File::options();
         // With none that waits it cannot be opened.
