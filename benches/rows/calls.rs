@@ -76,7 +76,7 @@ fn tokio_multi() -> impl Fn(Job) {
     move |job| runtime.block_on(runtime.spawn(job)).expect("no panic")
 }
 
-/// Calls of 32 octets with so many under way, waited for in order.
+/// Calls of 32 bytes with so many under way, waited for in order.
 pub fn pipelined(rpc: Rpc<Echo, Octets>, window: usize) -> impl FnMut(u64) -> Duration {
     let came = |call: Option<Call<Vec<u8>>>| {
         let answer = call.expect("one is under way").wait().expect("an answer");
@@ -114,7 +114,7 @@ fn starts(builder: impl Fn() -> Builder<Echo, Octets>) -> impl FnMut(u64) -> Dur
 }
 
 fn small() -> Group {
-    Group::new("echo of 32 octets", 32)
+    Group::new("echo of 32 bytes", 32)
         .row("blocking", || round_trips(blocking(), 32))
         .row("blocking, no spinning", || {
             round_trips(blocking().spin(false), 32)
@@ -161,7 +161,7 @@ fn huge() -> Group {
 
 /// Beside octets that go there and back in batches.
 fn pipeline() -> Group {
-    Group::beside("1024 echoes of 32 octets under way, each", |spins| {
+    Group::beside("1024 echoes of 32 bytes in flight, each", |spins| {
         bare::batches(32, WINDOW, spins)
     })
     .row("blocking", || many(blocking()))

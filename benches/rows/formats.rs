@@ -133,7 +133,7 @@ impl<T: Clone + PartialEq + 'static> Value<T> {
 }
 
 pub fn groups() -> Vec<Group> {
-    let small = Value::new("a text of 32 octets", "x".repeat(32))
+    let small = Value::new("a text of 32 bytes", "x".repeat(32))
         .format(&SMALL_OCTETS)
         .format(&SMALL_POSTCARD)
         .format(&SMALL_MESSAGEPACK)
@@ -146,7 +146,7 @@ pub fn groups() -> Vec<Group> {
         .format(&RECORDS_JSON);
     // Of all values, as JSON writes some of them in one octet, some in two, and some in six.
     let octets: Vec<u8> = (0..1 << 20).map(|n: u32| n as u8).collect();
-    let large = Value::new("1 MiB of octets", Bytes::from(octets))
+    let large = Value::new("1 MiB of bytes", Bytes::from(octets))
         .format(&LARGE_OCTETS)
         .format(&LARGE_POSTCARD)
         .format(&LARGE_MESSAGEPACK)
