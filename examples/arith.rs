@@ -1,5 +1,5 @@
-//! Two functions that are chosen by their name, and run beside each other: example
-//! 3 of the manual of `AnyEvent::Fork::RPC`. A service does that by itself.
+//! Two methods of a service that run beside each other: example 3 of the manual of `AnyEvent::Fork::RPC`, which chooses
+//! functions by their names.
 //!
 //! ```text
 //! cargo run --example arith --features concurrent
@@ -8,7 +8,7 @@
 use offspring::{service, worker};
 
 service! {
-    /// What is done with two numbers.
+    /// Calculates with two numbers.
     trait Arith => ArithClient {
         async fn add(&self, a: i64, b: i64) -> i64;
         async fn mul(&self, a: i64, b: i64) -> i64;
@@ -17,7 +17,7 @@ service! {
 
 struct Calculator;
 
-/// What panics here, as on overflow, is the failure of that call.
+/// A panic, as on overflow, is an error of its call.
 impl Arith for Calculator {
     async fn add(&self, a: i64, b: i64) -> i64 {
         a + b

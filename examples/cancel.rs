@@ -1,4 +1,4 @@
-//! A call that takes too long is given up, and its child is free again.
+//! Gives up a call that takes too long, and calls its child again.
 //!
 //! ```text
 //! cargo run --example cancel --features concurrent
@@ -6,30 +6,28 @@
 
 use std::time::Duration;
 
-use offspring::{Error, worker};
+use offspring::worker;
 use smol::Timer;
 
-// One call at a time, so that the second would have to wait for the first.
-worker!(REST: fn(String) -> String = rest, max_running = 1);
+// One call at a time: a call that went on would hold up the next.
+worker!(REST: fn(u64) -> String = rest, max_running = 1);
 
-async fn rest(milliseconds: String) -> String {
-    let milliseconds = milliseconds.parse().expect("a number");
+async fn rest(milliseconds: u64) -> String {
     Timer::after(Duration::from_millis(milliseconds)).await;
     "still here".into()
 }
 
-fn main() -> Result<(), Error> {
+fn main() -> Result<(), offspring::Error> {
     offspring::init();
     let rpc = REST.spawn()?;
-    let mut call = rpc.call("10000");
+    let mut call = rpc.call(10_000);
     match call.wait_timeout(Duration::from_millis(100)) {
         Err(error) if error.is_timeout() => println!("timed out"),
         other => println!("{other:?}"),
     }
-    // One could go on waiting. Whoever drops a call does not want its answer:
-    // the child drops the future where it stands.
+    // The call could be waited for again. Dropping it cancels it, and the child drops the future.
     drop(call);
-    println!("{}", rpc.call("1").wait()?);
+    println!("{}", rpc.call(1).wait()?);
     rpc.join().wait()?;
     Ok(())
 }

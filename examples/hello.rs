@@ -1,4 +1,4 @@
-//! The shortest honest program: a function, run in a child process.
+//! A minimal program: a function that runs in a child process.
 //!
 //! ```text
 //! cargo run --example hello

@@ -1,5 +1,5 @@
-//! Large data, to a child and back: a child inverts all octets of a buffer, ten times in memory that both share, and ten
-//! times in octets that go through the socket. Says how long each took.
+//! Large data, to a child and back: a child inverts all bytes of a buffer, ten times in memory that both processes map, and
+//! ten times in bytes that are copied through the link. Prints how long each took.
 //!
 //! ```sh
 //! cargo run --release --example large         # 64 MiB
@@ -8,36 +8,35 @@
 
 use std::time::{Duration, Instant};
 
+use anyhow::Context;
+use lexopt::{Parser, prelude::*};
 use offspring::{Bytes, SharedMemory, worker};
 
 const ROUNDS: usize = 10;
 
-/// In place; the memory goes back, so that this also works over a link where a copy came.
+/// Inverts in place. The memory is the result, so this also works over a link that carries only copies.
 fn invert_shared(memory: SharedMemory) -> SharedMemory {
     memory.update(.., invert);
     memory
 }
 
-fn invert_plain(mut octets: Bytes) -> Bytes {
-    invert(&mut octets);
-    octets
+fn invert_plain(mut bytes: Bytes) -> Bytes {
+    invert(&mut bytes);
+    bytes
 }
 
-fn invert(octets: &mut [u8]) {
-    for octet in octets {
-        *octet = !*octet;
+fn invert(bytes: &mut [u8]) {
+    for byte in bytes {
+        *byte = !*byte;
     }
 }
 
 worker!(SHARED: fn(SharedMemory) -> SharedMemory = invert_shared);
 worker!(PLAIN: fn(Bytes) -> Bytes = invert_plain);
 
-fn main() -> Result<(), Box<dyn std::error::Error>> {
+fn main() -> anyhow::Result<()> {
     offspring::init();
-    let mebibytes: usize = match std::env::args().nth(1) {
-        Some(text) => text.parse()?,
-        None => 64,
-    };
+    let mebibytes = mebibytes()?;
     let mut wanted: Vec<u8> = (0..mebibytes << 20).map(|n| n as u8).collect();
     println!("{mebibytes} MiB, inverted {ROUNDS} times");
 
@@ -46,14 +45,14 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let mut took = Duration::ZERO;
     for _ in 0..ROUNDS {
         let start = Instant::now();
-        // Lent, so that it stays mapped here, too.
+        // Borrowed, so it stays mapped here, too.
         memory = rpc.call(&memory).wait()?;
         took += start.elapsed();
         invert(&mut wanted);
         let mut rest = &wanted[..];
         memory.scan(.., |chunk| {
             let (start, end) = rest.split_at(chunk.len());
-            assert!(chunk == start, "an octet is not as it should be");
+            assert!(chunk == start, "a byte is wrong");
             rest = end;
         });
     }
@@ -61,18 +60,27 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     report("in shared memory", took, mebibytes);
 
     let rpc = PLAIN.spawn()?;
-    let mut octets = Bytes::from(wanted.clone());
+    let mut bytes = Bytes::from(wanted.clone());
     let mut took = Duration::ZERO;
     for _ in 0..ROUNDS {
         let start = Instant::now();
-        octets = rpc.call(octets).wait()?;
+        bytes = rpc.call(bytes).wait()?;
         took += start.elapsed();
         invert(&mut wanted);
-        assert!(*octets == wanted, "an octet is not as it should be");
+        assert!(*bytes == wanted, "a byte is wrong");
     }
     rpc.join().wait()?;
     report("through the socket", took, mebibytes);
     Ok(())
+}
+
+/// Reads the arguments: the size of the buffer.
+fn mebibytes() -> anyhow::Result<usize> {
+    match Parser::from_env().next()? {
+        None => Ok(64),
+        Some(Value(text)) => text.string()?.parse().context("usage: large [MEBIBYTES]"),
+        Some(argument) => Err(argument.unexpected().into()),
+    }
 }
 
 fn report(how: &str, took: Duration, mebibytes: usize) {

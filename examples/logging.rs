@@ -1,4 +1,4 @@
-//! A child's log, in the parent's: three records, each on a line of stderr.
+//! Records that a child logs come out in the log of its parent: three of them, each on a line of stderr.
 //!
 //! ```text
 //! cargo run --example logging
@@ -8,7 +8,7 @@ use log::{LevelFilter, Log, Metadata, Record};
 use offspring::logging::{self, LogEvent};
 use offspring::{Events, worker};
 
-/// The worker's `init`: from here on records can be sent.
+/// The worker's `init`. Sends records from here on.
 fn set_up(events: &Events<LogEvent>) -> Result<(), log::SetLoggerError> {
     logging::forward(events, LevelFilter::Info)?;
     log::warn!("the worker is being set up");
@@ -34,12 +34,12 @@ impl Log for Stderr {
     fn flush(&self) {}
 }
 
-fn main() -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
-    // In a child, and there only: what is logged before `init` is kept.
+fn main() -> anyhow::Result<()> {
+    // Has an effect in a child only: records from before its `init` are kept and sent later.
     logging::keep_in_child(LevelFilter::Info);
     log::info!("the child has started");
     offspring::init();
-    log::set_logger(&Stderr)?;
+    log::set_logger(&Stderr).map_err(anyhow::Error::msg)?;
     log::set_max_level(LevelFilter::Info);
     let rpc = WORK.on_event(|record: LogEvent| record.log()).spawn()?;
     rpc.call("do that").wait()?;

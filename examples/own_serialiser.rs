@@ -1,10 +1,14 @@
-//! Formats of one's own: one over serde, and one that knows nothing of serde.
+//! Two formats that are not in the crate: one over serde, and one without serde.
+//!
+//! ```text
+//! cargo run --example own_serialiser
+//! ```
 
 use offspring::format::{Error as SerialiserError, Format, Input, Output, Serialiser};
 use offspring::worker;
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
-/// JSON that people like to read.
+/// JSON with line breaks and spaces, for people.
 struct PrettyJson;
 
 impl Format for PrettyJson {
@@ -35,7 +39,7 @@ fn mirror(point: Point) -> Point {
 
 worker!(MIRROR: fn(Point) -> Point = mirror, serialiser = PrettyJson);
 
-/// Numbers, eight octets each, and nothing else.
+/// Numbers, eight bytes each.
 struct Numbers;
 
 impl Format for Numbers {
@@ -44,11 +48,11 @@ impl Format for Numbers {
 
 impl<Sent: AsRef<[f64]> + ?Sized> Serialiser<Vec<f64>, Sent> for Numbers {
     fn encode(value: &Sent, output: &mut Output<'_>) -> Result<(), SerialiserError> {
-        let octets = value
+        let bytes = value
             .as_ref()
             .iter()
             .flat_map(|number| number.to_be_bytes());
-        output.bytes().extend(octets);
+        output.bytes().extend(bytes);
         Ok(())
     }
     fn decode(input: &mut Input<'_>) -> Result<Vec<f64>, SerialiserError> {
@@ -71,7 +75,7 @@ fn running_sums(numbers: Vec<f64>) -> Vec<f64> {
     numbers.into_iter().map(add).collect()
 }
 
-// Two dots: the arguments are one list, and no tuple around it.
+// Two dots: the list is all arguments, instead of the first of a tuple.
 worker!(RUNNING_SUMS: fn(..Vec<f64>) -> Vec<f64> = running_sums, serialiser = Numbers);
 
 fn main() -> Result<(), offspring::Error> {

@@ -1,27 +1,26 @@
 //! A parent for a worker in any language: see `docs/protocol.md`.
 //!
 //! ```text
-//! polyglot_parent [--plain] -- COMMAND [ARG …]
+//! polyglot_parent [--plain] COMMAND [ARG …]
 //! ```
 //!
-//! Each line of stdin is a call, its words the strings. Answers and events are
-//! printed as they arrive.
+//! Each line of stdin is a call, and its words are the strings. Results and events are printed as they arrive.
 
-use std::ffi::{OsStr, OsString};
 use std::io::{self, BufRead, Write};
 use std::process::{Command, ExitCode};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use lexopt::{Parser, prelude::*};
 use offspring::worker;
 
 type Strings = Vec<Vec<u8>>;
 
-// The function is at the other end.
-worker!(POLYGLOT: fn(..Strings) -> Strings = |_: Strings| Strings::new(), name = "polyglot", events = Strings);
+// Without a function: it is in the other program.
+worker!(POLYGLOT: fn(..Strings) -> Strings, name = "polyglot", events = Strings);
 
-/// Sends all calls, and has what comes back printed; whether all succeeded.
-fn run(command: Command, plain: bool) -> Result<bool, Box<dyn std::error::Error>> {
+/// Sends all calls and prints what comes back. Returns whether all succeeded.
+fn run(command: Command, plain: bool) -> anyhow::Result<bool> {
     let mut builder = POLYGLOT
         .command(command)
         .on_event(|event| print("event", &event.join(&b' ')));
@@ -50,43 +49,46 @@ fn run(command: Command, plain: bool) -> Result<bool, Box<dyn std::error::Error>
 }
 
 fn words(line: &[u8]) -> Strings {
-    let words = line.split(|octet| b" \t".contains(octet));
+    let words = line.split(|byte| b" \t".contains(byte));
     let words = words.filter(|word| !word.is_empty());
     words.map(<[u8]>::to_vec).collect()
 }
 
-/// A line on stdout, whatever octets are in it.
-fn print(what: impl std::fmt::Display, octets: &[u8]) {
-    let line = [format!("{what}: ").as_bytes(), octets, b"\n"].concat();
-    // If nobody reads stdout there is nobody to tell.
+/// Prints a line, which need not be UTF-8.
+fn print(what: impl std::fmt::Display, bytes: &[u8]) {
+    let line = [format!("{what}: ").as_bytes(), bytes, b"\n"].concat();
+    // An error means that stdout is closed.
     let _ = io::stdout().write_all(&line);
 }
 
-fn main() -> ExitCode {
+fn main() -> anyhow::Result<ExitCode> {
     offspring::init();
-    let mut arguments = std::env::args_os().skip(1).peekable();
-    let plain = arguments
-        .next_if(|argument| argument == "--plain")
-        .is_some();
-    if arguments.next().as_deref() != Some(OsStr::new("--")) {
-        return usage();
-    }
-    let Some(program) = arguments.next() else {
-        return usage();
-    };
-    let mut command = Command::new(program);
-    command.args(arguments.collect::<Vec<OsString>>());
-    match run(command, plain) {
-        Ok(true) => ExitCode::SUCCESS,
-        Ok(false) => ExitCode::FAILURE,
+    let (command, plain) = match arguments() {
+        Ok(arguments) => arguments,
         Err(error) => {
             eprintln!("polyglot_parent: {error}");
-            ExitCode::FAILURE
+            eprintln!("usage: polyglot_parent [--plain] COMMAND [ARG …]");
+            return Ok(ExitCode::from(2));
         }
-    }
+    };
+    let succeeded = run(command, plain)?;
+    Ok(ExitCode::from(u8::from(!succeeded)))
 }
 
-fn usage() -> ExitCode {
-    eprintln!("usage: polyglot_parent [--plain] -- COMMAND [ARG …]");
-    ExitCode::from(2)
+/// Reads the arguments: the command, and whether to use the plain form.
+fn arguments() -> Result<(Command, bool), lexopt::Error> {
+    let mut parser = Parser::from_env();
+    let mut plain = false;
+    while let Some(argument) = parser.next()? {
+        match argument {
+            Long("plain") => plain = true,
+            Value(program) => {
+                let mut command = Command::new(program);
+                command.args(parser.raw_args()?);
+                return Ok((command, plain));
+            }
+            _ => return Err(argument.unexpected()),
+        }
+    }
+    Err("the command is missing".into())
 }

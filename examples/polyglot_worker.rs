@@ -1,21 +1,22 @@
-//! A worker that a parent in any language can drive over stdin and stdout: see
-//! `docs/protocol.md`. Requests, answers and events are lists of octet strings.
+//! A worker that a parent in any language can call over stdin and stdout: see `docs/protocol.md`. Requests, results and
+//! events are lists of byte strings.
 //!
-//! The first string of a request names the function:
+//! The first string of a request is the name of the function:
 //!
-//! | request | answer |
+//! | request | result |
 //! |---|---|
 //! | `echo …` | the rest |
 //! | `event N` | `done`, after the events `event 1` … `event N` |
-//! | `sleep MS` | `slept`, MS, after that many milliseconds; with the feature `concurrent` other calls go on meanwhile |
+//! | `sleep MS` | `slept`, MS, after MS milliseconds. With the feature `concurrent` other calls go on meanwhile |
 //! | `pid` | the process id |
-//! | `retire` | `retired`, after it has told its pool so; or why it cannot |
+//! | `retire` | `retired`, after it has told its pool, or why it cannot |
 //! | `panic TEXT` | none: the call fails |
 //! | `exit CODE` | none: the process exits |
 
 use std::str::FromStr;
 use std::time::Duration;
 
+use lexopt::Parser;
 use offspring::{Events, worker};
 
 type Strings = Vec<Vec<u8>>;
@@ -25,7 +26,7 @@ worker!(POLYGLOT: fn(..Strings) -> Strings = serve, name = "polyglot", events = 
 #[cfg(feature = "concurrent")]
 worker!(POLYGLOT: fn(..Strings) -> Strings = serve_many, name = "polyglot", events = Strings);
 
-/// The same, but whoever sleeps holds up nobody else.
+/// The same, except that `sleep` does not hold up other calls.
 #[cfg(feature = "concurrent")]
 async fn serve_many(request: Strings, events: &Events<Strings>) -> Strings {
     if let Some((b"sleep", rest)) = request
@@ -38,7 +39,7 @@ async fn serve_many(request: Strings, events: &Events<Strings>) -> Strings {
     serve(request, events)
 }
 
-/// Whatever goes wrong is a panic here, and that is how a call fails.
+/// Panics on any error: then the call fails.
 fn serve(request: Strings, events: &Events<Strings>) -> Strings {
     let Some((function, rest)) = request.split_first() else {
         panic!("the request names no function")
@@ -62,8 +63,7 @@ fn serve(request: Strings, events: &Events<Strings>) -> Strings {
             Err(error) => strings([error.to_string()]),
         },
         b"panic" => panic!("{}", text(&rest.join(&b' '))),
-        // What was answered before is written: an answer leaves before the next
-        // call starts.
+        // Earlier results are not lost: each is written before the next call starts.
         b"exit" => std::process::exit(number::<u8>(rest).into()),
         unknown => panic!("there is no function `{}`", text(unknown)),
     }
@@ -78,7 +78,7 @@ fn number<N: FromStr>(rest: &[Vec<u8>]) -> N {
         panic!("a number is missing")
     };
     let parsed = text(string).parse();
-    parsed.unwrap_or_else(|_| panic!("not a number that is wanted: `{}`", text(string)))
+    parsed.unwrap_or_else(|_| panic!("not a number in range: `{}`", text(string)))
 }
 
 fn strings<const N: usize>(list: [impl Into<Vec<u8>>; N]) -> Strings {
@@ -90,11 +90,13 @@ fn text(string: &[u8]) -> String {
 }
 
 fn main() {
-    if std::env::args_os().len() > 1 {
-        eprintln!(
-            "polyglot_worker: it takes no arguments; a parent talks to it over stdin and stdout"
-        );
-        std::process::exit(2);
+    match Parser::from_env().next() {
+        Ok(None) => POLYGLOT.serve(),
+        _ => {
+            eprintln!(
+                "polyglot_worker: takes no arguments; a parent calls it over stdin and stdout"
+            );
+            std::process::exit(2)
+        }
     }
-    POLYGLOT.serve()
 }

@@ -1,21 +1,19 @@
-//! Finds the largest prime below each number, in as many processes as there are
-//! CPUs; one of the jobs kills its process, and the others do not notice.
+//! Finds the largest prime below each number, in as many processes as there are CPUs. One of the calls crashes its child,
+//! and the others do not notice.
 //!
 //! ```text
-//! pool [--children N]
+//! cargo run --example pool [-- --children N]
 //! ```
 
-use std::process::ExitCode;
-
+use lexopt::{Parser, prelude::*};
 use offspring::{Octets, Pool, worker};
 
 worker!(PRIME: fn(String) -> String = largest_prime);
 
-/// The largest prime below a number, by trying.
+/// Finds the largest prime below a number by trying.
 fn largest_prime(below: String) -> String {
     let Ok(below) = below.parse::<u64>() else {
-        // What nobody thought of.
-        std::process::abort()
+        std::process::abort() // a bug
     };
     let prime = (2..below).rev().find(|number| {
         let mut divisors = (2..).take_while(|divisor| divisor * divisor <= *number);
@@ -24,37 +22,33 @@ fn largest_prime(below: String) -> String {
     prime.map_or_else(|| "none".into(), |prime| prime.to_string())
 }
 
-fn main() -> ExitCode {
+fn main() -> anyhow::Result<()> {
     offspring::init();
-    match children().map(run) {
-        Ok(Ok(())) => ExitCode::SUCCESS,
-        Ok(Err(error)) => {
-            eprintln!("pool: {error}");
-            ExitCode::FAILURE
-        }
-        Err(text) => {
-            eprintln!("pool: {text}\nusage: pool [--children N]");
-            ExitCode::from(2)
-        }
-    }
+    let children = children().unwrap_or_else(|error| {
+        eprintln!("pool: {error}\nusage: pool [--children N]");
+        std::process::exit(2)
+    });
+    run(children)
 }
 
-fn children() -> Result<usize, String> {
-    let arguments: Vec<_> = std::env::args().skip(1).collect();
-    match arguments.iter().map(String::as_str).collect::<Vec<_>>()[..] {
-        [] => Ok(std::thread::available_parallelism().map_or(1, usize::from)),
-        ["--children", number] => number
-            .parse()
-            .map_err(|_| format!("not a number of children: `{number}`")),
-        _ => Err("there are arguments that mean nothing".into()),
+/// Reads the arguments: the number of children.
+fn children() -> Result<usize, lexopt::Error> {
+    let mut parser = Parser::from_env();
+    let mut children = std::thread::available_parallelism().map_or(1, usize::from);
+    while let Some(argument) = parser.next()? {
+        match argument {
+            Long("children") => children = parser.value()?.parse()?,
+            _ => return Err(argument.unexpected()),
+        }
     }
+    Ok(children)
 }
 
-fn run(children: usize) -> Result<(), offspring::Error> {
+fn run(children: usize) -> anyhow::Result<()> {
     let pool = PRIME
         .pool()
         .max(children)
-        // What happens to children is in the errors of their calls.
+        // That a child died is in the error of its call.
         .on_error(|_| ())
         .spawn()?;
     ask(&pool)?;
@@ -67,7 +61,7 @@ fn run(children: usize) -> Result<(), offspring::Error> {
     Ok(())
 }
 
-fn ask(pool: &Pool<fn(String) -> String, Octets>) -> Result<(), offspring::Error> {
+fn ask(pool: &Pool<fn(String) -> String, Octets>) -> anyhow::Result<()> {
     let numbers = ["100", "10000", "a million", "1000000", "100000000"];
     let calls = numbers.map(|number| (number, pool.call(number)));
     for (number, call) in calls {
@@ -79,7 +73,7 @@ fn ask(pool: &Pool<fn(String) -> String, Octets>) -> Result<(), offspring::Error
                     error.started()
                 );
             }
-            Err(error) => return Err(error),
+            Err(error) => return Err(error.into()),
         }
     }
     Ok(())

@@ -1,18 +1,18 @@
-//! A worker on another machine, or wherever else a command leads: the example of
-//! the manual of `AnyEvent::Fork::Remote`. `docs/remote.md` has more commands.
+//! A worker on another machine, or wherever a command leads: the example of the manual of `AnyEvent::Fork::Remote`.
+//! `docs/remote.md` has more commands.
 //!
 //! ```text
-//! remote [-- COMMAND [ARG …]]
+//! remote [COMMAND [ARG …]]
 //! remote --serve
 //! ```
 //!
-//! COMMAND starts this program with `--serve`, and its stdin and stdout lead to
-//! it: `remote -- ssh HOST remote --serve`. Without it the program starts itself.
+//! COMMAND starts this program with `--serve` and connects stdin and stdout to it: `remote ssh HOST remote --serve`. Without
+//! COMMAND the program starts itself.
 
-use std::ffi::OsString;
-use std::process::{Command, ExitCode};
+use std::process::Command;
 
-use offspring::{Error, worker};
+use lexopt::{Parser, prelude::*};
+use offspring::worker;
 
 fn whoami(passed: String) -> String {
     format!(
@@ -21,11 +21,11 @@ fn whoami(passed: String) -> String {
     )
 }
 
-// Its name says nothing of this program: the other one may be of another build.
+// A name that does not depend on this program, because the other program may be another build.
 worker!(WHOAMI: fn(String) -> String = whoami, name = "remote");
 
-/// Ten calls, all under way at once.
-fn call(command: Option<Command>) -> Result<(), Error> {
+/// Makes ten calls, all in flight at once.
+fn call(command: Option<Command>) -> anyhow::Result<()> {
     let builder = match command {
         Some(command) => WHOAMI.command(command),
         None => WHOAMI.builder(),
@@ -39,28 +39,30 @@ fn call(command: Option<Command>) -> Result<(), Error> {
     Ok(())
 }
 
-fn main() -> ExitCode {
+fn main() -> anyhow::Result<()> {
     offspring::init();
-    let arguments: Vec<_> = std::env::args_os().skip(1).collect();
-    let words: Vec<_> = arguments.iter().map(OsString::as_os_str).collect();
-    let command = match words[..] {
-        [] => None,
-        [option] if option == "--serve" => WHOAMI.serve(),
-        [dashes, program, ref rest @ ..] if dashes == "--" => {
+    let command = command().unwrap_or_else(|error| {
+        eprintln!("remote: {error}\nusage: remote [COMMAND [ARG …]]\n       remote --serve");
+        std::process::exit(2)
+    });
+    call(command)
+}
+
+/// Reads the arguments: the command, or `None` to start this program. Serves instead if that is asked for.
+fn command() -> Result<Option<Command>, lexopt::Error> {
+    let mut parser = Parser::from_env();
+    let command = match parser.next()? {
+        None => None,
+        Some(Long("serve")) => match parser.next()? {
+            None => WHOAMI.serve(),
+            Some(argument) => return Err(argument.unexpected()),
+        },
+        Some(Value(program)) => {
             let mut command = Command::new(program);
-            command.args(rest);
+            command.args(parser.raw_args()?);
             Some(command)
         }
-        _ => {
-            eprintln!("usage: remote [-- COMMAND [ARG …]]\n       remote --serve");
-            return ExitCode::from(2);
-        }
+        Some(argument) => return Err(argument.unexpected()),
     };
-    match call(command) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("remote: {error}");
-            ExitCode::FAILURE
-        }
-    }
+    Ok(command)
 }

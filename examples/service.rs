@@ -1,37 +1,41 @@
-//! A library that you don't want in your own process, as a service: what a child
-//! keeps implements a trait, and its methods are called from here. One child, a
-//! pool, and a method of the pool for each of many items.
+//! A library that you don't want in your process, as a service: the state of a child implements a trait, and the parent
+//! calls its methods. With one child, with a pool, and with a method of the pool for each of many items.
+//!
+//! ```text
+//! cargo run --example service --features cbor
+//! ```
 
 use std::collections::HashMap;
 use std::path::PathBuf;
 
+use anyhow::Context;
 use offspring::{Events, service, worker};
 
 service! {
     /// Reads documents.
     pub trait Documents => DocumentsClient, serialiser = offspring::Cbor, events = Progress {
-        /// Opens a document; its number.
+        /// Opens a document. Returns its number.
         fn open(&mut self, path: PathBuf) -> Result<u32, String>;
-        /// The words of a page, the first of which is page 1.
+        /// Returns the words of a page. The first is page 1.
         fn words(&self, document: u32, page: usize) -> Option<Vec<String>>;
-        /// How often a word is there. Tells of each page.
+        /// Counts a word. Sends an event for each page.
         fn count(&self, document: u32, word: String, events: &Events<Progress>) -> usize;
         /// Closes all documents.
         fn clear(&mut self);
     }
 }
 
-/// How many pages are done, and how many there are.
+/// How many pages are done, and how many the document has.
 pub type Progress = (usize, usize);
 
-/// In the child: the documents that are open, as pages.
+/// The state of the child: open documents, as pages.
 struct Library {
     folder: PathBuf,
     open: HashMap<u32, Vec<String>>,
 }
 
 impl Library {
-    /// Fails if there is no such folder: then this is the error of all calls.
+    /// Fails if the folder does not exist. All calls fail with that error.
     fn new(folder: PathBuf) -> std::io::Result<Self> {
         std::fs::read_dir(&folder)?;
         Ok(Self {
@@ -66,7 +70,7 @@ impl Documents for Library {
         let mut count = 0;
         for (done, page) in (1..).zip(pages) {
             count += page.split_whitespace().filter(|own| *own == word).count();
-            // It fails if the parent is gone, and then nothing matters any more.
+            // An error means that the parent is gone.
             let _ = events.progress((done, pages.len()));
         }
         count
@@ -79,15 +83,18 @@ impl Documents for Library {
 
 worker!(DOCUMENTS: dyn Documents = Library::new, init(PathBuf));
 
-/// The handle of a child, or of a pool: both are called in the same way.
-fn first_word(documents: &DOCUMENTS) -> Result<String, Box<dyn std::error::Error>> {
-    let number = documents.open("document").wait()??;
+/// Takes the handle of a child or of a pool: both are called in the same way.
+fn first_word(documents: &DOCUMENTS) -> anyhow::Result<String> {
+    let number = documents
+        .open("document")
+        .wait()?
+        .map_err(anyhow::Error::msg)?;
     let words = documents.words(number, 1).wait()?;
     let word = words.into_iter().flatten().next();
-    Ok(word.ok_or("there is no word")?)
+    word.context("the document is empty")
 }
 
-fn main() -> Result<(), Box<dyn std::error::Error>> {
+fn main() -> anyhow::Result<()> {
     offspring::init();
     let folder = std::env::temp_dir().join(format!("service-{}", std::process::id()));
     std::fs::create_dir_all(&folder)?;
@@ -100,16 +107,14 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         let (done, all) = progress?;
         println!("page {done} of {all}");
     }
-    println!("`two` is there {} times", count.wait()?);
+    println!("`two` occurs {} times", count.wait()?);
     println!("{}", documents.open("none").wait()?.is_err());
     documents.clear().wait()?;
     println!("{:?}", documents.words(0, 1).wait()?);
 
     let pool = DOCUMENTS.init(&folder).pool().max(1).spawn()?;
     println!("the first word: {}", first_word(&pool)?);
-    let words = pool.method::<fn(String, u32, usize) -> Option<Vec<String>>>();
-    let pages = (1..=3).map(|page| ("words", 0, page));
-    for words in words.map(pages) {
+    for words in pool.map_calls(1..=3, |documents, page| documents.words(0, page)) {
         println!("{}", words?.unwrap_or_default().join(", "));
     }
     std::fs::remove_dir_all(&folder)?;

@@ -1,5 +1,4 @@
-//! Children from a template: what is expensive to load is loaded once, and each
-//! child has it from the start.
+//! Children of a template: a table that takes long to load is loaded once, and each child has it from the start.
 //!
 //! ```text
 //! cargo run --example template
@@ -14,21 +13,21 @@ const TEXT: &str = "how much wood would a woodchuck chuck \
 
 type Counts = BTreeMap<String, usize>;
 
-/// In the template, once. Imagine that it takes a minute, and a gigabyte.
+/// Runs in the template, once. A real table may take a minute and a gigabyte.
 fn count(text: String) -> Result<Counts, String> {
     let mut counts = Counts::new();
     for word in text.split_whitespace() {
         *counts.entry(word.to_owned()).or_default() += 1;
     }
     if counts.is_empty() {
-        return Err("there is no text".into());
+        return Err("the text is empty".into());
     }
     Ok(counts)
 }
 
 preload!(COUNTS(String) -> Counts = count);
 
-/// In the children.
+/// Runs in the children.
 fn look_up(word: String) -> String {
     let counts = COUNTS.get().expect("the template has loaded them");
     counts.get(&word).copied().unwrap_or(0).to_string()
@@ -40,7 +39,7 @@ fn main() -> Result<(), offspring::Error> {
     offspring::init();
     let template = Template::builder().preload(COUNTS.with(TEXT)).start()?;
     for word in ["wood", "chuck", "would", "coal"] {
-        // A child for each word: that is what they are cheap for.
+        // A child for each word: a start from a template takes half a millisecond.
         let rpc = LOOK_UP.template(&template).spawn()?;
         println!("{word}: {}", rpc.call(word).wait()?);
         rpc.join().wait()?;

@@ -1,9 +1,7 @@
-//! What can go wrong between the two processes.
+//! Errors of calls and children.
 //!
-//! [`Error`] is the crate's; what a worker's function returns as its own `Err` is
-//! part of its result and never becomes one of these. It is made where something
-//! goes wrong, and told there or on its way to the user which child it is about
-//! ([`Error::about`]).
+//! An `Err` that the worker's function returns is part of its result, and never becomes an [`Error`]. An error is created
+//! where the failure is found. The name of the child is added there or on its way to the user ([`Error::about`]).
 
 use std::error::Error as StdError;
 use std::fmt;
@@ -27,26 +25,27 @@ pub use flatten::{CallError, FlattenErrors};
 pub use kind::ErrorKind;
 pub use panic::Panic;
 
-/// What is behind an error.
+/// The cause of an error.
 #[derive(Clone)]
 enum Cause {
     None,
     Panic(Panic),
-    /// The end of the child, and what it did meanwhile.
+    /// The end of the child, and a clause that says what became of the call.
     Crash(Arc<Crash>, &'static str),
     Other(Arc<dyn StdError + Send + Sync>),
 }
 
-/// A text that is the error of each of many calls is shared.
+/// The content of an error. It is shared by the calls that one failure completes.
 #[derive(Clone)]
 struct Inner {
     kind: ErrorKind,
-    /// What happened, to be put behind the name of the child: with a space in front,
-    /// or with a colon if it is a sentence by itself.
+    /// The event as text, to append to the name of the child: it starts with a space, or with a colon if it is a sentence.
     text: Arc<str>,
     started: Started,
-    /// Another attempt cannot help.
-    is_lasting: bool,
+    /// Whether another attempt must fail, too.
+    is_permanent: bool,
+    /// It was another child that had started the call, or may have.
+    was_tried: bool,
     child: Option<Arc<ChildId>>,
     cause: Cause,
 }
@@ -56,15 +55,13 @@ struct Inner {
 /// It is cheap to clone. [`kind`](Self::kind), and a predicate for each kind, tell
 /// errors apart; [`started`](Self::started) says whether the function ran.
 ///
-/// It is shown as one sentence, which names the worker and its process, and ends with
-/// what the error behind it says, if there is one. So `{error}` in a log is complete.
-/// `unwrap`, and a `main` that returns the error, print the same. The error behind it
-/// is there to be looked at ([`source`](std::error::Error::source)): an
-/// [`io::Error`](std::io::Error), or a serialiser's
-/// [`Error`](crate::format::Error).
+/// It is displayed as one sentence, which names the worker and its process and ends with the text of its source, if it has
+/// one. So `{error}` in a log is complete. `unwrap`, and a `main` that returns the error, print the same.
+/// [`source`](std::error::Error::source) returns the [`io::Error`](std::io::Error) or the serialiser's
+/// [`Error`](crate::format::Error) behind it.
 ///
 /// [troubleshooting.md](https://docs.rs/crate/offspring/latest/source/docs/troubleshooting.md)
-/// says what to do about which message.
+/// lists messages by their exact text, and says what to do.
 ///
 /// ```
 /// # offspring::worker!(ECHO: fn(String) -> String = |text: String| text);
@@ -82,14 +79,15 @@ struct Inner {
 #[derive(Clone)]
 pub struct Error(Arc<Inner>);
 
-/// How they are made.
+/// Constructors.
 impl Error {
     fn new(kind: ErrorKind, text: impl Into<Arc<str>>) -> Self {
         Self(Arc::new(Inner {
             kind,
             text: text.into(),
             started: Started::No,
-            is_lasting: false,
+            is_permanent: false,
+            was_tried: false,
             child: None,
             cause: Cause::None,
         }))
@@ -100,11 +98,29 @@ impl Error {
         self
     }
 
-    fn had_started(self, started: Started) -> Self {
+    pub(crate) fn had_started(self, started: Started) -> Self {
         self.with(|own| own.started = started)
     }
 
-    /// Says which child it is about, unless it does already.
+    /// Says what is known of attempts of other children at this call, if there were any.
+    pub(crate) fn after(self, earlier: Option<Started>) -> Self {
+        let started = earlier.map_or(self.started(), |earlier| earlier.either(self.started()));
+        if started == self.started() {
+            return self;
+        }
+        self.with(|own| (own.started, own.was_tried) = (started, true))
+    }
+
+    /// Returns the words for attempts of other children at this call. Empty if there were none.
+    fn attempts(&self) -> &'static str {
+        match self.0.started {
+            _ if !self.0.was_tried => "",
+            Started::Unknown => " after another child may have started this call",
+            _ => " after another child had started this call",
+        }
+    }
+
+    /// Names the child that it is about, unless it names one.
     pub(crate) fn about<'a>(self, child: impl Into<Option<&'a Arc<ChildId>>>) -> Self {
         match (&self.0.child, child.into()) {
             (None, Some(child)) => self.with(|own| own.child = Some(Arc::clone(child))),
@@ -112,9 +128,9 @@ impl Error {
         }
     }
 
-    /// Another attempt cannot help.
-    pub(crate) fn lasting(self) -> Self {
-        self.with(|own| own.is_lasting = true)
+    /// Records that another attempt must fail, too.
+    pub(crate) fn permanent(self) -> Self {
+        self.with(|own| own.is_permanent = true)
     }
 
     pub(crate) fn caused_by(self, error: impl StdError + Send + Sync + 'static) -> Self {
@@ -138,7 +154,7 @@ impl Error {
         let text = format!(": {what} could not be encoded");
         Self::new(ErrorKind::Encode, text).caused_by(error)
     }
-    /// `what` has come, and could not be read here.
+    /// `what` arrived, and could not be decoded here.
     pub(crate) fn decode(what: &str, error: SerialiserError) -> Self {
         let error =
             Self::new(ErrorKind::Decode, format!(": {what} could not be decoded")).caused_by(error);
@@ -148,7 +164,7 @@ impl Error {
         let error = Self::new(ErrorKind::TooLong, format!(": {text}"));
         error.had_started(Started::Unknown)
     }
-    /// The child has ended; `in_call` is whether that is the error of a call.
+    /// The child has ended. `in_call` is whether it is the error of a call.
     pub(crate) fn dead(crash: Arc<Crash>, started: Started, in_call: bool) -> Self {
         let during = match started {
             _ if !in_call => "",
@@ -162,12 +178,12 @@ impl Error {
             own.cause = Cause::Crash(crash, during);
         })
     }
-    /// A wait for something else than an answer was too short.
+    /// The timeout of a wait for something other than an answer has elapsed.
     pub(crate) fn timed_out(what: &str, time: Duration) -> Self {
         let error = Self::new(ErrorKind::Timeout, format!(" {what} within {time:?}"));
         error.had_started(Started::Unknown)
     }
-    /// A wait for an answer was too short. The call goes on.
+    /// The timeout of a wait for an answer has elapsed. The call goes on.
     pub(crate) fn unanswered(started: Started, time: Duration) -> Self {
         let state = match started {
             Started::Yes => "it is running, and goes on",
@@ -177,16 +193,20 @@ impl Error {
         let text = format!(" has not answered this call within {time:?}: {state}");
         Self::new(ErrorKind::Timeout, text).had_started(started)
     }
-    /// The call was not done by its deadline; [`within`](Self::within) says which.
+    /// The call was not done by its deadline. [`within`](Self::within) adds the timeout.
     pub(crate) fn expired(started: Started) -> Self {
         Self::new(ErrorKind::Timeout, "").had_started(started)
     }
-    /// If its time was up: that was `time`.
+    /// Adds the timeout `time` to the error of an expired call.
     pub(crate) fn within(self, time: Option<Duration>) -> Self {
         let (ErrorKind::Timeout, Some(time)) = (self.kind(), time) else {
             return self;
         };
         let state = match self.0.started {
+            Started::Unknown if self.0.was_tried => {
+                "it was cancelled, and another child may have started it"
+            }
+            _ if self.0.was_tried => "it was cancelled, and another child had started it",
             Started::Yes => "it was cancelled while it ran",
             Started::No => "it was cancelled before it started",
             Started::Unknown => "it was cancelled, and may have started",
@@ -200,7 +220,7 @@ impl Error {
             " takes no more calls: its handle was closed",
         )
     }
-    /// In a child.
+    /// The error of a child whose parent has closed the link.
     pub(crate) fn parent_is_gone() -> Self {
         Self::new(ErrorKind::Closed, ": the parent is gone")
     }
@@ -216,10 +236,10 @@ impl Error {
         let text = " sent an event, but there is no `on_event` and no stream of events";
         Self::new(ErrorKind::UnhandledEvent, text)
     }
-    pub(crate) fn would_deadlock() -> Self {
+    pub(crate) fn would_deadlock(started: Started) -> Self {
         let text =
             ": the queue of events is full, and their callback waits for what lies behind them";
-        Self::new(ErrorKind::WouldDeadlock, text)
+        Self::new(ErrorKind::WouldDeadlock, text).had_started(started)
     }
     pub(crate) fn full(text: impl fmt::Display) -> Self {
         Self::new(ErrorKind::Full, format!(": {text}"))
@@ -238,7 +258,7 @@ impl Error {
 }
 
 impl From<Failure> for Error {
-    /// What the child says of a call.
+    /// The failure of a call, as the child sent it.
     fn from(failure: Failure) -> Self {
         let text = &failure.message;
         match failure.code {
@@ -258,21 +278,25 @@ impl From<Failure> for Error {
             FailureCode::Cancelled => {
                 Self::new(ErrorKind::Cancelled, format!(": the call was {text}"))
             }
-            FailureCode::Refused => {
+            FailureCode::NoMethod | FailureCode::Refused => {
+                let started = match failure.code {
+                    FailureCode::NoMethod => Started::No,
+                    _ => Started::Unknown,
+                };
                 let text = format!(" refused the call: {text}");
-                Self::new(ErrorKind::Refused, text).had_started(Started::Unknown)
+                Self::new(ErrorKind::Refused, text).had_started(started)
             }
         }
     }
 }
 
 impl Error {
-    /// Another attempt to have a child cannot help.
-    pub(crate) fn is_lasting(&self) -> bool {
-        self.0.is_lasting
+    /// Returns whether another attempt to start the child must fail, too.
+    pub(crate) fn is_permanent(&self) -> bool {
+        self.0.is_permanent
     }
 
-    /// What has gone wrong.
+    /// Returns the kind of the error.
     ///
     /// ```
     /// # fn risk(text: String) { panic!("{text}") }
@@ -290,7 +314,17 @@ impl Error {
         self.0.kind
     }
 
-    /// The panic of the function. `None` if it was none.
+    /// Returns the panic of the function. `None` for an error of another kind.
+    ///
+    /// ```
+    /// # fn risk(text: String) { panic!("{text}") }
+    /// # offspring::worker!(RISK: fn(String) = risk);
+    /// # fn main() -> Result<(), offspring::Error> {
+    /// # offspring::init();
+    /// let error = RISK.spawn()?.call("no luck").wait().unwrap_err();
+    /// assert_eq!(error.panic().map(|panic| panic.message()), Some("no luck"));
+    /// # Ok(()) }
+    /// ```
     #[must_use]
     pub fn panic(&self) -> Option<&Panic> {
         match &self.0.cause {
@@ -299,7 +333,19 @@ impl Error {
         }
     }
 
-    /// How the child ended. `None` if the error is another.
+    /// Returns how the child ended. `None` for an error of another kind.
+    ///
+    /// ```
+    /// # fn leave(code: String) {
+    /// #     std::process::exit(code.parse().unwrap_or(0))
+    /// # }
+    /// # offspring::worker!(LEAVE: fn(String) = leave);
+    /// # fn main() -> Result<(), offspring::Error> {
+    /// # offspring::init();
+    /// let error = LEAVE.spawn()?.call("3").wait().unwrap_err();
+    /// assert_eq!(error.crash().and_then(|crash| crash.status().code()), Some(3));
+    /// # Ok(()) }
+    /// ```
     #[must_use]
     pub fn crash(&self) -> Option<&Crash> {
         match &self.0.cause {
@@ -308,7 +354,7 @@ impl Error {
         }
     }
 
-    /// Whether the function had started.
+    /// Returns whether the function had started.
     ///
     /// ```
     /// # use offspring::Error;
@@ -325,7 +371,11 @@ impl Error {
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Inner {
-            child, text, cause, ..
+            child,
+            text,
+            cause,
+            was_tried,
+            ..
         } = &*self.0;
         match (child, text.strip_prefix(": ")) {
             (Some(child), _) => write!(f, "{child}{text}")?,
@@ -333,16 +383,21 @@ impl fmt::Display for Error {
             (None, None) => write!(f, "the worker{text}")?,
         }
         match cause {
-            Cause::Panic(panic) => write!(f, " {panic}"),
-            Cause::Crash(crash, during) => crash.tell(during, f),
-            Cause::Other(error) => write!(f, ": {error}"),
-            Cause::None => Ok(()),
+            Cause::Panic(panic) => write!(f, " {panic}")?,
+            Cause::Crash(crash, _) if *was_tried => return crash.fmt_end(self.attempts(), f),
+            Cause::Crash(crash, during) => crash.fmt_end(during, f)?,
+            Cause::Other(error) => write!(f, ": {error}")?,
+            Cause::None => {}
+        }
+        match self.kind() {
+            // Its text has said it.
+            ErrorKind::Timeout => Ok(()),
+            _ => f.write_str(self.attempts()),
         }
     }
 }
 
-/// As it is shown, and with the backtrace of a panic if
-/// `RUST_BACKTRACE` asks for it: for `unwrap`, and for `main`.
+/// As `Display`, with the backtrace of a panic if `RUST_BACKTRACE` asks for one: for `unwrap`, and for `main`.
 impl fmt::Debug for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let backtrace = self.panic().map(Panic::wanted_backtrace);
@@ -377,6 +432,18 @@ mod tests {
         assert_eq!(error.to_string(), text);
         assert_eq!(format!("{error:?}"), text);
         assert_eq!(error.source().unwrap().to_string(), "inner");
+    }
+
+    #[test]
+    fn attempts_of_other_children_are_told() {
+        let after = |earlier| Error::start("no file").after(earlier).to_string();
+        let text = "the worker could not be started: no file";
+        assert_eq!(after(None), text);
+        assert_eq!(after(Some(Started::No)), text);
+        let had = " after another child had started this call";
+        assert_eq!(after(Some(Started::Yes)), format!("{text}{had}"));
+        let may = " after another child may have started this call";
+        assert_eq!(after(Some(Started::Unknown)), format!("{text}{may}"));
     }
 
     #[test]

@@ -1,9 +1,11 @@
-//! How a process ended, in the terms of the system.
+//! The exit status of a process.
 
 use std::fmt;
 use std::os::unix::process::ExitStatusExt;
 
-/// How a child ended.
+use nix::sys::signal::Signal;
+
+/// The exit status of a child.
 ///
 /// ```
 /// use offspring::ExitStatus;
@@ -17,22 +19,22 @@ use std::os::unix::process::ExitStatusExt;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum ExitStatus {
-    /// It exited with this code.
+    /// It called `exit` with this code.
     Code(i32),
     /// A signal ended it.
     Signal {
-        /// Its number, as in `signal(7)`.
+        /// Number of the signal, see `signal(7)`.
         number: i32,
-        /// It left a core file.
+        /// Whether it dumped core.
         core_dumped: bool,
     },
-    /// There is no process of ours at the other end, or other code has reaped
-    /// it (`SIGCHLD` is ignored, say).
+    /// The child is not a process of this one (behind a socket, for example), or other code has reaped it, or `SIGCHLD` is
+    /// ignored.
     Unknown,
 }
 
 impl From<std::process::ExitStatus> for ExitStatus {
-    /// One that says neither a code nor a signal is [`Unknown`](Self::Unknown).
+    /// A status with neither code nor signal becomes [`Unknown`](Self::Unknown).
     ///
     /// ```
     /// # fn main() -> std::io::Result<()> {
@@ -53,8 +55,7 @@ impl From<std::process::ExitStatus> for ExitStatus {
 }
 
 impl ExitStatus {
-    /// Returns the standard library's form. `None` for [`Unknown`](Self::Unknown), which
-    /// it has none for.
+    /// Converts to the type of the standard library. `None` for [`Unknown`](Self::Unknown).
     ///
     /// ```
     /// use offspring::ExitStatus;
@@ -67,7 +68,7 @@ impl ExitStatus {
     /// ```
     #[must_use]
     pub fn to_std(self) -> Option<std::process::ExitStatus> {
-        // As `wait` gives it, see `wait(2)`.
+        // The encoding of `wait(2)`.
         let raw = match self {
             Self::Code(code) => (code & 0xff) << 8,
             Self::Signal {
@@ -80,12 +81,20 @@ impl ExitStatus {
     }
 
     /// Returns whether it exited with code 0.
+    ///
+    /// ```
+    /// assert!(!offspring::ExitStatus::Code(3).success());
+    /// ```
     #[must_use]
     pub fn success(self) -> bool {
         self == Self::Code(0)
     }
 
-    /// The exit code. `None` unless it exited by itself.
+    /// Returns the exit code. `None` if a signal ended it, or its status is unknown.
+    ///
+    /// ```
+    /// assert_eq!(offspring::ExitStatus::Code(3).code(), Some(3));
+    /// ```
     #[must_use]
     pub fn code(self) -> Option<i32> {
         match self {
@@ -94,7 +103,11 @@ impl ExitStatus {
         }
     }
 
-    /// The signal that ended it. `None` if none has.
+    /// Returns the signal that ended it. `None` if it exited, or its status is unknown.
+    ///
+    /// ```
+    /// assert_eq!(offspring::ExitStatus::Code(3).signal(), None);
+    /// ```
     #[must_use]
     pub fn signal(self) -> Option<i32> {
         match self {
@@ -116,10 +129,15 @@ impl fmt::Display for ExitStatus {
                 write!(
                     f,
                     "was ended by signal {number} ({}){core}",
-                    crate::sys::signal_name(*number)
+                    signal_name(*number)
                 )
             }
             Self::Unknown => f.write_str("exited with unknown status"),
         }
     }
+}
+
+/// Returns the name of a signal, such as `SIGSEGV`, or `real-time` if it has none.
+fn signal_name(number: i32) -> &'static str {
+    Signal::try_from(number).map_or("real-time", Signal::as_str)
 }

@@ -22,6 +22,18 @@ where
 {
 }
 
+/// An array of arguments that the format `S` carries, with a result, and the types of [`Carried`]. A trait of the array, so that
+/// the compiler points at it.
+pub trait CarriedArray<S, Event, Init, Output = ()> {
+    /// Names the check.
+    const CHECKED: () = ();
+}
+
+impl<A, S, Event, Init, Output> CarriedArray<S, Event, Init, Output> for A where
+    S: Carries<A, Same: Carries<Output, Same: Carries<Event, Same: Carries<Init>>>>
+{
+}
+
 /// A format that carries a type.
 pub trait Carries<T> {
     /// The format. A bound on it is checked only if the format carries the type, so the first error is the only one.
@@ -54,7 +66,7 @@ pub type IfFits<S, const FITS: bool> = <S as Choose<FITS>>::Serialiser;
 
 /// A choice of [`IfFits`].
 pub trait Choose<const FITS: bool> {
-    /// What is chosen.
+    /// The chosen format.
     type Serialiser;
 }
 

@@ -1,9 +1,9 @@
-//! What a child may use of the machine.
+//! Resource limits of a child.
 //!
-//! The limits travel in the parent's hello, and the child sets them itself, before anything of the worker's runs. So
-//! they hold wherever the worker is, also behind `ssh`; nothing has to run between `fork` and `exec`; and a child that
-//! cannot set one says so instead of working without. Only a child in the plain form, which has no hello, is limited
-//! from outside, as soon as it runs.
+//! The limits are sent in the parent's hello, and the child sets them itself, before any code of the worker runs. So they
+//! hold wherever the worker runs, also behind `ssh`, nothing has to run between `fork` and `exec`, and a child that
+//! cannot set a limit refuses to serve. A child in the plain form has no hello: the parent sets its limits as soon as it
+//! runs.
 
 use std::fmt;
 use std::io;
@@ -12,10 +12,10 @@ use std::time::Duration;
 use crate::exit_status::ExitStatus;
 use crate::sys::{self, Resource};
 
-/// What the process of a child may use; for [`Builder::limits`](crate::Builder::limits).
+/// Resource limits of a child's process; for [`Builder::limits`](crate::Builder::limits).
 ///
-/// What is not set stays as it is. A limit is kept by the system, and each ends in its own way: see the methods. No
-/// limit can be raised above the hard limit that the process would have anyway.
+/// Default: those that the process inherits. The kernel enforces each limit in another way: see the methods. No limit can
+/// be raised above the inherited hard limit.
 ///
 /// ```
 /// # offspring::worker!(ECHO: fn(String) -> String = |text: String| text);
@@ -45,7 +45,15 @@ pub struct Limits {
     nice: Option<i8>,
 }
 
-/// A limit that ends a child which goes over it; from [`Crash::over_limit`](crate::Crash::over_limit).
+/// A limit that ends a child which exceeds it; from [`Crash::over_limit`](crate::Crash::over_limit).
+///
+/// ```
+/// use offspring::{Error, Limit};
+///
+/// fn needs_more_memory(error: &Error) -> bool {
+///     error.crash().and_then(|crash| crash.over_limit()) == Some(Limit::Memory)
+/// }
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Limit {
@@ -58,17 +66,20 @@ pub enum Limit {
 }
 
 impl Limits {
-    /// No limits.
+    /// Creates limits that change nothing.
+    ///
+    /// ```
+    /// assert_eq!(offspring::Limits::new(), offspring::Limits::default());
+    /// ```
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// The address space, in bytes: code, heap, stacks, and files and shared memory that are mapped
-    /// (`RLIMIT_AS`). It is larger than the memory that is in use, often several times: a program of a few MB can have
-    /// some 100 MB of it once it runs threads.
+    /// Maximum address space, in bytes (`RLIMIT_AS`): code, heap, stacks, mapped files and shared memory. It is often several
+    /// times the memory in use: a program of a few MB can have some 100 MB of it once it runs threads.
     ///
-    /// Over it an allocation fails, which in Rust usually aborts the process, or a stack cannot grow: the child dies of
-    /// `SIGABRT` or `SIGSEGV`, and the error says that its memory was limited.
+    /// Beyond it an allocation fails, which in Rust usually aborts the process, or a stack cannot grow. The child is ended
+    /// by `SIGABRT` or `SIGSEGV`, and the error says that its memory was limited.
     ///
     /// ```
     /// # fn fill(megabytes: String) {
@@ -89,54 +100,104 @@ impl Limits {
         self
     }
 
-    /// The CPU time that the child may use in its whole life, in all its threads, in whole seconds, rounded up, and at
-    /// least one (`RLIMIT_CPU`). Time in which it waits does not count, nor does that of processes which it starts:
-    /// each of them has as much for itself.
+    /// Maximum CPU time of all threads of the child over its whole life, in seconds, rounded up, minimum 1 (`RLIMIT_CPU`).
+    /// Time in which the child waits does not count. Processes that it starts have the same limit each.
     ///
-    /// Over it the child gets `SIGXCPU`, which ends it, and the error says so; a worker that handles that signal is
-    /// killed a second of CPU time later. It is for work that runs wild; for how long one call may take there is
+    /// Beyond it the child gets `SIGXCPU`, which ends it, and the error says so. A worker that handles that signal is
+    /// killed a second of CPU time later. The limit is for code that may not end. For the time of a single call use
     /// [`Call::timeout`](crate::Call::timeout).
+    ///
+    /// ```
+    /// # offspring::worker!(ECHO: fn(String) -> String = |text: String| text);
+    /// # fn main() -> Result<(), offspring::Error> {
+    /// # offspring::init();
+    /// use offspring::Limits;
+    /// use std::time::Duration;
+    ///
+    /// let limits = Limits::new().cpu_time(Duration::from_secs(60));
+    /// assert_eq!(ECHO.builder().limits(limits).spawn()?.call("so").wait()?, "so");
+    /// # Ok(()) }
+    /// ```
     pub fn cpu_time(mut self, time: Duration) -> Self {
         let begun = u64::from(time.subsec_nanos() > 0);
         self.cpu_seconds = Some(time.as_secs().saturating_add(begun).max(1));
         self
     }
 
-    /// How many descriptors may be open, more exactly how low their numbers stay (`RLIMIT_NOFILE`). The child itself
-    /// needs up to 16.
+    /// Upper bound of file descriptor numbers, and so of the number of open descriptors (`RLIMIT_NOFILE`). The crate needs
+    /// up to 16 of them in a child.
     ///
-    /// Over it opening fails in the worker, with `EMFILE`, "Too many open files".
+    /// Beyond it opening a file fails in the worker, with `EMFILE`, "Too many open files".
+    ///
+    /// ```
+    /// # fn open(_: String) -> String {
+    /// #     let files: Result<Vec<_>, _> = (0..100).map(|_| std::fs::File::open("/dev/null")).collect();
+    /// #     files.map_or_else(|error| error.to_string(), |_| "opened".into())
+    /// # }
+    /// # offspring::worker!(OPEN: fn(String) -> String = open);
+    /// # fn main() -> Result<(), offspring::Error> {
+    /// # offspring::init();
+    /// let rpc = OPEN.builder().limits(offspring::Limits::new().open_files(64)).spawn()?;
+    /// assert!(rpc.call("100").wait()?.starts_with("Too many open files"));
+    /// # Ok(()) }
+    /// ```
     pub fn open_files(mut self, count: u64) -> Self {
         self.open_files = Some(count);
         self
     }
 
-    /// How long a file may become that the child writes, in bytes (`RLIMIT_FSIZE`).
+    /// Maximum size of a file that the child writes, in bytes (`RLIMIT_FSIZE`).
     ///
-    /// Over it the child gets `SIGXFSZ`, which ends it, and the error says so; in a worker that ignores that signal the
-    /// write fails, with `EFBIG`, "File too large". [`SharedBytes`](crate::SharedBytes) and
-    /// [`SharedMemory`](crate::SharedMemory) (with 4096 bytes that it needs itself) beyond the limit are an error of their
-    /// constructor.
+    /// Beyond it the child gets `SIGXFSZ`, which ends it, and the error says so. In a worker that ignores that signal the
+    /// write fails, with `EFBIG`, "File too large". The constructors of [`SharedBytes`](crate::SharedBytes) and
+    /// [`SharedMemory`](crate::SharedMemory), which adds 4096 bytes, fail beyond the limit.
+    ///
+    /// ```
+    /// # offspring::worker!(ECHO: fn(String) -> String = |text: String| text);
+    /// # fn main() -> Result<(), offspring::Error> {
+    /// # offspring::init();
+    /// let limits = offspring::Limits::new().file_size(1 << 30);
+    /// assert_eq!(ECHO.builder().limits(limits).spawn()?.call("so").wait()?, "so");
+    /// # Ok(()) }
+    /// ```
     pub fn file_size(mut self, bytes: u64) -> Self {
         self.file_size = Some(bytes);
         self
     }
 
-    /// How long a core file may become, in bytes (`RLIMIT_CORE`); 0: none is written, if the system writes them to
-    /// files at all.
+    /// Maximum size of a core file, in bytes (`RLIMIT_CORE`). With 0 none is written. It has no effect where the system pipes
+    /// core dumps to a program.
+    ///
+    /// ```
+    /// # offspring::worker!(ECHO: fn(String) -> String = |text: String| text);
+    /// # fn main() -> Result<(), offspring::Error> {
+    /// # offspring::init();
+    /// let limits = offspring::Limits::new().core_size(0);
+    /// assert_eq!(ECHO.builder().limits(limits).spawn()?.call("so").wait()?, "so");
+    /// # Ok(()) }
+    /// ```
     pub fn core_size(mut self, bytes: u64) -> Self {
         self.core_size = Some(bytes);
         self
     }
 
-    /// Gives way to other processes where they want the same CPU: by so much more than this process does, up to 19 in
-    /// all. Less than 0 is for those who may.
+    /// Adds `by` to the nice value that the child inherits, as `nice(2)`. The maximum is 19, the lowest priority. A negative
+    /// `by` needs `CAP_SYS_NICE` or `RLIMIT_NICE`.
+    ///
+    /// ```
+    /// # offspring::worker!(ECHO: fn(String) -> String = |text: String| text);
+    /// # fn main() -> Result<(), offspring::Error> {
+    /// # offspring::init();
+    /// let limits = offspring::Limits::new().nice(5);
+    /// assert_eq!(ECHO.builder().limits(limits).spawn()?.call("so").wait()?, "so");
+    /// # Ok(()) }
+    /// ```
     pub fn nice(mut self, by: i8) -> Self {
         self.nice = Some(by);
         self
     }
 
-    /// Those that the system sets as a resource of a process.
+    /// Returns those that are set by `setrlimit`, with their names in hello.
     fn resources(&mut self) -> [(&'static str, Resource, &mut Option<u64>); 5] {
         [
             ("memory", Resource::RLIMIT_AS, &mut self.memory),
@@ -147,14 +208,14 @@ impl Limits {
         ]
     }
 
-    /// The amounts that are set, with the names under which they travel.
+    /// Returns the limits that are set, with their names in hello.
     fn amounts(mut self) -> Vec<(&'static str, Resource, u64)> {
         let all = self.resources().into_iter();
         all.filter_map(|(name, resource, amount)| Some((name, resource, (*amount)?)))
             .collect()
     }
 
-    /// As the hello has it: `memory=1000,nice=5`, say; empty without limits.
+    /// Returns the field of hello, such as `memory=1000,nice=5`. Empty without limits.
     pub(crate) fn to_text(self) -> String {
         let amounts = self.amounts().into_iter();
         let mut words: Vec<_> = amounts
@@ -164,18 +225,18 @@ impl Limits {
         words.join(",")
     }
 
-    /// Reads what a parent wants; a limit that is not known cannot be kept.
+    /// Parses the field of hello. An unknown limit is an error.
     fn parse(text: &str) -> Result<Self, String> {
         let mut limits = Self::default();
         for word in text.split(',').filter(|word| !word.is_empty()) {
             limits
-                .take(word)
+                .parse_word(word)
                 .ok_or_else(|| format!("this worker does not know the limit `{word}`"))?;
         }
         Ok(limits)
     }
 
-    fn take(&mut self, word: &str) -> Option<()> {
+    fn parse_word(&mut self, word: &str) -> Option<()> {
         let (name, amount) = word.split_once('=')?;
         if name == "nice" {
             self.nice = Some(amount.parse().ok()?);
@@ -187,20 +248,20 @@ impl Limits {
         Some(())
     }
 
-    /// Sets them for a process: for this one by the number 0, or for a child that was just started.
+    /// Sets the limits of `process`; 0 is this process.
     pub(crate) fn set(self, process: u32) -> Result<(), String> {
         let describe = |name: &str, error: io::Error| format!("the limit `{name}`: {error}");
         for (name, resource, amount) in self.amounts() {
             sys::set_limit(process, resource, amount).map_err(|error| describe(name, error))?;
         }
         if let Some(by) = self.nice {
-            sys::be_nicer(process, by).map_err(|error| describe("nice", error))?;
+            sys::add_nice(process, by).map_err(|error| describe("nice", error))?;
         }
         Ok(())
     }
 
-    /// The limit that a child with this end has probably gone over. A shell, and much that runs commands, says 128 and
-    /// the signal where what it ran was ended by one.
+    /// Returns the limit that a child of this exit status has probably exceeded. A shell exits with 128 plus the number of
+    /// the signal that ended its command.
     pub(crate) fn exceeded(self, status: ExitStatus) -> Option<Limit> {
         let signal = match status {
             ExitStatus::Code(code) => code - 128,
@@ -215,7 +276,7 @@ impl Limits {
         }
     }
 
-    /// Says which limit it was, and what to do, in words to be put behind how the child ended.
+    /// Writes which limit it was, and what to do, to follow the exit status.
     pub(crate) fn explain(self, status: ExitStatus, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let amount = |amount: Option<u64>| amount.unwrap_or_default();
         match self.exceeded(status) {
@@ -226,7 +287,7 @@ impl Limits {
             ),
             Some(Limit::Memory) => write!(
                 f,
-                "; its memory was limited to {} bytes, and so ends an allocation or a stack that finds no more (if the work needs more, raise `Limits::memory`)",
+                "; its memory was limited to {} bytes, and a failed allocation or a stack that cannot grow ends a process like this (if the work needs more, raise `Limits::memory`)",
                 amount(self.memory)
             ),
             Some(Limit::FileSize) => write!(
@@ -236,7 +297,7 @@ impl Limits {
             ),
             None if status.signal() == Some(libc::SIGKILL) && self.cpu_seconds.is_some() => write!(
                 f,
-                "; its CPU time was limited to {} s in all, and a child that handles SIGXCPU is killed a second later, but somebody else may have killed it",
+                "; its CPU time was limited to {} s in all, and a child that handles SIGXCPU is killed a second later, but another process may have killed it",
                 amount(self.cpu_seconds)
             ),
             None => Ok(()),
@@ -244,8 +305,8 @@ impl Limits {
     }
 }
 
-/// In a child: sets what the parent wants of this process.
-pub(crate) fn obey(text: &str) -> Result<(), String> {
+/// In a child: sets the limits of the parent's hello for this process.
+pub(crate) fn apply(text: &str) -> Result<(), String> {
     Limits::parse(text)?.set(0)
 }
 

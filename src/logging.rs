@@ -1,9 +1,7 @@
 //! Forwarding the log of a child to its parent.
 //!
-//! A record is an event like any other, [`LogEvent`]: by itself, or inside the
-//! worker's own type of events, if that is `From<LogEvent>`. In the child
-//! [`forward`] has every record of the `log` crate sent; in the parent
-//! [`LogEvent::log`] gives it to the parent's logger.
+//! A record is sent as an event, a [`LogEvent`], or as the worker's own type of events, if that is `From<LogEvent>`. In the
+//! child, [`forward`] sends every record of the `log` crate. In the parent, [`LogEvent::log`] passes it to the logger.
 //!
 //! ```
 //! use log::LevelFilter;
@@ -20,7 +18,7 @@
 //! worker!(WORK: fn(String) -> String = work, init() = set_up, events = LogEvent);
 //!
 //! fn main() -> Result<(), offspring::Error> {
-//!     // What a child logs before its `init` is kept.
+//!     // Records that a child logs before its `init` are kept.
 //!     logging::keep_in_child(LevelFilter::Info);
 //!     offspring::init();
 //!     let rpc = WORK.on_event(|record: LogEvent| record.log()).spawn()?;
@@ -42,18 +40,18 @@ use crate::base::sync::Mutex;
 use crate::child::Events;
 use crate::trace_calls::{current_call, log_in};
 
-/// How many records are kept before they can be sent.
-const KEPT: usize = 1024;
+/// Maximum number of records to keep until they can be sent.
+const MAX_EARLY: usize = 1024;
 
-/// A record of the `log` crate on its way to the parent.
+/// A record of the `log` crate, sent to the parent.
 ///
-/// It travels in every format; as [`Octets`](crate::Octets) it is four strings,
-/// for the others the feature `serde` (which each of them brings) is needed.
+/// Every format carries it. The default format encodes it as four strings. The other formats need the feature `serde`,
+/// which each of them enables.
 ///
 /// ```
 /// use offspring::logging::LogEvent;
 ///
-/// // Beside events of another kind:
+/// // One type for log records and other events:
 /// enum Event {
 ///     Done(u32),
 ///     Log(LogEvent),
@@ -67,13 +65,13 @@ const KEPT: usize = 1024;
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct LogEvent {
-    /// How important it is.
+    /// The level.
     pub level: Level,
-    /// What it is about; the module, if nothing else was said.
+    /// The target. Default: the path of the module that logged it.
     pub target: String,
-    /// The text.
+    /// The formatted message.
     pub message: String,
-    /// The call that it belongs to, by the child's number of it; 0: to none that is known.
+    /// Id of the call that logged it, 0 if unknown.
     pub(crate) call: u32,
 }
 
@@ -87,10 +85,31 @@ impl LogEvent {
         }
     }
 
-    /// Gives it to this process's logger, as if it had been logged here.
+    /// Puts together what is sent of a record.
+    pub(crate) fn from_parts(parts: (String, String, String, u32)) -> Result<Self, String> {
+        let (level, target, message, call) = parts;
+        let wrong = |_| format!("`{level}` is no log level");
+        let record = Self::new(level.parse().map_err(wrong)?, target, message);
+        Ok(Self { call, ..record })
+    }
+
+    /// Logs the record with this process's logger.
     ///
-    /// With the feature `tracing` that happens in the span in which the call was made that has logged it, if this is
-    /// called in [`on_event`](crate::Builder::on_event).
+    /// With the feature `tracing`, and within [`on_event`](crate::Builder::on_event), the record is logged in the span in
+    /// which its call was made.
+    ///
+    /// ```
+    /// # use offspring::logging::{self, LogEvent};
+    /// # fn set_up(events: &offspring::Events<LogEvent>) -> Result<(), log::SetLoggerError> {
+    /// #     logging::forward(events, log::LevelFilter::Info)
+    /// # }
+    /// # offspring::worker!(WORK: fn() = |_: &mut ()| log::info!("so"), init() = set_up, events = LogEvent);
+    /// # fn main() -> Result<(), offspring::Error> {
+    /// # offspring::init();
+    /// let rpc = WORK.on_event(|record: LogEvent| record.log()).spawn()?;
+    /// rpc.call().wait()
+    /// # }
+    /// ```
     pub fn log(&self) {
         log_in(self.call, || self.log_here());
     }
@@ -127,10 +146,8 @@ impl AsOctetStrings for LogEvent {
     type Number = ManyStrings;
 
     fn write_strings(&self, list: &mut ListWriter<'_>) {
-        list.push(self.level.as_str().as_bytes());
-        list.push(self.target.as_bytes());
-        list.push(self.message.as_bytes());
-        list.push(self.call.to_string().as_bytes());
+        let (target, message) = (&self.target, &self.message);
+        (self.level.as_str(), target, message, self.call).write_strings(list);
     }
 }
 
@@ -138,43 +155,35 @@ impl FromOctetStrings for LogEvent {
     type Number = ManyStrings;
 
     fn read_strings(list: &mut ListReader<'_>) -> Result<Self, SerialiserError> {
-        let level: String = list.take_as(4)?;
-        let level = level
-            .parse()
-            .map_err(|_| SerialiserError::new(format!("octets: `{level}` is no level of a log")))?;
-        let mut event = Self::new(level, list.take_as(4)?, list.take_as(4)?);
-        let call: String = list.take_as(4)?;
-        event.call = call.parse().map_err(|_| {
-            SerialiserError::new(format!("octets: `{call}` is no number of a call"))
-        })?;
-        Ok(event)
+        let parts = FromOctetStrings::read_strings(list)?;
+        Self::from_parts(parts).map_err(|text| SerialiserError::new(format!("octets: {text}")))
     }
 }
 
 type Sink = Box<dyn Fn(LogEvent) + Send + Sync>;
 
-/// The logger of a child.
+/// The logger of a child. It keeps records until it has a sink.
 struct Forwarder {
     sink: OnceLock<Sink>,
-    kept: Mutex<Kept>,
+    early: Mutex<Early>,
 }
 
 #[derive(Default)]
-struct Kept {
+struct Early {
     records: VecDeque<LogEvent>,
     lost: usize,
 }
 
 static FORWARDER: Forwarder = Forwarder {
     sink: OnceLock::new(),
-    kept: Mutex::new(Kept {
+    early: Mutex::new(Early {
         records: VecDeque::new(),
         lost: 0,
     }),
 };
 
 impl Forwarder {
-    /// Becomes the logger, unless it is.
+    /// Installs this logger, unless it is installed already.
     fn install(&'static self, level: LevelFilter) -> Result<(), SetLoggerError> {
         static INSTALLED: Mutex<bool> = Mutex::new(false);
         let mut installed = INSTALLED.lock();
@@ -187,30 +196,30 @@ impl Forwarder {
     }
 
     fn keep(&self, record: LogEvent) {
-        let mut kept = self.kept.lock();
+        let mut early = self.early.lock();
         if let Some(sink) = self.sink.get() {
-            drop(kept);
+            drop(early);
             return sink(record);
         }
-        if kept.records.len() < KEPT {
-            kept.records.push_back(record);
+        if early.records.len() < MAX_EARLY {
+            early.records.push_back(record);
         } else {
-            kept.lost += 1;
+            early.lost += 1;
         }
     }
 
-    /// Sends what was kept, and then lets all records go there.
+    /// Sends the records that were kept, and then sets the sink.
     fn open(&self, sink: Sink) {
         loop {
-            let mut kept = self.kept.lock();
-            let Kept { records, lost } = std::mem::take(&mut *kept);
+            let mut early = self.early.lock();
+            let Early { records, lost } = std::mem::take(&mut *early);
             if records.is_empty() && lost == 0 {
-                // The first one stays, as with every logger.
+                // The first sink stays, as `log` keeps the first logger.
                 let _ = self.sink.set(sink);
                 return;
             }
-            // Sending is foreign code, and may log.
-            drop(kept);
+            // The sink may log, so the lock is not held.
+            drop(early);
             records.into_iter().for_each(&sink);
             if lost > 0 {
                 let text =
@@ -237,21 +246,35 @@ impl Log for Forwarder {
         }
     }
 
-    /// A record is on its way when `log` returns.
+    /// Does nothing: when `log` returns, the record is sent.
     fn flush(&self) {}
 }
 
-/// In a child: from now on all records up to `level`, and those that were
-/// [kept](keep_in_child), are sent as events.
+/// Sends all records up to `level` as events, from now on, and those that were [kept](keep_in_child).
 ///
-/// To be called in the worker's `init`, or in its function. Later calls change
-/// the level only. A record that cannot be sent, because the parent is gone or
-/// it is longer than the parent takes, is dropped. Where events are sent, it
-/// may block as [`Events::send`] does.
+/// To be called in a child: in the worker's `init`, or in its function. Later calls only change the level. A record that
+/// cannot be sent is dropped: the parent has closed the link, or the record exceeds the parent's limit. Logging may block,
+/// as [`Events::send`] does.
 ///
 /// # Errors
 ///
 /// This process has another logger already.
+///
+/// ```
+/// use offspring::Events;
+/// use offspring::logging::{self, LogEvent};
+///
+/// /// The `init` of a worker.
+/// fn set_up(events: &Events<LogEvent>) -> Result<(), log::SetLoggerError> {
+///     logging::forward(events, log::LevelFilter::Info)
+/// }
+/// # offspring::worker!(WORK: fn() = |_: &mut ()| log::info!("so"), init() = set_up, events = LogEvent);
+/// # fn main() -> Result<(), offspring::Error> {
+/// # offspring::init();
+/// # let rpc = WORK.on_event(|record: LogEvent| record.log()).spawn()?;
+/// # rpc.call().wait()
+/// # }
+/// ```
 pub fn forward<E>(events: &Events<E>, level: LevelFilter) -> Result<(), SetLoggerError>
 where
     E: From<LogEvent> + 'static,
@@ -264,27 +287,25 @@ where
     Ok(())
 }
 
-/// Keeps what this process logs, up to `level`, until [`forward`] can send it;
-/// does nothing unless this process was started to be a child of this program.
-/// To be called first in `main`, before [`init`](crate::init).
+/// Keeps the records that a child logs, up to `level`, until [`forward`] sends them. Call it first in `main`, before
+/// [`init`](crate::init). Does nothing in a process that was not started as a child of this program.
 ///
-/// The first 1024 records are kept; if there are more, the parent is told how
-/// many were lost.
+/// The first 1024 records are kept. If there are more, a record says how many were lost.
 ///
 /// ```
 /// // First in `main`:
 /// offspring::logging::keep_in_child(log::LevelFilter::Info);
 /// offspring::init();
-/// // Only the parent comes here, and has a logger of its own.
+/// // Only the parent gets here, and installs its logger.
 /// ```
 pub fn keep_in_child(level: LevelFilter) {
-    if crate::startup::role() == crate::startup::Role::Child {
-        // With another logger `forward` will say so.
+    if crate::startup::role() == crate::startup::ProcessRole::Child {
+        // `forward` returns the error of another logger.
         let _ = keep(level);
     }
 }
 
-/// Like [`keep_in_child`], for a program that is nothing but a worker: before
+/// Like [`keep_in_child`], for a program that is only a worker. To be called before
 /// [`Worker::serve`](crate::Worker::serve).
 ///
 /// # Errors
@@ -310,6 +331,7 @@ pub fn keep(level: LevelFilter) -> Result<(), SetLoggerError> {
 #[cfg(test)]
 mod tests {
     use offspring_serialisers::{Input, Octets, Output, Serialiser};
+    use std::sync::Arc;
 
     use super::*;
 
@@ -339,18 +361,19 @@ mod tests {
     fn what_is_logged_too_early_is_kept_in_order_and_within_limits() {
         let forwarder = Forwarder {
             sink: OnceLock::new(),
-            kept: Mutex::default(),
+            early: Mutex::default(),
         };
-        for n in 0..KEPT + 5 {
+        for n in 0..MAX_EARLY + 5 {
             forwarder.keep(record(&n.to_string()));
         }
-        let seen: &'static Mutex<Vec<String>> = Box::leak(Box::default());
-        forwarder.open(Box::new(|record| seen.lock().push(record.message)));
+        let seen: Arc<Mutex<Vec<String>>> = Arc::default();
+        let log = Arc::clone(&seen);
+        forwarder.open(Box::new(move |record| log.lock().push(record.message)));
         forwarder.keep(record("later"));
         let seen = seen.lock();
-        assert_eq!(seen.len(), KEPT + 2);
-        assert!((0..KEPT).all(|n| seen[n] == n.to_string()));
-        assert!(seen[KEPT].starts_with("5 records"));
-        assert_eq!(seen[KEPT + 1], "later");
+        assert_eq!(seen.len(), MAX_EARLY + 2);
+        assert!((0..MAX_EARLY).all(|n| seen[n] == n.to_string()));
+        assert!(seen[MAX_EARLY].starts_with("5 records"));
+        assert_eq!(seen[MAX_EARLY + 1], "later");
     }
 }

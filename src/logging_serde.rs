@@ -1,5 +1,4 @@
-//! [`LogEvent`] in the formats over serde: a list of level, target, message and
-//! the number of the call.
+//! [`LogEvent`] in the formats over serde: a list of level, target, message and id of the call.
 
 use serde::de::{Deserialize, Deserializer, Error};
 use serde::ser::{Serialize, Serializer};
@@ -14,11 +13,7 @@ impl Serialize for LogEvent {
 
 impl<'de> Deserialize<'de> for LogEvent {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let (level, target, message, call) =
-            <(String, String, String, u32)>::deserialize(deserializer)?;
-        let level = level.parse().map_err(D::Error::custom)?;
-        let mut event = Self::new(level, target, message);
-        event.call = call;
-        Ok(event)
+        let parts = Deserialize::deserialize(deserializer)?;
+        Self::from_parts(parts).map_err(D::Error::custom)
     }
 }

@@ -1,7 +1,7 @@
-//! Large data: [`SharedBytes`], which do not change, and [`SharedMemory`], which lasts.
+//! Shared memory: [`SharedBytes`], which are immutable, and [`SharedMemory`], which both sides may write.
 //!
-//! What only the system can do is in `sys/memory.rs`; here are the handles, and `registry`, by which a mapping that is
-//! there already is found again.
+//! System calls are in `sys/memory/`; here are the handles, and `mappings`, by which a mapping that
+//! exists is found again.
 
 use offspring_serialisers::{
     Arrived, AsOctetStrings, DescriptorOrBytes, Error, FromOctetStrings, ListReader, ListWriter,
@@ -10,26 +10,26 @@ use offspring_serialisers::{
 use std::borrow::Cow;
 use std::io;
 
-mod lasting;
-mod registry;
-mod sealed;
+mod mappings;
+mod shared_bytes;
+mod shared_memory;
 
 pub use crate::sys::SharedMemory;
-pub use sealed::SharedBytes;
+pub use shared_bytes::SharedBytes;
 
-/// Something that lies in a memory file.
-pub(crate) trait InMemory: Sized {
-    /// Hands this on in the form in which it is sent: the file where it can go, else the bytes.
+/// A value that is backed by a memory file.
+pub(crate) trait MemoryFile: Sized {
+    /// Calls `send` with the form to encode: the file where the link carries descriptors, else the bytes.
     fn with_form<T>(&self, send: impl FnOnce(DescriptorOrBytes<'_>) -> T) -> T;
 
-    /// What has come, checked and mapped.
+    /// Checks and maps what arrived.
     fn arrived(arrived: Arrived) -> io::Result<Self>;
 }
 
-impl InMemory for SharedBytes {
+impl MemoryFile for SharedBytes {
     fn with_form<T>(&self, send: impl FnOnce(DescriptorOrBytes<'_>) -> T) -> T {
         send(DescriptorOrBytes {
-            descriptor: self.file(),
+            descriptor: self.0.file(),
             bytes: &|| Cow::Borrowed(self),
         })
     }
@@ -42,24 +42,24 @@ impl InMemory for SharedBytes {
     }
 }
 
-impl InMemory for SharedMemory {
-    /// Others may write to it meanwhile, so its bytes are copied before a format sees them.
+impl MemoryFile for SharedMemory {
+    /// Other processes may write to it at any time, so a format gets a copy of the bytes.
     fn with_form<T>(&self, send: impl FnOnce(DescriptorOrBytes<'_>) -> T) -> T {
         send(DescriptorOrBytes {
-            descriptor: self.file(),
+            descriptor: self.0.file(),
             bytes: &|| Cow::Owned(self.to_vec()),
         })
     }
 
     fn arrived(arrived: Arrived) -> io::Result<Self> {
         match arrived {
-            Arrived::Descriptor(file) => registry::arrived(file).map(Self),
+            Arrived::Descriptor(file) => mappings::received(file).map(Self),
             Arrived::Bytes(bytes) => Self::copy_from_slice(&bytes),
         }
     }
 }
 
-/// One element of a list of byte strings.
+/// In the format `Octets` it is one byte string.
 macro_rules! element {
     ($($memory:ty)*) => {$(
         impl AsOctetStrings for $memory {

@@ -4,7 +4,7 @@ use offspring_serialisers::Arrived;
 use serde::de::{Deserialize, Deserializer, Error};
 use serde::ser::{Serialize, Serializer};
 
-use crate::memory::{InMemory, SharedBytes, SharedMemory};
+use crate::memory::{MemoryFile, SharedBytes, SharedMemory};
 
 macro_rules! over_serde {
     ($($memory:ty)*) => {$(

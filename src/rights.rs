@@ -1,16 +1,16 @@
-//! What a child may do on the machine: whose process it is.
+//! User, groups and privileges of a child.
 //!
-//! Like limits, rights travel in the parent's hello, and the child takes them itself before it answers. So names of
-//! users are looked up on the machine of the worker, and nothing has to run between `fork` and `exec`.
+//! Like limits, rights are sent in the parent's hello, and the child sets them itself before it answers. So names of users
+//! are looked up on the machine of the worker, and nothing has to run between `fork` and `exec`.
 
 use std::io;
 
 use crate::sys;
 
-/// Whose process a child is, and what it can gain; for [`Builder::rights`](crate::Builder::rights).
+/// User, groups, umask and privileges of a child's process; for [`Builder::rights`](crate::Builder::rights).
 ///
-/// What is not set stays as it is. Users and groups are names, or numbers in decimal, of the machine on which the
-/// worker runs. To change them, the child has to start as root, or with `CAP_SETUID` and `CAP_SETGID`.
+/// Default: those that the process inherits. Users and groups are names or decimal numbers on the machine of the worker.
+/// To change them, the child has to start as root, or with `CAP_SETUID` and `CAP_SETGID`.
 ///
 /// ```
 /// # fn umask() -> String {
@@ -30,15 +30,15 @@ use crate::sys;
 ///
 /// # What the child keeps
 ///
-/// A process of another user keeps what is open: the streams, the link with the memory it shares with the parent, and
-/// each [`Descriptor`](crate::Descriptor) that it is given, also of a file that it could not open. It keeps its
-/// directory and environment (`HOME` and `USER` are not changed), and can use the network, the CPU and the memory as
-/// before, read what all may read (also `/proc/PID/cmdline` of others), and send signals to processes of that user: two
-/// children of one user are not safe from each other. For less than that there are [`Limits`](crate::Limits),
-/// and sandboxes in front of a [`command`](crate::Builder::command).
+/// After a change of user the process keeps its open descriptors: the streams, the link with its shared memory, and each
+/// [`Descriptor`](crate::Descriptor) that it is sent, also of a file that it could not open. It keeps its directory and
+/// environment (`HOME` and `USER` are not changed). It can use the network, the CPU and the memory as before, read what
+/// is readable for all (also `/proc/PID/cmdline` of others), and send signals to processes of that user: two children of
+/// the same user are not safe from each other. To restrict it further, use [`Limits`](crate::Limits) and a sandbox in
+/// front of a [`command`](crate::Builder::command).
 ///
-/// The system lets no other process of that user trace it or read its memory, and writes no core file, until it runs
-/// another program.
+/// Until the process runs another program, no other process of that user can trace it or read its memory, and the system
+/// writes no core file of it.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 #[must_use = "rights are for `Builder::rights`"]
 pub struct Rights {
@@ -50,13 +50,18 @@ pub struct Rights {
 }
 
 impl Rights {
-    /// No changes.
+    /// Creates rights that change nothing.
+    ///
+    /// ```
+    /// assert_eq!(offspring::Rights::new(), offspring::Rights::default());
+    /// ```
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// Sets the user, for good: the real, effective and saved one, and without capabilities if it is not root. The group
-    /// is that user's own unless [`group`](Self::group) says another. A number that is no user there needs one.
+    /// Sets the real, effective and saved user, and drops all capabilities if it is not root. The group becomes that user's
+    /// primary group, unless [`group`](Self::group) sets another. A number that is no user on that machine needs
+    /// [`group`](Self::group).
     ///
     /// ```no_run
     /// # offspring::worker!(ECHO: fn(String) -> String = |text: String| text);
@@ -73,13 +78,21 @@ impl Rights {
         self
     }
 
-    /// Sets the group, for good: the real, effective and saved one.
+    /// Sets the real, effective and saved group.
+    ///
+    /// ```no_run
+    /// # offspring::worker!(ECHO: fn(String) -> String = |text: String| text);
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # offspring::init();
+    /// let rpc = ECHO.builder().rights(offspring::Rights::new().group("audio")).spawn()?;
+    /// # Ok(()) }
+    /// ```
     pub fn group(mut self, group: impl ToString) -> Self {
         self.group = Some(group.to_string());
         self
     }
 
-    /// Sets the supplementary groups. Default: none if the user or the group changes.
+    /// Sets the supplementary groups. Default: [none](Self::no_groups) if the user or the group changes.
     ///
     /// ```no_run
     /// # offspring::worker!(ECHO: fn(String) -> String = |text: String| text);
@@ -94,21 +107,53 @@ impl Rights {
         self
     }
 
-    /// Sets which permission bits are cleared in the mode of each file that the child makes: 0o077 leaves all to its
-    /// user.
+    /// Drops all supplementary groups. For a child that keeps its user and group; it has none after a change of these, unless
+    /// [`groups`](Self::groups) sets some.
+    ///
+    /// ```no_run
+    /// # offspring::worker!(ECHO: fn(String) -> String = |text: String| text);
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # offspring::init();
+    /// let rpc = ECHO.builder().rights(offspring::Rights::new().no_groups()).spawn()?;
+    /// # Ok(()) }
+    /// ```
+    pub fn no_groups(self) -> Self {
+        self.groups([""; 0])
+    }
+
+    /// Sets the umask: the permission bits to clear in the mode of each file that the child creates. With `0o077` only its
+    /// user has access.
+    ///
+    /// ```
+    /// # offspring::worker!(ECHO: fn(String) -> String = |text: String| text);
+    /// # fn main() -> Result<(), offspring::Error> {
+    /// # offspring::init();
+    /// let rpc = ECHO.builder().rights(offspring::Rights::new().umask(0o077)).spawn()?;
+    /// assert_eq!(rpc.call("so").wait()?, "so");
+    /// # Ok(()) }
+    /// ```
     pub fn umask(mut self, mask: u32) -> Self {
         self.umask = Some(mask & 0o777);
         self
     }
 
-    /// No program that the child runs gains rights by its set-user-id bit or file capabilities (`PR_SET_NO_NEW_PRIVS`):
-    /// `sudo` is of no use. Holds for all that it starts, and cannot be undone.
+    /// Denies the child, and all programs that it runs, the privileges of set-user-id bits and file capabilities
+    /// (`PR_SET_NO_NEW_PRIVS`). So `sudo` fails in it. It cannot be undone.
+    ///
+    /// ```
+    /// # offspring::worker!(ECHO: fn(String) -> String = |text: String| text);
+    /// # fn main() -> Result<(), offspring::Error> {
+    /// # offspring::init();
+    /// let rpc = ECHO.builder().rights(offspring::Rights::new().no_new_privileges()).spawn()?;
+    /// assert_eq!(rpc.call("so").wait()?, "so");
+    /// # Ok(()) }
+    /// ```
     pub fn no_new_privileges(mut self) -> Self {
         self.no_new_privileges = true;
         self
     }
 
-    /// As the hello has it: `user=nobody,groups=4:24,umask=77,no-new-privileges`, say; empty without changes.
+    /// Returns the field of hello, such as `user=nobody,groups=4:24,umask=77,no-new-privileges`. Empty without changes.
     pub(crate) fn to_text(&self) -> String {
         let mut words = Vec::new();
         words.extend(self.user.as_ref().map(|user| format!("user={user}")));
@@ -120,7 +165,7 @@ impl Rights {
         words.join(",")
     }
 
-    /// Reads what a parent wants. A right that is not known cannot be taken.
+    /// Parses the field of hello. An unknown right is an error.
     fn parse(text: &str) -> Result<Self, String> {
         let mut rights = Self::default();
         for word in text.split(',').filter(|word| !word.is_empty()) {
@@ -140,8 +185,8 @@ impl Rights {
         Ok(rights)
     }
 
-    /// Gives this process these rights. The order matters: each step needs what a later one gives up.
-    fn take(&self) -> Result<(), String> {
+    /// Sets the rights of this process. The order matters: each step needs a privilege that a later one drops.
+    fn take_on(&self) -> Result<(), String> {
         let user = self.user.as_deref().map(sys::find_user).transpose()?;
         let group = match (self.group.as_deref(), user) {
             (Some(name), _) => Some(sys::find_group(name)?),
@@ -170,7 +215,7 @@ impl Rights {
             sys::set_user(user).map_err(|error| describe(&format!("user {user}"), error))?;
         }
         if self.no_new_privileges {
-            sys::refuse_new_privileges().map_err(|error| describe("no-new-privileges", error))?;
+            sys::set_no_new_privileges().map_err(|error| describe("no-new-privileges", error))?;
         }
         if let Some(mask) = self.umask {
             sys::set_umask(mask);
@@ -179,12 +224,12 @@ impl Rights {
     }
 }
 
-/// The system changes some rights of the calling thread alone.
+/// Checks that this thread is the only one: the system changes some rights of the calling thread alone.
 fn check_threads() -> io::Result<()> {
-    match sys::lasting_threads()? {
+    match sys::count_lasting_threads()? {
         1 => Ok(()),
         count => Err(io::Error::other(format!(
-            "the process has {count} threads, and could take them for one: call `offspring::init()` or `serve` first in a `main` that is not async (`#[tokio::main]` starts threads before it)"
+            "the process has {count} threads, and the kernel changes some rights of one thread only, so it must have one: call `offspring::init()` or `serve` first in a `main` that is not async (`#[tokio::main]` starts threads before it)"
         ))),
     }
 }
@@ -194,14 +239,14 @@ fn describe(what: &str, error: io::Error) -> String {
         Some(libc::EPERM) => " (it has to start as root, or with the capabilities for that)",
         _ => "",
     };
-    format!("{what} cannot be had: {error}{why}")
+    format!("cannot set {what}: {error}{why}")
 }
 
-/// In a child: takes the rights that the parent wants of this process.
-pub(crate) fn obey(text: &str) -> Result<(), String> {
+/// In a child: sets the rights of the parent's hello for this process.
+pub(crate) fn apply(text: &str) -> Result<(), String> {
     match Rights::parse(text)? {
         none if none == Rights::new() => Ok(()),
-        rights => rights.take(),
+        rights => rights.take_on(),
     }
 }
 
@@ -216,7 +261,7 @@ mod tests {
         let text = "user=nobody,group=7,groups=4:24,umask=27,no-new-privileges";
         assert_eq!(all.to_text(), text);
         assert_eq!(Rights::parse(text), Ok(all));
-        let no_groups = Rights::new().groups([""; 0]);
+        let no_groups = Rights::new().no_groups();
         assert_eq!(Rights::parse("groups="), Ok(no_groups));
         assert_eq!(Rights::parse(""), Ok(Rights::new()));
     }
@@ -235,7 +280,7 @@ mod tests {
             ("user=0,groups=no such group", "`no such group`"),
             ("user=123456789", "`Rights::group`"),
         ] {
-            let error = obey(text).unwrap_err();
+            let error = apply(text).unwrap_err();
             assert!(error.contains(why), "{error}");
         }
     }

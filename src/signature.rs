@@ -1,4 +1,4 @@
-//! What a declaration says of a worker's function: arguments and result.
+//! The types of a worker's function: arguments, result and events.
 
 use std::convert::Infallible;
 use std::marker::PhantomData;
@@ -22,11 +22,11 @@ macro_rules! each_arity {
 }
 pub(crate) use each_arity;
 
-/// The events of a worker that has none. There is no such value.
+/// The event type of a worker without events. It has no values.
 ///
 /// ```
 /// # use offspring::{NoEvents, Octets, Worker};
-/// // A worker without events is one with these.
+/// // It is the default of the parameter.
 /// fn name(worker: &'static Worker<fn(String) -> String>) -> String {
 ///     let worker: &Worker<fn(String) -> String, Octets, NoEvents> = worker;
 ///     format!("{worker:?}")
@@ -41,7 +41,7 @@ impl From<NoEvents> for Infallible {
     }
 }
 
-/// The arguments of `init` or of a preload, from what was sent at the start.
+/// Decodes the arguments of `init` or of a preload, which were sent at the start.
 pub(crate) fn arguments<I: Signature, S: Serialiser<I::Arguments>>(
     bytes: &[u8],
     descriptors: Vec<OwnedFd>,
@@ -54,7 +54,7 @@ pub(crate) fn arguments<I: Signature, S: Serialiser<I::Arguments>>(
 }
 
 /// The signature of a worker: `fn(A, B) -> R` with up to eight arguments, or
-/// [`Whole<fn(A) -> R>`](Whole). It is a type only; no such function exists.
+/// [`RawArgs<fn(A) -> R>`](RawArgs). It is a type only; no such function exists.
 ///
 /// ```
 /// fn arguments<F: offspring::Signature<Arguments = (String, u32)>>() {}
@@ -62,25 +62,24 @@ pub(crate) fn arguments<I: Signature, S: Serialiser<I::Arguments>>(
 /// arguments::<fn(String, u32) -> bool>();
 /// ```
 pub trait Signature: sealed::Sealed + 'static {
-    /// What travels: a tuple with an element for each argument, or the whole.
+    /// The encoded value: a tuple with an element for each argument, or the array of arguments.
     type Arguments: 'static;
-    /// What comes back.
+    /// The result.
     type Output: 'static;
     /// The arguments as the function takes them.
     #[doc(hidden)]
     type Call;
     #[doc(hidden)]
     fn enter(arguments: Self::Arguments) -> Self::Call;
-    /// The arguments if there are none, whatever the serialiser makes of that.
+    /// Returns the value of a signature without arguments, which is not decoded. `None` for all others.
     #[doc(hidden)]
     fn nothing() -> Option<Self::Arguments>;
 }
 
-/// A signature whose arguments may be an `X` each time, in the format `S`: for the items of
-/// [`Rpc::map`](crate::Rpc::map).
+/// A signature whose arguments can be passed as an `X`, in the format `S`: for the items of [`Rpc::map`](crate::Rpc::map).
 ///
-/// With one argument `X` is what `call` takes: a `String` or `&str` for a `String`, say. With several, or with none, it is
-/// a tuple of these. With [`Whole`] it is the array of arguments.
+/// With one argument `X` is the argument of `call`, for example a `String` or `&str` for a `String`. With several arguments, or
+/// none, it is a tuple of these. With [`RawArgs`] it is the array of arguments.
 ///
 /// ```
 /// use offspring::{Octets, Takes};
@@ -95,7 +94,7 @@ pub trait Takes<X, S>: Signature {
     fn encode(item: X, output: &mut Output<'_>) -> Result<(), SerialiserError>;
 }
 
-impl<A: 'static, R: 'static, X, S> Takes<X, S> for Whole<fn(A) -> R>
+impl<A: 'static, R: 'static, X, S> Takes<X, S> for RawArgs<fn(A) -> R>
 where
     X: SendAs<A>,
     S: Serialiser<A, X::Form>,
@@ -137,32 +136,26 @@ takes!(A1 X1 a, A2 X2 b, A3 X3 c, A4 X4 d, A5 X5 e, A6 X6 f);
 takes!(A1 X1 a, A2 X2 b, A3 X3 c, A4 X4 d, A5 X5 e, A6 X6 f, A7 X7 g);
 takes!(A1 X1 a, A2 X2 b, A3 X3 c, A4 X4 d, A5 X5 e, A6 X6 f, A7 X7 g, A8 X8 h);
 
-/// Arguments that are one value, and not a tuple with an element for each.
-#[doc(hidden)]
-#[derive(Debug)]
-pub struct Entire<A>(pub A);
-
-/// The signature of a worker that takes the array of arguments whole, any
-/// number of them, as the functions of `AnyEvent::Fork::RPC` do. In a
+/// The signature of a worker that takes any number of arguments, as an array, like the functions of `AnyEvent::Fork::RPC`. In a
 /// declaration it is written `fn(..Vec<String>) -> R`.
 ///
 /// ```
-/// use offspring::{Whole, Worker, worker};
+/// use offspring::{RawArgs, Worker, worker};
 ///
 /// worker!(COUNT: fn(..Vec<String>) -> String = |words: Vec<String>| words.len().to_string());
 ///
-/// static SAME: &Worker<Whole<fn(Vec<String>) -> String>> = &COUNT;
+/// static SAME: &Worker<RawArgs<fn(Vec<String>) -> String>> = &COUNT;
 /// ```
-pub struct Whole<F>(PhantomData<F>);
+#[doc(alias = "variadic")]
+pub struct RawArgs<F>(PhantomData<F>);
 
-impl<F> std::fmt::Debug for Whole<F> {
+impl<F> std::fmt::Debug for RawArgs<F> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("Whole")
+        f.write_str("RawArgs")
     }
 }
 
-/// The signature of a worker that is a service: of `dyn Trait`, where
-/// [`service!`](crate::service) declares the trait.
+/// The signature of a worker that is a service `dyn Trait`. [`service!`](crate::service) declares the trait.
 ///
 /// ```
 /// use offspring::{Rpc, Service, service};
@@ -170,7 +163,7 @@ impl<F> std::fmt::Debug for Whole<F> {
 /// service! {
 ///     /// Counts.
 ///     pub trait Counter => CounterClient {
-///         /// One more of these.
+///         /// Counts a word.
 ///         fn add(&mut self, word: String) -> String;
 ///     }
 /// }
@@ -187,11 +180,13 @@ impl<T: ?Sized> std::fmt::Debug for Service<T> {
     }
 }
 
-/// What [`service!`](crate::service) declares besides the methods, for
-/// `dyn Trait`.
+/// A type of a service: its method, its argument (or another part of the method), and whether the format carries it.
+pub type Part = (&'static str, &'static str, bool);
+
+/// The types that [`service!`](crate::service) declares for `dyn Trait` in addition to the methods.
 ///
 /// ```
-/// use offspring::{Methods, service};
+/// use offspring::{ServiceTypes, service};
 /// use offspring::format::Format;
 ///
 /// service! {
@@ -202,33 +197,31 @@ impl<T: ?Sized> std::fmt::Debug for Service<T> {
 ///     }
 /// }
 ///
-/// assert_eq!(<<dyn Counter as Methods>::Serialiser as Format>::NAME, "octets");
+/// assert_eq!(<<dyn Counter as ServiceTypes>::Serialiser as Format>::NAME, "octets");
 /// ```
-pub trait Methods {
-    /// How arguments, results and events become bytes.
+pub trait ServiceTypes {
+    /// The serialiser of arguments, results and events.
     type Serialiser: Format;
     /// The type of the events.
     type Events;
     #[doc(hidden)]
     const EVENTS: EventCodec<Self::Events, Self::Serialiser>;
+    /// The first type that the declared serialiser does not carry.
+    #[doc(hidden)]
+    const UNFIT: Option<Part> = None;
 }
 
-/// How the events of a worker become bytes and come out of them.
+/// The encoder and decoder of a worker's events.
 #[doc(hidden)]
+#[derive(Debug)]
 pub struct EventCodec<E, S> {
     pub(crate) encode: fn(&E, &mut Output<'_>) -> Result<(), SerialiserError>,
     pub(crate) decode: fn(&mut Input<'_>) -> Result<E, SerialiserError>,
     serialiser: Types<S>,
 }
 
-impl<E, S> std::fmt::Debug for EventCodec<E, S> {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("EventCodec")
-    }
-}
-
 impl<S> EventCodec<NoEvents, S> {
-    /// Of a worker that has no events.
+    /// Returns the codec of a worker without events.
     #[must_use]
     pub const fn none() -> Self {
         Self {
@@ -240,7 +233,7 @@ impl<S> EventCodec<NoEvents, S> {
 }
 
 impl<E, S: Serialiser<E>> EventCodec<E, S> {
-    /// As the worker's serialiser does it.
+    /// Returns the codec that uses the worker's serialiser.
     #[must_use]
     pub const fn of() -> Self {
         Self {
@@ -255,13 +248,13 @@ mod sealed {
     pub trait Sealed {}
 }
 
-impl<A: 'static, R: 'static> sealed::Sealed for Whole<fn(A) -> R> {}
-impl<A: 'static, R: 'static> Signature for Whole<fn(A) -> R> {
+impl<A: 'static, R: 'static> sealed::Sealed for RawArgs<fn(A) -> R> {}
+impl<A: 'static, R: 'static> Signature for RawArgs<fn(A) -> R> {
     type Arguments = A;
     type Output = R;
-    type Call = Entire<A>;
-    fn enter(arguments: A) -> Entire<A> {
-        Entire(arguments)
+    type Call = (A,);
+    fn enter(arguments: A) -> (A,) {
+        (arguments,)
     }
     fn nothing() -> Option<A> {
         None
@@ -288,5 +281,5 @@ macro_rules! signatures {
 }
 each_arity!(signatures);
 
-/// Types that are only named, whatever they own or borrow.
+/// A `PhantomData` of types that are only named. It is `Send` and `Sync` in any case.
 pub(crate) type Types<T> = std::marker::PhantomData<fn() -> T>;

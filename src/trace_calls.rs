@@ -1,15 +1,14 @@
-//! Which call a record belongs to, for the crate `tracing`: with the feature of that name.
+//! The call that a record belongs to, for the crate `tracing`, with the feature of that name.
 //!
-//! In the child each call runs in a span, and the thread that runs it knows its id. A record that is forwarded takes the
-//! id along. In the parent the span that a call was made in is kept with the call, and a record of the child is given to
-//! the logger inside it.
+//! In the child each call runs in a span, and a thread-local variable holds its id. A record that is forwarded carries the
+//! id. The parent keeps the span in which each call was made, and logs a record of the child in the span of its call.
 
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 
 use tracing::Span;
 
-/// The span that a call was made in. Default: that of this thread.
+/// The span in which a call was made. Default: the current span.
 #[derive(Clone)]
 pub(crate) struct CallSpan(Span);
 
@@ -23,13 +22,13 @@ impl Default for CallSpan {
 type Find = Rc<dyn Fn(u32) -> Option<CallSpan>>;
 
 thread_local! {
-    /// The child whose event is delivered on this thread.
+    /// Finds the span of a call of the child whose event is delivered on this thread.
     static FIND: RefCell<Option<Find>> = const { RefCell::new(None) };
-    /// The call that this thread of a child runs; else 0.
+    /// Id of the call that this thread of a child runs, or 0.
     static CALL: Cell<u32> = const { Cell::new(0) };
 }
 
-/// In the parent: delivers what a child has sent.
+/// In the parent: calls `deliver` for an event of a child. `find` returns the span of a call by its id.
 pub(crate) fn delivering<F>(find: impl FnOnce() -> F, deliver: impl FnOnce())
 where
     F: Fn(u32) -> Option<CallSpan> + 'static,
@@ -39,7 +38,7 @@ where
     FIND.set(None);
 }
 
-/// In the parent: gives a record of a child to the logger.
+/// In the parent: calls `log` in the span of the call with this id.
 pub(crate) fn log_in(call: u32, log: impl FnOnce()) {
     let find = FIND.with_borrow(Option::clone).filter(|_| call != 0);
     match find.and_then(|find| find(call)) {
@@ -48,12 +47,12 @@ pub(crate) fn log_in(call: u32, log: impl FnOnce()) {
     }
 }
 
-/// In a child: the call that this thread runs; 0 if it runs none.
+/// In a child: returns the id of the call that this thread runs, or 0.
 pub(crate) fn current_call() -> u32 {
     CALL.get()
 }
 
-/// In a child: what one call runs in.
+/// In a child: the id and the span of a call.
 pub(crate) struct CallScope(u32, Span);
 
 impl CallScope {
@@ -62,7 +61,7 @@ impl CallScope {
         Self(call, span)
     }
 
-    /// Runs a piece of the call. It must not panic.
+    /// Runs a part of the call, which must not panic.
     pub(crate) fn run<T>(&self, run: impl FnOnce() -> T) -> T {
         let before = CALL.replace(self.0);
         let value = self.1.in_scope(run);

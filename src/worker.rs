@@ -1,4 +1,4 @@
-//! Declaring workers.
+//! The declaration of workers.
 
 mod once;
 
@@ -9,26 +9,24 @@ use std::process::{Command, exit};
 
 use offspring_serialisers::{Format, Octets, SendAs, Serialiser};
 
-use crate::base::registry::{Declaration, Registered, origin_of};
-use crate::child::{Child, Session};
+use crate::base::registry::{Named, WorkerEntry, origin_of};
+use crate::child::{Child, Handshake};
 use crate::error::Error;
-use crate::parcel::Parcel;
-use crate::parent::{Builder, Declared, PoolBuilder, Rpc, Template};
+use crate::message::Message;
+use crate::parent::{Builder, PoolBuilder, Rpc, Template, WorkerInfo};
 use crate::signature::{EventCodec, NoEvents};
 use crate::sys::registrations;
 
-/// A worker, as declared by [`worker!`](crate::worker): a function with its
-/// name, its types and its serialiser.
+/// A worker, declared by [`worker!`](crate::worker): a function with a name, types and a serialiser.
 ///
-/// `F` is the signature, `S` the serialiser, `E` the type of its events, `I` the
-/// signature of its `init`.
+/// `F` is the signature, `S` the serialiser, `E` the type of the events, and `I` the signature of `init`.
 ///
 /// ```
 /// use offspring::{Octets, Worker, worker};
 ///
 /// worker!(pub TRIM: fn(String) -> String = |text: String| text.trim().to_owned());
 ///
-/// // It is a static; where it is named, its type is
+/// // `TRIM` is a static of this type.
 /// fn use_it(worker: &'static Worker<fn(String) -> String, Octets>) -> Result<String, offspring::Error> {
 ///     worker.spawn()?.call(" so ").wait()
 /// }
@@ -41,11 +39,11 @@ pub struct Worker<F, S = Octets, E = NoEvents, I = fn()> {
     name: &'static str,
     declared: &'static Location<'static>,
     events: EventCodec<E, S>,
-    /// `None` if only another program has the function.
+    /// `None` if it was declared without a function, which only another program has.
     entry: Option<Entry<F, S, E, I>>,
 }
 
-/// What a declaration does with a child.
+/// Runs the worker in a child. Returns the exit code.
 type Entry<F, S, E, I> = fn(Child<F, S, E, I>) -> i32;
 
 impl<F, S, E, I> std::fmt::Debug for Worker<F, S, E, I> {
@@ -73,19 +71,18 @@ impl<F, S, E, I> Worker<F, S, E, I> {
 }
 
 impl<F, S: Format, E: 'static, I> Worker<F, S, E, I> {
-    fn declared(&'static self) -> Declared {
-        Declared {
+    fn declared(&'static self) -> WorkerInfo {
+        WorkerInfo {
             name: self.name,
             origin: origin_of(registrations(), self, self.name, self.declared),
             serialiser: S::NAME,
-            function: self.entry.is_some().then_some(self as &dyn Registered),
+            function: self.entry.is_some().then_some(self as &dyn WorkerEntry),
         }
     }
 }
 
 impl<F, S: Format, E: Send + 'static> Worker<F, S, E, fn()> {
-    /// Says how the child is to be started and what becomes of its events, and
-    /// then starts it.
+    /// Returns a builder with the options of a child, which starts it.
     ///
     /// ```
     /// # offspring::worker!(ECHO: fn(String) -> String = |text: String| text);
@@ -95,12 +92,11 @@ impl<F, S: Format, E: Send + 'static> Worker<F, S, E, fn()> {
     /// # Ok(()) }
     /// ```
     pub fn builder(&'static self) -> Builder<F, S, E> {
-        Builder::new(self.declared(), self.events.decode, Ok(Parcel::default()))
+        Builder::new(self.declared(), self.events.decode, Ok(Message::default()))
     }
 
-    /// Starts a child of this program that runs this worker, with the defaults
-    /// of [`Builder`]. Blocks until the program is executed, as [`Builder::spawn`];
-    /// [`builder().spawn_async()`](Builder::spawn_async) is a future.
+    /// Starts a child that runs this program and worker, with the defaults of [`Builder`]. Like [`Builder::spawn`], blocks until the
+    /// program is executed. [`builder().spawn_async()`](Builder::spawn_async) does not block.
     ///
     /// ```
     /// # offspring::worker!(ECHO: fn(String) -> String = |text: String| text);
@@ -114,14 +110,13 @@ impl<F, S: Format, E: Send + 'static> Worker<F, S, E, fn()> {
     /// # Errors
     ///
     /// See [`Builder::spawn`].
+    #[doc(alias = "run")]
     pub fn spawn(&'static self) -> Result<Rpc<F, S, E>, Error> {
         self.builder().spawn()
     }
 
-    /// Says how a [`Pool`](crate::Pool) of children of this program works, which
-    /// run this worker. Other kinds of children: [`Builder::pool`]. Children
-    /// inherit from the thread that builds the pool:
-    /// [`PoolBuilder::spawn`](crate::PoolBuilder::spawn).
+    /// Returns a builder of a [`Pool`](crate::Pool), whose children run this program and worker. For other children, use
+    /// [`Builder::pool`]. Children inherit from the thread that calls [`PoolBuilder::spawn`](crate::PoolBuilder::spawn).
     ///
     /// ```
     /// # offspring::worker!(ECHO: fn(String) -> String = |text: String| text);
@@ -135,12 +130,12 @@ impl<F, S: Format, E: Send + 'static> Worker<F, S, E, fn()> {
         self.builder().pool()
     }
 
-    /// A builder with a handler of events: see [`Builder::on_event`].
+    /// Returns a builder with a handler of events: see [`Builder::on_event`].
     ///
     /// ```
     /// # fn count(to: String, events: &offspring::Events<String>) {
     /// #     for n in 0..to.parse().unwrap_or(0) {
-    /// #         events.send(n.to_string()).expect("the parent is there");
+    /// #         events.send(n.to_string()).expect("the parent runs");
     /// #     }
     /// # }
     /// # offspring::worker!(COUNT: fn(String) = count, events = String);
@@ -154,7 +149,7 @@ impl<F, S: Format, E: Send + 'static> Worker<F, S, E, fn()> {
         self.builder().on_event(handler)
     }
 
-    /// A builder that starts another program: see [`Builder::program`].
+    /// Returns a builder that starts another program: see [`Builder::program`].
     ///
     /// ```no_run
     /// # offspring::worker!(ECHO: fn(String) -> String = |text: String| text);
@@ -167,8 +162,7 @@ impl<F, S: Format, E: Send + 'static> Worker<F, S, E, fn()> {
         self.builder().program(command)
     }
 
-    /// A builder that starts a command whose stdin and stdout lead to the
-    /// worker: see [`Builder::command`].
+    /// Returns a builder that starts a command whose stdin and stdout lead to the worker: see [`Builder::command`].
     ///
     /// ```
     /// # offspring::worker!(ECHO: fn(String) -> String = |text: String| text);
@@ -182,7 +176,7 @@ impl<F, S: Format, E: Send + 'static> Worker<F, S, E, fn()> {
         self.builder().command(command)
     }
 
-    /// A builder that has a template fork the child: see [`Builder::template`].
+    /// Returns a builder that lets a template fork the child: see [`Builder::template`].
     ///
     /// ```
     /// # offspring::worker!(ECHO: fn(String) -> String = |text: String| text);
@@ -193,18 +187,27 @@ impl<F, S: Format, E: Send + 'static> Worker<F, S, E, fn()> {
     /// assert_eq!(rpc.call("so").wait()?, "so");
     /// # Ok(()) }
     /// ```
+    #[doc(alias = "fork")]
     pub fn template(&'static self, template: &Template) -> Builder<F, S, E> {
         self.builder().template(template)
     }
 }
 
+/// An `init` that takes nothing. No signature is one, because then the worker has the methods without this bound.
+#[doc(hidden)]
+#[diagnostic::on_unimplemented(
+    message = "this worker has an `init`, which takes arguments",
+    label = "has an `init`",
+    note = "begin with `.init(…)`, which takes the arguments and returns a `Builder`: `WORKER.init(…).spawn()`"
+)]
+pub trait NoArguments {}
+
 macro_rules! inits {
     ($(#[$hidden:meta])? $($name:ident $form:ident $argument:ident),+) => {
         $(#[$hidden])?
         impl<Fun, S: Format, Ev: Send + 'static, $($name: 'static),*> Worker<Fun, S, Ev, fn($($name),*)> {
-            /// The arguments of the worker's `init`, which runs once in the
-            /// child, before all calls. Without them such a worker cannot be
-            /// started. They are encoded at once.
+            /// Returns a builder with the arguments of the worker's `init`, which runs once in the child, before all calls.
+            /// A worker with `init` can only be started with them. They are encoded at once.
             ///
             /// ```
             /// use offspring::worker;
@@ -224,6 +227,8 @@ macro_rules! inits {
             ///     Ok(())
             /// }
             /// ```
+            #[doc(alias = "send_arg")]
+            #[doc(alias = "send_fh")]
             #[allow(clippy::too_many_arguments, reason = "one for each of init's")]
             pub fn init<$($form),*>(&'static self, $($argument: $form),*) -> Builder<Fun, S, Ev>
             where
@@ -231,9 +236,24 @@ macro_rules! inits {
                 S: Serialiser<($($name,)*), ($($form::Form,)*)>,
             {
                 let arguments = ($($argument.into_form(),)*);
-                let mut parcel = Parcel::new();
-                let encoded = <S as Serialiser<($($name,)*), _>>::encode(&arguments, &mut parcel.output(true));
-                Builder::new(self.declared(), self.events.decode, encoded.map(|()| parcel).map_err(|error| Error::encode("the arguments of `init`", error)))
+                let mut message = Message::new();
+                let encoded = <S as Serialiser<($($name,)*), _>>::encode(&arguments, &mut message.output(true));
+                Builder::new(self.declared(), self.events.decode, encoded.map(|()| message).map_err(|error| Error::encode("the arguments of `init`", error)))
+            }
+
+            #[doc(hidden)]
+            pub fn builder(&'static self) -> Builder<Fun, S, Ev> where fn($($name),*): NoArguments {
+                unreachable!()
+            }
+
+            #[doc(hidden)]
+            pub fn spawn(&'static self) -> Result<Rpc<Fun, S, Ev>, Error> where fn($($name),*): NoArguments {
+                unreachable!()
+            }
+
+            #[doc(hidden)]
+            pub fn pool(&'static self) -> PoolBuilder<Fun, S, Ev> where fn($($name),*): NoArguments {
+                unreachable!()
             }
         }
     };
@@ -244,13 +264,11 @@ inits!(#[doc(hidden)] A1 X1 a, A2 X2 b, A3 X3 c);
 inits!(#[doc(hidden)] A1 X1 a, A2 X2 b, A3 X3 c, A4 X4 d);
 
 impl<F, S, E, I> Worker<F, S, E, I> {
-    /// Serves in this process: the whole `main` of a program that is a worker.
+    /// Serves in this process: the complete `main` of a program that is a worker.
     ///
-    /// The parent is at the other end of stdin and stdout (or of a socket on
-    /// stdin, if it says so). Both are moved away first: what the worker reads
-    /// from stdin is empty, and what it prints over the link's stdout goes to
-    /// stderr. Either form of the protocol is served, by what arrives. Never
-    /// returns: at the end of input the process exits with status 0.
+    /// The parent is at the other end of stdin and stdout, or of a socket on stdin if its hello says so. Both are moved to other
+    /// descriptors first. Stdin then reads as empty, and if stdout was the link, prints go to stderr. Serves both forms of the
+    /// protocol, depending on what arrives. Never returns: at the end of input the process exits with status 0.
     ///
     /// ```no_run
     /// offspring::worker!(ECHO: fn(String) -> String = |text: String| text, name = "echo");
@@ -260,17 +278,17 @@ impl<F, S, E, I> Worker<F, S, E, I> {
     /// }
     /// ```
     pub fn serve(&'static self) -> ! {
-        crate::startup::go_to_work();
-        match Session::of_program() {
-            Ok(session) => exit(self.enter(session)),
-            Err(stop) => exit(stop.code("", 2)),
+        crate::startup::become_worker();
+        match Handshake::from_program() {
+            Ok(handshake) => exit(self.enter(handshake)),
+            Err(early_exit) => exit(early_exit.code("")),
         }
     }
 
-    fn enter(&'static self, session: Session) -> i32 {
+    fn enter(&'static self, handshake: Handshake) -> i32 {
         match self.entry {
-            Some(entry) => entry(Child::new(session, self.name, self.events.encode)),
-            None => session.refuse(&format!(
+            Some(entry) => entry(Child::new(handshake, self.name, self.events.encode)),
+            None => handshake.refuse(&format!(
                 "the worker `{}` is declared without a function in this program",
                 self.name
             )),
@@ -278,7 +296,7 @@ impl<F, S, E, I> Worker<F, S, E, I> {
     }
 }
 
-impl<F, S, E, I> Declaration for Worker<F, S, E, I> {
+impl<F, S, E, I> Named for Worker<F, S, E, I> {
     fn name(&self) -> &'static str {
         self.name
     }
@@ -288,16 +306,16 @@ impl<F, S, E, I> Declaration for Worker<F, S, E, I> {
     }
 }
 
-impl<F, S, E, I> Registered for Worker<F, S, E, I> {
-    fn run(&'static self, session: Box<dyn Any>) -> i32 {
-        let session = session.downcast().expect("`init` runs it with a session");
-        self.enter(*session)
+impl<F, S, E, I> WorkerEntry for Worker<F, S, E, I> {
+    fn run(&'static self, handshake: Box<dyn Any>) -> i32 {
+        let handshake = handshake.downcast().expect("`init` runs it with a session");
+        self.enter(*handshake)
     }
 
     fn run_here(&'static self, link: OwnedFd) {
-        match Session::of_thread(link) {
-            Ok(session) => drop(self.enter(session)),
-            Err(stop) => drop(stop.code("a worker's thread: ", 1)),
+        match Handshake::from_thread(link) {
+            Ok(handshake) => drop(self.enter(handshake)),
+            Err(early_exit) => drop(early_exit.code("a worker's thread: ")),
         }
     }
 }
@@ -330,92 +348,55 @@ impl<F, S, E, I> Registered for Worker<F, S, E, I> {
 /// }
 /// ```
 ///
-/// Expands to a `static` of type [`Worker`], which [`init`](crate::init) finds, and to a type of the same name: the
-/// [`Rpc`] of the worker. A reference to a [`Pool`](crate::Pool) of it is one to an `Rpc`, too.
+/// Expands to a `static` of type [`Worker`], which [`init`](crate::init) finds, and to a type of the same name, the [`Rpc`] of
+/// the worker. A reference to a [`Pool`](crate::Pool) of the worker coerces to a reference to that `Rpc`.
 ///
-/// Instead of a named function a closure may stand, with the types of its arguments. Values are what
-/// [`Octets`](crate::Octets) carries: bytes, text, numbers, and one list or tuple of them. All types of serde need another
-/// serialiser. After the function may follow, in any order:
+/// The function may be a closure with the types of its arguments. By default, values are those of [`Octets`]:
+/// bytes, text, numbers, and a list or tuple of them. For any serde type, choose another serialiser. These options may follow
+/// the function, in any order:
 ///
-/// * `events = T`: the type of its events. The function then may take
-///   [`&Events<T>`](crate::Events) as its last argument.
-/// * `serialiser = S`: instead of [`Octets`](crate::Octets); `serializer` is the same.
-/// * `init(A, B) = function`: runs once before all calls, and returns
-///   `Result<State, impl Display>`; the function may then take `&mut State` as
-///   its first argument (`&State` if it runs concurrently). The state is dropped
-///   before the child exits.
-/// * `done = function`: a `fn()` that the child calls when its parent is done and
-///   everything is answered; when it returns, the process exits. Without it the
-///   process exits at once, whatever tasks and timers the worker has left.
-/// * `max_running = number`: so many calls run at once in a child at most, 65,536
-///   if nothing is said (as many as a parent sends by itself); the others wait
-///   their turn. Without meaning where only one does.
-/// * `runtime = function`: what runs the server of such a child, a
-///   `fn(`[`Server<'_>`](crate::Server)`)`: see below.
-/// * `name = "…"`: instead of the module's path and the static's name. A parent
-///   and a worker that are different programs must agree on it. In one program
-///   workers may share a name: those of two functions in a module do.
+/// * `events = T`: the type of its events. The function may then take [`&Events<T>`](crate::Events) as its last argument.
+/// * `serialiser = S`, or `serializer = S`. Default: [`Octets`].
+/// * `init(A, B) = function`: a function that runs once before all calls, and returns `Result<State, impl Display>`. The
+///   worker's function may then take `&mut State` as its first argument, or `&State` if it runs concurrently. The state is
+///   dropped before the child exits.
+/// * `done = function`: a `fn()` that the child calls when its parent is done and all calls are answered. The process exits when
+///   it returns. Without it the process exits at once, even if the worker has tasks and timers.
+/// * `max_running = number`: the maximum number of calls that run at the same time in a concurrent child. Default: 65,536, the
+///   default limit of a parent's calls in flight. Further calls wait. No effect in a child that runs one call at a time.
+/// * `runtime = function`: a `fn(`[`Server<'_>`](crate::Server)`)` that runs the server of a concurrent child: see below.
+/// * `name = "…"`. Default: the module's path and the static's name. If parent and worker are different programs, they must have
+///   the same name. Several workers of a program may have the same default name, such as those of two functions in a module.
 ///
 /// # Many calls at once
 ///
-/// With the feature `concurrent` the function may be an `async fn`, or take a
-/// `Responder` and answer later; the declaration is the same. The child then runs
-/// all its calls at once, in one thread: a future need not be [`Send`]. Whoever
-/// blocks that thread holds up the others. A panic, a future that never wakes, a
-/// cancelled call (its future is dropped where it stands) are that call's affair.
+/// With the feature `concurrent` the function may be an `async fn`, or take a `Responder` and answer later. The declaration is
+/// the same. The child is then concurrent: it runs all its calls at the same time in a single thread, so a future need not be
+/// [`Send`]. A call that blocks the thread delays all others. A panic, a future that never wakes, or a cancelled call, whose
+/// future is dropped, does not affect other calls.
 ///
-/// Timers and sockets of `async-io` and `smol` run in the same thread; tasks that
-/// the worker spawns (`smol::spawn`, say) and threads of its own are welcome, and
-/// do not keep the child alive.
+/// Timers and sockets of `async-io` and `smol` run in the same thread. The worker may spawn tasks (for example with
+/// `smol::spawn`) and threads, which do not keep the child alive.
 ///
-/// For tokio, or another runtime, `runtime` names a function that is given the
-/// child's [`Server`](crate::Server), a future, and runs it to its end. The calls are polled
-/// in it, on the thread that polls it, so its timers, sockets and tasks work in
-/// them; [docs/runtimes.md](https://docs.rs/crate/offspring/latest/source/docs/runtimes.md)
-/// has each runtime, at either end. The function is called after `init`, on the
-/// main thread. If it panics or returns before it has polled the server, that is
-/// the error of all calls.
+/// For tokio, or another runtime, `runtime` names a function that gets the child's [`Server`](crate::Server), a future, and runs
+/// it to completion. Calls are polled inside this future, so the runtime's timers, sockets and tasks work in them.
+/// [docs/runtimes.md](https://docs.rs/crate/offspring/latest/source/docs/runtimes.md) has each runtime, for parent and child.
+/// The function is called after `init`, on the main thread. If it panics, or returns before it has polled the server, all calls
+/// fail with that error. [`Server`](crate::Server) has an example.
 ///
-/// ```
-/// # #[cfg(feature = "concurrent")]
-/// # mod workers {
-/// use std::time::Duration;
-///
-/// fn on_tokio(server: offspring::Server<'_>) {
-///     let tokio = tokio::runtime::Builder::new_current_thread().enable_all().build();
-///     tokio.expect("a runtime").block_on(server)
-/// }
-///
-/// async fn nap(text: String) -> String {
-///     tokio::time::sleep(Duration::from_millis(10)).await;
-///     text
-/// }
-/// offspring::worker!(pub NAP: fn(String) -> String = nap, runtime = on_tokio);
-/// # }
-/// # fn main() -> Result<(), offspring::Error> {
-/// # offspring::init();
-/// # #[cfg(feature = "concurrent")]
-/// assert_eq!(workers::NAP.spawn()?.call("so").wait()?, "so");
-/// # Ok(()) }
-/// ```
-///
-/// The front page of the crate, and the example `countdown`, show one at work.
+/// The example `countdown` in the repository has a concurrent worker.
 ///
 /// # The array of arguments
 ///
-/// In the signature, `fn(..Vec<String>) -> R` takes the array of arguments
-/// whole, any number of them.
+/// The signature `fn(..Vec<String>) -> R` takes any number of arguments, as an array.
 ///
 /// # A worker of another program
 ///
-/// Without `= function` only the declaration is here: for a program that calls a
-/// worker, and does not contain it. Of the options `name`, `serialiser`, `events`
-/// and `init(A, B)` can be given then, as in the program that
-/// [serves](Worker::serve) it. Both are compared at the start, so a name with a
-/// version in it tells programs of different versions apart. Such a worker is
-/// started by [`program`](Worker::program) or [`command`](Worker::command), or
-/// reached over a socket; to [`spawn`](Worker::spawn) it in this program is an
-/// error.
+/// Without `= function`, a worker is declared for a program that calls it and does not contain it. The allowed options are
+/// `name`, `serialiser`, `events` and `init(A, B)`, with the same values as in the program that [serves](Worker::serve) it. Both
+/// declarations are compared at the start, so a version in the name detects programs of different versions. Such a worker is
+/// started with [`program`](Worker::program) or [`command`](Worker::command), or reached over a socket.
+/// [`spawn`](Worker::spawn) fails.
 ///
 /// ```
 /// use offspring::{Bytes, worker};
@@ -429,36 +410,96 @@ impl<F, S, E, I> Registered for Worker<F, S, E, I> {
 /// // RESIZE.init("webp").program(Command::new("/usr/libexec/resize")).spawn()?
 /// # Ok(()) }
 /// ```
+#[doc(alias = "serializer")]
+#[doc(alias = "function")]
 #[macro_export]
 macro_rules! worker {
     ($(#[$meta:meta])* $vis:vis $name:ident: fn(..$whole:ty) $(-> $output:ty)? $(= $function:expr)? $(, $($options:tt)*)?) => {
-        $crate::worker!($(#[$meta])* $vis $name: $crate::Whole<fn($whole) $(-> $output)?> $(= $function)? $(, $($options)*)?);
+        $crate::__worker!(
+            @of [$(#[$meta])* $vis $name] [$crate::RawArgs<fn($whole) $(-> $output)?>, $whole, [$crate::__private::CarriedArray] $(-> $output)?]
+            [$($function)?] $($($options)*)?
+        );
     };
     ($(#[$meta:meta])* $vis:vis $name:ident: dyn $service:path $(= $make:expr)? $(, $($options:tt)*)?) => {
         $crate::__worker!(
             [$(#[$meta])* $vis $name [$crate::Service<dyn $service>]] [$($make)?]
             [::core::concat!(::core::module_path!(), "::", ::core::stringify!($name))]
-            [<dyn $service as $crate::Methods>::Events, <dyn $service as $crate::Methods>::EVENTS, _]
-            [<dyn $service as $crate::Methods>::Serialiser] [fn(), serve(), ()] []
+            [<dyn $service as $crate::ServiceTypes>::Events, <dyn $service as $crate::ServiceTypes>::EVENTS, _]
+            [<dyn $service as $crate::ServiceTypes>::Serialiser] [fn(), serve(), ()] []
             $($($options)*)?
         );
     };
-    ($(#[$meta:meta])* $vis:vis $name:ident: $signature:ty $(= $function:expr)? $(, $($options:tt)*)?) => {
-        $crate::__worker!(
-            [$(#[$meta])* $vis $name [$signature]] [$($function)?]
-            [::core::concat!(::core::module_path!(), "::", ::core::stringify!($name))]
-            [$crate::NoEvents, $crate::EventCodec::none(), <$signature as $crate::Signature>::Output] [$crate::Octets]
-            [fn(), serve(), <$signature as $crate::Signature>::Output] []
-            $($($options)*)?
-        );
+    ($(#[$meta:meta])* $vis:vis $name:ident: $fn:tt $arguments:tt $($rest:tt)*) => {
+        $crate::__arguments!($fn $arguments [1 2 3 4 5 6 7 8] [$name $arguments] [$(#[$meta])* $vis $name: $fn $arguments $($rest)*]);
+    };
+    ($(#[$meta:meta])* $vis:vis $name:ident: $($rest:tt)*) => {
+        $crate::__declaration!($(#[$meta])* $vis $name: $($rest)*);
     };
 }
 
-/// The options of a declaration, one after the other: name, events, serialiser, init, settings; and then the static.
-/// The last of events and of `init` is what the serialiser must carry: the output again, if there are none.
+/// Parses the declaration of a worker's function.
+#[doc(hidden)]
+#[macro_export]
+macro_rules! __declaration {
+    ($(#[$meta:meta])* $vis:vis $name:ident: $signature:ty $(= $function:expr)? $(, $($options:tt)*)?) => {
+        $crate::__worker!(@of [$(#[$meta])* $vis $name] [$signature, $signature, [$crate::__private::Carried]] [$($function)?] $($($options)*)?);
+    };
+}
+
+/// Checks that the arguments of a worker's function are owned, and not too many, and then expands to the declaration.
+#[doc(hidden)]
+#[macro_export]
+macro_rules! __arguments {
+    (fn ($argument:tt: $($rest:tt)*) $left:tt $at:tt $declaration:tt) => {
+        $crate::__arguments!(fn ($($rest)*) $left $at $declaration);
+    };
+    (fn (& $($rest:tt)*) $left:tt $at:tt $declaration:tt) => {
+        $crate::__fail!($at "the arguments in the signature of a worker are owned, `String` for example; the caller may lend `&str`");
+    };
+    (fn ($type:ty $(, $($rest:tt)*)?) [] $at:tt $declaration:tt) => {
+        $crate::__fail!($at "a worker has at most eight arguments; some may be a tuple or a struct");
+    };
+    (fn ($type:ty $(, $($rest:tt)*)?) [$one:tt $($left:tt)*] $at:tt $declaration:tt) => {
+        $crate::__arguments!(fn ($($($rest)*)?) [$($left)*] $at $declaration);
+    };
+    ($fn:tt $rest:tt $left:tt $at:tt [$($declaration:tt)*]) => {
+        $crate::__declaration!($($declaration)*);
+    };
+}
+
+/// Fails at the user's name and the parentheses behind it. The span of a macro's error is that of its call, so these are made
+/// one. Names that the declaration lacks are no further errors, since the module has a macro that failed.
+#[doc(hidden)]
+#[macro_export]
+macro_rules! __fail {
+    ([$name:tt $arguments:tt] $message:expr) => {
+        macro_rules! $name {
+            $arguments => {
+                ::core::compile_error!($message);
+            };
+        }
+        $name! $arguments;
+    };
+}
+
+/// Parses the options of a declaration one by one (name, events, serialiser, init, settings), and then expands to the static.
+/// The last part of events and of `init` is the type that the serialiser must carry: the output again, if there are none.
 #[doc(hidden)]
 #[macro_export]
 macro_rules! __worker {
+    // With the check of the format, and the type where the compiler reports that it fails.
+    (
+        @of [$(#[$meta:meta])* $vis:vis $name:ident] [$signature:ty, $at:ty, [$($check:tt)*] $(-> $output:ty)?] $function:tt
+        $($options:tt)*
+    ) => {
+        $crate::__worker!(
+            [$(#[$meta])* $vis $name [$signature, $at, [$($check)*] $(-> $output)?]] $function
+            [::core::concat!(::core::module_path!(), "::", ::core::stringify!($name))]
+            [$crate::NoEvents, $crate::EventCodec::none(), <$signature as $crate::Signature>::Output] [$crate::Octets]
+            [fn(), serve(), <$signature as $crate::Signature>::Output] []
+            $($options)*
+        );
+    };
     ($head:tt $function:tt $name:tt $events:tt $serialiser:tt $init:tt $settings:tt name = $new:expr $(, $($rest:tt)*)?) => {
         $crate::__worker!($head $function [$new] $events $serialiser $init $settings $($($rest)*)?);
     };
@@ -496,22 +537,22 @@ macro_rules! __worker {
                 use $crate::__private::{ServedBlocking as _, ServedSomehow as _};
                 let function = $function;
                 let way = (&child.probe(&function)).way();
-                child $($settings)* .$serve($($make,)? way, function)
+                way.of(child $($settings)*).$serve($($make,)? function)
             })
         ]);
         $crate::__register!($static);
     };
-    // Another program has the function, and what belongs to it.
+    // The function and its options are in another program.
     ($head:tt [] $name:tt $events:tt $serialiser:tt [$init:ty, $serve:ident(), $taken:ty] []) => {
         $crate::__worker!(@checked $head $name $events $serialiser [$init, $taken] [::core::option::Option::None]);
     };
-    // The methods of a service have checks of their own.
+    // The methods of a service are checked by `service!`.
     (@checked $head:tt $name:tt [$events:ty, $codec:expr, _] $serialiser:tt [$init:ty, $taken:ty] $entry:tt) => {
         $crate::__worker!(@static $head $name [$events, $codec] $serialiser [$init] $entry);
     };
     (
-        @checked [$(#[$meta:meta])* $vis:vis $static:ident [$signature:ty]] $name:tt [$events:ty, $codec:expr, $event:ty]
-        [$serialiser:ty] [$init:ty, $taken:ty] $entry:tt
+        @checked [$(#[$meta:meta])* $vis:vis $static:ident [$signature:ty, $at:ty, [$($check:tt)*] $(-> $output:ty)?]] $name:tt
+        [$events:ty, $codec:expr, $event:ty] [$serialiser:ty] [$init:ty, $taken:ty] $entry:tt
     ) => {
         #[cfg(not(doc))]
         $crate::__worker!(@static [$(#[$meta])* $vis $static [$signature]] $name [$events, $codec] [
@@ -521,10 +562,10 @@ macro_rules! __worker {
                 <$crate::__private::Fits<$signature, $serialiser, $event, $taken>>::FITS
             }>
         ] [$init] $entry);
-        // Documentation shows the serialiser that was declared.
+        // rustdoc shows the declared serialiser.
         #[cfg(doc)]
         $crate::__worker!(@static [$(#[$meta])* $vis $static [$signature]] $name [$events, $codec] [$serialiser] [$init] $entry);
-        const _: () = <$signature as $crate::__private::Carried<$serialiser, $event, $taken>>::CHECKED;
+        const _: () = <$at as $($check)*<$serialiser, $event, $taken $(, $output)?>>::CHECKED;
     };
     (
         @static [$(#[$meta:meta])* $vis:vis $static:ident [$signature:ty]] [$name:expr] [$events:ty, $codec:expr]
@@ -534,7 +575,7 @@ macro_rules! __worker {
         $vis static $static: $crate::Worker<$signature, $serialiser, $events, $init> =
             $crate::Worker::new($name, $codec, $entry);
         #[doc = ::core::concat!("The handle of a child, or a pool, that runs [`", ::core::stringify!($static), "`](static@", ::core::stringify!($static), ").")]
-        #[allow(dead_code, non_camel_case_types, reason = "it is there for signatures, and has the name of the worker")]
+        #[allow(dead_code, non_camel_case_types, reason = "it is for signatures, and has the name of the worker")]
         $vis type $static = $crate::Rpc<$signature, $serialiser, $events>;
     };
     ($head:tt $function:tt $name:tt $events:tt $serialiser:tt $init:tt $settings:tt $option:ident $($rest:tt)*) => {

@@ -1,4 +1,4 @@
-//! The examples, run as programs: what they print is fixed, octet by octet.
+//! The examples, run as programs. Their output is compared byte by byte.
 
 use std::ffi::{OsStr, OsString};
 use std::fs;
@@ -8,7 +8,7 @@ use std::os::unix::fs::symlink;
 use std::path::PathBuf;
 use std::process::{Command, Output, Stdio};
 
-/// The formats that `unlink` was built with.
+/// The formats that `unlink` is built with.
 const FORMATS: &[&str] = &[
     "octets",
     #[cfg(feature = "cbor")]
@@ -34,7 +34,7 @@ fn formats_and_backends() -> impl Iterator<Item = (&'static str, &'static [&'sta
     FORMATS.iter().copied().flat_map(with)
 }
 
-/// Examples lie beside the folder of the tests.
+/// Returns the path of an example, whose folder is beside that of the tests.
 fn path_of(example: &str) -> PathBuf {
     let test = std::env::current_exe().expect("a test is a program");
     let folder = test.parent().and_then(|deps| deps.parent());
@@ -55,14 +55,14 @@ fn example(name: &str) -> Command {
     command
 }
 
-/// Runs a command with this as its stdin.
+/// Runs `command` with `stdin`, and returns its output.
 fn feed(command: &mut Command, stdin: &[u8]) -> Output {
     command.stdin(Stdio::piped());
     command.stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut child = command.spawn().expect("the example starts");
     let mut pipe = child.stdin.take().expect("it is piped");
     std::thread::scope(|scope| {
-        // It may end without having read everything.
+        // The program may exit without reading all of it.
         scope.spawn(move || pipe.write_all(stdin).ok());
         child.wait_with_output().expect("it ends")
     })
@@ -76,7 +76,7 @@ fn assert_output(output: &Output, code: i32, stdout: &[u8], stderr: &[u8]) {
     assert_eq!(output.status.code(), Some(code));
 }
 
-/// A folder for one test, gone afterwards.
+/// A folder that is removed at the end of a test.
 struct Folder(PathBuf);
 
 impl Folder {
@@ -139,29 +139,6 @@ fn pool_survives_a_job_that_kills_its_process() {
 }
 
 #[test]
-fn map_counts_the_lines_of_each_file() {
-    let folder = Folder::new("map");
-    let text = |lines: usize| "x\n".repeat(lines);
-    let files: Vec<_> = (0..200)
-        .map(|n| folder.0.join(format!("{n}.txt")))
-        .collect();
-    for (n, file) in files.iter().enumerate().filter(|(n, _)| n % 50 != 7) {
-        fs::write(file, text(n % 30)).unwrap();
-    }
-    let output = example("map").args(&files).output().unwrap();
-    let line = |(n, file): (usize, &PathBuf)| match n % 50 {
-        7 => format!(
-            "{}: No such file or directory (os error 2)\n",
-            file.display()
-        ),
-        _ => format!("{}: {} lines\n", file.display(), n % 30),
-    };
-    let stdout: String = files.iter().enumerate().map(line).collect();
-    assert_output(&output, 0, stdout.as_bytes(), b"");
-    assert_usage(&example("map").output().unwrap(), "usage: map FILE...");
-}
-
-#[test]
 fn descriptors_hands_connections_to_children() {
     let output = example("descriptors").arg("3").output().unwrap();
     let line = |client: u32, child: u32| {
@@ -176,7 +153,7 @@ fn descriptors_hands_connections_to_children() {
         &output,
         1,
         b"",
-        b"Error: \"usage: descriptors [CLIENTS]\"\n",
+        b"Error: usage: descriptors [CLIENTS]\n\nCaused by:\n    invalid digit found in string\n",
     );
 }
 
@@ -194,14 +171,14 @@ fn template_counts_once() {
     assert_output(&output, 0, stdout, b"");
 }
 
-/// What it prints, and the one process id in it.
+/// Checks the output of `remote`, and returns the process id in it.
 #[track_caller]
 fn remote_calls(output: &Output) -> u32 {
     let text = String::from_utf8_lossy(&output.stdout);
     assert!(output.status.success(), "{output:?}");
     assert!(output.stderr.is_empty(), "{output:?}");
     let start = "remote function returned: this is process ";
-    let rest = text.strip_prefix(start).expect("its words");
+    let rest = text.strip_prefix(start).expect("the answer's first words");
     let pid = rest.split_once(',').expect("a process id").0;
     let lines = (1..=10).map(|n| format!("{start}{pid}, and you passed <{n}>\n"));
     assert_eq!(text, lines.collect::<String>());
@@ -231,7 +208,7 @@ fn remote_starts_a_command() {
 
 #[test]
 fn remote_explains_its_usage() {
-    for arguments in [&["--"][..], &["x"], &["--serve", "x"]] {
+    for arguments in [&["--odd"][..], &["--serve", "x"]] {
         let output = example("remote").args(arguments).output().unwrap();
         assert_usage(&output, "usage: remote");
     }
@@ -248,7 +225,7 @@ fn service_shows_all_of_a_service() {
     let output = example("service").output().unwrap();
     let words = "the first word: one\n";
     let expected = format!(
-        "{words}page 1 of 3\npage 2 of 3\npage 3 of 3\n`two` is there 3 times\ntrue\nNone\n{words}one, two\ntwo, three\ntwo\n"
+        "{words}page 1 of 3\npage 2 of 3\npage 3 of 3\n`two` occurs 3 times\ntrue\nNone\n{words}one, two\ntwo, three\ntwo\n"
     );
     assert_output(&output, 0, expected.as_bytes(), b"");
 }
@@ -293,7 +270,7 @@ mod concurrent {
     }
 
     #[test]
-    fn polyglot_sleeps_hold_up_nobody() {
+    fn polyglot_sleeps_hold_up_no_call() {
         for form in FORMS {
             let calls = b"sleep 300\nsleep 100\necho at once\n";
             let output = feed(&mut polyglot(form, path_of("polyglot_worker")), calls);
@@ -385,10 +362,10 @@ fn unlink_makes_a_tree_if_it_is_given_none() {
 #[test]
 fn unlink_explains_its_usage() {
     let cases: [(&[&str], &str); 4] = [
-        (&["--serialiser"], "wants a name"),
+        (&["--serialiser"], "'--serialiser'"),
         (&["--serialiser", "xml", "x"], "no serialiser `xml`"),
-        (&["--verbose"], "no option `--verbose`"),
-        (&["x", "-v"], "no option `-v`"),
+        (&["--verbose"], "invalid option '--verbose'"),
+        (&["x", "-v"], "invalid option '-v'"),
     ];
     for (arguments, text) in cases {
         let output = example("unlink").args(arguments).output().unwrap();
@@ -402,7 +379,10 @@ fn unlink_explains_its_usage() {
         if !FORMATS.contains(&format) {
             let arguments = ["--serialiser", format, "x"];
             let output = example("unlink").args(arguments).output().unwrap();
-            assert_usage(&output, &format!("the feature `{format}`"));
+            assert_usage(
+                &output,
+                &format!("no serialiser `{format}`: is it a feature"),
+            );
         }
     }
 }
@@ -415,7 +395,7 @@ fn assert_usage(output: &Output, text: &str) {
     assert!(output.stdout.is_empty());
 }
 
-/// The polyglot parent with this worker.
+/// The parent of `polyglot`, which starts `worker`.
 fn polyglot(options: &[&str], worker: impl AsRef<OsStr>) -> Command {
     let mut parent = example("polyglot_parent");
     parent.args(options).arg("--").arg(worker);
@@ -538,7 +518,7 @@ fn polyglot_finds_out_what_is_no_worker() {
 
 #[test]
 fn polyglot_takes_the_plain_form_at_its_word() {
-    // An echo of a call is an answer in the plain form: nothing tells them apart.
+    // In the plain form an echo of a call is a valid answer.
     let output = feed(&mut polyglot(&["--plain"], "cat"), b"a b\n\n");
     assert_output(&output, 0, b"1: a b\n2: \n", b"");
     let output = feed(&mut polyglot(&["--plain"], "true"), b"a b\n");
@@ -554,13 +534,7 @@ fn polyglot_explains_its_usage() {
     assert!(output.stdout.is_empty());
     let stderr = String::from_utf8(output.stderr).unwrap();
     assert!(stderr.contains("/nowhere/worker"), "{stderr}");
-    for arguments in [
-        &[][..],
-        &["--"],
-        &["--plain"],
-        &["true"],
-        &["--odd", "--", "true"],
-    ] {
+    for arguments in [&[][..], &["--"], &["--plain"], &["--odd", "--", "true"]] {
         let output = example("polyglot_parent").args(arguments).output();
         assert_usage(&output.unwrap(), "usage: polyglot_parent");
     }
@@ -580,7 +554,7 @@ fn polyglot_sends_many_calls() {
     }
 }
 
-/// What it measures is the machine's affair; what it says is checked, and it checks its octets itself.
+/// The figures depend on the machine, so only the form of the output is checked. The program checks its bytes itself.
 #[test]
 fn large_says_how_long_it_took() {
     let output = example("large").arg("2").output().unwrap();
@@ -596,150 +570,8 @@ fn large_says_how_long_it_took() {
         let (seconds, speed) = line.strip_prefix(how).unwrap().split_once(" s, ").unwrap();
         let speed = speed.strip_suffix(" GiB/s").unwrap();
         for number in [seconds, speed] {
-            assert!(number.parse::<f64>().unwrap() > 0.0, "{line}");
+            // On a slow machine the speed may be shown as 0.00.
+            assert!(number.parse::<f64>().unwrap() >= 0.0, "{line}");
         }
-    }
-}
-
-/// A PNG image with 8 bits a sample, which are these over and over.
-fn paint(path: PathBuf, (width, height): (u32, u32), color: png::ColorType, samples: &[u8]) {
-    let file = fs::File::create(path).unwrap();
-    let mut encoder = png::Encoder::new(file, width, height);
-    encoder.set_color(color);
-    let mut writer = encoder.write_header().unwrap();
-    let count = width as usize * height as usize * color.samples();
-    let octets: Vec<_> = samples.iter().copied().cycle().take(count).collect();
-    writer.write_image_data(&octets).unwrap();
-}
-
-/// Its size, and its octets.
-fn look_at(path: PathBuf) -> ((u32, u32), Vec<u8>) {
-    let file = std::io::BufReader::new(fs::File::open(path).unwrap());
-    let mut reader = png::Decoder::new(file).read_info().unwrap();
-    let mut octets = vec![0; reader.output_buffer_size().unwrap()];
-    reader.next_frame(&mut octets).unwrap();
-    (reader.info().size(), octets)
-}
-
-/// A folder of pictures, none of which has anything wrong with it.
-fn good_pictures(folder: &Folder) -> PathBuf {
-    let from = folder.0.join("from");
-    fs::create_dir(&from).unwrap();
-    let paint = |name, size, color, pixel: &[u8]| paint(from.join(name), size, color, pixel);
-    paint("wide.png", (640, 480), png::ColorType::Rgb, &[9, 99, 199]);
-    paint("tall", (3, 900), png::ColorType::Rgba, &[200, 100, 0, 128]);
-    paint("small.png", (5, 4), png::ColorType::Grayscale, &[77]);
-    fs::create_dir(from.join("folder")).unwrap();
-    from
-}
-
-fn assert_good_thumbnails(to: &std::path::Path) {
-    let wide = [9, 99, 199].repeat(128 * 96);
-    assert_eq!(look_at(to.join("wide.png")), ((128, 96), wide));
-    let tall = [200, 100, 0, 128].repeat(128);
-    assert_eq!(look_at(to.join("tall")), ((1, 128), tall));
-    assert_eq!(look_at(to.join("small.png")), ((5, 4), vec![77; 20]));
-}
-
-#[test]
-fn thumbnails_makes_them() {
-    let folder = Folder::new("thumbnails");
-    let from = good_pictures(&folder);
-    // Half of the light is there, which is more than half of the number.
-    let grey = png::ColorType::Grayscale;
-    paint(from.join("stripes"), (256, 256), grey, &[0, 255]);
-    for jobs in ["1", "3"] {
-        let to = folder.0.join("to").join(jobs);
-        let mut thumbnails = example("thumbnails");
-        let output = thumbnails.args(["--jobs", jobs]).arg(&from).arg(&to);
-        let output = output.output().unwrap();
-        let stderr = String::from_utf8_lossy(&output.stderr);
-        assert_eq!(output.status.code(), Some(0), "{stderr}");
-        assert_eq!(output.stdout, b"4 made, 0 failed\n");
-        for words in (1..=4).map(|n| format!("[{n}/4] ")) {
-            assert_eq!(stderr.matches(&words).count(), 1, "{stderr}");
-        }
-        assert!(stderr.contains("tall has 3 x 900 pixels\n"), "{stderr}");
-        assert_good_thumbnails(&to);
-        let stripes = vec![188; 128 * 128];
-        assert_eq!(look_at(to.join("stripes")), ((128, 128), stripes));
-        assert_eq!(fs::read_dir(&to).unwrap().count(), 4);
-    }
-}
-
-#[test]
-fn thumbnails_goes_on_when_a_picture_kills_its_child() {
-    let folder = Folder::new("crash");
-    let from = good_pictures(&folder);
-    let grey = png::ColorType::Grayscale;
-    let paint = |name| paint(from.join(name), (64, 64), grey, &[255]);
-    ["crash a", "crash b", "spin", "cut"]
-        .into_iter()
-        .for_each(paint);
-    let whole = fs::read(from.join("cut")).unwrap();
-    fs::write(from.join("cut"), &whole[..whole.len() / 2]).unwrap();
-    fs::write(from.join("text"), "no picture at all").unwrap();
-    // A few octets that want gigabytes.
-    let file = fs::File::create(from.join("huge")).unwrap();
-    let mut encoder = png::Encoder::new(file, 40_000, 40_000);
-    encoder.set_color(png::ColorType::Rgba);
-    let mut writer = encoder.write_header().unwrap();
-    writer.write_chunk(png::chunk::IDAT, &[0x78, 0x9c]).unwrap();
-    drop(writer);
-    for jobs in ["1", "3"] {
-        let to = folder.0.join("to").join(jobs);
-        let mut thumbnails = example("thumbnails");
-        thumbnails.args(["--jobs", jobs, "--cpu", "1", "--spin", "spin"]);
-        thumbnails.args(["--crash", "crash a", "--crash", "crash b"]);
-        let output = thumbnails.arg(&from).arg(&to).output().unwrap();
-        let stderr = String::from_utf8_lossy(&output.stderr);
-        assert_eq!(output.status.code(), Some(1), "{stderr}");
-        let stdout = String::from_utf8(output.stdout).unwrap();
-        let lines: Vec<_> = stdout.lines().collect();
-        assert_eq!(lines.len(), 7, "{stdout}\n{stderr}");
-        let (cut, text) = (lines[3], lines[6]);
-        assert!(cut.starts_with("cut: not an image: "), "{stdout}");
-        assert!(text.starts_with("text: not an image: "), "{stdout}");
-        let wanted = [
-            "3 made, 6 failed",
-            "crash a: its child was ended by signal 4 (SIGILL)",
-            "crash b: its child was ended by signal 4 (SIGILL)",
-            cut,
-            "huge: its child was ended by signal 6 (SIGABRT), probably for want of memory",
-            "spin: its child was ended by signal 24 (SIGXCPU), as it took too much CPU time",
-            text,
-        ];
-        assert_eq!(lines, wanted);
-        assert!(stderr.contains("] huge failed\n"), "{stderr}");
-        assert!(stderr.contains("[9/9] "), "{stderr}");
-        assert_good_thumbnails(&to);
-        assert_eq!(fs::read_dir(&to).unwrap().count(), 3);
-    }
-}
-
-#[test]
-fn thumbnails_explains_its_usage() {
-    let cases: [(&[&str], &str); 6] = [
-        (&[], "usage: thumbnails"),
-        (&["a"], "two folders"),
-        (&["a", "b", "c"], "two folders"),
-        (&["--jobs", "0", "a", "b"], "`0`"),
-        (&["a", "b", "--jobs"], "`--jobs` wants a value"),
-        (&["--verbose", "a", "b"], "no option `--verbose`"),
-    ];
-    for (arguments, text) in cases {
-        let output = example("thumbnails").args(arguments).output().unwrap();
-        assert_usage(&output, text);
-    }
-    let folder = Folder::new("same");
-    let [from, to] = [folder.0.clone(), folder.0.join(".")];
-    for (from, to, text) in [
-        ("/nowhere/at/all".into(), to.clone(), "/nowhere/at/all: "),
-        (from, to, "would replace"),
-    ] {
-        let output = example("thumbnails").arg(from).arg(to).output().unwrap();
-        let stderr = String::from_utf8_lossy(&output.stderr);
-        assert_eq!(output.status.code(), Some(1), "{stderr}");
-        assert!(stderr.contains(text), "{stderr}");
     }
 }

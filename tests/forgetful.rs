@@ -1,7 +1,7 @@
-//! A program that does not call `init`: no child is made from it, so its `main`
-//! does not run once more. Other programs it can start.
+//! A program that does not call `init`: it cannot start itself as a child, so its `main` does not run a second time. It can
+//! start other programs.
 //!
-//! Without the harness of tests, since `main` is what this is about.
+//! It has no test harness, because it tests `main`.
 
 use std::fs;
 use std::process::Command;
@@ -19,7 +19,7 @@ fn refused<T>(outcome: Result<T, Error>) {
     assert!(error.to_string().ends_with(&text()), "{error}");
 }
 
-/// What the error says behind the name of the worker.
+/// Returns the error behind the name of the worker.
 fn text() -> String {
     let advice = match is_elsewhere() {
         true => "call it first in `main`",
@@ -32,21 +32,33 @@ fn text() -> String {
     )
 }
 
-/// The argument of this program where it lies as no test does.
+/// The argument of this program when it runs from a path that is not a test's.
 const ELSEWHERE: &str = "elsewhere";
 
 fn is_elsewhere() -> bool {
     std::env::args().nth(1).as_deref() == Some(ELSEWHERE)
 }
 
-/// The numbers of all children of this process.
+/// Returns the process ids of all children of this process.
 fn children() -> String {
     let tasks = fs::read_dir("/proc/self/task").expect("/proc").flatten();
     let read = |task: fs::DirEntry| fs::read_to_string(task.path().join("children"));
     tasks.filter_map(|task| read(task).ok()).collect()
 }
 
+/// Answers a test runner that asks for the tests of this program. Returns whether one did.
+fn is_listed() -> bool {
+    let asked = |option: &str| std::env::args().any(|own| own == option);
+    if asked("--list") && !asked("--ignored") {
+        println!("main: test");
+    }
+    asked("--list")
+}
+
 fn main() {
+    if is_listed() {
+        return;
+    }
     if std::env::args()
         .nth(1)
         .is_some_and(|own| own.starts_with("--offspring"))
@@ -73,7 +85,7 @@ fn main() {
     }
 }
 
-/// The same program under a name that no test has: the advice is another.
+/// The same program at a path that is not a test's: the error advises `init` in place of `init_in_tests!`.
 fn runs_elsewhere() {
     let own = std::env::current_exe().expect("a program");
     let folder = std::env::temp_dir().join("offspring-forgetful-XXXXXX");

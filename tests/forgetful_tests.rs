@@ -1,4 +1,4 @@
-//! A test binary without `init_in_tests!`: no child is made from it.
+//! A test binary without `init_in_tests!`: it cannot start itself as a child.
 
 offspring::worker!(ECHO: fn(String) -> String = |text: String| text);
 
@@ -14,7 +14,7 @@ fn a_test_binary_that_cannot_work() {
     assert!(offspring::Template::builder().start().is_err());
 }
 
-/// A thread of this process needs no `init`.
+/// A worker in a thread of this process needs no `init`.
 #[test]
 fn a_worker_in_this_process() {
     let rpc = ECHO.builder().in_process().spawn().unwrap();
@@ -22,7 +22,7 @@ fn a_worker_in_this_process() {
     rpc.join().wait().unwrap();
 }
 
-/// The reactor of `async-io`, which serves it, has a thread that stays.
+/// The reactor of `async-io`, which serves the worker, has a thread that stays.
 #[cfg(feature = "concurrent")]
 mod at_once {
     async fn swap(text: String) -> String {

@@ -1,4 +1,4 @@
-//! The vectors in `docs/protocol.md`, against the real thing.
+//! The vectors in `docs/protocol.md`, tried with a real worker.
 
 use std::io::{Read, Write};
 use std::path::PathBuf;
@@ -6,13 +6,13 @@ use std::process::{Command, Stdio};
 
 const DOCUMENT: &str = include_str!("../docs/protocol.md");
 
-/// One word of a vector.
+/// A word of a vector.
 #[derive(Debug)]
 enum Word {
-    Octets(Vec<u8>),
-    /// Any four octets.
+    Bytes(Vec<u8>),
+    /// Any four bytes.
     Number,
-    /// Any octet string.
+    /// Any byte string.
     AnyString,
 }
 
@@ -46,16 +46,16 @@ fn vectors() -> Vec<Vector> {
 impl Vector {
     fn read(&mut self, text: &str) {
         let text = text.split('#').next().unwrap_or_default();
-        let (side, rest) = text.trim().split_once(' ').expect("a side and octets");
+        let (side, rest) = text.trim().split_once(' ').expect("a side and bytes");
         match side {
             "exit" => self.exit = rest.trim().parse().ok(),
             "child" => self.child.extend(words(rest)),
             "parent" => {
                 for word in words(rest) {
-                    let Word::Octets(octets) = word else {
-                        panic!("line {}: a parent's octets are all known", self.line)
+                    let Word::Bytes(bytes) = word else {
+                        panic!("line {}: a parent's bytes are all known", self.line)
                     };
-                    self.parent.extend(octets);
+                    self.parent.extend(bytes);
                 }
             }
             other => panic!("line {}: what is `{other}`?", self.line),
@@ -63,13 +63,13 @@ impl Vector {
     }
 }
 
-/// The words of a line; texts in it have no spaces.
+/// Splits a line into words. Texts in it have no spaces.
 fn words(line: &str) -> impl Iterator<Item = Word> {
     line.split_whitespace().map(|word| match word {
         "<u32>" => Word::Number,
         "<string>" => Word::AnyString,
-        text if text.starts_with('"') => Word::Octets(text.trim_matches('"').into()),
-        digits => Word::Octets(
+        text if text.starts_with('"') => Word::Bytes(text.trim_matches('"').into()),
+        digits => Word::Bytes(
             (0..digits.len())
                 .step_by(2)
                 .map(|at| u8::from_str_radix(&digits[at..at + 2], 16).expect("two digits"))
@@ -78,14 +78,14 @@ fn words(line: &str) -> impl Iterator<Item = Word> {
     })
 }
 
-/// What is left of the octets behind the word.
-fn behind<'a>(word: &Word, octets: &'a [u8]) -> Option<&'a [u8]> {
+/// Returns the bytes behind the word.
+fn behind<'a>(word: &Word, bytes: &'a [u8]) -> Option<&'a [u8]> {
     match word {
-        Word::Octets(known) => octets.strip_prefix(known.as_slice()),
-        Word::Number => octets.get(4..),
+        Word::Bytes(known) => bytes.strip_prefix(known.as_slice()),
+        Word::Number => bytes.get(4..),
         Word::AnyString => {
-            let groups = 1 + octets.iter().position(|octet| octet & 0x80 == 0)?;
-            let (length, rest) = octets.split_at(groups);
+            let groups = 1 + bytes.iter().position(|byte| byte & 0x80 == 0)?;
+            let (length, rest) = bytes.split_at(groups);
             let length = length
                 .iter()
                 .fold(0, |length, octet| length << 7 | usize::from(octet & 0x7f));
@@ -102,9 +102,8 @@ fn worker() -> PathBuf {
         .join("examples/polyglot_worker")
 }
 
-/// Feeds the worker octets, all at once or one by one, and gives what it
-/// answers and how it exits.
-fn converse(octets: &[u8], piece: usize) -> (Vec<u8>, Option<i32>) {
+/// Feeds bytes to the worker, all at once or one by one. Returns its output and its exit code.
+fn converse(bytes: &[u8], piece: usize) -> (Vec<u8>, Option<i32>) {
     let mut child = Command::new(worker())
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
@@ -112,7 +111,7 @@ fn converse(octets: &[u8], piece: usize) -> (Vec<u8>, Option<i32>) {
         .spawn()
         .expect("build the examples first: cargo build --examples");
     let mut stdin = child.stdin.take().expect("it is piped");
-    for piece in octets.chunks(piece) {
+    for piece in bytes.chunks(piece) {
         // A worker that exits early does not read the rest.
         let _ = stdin.write_all(piece);
     }
@@ -149,12 +148,12 @@ fn the_vectors_are_what_happens() {
     }
 }
 
-/// Pieces change nothing, but for what is cancelled in time.
+/// The size of the pieces changes nothing, except that a cancel may come in time.
 #[test]
-fn the_vectors_may_come_octet_by_octet() {
+fn the_vectors_may_come_byte_by_byte() {
     let cancel = [0x30, 0, 0, 2, 0, 0, 0, 0];
     for vector in vectors() {
-        if !vector.parent.windows(8).any(|octets| octets == cancel) {
+        if !vector.parent.windows(8).any(|bytes| bytes == cancel) {
             check(&vector, 1);
         }
     }

@@ -1,5 +1,6 @@
 //! A plugin of the example `plugin_host`: a program that serves one service.
 
+use lexopt::{Parser, prelude::*};
 use log::{LevelFilter, SetLoggerError};
 use offspring::logging::{self, LogEvent};
 use offspring::{Events, worker};
@@ -44,9 +45,13 @@ worker!(CAPITALS: dyn Filter = Capitals::new, init(), name = api::INTERFACE);
 worker!(OLD: dyn Filter = Capitals::new, init(), name = "plugin_host filter 1");
 
 fn main() {
-    match std::env::args().nth(1).as_deref() {
+    match Parser::from_env().next() {
+        Ok(None) => CAPITALS.serve(),
         // As a plugin would be that was built for the version before.
-        Some("--old") => OLD.serve(),
-        _ => CAPITALS.serve(),
+        Ok(Some(Long("old"))) => OLD.serve(),
+        _ => {
+            eprintln!("usage: plugin [--old], with a host of plugins as the parent");
+            std::process::exit(2)
+        }
     }
 }

@@ -1,4 +1,4 @@
-//! What a host and its plugins agree on: both programs contain this file.
+//! The interface of a host and its plugins: both programs contain this file.
 
 use offspring::logging::LogEvent;
 use offspring::service;

@@ -4,9 +4,9 @@ use std::ops::{Deref, DerefMut};
 
 /// A byte string.
 ///
-/// serde takes a `Vec<u8>` for a list of numbers, which makes it about twice as long and many
-/// times as slow. These travel as the format's own byte string; in JSON, which has none, as a
-/// string whose characters U+0000 to U+00FF are the bytes.
+/// serde encodes a `Vec<u8>` as a list of numbers, which takes about twice the bytes and many times
+/// the time. `Bytes` is encoded as a byte string; in JSON, which has none, as a string whose
+/// characters U+0000 to U+00FF are the bytes.
 ///
 /// A worker that takes `Bytes` is called with `&[u8]`, `Vec<u8>`, `&str` and so on.
 ///
@@ -19,10 +19,12 @@ use std::ops::{Deref, DerefMut};
 /// assert_eq!(bytes.into_vec(), [1, 2, 3]);
 /// ```
 #[derive(Clone, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[doc(alias = "octets")]
+#[doc(alias = "ByteBuf")]
 pub struct Bytes(pub(crate) Vec<u8>);
 
 impl Bytes {
-    /// The bytes as a vector; nothing is copied.
+    /// Converts to a vector without a copy.
     ///
     /// ```
     /// # use offspring_serialisers::Bytes;
@@ -33,7 +35,7 @@ impl Bytes {
     }
 }
 
-/// Borrowed bytes that travel as [`Bytes`].
+/// Borrowed bytes that are sent as [`Bytes`].
 ///
 /// ```
 /// use offspring_serialisers::{BytesRef, SendAs, Bytes};
@@ -42,6 +44,7 @@ impl Bytes {
 /// assert_eq!(*form, [1, 2]);
 /// ```
 #[derive(Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[doc(alias = "OctetsRef")]
 pub struct BytesRef<'a>(pub(crate) &'a [u8]);
 
 impl Deref for Bytes {
@@ -126,7 +129,7 @@ impl fmt::Debug for Bytes {
     }
 }
 
-/// As a byte string literal, since most bytes are text after all.
+/// As a byte string literal.
 impl fmt::Debug for BytesRef<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "b\"{}\"", self.0.escape_ascii())

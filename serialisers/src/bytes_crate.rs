@@ -1,8 +1,8 @@
-//! The type of the crate `bytes` beside ours.
+//! Conversions of [`Bytes`] from and to the type of the crate `bytes`.
 
 use crate::{Bytes, BytesRef, SendAs};
 
-/// Nothing is copied, unless others share the bytes.
+/// The bytes are copied only if they are shared.
 impl From<bytes::Bytes> for Bytes {
     fn from(bytes: bytes::Bytes) -> Self {
         Vec::from(bytes).into()

@@ -6,7 +6,7 @@ use serde::ser::{Serialize, Serializer};
 use std::borrow::Cow;
 use std::fmt;
 
-/// What is reserved for a list of bytes at most before they are there.
+/// Maximum number of bytes to reserve before they are decoded.
 const RESERVED: usize = 4096;
 
 impl Serialize for BytesRef<'_> {
@@ -28,14 +28,14 @@ impl Serialize for Bytes {
 impl<'de> Deserialize<'de> for Bytes {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         if deserializer.is_human_readable() {
-            deserializer.deserialize_any(Octets { characters: true })
+            deserializer.deserialize_any(BytesVisitor { characters: true })
         } else {
-            deserializer.deserialize_byte_buf(Octets { characters: false })
+            deserializer.deserialize_byte_buf(BytesVisitor { characters: false })
         }
     }
 }
 
-/// The bytes as characters U+0000 to U+00FF. Nothing is copied if they are ASCII.
+/// Returns the bytes as characters U+0000 to U+00FF. ASCII is not copied.
 pub(crate) fn text_of(bytes: &[u8]) -> Cow<'_, str> {
     match str::from_utf8(bytes) {
         Ok(text) if bytes.is_ascii() => text.into(),
@@ -43,8 +43,8 @@ pub(crate) fn text_of(bytes: &[u8]) -> Cow<'_, str> {
     }
 }
 
-/// The bytes whose characters these are.
-pub(crate) fn octets_of<E: Error>(text: &str) -> Result<Vec<u8>, E> {
+/// Returns the bytes of characters U+0000 to U+00FF.
+pub(crate) fn bytes_of<E: Error>(text: &str) -> Result<Vec<u8>, E> {
     if text.is_ascii() {
         return Ok(text.into());
     }
@@ -60,15 +60,15 @@ pub(crate) fn octets_of<E: Error>(text: &str) -> Result<Vec<u8>, E> {
     Ok(bytes)
 }
 
-struct Octets {
+struct BytesVisitor {
     characters: bool,
 }
 
-impl<'de> Visitor<'de> for Octets {
+impl<'de> Visitor<'de> for BytesVisitor {
     type Value = Bytes;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("octets")
+        f.write_str("bytes")
     }
 
     fn visit_bytes<E: Error>(self, bytes: &[u8]) -> Result<Bytes, E> {
@@ -81,7 +81,7 @@ impl<'de> Visitor<'de> for Octets {
 
     fn visit_str<E: Error>(self, text: &str) -> Result<Bytes, E> {
         if self.characters {
-            octets_of(text).map(Bytes)
+            bytes_of(text).map(Bytes)
         } else {
             Ok(text.as_bytes().into())
         }
@@ -102,21 +102,21 @@ mod tests {
     use serde::de::value::Error;
 
     #[test]
-    fn each_octet_is_a_character_and_back() {
+    fn each_byte_is_a_character_and_back() {
         let all: Vec<u8> = (0..=255).collect();
         let mixed: Vec<u8> = (0..10_000_u32).map(|n| ((n * n) >> 3) as u8).collect();
         for bytes in [&[][..], b"plain", &[0x7f, 0x80], &[0xff], &all, &mixed] {
             let text = text_of(bytes);
             let want: String = bytes.iter().map(|&byte| char::from(byte)).collect();
             assert_eq!(text, want);
-            assert_eq!(octets_of::<Error>(&text).unwrap(), bytes);
+            assert_eq!(bytes_of::<Error>(&text).unwrap(), bytes);
         }
     }
 
     #[test]
     fn a_character_beyond_is_refused() {
         for text in ["\u{100}", "aä\u{20ac}ä", "ÿ\u{10ffff}"] {
-            let error = octets_of::<Error>(text).unwrap_err().to_string();
+            let error = bytes_of::<Error>(text).unwrap_err().to_string();
             assert!(error.contains("characters U+0000 to U+00FF"), "{error}");
         }
     }

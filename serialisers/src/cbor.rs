@@ -1,29 +1,29 @@
-//! CBOR (RFC 8949), through ciborium: what the Perl original speaks.
+//! CBOR (RFC 8949), by ciborium. The Perl original can use it.
 //!
-//! A value is read straight from the bytes. Only if that fails, or if it has shared values, are the
-//! bytes made plain (see [`perl`]), and read with strings of either kind for the other.
+//! A value is decoded from the bytes. If that fails, or if it has shared values, the bytes are
+//! normalised (see [`perl`]) and decoded again, with bytes accepted as text and the reverse.
 
 use crate::descriptor::scope::Slot;
 use crate::descriptors::Received;
 use crate::error::Error;
-use crate::layer::{Kind, Reading, Rules, Strings, Writing, failed, refused};
+use crate::layer::{FormatRules, Kind, ReadContext, Strings, WriteContext, failed, refused};
 use crate::serialiser::{Format, Input, Output, Serialiser, method};
 use ciborium::de::Error as DecodeError;
 use ciborium::ser::Error as EncodeError;
+use float_sink::FloatSink;
 use serde::de::{Deserialize, DeserializeOwned, Deserializer, Error as _};
 use serde::ser::Serialize;
-use sink::Sink;
 use std::borrow::Cow;
 
+mod float_sink;
 mod perl;
-mod sink;
 
 /// The format CBOR.
 ///
-/// What it reads besides: byte strings where text is wanted, if they are UTF-8; integers where
-/// a floating-point number is wanted; values shared by reference
-/// ([tags 28 and 29](http://cbor.schmorp.de/value-sharing)), each reference as a copy. A cycle
-/// of references is an error, and so are references that would come to far more than the input.
+/// It also decodes byte strings as text, if they are UTF-8, integers as floating-point numbers, and
+/// values shared by reference ([tags 28 and 29](http://cbor.schmorp.de/value-sharing)), each
+/// reference as a copy. A cycle of references is an error, and so are references that would expand to
+/// more than 16 times the input.
 ///
 /// `Some(())` and `Some(None)` are an error, because they would be read as `None`.
 ///
@@ -39,13 +39,13 @@ mod sink;
 #[doc(alias = "CBOR_XS_SERIALISER")]
 pub struct Cbor;
 
-const RULES: Rules = Rules {
+const RULES: FormatRules = FormatRules {
     null_structs: true,
-    ..Rules::of(Kind::Described)
+    ..FormatRules::of(Kind::Described)
 };
 
-/// For what is read with patience.
-const EITHER: Rules = Rules {
+/// The rules of the second try.
+const EITHER: FormatRules = FormatRules {
     strings: Strings::Either,
     ..RULES
 };
@@ -62,8 +62,8 @@ impl Format for Cbor {
 impl<T: DeserializeOwned, Sent: Serialize + ?Sized> Serialiser<T, Sent> for Cbor {
     fn encode(value: &Sent, output: &mut Output<'_>) -> Result<(), Error> {
         let (bytes, descriptors) = output.split();
-        let sink = Sink::new(bytes);
-        let writing = Writing::of::<T, _>(&RULES, value, descriptors).into(&sink);
+        let sink = FloatSink::new(bytes);
+        let writing = WriteContext::of::<T, _>(&RULES, value, descriptors).into(&sink);
         let written = ciborium::into_writer(&writing.whole(value), &sink);
         written.map_err(|error| match error {
             EncodeError::Io(error) => refused(Self::NAME, error),
@@ -76,7 +76,7 @@ impl<T: DeserializeOwned, Sent: Serialize + ?Sized> Serialiser<T, Sent> for Cbor
     fn decode(input: &mut Input<'_>) -> Result<T, Error> {
         let (bytes, mut descriptors) = (input.bytes(), input.take_descriptors());
         if !perl::has_shared_values(bytes) {
-            // If the first reading fails, it has closed what it took.
+            // A failed try has closed the descriptors that it took.
             let again = descriptors.try_clone();
             match (parse(bytes, &RULES, descriptors), again) {
                 (Err(Failure::Value(_)), Ok(again)) => descriptors = again,
@@ -88,22 +88,22 @@ impl<T: DeserializeOwned, Sent: Serialize + ?Sized> Serialiser<T, Sent> for Cbor
 }
 
 thread_local! {
-    /// What [`Whole`] goes by: ciborium lends its deserialiser to a type, not to a seed.
-    static READING: Slot<Reading> = const { Slot::empty() };
+    /// The state for [`CborValue`]: ciborium passes its deserialiser to a type, not to a seed.
+    static CONTEXT: Slot<ReadContext> = const { Slot::empty() };
 }
 
-/// A value with the layer around the deserialiser that ciborium gives it.
-struct Whole<T>(T);
+/// A value that puts the layer around ciborium's deserialiser.
+struct CborValue<T>(T);
 
-impl<'de, T: Deserialize<'de>> Deserialize<'de> for Whole<T> {
+impl<'de, T: Deserialize<'de>> Deserialize<'de> for CborValue<T> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let reading = READING.with(|slot| slot.replace(None));
+        let reading = CONTEXT.with(|slot| slot.replace(None));
         let reading = reading.ok_or_else(|| D::Error::custom("nothing says how to read it"))?;
         reading.whole(deserializer).map(Self)
     }
 }
 
-/// Why bytes were not the value.
+/// Why bytes could not be decoded. A second try is made after `Value` only.
 enum Failure {
     Bytes(String),
     Value(String),
@@ -116,17 +116,17 @@ impl From<Failure> for Error {
     }
 }
 
-/// Reads one value that takes all the bytes.
+/// Decodes a value that takes all of the bytes.
 fn parse<T: DeserializeOwned>(
     bytes: &[u8],
-    rules: &'static Rules,
+    rules: &'static FormatRules,
     descriptors: Received,
 ) -> Result<T, Failure> {
     let mut rest = bytes;
-    let reading = Reading::new(rules, bytes.len(), descriptors);
+    let reading = ReadContext::new(rules, bytes.len(), descriptors);
     let read = || ciborium::from_reader(&mut rest);
-    let (read, _) = READING.with(|slot| slot.with(reading, read));
-    let Whole(value) = read.map_err(|error| match error {
+    let (read, _) = CONTEXT.with(|slot| slot.with(reading, read));
+    let CborValue(value) = read.map_err(|error| match error {
         DecodeError::Io(_) => Failure::Bytes("the value is cut off".into()),
         DecodeError::Syntax(at) => Failure::Bytes(format!("malformed at byte {at}")),
         DecodeError::Semantic(_, why) => Failure::Value(why),

@@ -1,4 +1,4 @@
-//! For serde: a field whose type owns a descriptor, such as a `File`, as a
+//! For `#[serde(with = …)]`: a field whose type owns a descriptor, such as a `File`, as a
 //! [`Descriptor`].
 //!
 //! ```
@@ -13,8 +13,8 @@
 //! }
 //! ```
 //!
-//! With `offspring`, that is `"offspring::descriptor"`. For an `Option<File>` or a `Vec<File>` take
-//! an `Option<Descriptor<File>>` or a `Vec<Descriptor<File>>`.
+//! With the crate `offspring`, it is `"offspring::descriptor"`. For an `Option<File>` or a `Vec<File>`
+//! use an `Option<Descriptor<File>>` or a `Vec<Descriptor<File>>`.
 
 use crate::bytes::{Bytes, BytesRef};
 use crate::descriptors::{Arrived, Descriptor, DescriptorOrBytes, DescriptorRef};
@@ -29,7 +29,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 mod own_format;
 pub(crate) mod scope;
 
-/// Writes what owns a descriptor as a [`Descriptor`].
+/// Serialises the owner of a descriptor as a [`Descriptor`].
 ///
 /// ```
 /// # #[derive(serde::Serialize)]
@@ -40,12 +40,12 @@ pub(crate) mod scope;
 /// ```
 ///
 /// # Errors
-/// As those of a [`Descriptor`].
+/// Those of a [`Descriptor`].
 pub fn serialize<T: AsFd, S: Serializer>(owner: &T, serializer: S) -> Result<S::Ok, S::Error> {
     DescriptorRef(owner.as_fd()).serialize(serializer)
 }
 
-/// Reads what owns a descriptor where a [`Descriptor`] was written.
+/// Deserialises the owner of a descriptor where a [`Descriptor`] was written.
 ///
 /// ```
 /// # #[derive(serde::Deserialize)]
@@ -56,11 +56,11 @@ pub fn serialize<T: AsFd, S: Serializer>(owner: &T, serializer: S) -> Result<S::
 /// ```
 ///
 /// # Errors
-/// As those of a [`Descriptor`].
+/// Those of a [`Descriptor`].
 pub fn deserialize<'de, T: From<OwnedFd>, D: Deserializer<'de>>(
     deserializer: D,
 ) -> Result<T, D::Error> {
-    let descriptor = deserializer.deserialize_newtype_struct(DESCRIPTOR, Taker)?;
+    let descriptor = deserializer.deserialize_newtype_struct(DESCRIPTOR, DescriptorVisitor)?;
     Ok(descriptor.into())
 }
 
@@ -82,12 +82,12 @@ impl<'de, T: From<OwnedFd>> Deserialize<'de> for Descriptor<T> {
     }
 }
 
-/// A pair: the descriptor if it can go, and the bytes if not.
+/// A pair: the descriptor if the link carries it, and else the bytes.
 impl Serialize for DescriptorOrBytes<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let offer = Offer::new(self.descriptor, true);
         let mut pair = serializer.serialize_tuple(2)?;
-        pair.serialize_element(&Offered(&offer))?;
+        pair.serialize_element(&NewtypeOffer(&offer))?;
         let bytes = match offer.taken.get() {
             true => Cow::default(),
             false => (self.bytes)(),
@@ -109,14 +109,14 @@ impl<'de> Deserialize<'de> for Arrived {
     }
 }
 
-/// A descriptor for the layer to ask for.
+/// A descriptor that the layer may ask for.
 struct Offer<'a> {
     descriptor: BorrowedFd<'a>,
     optional: bool,
     taken: Cell<bool>,
 }
 
-struct Offered<'o, 'a>(&'o Offer<'a>);
+struct NewtypeOffer<'o, 'a>(&'o Offer<'a>);
 
 impl<'a> Offer<'a> {
     fn new(descriptor: BorrowedFd<'a>, optional: bool) -> Self {
@@ -128,7 +128,7 @@ impl<'a> Offer<'a> {
     }
 }
 
-/// For other serialisers it is an error, or nothing if the value can do without.
+/// Another serialiser gets an error, or `None` if the descriptor is optional.
 impl Serialize for Offer<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         if scope::answer(self.descriptor) {
@@ -142,16 +142,16 @@ impl Serialize for Offer<'_> {
     }
 }
 
-impl Serialize for Offered<'_, '_> {
+impl Serialize for NewtypeOffer<'_, '_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.serialize_newtype_struct(OFFER, self.0)
     }
 }
 
 /// Takes the descriptor that the layer lends.
-struct Taker;
+struct DescriptorVisitor;
 
-impl<'de> Visitor<'de> for Taker {
+impl<'de> Visitor<'de> for DescriptorVisitor {
     type Value = OwnedFd;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

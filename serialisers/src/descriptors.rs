@@ -1,5 +1,5 @@
-//! Open descriptors as values. How they get from a value into the table beside its bytes is
-//! `descriptor` (for formats over serde) and `bytes`; the table itself is [`table`].
+//! File descriptors as values. `descriptor` (for formats over serde) and `octets` move them between a
+//! value and the table beside its bytes, which is [`table`].
 
 use crate::bytes::Bytes;
 use std::borrow::Cow;
@@ -13,40 +13,39 @@ mod table;
 pub use table::Descriptors;
 pub(crate) use table::{Collected, Received};
 
-/// An open descriptor as a value: an argument or a part of one, a result, an event.
+/// A file descriptor as a value: an argument, a result or an event, or a part of one.
 ///
 /// `T` is what owns the descriptor: `OwnedFd`, `File`, `TcpStream`, `TcpListener`, `UdpSocket`,
 /// `UnixStream`, `UnixListener`, `UnixDatagram`, `PipeReader`, `PipeWriter`, `ChildStdin`,
-/// `ChildStdout`, `ChildStderr`, or a type of your own. To be sent it must be [`AsFd`], to be
-/// received `From<OwnedFd>`. What is open is passed, not its kind: a worker that wants a
-/// `TcpStream` and is sent a file gets a stream whose every use fails.
+/// `ChildStdout`, `ChildStderr`, or your own type. To send it, it must be [`AsFd`]; to receive it,
+/// `From<OwnedFd>`. The kind of the file is not checked: a worker that expects a `TcpStream` and is
+/// sent a file gets a stream of which every use fails.
 ///
-/// # Who owns it
+/// # Ownership
 ///
-/// - **Sending** leaves the value as it is: a duplicate travels, which shares the offset of a file
-///   and the flags with the original. A worker that takes a `Descriptor<File>` is called with
-///   `&file`, and the file stays open here; or with `file`, and then it is closed here as soon as
-///   the call has been made. A duplicate takes a free descriptor until it has been sent.
-/// - **Receiving** gives one owner to each descriptor, in the process that receives. It is
-///   close-on-exec.
-/// - What arrives and is not taken, since its field is not wanted or reading fails, is closed.
+/// - **Sending** sends a duplicate, which shares the file offset and the status flags with the
+///   original. A worker that takes a `Descriptor<File>` is called with `&file`, and the file stays
+///   open here, or with `file`, which is closed here as soon as the call is made. The duplicate
+///   takes a descriptor of this process until it is sent.
+/// - **Receiving** creates an owned descriptor, which is close-on-exec.
+/// - A descriptor that arrives and is not taken, because its field is ignored or decoding fails, is
+///   closed.
 ///
 /// # In formats over serde
 ///
 /// All formats of this crate carry descriptors at any depth of a value: in tuples, structs,
-/// enums, options, lists, maps. A format of your own carries them if it writes with
-/// `Descriptors::serialise` and reads with `Input::deserialise`; else a descriptor is an error
-/// that says so. A field that is a plain `File` needs `#[serde(with = "…::descriptor")]`.
+/// enums, options, lists, maps. Your own format carries them if it writes with
+/// `Descriptors::serialise` and reads with `Input::deserialise`. Otherwise a descriptor is an
+/// error. A field of type `File` needs `#[serde(with = "…::descriptor")]`.
 ///
-/// What serde keeps in a buffer of its own until it knows the type cannot have a descriptor in it:
-/// enums with `untagged` or `tag`, structs with `flatten`. That is an error when it is read, if not
-/// when it is written.
+/// Values that serde buffers until it knows their type cannot hold a descriptor: enums with
+/// `untagged` or `tag`, structs with `flatten`. Decoding them is an error, if encoding is not.
 ///
 /// # Errors
 ///
-/// A value with a descriptor cannot be written where the link carries none (over `ssh`, say), or
-/// if no duplicate can be made (`EMFILE`: this process has too many open). It cannot be read if
-/// the descriptor that the bytes speak of did not come along.
+/// A value with a descriptor cannot be encoded if the link carries none (over `ssh`, for example), or
+/// if the descriptor cannot be duplicated (`EMFILE`: this process has too many open). It cannot be
+/// decoded if its descriptor did not arrive.
 ///
 /// ```
 /// use offspring_serialisers::{Descriptor, Input, Octets, Output, Serialiser};
@@ -66,7 +65,7 @@ pub(crate) use table::{Collected, Received};
 pub struct Descriptor<T = OwnedFd>(T);
 
 impl<T> Descriptor<T> {
-    /// What owns a descriptor, as a value to send.
+    /// Wraps the owner of a descriptor.
     ///
     /// ```
     /// # use offspring_serialisers::Descriptor;
@@ -77,7 +76,7 @@ impl<T> Descriptor<T> {
         Self(owner)
     }
 
-    /// What owns the descriptor, to go on with it.
+    /// Returns the owner of the descriptor.
     ///
     /// ```
     /// # use offspring_serialisers::Descriptor;
@@ -116,14 +115,14 @@ impl<T: AsFd> AsFd for Descriptor<T> {
     }
 }
 
-/// As its owner.
+/// As the owner.
 impl<T: fmt::Debug> fmt::Debug for Descriptor<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.0.fmt(f)
     }
 }
 
-/// A lent descriptor that travels as a [`Descriptor`]. It stays open here.
+/// A borrowed descriptor that is sent as a [`Descriptor`].
 ///
 /// ```
 /// use offspring_serialisers::{Descriptor, DescriptorRef, SendAs};
@@ -142,10 +141,10 @@ impl AsFd for DescriptorRef<'_> {
     }
 }
 
-/// A value to be sent as its descriptor where descriptors can go, and else as its bytes.
+/// A value that is sent as its descriptor if the link carries descriptors, and else as its bytes.
 ///
-/// For types whose content lies behind a descriptor, such as a mapped file. Nobody asks for the
-/// bytes if the descriptor can go. What comes out is [`Arrived`].
+/// For types whose content is behind a descriptor, such as a mapped file. `bytes` is called only if
+/// the descriptor cannot be sent. It is decoded as [`Arrived`].
 ///
 /// ```
 /// use offspring_serialisers::{Arrived, DescriptorOrBytes, Input, Octets, Output, Serialiser};
@@ -165,9 +164,9 @@ impl AsFd for DescriptorRef<'_> {
 #[derive(Clone, Copy)]
 #[doc(alias = "DescriptorOrOctets")]
 pub struct DescriptorOrBytes<'a> {
-    /// What the bytes lie behind.
+    /// The descriptor of the bytes.
     pub descriptor: BorrowedFd<'a>,
-    /// Looks them up, or makes a copy of what may change while it is written.
+    /// Returns the bytes: borrowed, or a copy if they may change while they are encoded.
     pub bytes: &'a dyn Fn() -> Cow<'a, [u8]>,
 }
 
@@ -179,7 +178,7 @@ impl fmt::Debug for DescriptorOrBytes<'_> {
     }
 }
 
-/// What comes out where [`DescriptorOrBytes`] went in.
+/// The decoded form of [`DescriptorOrBytes`].
 ///
 /// ```
 /// use offspring_serialisers::{Arrived, Bytes};
@@ -189,8 +188,8 @@ impl fmt::Debug for DescriptorOrBytes<'_> {
 /// ```
 #[derive(Debug)]
 pub enum Arrived {
-    /// The link carries descriptors.
+    /// The descriptor, over a link that carries descriptors.
     Descriptor(OwnedFd),
-    /// It does not.
+    /// The bytes, over another link.
     Bytes(Bytes),
 }

@@ -2,10 +2,10 @@ use std::fmt;
 
 type Source = Box<dyn std::error::Error + Send + Sync + 'static>;
 
-/// Why a value could not be written, or bytes could not be read.
+/// Why a value could not be encoded, or bytes could not be decoded.
 ///
-/// What it says is meant for people. There are no kinds to tell apart: the sender of the bytes
-/// has to change them, or whoever wrote the value has to.
+/// The text is for people. It has no kinds, because a program cannot do more than report it: the
+/// code on one side has to be changed.
 ///
 /// ```
 /// use offspring_serialisers::Error;
@@ -16,7 +16,7 @@ type Source = Box<dyn std::error::Error + Send + Sync + 'static>;
 pub struct Error(Source);
 
 impl Error {
-    /// An error that says `message`.
+    /// Creates an error with the text `message`.
     ///
     /// ```
     /// # use offspring_serialisers::Error;

@@ -1,16 +1,16 @@
-//! JSON (RFC 8259): what everybody reads.
+//! JSON (RFC 8259).
 
 use crate::error::Error;
-use crate::layer::{Kind, Reading, Rules, Strings, Writing, failed, refused};
+use crate::layer::{FormatRules, Kind, ReadContext, Strings, WriteContext, failed, refused};
 use crate::serialiser::{Format, Input, Output, Serialiser, method};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use std::borrow::Cow;
 
 /// The format JSON.
 ///
-/// Octets ([`Bytes`](crate::Bytes), and whatever calls serde's `serialize_bytes`) are strings
-/// whose characters U+0000 to U+00FF are the bytes. NaN and the infinities, for which JSON has
-/// no form, are an error. Nesting ends at 127 lists and maps.
+/// Bytes ([`Bytes`](crate::Bytes), and all types that call serde's `serialize_bytes`) are strings
+/// whose characters U+0000 to U+00FF are the bytes. NaN and the infinities, which JSON cannot
+/// represent, are an error. The maximum nesting is 127 lists and maps.
 ///
 /// `Some(())` and `Some(None)` are an error, because they would be read as `None`.
 ///
@@ -26,11 +26,11 @@ use std::borrow::Cow;
 #[doc(alias = "JSON_SERIALISER")]
 pub struct Json;
 
-const RULES: Rules = Rules {
+const RULES: FormatRules = FormatRules {
     null_structs: true,
     finite: true,
-    strings: Strings::OctetsAreText,
-    ..Rules::of(Kind::Described)
+    strings: Strings::BytesAreText,
+    ..FormatRules::of(Kind::Described)
 };
 
 impl Format for Json {
@@ -46,7 +46,7 @@ impl Format for Json {
 impl<T: DeserializeOwned, Sent: Serialize + ?Sized> Serialiser<T, Sent> for Json {
     fn encode(value: &Sent, output: &mut Output<'_>) -> Result<(), Error> {
         let (bytes, descriptors) = output.split();
-        let writing = Writing::of::<T, _>(&RULES, value, descriptors);
+        let writing = WriteContext::of::<T, _>(&RULES, value, descriptors);
         let mut serializer = serde_json::Serializer::new(bytes);
         let written = writing.whole(value).serialize(&mut serializer);
         written.map_err(|error| refused(Self::NAME, error))?;
@@ -56,7 +56,7 @@ impl<T: DeserializeOwned, Sent: Serialize + ?Sized> Serialiser<T, Sent> for Json
 
     fn decode(input: &mut Input<'_>) -> Result<T, Error> {
         let mut deserializer = serde_json::Deserializer::from_slice(input.bytes());
-        let value = Reading::of(&RULES, input).whole(&mut deserializer);
+        let value = ReadContext::of(&RULES, input).whole(&mut deserializer);
         let value = value.and_then(|value| deserializer.end().map(|()| value));
         value.map_err(|error| failed(Self::NAME, error))
     }

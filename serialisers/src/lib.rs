@@ -1,9 +1,8 @@
 //! The formats of `offspring`: how arguments, results and events become bytes.
 //!
-//! [`Serialiser`] is the trait, [`Octets`] the format that is always there; the features `cbor`,
-//! `json`, `messagepack` and `postcard` bring one each, for all that serde knows. [`SendAs`] says
-//! what a caller may lend instead of giving it away, [`Bytes`] are bytes that stay bytes,
-//! [`Descriptor`] is something open that travels beside the bytes.
+//! [`Serialiser`] is the trait, and [`Octets`] the format without a feature. The features `cbor`, `json`, `messagepack` and
+//! `postcard` add a format each, for all types of serde. [`SendAs`] says which borrowed forms a caller may pass.
+//! [`Bytes`] is encoded as a byte string. [`Descriptor`] is a file descriptor, which is sent beside the bytes.
 #![forbid(unsafe_code)]
 #![cfg_attr(
     not(all(

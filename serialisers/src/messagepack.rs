@@ -1,7 +1,7 @@
-//! MessagePack: CBOR's elder cousin.
+//! MessagePack.
 
 use crate::error::Error;
-use crate::layer::{Kind, Reading, Rules, Writing, failed, refused};
+use crate::layer::{FormatRules, Kind, ReadContext, WriteContext, failed, refused};
 use crate::serialiser::{Format, Input, Output, Serialiser, method};
 use rmp_serde::decode::Error as DecodeError;
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
@@ -24,7 +24,7 @@ use std::borrow::Cow;
 #[derive(Clone, Copy, Debug, Default)]
 pub struct MessagePack;
 
-const RULES: Rules = Rules::of(Kind::Described);
+const RULES: FormatRules = FormatRules::of(Kind::Described);
 
 impl Format for MessagePack {
     const NAME: &'static str = "messagepack";
@@ -44,7 +44,7 @@ impl Format for MessagePack {
 impl<T: DeserializeOwned, Sent: Serialize + ?Sized> Serialiser<T, Sent> for MessagePack {
     fn encode(value: &Sent, output: &mut Output<'_>) -> Result<(), Error> {
         let (bytes, descriptors) = output.split();
-        let writing = Writing::of::<T, _>(&RULES, value, descriptors);
+        let writing = WriteContext::of::<T, _>(&RULES, value, descriptors);
         let mut serializer = rmp_serde::Serializer::new(bytes).with_struct_map();
         let written = writing.whole(value).serialize(&mut serializer);
         written.map_err(|error| refused(Self::NAME, error))?;
@@ -54,7 +54,7 @@ impl<T: DeserializeOwned, Sent: Serialize + ?Sized> Serialiser<T, Sent> for Mess
 
     fn decode(input: &mut Input<'_>) -> Result<T, Error> {
         let mut deserializer = rmp_serde::Deserializer::from_read_ref(input.bytes());
-        let value = Reading::of(&RULES, input).whole(&mut deserializer);
+        let value = ReadContext::of(&RULES, input).whole(&mut deserializer);
         let value = value.map_err(|error| failed(Self::NAME, error))?;
         // The deserialiser does not say where it stands; another value shows it.
         match u8::deserialize(&mut deserializer) {

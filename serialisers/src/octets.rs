@@ -1,4 +1,4 @@
-//! Lists of byte strings: no dependency, and what a program of any language can write.
+//! Lists of byte strings. The format has no dependency, and is easy to write in any language.
 //!
 //! Each string is its length as a BER compressed integer (base 128, most significant group
 //! first, the high bit set on all bytes but the last), then its bytes. A list is their
@@ -26,12 +26,12 @@ pub use strings::{AsOctetStrings, FromOctetStrings, ManyStrings, One, OneByte, O
 /// | `bool` | `1` or `0`; the empty string, `true` and `false` are read, too |
 /// | [`Descriptor`](crate::Descriptor) | its index in the table beside the bytes: 4 bytes, most significant first |
 ///
-/// Borrowed forms are written the same. A list is `()`, a tuple, a `Vec`, a slice or an array of these, without their number;
-/// a byte string by itself is a list of one. A `Vec<u8>` is one byte string, not a list of numbers. [`AsOctetStrings`] and
-/// [`FromOctetStrings`] make a byte string or a list of a type of your own.
+/// Borrowed forms are encoded the same. A list is `()`, a tuple, a `Vec`, a slice or an array of these. Its length is not
+/// encoded, and a single byte string is a list of one. A `Vec<u8>` is a byte string, not a list of numbers. Implement
+/// [`AsOctetStrings`] and [`FromOctetStrings`] for your own types.
 ///
-/// Numbers are written and read as Perl prints and reads them. Text that is no number of the wanted type is an error that
-/// quotes it.
+/// Numbers are written and read as Perl prints and reads them. A text that is no number of the expected type is an error
+/// that quotes it.
 ///
 /// ```
 /// use offspring_serialisers::{Input, Octets, Output, Serialiser};
@@ -48,7 +48,7 @@ pub use strings::{AsOctetStrings, FromOctetStrings, ManyStrings, One, OneByte, O
 /// # Ok::<(), offspring_serialisers::Error>(())
 /// ```
 ///
-/// Anything else does not compile:
+/// Other types do not compile:
 ///
 /// ```compile_fail,E0277
 /// use offspring_serialisers::{Octets, Output, Serialiser};
@@ -57,7 +57,7 @@ pub use strings::{AsOctetStrings, FromOctetStrings, ManyStrings, One, OneByte, O
 /// <Octets as Serialiser<Option<u32>>>::encode(&Some(7), &mut Output::new(&mut bytes));
 /// ```
 ///
-/// Nor does a list in a list, which would be read as one:
+/// Nor does a list of lists, which would be decoded as one list:
 ///
 /// ```compile_fail,E0277
 /// use offspring_serialisers::{Octets, Output, Serialiser};
@@ -66,6 +66,7 @@ pub use strings::{AsOctetStrings, FromOctetStrings, ManyStrings, One, OneByte, O
 /// <Octets as Serialiser<Vec<Vec<String>>>>::encode(&vec![], &mut Output::new(&mut bytes));
 /// ```
 #[doc(alias = "STRING_SERIALISER")]
+#[doc(alias = "bytes")]
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Octets;
 
@@ -78,10 +79,10 @@ impl Format for Octets {
     }
 }
 
-/// Says what [`Octets`] carry: the one trait that an error names, for writing and reading.
+/// The types that [`Octets`] carries: the only trait that a compile error names, for both directions.
 #[diagnostic::on_unimplemented(
     message = "the format `Octets` cannot carry `{T}`, only bytes, text, paths, numbers, `bool`, `char`, and one list or tuple of them",
-    note = "for all types of serde: `serialiser = offspring::Cbor` in the declaration, and `features = [\"cbor\"]` for `offspring` in Cargo.toml; for any number of arguments: `fn(..Vec<T>)`"
+    note = "for all types of serde: `serialiser = offspring::Cbor` in the declaration, and `features = [\"cbor\"]` for `offspring` in Cargo.toml; in `worker!` a list of these may be the array of arguments: `fn(..Vec<T>)`"
 )]
 pub trait Carries<T, Sent: ?Sized> {
     #[doc(hidden)]
@@ -136,7 +137,7 @@ fn write(output: &mut Output<'_>, write: impl FnOnce(&mut ListWriter<'_>)) -> Re
     Ok(())
 }
 
-/// Writes byte strings one after the other.
+/// Appends byte strings to a list.
 ///
 /// ```
 /// use offspring_serialisers::{AsOctetStrings, ListWriter, ManyStrings};
@@ -155,12 +156,12 @@ fn write(output: &mut Output<'_>, write: impl FnOnce(&mut ListWriter<'_>)) -> Re
 pub struct ListWriter<'a> {
     bytes: &'a mut Vec<u8>,
     descriptors: Collected,
-    /// The first.
+    /// The first error.
     error: Option<Error>,
 }
 
 impl ListWriter<'_> {
-    /// Appends one string.
+    /// Appends a string.
     ///
     /// ```
     /// # use offspring_serialisers::{AsOctetStrings, ListWriter, OneString};
@@ -176,7 +177,7 @@ impl ListWriter<'_> {
         self.push_parts([string]);
     }
 
-    /// Appends one string that is in several pieces.
+    /// Appends a string that is in several parts.
     fn push_parts<const N: usize>(&mut self, parts: [&[u8]; N]) {
         let length = parts.iter().map(|part| part.len()).sum();
         self.bytes.reserve(length + 2);
@@ -196,7 +197,7 @@ impl ListWriter<'_> {
         self.bytes[at] = length as u8;
     }
 
-    /// Whether descriptors can travel along.
+    /// Returns whether the link carries descriptors.
     ///
     /// ```
     /// # use offspring_serialisers::ListWriter;
@@ -213,11 +214,10 @@ impl ListWriter<'_> {
         self.descriptors.are_carried()
     }
 
-    /// Appends a descriptor; it stays open here. To be read as a
-    /// [`Descriptor`](crate::Descriptor).
+    /// Appends a duplicate of a descriptor. To be read as a [`Descriptor`](crate::Descriptor).
     ///
-    /// If it cannot be sent, writing the whole value is an error, which says why: the link
-    /// carries no descriptors, or this process has too many open to duplicate one.
+    /// If that fails, encoding the whole value is an error: the link carries no descriptors, or this
+    /// process has too many open to duplicate one.
     ///
     /// ```
     /// # use offspring_serialisers::{AsOctetStrings, ListWriter, ManyStrings};
@@ -234,13 +234,13 @@ impl ListWriter<'_> {
     /// }
     /// ```
     pub fn push_descriptor(&mut self, descriptor: BorrowedFd<'_>) {
-        if let Some(index) = self.let_travel(descriptor) {
+        if let Some(index) = self.send_duplicate(descriptor) {
             self.push(&index.to_be_bytes());
         }
     }
 
-    /// The index of a duplicate in the table, unless there was an error.
-    fn let_travel(&mut self, descriptor: BorrowedFd<'_>) -> Option<u32> {
+    /// Adds a duplicate to the table, and returns its index. `None` after an error.
+    fn send_duplicate(&mut self, descriptor: BorrowedFd<'_>) -> Option<u32> {
         if self.error.is_some() {
             return None;
         }
@@ -257,9 +257,9 @@ fn push_length(length: usize, bytes: &mut Vec<u8>) {
     bytes.push(length as u8 & 0x7f);
 }
 
-/// Reads byte strings one after the other, out of the bytes themselves: nothing is copied.
+/// Reads the byte strings of a list, in place: nothing is copied.
 ///
-/// A length may begin with superfluous bytes `0x80`, as Perl's `unpack "w"` takes them; a
+/// A length may begin with redundant bytes `0x80`, which Perl's `unpack "w"` accepts, too. A
 /// [`ListWriter`] never writes them.
 ///
 /// ```
@@ -274,13 +274,13 @@ fn push_length(length: usize, bytes: &mut Vec<u8>) {
 pub struct ListReader<'a> {
     rest: &'a [u8],
     seen: usize,
-    /// How many strings the error says that were to come, if there are too few.
+    /// Number of strings expected, for the error if there are too few.
     wanted: usize,
     descriptors: Option<&'a Received>,
 }
 
 impl<'a> ListReader<'a> {
-    /// A reader of the list that `bytes` are, with no descriptors.
+    /// Creates a reader of the encoded list `bytes`, without descriptors.
     ///
     /// ```
     /// # use offspring_serialisers::ListReader;
@@ -295,7 +295,7 @@ impl<'a> ListReader<'a> {
         }
     }
 
-    /// The next string, as `T`; its absence is an error that says `wanted` were to come.
+    /// Reads the next string as a `T`. `wanted` is the number of strings expected in all, for the error.
     ///
     /// ```
     /// # use offspring_serialisers::ListReader;
@@ -316,7 +316,7 @@ impl<'a> ListReader<'a> {
         T::read_strings(self)
     }
 
-    /// The next string.
+    /// Reads the next string.
     ///
     /// ```
     /// # use offspring_serialisers::ListReader;
@@ -333,7 +333,7 @@ impl<'a> ListReader<'a> {
         string.unwrap_or_else(|| Err(wrong_number(self.wanted, self.seen)))
     }
 
-    /// Takes the descriptor that this string stands for.
+    /// Takes the descriptor whose index is this string.
     ///
     /// ```
     /// # use offspring_serialisers::ListReader;
@@ -345,7 +345,7 @@ impl<'a> ListReader<'a> {
     /// ```
     ///
     /// # Errors
-    /// It stands for none, or for one that did not come along or has been taken already.
+    /// The string is no index, or its descriptor did not arrive or was taken already.
     pub fn descriptor(&mut self, string: &[u8]) -> Result<OwnedFd, Error> {
         let got = string.len();
         let error = |_| {
@@ -358,7 +358,7 @@ impl<'a> ListReader<'a> {
         descriptors.take(u32::from_be_bytes(index)).map_err(wrong)
     }
 
-    /// All have been taken; otherwise an error that says how many there were.
+    /// Checks that no string is left. The error says how many there are.
     fn finish(mut self) -> Result<(), Error> {
         let wanted = self.seen;
         for string in &mut self {

@@ -1,14 +1,14 @@
-//! postcard: small and fast. It says nothing of itself, so both sides must be of one build.
+//! postcard: small and fast. The bytes do not describe themselves, so both sides must be of the same build.
 
 use crate::error::Error;
-use crate::layer::{Kind, Reading, Rules, Writing, failed, refused};
+use crate::layer::{FormatRules, Kind, ReadContext, WriteContext, failed, refused};
 use crate::serialiser::{Format, Input, Output, Serialiser, method};
 use ::postcard::ser_flavors::io::WriteFlavor;
 use serde::{Serialize, de::DeserializeOwned};
 use std::borrow::Cow;
 
-/// The format postcard, for two sides of one build: it writes no names and no types, so a
-/// changed type is read as something else, or not at all.
+/// The format postcard, for two sides of the same build: it writes no names and no types, so a
+/// changed type is decoded as another value, or not at all.
 ///
 /// Attributes of serde's by which a type counts its fields or variants differently when it is
 /// written and when it is read are errors where that is seen: a field left out by
@@ -37,26 +37,26 @@ impl Format for Postcard {
     }
 }
 
-const RULES: Rules = Rules::of(Kind::Bare);
+const RULES: FormatRules = FormatRules::of(Kind::Bare);
 
 impl<T: DeserializeOwned, Sent: Serialize + ?Sized> Serialiser<T, Sent> for Postcard {
     fn encode(value: &Sent, output: &mut Output<'_>) -> Result<(), Error> {
         let (bytes, descriptors) = output.split();
-        let writing = Writing::of::<T, _>(&RULES, value, descriptors);
+        let writing = WriteContext::of::<T, _>(&RULES, value, descriptors);
         let output = WriteFlavor::new(bytes);
         let mut serializer = ::postcard::Serializer { output };
         let written = writing.whole(value).serialize(&mut serializer);
-        written.map_err(|error| why(error, writing.objection.take()))?;
+        written.map_err(|error| why(error, writing.rejection.take()))?;
         descriptors.accept(writing.descriptors);
         Ok(())
     }
 
     fn decode(input: &mut Input<'_>) -> Result<T, Error> {
         let mut deserializer = ::postcard::Deserializer::from_bytes(input.bytes());
-        let reading = Reading::of(&RULES, input);
+        let reading = ReadContext::of(&RULES, input);
         let value = reading.whole(&mut deserializer);
         let value = value.and_then(|value| Ok((value, deserializer.finalize()?)));
-        match value.map_err(|error| why(error, reading.objection.take()))? {
+        match value.map_err(|error| why(error, reading.rejection.take()))? {
             (value, []) => Ok(value),
             (_, left) => {
                 let left = left.len();
@@ -78,10 +78,10 @@ const NOT_WRITTEN: &str = "the value refuses to be written, as do a path that is
 
 const NOT_READ: &str = "not a value of the type that is wanted";
 
-/// postcard throws the words of other people's errors away.
-fn why(error: ::postcard::Error, objection: Option<String>) -> Error {
-    match (objection, error) {
-        (Some(objection), _) => failed(Postcard::NAME, objection),
+/// Converts postcard's error, which drops the text of the layer's and the type's errors.
+fn why(error: ::postcard::Error, rejection: Option<String>) -> Error {
+    match (rejection, error) {
+        (Some(rejection), _) => failed(Postcard::NAME, rejection),
         (None, ::postcard::Error::SerdeSerCustom) => refused(Postcard::NAME, NOT_WRITTEN),
         (None, ::postcard::Error::SerdeDeCustom) => failed(Postcard::NAME, NOT_READ),
         (None, ::postcard::Error::SerializeSeqLengthUnknown) => failed(Postcard::NAME, NO_LENGTH),

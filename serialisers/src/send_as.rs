@@ -4,11 +4,10 @@ use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
 
-/// How a caller's argument becomes what is sent for a `T`.
+/// Converts a caller's argument to what is encoded for a `T`.
 ///
-/// An argument that is only to be sent may be borrowed: `&T` for any `T`, `&str` for a `String`,
-/// `&Path` for a `PathBuf`, slices and arrays for a `Vec`, anything that is bytes for
-/// [`Bytes`]. The form is what the serialiser then writes.
+/// An argument may be borrowed: `&T` for any `T`, `&str` for a `String`, `&Path` for a `PathBuf`,
+/// slices and arrays for a `Vec`, text, paths and byte slices for [`Bytes`].
 ///
 /// ```
 /// use offspring_serialisers::SendAs;
@@ -20,7 +19,7 @@ use std::path::{Path, PathBuf};
 /// assert_eq!(form::<i32, _>(3), 3);
 /// assert_eq!(form::<i32, _>(&3), &3);
 /// assert_eq!(form::<String, _>("text"), "text");
-/// // An array stands for a list here, so it must not be written as a tuple.
+/// // An array becomes a slice, because serde would write it as a tuple.
 /// let list: &[u16] = form::<Vec<u16>, _>(&[1, 2, 3]);
 /// ```
 #[diagnostic::on_unimplemented(
@@ -29,10 +28,10 @@ use std::path::{Path, PathBuf};
     note = "an argument may be the type itself, a reference to it, or a borrowed form such as `&str` for `String`"
 )]
 pub trait SendAs<T> {
-    /// What is handed to the serialiser.
+    /// The type that is passed to the serialiser.
     type Form;
 
-    /// Turns the argument into its form. Borrowed data stay borrowed.
+    /// Converts the argument. Borrowed data stay borrowed.
     ///
     /// ```
     /// # use offspring_serialisers::SendAs;
@@ -57,16 +56,16 @@ impl<'a, T> SendAs<T> for &'a T {
     }
 }
 
-/// Lines of the form `argument => what it may stand for : its form = how;`.
+/// Lines of the form `argument => types that it may be sent as : its form = conversion;`.
 macro_rules! send_as {
-    ($($({$($generic:tt),+})? $from:ty => $($to:ty),+ : $form:ty = $how:expr;)*) => {$(
-        send_as!(@each [$($($generic),+)?] $from, {$($to),+}, $form, $how);
+    ($($({$($generic:tt)+})? $from:ty => $($to:ty),+ : $form:ty = $how:expr;)*) => {$(
+        send_as!(@each [$($($generic)+)?] $from, {$($to),+}, $form, $how);
     )*};
     (@each $generics:tt $from:ty, {$($to:ty),+}, $form:ty, $how:expr) => {$(
         send_as!(@one $generics $from, $to, $form, $how);
     )+};
-    (@one [$($generic:tt),*] $from:ty, $to:ty, $form:ty, $how:expr) => {
-        impl<$($generic),*> SendAs<$to> for $from {
+    (@one [$($generic:tt)*] $from:ty, $to:ty, $form:ty, $how:expr) => {
+        impl<$($generic)*> SendAs<$to> for $from {
             type Form = $form;
 
             fn into_form(self) -> $form {
@@ -77,7 +76,7 @@ macro_rules! send_as {
     };
 }
 
-// Text, for what is text or a path.
+// Text, for text and paths.
 send_as! {
     {'a} &'a str => String, Box<str>, Cow<'static, str>, PathBuf, Box<Path> : &'a str = |text| text;
     {'a} &'a String => Box<str>, Cow<'static, str>, PathBuf : &'a str = |text| text;
@@ -89,7 +88,7 @@ send_as! {
     String => Box<str>, Cow<'static, str>, PathBuf : String = |text| text;
 }
 
-// Paths, and what the system calls a string, which serde writes in another way than a path.
+// Paths and `OsString`s, which serde encodes in different ways.
 send_as! {
     {'a} &'a Path => PathBuf, Box<Path> : &'a Path = |path| path;
     {'a} &'a PathBuf => Box<Path> : &'a Path = |path| path;
@@ -107,7 +106,7 @@ send_as! {
     PathBuf => OsString : OsString = PathBuf::into_os_string;
 }
 
-// Octets, and whatever has some. For a `Vec<u8>` as well as for `Bytes`.
+// Bytes, text and paths, for `Vec<u8>` and `Bytes`.
 send_as! {
     {'a} &'a str => Vec<u8> : &'a [u8] = str::as_bytes;
     {'a} &'a String => Vec<u8> : &'a [u8] = |text| text.as_bytes();
@@ -138,41 +137,13 @@ send_as! {
     Box<[u8]> => Bytes : Bytes = |bytes| Bytes(bytes.into_vec());
 }
 
-// Lists. A mapping and not a marker: serde would write an array as a tuple.
+// Lists. Converted to slices, because serde would write an array as a tuple.
 send_as! {
     {'a, X} &'a [X] => Vec<X>, Box<[X]> : &'a [X] = |list| list;
     {'a, X} &'a Vec<X> => Box<[X]> : &'a [X] = |list| list;
     {X} Box<[X]> => Vec<X> : Box<[X]> = |list| list;
-}
-
-impl<'a, X, const N: usize> SendAs<Vec<X>> for &'a [X; N] {
-    type Form = &'a [X];
-
-    fn into_form(self) -> &'a [X] {
-        self
-    }
-}
-
-impl<X, const N: usize> SendAs<Vec<X>> for [X; N] {
-    type Form = Vec<X>;
-
-    fn into_form(self) -> Vec<X> {
-        self.into()
-    }
-}
-
-impl<'a, const N: usize> SendAs<Bytes> for &'a [u8; N] {
-    type Form = BytesRef<'a>;
-
-    fn into_form(self) -> BytesRef<'a> {
-        BytesRef(self)
-    }
-}
-
-impl<const N: usize> SendAs<Bytes> for [u8; N] {
-    type Form = Bytes;
-
-    fn into_form(self) -> Bytes {
-        Bytes(self.into())
-    }
+    {'a, X, const N: usize} &'a [X; N] => Vec<X> : &'a [X] = |list| list;
+    {X, const N: usize} [X; N] => Vec<X> : Vec<X> = Vec::from;
+    {'a, const N: usize} &'a [u8; N] => Bytes : BytesRef<'a> = |list| BytesRef(list);
+    {const N: usize} [u8; N] => Bytes : Bytes = |list| Bytes(list.into());
 }

@@ -4,19 +4,20 @@ use std::borrow::Cow;
 use std::os::fd::OwnedFd;
 use std::{fmt, io};
 
-/// A format: its name, as both sides say it when they meet.
+/// A format, with the name that both sides compare in their hellos.
 ///
 /// ```
 /// use offspring_serialisers::{Format, Octets};
 ///
 /// assert_eq!(Octets::NAME, "octets");
 /// ```
+#[doc(alias = "Serializer")]
 pub trait Format: 'static {
     /// The name, in lower-case letters: `"octets"`, `"cbor"`, `"json"`.
     const NAME: &'static str;
 
-    /// Reads the first element of an array of arguments, the name of a service's method, and
-    /// leaves the others.
+    /// Returns the first element of encoded arguments, the name of a service's method, without
+    /// decoding the others.
     ///
     /// ```
     /// use offspring_serialisers::{Format, Octets};
@@ -26,8 +27,8 @@ pub trait Format: 'static {
     /// ```
     ///
     /// # Errors
-    /// The array is empty, or does not begin with a string. A format that does not implement this
-    /// cannot serve a service.
+    /// The list is empty, or does not begin with a string. A format without this method cannot be
+    /// used for a service.
     fn method(_arguments: &[u8]) -> Result<Cow<'_, str>, Error> {
         let name = Self::NAME;
         let why = "implements no `Format::method`, which services need";
@@ -35,16 +36,14 @@ pub trait Format: 'static {
     }
 }
 
-/// Writes values as bytes and reads them back: `T` comes out, `Sent` goes in.
+/// Encodes values of the type `Sent`, and decodes them as `T`.
 ///
-/// The two differ so that a caller may lend what the other side shall own: a `&str` is sent, a
-/// `String` comes out.
+/// The types differ so that a caller may pass a borrowed value: `&str` is encoded, and `String` decoded.
 ///
-/// The arguments of a call are always a tuple, also when there is one (`(A,)`) or none (`()`).
-/// A result or an event is written as it is. Whatever is read must be read to its end: bytes
-/// left over are an error.
+/// The arguments of a call are always a tuple, also one argument (`(A,)`) or none (`()`). A
+/// result or an event is encoded as it is. Bytes left over after decoding must be an error.
 ///
-/// # A format of your own, over serde
+/// # Your own format, over serde
 ///
 /// ```
 /// use offspring_serialisers::{Error, Format, Input, Output, Serialiser};
@@ -71,13 +70,13 @@ pub trait Format: 'static {
 /// # Ok::<(), Error>(())
 /// ```
 ///
-/// A descriptor in a value is an error in this format. To carry some it would write with
-/// `Descriptors::serialise`, and read with `Input::deserialise`.
+/// A descriptor in a value is an error in this format. To carry descriptors, write with
+/// `Descriptors::serialise` and read with `Input::deserialise`.
 ///
-/// # A format of your own, without serde
+/// # Your own format, without serde
 ///
-/// Everything that can be printed and parsed again travels as its text. `Plain` is there to say
-/// that a tuple is no such thing, which the compiler would not know of `FromStr`.
+/// All types that can be printed and parsed are encoded as their text. `Plain` excludes tuples, because
+/// the compiler cannot know that they will never implement `FromStr`.
 ///
 /// ```
 /// use offspring_serialisers::{Error, Format, Input, Output, Serialiser};
@@ -135,10 +134,11 @@ pub trait Serialiser<T, Sent: ?Sized = T>: Format {
     /// ```
     ///
     /// # Errors
-    /// The value has no form in this format. The output may then hold half of its bytes.
+    /// The format cannot represent the value. The output may hold a part of its bytes.
+    #[doc(alias = "serialize")]
     fn encode(value: &Sent, output: &mut Output<'_>) -> Result<(), Error>;
 
-    /// Reads the one value that the input holds.
+    /// Decodes the input, which holds one value.
     ///
     /// ```
     /// # use offspring_serialisers::{Input, Octets, Serialiser};
@@ -148,11 +148,12 @@ pub trait Serialiser<T, Sent: ?Sized = T>: Format {
     /// ```
     ///
     /// # Errors
-    /// The bytes are no such value, or more than one.
+    /// The bytes are no such value, or bytes are left over.
+    #[doc(alias = "deserialize")]
     fn decode(input: &mut Input<'_>) -> Result<T, Error>;
 }
 
-/// Where one value is written: its bytes, and beside them a table of the descriptors in it.
+/// Where a value is written: a buffer for its bytes, and a table for its descriptors.
 ///
 /// ```
 /// use offspring_serialisers::Output;
@@ -171,7 +172,7 @@ pub struct Output<'a> {
 }
 
 impl<'a> Output<'a> {
-    /// An output that appends to `bytes`, and can carry no descriptors.
+    /// Creates an output that appends to `bytes`, and carries no descriptors.
     ///
     /// ```
     /// # use offspring_serialisers::Output;
@@ -183,7 +184,7 @@ impl<'a> Output<'a> {
         Self::of(bytes, Descriptors::new(None))
     }
 
-    /// An output that appends to `bytes`, and to `descriptors` those that travel along.
+    /// Creates an output that appends to `bytes` and to `descriptors`.
     ///
     /// ```
     /// # use offspring_serialisers::Output;
@@ -199,7 +200,7 @@ impl<'a> Output<'a> {
         Self { bytes, descriptors }
     }
 
-    /// The bytes so far; a format appends and leaves alone what is there.
+    /// Returns the buffer. A format appends to it, and leaves its content unchanged.
     ///
     /// ```
     /// # use offspring_serialisers::Output;
@@ -212,7 +213,7 @@ impl<'a> Output<'a> {
         self.bytes
     }
 
-    /// Whether descriptors can travel along.
+    /// Returns whether the link carries descriptors.
     ///
     /// ```
     /// # use offspring_serialisers::Output;
@@ -222,9 +223,8 @@ impl<'a> Output<'a> {
         self.descriptors.are_carried()
     }
 
-    /// Lets this descriptor travel along. Returns its index in the table of the value, which
-    /// counts from zero; the format writes it among the bytes, in any way, and asks for it with
-    /// [`Input::descriptor`].
+    /// Adds a descriptor to the table. Returns its index among the descriptors of the value, from
+    /// zero. The format writes the index among the bytes, and passes it to [`Input::descriptor`].
     ///
     /// ```
     /// # use offspring_serialisers::Output;
@@ -236,12 +236,12 @@ impl<'a> Output<'a> {
     /// ```
     ///
     /// # Errors
-    /// This link carries no descriptors. The descriptor is then closed.
+    /// The link carries no descriptors. The descriptor is closed.
     pub fn descriptor(&mut self, descriptor: OwnedFd) -> Result<u32, Error> {
         self.descriptors.push(descriptor)
     }
 
-    /// The bytes and the descriptors, for a format that needs both at once.
+    /// Returns the buffer and the table, for a format that needs both at once.
     ///
     /// ```
     /// # use offspring_serialisers::Output;
@@ -274,9 +274,9 @@ impl fmt::Debug for Output<'_> {
     }
 }
 
-/// What one value is read from: its bytes, and the descriptors that came along.
+/// The input that a value is read from: its bytes and its descriptors.
 ///
-/// Those that nobody takes are closed with it.
+/// Descriptors that are not taken are closed when it is dropped.
 ///
 /// ```
 /// use offspring_serialisers::Input;
@@ -289,7 +289,7 @@ pub struct Input<'a> {
 }
 
 impl<'a> Input<'a> {
-    /// An input that holds `bytes`, all of them one value, with no descriptors.
+    /// Creates an input of one value without descriptors.
     ///
     /// ```
     /// # use offspring_serialisers::Input;
@@ -299,7 +299,7 @@ impl<'a> Input<'a> {
         Self::with_descriptors(bytes, Vec::new())
     }
 
-    /// An input that holds `bytes`, all of them one value, and the descriptors that came along.
+    /// Creates an input of one value with its descriptors.
     ///
     /// ```
     /// # use offspring_serialisers::Input;
@@ -313,7 +313,7 @@ impl<'a> Input<'a> {
         Self { bytes, descriptors }
     }
 
-    /// The bytes of the value.
+    /// Returns the bytes of the value.
     ///
     /// ```
     /// # use offspring_serialisers::Input;
@@ -324,7 +324,7 @@ impl<'a> Input<'a> {
         self.bytes
     }
 
-    /// Takes the descriptor that [`Output::descriptor`] gave this index to.
+    /// Takes the descriptor of this index, which [`Output::descriptor`] returned.
     ///
     /// ```
     /// # use offspring_serialisers::Input;
@@ -337,12 +337,12 @@ impl<'a> Input<'a> {
     /// ```
     ///
     /// # Errors
-    /// None of this index came along, or it has been taken already.
+    /// The value has no descriptor of this index, or it was taken already.
     pub fn descriptor(&mut self, index: u32) -> Result<OwnedFd, Error> {
         self.descriptors.take(index)
     }
 
-    /// The descriptors, for who reads all of the value.
+    /// Takes all descriptors.
     pub(crate) fn take_descriptors(&mut self) -> Received {
         std::mem::take(&mut self.descriptors)
     }
@@ -357,7 +357,7 @@ impl fmt::Debug for Input<'_> {
     }
 }
 
-/// The name of a method, if the arguments begin with one.
+/// Returns the name of a method, or the error that the arguments do not begin with one.
 pub(crate) fn method<'a>(
     format: &str,
     name: Option<impl Into<Cow<'a, str>>>,

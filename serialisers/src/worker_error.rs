@@ -3,13 +3,12 @@ use crate::octets::{AsOctetStrings, FromOctetStrings, ListReader, ListWriter, Ma
 use std::error::Error as StdError;
 use std::fmt;
 
-/// Why a worker's function failed, in a form that reaches its caller: the message of an error,
-/// and those of its causes.
+/// The error of a worker's function as text: the message, and those of its causes.
 ///
-/// A worker that returns `Result<T, WorkerError>` uses `?` on any [`std::error::Error`]. Text
-/// becomes one with [`new`](Self::new). It travels in every format, and is shown as the message
-/// and its causes, with colons between. Types do not travel: a caller that has to tell errors
-/// apart wants an enum of the worker's own as `E`.
+/// A worker that returns `Result<T, WorkerError>` uses `?` on any [`std::error::Error`], and
+/// [`new`](Self::new) on text. Every format carries it. It is displayed as the messages, joined by
+/// colons. The types of the errors are lost: a caller that distinguishes errors needs an enum as the
+/// worker's `E`.
 ///
 /// ```
 /// use offspring_serialisers::WorkerError;
@@ -30,8 +29,8 @@ use std::fmt;
 ///
 /// # With anyhow, eyre, and boxed errors
 ///
-/// In the worker, `new` takes what turns into a boxed error, which `anyhow::Error` and
-/// `eyre::Report` do, and keeps their causes:
+/// In the worker, `new` takes all that converts to a boxed error, such as `anyhow::Error` and
+/// `eyre::Report`, and keeps the causes:
 ///
 /// ```
 /// # use offspring_serialisers::WorkerError;
@@ -43,8 +42,8 @@ use std::fmt;
 /// # assert!(worker("x".into()).is_err());
 /// ```
 ///
-/// At the caller it turns into a boxed error, whose `source` is the next cause. There `?` takes
-/// it to a `Box<dyn Error>`, and `anyhow::Error::from_boxed` to anyhow:
+/// In the caller it converts to a boxed error, whose `source` is the next cause. So `?` converts it to
+/// `Box<dyn Error>`, and `anyhow::Error::from_boxed` to anyhow's:
 ///
 /// ```
 /// # use offspring_serialisers::WorkerError;
@@ -61,8 +60,7 @@ pub struct WorkerError {
 }
 
 impl WorkerError {
-    /// An error that says `error`: a `&str`, a `String`, an error or a boxed one, which keeps its
-    /// causes.
+    /// Creates one from a `&str`, a `String`, an error or a boxed error, with the causes of the error.
     ///
     /// ```
     /// # use offspring_serialisers::WorkerError;
@@ -79,7 +77,7 @@ impl WorkerError {
         let mut source = error.source();
         while let Some(cause) = source {
             let text = cause.to_string();
-            // Many errors say what their cause says.
+            // Many errors end with the text of their cause.
             if !chain
                 .iter()
                 .any(|message: &String| message.ends_with(&text))
@@ -91,7 +89,7 @@ impl WorkerError {
         Self { chain }
     }
 
-    /// An error that says `message`, and has this one as its cause.
+    /// Returns an error with the text `message`, and this one as its cause.
     ///
     /// ```
     /// # use offspring_serialisers::WorkerError;
@@ -104,7 +102,7 @@ impl WorkerError {
         self
     }
 
-    /// What it says, without its causes.
+    /// Returns the message without the causes.
     ///
     /// ```
     /// # use offspring_serialisers::WorkerError;
@@ -114,7 +112,7 @@ impl WorkerError {
         self.chain().next().unwrap_or_default()
     }
 
-    /// The message, and then those of its causes.
+    /// Returns the message, and then those of the causes.
     ///
     /// ```
     /// # use offspring_serialisers::WorkerError;
@@ -138,27 +136,27 @@ impl fmt::Display for WorkerError {
     }
 }
 
-/// As it is shown: for `unwrap`.
+/// As `Display`, for `unwrap`.
 impl fmt::Debug for WorkerError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         fmt::Display::fmt(self, f)
     }
 }
 
-/// A message with its cause, as errors have it.
-struct Link {
+/// A message and its cause, for the conversion to a boxed error.
+struct ChainedError {
     message: String,
     cause: Option<Box<Self>>,
 }
 
-impl fmt::Display for Link {
+impl fmt::Display for ChainedError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.message)
     }
 }
 
-/// With its causes: for `unwrap`, and for a `main` that returns it.
-impl fmt::Debug for Link {
+/// With its causes, for `unwrap`, and for a `main` that returns it.
+impl fmt::Debug for ChainedError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.message)?;
         match &self.cause {
@@ -168,7 +166,7 @@ impl fmt::Debug for Link {
     }
 }
 
-impl StdError for Link {
+impl StdError for ChainedError {
     fn source(&self) -> Option<&(dyn StdError + 'static)> {
         self.cause.as_deref().map(|cause| cause as _)
     }
@@ -177,11 +175,11 @@ impl StdError for Link {
 impl From<WorkerError> for Box<dyn StdError + Send + Sync> {
     fn from(error: WorkerError) -> Self {
         let mut messages = error.chain.into_iter().rev();
-        let link = |cause, message| Link {
+        let link = |cause, message| ChainedError {
             message,
             cause: Some(Box::new(cause)),
         };
-        let last = Link {
+        let last = ChainedError {
             message: messages.next().unwrap_or_default(),
             cause: None,
         };
@@ -195,7 +193,7 @@ impl From<WorkerError> for Box<dyn StdError> {
     }
 }
 
-/// The first of the strings that a `Result<T, WorkerError>` is in the format `Octets`.
+/// The first string of a `Result<T, WorkerError>` in the format `Octets`.
 const OK: &str = "ok";
 const ERROR: &str = "error";
 

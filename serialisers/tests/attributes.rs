@@ -1,4 +1,4 @@
-//! Whatever attribute of serde's a plain library takes works here, and gives the same octets.
+//! Every attribute of serde that the library of a format supports works here, with the same bytes.
 #![cfg(all(
     feature = "cbor",
     feature = "json",
@@ -418,7 +418,7 @@ enum Other {
     Unknown,
 }
 
-/// What plain postcard reads is read, and what it refuses is refused.
+/// Reads every value that plain postcard reads, and refuses every value that it refuses.
 fn as_in_plain_postcard<T: Sample>(value: &T) {
     let plain = postcard::to_allocvec(value).unwrap();
     match postcard::from_bytes::<T>(&plain) {

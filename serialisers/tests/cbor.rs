@@ -1,4 +1,4 @@
-//! What CBOR reads beyond what it writes.
+//! Values that CBOR reads and never writes.
 #![cfg(feature = "cbor")]
 
 mod common;
@@ -125,7 +125,7 @@ fn cycles_are_errors() {
     assert!(error.contains("reference to no value"), "{error}");
 }
 
-/// Ten references to ten references to ten … The type is bounded by nothing but the octets.
+/// Ten references to ten references to ten … Only the number of bytes bounds the type.
 #[test]
 fn references_do_not_multiply() {
     let mut octets = head(4, 20).to_vec();
@@ -138,7 +138,7 @@ fn references_do_not_multiply() {
     assert!(error.contains("far more than was sent"), "{error}");
 }
 
-/// Each of so many refers to the one before it.
+/// A list in which each value refers to the previous one.
 #[test]
 fn references_lead_on() {
     let length = 100_000;
@@ -154,7 +154,7 @@ fn references_lead_on() {
 
 #[test]
 fn references_do_not_lead_deeper_than_values_may_be() {
-    // Each list has the one before it in it, which takes no more octets than its own.
+    // Each list holds the previous one by reference, which takes no more bytes than the list itself.
     let mut octets = head(4, 300).to_vec();
     octets.extend([0xd8, 0x1c, 0x80]);
     for index in 0..299u16 {
@@ -165,7 +165,7 @@ fn references_do_not_lead_deeper_than_values_may_be() {
     assert!(error.contains("nested"), "{error}");
 }
 
-/// Numbers for floats, lists for structs, octets for names: all that no type of Perl's tells.
+/// Integers as floats, lists as structs, bytes as names: what Perl's types do not distinguish.
 #[test]
 fn what_follows_octets_for_text() {
     #[derive(Debug, PartialEq, Serialize, Deserialize)]

@@ -31,7 +31,7 @@ mod descriptors {
 
 static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
 
-/// The descriptors that are open, but for the harness's own.
+/// Returns the open descriptors, without those of the harness.
 fn open() -> usize {
     fs::read_dir("/proc/self/fd").unwrap().count()
 }
@@ -60,7 +60,7 @@ impl Drop for Guard {
     }
 }
 
-/// What was written.
+/// An encoded value.
 struct Sent {
     octets: Vec<u8>,
     descriptors: Vec<OwnedFd>,

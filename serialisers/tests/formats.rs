@@ -1,4 +1,4 @@
-//! What holds in every format over serde, and what each does in its own way.
+//! Rules of every format over serde, and those in which they differ.
 #![cfg(all(
     feature = "cbor",
     feature = "json",
@@ -246,7 +246,7 @@ in_all! {
 }
 
 #[test]
-fn empty_lists_of_arguments_to_the_octet() {
+fn empty_lists_of_arguments_to_the_byte() {
     assert_eq!(Json::write(&()), b"[]");
     assert_eq!(Cbor::write(&()), [0x80]);
     assert_eq!(MessagePack::write(&()), [0x90]);
@@ -300,7 +300,7 @@ fn octets_in_json() {
     assert!(error.contains("U+0000 to U+00FF"), "{error}");
 }
 
-/// As `serde_bytes` does it, which asks nobody whether the format is for people.
+/// As `serde_bytes` does it, without regard to `is_human_readable`.
 #[test]
 fn plain_serde_octets_in_json() {
     #[derive(Debug, PartialEq)]

@@ -1,4 +1,4 @@
-//! Octets from somebody who means ill: an error, in bounded time and on a small stack.
+//! Hostile bytes are an error, in bounded time and on a small stack.
 #![cfg(all(
     feature = "cbor",
     feature = "json",
@@ -25,7 +25,7 @@ struct Chain {
     next: Option<Box<Self>>,
 }
 
-/// It recurses without an octet being read, in formats where `Some` leaves no trace.
+/// A type that recurses without a byte being read, in formats that do not encode `Some`.
 #[derive(Debug, PartialEq, Serialize, Deserialize)]
 struct Endless(Option<Box<Self>>);
 
@@ -63,7 +63,7 @@ fn read_all_types(octets: &[u8]) {
     let _ = decode::<Octets, [Bytes; 3]>(octets);
 }
 
-/// Octets that nest one more level each.
+/// Bytes that add a level of nesting each.
 #[test]
 fn depth_is_an_error() {
     let deep: [&[u8]; 14] = [
@@ -134,9 +134,9 @@ fn modest_depth_is_none() {
     ));
 }
 
-/// A length of 2^60 whose elements take no octets would be counted for years.
+/// A list of 2^60 elements of no bytes would be counted for years.
 #[test]
-fn elements_of_no_octets_are_counted() {
+fn elements_without_bytes_are_counted() {
     let claim = [0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x10];
     let error = decode::<Postcard, Vec<()>>(&claim).unwrap_err();
     assert!(
@@ -168,7 +168,7 @@ fn round_trips<T: Serialize + DeserializeOwned + PartialEq + Debug>(value: &T) {
     );
 }
 
-/// The initial octets that mean something, so that random ones get further.
+/// First bytes with a meaning, so that random input gets further.
 fn likely() -> impl Strategy<Value = u8> {
     let known = b"[]{},:\"0\\\x80\x81\x82\x9f\xff\xd8\x1c\x1d\x91\x92\xc0\xdc\xdd\xdf\xbb\xfb\xc2";
     prop_oneof![any::<u8>(), proptest::sample::select(&known[..]), 0u8..4]
@@ -178,7 +178,7 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 2000, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
-    fn any_octets_are_read_to_an_end(octets in vec(likely(), 0..64)) {
+    fn any_bytes_are_read_to_an_end(octets in vec(likely(), 0..64)) {
         read_all_types(&octets);
     }
 
@@ -206,7 +206,7 @@ proptest! {
     }
 
     #[test]
-    fn a_changed_octet_is_read_to_an_end(at in 0usize..200, octet: u8, bytes in vec(any::<u8>(), 0..99)) {
+    fn a_changed_byte_is_read_to_an_end(at in 0usize..200, octet: u8, bytes in vec(any::<u8>(), 0..99)) {
         type Changed = (String, Vec<u32>, Bytes, BTreeMap<String, Option<i8>>);
         let map = [("key".into(), Some(1))].into();
         let value: Changed = ("text".into(), vec![1, 1 << 20], Bytes::from(bytes), map);

@@ -1,4 +1,4 @@
-//! What a format cannot say: an error where that is seen, and what comes where it is not.
+//! Values that a format cannot represent: an error where that is seen, another value where it is not.
 #![cfg(all(
     feature = "cbor",
     feature = "json",
@@ -180,7 +180,7 @@ fn a_field_may_tell_null_from_absent() {
     }
 }
 
-/// What somebody else has written: a null is the outer `None`.
+/// In bytes of another program a null is the outer `None`.
 #[test]
 fn a_null_is_read_as_the_outer_none() {
     assert_eq!(decode::<Json, Option<Option<u8>>>(b"null").unwrap(), None);

@@ -160,7 +160,7 @@ fn what_perl_writes_is_read() {
     assert_eq!(read, 8);
 }
 
-/// What Perl had of our bytes, printed with as many digits as it takes.
+/// Perl reads our bytes as the same numbers, printed with as many digits as it takes.
 #[test]
 fn perl_reads_what_is_written() {
     for vector in vectors("read") {

@@ -1,4 +1,4 @@
-//! What the Perl original writes is read, and where we write the same format, we write the same.
+//! Bytes that the Perl original writes are read, and where we write the same format, we write the same.
 #![cfg(all(feature = "cbor", feature = "json"))]
 
 mod common;
@@ -31,7 +31,7 @@ fn lists_of_octet_strings() {
     }
 }
 
-/// The one list whose strings are not text but octets.
+/// The only list whose strings are bytes, not text.
 fn is_binary(vector: &Value) -> bool {
     vector["values"][0]
         .as_str()

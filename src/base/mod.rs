@@ -1,5 +1,5 @@
-//! What every other module may use: locks, parking and wakers, spinning before a sleep and panics of code that is not the
-//! crate's. Nothing here knows of calls, processes or descriptors.
+//! Tools that every other module may use: locks, parking, wakers, spinning before a sleep, catching panics, finding workers by
+//! name. Nothing here knows of calls, processes or descriptors.
 
 pub(crate) mod panics;
 pub(crate) mod registry;

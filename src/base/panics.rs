@@ -1,7 +1,7 @@
-//! Panics of code that is not the crate's: they go no further.
+//! Catching panics of the user's code.
 
-/// Runs foreign code; a panic goes no further, and says what it said.
-pub(crate) fn shielded<T>(run: impl FnOnce() -> T) -> Result<T, String> {
+/// Runs the user's code. The error is the text of its panic.
+pub(crate) fn catch_panic<T>(run: impl FnOnce() -> T) -> Result<T, String> {
     let outcome = std::panic::catch_unwind(std::panic::AssertUnwindSafe(run));
     outcome.map_err(|panic| {
         let text = panic_text(&*panic);
@@ -10,7 +10,7 @@ pub(crate) fn shielded<T>(run: impl FnOnce() -> T) -> Result<T, String> {
     })
 }
 
-/// Drops the payload of a panic. It may panic when it is dropped, and so may the payload of that panic, which is leaked.
+/// Drops the payload of a panic. If its destructor panics, the payload of that second panic is leaked.
 pub(crate) fn discard_panic(payload: Box<dyn std::any::Any + Send>) {
     let dropped = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| drop(payload)));
     if let Err(another) = dropped {
@@ -18,9 +18,13 @@ pub(crate) fn discard_panic(payload: Box<dyn std::any::Any + Send>) {
     }
 }
 
-/// The text of a panic; that of the standard library if it has none.
+/// Returns the text of a panic, or `Box<dyn Any>` for a payload that is no string.
 pub(crate) fn panic_text(panic: &(dyn std::any::Any + Send)) -> String {
+    text(panic).unwrap_or("Box<dyn Any>").to_owned()
+}
+
+/// Returns the text of a payload that is a string.
+pub(crate) fn text(panic: &(dyn std::any::Any + Send)) -> Option<&str> {
     let text = panic.downcast_ref::<&str>().copied();
-    let text = text.or_else(|| panic.downcast_ref::<String>().map(String::as_str));
-    text.unwrap_or("Box<dyn Any>").to_owned()
+    text.or_else(|| panic.downcast_ref::<String>().map(String::as_str))
 }

@@ -1,4 +1,4 @@
-//! The workers of this program, and what its templates may preload, by name.
+//! The workers and preloads of this program, by name.
 
 use std::any::Any;
 use std::fmt::Debug;
@@ -6,36 +6,35 @@ use std::os::fd::OwnedFd;
 use std::panic::Location;
 use std::ptr::addr_eq;
 
-/// What is declared, and found by its name.
-pub trait Declaration: Sync + Debug {
-    /// Its name. In a program several of one kind may have it.
+/// A declaration, which is found by its name.
+pub trait Named: Sync + Debug {
+    /// The name. Several declarations of a program may have the same.
     fn name(&self) -> &'static str;
-    /// Where it was declared: `file:line:column`.
+    /// Where it is declared, as `file:line:column`.
     fn origin(&self) -> String;
 }
 
-/// What a declared worker shows to `init`.
-pub trait Registered: Declaration {
-    /// Serves, and gives the code to exit with. `session` is a `child::Session`,
+/// A declared worker, for `init`.
+pub trait WorkerEntry: Named {
+    /// Serves until the parent closes the link, and returns the exit code. `handshake` is a `child::Handshake`,
     /// which is not known down here.
-    fn run(&'static self, session: Box<dyn Any>) -> i32;
-    /// Serves in this thread of the parent's own process.
+    fn run(&'static self, handshake: Box<dyn Any>) -> i32;
+    /// Serves on this thread of the parent's process.
     fn run_here(&'static self, link: OwnedFd);
 }
 
-/// What a declared preload shows to a template.
-pub trait Loads: Declaration {
-    /// Loads, from the arguments given at the start, and the descriptors.
+/// A declared preload, for a template.
+pub trait PreloadEntry: Named {
+    /// Runs the preload with its encoded arguments and their descriptors.
     fn load(&'static self, arguments: &[u8], descriptors: Vec<OwnedFd>) -> Result<(), String>;
 }
 
-/// Returns the declaration of this name that has this origin, as told by
-/// [`origin_of`] in the parent.
+/// Returns the declaration of this name whose origin is `origin`, which the parent found by [`origin_of`].
 ///
 /// # Errors
 ///
-/// There is none: the parent is another program.
-pub(crate) fn find<T: Declaration + ?Sized + 'static>(
+/// No declaration matches: the parent is another program.
+pub(crate) fn find<T: Named + ?Sized + 'static>(
     kind: &str,
     declared: impl Iterator<Item = &'static T>,
     name: &str,
@@ -59,9 +58,9 @@ pub(crate) fn find<T: Declaration + ?Sized + 'static>(
     ))
 }
 
-/// Returns what tells a declaration from others of its name: its place in the
-/// source, and behind a `#` which it is of those that one macro declares there.
-pub(crate) fn origin_of<T: Declaration + ?Sized + 'static>(
+/// Returns what distinguishes a declaration from others of its name: its position in the source, and `#n` for the n-th
+/// that one macro call declares there, from the second on.
+pub(crate) fn origin_of<T: Named + ?Sized + 'static>(
     declared: impl Iterator<Item = &'static T>,
     own: &'static impl Sized,
     name: &str,
@@ -72,14 +71,14 @@ pub(crate) fn origin_of<T: Declaration + ?Sized + 'static>(
     found.map_or_else(|| place.to_string(), |(_, origin)| origin)
 }
 
-/// All of this name, each once, with their origins, in the order of the program.
-fn named<T: Declaration + ?Sized + 'static>(
+/// Returns all declarations of this name, each once, with their origins, in the order of the program.
+fn named<T: Named + ?Sized + 'static>(
     declared: impl Iterator<Item = &'static T>,
     name: &str,
 ) -> Vec<(&'static T, String)> {
     let mut found: Vec<(&'static T, String)> = Vec::new();
     for one in declared.filter(|one| one.name() == name) {
-        // It may be listed twice, by hand and by the linker.
+        // A worker may be listed twice, by hand and by the linker.
         if found.iter().any(|(other, _)| addr_eq(*other, one)) {
             continue;
         }
@@ -101,7 +100,7 @@ mod tests {
     #[derive(Debug)]
     struct Sample(&'static str, &'static str, u8);
 
-    impl Declaration for Sample {
+    impl Named for Sample {
         fn name(&self) -> &'static str {
             self.0
         }
@@ -154,7 +153,7 @@ mod tests {
         );
     }
 
-    /// It is not listed here: its place has to do.
+    /// A declaration that is not listed has its position in the source.
     #[test]
     fn what_is_not_listed_has_its_place() {
         let place = Location::caller();

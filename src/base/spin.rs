@@ -1,65 +1,62 @@
-//! Looking for octets a few times before sleeping.
+//! Polling the link a few times before sleeping.
 //!
-//! Waking a thread on another CPU costs more than a whole round trip between
-//! two that are awake. So whoever expects an answer soon first looks without
-//! sleeping, for at most [`LONGEST`]; and learns whether that pays:
+//! Waking a thread on another CPU costs more than a whole round trip between two threads that are awake. So a thread that
+//! expects an answer soon first polls without sleeping, for at most [`LONGEST`], and learns whether that pays:
 //!
-//! * A **hit** (octets came while looking) makes the next look free.
-//! * A **miss** forbids looking for a while: not at all after the first one,
-//!   then [`SHORTEST_PAUSE`], doubling up to [`LONGEST_PAUSE`]. The pause is
-//!   counted in time and not in calls, or a slow stretch would teach for ages.
-//! * After [`ALONE`], whoever else is ready to run on this CPU goes first, each
-//!   time. Two looks more than [`GAP`] apart mean that a thread did which has work
-//!   of its own; a thread that only hands on an answer is done sooner. If nothing
-//!   has come meanwhile it stops, for
-//!   [`SHORTEST_PAUSE`]; each time that happens doubles the pause of the next, and
-//!   a hit only halves it: where CPUs are few for what there is to do, some looks
-//!   hit, too.
-//! * What has come meanwhile is a hit all the same. Two sides that share a CPU by
-//!   letting each other go first need not be woken: an echo of 64 records has
-//!   twice the rate that way, with another CPU idle. But while it goes like that,
-//!   others go first from the start: there is nothing to be seen before.
-//! * With one CPU nobody looks at all.
+//! * A **hit** (bytes came while it polled) allows the next spin.
+//! * A **miss** (nothing came in that time) forbids spinning for a pause, except the first miss after a hit, which has no
+//!   pause. The second in a row has [`SHORTEST_PAUSE`], and each further one twice the pause before, up to
+//!   [`LONGEST_PAUSE`]. Pauses are counted in time, not in calls, because slow calls would make a number of calls last long.
+//! * After [`ALONE`] each poll is followed by `sched_yield`, so that other threads that are ready run on this CPU. If two
+//!   polls are more than [`GAP`] apart, another thread ran work that is not part of this conversation (a thread that only
+//!   hands on an answer takes less). The CPU is then **contended**: if nothing has come, the spin ends, for
+//!   [`SHORTEST_PAUSE`]. Each such end doubles the pause of the next one, and a hit only halves it, because some spins
+//!   hit also where CPUs are too few.
+//! * Bytes that came while another thread ran are a hit all the same. Two sides that share a CPU by yielding to each other
+//!   need no wake-up: an echo of 64 records has twice the rate that way, with another CPU idle. As long as that lasts,
+//!   the spin yields from the start.
+//! * With one CPU there is no spinning.
 //!
-//! Both sides must look for either to gain, so a hit is a success however
-//! little it gained.
+//! Both sides must spin for either to gain, so each hit counts as a success, whatever it gained.
 //!
-//! A child that waits for its next call looks [longer](Spins::of_child). For if
-//! the parent sleeps, since a task awaits the answer, the child is called again only
-//! after one or two threads were woken, which may take a little more than
-//! [`LONGEST`]: so little that it would be missed each time.
+//! A child that waits for its next call spins [longer](Spins::of_child). If a task of the parent awaits the answer, one or
+//! two threads have to be woken before the next call is sent. That may take a little more than [`LONGEST`], so a shorter
+//! spin would miss each time.
 //!
-//! What is learned between frames says nothing of the middle of one, and the other
-//! way round: a function may be slow and its result long. So there are two of it
-//! ([`Spins`]).
+//! Waits between frames and waits within a frame learn separately ([`Spins`]): a function may be slow and its result long.
 
 use std::time::{Duration, Instant};
 
+/// Maximum duration of a spin.
 const LONGEST: Duration = Duration::from_micros(50);
-/// Of a child between calls.
+/// Maximum duration of a spin of a child between calls.
 const LONGEST_OF_CHILD: Duration = Duration::from_micros(100);
-/// After so long, whoever is ready to run on this CPU goes first.
+/// Duration after which each poll is followed by `sched_yield`.
 const ALONE: Duration = Duration::from_micros(10);
+/// Duration between two polls above which another thread had this CPU.
 /// Measured with an awaited echo, for which two threads of the parent are woken: 57 µs with 5, 29 with 20, 25 with 40.
 const GAP: Duration = Duration::from_micros(40);
+/// Duration of the first pause.
 const SHORTEST_PAUSE: Duration = Duration::from_micros(100);
+/// Maximum duration of a pause.
 const LONGEST_PAUSE: Duration = Duration::from_micros(12_800);
 
-/// What was learned of looking. See the module.
+/// The rule when to spin, and its state. See the module.
 #[derive(Debug, Clone)]
 pub(crate) struct Spin {
-    /// `None`: never look.
+    /// Pause after the next miss. `None` if spinning is off.
     pause: Option<Duration>,
+    /// No spin before this time.
     resume: Option<Instant>,
-    /// How long a look may last.
+    /// Maximum duration of a spin.
     longest: Duration,
-    /// How long to pause once somebody else has this CPU again.
-    crowd: Duration,
-    /// Somebody else had it in the last look that was more than one.
-    shared: bool,
+    /// Half the pause after the next spin on a contended CPU.
+    contended_pause: Duration,
+    /// Whether another thread had this CPU in the last spin of several polls.
+    contended: bool,
 }
 
-/// Both that a reader needs.
+/// The spinning of a reader, between frames and within a frame.
 #[derive(Debug, Clone)]
 pub(crate) struct Spins {
     between: Spin,
@@ -67,7 +64,7 @@ pub(crate) struct Spins {
 }
 
 impl Spins {
-    /// Nothing learned yet.
+    /// Spinning that has learned nothing. `allowed` is the builder's option.
     pub(crate) fn new(allowed: bool) -> Self {
         let spin = Spin::new(allowed);
         Self {
@@ -76,19 +73,19 @@ impl Spins {
         }
     }
 
-    /// The same, but between frames it may look for longer.
+    /// The same for a child, which spins longer between frames.
     pub(crate) fn of_child(allowed: bool) -> Self {
         let mut spins = Self::new(allowed);
         spins.between.longest = LONGEST_OF_CHILD;
         spins
     }
 
-    /// It ever looks.
+    /// Returns whether spinning is on.
     pub(crate) fn is_on(&self) -> bool {
         self.between.pause.is_some()
     }
 
-    /// For the time between two frames, or within one.
+    /// Returns the one for waits between frames, or within a frame.
     pub(crate) fn at(&mut self, is_between: bool) -> &mut Spin {
         if is_between {
             &mut self.between
@@ -99,26 +96,26 @@ impl Spins {
 }
 
 impl Spin {
-    /// Nothing learned yet; it looks only if there is more than one CPU.
+    /// Spinning that has learned nothing. With one CPU it is off.
     pub(crate) fn new(allowed: bool) -> Self {
         let pause = (allowed && crate::sys::cpus() > 1).then_some(Duration::ZERO);
         Self {
             pause,
             resume: None,
             longest: LONGEST,
-            crowd: Duration::ZERO,
-            shared: false,
+            contended_pause: Duration::ZERO,
+            contended: false,
         }
     }
 
-    /// Looks until there is something, or it no longer pays.
-    pub(crate) fn look<T>(&mut self, mut look: impl FnMut() -> Option<T>) -> Option<T> {
+    /// Calls `poll` until it returns a value, or spinning no longer pays.
+    pub(crate) fn wait_for<T>(&mut self, mut poll: impl FnMut() -> Option<T>) -> Option<T> {
         self.pause?;
         let start = Instant::now();
         if self.resume.is_some_and(|resume| start < resume) {
             return None;
         }
-        let mut found = look();
+        let mut found = poll();
         let mut last = start;
         while found.is_none() {
             if self.yields(last - start) {
@@ -128,11 +125,11 @@ impl Spin {
             }
             let now = Instant::now();
             let gap = now - last > GAP;
-            found = look();
+            found = poll();
             if found.is_some() {
-                self.shared = gap;
+                self.contended = gap;
             } else if gap {
-                self.give_way(now);
+                self.back_off_contended(now);
                 return None;
             } else if now - start > self.longest {
                 self.miss(now);
@@ -144,27 +141,26 @@ impl Spin {
         found
     }
 
-    /// Whoever else is ready to run goes first, after so much time of looking; or
-    /// at once, if somebody was the last time.
+    /// Returns whether to yield after having spun for `time`. On a contended CPU that is from the start.
     fn yields(&self, time: Duration) -> bool {
-        time > ALONE || self.shared
+        time > ALONE || self.contended
     }
 
-    /// Octets came while it looked.
+    /// Records that bytes came.
     fn hit(&mut self) {
         self.pause = Some(Duration::ZERO);
         self.resume = None;
-        self.crowd /= 2;
+        self.contended_pause /= 2;
     }
 
-    /// Somebody else had this CPU.
-    fn give_way(&mut self, now: Instant) {
-        self.shared = true;
-        self.crowd = (self.crowd * 2).clamp(SHORTEST_PAUSE, LONGEST_PAUSE);
-        self.resume = Some(now + self.crowd);
+    /// Records that another thread had this CPU and nothing came.
+    fn back_off_contended(&mut self, now: Instant) {
+        self.contended = true;
+        self.contended_pause = (self.contended_pause * 2).clamp(SHORTEST_PAUSE, LONGEST_PAUSE);
+        self.resume = Some(now + self.contended_pause);
     }
 
-    /// It looked until `now`, in vain.
+    /// Records that nothing came within the maximum duration, which ended at `now`.
     fn miss(&mut self, now: Instant) {
         let pause = self.pause.unwrap_or_default();
         self.resume = (!pause.is_zero()).then(|| now + pause);
@@ -176,13 +172,13 @@ impl Spin {
 mod tests {
     use super::*;
 
-    fn looking() -> Spin {
+    fn spinning() -> Spin {
         Spin {
             pause: Some(Duration::ZERO),
             resume: None,
             longest: LONGEST,
-            crowd: Duration::ZERO,
-            shared: false,
+            contended_pause: Duration::ZERO,
+            contended: false,
         }
     }
 
@@ -191,7 +187,7 @@ mod tests {
     }
 
     #[test]
-    fn a_child_looks_longer_between_frames_and_nowhere_else() {
+    fn a_child_spins_longer_between_frames_and_nowhere_else() {
         let mut spins = Spins::of_child(true);
         assert_eq!(spins.at(true).longest, LONGEST_OF_CHILD);
         assert_eq!(spins.at(false).longest, LONGEST);
@@ -199,16 +195,16 @@ mod tests {
     }
 
     #[test]
-    fn a_hit_makes_the_next_look_free() {
-        let mut spin = looking();
+    fn a_hit_allows_the_next_spin() {
+        let mut spin = spinning();
         spin.pause = Some(LONGEST_PAUSE);
-        assert_eq!(spin.look(|| Some(1)), Some(1));
+        assert_eq!(spin.wait_for(|| Some(1)), Some(1));
         assert_eq!((spin.pause, spin.resume), (Some(Duration::ZERO), None));
     }
 
     #[test]
     fn misses_pause_longer_and_longer_up_to_a_limit() {
-        let mut spin = looking();
+        let mut spin = spinning();
         let mut pauses = Vec::new();
         for _ in 0..12 {
             in_vain(&mut spin);
@@ -220,96 +216,96 @@ mod tests {
     }
 
     #[test]
-    fn during_a_pause_nobody_looks() {
-        let mut spin = looking();
+    fn no_spin_during_a_pause() {
+        let mut spin = spinning();
         spin.resume = Some(Instant::now() + Duration::from_secs(3600));
-        assert_eq!(spin.look(|| -> Option<()> { panic!("looked") }), None);
+        assert_eq!(spin.wait_for(|| -> Option<()> { panic!("polled") }), None);
     }
 
     #[test]
-    fn whoever_loses_the_cpu_looks_once_more_and_stops() {
-        let mut spin = looking();
-        let mut looks = 0;
-        spin.look(|| {
-            looks += 1;
+    fn a_thread_that_loses_the_cpu_polls_once_more_and_stops() {
+        let mut spin = spinning();
+        let mut polls = 0;
+        spin.wait_for(|| {
+            polls += 1;
             std::thread::sleep(GAP * 2);
             None::<()>
         });
-        assert_eq!(looks, 2);
+        assert_eq!(polls, 2);
         assert!(spin.resume.is_some(), "not even the first is free");
     }
 
     #[test]
-    fn others_go_first_after_a_while() {
-        let spin = looking();
+    fn it_yields_after_a_while() {
+        let spin = spinning();
         assert!(!spin.yields(Duration::ZERO));
         assert!(spin.yields(ALONE * 2));
     }
 
-    /// Something comes in the second look; before that somebody else has the CPU.
-    fn second_look(spin: &mut Spin, shared: bool) {
-        let mut looks = 0;
-        spin.look(|| {
-            looks += 1;
-            if shared && looks == 1 {
+    /// A value comes with the second poll. If `contended`, another thread has the CPU before that.
+    fn hit_second(spin: &mut Spin, contended: bool) {
+        let mut polls = 0;
+        spin.wait_for(|| {
+            polls += 1;
+            if contended && polls == 1 {
                 std::thread::sleep(GAP * 2);
             }
-            (looks == 2).then_some(())
+            (polls == 2).then_some(())
         });
     }
 
     #[test]
-    fn others_go_first_from_the_start_as_long_as_somebody_does() {
-        let mut spin = looking();
-        spin.give_way(Instant::now());
+    fn it_yields_from_the_start_on_a_contended_cpu() {
+        let mut spin = spinning();
+        spin.back_off_contended(Instant::now());
         assert!(spin.yields(Duration::ZERO));
         spin.resume = None;
-        second_look(&mut spin, true);
+        hit_second(&mut spin, true);
         assert!(spin.yields(Duration::ZERO));
-        spin.look(|| Some(()));
+        spin.wait_for(|| Some(()));
         assert!(spin.yields(Duration::ZERO), "that says nothing");
         // This thread may lose the CPU at any time.
         let tries = (0..1000).take_while(|_| {
             spin.resume = None;
-            second_look(&mut spin, false);
+            hit_second(&mut spin, false);
             spin.yields(Duration::ZERO)
         });
         assert!(tries.count() < 1000);
-        second_look(&mut spin, true);
+        hit_second(&mut spin, true);
         assert!(spin.yields(Duration::ZERO));
     }
 
     #[test]
-    fn what_came_while_somebody_else_had_the_cpu_is_a_hit() {
-        let mut spin = looking();
+    fn bytes_that_came_while_another_thread_had_the_cpu_are_a_hit() {
+        let mut spin = spinning();
         spin.pause = Some(SHORTEST_PAUSE);
-        second_look(&mut spin, true);
+        hit_second(&mut spin, true);
         assert_eq!((spin.pause, spin.resume), (Some(Duration::ZERO), None));
     }
 
     #[test]
-    fn a_hit_makes_the_pause_of_the_crowded_only_half_as_long() {
-        let mut spin = looking();
+    fn a_hit_halves_the_pause_of_a_contended_cpu() {
+        let mut spin = spinning();
         for _ in 0..2 {
-            spin.give_way(Instant::now());
+            spin.back_off_contended(Instant::now());
         }
-        assert_eq!(spin.crowd, 2 * SHORTEST_PAUSE);
+        assert_eq!(spin.contended_pause, 2 * SHORTEST_PAUSE);
         spin.resume = None;
-        spin.look(|| Some(()));
-        assert_eq!((spin.crowd, spin.resume), (SHORTEST_PAUSE, None));
+        spin.wait_for(|| Some(()));
+        assert_eq!((spin.contended_pause, spin.resume), (SHORTEST_PAUSE, None));
         let now = Instant::now();
-        spin.give_way(now);
+        spin.back_off_contended(now);
         assert_eq!(spin.resume, Some(now + 2 * SHORTEST_PAUSE));
         for _ in 0..20 {
-            spin.give_way(now);
+            spin.back_off_contended(now);
         }
-        assert_eq!(spin.crowd, LONGEST_PAUSE);
+        assert_eq!(spin.contended_pause, LONGEST_PAUSE);
     }
 
     #[test]
     fn it_can_be_turned_off() {
         assert_eq!(
-            Spin::new(false).look(|| -> Option<()> { panic!("looked") }),
+            Spin::new(false).wait_for(|| -> Option<()> { panic!("polled") }),
             None
         );
     }

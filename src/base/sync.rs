@@ -1,5 +1,4 @@
-//! Locks and parking. The only place that knows of loom, which explores the
-//! driver.
+//! Locks and parking. The only file that knows of loom, which explores the driver and the rings.
 
 #[cfg(not(loom))]
 pub(crate) use std::thread::{Thread, current};
@@ -12,8 +11,7 @@ pub(crate) use std::sync::MutexGuard;
 use std::sync::PoisonError;
 use std::time::Instant;
 
-/// A lock that a panic does not poison: what it guards is kept consistent by
-/// never running foreign code inside.
+/// A mutex without poisoning: no code of the user's runs while it is held, so its data stay consistent.
 #[derive(Debug, Default)]
 pub(crate) struct Mutex<T>(std::sync::Mutex<T>);
 
@@ -31,7 +29,7 @@ impl<T> Mutex<T> {
     }
 }
 
-/// The driver's lock: the same one, unless loom explores it. The counters of rings in the same way.
+/// The lock of the driver and the counters of the rings, which loom replaces.
 #[cfg(not(loom))]
 pub(crate) mod explored {
     pub(crate) use std::sync::atomic::{AtomicU32, AtomicU64, Ordering, fence};
@@ -39,7 +37,7 @@ pub(crate) mod explored {
     pub(crate) use super::{Mutex, MutexGuard as Guard, current, park_until};
 }
 
-/// Sleeps until unparked, or until the deadline. May wake for no reason.
+/// Parks until unparked, or until the deadline. May wake spuriously.
 #[cfg(not(loom))]
 pub(crate) fn park_until(deadline: Option<Instant>) {
     match deadline {
@@ -50,14 +48,14 @@ pub(crate) fn park_until(deadline: Option<Instant>) {
     }
 }
 
-/// Sleeps until unparked; loom knows no time.
+/// Parks until unparked. Loom has no time.
 #[cfg(loom)]
 pub(crate) fn park_until(_: Option<Instant>) {
     current().park();
 }
 
-/// The driver's lock, and parking made of a lock: loom's own forgets an `unpark`
-/// that comes while the thread waits for a lock.
+/// Loom's lock and counters, and parking made of a lock: loom's own parking forgets an `unpark` that comes while the
+/// thread waits for a lock.
 #[cfg(loom)]
 pub(crate) mod explored {
     pub(crate) use super::park_until;
@@ -82,12 +80,12 @@ pub(crate) mod explored {
     loom::thread_local!(static CURRENT: Thread = Thread::default());
 
     #[derive(Debug, Clone, Default)]
-    pub(crate) struct Thread(Arc<Seat>);
+    pub(crate) struct Thread(Arc<ParkState>);
 
     #[derive(Debug, Default)]
-    struct Seat {
+    struct ParkState {
         unparked: RawMutex<bool>,
-        bell: Condvar,
+        wakes: Condvar,
     }
 
     pub(crate) fn current() -> Thread {
@@ -101,20 +99,20 @@ pub(crate) mod explored {
 
         pub(crate) fn unpark(&self) {
             *self.0.unparked.lock().unwrap() = true;
-            self.0.bell.notify_all();
+            self.0.wakes.notify_all();
         }
 
         pub(crate) fn park(&self) {
             let mut unparked = self.0.unparked.lock().unwrap();
             while !*unparked {
-                unparked = self.0.bell.wait(unparked).unwrap();
+                unparked = self.0.wakes.wait(unparked).unwrap();
             }
             *unparked = false;
         }
     }
 }
 
-/// What the tests need besides.
+/// Items that only tests need.
 #[cfg(test)]
 pub(crate) mod testing {
     #[cfg(loom)]
@@ -122,7 +120,7 @@ pub(crate) mod testing {
     #[cfg(not(loom))]
     pub(crate) use std::{sync::Condvar, thread::spawn};
 
-    /// Runs this under every schedule with so few preemptions.
+    /// Runs `run` under every schedule with at most `preemptions`.
     #[cfg(loom)]
     pub(crate) fn explore(preemptions: usize, run: impl Fn() + Send + Sync + 'static) {
         let mut builder = loom::model::Builder::new();
@@ -130,7 +128,7 @@ pub(crate) mod testing {
         builder.check(run);
     }
 
-    /// Runs this under some of the schedules that happen by themselves.
+    /// Runs `run` 200 times.
     #[cfg(not(loom))]
     pub(crate) fn explore(_: usize, run: impl Fn() + Send + Sync + 'static) {
         (0..200).for_each(|_| run());

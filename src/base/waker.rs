@@ -3,10 +3,12 @@
 use std::sync::Arc;
 use std::task::{Wake, Waker};
 
-/// What is woken by calling this.
-struct Call<F>(F);
+use super::panics::catch_panic;
 
-impl<F: Fn() + Send + Sync> Wake for Call<F> {
+/// A waker that calls a closure.
+struct FnWaker<F>(F);
+
+impl<F: Fn() + Send + Sync> Wake for FnWaker<F> {
     fn wake(self: Arc<Self>) {
         (self.0)();
     }
@@ -17,7 +19,12 @@ impl<F: Fn() + Send + Sync> Wake for Call<F> {
 
 /// Returns a waker that calls `wake`.
 pub(crate) fn waker(wake: impl Fn() + Send + Sync + 'static) -> Waker {
-    Waker::from(Arc::new(Call(wake)))
+    Waker::from(Arc::new(FnWaker(wake)))
+}
+
+/// Wakes a waker of the user's, or of this module. A panic of it is caught, because the thread works for others, too.
+pub(crate) fn wake(waker: Waker) {
+    let _ = catch_panic(|| waker.wake());
 }
 
 /// Returns a waker that unparks the calling thread.

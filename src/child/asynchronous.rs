@@ -1,5 +1,4 @@
-//! The functions that the concurrent server runs: async ones, and those that
-//! answer through a [`Responder`].
+//! The functions of a concurrent worker: async functions, and functions that answer through a [`Responder`].
 
 use std::borrow::Cow;
 use std::pin::Pin;
@@ -7,19 +6,19 @@ use std::sync::Arc;
 
 use offspring_serialisers::{Format, Serialiser};
 
-use super::calls::Running;
 use super::concurrent::{self, BACKEND};
 use super::events::Events;
-use super::function::{Child, Codec, Function, Serving, forms, method};
-use super::outgoing::Outgoing;
-use super::panic::shield;
+use super::executor::CallFuture;
+use super::function::{Child, Codec, Function, ServeContext, forms, method};
+use super::handshake::Backend;
+use super::panic::catch_as_failure;
+use super::reply_writer::ReplyWriter;
 use super::responder::Responder;
-use super::session::Backend;
-use crate::parcel::{Parcel, Received};
+use crate::message::{Incoming, Message};
 use crate::protocol::{Failure, FailureCode};
-use crate::signature::{Entire, Signature, each_arity};
+use crate::signature::{Signature, each_arity};
 
-/// Beside the form of what it takes: how it gives its result.
+/// How a function returns its result; the other half of a form says what it takes.
 mod ways {
     #[derive(Debug)]
     pub struct Async;
@@ -49,10 +48,10 @@ macro_rules! functions {
             Fun: AsyncFn($(&$State,)? $($name,)* $(&$Events)?) -> R,
         {
             const BACKEND: Backend = BACKEND;
-            fn serve(self, serving: Serving<Ev>, $st: St, codec: Codec<$arguments, R>) -> i32 {
+            fn serve(self, serving: ServeContext<Ev>, $st: St, codec: Codec<$arguments, R>) -> i32 {
                 let (function, $st) = (&self, &$st);
-                serving.at_once(&|request| {
-                    request.begin_by(codec, async move |$pattern: $arguments, $ev: &Events<Ev>| {
+                serving.serve_concurrently(&|request| {
+                    request.begin_with(codec, async move |$pattern: $arguments, $ev: &Events<Ev>| {
                         function($($state,)? $($name,)* $($events)?).await
                     })
                 })
@@ -66,8 +65,8 @@ macro_rules! functions {
             Fun: Fn($(&$State,)? Responder<R>, $($name,)* $(&$Events)?),
         {
             const BACKEND: Backend = BACKEND;
-            fn serve(self, serving: Serving<Ev>, $st: St, codec: Codec<$arguments, R>) -> i32 {
-                serving.at_once(&|request| {
+            fn serve(self, serving: ServeContext<Ev>, $st: St, codec: Codec<$arguments, R>) -> i32 {
+                serving.serve_concurrently(&|request| {
                     request.respond(codec, |responder, $pattern, $ev| {
                         self($(&$state,)? responder, $($name,)* $($events)?);
                     })
@@ -77,15 +76,34 @@ macro_rules! functions {
     };
 }
 each_arity!(functions);
-functions!(@ [Entire<A1>] [Entire(A1)] A1);
 
 /// A child's server, for a runtime that is to run it: see [`worker!`](crate::worker).
 ///
-/// It is done once the parent is, or is gone.
+/// The future is ready when the parent has ended its output or exited.
+///
+/// ```
+/// use offspring::{Server, worker};
+///
+/// fn on_tokio(server: Server<'_>) {
+///     let tokio = tokio::runtime::Builder::new_current_thread().enable_all().build();
+///     tokio.expect("a runtime").block_on(server)
+/// }
+///
+/// async fn upper(text: String) -> String {
+///     tokio::task::yield_now().await;
+///     text.to_uppercase()
+/// }
+/// worker!(UPPER: fn(String) -> String = upper, runtime = on_tokio);
+///
+/// # fn main() -> Result<(), offspring::Error> {
+/// # offspring::init();
+/// assert_eq!(UPPER.spawn()?.call("so").wait()?, "SO");
+/// # Ok(()) }
+/// ```
 pub type Server<'a> = Pin<Box<dyn Future<Output = ()> + 'a>>;
 
 impl<F, S, E, I> Child<F, S, E, I> {
-    /// Has this run the server to its end.
+    /// Sets the function that runs the server to its end.
     #[must_use]
     pub fn runtime(mut self, run: fn(Server<'_>)) -> Self {
         self.runtime = Some(run);
@@ -93,72 +111,68 @@ impl<F, S, E, I> Child<F, S, E, I> {
     }
 }
 
-/// The events of a call until it is over, however it ends.
-struct Lent<E>(Events<E>);
+/// The events of a call, which end when this is dropped.
+#[derive(Debug)]
+struct EventScope<E>(Events<E>);
 
-impl<E> Lent<E> {
+impl<E> EventScope<E> {
     fn new(events: &Events<E>, id: u32) -> Self {
         let mut own = events.clone();
-        own.enter(id);
+        own.begin_call(id);
         Self(own)
     }
 }
 
-impl<E> Drop for Lent<E> {
+impl<E> Drop for EventScope<E> {
     fn drop(&mut self) {
-        self.0.leave();
+        self.0.end_call();
     }
 }
 
-/// One call that is to run beside others.
-pub struct AsyncRequest<'r, E> {
+/// A call of a concurrent worker.
+#[derive(Debug)]
+pub struct AsyncCallRequest<'r, E> {
     id: u32,
-    arguments: Received<'r>,
-    events: Lent<E>,
-    outgoing: &'r Arc<Outgoing>,
+    arguments: Incoming<'r>,
+    events: EventScope<E>,
+    reply_writer: &'r Arc<ReplyWriter>,
 }
 
-impl<E> std::fmt::Debug for AsyncRequest<'_, E> {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_tuple("AsyncRequest").field(&self.id).finish()
-    }
-}
-
-impl<'r, E> AsyncRequest<'r, E> {
-    /// The name of the method that is called.
+impl<'r, E> AsyncCallRequest<'r, E> {
+    /// Returns the name of the called method.
     pub fn method<S: Format>(&self) -> Result<Cow<'r, str>, Failure> {
         method::<S>(&self.arguments)
     }
 
-    /// Starts it as a call of this signature.
+    /// Decodes the arguments as this signature's, and returns the call's future.
     pub fn begin<'a, F, S>(
         self,
         call: impl AsyncFnOnce(F::Call, &Events<E>) -> F::Output + 'a,
-    ) -> Result<Running<'a>, Failure>
+    ) -> Result<CallFuture<'a>, Failure>
     where
         F: Signature,
         S: Serialiser<F::Arguments> + Serialiser<F::Output>,
         F::Call: 'a,
         E: 'a,
     {
-        self.begin_by(Codec::new::<F, S>(), call)
+        self.begin_with(Codec::new::<F, S>(), call)
     }
 
-    fn begin_by<'a, Arguments: 'a, R: 'a>(
+    fn begin_with<'a, Arguments: 'a, R: 'a>(
         self,
         codec: Codec<Arguments, R>,
         call: impl AsyncFnOnce(Arguments, &Events<E>) -> R + 'a,
-    ) -> Result<Running<'a>, Failure>
+    ) -> Result<CallFuture<'a>, Failure>
     where
         E: 'a,
     {
         let arguments = (codec.decode)(self.arguments)?;
-        let (events, carries) = (self.events, self.outgoing.carries());
+        let (events, carries) = (self.events, self.reply_writer.carries());
         Ok(Box::pin(async move {
             let output = call(arguments, &events.0).await;
-            let mut parcel = Parcel::new();
-            (codec.encode)(output, &mut parcel.output(carries))?;
-            Ok(Some(parcel))
+            let mut message = Message::new();
+            (codec.encode)(output, &mut message.output(carries))?;
+            Ok(Some(message))
         }))
     }
 
@@ -166,14 +180,15 @@ impl<'r, E> AsyncRequest<'r, E> {
         self,
         codec: Codec<Arguments, R>,
         call: impl FnOnce(Responder<R>, Arguments, &Events<E>),
-    ) -> Result<Running<'a>, Failure>
+    ) -> Result<CallFuture<'a>, Failure>
     where
         E: 'a,
     {
         let arguments = (codec.decode)(self.arguments)?;
         let events = self.events;
-        let (responder, answered) = Responder::new(self.outgoing, &events.0, self.id, codec.encode);
-        shield(FailureCode::Panic, || {
+        let (responder, answered) =
+            Responder::new(self.reply_writer, &events.0, self.id, codec.encode);
+        catch_as_failure(FailureCode::Panic, || {
             call(responder, arguments, &events.0);
         })?;
         Ok(Box::pin(async move {
@@ -184,27 +199,27 @@ impl<'r, E> AsyncRequest<'r, E> {
     }
 }
 
-impl<E> Serving<E> {
-    /// Runs all calls at once.
-    pub fn at_once<'a>(
+impl<E> ServeContext<E> {
+    /// Runs calls concurrently. Returns the exit code.
+    pub fn serve_concurrently<'a>(
         self,
-        start: &'a (dyn Fn(AsyncRequest<'_, E>) -> Result<Running<'a>, Failure> + 'a),
+        start: &'a (dyn Fn(AsyncCallRequest<'_, E>) -> Result<CallFuture<'a>, Failure> + 'a),
     ) -> i32 {
         let Self {
-            conversation,
+            conn,
             events,
             max_running,
             runtime,
         } = self;
-        let outgoing = Arc::clone(&conversation.outgoing);
-        let begin = |id: u32, arguments: Received<'_>| {
-            start(AsyncRequest {
+        let reply_writer = Arc::clone(&conn.reply_writer);
+        let start_call = |id: u32, arguments: Incoming<'_>| {
+            start(AsyncCallRequest {
                 id,
                 arguments,
-                events: Lent::new(&events, id),
-                outgoing: &outgoing,
+                events: EventScope::new(&events, id),
+                reply_writer: &reply_writer,
             })
         };
-        concurrent::serve(conversation, max_running, runtime, &begin)
+        concurrent::serve(conn, max_running, runtime, &start_call)
     }
 }

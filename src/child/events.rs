@@ -1,30 +1,29 @@
-//! Events: what a child says without being asked.
+//! Events: messages from a child that answer no call.
 
 use std::sync::Arc;
 
 use offspring_serialisers::{Error as SerialiserError, Output};
 
-use super::outgoing::{Open, Outgoing, Unsent};
+use super::reply_writer::{CallWithEvents, ReplyWriter, SendError};
 use crate::error::Error;
-use crate::parcel::Parcel;
+use crate::message::Message;
 use crate::protocol::{Failure, Form};
 use crate::signature::NoEvents;
 
-/// How an event becomes octets.
+/// Encodes an event.
 pub(crate) type EncodeEvent<E> = fn(&E, &mut Output<'_>) -> Result<(), SerialiserError>;
 
 /// Sends events from a child to its parent.
 ///
-/// A worker's function (and its `init`) receives a reference to one as its last
-/// argument. It can be cloned and used from any thread of the child. The parent
-/// sees events and results in exactly the order in which they were made.
+/// A worker's function, and its `init`, receive a reference to it as the last argument. It can be cloned, and used from
+/// any thread of the child. The parent receives events and results in the order in which they were sent.
 ///
 /// ```
 /// use offspring::{Events, worker};
 ///
 /// fn count(to: String, events: &Events<String>) -> String {
 ///     for n in 1..=to.parse().unwrap_or(0) {
-///         events.send(format!("{n} of {to}")).expect("the parent is there");
+///         events.send(format!("{n} of {to}")).expect("the parent is alive");
 ///     }
 ///     "done".into()
 /// }
@@ -41,16 +40,16 @@ pub(crate) type EncodeEvent<E> = fn(&E, &mut Output<'_>) -> Result<(), Serialise
 /// }
 /// ```
 pub struct Events<E = NoEvents> {
-    outgoing: Arc<Outgoing>,
+    reply_writer: Arc<ReplyWriter>,
     encode: EncodeEvent<E>,
-    /// The call that it was handed to.
-    call: Option<Arc<Open>>,
+    /// The call whose function received it.
+    call: Option<Arc<CallWithEvents>>,
 }
 
 impl<E> Clone for Events<E> {
     fn clone(&self) -> Self {
         Self {
-            outgoing: Arc::clone(&self.outgoing),
+            reply_writer: Arc::clone(&self.reply_writer),
             encode: self.encode,
             call: self.call.clone(),
         }
@@ -64,40 +63,39 @@ impl<E> std::fmt::Debug for Events<E> {
 }
 
 impl<E> Events<E> {
-    pub(crate) fn new(outgoing: &Arc<Outgoing>, encode: EncodeEvent<E>) -> Self {
+    pub(crate) fn new(reply_writer: &Arc<ReplyWriter>, encode: EncodeEvent<E>) -> Self {
         Self {
-            outgoing: Arc::clone(outgoing),
+            reply_writer: Arc::clone(reply_writer),
             encode,
             call: None,
         }
     }
 
-    /// From now on it belongs to this call; its clones stay where they are.
-    pub(super) fn enter(&mut self, id: u32) {
+    /// Binds it to this call. Its clones stay with their calls.
+    pub(super) fn begin_call(&mut self, id: u32) {
         match self.call.as_mut().and_then(Arc::get_mut) {
-            Some(open) => *open = Open::new(id),
-            None => self.call = Some(Arc::new(Open::new(id))),
+            Some(open_call) => *open_call = CallWithEvents::new(id),
+            None => self.call = Some(Arc::new(CallWithEvents::new(id))),
         }
     }
 
-    /// The call that it belongs to.
-    pub(super) fn open(&self, id: u32) -> Arc<Open> {
-        let open = self.call.as_ref().filter(|open| open.id == id);
-        open.map_or_else(|| Arc::new(Open::new(id)), Arc::clone)
+    /// Returns the state of its call.
+    pub(super) fn open_call(&self, id: u32) -> Arc<CallWithEvents> {
+        let open_call = self.call.as_ref().filter(|open_call| open_call.id == id);
+        open_call.map_or_else(|| Arc::new(CallWithEvents::new(id)), Arc::clone)
     }
 
-    /// The call that it belongs to is about to be answered.
-    pub(super) fn leave(&self) {
-        // Who has the only one cannot use it meanwhile.
-        if let Some(open) = &self.call
-            && Arc::strong_count(open) > 1
+    /// Ends the events of its call, which is about to be answered.
+    pub(super) fn end_call(&self) {
+        // The owner of the only reference is this thread.
+        if let Some(open_call) = &self.call
+            && Arc::strong_count(open_call) > 1
         {
-            self.outgoing.end(open);
+            self.reply_writer.close_call(open_call);
         }
     }
 
-    /// Sends an event: when this returns it is in the socket, or where the parent
-    /// finds it if this process dies.
+    /// Sends an event. When this returns, the parent will receive the event even if this process is killed.
     ///
     /// ```
     /// use offspring::Events;
@@ -118,26 +116,27 @@ impl<E> Events<E> {
     ///
     /// # Blocking
     ///
-    /// While the parent's limits are reached and the socket is full.
+    /// While the link is full, because the parent does not read.
     ///
     /// # Errors
     ///
-    /// The event could not be encoded, is longer than the parent takes, or the
-    /// parent is gone. Nothing was sent then.
+    /// The event could not be encoded or is longer than the parent's `max_message`, or the parent has exited. The event
+    /// was not sent then.
     #[expect(
         clippy::needless_pass_by_value,
         reason = "an event is given away, as with every sender"
     )]
+    #[doc(alias = "event")]
+    #[doc(alias = "flush")]
     pub fn send(&self, event: E) -> Result<(), Error> {
-        let mut parcel = self.parcel(&event)?;
-        let sent = self.outgoing.event(&mut parcel);
-        parcel.recycle();
-        sent.map_err(error_of)
+        let mut message = self.message(&event)?;
+        let sent = self.reply_writer.message(0, &mut message);
+        message.recycle();
+        sent.map_err(to_error)
     }
 
-    /// Sends an event that belongs to the call this was handed to: it arrives
-    /// at the handle of that call, and before its result. Otherwise like
-    /// [`send`](Self::send).
+    /// Sends an event of the call whose function received this. It arrives at the handle of that call, before its result.
+    /// Otherwise like [`send`](Self::send).
     ///
     /// ```
     /// use offspring::{Error, Events};
@@ -156,9 +155,8 @@ impl<E> Events<E> {
     ///
     /// # Errors
     ///
-    /// Those of [`send`](Self::send). Besides, there must be such a call: it is an
-    /// error in `init`, after the call was answered, and under a parent that speaks
-    /// the plain form, which knows events of the child only.
+    /// Those of [`send`](Self::send). It also fails in `init`, after the call was answered, and if the parent speaks the
+    /// plain form, which has no events of calls.
     #[expect(
         clippy::needless_pass_by_value,
         reason = "an event is given away, as with every sender"
@@ -169,32 +167,32 @@ impl<E> Events<E> {
                 "there is no call that the event could belong to",
             ));
         };
-        if self.outgoing.form() == Form::Plain {
+        if self.reply_writer.form == Form::Plain {
             return Err(Error::refused(
                 "the parent speaks the plain form, which has no events of one call",
             ));
         }
-        let mut parcel = self.parcel(&event)?;
-        let sent = self.outgoing.call_event(call, &mut parcel);
-        parcel.recycle();
-        sent.map_err(error_of)
+        let mut message = self.message(&event)?;
+        let sent = self.reply_writer.call_event(call, &mut message);
+        message.recycle();
+        sent.map_err(to_error)
     }
 
-    fn parcel(&self, event: &E) -> Result<Parcel, Error> {
-        let mut parcel = Parcel::new();
-        let encoded = (self.encode)(event, &mut parcel.output(self.outgoing.carries()));
+    fn message(&self, event: &E) -> Result<Message, Error> {
+        let mut message = Message::new();
+        let encoded = (self.encode)(event, &mut message.output(self.reply_writer.carries()));
         encoded.map_err(|error| Error::encode("the event", error))?;
-        Ok(parcel)
+        Ok(message)
     }
 }
 
-fn error_of(unsent: Unsent) -> Error {
+fn to_error(unsent: SendError) -> Error {
     match unsent {
-        Unsent::TooLong(limit) => Error::too_long(format_args!(
+        SendError::TooLong(limit) => Error::too_long(format_args!(
             "the event has more than {limit} bytes, which is the limit; raise `max_message`"
         )),
-        Unsent::TooMany(count, most) => Failure::too_many("the event", count, most).into(),
-        Unsent::Gone => Error::parent_is_gone(),
-        Unsent::Over => Error::refused("the call that the event belongs to was answered"),
+        SendError::TooMany(count, most) => Failure::too_many("the event", count, most).into(),
+        SendError::ParentGone(_) => Error::parent_is_gone(),
+        SendError::CallOver => Error::refused("the call that the event belongs to was answered"),
     }
 }

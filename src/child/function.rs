@@ -1,4 +1,4 @@
-//! What a worker's function may look like, and how it is put to work.
+//! The forms of a worker's function, and how each is served.
 
 use std::borrow::Cow;
 use std::fmt::Display;
@@ -9,17 +9,18 @@ use std::sync::Arc;
 
 use offspring_serialisers::{Format, Output, Serialiser};
 
-use super::blocking::{self, Work};
+use super::blocking::{self, RunCall};
 use super::events::{EncodeEvent, Events};
-use super::panic::{install_hook, shield};
-use super::session::{Backend, Conversation, FAILED, Init as InitArguments, Session};
-use crate::parcel::{Parcel, Received, read};
+use super::exit_code::FAILED;
+use super::handshake::{Backend, Conn, Handshake, InitArgs};
+use super::panic::{catch_as_failure, install_hook};
+use super::retire::set_own_writer;
+use crate::message::{Incoming, Message, read};
 use crate::protocol::{Failure, FailureCode};
-use crate::signature::{self, Entire, Service, Signature, each_arity};
+use crate::signature::{self, Service, Signature, each_arity};
 
-/// A function that can be a worker's: it takes the arguments of the signature,
-/// and may take the state that `init` made in front (`&mut S`), and
-/// [`&Events<E>`](Events) behind.
+/// A worker's function: it takes the arguments of the signature, optionally preceded by the state that `init` returned
+/// (`&mut S`), and followed by [`&Events<E>`](Events).
 ///
 /// | with | function |
 /// |---|---|
@@ -28,12 +29,11 @@ use crate::signature::{self, Entire, Service, Signature, each_arity};
 /// | state | `fn(&mut S, A, B) -> R` |
 /// | both | `fn(&mut S, A, B, &Events<E>) -> R` |
 ///
-/// With the feature `concurrent` it may also be an `async fn`, with `&S` for
-/// `&mut S`, or a function that takes a `Responder<R>` before the arguments and
-/// returns nothing. Such a worker's calls run many at once, in one thread.
+/// With the feature `concurrent` it can also be an `async fn`, with `&S` in place of `&mut S`, or a function that takes a
+/// `Responder<R>` before the arguments and returns `()`. Such a worker runs many calls concurrently, in one thread.
 ///
-/// The form decides which backend runs it. A function that is none of these needs
-/// the feature `blocking` to be served; to be declared and called it needs none.
+/// The form selects the backend. Any other function needs the feature `blocking` to be served, but not to be declared and
+/// called.
 ///
 /// ```
 /// use offspring::{Events, worker};
@@ -51,7 +51,7 @@ use crate::signature::{self, Entire, Service, Signature, each_arity};
 /// # Ok(()) }
 /// ```
 ///
-/// `Form` only tells these apart, and is always inferred.
+/// `Form` only distinguishes these, and is always inferred.
 #[diagnostic::on_unimplemented(
     message = "this function does not fit the worker's signature",
     label = "does not fit the signature in the declaration",
@@ -59,26 +59,26 @@ use crate::signature::{self, Entire, Service, Signature, each_arity};
     note = "an `async fn`, or a function that takes a `Responder`, needs the feature `concurrent` of `offspring`"
 )]
 pub trait Function<Form, State, Arguments, R, E>: Sized {
-    /// How its calls run.
+    /// The backend that serves it.
     #[doc(hidden)]
     const BACKEND: Backend;
-    /// Serves until the parent is done, or gone. Gives the code to exit with.
+    /// Serves until the parent ends its output or exits. Returns the exit code.
     #[doc(hidden)]
-    fn serve(self, serving: Serving<E>, state: State, codec: Codec<Arguments, R>) -> i32;
+    fn serve(self, serving: ServeContext<E>, state: State, codec: Codec<Arguments, R>) -> i32;
 }
 
-/// The methods of a service, as [`service!`](crate::service) implements them for
-/// `dyn Trait` and each state that implements the trait.
+/// The methods of a service. [`service!`](crate::service) implements it for `dyn Trait` and each state that implements the
+/// trait.
 #[doc(hidden)]
 #[diagnostic::on_unimplemented(
     message = "`{State}` does not implement the trait of the service",
     label = "does not make what implements the trait"
 )]
 pub trait Dispatch<State, E> {
-    /// How its calls run.
+    /// The backend that serves it.
     const BACKEND: Backend = blocking::BACKEND;
-    /// Serves until the parent is done, or gone. Gives the code to exit with.
-    fn serve(serving: Serving<E>, state: State) -> i32;
+    /// Serves until the parent ends its output or exits. Returns the exit code.
+    fn serve(serving: ServeContext<E>, state: State) -> i32;
 }
 
 /// A function that the blocking server calls.
@@ -93,27 +93,39 @@ where
     Fun: Blocking<Form, State, Arguments, R, E>,
 {
     const BACKEND: Backend = blocking::BACKEND;
-    fn serve(self, serving: Serving<E>, mut state: State, codec: Codec<Arguments, R>) -> i32 {
-        serving.one_by_one(|request, events| {
-            request.answer_by(codec, |arguments| self.call(&mut state, arguments, events))
+    fn serve(self, serving: ServeContext<E>, mut state: State, codec: Codec<Arguments, R>) -> i32 {
+        serving.serve_sequentially(|request, events| {
+            request.answer_with(codec, |arguments| self.call(&mut state, arguments, events))
         })
     }
 }
 
 /// How a function is served: its form, and the type of its state.
 #[derive(Debug)]
-pub struct Way<Form, State>(signature::Types<(Form, State)>);
+pub struct ServedBy<Form, State>(signature::Types<(Form, State)>);
 
-/// Finds the [`Way`] of a function: of the blocking server, if that can call it. So the signature says what a closure
-/// returns whose body leaves it open, as `iter.sum()` and `panic!()` do.
+impl<Form, State> ServedBy<Form, State> {
+    /// Returns a child that is served so.
+    #[must_use]
+    pub fn of<C>(self, child: C) -> ServedChild<C, Form, State> {
+        ServedChild(child, self.0)
+    }
+}
+
+/// A child, and how its function is served. Its type has the state's type before a bound on the state is checked.
+#[derive(Debug)]
+pub struct ServedChild<C, Form, State>(C, signature::Types<(Form, State)>);
+
+/// Finds the [`ServedBy`] of a function, and prefers the blocking server. So a closure with an inferred return type, such
+/// as `iter.sum()` or `panic!()`, gets that of the signature.
 #[derive(Debug)]
 pub struct Probe<F, E, Fun>(signature::Types<(F, E, Fun)>);
 
-/// The compiler looks for this first.
+/// Method resolution tries this trait first.
 pub trait ServedBlocking<Form, State> {
     #[doc(hidden)]
-    fn way(&self) -> Way<(Blocks, Form), State> {
-        Way(PhantomData)
+    fn way(&self) -> ServedBy<(Blocks, Form), State> {
+        ServedBy(PhantomData)
     }
 }
 
@@ -124,18 +136,56 @@ where
 {
 }
 
-/// The compiler looks for this second.
+/// Method resolution tries this trait second, because it needs another reference.
 pub trait ServedSomehow {
     #[doc(hidden)]
-    fn way<Form, State>(&self) -> Way<Form, State> {
-        Way(PhantomData)
+    fn way<Form, State>(&self) -> ServedBy<Form, State> {
+        ServedBy(PhantomData)
     }
 }
 
 impl<F, E, Fun> ServedSomehow for &Probe<F, E, Fun> {}
 
-/// A function that can make a worker's state: it takes the arguments of `init`,
-/// and may take [`&Events<E>`](Events) behind them.
+/// The `init` of a declaration without one.
+#[derive(Debug)]
+pub struct NoInit;
+
+/// Makes the state of a function. [`NoInit`] makes only that of a function without state.
+#[diagnostic::on_unimplemented(
+    message = "this function takes a state, `&mut {State}`, and the worker has no `init` that makes it",
+    label = "has no `init`",
+    note = "add `init(A, B) = function`, with a function that takes these arguments and returns `Result<{State}, impl Display>`"
+)]
+pub trait Makes<State> {
+    /// The state.
+    const STATE: State;
+}
+
+impl Makes<()> for NoInit {
+    const STATE: () = ();
+}
+
+/// A worker's `init`: a function that takes its arguments, optionally followed by [`&Events<E>`](Events), and returns the
+/// state, or an error that fails the start.
+///
+/// ```
+/// use offspring::worker;
+///
+/// fn read(path: String) -> std::io::Result<String> {
+///     std::fs::read_to_string(path)
+/// }
+///
+/// worker!(
+///     CONTAINS: fn(String) -> bool = |content: &mut String, word: String| content.contains(&word),
+///     init(String) = read
+/// );
+///
+/// # fn main() -> Result<(), offspring::Error> {
+/// # offspring::init();
+/// let rpc = CONTAINS.init("Cargo.toml").spawn()?;
+/// assert!(rpc.call("[package]").wait()?);
+/// # Ok(()) }
+/// ```
 #[diagnostic::on_unimplemented(
     message = "this function does not fit the declaration's `init`",
     label = "does not fit `init` in the declaration",
@@ -158,7 +208,7 @@ pub(super) mod forms {
     pub struct WithBoth;
 }
 
-/// In a form: the blocking server calls it.
+/// The part of a form for the blocking server.
 #[derive(Debug)]
 pub struct Blocks;
 
@@ -199,12 +249,11 @@ macro_rules! functions {
     };
 }
 each_arity!(functions);
-functions!(@ [Entire<A1>] [Entire(A1)] A1);
 
-/// How arguments come out of octets, and a result becomes octets, behind what is
-/// there. Whatever panics meanwhile is a failure.
+/// Decodes arguments, and encodes a result. A panic of either is a failure of the call.
+#[derive(Debug)]
 pub struct Codec<Arguments, R> {
-    pub(super) decode: fn(Received<'_>) -> Result<Arguments, Failure>,
+    pub(super) decode: fn(Incoming<'_>) -> Result<Arguments, Failure>,
     pub(super) encode: Encode<R>,
 }
 
@@ -216,13 +265,7 @@ impl<Arguments, R> Clone for Codec<Arguments, R> {
 
 impl<Arguments, R> Copy for Codec<Arguments, R> {}
 
-impl<Arguments, R> std::fmt::Debug for Codec<Arguments, R> {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("Codec")
-    }
-}
-
-/// How a result becomes octets.
+/// Encodes a result.
 pub(super) type Encode<R> = fn(R, &mut Output<'_>) -> Result<(), Failure>;
 
 impl<Arguments, R> Codec<Arguments, R> {
@@ -234,121 +277,115 @@ impl<Arguments, R> Codec<Arguments, R> {
         Self {
             decode: |received| {
                 let decode = || read(received, <S as Serialiser<F::Arguments>>::decode);
-                let arguments = shield(FailureCode::Decode, decode)?
+                let arguments = catch_as_failure(FailureCode::Decode, decode)?
                     .map_err(|error| Failure::new(FailureCode::Decode, error.to_string()))?;
                 Ok(F::enter(arguments))
             },
             encode: |output, to| {
                 let encode = || <S as Serialiser<F::Output>>::encode(&output, to);
-                let encoded = shield(FailureCode::Encode, encode);
-                // A value whose drop panics fails its own call, and no other.
-                shield(FailureCode::Panic, || drop(output))?;
+                let encoded = catch_as_failure(FailureCode::Encode, encode);
+                // A value whose drop panics fails its call only.
+                catch_as_failure(FailureCode::Panic, || drop(output))?;
                 encoded?.map_err(|error| Failure::new(FailureCode::Encode, error.to_string()))
             },
         }
     }
 }
 
-/// All that a function needs to be served, beside its state.
-pub struct Serving<E> {
-    pub(super) conversation: Conversation,
+/// The arguments of a server, except the state.
+#[derive(Debug)]
+pub struct ServeContext<E> {
+    pub(super) conn: Conn,
     pub(super) events: Events<E>,
-    /// How many calls may run at once.
+    /// The most calls that run at once.
     pub(super) max_running: usize,
     pub(super) runtime: Option<Runtime>,
 }
 
-/// What runs the server of a child to its end.
+/// A function that runs the server of a child to its end.
 pub(super) type Runtime = fn(Pin<Box<dyn Future<Output = ()> + '_>>);
 
-impl<E> std::fmt::Debug for Serving<E> {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Serving").finish_non_exhaustive()
-    }
-}
-
-impl<E> Serving<E> {
-    /// Runs the calls one after the other.
-    pub fn one_by_one(
+impl<E> ServeContext<E> {
+    /// Runs calls one after the other. Returns the exit code.
+    pub fn serve_sequentially(
         self,
-        mut run: impl FnMut(Request<'_>, &Events<E>) -> Result<(), Failure>,
+        mut run: impl FnMut(CallRequest<'_>, &Events<E>) -> Result<(), Failure>,
     ) -> i32 {
         let Self {
-            conversation,
-            mut events,
-            ..
+            conn, mut events, ..
         } = self;
-        let carries = conversation.outgoing.carries();
-        let work: &mut Work<'_> = &mut |id, arguments, parcel| {
-            events.enter(id);
-            let request = Request {
+        let carries = conn.reply_writer.carries();
+        let work: &mut RunCall<'_> = &mut |id, arguments, message| {
+            events.begin_call(id);
+            let request = CallRequest {
                 arguments,
-                parcel,
+                message,
                 carries,
             };
             let done = run(request, &events);
-            events.leave();
+            events.end_call();
             done
         };
-        blocking::serve(conversation, work)
+        blocking::serve(conn, work)
     }
 }
 
-/// One call, and where its result is written.
+/// A call of a blocking worker, and the message for its result.
 #[derive(Debug)]
-pub struct Request<'r> {
-    arguments: Received<'r>,
-    parcel: &'r mut Parcel,
+pub struct CallRequest<'r> {
+    arguments: Incoming<'r>,
+    message: &'r mut Message,
     carries: bool,
 }
 
-impl<'r> Request<'r> {
-    /// The name of the method that is called.
+impl<'r> CallRequest<'r> {
+    /// Returns the name of the called method.
     pub fn method<S: Format>(&self) -> Result<Cow<'r, str>, Failure> {
         method::<S>(&self.arguments)
     }
 
-    /// Runs it as a call of this signature.
+    /// Decodes the arguments as this signature's, runs `call`, and encodes the result.
     pub fn answer<F, S>(self, call: impl FnOnce(F::Call) -> F::Output) -> Result<(), Failure>
     where
         F: Signature,
         S: Serialiser<F::Arguments> + Serialiser<F::Output>,
     {
-        self.answer_by(Codec::new::<F, S>(), call)
+        self.answer_with(Codec::new::<F, S>(), call)
     }
 
-    fn answer_by<Arguments, R>(
+    fn answer_with<Arguments, R>(
         self,
         codec: Codec<Arguments, R>,
         call: impl FnOnce(Arguments) -> R,
     ) -> Result<(), Failure> {
         let arguments = (codec.decode)(self.arguments)?;
-        let output = shield(FailureCode::Panic, || call(arguments))?;
-        (codec.encode)(output, &mut self.parcel.output(self.carries))
+        let output = catch_as_failure(FailureCode::Panic, || call(arguments))?;
+        (codec.encode)(output, &mut self.message.output(self.carries))
     }
 }
 
-/// The name of the method that these arguments begin with.
-pub(super) fn method<'r, S: Format>(arguments: &Received<'r>) -> Result<Cow<'r, str>, Failure> {
-    let method = shield(FailureCode::Decode, || S::method(arguments.bytes()))?;
+/// Returns the name of the method, which the arguments begin with.
+pub(super) fn method<'r, S: Format>(arguments: &Incoming<'r>) -> Result<Cow<'r, str>, Failure> {
+    let method = catch_as_failure(FailureCode::Decode, || S::method(arguments.bytes()))?;
     method.map_err(|error| Failure::new(FailureCode::Decode, error.to_string()))
 }
 
-/// The failure of a call of a method that the service has not.
+/// Returns the failure of a call of an unknown method.
 pub fn no_method(name: &str, methods: &[&str]) -> Failure {
     let text = format!(
         "this service has no method `{name}`; it has: {}",
         methods.join(", ")
     );
-    Failure::new(FailureCode::Refused, text)
+    Failure::new(FailureCode::NoMethod, text)
 }
 
-/// How many calls run at once in a child if its declaration does not say.
+/// The most calls that run at once in a child. Default, if the declaration has no `max_running`.
 const MAX_RUNNING: usize = 65_536;
 
-/// A child that is about to serve: what a declaration hands its function to.
+/// A child that is about to serve. A declaration passes its function to it.
+#[derive(Debug)]
 pub struct Child<F, S, E, I> {
-    session: Session,
+    handshake: Handshake,
     worker: &'static str,
     events: EncodeEvent<E>,
     done: Option<fn()>,
@@ -357,18 +394,10 @@ pub struct Child<F, S, E, I> {
     types: crate::signature::Types<(F, S, I)>,
 }
 
-impl<F, S, E, I> std::fmt::Debug for Child<F, S, E, I> {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Child")
-            .field("worker", &self.worker)
-            .finish_non_exhaustive()
-    }
-}
-
 impl<F, S, E, I> Child<F, S, E, I> {
-    pub(crate) fn new(session: Session, worker: &'static str, events: EncodeEvent<E>) -> Self {
+    pub(crate) fn new(handshake: Handshake, worker: &'static str, events: EncodeEvent<E>) -> Self {
         Self {
-            session,
+            handshake,
             worker,
             events,
             done: None,
@@ -378,50 +407,47 @@ impl<F, S, E, I> Child<F, S, E, I> {
         }
     }
 
-    /// Runs this when the parent is done and all is answered; then the process
-    /// exits.
+    /// Sets the function that runs after the last call, before the process exits.
     #[must_use]
     pub fn done(mut self, done: fn()) -> Self {
         self.done = Some(done);
         self
     }
 
-    /// Runs at most so many calls at once, and at least one.
+    /// Sets the most calls that run at once, at least one.
     #[must_use]
     pub fn max_running(mut self, calls: usize) -> Self {
         self.max_running = calls.max(1);
         self
     }
 
-    /// What finds the way of its function.
+    /// Returns the probe for the form of a function.
     pub fn probe<Fun>(&self, _: &Fun) -> Probe<F, E, Fun> {
         Probe(PhantomData)
     }
 }
 
-impl<F, S, E, I> Child<F, S, E, I>
+impl<F, S, E, I, Form, State> ServedChild<Child<F, S, E, I>, Form, State>
 where
     F: Signature,
     I: Signature,
     S: Serialiser<F::Arguments> + Serialiser<F::Output>,
 {
-    /// Serves with a function that needs no state, until the parent's last call.
-    /// Gives the code to exit with.
-    pub fn serve<Form, Fun>(self, _: Way<Form, ()>, function: Fun) -> i32
+    /// Serves with a function without state. Returns the exit code.
+    pub fn serve<Fun>(self, function: Fun) -> i32
     where
-        Fun: Function<Form, (), F::Call, F::Output, E>,
+        NoInit: Makes<State>,
+        Fun: Function<Form, State, F::Call, F::Output, E>,
     {
-        let serve = |serving, ()| function.serve(serving, (), Codec::new::<F, S>());
-        self.run(&Fun::BACKEND, false, |_, _| Ok(()), serve)
+        let serve = |serving, state| function.serve(serving, state, Codec::new::<F, S>());
+        (self.0).run(&Fun::BACKEND, false, |_, _| Ok(NoInit::STATE), serve)
     }
 
-    /// Serves with a function and the state that `init` makes, once, from the
-    /// arguments given at the start. An error or a panic of `init` is the error
-    /// of all calls, and ends the process.
-    pub fn serve_with<State, Failed: Display, InitForm, Form, Fun>(
+    /// Serves with a function and the state that `init` returns for the arguments from the parent. An error or panic of
+    /// `init` is the error of all calls, and ends the process.
+    pub fn serve_with<Failed: Display, InitForm, Fun>(
         self,
         init: impl Init<InitForm, I::Call, Result<State, Failed>, E>,
-        _: Way<Form, State>,
         function: Fun,
     ) -> i32
     where
@@ -429,38 +455,40 @@ where
         Fun: Function<Form, State, F::Call, F::Output, E>,
     {
         let serve = |serving, state| function.serve(serving, state, Codec::new::<F, S>());
-        self.run(&Fun::BACKEND, true, make::<S, I, _, _, _, E>(init), serve)
+        (self.0).run(&Fun::BACKEND, true, make::<S, I, _, _, _, E>(init), serve)
     }
 }
 
-impl<T: ?Sized, S: Format, E, I: Signature> Child<Service<T>, S, E, I> {
-    /// Serves the methods of what this makes.
-    pub fn serve<State>(self, _: Way<(), State>, make: impl FnOnce() -> State) -> i32
-    where
-        T: Dispatch<State, E>,
-    {
-        self.run(&T::BACKEND, true, |_, _| Ok(make()), T::serve)
+impl<T, S, E, I, State> ServedChild<Child<Service<T>, S, E, I>, (), State>
+where
+    T: ?Sized + Dispatch<State, E>,
+    S: Format,
+{
+    /// Serves the methods of the state that `make` returns. Returns the exit code.
+    pub fn serve(self, make: impl FnOnce() -> State) -> i32 {
+        (self.0).run(&T::BACKEND, true, |_, _| Ok(make()), T::serve)
     }
+}
 
-    /// Serves the methods of what `init` makes from the arguments given at the
-    /// start.
-    pub fn serve_with<State, Failed: Display, InitForm>(
+impl<T, S, E, I, InitForm, State> ServedChild<Child<Service<T>, S, E, I>, InitForm, State>
+where
+    T: ?Sized + Dispatch<State, E>,
+    I: Signature,
+    S: Serialiser<I::Arguments>,
+{
+    /// Serves the methods of the state that `init` returns for the arguments from the parent. Returns the exit code.
+    pub fn serve_with<Failed: Display>(
         self,
-        _: Way<InitForm, State>,
         init: impl Init<InitForm, I::Call, Result<State, Failed>, E>,
-    ) -> i32
-    where
-        S: Serialiser<I::Arguments>,
-        T: Dispatch<State, E>,
-    {
-        self.run(&T::BACKEND, true, make::<S, I, _, _, _, E>(init), T::serve)
+    ) -> i32 {
+        (self.0).run(&T::BACKEND, true, make::<S, I, _, _, _, E>(init), T::serve)
     }
 }
 
-/// Makes the state from the arguments of `init`.
+/// Decodes the arguments of `init`, and calls it.
 fn make<S: Serialiser<I::Arguments>, I: Signature, State, Failed: Display, Form, E>(
     init: impl Init<Form, I::Call, Result<State, Failed>, E>,
-) -> impl FnOnce(InitArguments, &Events<E>) -> Result<State, String> {
+) -> impl FnOnce(InitArgs, &Events<E>) -> Result<State, String> {
     move |(bytes, descriptors), events| {
         let arguments = signature::arguments::<I, S>(&bytes, descriptors)?;
         let made = init.call(arguments, events);
@@ -473,52 +501,61 @@ impl<F, S: Format, E, I> Child<F, S, E, I> {
         self,
         backend: &Backend,
         prepares: bool,
-        init: impl FnOnce(InitArguments, &Events<E>) -> Result<State, String>,
-        serve: impl FnOnce(Serving<E>, State) -> i32,
+        init: impl FnOnce(InitArgs, &Events<E>) -> Result<State, String>,
+        serve: impl FnOnce(ServeContext<E>, State) -> i32,
     ) -> i32 {
         install_hook();
         let runs = self.runtime.is_some();
         if runs && backend.name == blocking::BACKEND.name {
-            return self.session.refuse("a `runtime` is for an `async fn`, or a function that takes a `Responder`: any other runs without one, and may make its own in `init`");
+            return self.handshake.refuse("a `runtime` is for an `async fn`, or a function that takes a `Responder`: any other runs without one, and may make its own in `init`");
         }
         let prepares = prepares || runs;
-        let greeting = self.session.greet(self.worker, S::NAME, backend, prepares);
-        let (conversation, arguments) = match greeting {
+        let handshake = self.handshake;
+        let greeting = handshake.answer_hello(self.worker, S::NAME, backend, prepares);
+        let (conn, arguments) = match greeting {
             Ok(greeting) => greeting,
             Err(code) => return code,
         };
-        let link = Arc::clone(&conversation.outgoing);
-        if !conversation.in_thread {
-            // It stays until the process is gone, for the parent waits for that.
-            std::mem::forget(Arc::clone(&link));
+        let writer = Arc::clone(&conn.reply_writer);
+        if !conn.in_thread {
+            set_own_writer(&writer);
         }
-        let takes_group = conversation.takes_group;
-        let events = Events::new(&link, self.events);
-        let failure = match shield(FailureCode::Panic, || init(arguments, &events)) {
+        let events = Events::new(&writer, self.events);
+        let failure = match catch_as_failure(FailureCode::Panic, || init(arguments, &events)) {
             Ok(Ok(state)) => {
-                let serving = Serving {
-                    conversation,
+                let serving = ServeContext {
+                    conn,
                     events,
                     max_running: self.max_running,
                     runtime: self.runtime,
                 };
-                let code = serve(serving, state);
-                if takes_group && link.has_hung_up() {
-                    crate::sys::exit_group_now(code);
-                }
-                return leave(code, self.done);
+                return serve_to_end(serving, |serving| serve(serving, state), self.done);
             }
             Ok(Err(text)) => Failure::new(FailureCode::Refused, text),
             Err(panic) => panic,
         };
-        // If the parent is gone there is nobody to tell.
-        let _ = link.unfit(&failure);
+        // It fails if the parent has exited.
+        let _ = writer.init_failed(&failure);
         FAILED
     }
 }
 
-/// Does what the worker wants to be done before it exits. Gives the code to exit with.
-fn leave(code: i32, done: Option<fn()>) -> i32 {
+/// Serves, and then ends the process group if the parent is gone and has asked for that. Returns the exit code.
+fn serve_to_end<E>(
+    serving: ServeContext<E>,
+    serve: impl FnOnce(ServeContext<E>) -> i32,
+    done: Option<fn()>,
+) -> i32 {
+    let (link, kills_group) = (Arc::clone(&serving.conn.link), serving.conn.kills_group);
+    let code = serve(serving);
+    if kills_group && link.has_hung_up().unwrap_or(false) {
+        crate::sys::exit_with_group(code);
+    }
+    run_done_hook(code, done)
+}
+
+/// Runs the declaration's `done` after a clean end. Returns the exit code.
+fn run_done_hook(code: i32, done: Option<fn()>) -> i32 {
     if code == 0
         && let Some(done) = done
         && catch_unwind(done).is_err()

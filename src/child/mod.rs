@@ -1,34 +1,38 @@
-//! The child's side: how a process becomes a worker, and what its function is
-//! given.
+//! The child's side: how a process becomes a worker, and how it runs calls.
+//!
+//! Not here: the declaration of a worker (`worker`), and the parent's side (`parent`).
 //!
 //! ```text
 //!  stdin ──▶ hello? ──▶ find the worker ──▶ hello back ──▶ init ──▶ ready ──▶ serve
 //! ```
 //!
-//! The link arrives as descriptor 0. A parent of ours says in its hello that it
-//! is a socket for both directions; else answers go to descriptor 1. Either way
-//! the link is moved away before any of the worker's code runs, so nothing the
-//! worker prints or reads can touch it.
+//! The link arrives as stdin. A parent of this crate says in its hello that it is a socket for both directions; otherwise
+//! answers are written to stdout. In both cases the link is moved to a descriptor above 2 before any of the worker's code
+//! runs, so prints and reads of the worker cannot reach it.
 
 #[cfg(feature = "concurrent")]
 mod asynchronous;
 #[cfg(feature = "blocking")]
 mod blocking;
 #[cfg(not(feature = "blocking"))]
-#[path = "no_backend.rs"]
+#[path = "no_blocking.rs"]
 mod blocking;
 #[cfg(feature = "concurrent")]
-mod calls;
-#[cfg(feature = "concurrent")]
+mod concurrent;
+#[cfg(not(feature = "concurrent"))]
+#[path = "no_concurrent.rs"]
 mod concurrent;
 mod events;
+#[cfg(feature = "concurrent")]
+mod executor;
+mod exit_code;
 mod function;
-mod outgoing;
+mod handshake;
 mod panic;
+mod reply_writer;
 #[cfg(feature = "concurrent")]
 mod responder;
 mod retire;
-mod session;
 mod template;
 
 #[cfg(feature = "concurrent")]
@@ -37,10 +41,10 @@ pub use asynchronous::Server;
 pub use concurrent::BACKEND as CONCURRENT;
 pub use events::Events;
 pub use function::{
-    Child, Dispatch, Function, Init, ServedBlocking, ServedSomehow, Serving, no_method,
+    Child, Dispatch, Function, Init, ServeContext, ServedBlocking, ServedSomehow, no_method,
 };
+pub use handshake::Backend;
+pub(crate) use handshake::Handshake;
 #[cfg(feature = "concurrent")]
 pub use responder::Responder;
 pub use retire::retire;
-pub use session::Backend;
-pub(crate) use session::Session;

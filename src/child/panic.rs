@@ -1,14 +1,14 @@
-//! Panics of the worker's code: caught, and told with place and backtrace.
+//! Panics of the worker's code, turned into failures with place and backtrace.
 //!
-//! Only the hook learns the place and the backtrace of a panic, and only the catch learns which panic ends the call. A
-//! panic that the hook has seen may have been caught inside the call, and `resume_unwind` starts a panic that no hook
-//! sees. So the text is that of the payload which ends the call, and place and backtrace are told only if the hook has
-//! seen this payload on this thread during this call:
+//! The panic hook knows the place and backtrace of a panic; the catch knows which panic has ended the call. The call may
+//! have caught a panic that the hook has seen, and `resume_unwind` does not run the hook. So the text comes from the
+//! payload that has ended the call. Place and backtrace are added only if the hook has seen this payload on this thread
+//! during this call:
 //!
-//! * A text is the same if it has the same type, the same address and the same bytes. The heap buffer of a `String`
-//!   moves with the payload from the hook to the catch, and so keeps its address.
-//! * A payload that is no text has nothing to be known by. It is taken to be the same if it has the same type, and the
-//!   hook has seen no other panic with that type during this call.
+//! * Two string payloads are the same if they have the same type, address and bytes. The heap buffer of a `String` keeps
+//!   its address while the payload moves from the hook to the catch.
+//! * Other payloads cannot be compared. They count as the same if they have the same type, and the hook has seen no other
+//!   panic with that type during this call.
 
 use std::any::{Any, TypeId};
 use std::backtrace::Backtrace;
@@ -16,29 +16,30 @@ use std::cell::{Cell, RefCell};
 use std::panic::{AssertUnwindSafe, PanicHookInfo, catch_unwind};
 use std::sync::Once;
 
+use crate::base::panics::{discard_panic, panic_text, text};
 use crate::protocol::{Failure, FailureCode};
 
-/// The most panics of one call that are remembered: the latest.
+/// The most panics of one call that are recorded: the latest.
 const REMEMBERED: usize = 8;
 
 thread_local! {
-    /// How many [`shield`]s this thread is in, and how many panics it remembers: every call looks at these two, and at
+    /// How many [`catch_as_failure`]s this thread is in, and how many panics it remembers: every call looks at these two, and at
     /// nothing else unless one panicked.
-    static SHIELDS: Cell<(u32, usize)> = const { Cell::new((0, 0)) };
+    static CATCHES: Cell<(u32, usize)> = const { Cell::new((0, 0)) };
     /// The panics that the hook has seen since the outermost shield of this thread began, each with the shield that it
     /// came in. Those of a shield go when it ends.
-    static SEEN: RefCell<Vec<(u32, Seen)>> = const { RefCell::new(Vec::new()) };
+    static SEEN: RefCell<Vec<(u32, SeenPanic)>> = const { RefCell::new(Vec::new()) };
 }
 
 /// A panic that the hook has seen.
-struct Seen {
+struct SeenPanic {
     kind: TypeId,
     text: Option<(*const u8, String)>,
     place: String,
     backtrace: String,
 }
 
-impl Seen {
+impl SeenPanic {
     fn new(info: &PanicHookInfo<'_>) -> Self {
         let payload = info.payload();
         Self {
@@ -49,7 +50,7 @@ impl Seen {
         }
     }
 
-    /// Whether this was the panic with that payload, as far as it can be told.
+    /// Returns whether this is the panic with that payload; `alone` if it is the only one with its type.
     fn is_of(&self, payload: &(dyn Any + Send), alone: bool) -> bool {
         let own = self.text.as_ref().map(|(at, text)| (*at, text.as_str()));
         let same = own == text(payload).map(|text| (text.as_ptr(), text));
@@ -57,48 +58,41 @@ impl Seen {
     }
 }
 
-/// The text of a payload, if it is one.
-fn text(payload: &(dyn Any + Send)) -> Option<&str> {
-    let text = payload.downcast_ref::<&str>().copied();
-    text.or_else(|| payload.downcast_ref::<String>().map(String::as_str))
-}
-
-/// Has panics of worker's code noted, beside what the hook before does with
-/// them (usually: writes them to stderr).
+/// Installs the hook that records panics of the worker's code. It calls the hook before, which usually prints to stderr.
 pub(super) fn install_hook() {
     static INSTALLED: Once = Once::new();
     INSTALLED.call_once(|| {
         let before = std::panic::take_hook();
         std::panic::set_hook(Box::new(move |info| {
-            let (shield, _) = SHIELDS.get();
-            if shield > 0 {
-                remember(shield, Seen::new(info));
+            let (depth, _) = CATCHES.get();
+            if depth > 0 {
+                remember(depth, SeenPanic::new(info));
             }
             before(info);
         }));
     });
 }
 
-fn remember(shield: u32, panic: Seen) {
-    // A thread that is ending may have dropped the list.
+fn remember(depth: u32, panic: SeenPanic) {
+    // A thread that exits may have dropped the list.
     let _ = SEEN.try_with(|seen| {
         let mut seen = seen.borrow_mut();
-        let first = seen.partition_point(|(other, _)| *other < shield);
+        let first = seen.partition_point(|(other, _)| *other < depth);
         if seen.len() - first == REMEMBERED {
             seen.remove(first);
         }
-        seen.push((shield, panic));
-        SHIELDS.set((shield, seen.len()));
+        seen.push((depth, panic));
+        CATCHES.set((depth, seen.len()));
     });
 }
 
 /// Takes the panics that came in this shield, which ends.
-fn take_seen(shield: u32) -> Vec<Seen> {
+fn take_seen(depth: u32) -> Vec<SeenPanic> {
     let own = SEEN.try_with(|seen| {
         let mut seen = seen.borrow_mut();
-        let first = seen.partition_point(|(other, _)| *other < shield);
+        let first = seen.partition_point(|(other, _)| *other < depth);
         let own = seen.split_off(first);
-        SHIELDS.set((shield, seen.len()));
+        CATCHES.set((depth, seen.len()));
         own
     });
     own.unwrap_or_default()
@@ -107,36 +101,39 @@ fn take_seen(shield: u32) -> Vec<Seen> {
         .collect()
 }
 
-/// Runs the worker's code; a panic is a failure of this kind.
-pub(super) fn shield<T>(code: FailureCode, run: impl FnOnce() -> T) -> Result<T, Failure> {
-    let (outer, remembered) = SHIELDS.get();
-    SHIELDS.set((outer + 1, remembered));
+/// Runs the worker's code, and turns a panic into a failure with this code.
+pub(super) fn catch_as_failure<T>(
+    code: FailureCode,
+    run: impl FnOnce() -> T,
+) -> Result<T, Failure> {
+    let (outer, remembered) = CATCHES.get();
+    CATCHES.set((outer + 1, remembered));
     let outcome = catch_unwind(AssertUnwindSafe(run));
-    let (_, all) = SHIELDS.get();
+    let (_, all) = CATCHES.get();
     let outcome = match outcome {
         Ok(value) if all == remembered => Ok(value),
-        outcome => end_of_shield(code, outcome, take_seen(outer + 1)),
+        outcome => end_of_catch(code, outcome, take_seen(outer + 1)),
     };
-    SHIELDS.set((outer, remembered));
+    CATCHES.set((outer, remembered));
     outcome
 }
 
 /// The end of a shield in which there was a panic, caught or not.
 #[cold]
-fn end_of_shield<T>(
+fn end_of_catch<T>(
     code: FailureCode,
     outcome: std::thread::Result<T>,
-    seen: Vec<Seen>,
+    seen: Vec<SeenPanic>,
 ) -> Result<T, Failure> {
     outcome.map_err(|payload| {
         let failure = failure(code, &*payload, seen);
-        crate::base::panics::discard_panic(payload);
+        discard_panic(payload);
         failure
     })
 }
 
-fn failure(code: FailureCode, payload: &(dyn Any + Send), mut seen: Vec<Seen>) -> Failure {
-    let mut failure = Failure::new(code, crate::base::panics::panic_text(payload));
+fn failure(code: FailureCode, payload: &(dyn Any + Send), mut seen: Vec<SeenPanic>) -> Failure {
+    let mut failure = Failure::new(code, panic_text(payload));
     let alike = seen.iter().filter(|panic| panic.kind == payload.type_id());
     let alone = alike.count() == 1;
     let own = seen.iter().rposition(|panic| panic.is_of(payload, alone));

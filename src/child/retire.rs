@@ -1,25 +1,24 @@
-//! A child that wants no more calls.
+//! Retirement: a child that asks for no more calls.
 
-use std::sync::{Arc, OnceLock, Weak};
+use std::sync::{Arc, OnceLock};
 
-use super::outgoing::Outgoing;
+use super::reply_writer::ReplyWriter;
 use crate::error::Error;
 use crate::protocol::Form;
 
-/// Where the replies of this process go, if it is a child at work.
-static OWN: OnceLock<Weak<Outgoing>> = OnceLock::new();
+/// The writer of this process, if it is a child. It keeps the link open until the process exits, because the parent takes its
+/// end for the exit.
+static OWN_WRITER: OnceLock<Arc<ReplyWriter>> = OnceLock::new();
 
-/// This process is a child at work.
-pub(super) fn remember(outgoing: &Arc<Outgoing>) {
-    let _ = OWN.set(Arc::downgrade(outgoing));
+/// Sets the writer of this process.
+pub(super) fn set_own_writer(reply_writer: &Arc<ReplyWriter>) {
+    let _ = OWN_WRITER.set(Arc::clone(reply_writer));
 }
 
-/// In a child: takes it out of its [`Pool`](crate::Pool). It finishes the calls
-/// that it has, gets no more, and then ends; the pool starts another one when it
-/// needs it.
+/// Takes this child out of its [`Pool`](crate::Pool). The child finishes the calls that it has, gets no more, and exits.
+/// The pool starts another one when it needs it.
 ///
-/// To be called from any thread of the child, in `init` too, and as often as one
-/// likes. The parent of a single child takes no notice.
+/// Any thread of the child can call it, also in `init`, and more than once. The parent of a single child ignores it.
 ///
 /// ```
 /// # fn start() -> Result<u32, std::convert::Infallible> { Ok(0) }
@@ -47,17 +46,16 @@ pub(super) fn remember(outgoing: &Arc<Outgoing>) {
 ///
 /// # Errors
 ///
-/// This process is no child of `offspring`; its parent is gone; or its parent
-/// speaks the plain form, which has no word for it.
+/// This process is no child of `offspring`, its parent has exited, or its parent speaks the plain form, which has no such
+/// message.
 pub fn retire() -> Result<(), Error> {
-    let own = OWN.get().and_then(Weak::upgrade);
-    let Some(outgoing) = own else {
+    let Some(reply_writer) = OWN_WRITER.get() else {
         return Err(Error::refused("this process is no child at work"));
     };
-    if outgoing.form() == Form::Plain {
+    if reply_writer.form == Form::Plain {
         return Err(Error::refused(
             "the parent speaks the plain form, in which a child cannot retire",
         ));
     }
-    outgoing.retire().map_err(|_| Error::parent_is_gone())
+    reply_writer.retire().map_err(|_| Error::parent_is_gone())
 }

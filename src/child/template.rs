@@ -1,5 +1,4 @@
-//! The template: a process that loads what its parent names, and then does
-//! nothing but fork.
+//! The template: a process that preloads values and then only forks.
 //!
 //! ```text
 //!  hello ──▶ hello back ──▶ preload ──▶ ready ──▶ fork, fork, fork …
@@ -8,15 +7,13 @@
 //!                                     hello, as if exec had brought it here
 //! ```
 //!
-//! To its parent it is a child like others until it is ready; after that the
-//! link only says that it is there. Requests come over a socket of their own
-//! (`sys/control.rs`), each with the link of the child to be. What that child
-//! differs in comes with its own hello, over its own link: the template knows
-//! nothing of it. So there is nothing that one child could inherit from the
-//! request of another.
+//! Until it is ready, its parent treats it as any child. Afterwards the link only shows that the template is alive.
+//! Requests come over a separate socket (`sys/process/fork_server.rs`), each with the link of the new child. The child's
+//! environment, directory and streams come with the hello over that link, so no child inherits anything from the request
+//! of another.
 //!
-//! It goes with its parent, at once: while it preloads the kernel sees to it,
-//! afterwards the end of the requests is the end.
+//! The template exits with its parent, at once: while it preloads, the kernel kills it; afterwards it exits at the end of
+//! the requests.
 
 use std::os::fd::OwnedFd;
 use std::process::exit;
@@ -24,73 +21,73 @@ use std::sync::Arc;
 
 use offspring_serialisers::{Format, Input, Octets, Serialiser};
 
-use super::outgoing::Outgoing;
-use super::session::{Backend, FAILED, Session};
+use super::exit_code::FAILED;
+use super::handshake::{Backend, Handshake};
 use crate::protocol::{Failure, FailureCode, TEMPLATE};
-use crate::sys::{self, Birth, Requests};
+use crate::sys::{self, ChildLink, ForkServer, ForkedChild};
 
-/// What the parent is told of how calls run here: they do not.
+/// The backend, as the template's hello names it: it runs no calls.
 const BACKEND: Backend = Backend {
     name: Some("template"),
     start: || Ok(()),
 };
 
-impl Session {
-    /// The session itself, unless the parent wants a template: then this is one,
-    /// and gives the session of each child that it forks, in that child.
-    pub(crate) fn unless_template(self) -> Self {
+impl Handshake {
+    /// Returns the handshake itself, unless the parent asks for a template. A template serves here, and returns the
+    /// handshake of a child in each child that it forks.
+    pub(crate) fn serve_if_template(self) -> Self {
         if self.hello.text("worker") != TEMPLATE {
             return self;
         }
-        Self::of_fork(be_template(self))
-            .unwrap_or_else(|stop| exit(stop.code("the link to the parent does not work: ", 1)))
+        Self::from_fork(serve_as_template(self))
+            .unwrap_or_else(|stop| exit(stop.code("the link to the parent does not work: ")))
     }
 }
 
-/// Returns in each child.
-fn be_template(mut session: Session) -> Birth {
+/// Serves as a template. Returns in each child.
+fn serve_as_template(mut handshake: Handshake) -> ForkedChild {
     if std::os::unix::process::parent_id() == 0 {
-        let code = session.refuse(
+        let code = handshake.refuse(
             "the template is in another namespace of process ids than its parent (after `unshare(CLONE_NEWPID)`), and cannot fork children for it: start them without a template",
         );
         exit(code);
     }
-    let (control, page) = (session.take("control").pop(), session.take("forks").pop());
-    let greeting = session.greet(TEMPLATE, Octets::NAME, &BACKEND, true);
-    let (conversation, (list, descriptors)) = greeting.unwrap_or_else(|code| exit(code));
-    let prepared = control
-        .zip(page)
-        .ok_or_else(|| "the parent has not sent what a template needs".to_owned())
-        .and_then(|(control, page)| Requests::new(control, page).map_err(|error| error.to_string()))
-        .and_then(|requests| {
-            prepare(&requests, &list, descriptors)?;
-            Ok(requests)
-        });
-    match prepared {
+    let control = handshake.take("control").pop();
+    let control = control.zip(handshake.take("forks").pop());
+    let greeting = handshake.answer_hello(TEMPLATE, Octets::NAME, &BACKEND, true);
+    let (conn, (list, descriptors)) = greeting.unwrap_or_else(|code| exit(code));
+    let prepared = || -> Result<ForkServer, String> {
+        let (control, page) = control.ok_or("the parent has not sent what a template needs")?;
+        let requests = ForkServer::new(control, page).map_err(|error| error.to_string())?;
+        prepare(&requests, &list, descriptors)?;
+        Ok(requests)
+    };
+    match prepared() {
         Ok(requests) => {
-            if conversation.ready().is_err() {
-                exit(0);
+            if let Err(unsent) = conn.ready() {
+                exit(unsent.exit_code());
             }
-            // All that is left is the link, which says that this process is
-            // there. What a child would have to free, it would have to copy.
-            let _link = Arc::into_inner(conversation.outgoing).and_then(Outgoing::into_port);
-            drop(conversation.reader);
-            drop(conversation.requests);
+            // The open link shows the parent that this process is alive. Memory that a child would free is freed here,
+            // because freeing it in the child would copy its pages.
+            drop(conn.reply_writer);
+            let _link = Arc::into_inner(conn.link).map(ChildLink::without_rings);
+            drop(conn.reader);
+            drop(conn.requests);
             drop(list);
             requests.serve()
         }
         Err(text) => {
-            // It fails if the parent is gone.
-            let _ = conversation
-                .outgoing
-                .unfit(&Failure::new(FailureCode::Refused, text));
+            // It fails if the parent has exited.
+            let _ = conn
+                .reply_writer
+                .init_failed(&Failure::new(FailureCode::Refused, text));
             exit(FAILED)
         }
     }
 }
 
-/// Runs what is to be preloaded.
-fn prepare(requests: &Requests, list: &[u8], descriptors: Vec<OwnedFd>) -> Result<(), String> {
+/// Runs the preload functions.
+fn prepare(requests: &ForkServer, list: &[u8], descriptors: Vec<OwnedFd>) -> Result<(), String> {
     let with_parent = |on| {
         requests
             .die_with_parent(on)
@@ -106,7 +103,7 @@ fn prepare(requests: &Requests, list: &[u8], descriptors: Vec<OwnedFd>) -> Resul
         let own = descriptors.by_ref().take(count).collect();
         preload(&text(0), &text(1), &item[3], own)?;
     }
-    sys::flush_streams();
+    sys::flush_stdio();
     with_parent(false)
 }
 
@@ -117,7 +114,7 @@ fn preload(
     descriptors: Vec<OwnedFd>,
 ) -> Result<(), String> {
     let found = crate::base::registry::find("preload", sys::preloads(), name, origin)?;
-    crate::base::panics::shielded(|| found.load(arguments, descriptors))
+    crate::base::panics::catch_panic(|| found.load(arguments, descriptors))
         .unwrap_or_else(|panic| Err(format!("it panicked: {panic}")))
         .map_err(|text| format!("`{name}` could not be preloaded: {text}"))
 }

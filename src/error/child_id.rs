@@ -1,25 +1,31 @@
-//! Which child an error tells of.
+//! The child that an error names.
 
 use std::fmt;
 
 use crate::protocol::TEMPLATE;
 
-/// The worker, and the process that runs it; a pool has no process.
+/// A worker, and the process that runs it. A pool has no process.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct ChildId {
     pub(crate) worker: String,
     pub(crate) pid: Option<u32>,
-    /// What was run, for the errors of a child that is not what was meant.
+    /// The program that was run, for handshake errors.
     pub(crate) program: String,
+    /// The advice if that sends no hello. `None`: to read its stderr.
+    pub(crate) advice: Option<&'static str>,
+    /// It is a thread of this process, which cannot be killed.
+    pub(crate) is_thread: bool,
 }
 
 impl ChildId {
-    /// All children of a worker.
+    /// Names the worker, and no process.
     pub(crate) fn of_worker(worker: &str) -> Self {
         Self {
             worker: worker.to_owned(),
             pid: None,
             program: String::new(),
+            advice: None,
+            is_thread: false,
         }
     }
 }

@@ -1,4 +1,4 @@
-//! How a child ended, and what is known of it.
+//! The end of a child.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -8,7 +8,7 @@ use super::child_id::ChildId;
 use crate::exit_status::ExitStatus;
 use crate::limits::{Limit, Limits};
 
-/// What is known of the end of a child.
+/// How a child ended.
 ///
 /// ```
 /// # fn leave(code: String) {
@@ -29,39 +29,62 @@ use crate::limits::{Limit, Limits};
 pub struct Crash {
     pub(crate) child: Arc<ChildId>,
     pub(crate) status: ExitStatus,
-    /// Why the parent ended it, if it did.
+    /// Why the parent killed it, if it did.
     pub(crate) reason: Option<String>,
     pub(crate) stderr: Vec<u8>,
     pub(crate) limits: Limits,
 }
 
 impl Crash {
-    /// The name of the worker it ran.
+    /// Returns the name of the worker.
+    ///
+    /// ```
+    /// # fn f(error: &offspring::Error) -> Option<()> {
+    /// println!("{} has crashed", error.crash()?.worker());
+    /// # Some(()) }
+    /// ```
     #[must_use]
     pub fn worker(&self) -> &str {
         &self.child.worker
     }
 
-    /// Its process id, if it was a process of ours.
+    /// Returns its process id. `None` if it was no child process of this one, but behind a socket, for example.
+    ///
+    /// ```
+    /// # fn f(error: &offspring::Error) -> Option<()> {
+    /// println!("process {:?} has crashed", error.crash()?.pid());
+    /// # Some(()) }
+    /// ```
     #[must_use]
     pub fn pid(&self) -> Option<u32> {
         self.child.pid
     }
 
-    /// How it ended.
+    /// Returns its exit status.
+    ///
+    /// ```
+    /// fn was_killed(error: &offspring::Error) -> bool {
+    ///     error.crash().is_some_and(|crash| crash.status().signal() == Some(9))
+    /// }
+    /// ```
     #[must_use]
     pub fn status(&self) -> ExitStatus {
         self.status
     }
 
-    /// Why this side ended it, if it did: in words, for people.
+    /// Returns why the parent killed it, as a text for people. `None` if it ended by itself.
+    ///
+    /// ```
+    /// # fn f(error: &offspring::Error) -> Option<()> {
+    /// println!("the parent has killed it: {}", error.crash()?.reason()?);
+    /// # Some(()) }
+    /// ```
     #[must_use]
     pub fn reason(&self) -> Option<&str> {
         self.reason.as_deref()
     }
 
-    /// The limit that it has probably gone over, by the way it ended: one of
-    /// [`Builder::limits`](crate::Builder::limits).
+    /// Returns which of its [`limits`](crate::Builder::limits) it has probably exceeded, by its exit status.
     ///
     /// ```
     /// # fn spin() { loop { std::hint::spin_loop() } }
@@ -84,17 +107,29 @@ impl Crash {
         self.limits.exceeded(self.status).filter(|_| own_doing)
     }
 
-    /// The last bytes it wrote to its standard error; empty unless
-    /// [`capture_stderr`](crate::Builder::capture_stderr) was asked for.
+    /// Returns the last bytes that it wrote to its standard error. Empty without
+    /// [`capture_stderr`](crate::Builder::capture_stderr).
+    ///
+    /// ```
+    /// # fn complain() {
+    /// #     eprintln!("no disk");
+    /// #     std::process::exit(3)
+    /// # }
+    /// # offspring::worker!(COMPLAIN: fn() = complain);
+    /// # fn main() -> Result<(), offspring::Error> {
+    /// # offspring::init();
+    /// let rpc = COMPLAIN.builder().capture_stderr(100).spawn()?;
+    /// let error = rpc.call().wait().unwrap_err();
+    /// assert_eq!(error.crash().unwrap().stderr_tail(), b"no disk\n");
+    /// # Ok(()) }
+    /// ```
     #[must_use]
     pub fn stderr_tail(&self) -> &[u8] {
         &self.stderr
     }
-}
 
-impl Crash {
-    /// What it wrote last to its stderr, on separate lines.
-    pub(crate) fn last_words(&self) -> String {
+    /// Returns the captured end of its stderr, to append to an error.
+    pub(crate) fn stderr_note(&self) -> String {
         match self.stderr_text().trim_matches('\n').trim_end() {
             "" => String::new(),
             tail => format!("; the end of its stderr:\n{tail}"),
@@ -105,10 +140,10 @@ impl Crash {
         String::from_utf8_lossy(&self.stderr)
     }
 
-    /// How it ended, behind its name. `during` says what it did meanwhile.
-    pub(super) fn tell(&self, during: &str, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    /// Writes how it ended, to follow its name. `during` is a clause on the call.
+    pub(super) fn fmt_end(&self, during: &str, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match (self.status, &self.reason, self.child.pid) {
-            // The reason says more.
+            // The reason follows.
             (ExitStatus::Unknown, Some(_), _) => write!(f, " was given up{during}")?,
             (ExitStatus::Unknown, None, None) => write!(f, " closed the link{during}")?,
             (status, ..) => write!(f, " {status}{during}")?,
@@ -117,14 +152,14 @@ impl Crash {
             Some(reason) => write!(f, ": {reason}")?,
             None => self.limits.explain(self.status, f)?,
         }
-        f.write_str(&self.last_words())
+        f.write_str(&self.stderr_note())
     }
 }
 
 impl fmt::Display for Crash {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         fmt::Display::fmt(&self.child, f)?;
-        self.tell("", f)
+        self.fmt_end("", f)
     }
 }
 

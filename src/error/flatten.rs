@@ -1,16 +1,27 @@
-//! The two errors of a call as one.
+//! One error type for the two errors of a call.
 
 use std::fmt;
 
 use super::Error;
 
-/// Why a call has no value: the worker's own error, or what kept it from answering.
-/// From [`flatten_errors`](FlattenErrors::flatten_errors).
+/// The error of a call whose worker returns a `Result`: the worker's own error, or that of the call. From
+/// [`flatten_errors`](FlattenErrors::flatten_errors).
+///
+/// ```
+/// use offspring::{CallError, Error};
+///
+/// fn status(error: &CallError<String>) -> u16 {
+///     match error {
+///         CallError::Worker(_) => 422,
+///         CallError::Call(_) => 500,
+///     }
+/// }
+/// ```
 #[derive(Clone)]
 pub enum CallError<E> {
     /// The worker's function returned this error.
     Worker(E),
-    /// The function did not return.
+    /// The call failed: the function did not return, or its result was lost.
     Call(Error),
 }
 
@@ -23,7 +34,7 @@ impl<E: fmt::Display> fmt::Display for CallError<E> {
     }
 }
 
-/// As the error in it: for `unwrap`.
+/// As the error in it, for `unwrap`.
 impl<E: fmt::Debug> fmt::Debug for CallError<E> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -44,8 +55,8 @@ impl<E: fmt::Debug + fmt::Display> std::error::Error for CallError<E> {
 
 /// Turns the two results of a call into one.
 ///
-/// A call whose worker returns a `Result` has `Result<Result<T, E>, Error>`.
-/// `wait()??` takes both apart; this keeps them together.
+/// A call whose worker returns a `Result` has the type `Result<Result<T, E>, Error>`. `wait()??` needs an error type that
+/// both convert to; `flatten_errors` needs none.
 ///
 /// ```
 /// # fn half(number: String) -> Result<String, WorkerError> {
@@ -66,11 +77,22 @@ impl<E: fmt::Debug + fmt::Display> std::error::Error for CallError<E> {
 /// # Ok(()) }
 /// ```
 pub trait FlattenErrors<T, E> {
-    /// Returns the value, or whichever error there was.
+    /// Returns the value, or the error in one type.
+    ///
+    /// ```
+    /// # offspring::worker!(ECHO: fn(String) -> Result<String, offspring::WorkerError> = |text: String| Ok(text));
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # offspring::init();
+    /// use offspring::FlattenErrors;
+    ///
+    /// let rpc = ECHO.spawn()?;
+    /// let text: String = rpc.call("so").wait().flatten_errors()?; // instead of `wait()??`
+    /// # Ok(()) }
+    /// ```
     ///
     /// # Errors
     ///
-    /// The worker's own, or that of the call.
+    /// The worker's own error, or that of the call.
     #[doc(alias = "flatten")]
     fn flatten_errors(self) -> Result<T, CallError<E>>;
 }

@@ -4,7 +4,7 @@ use std::fmt;
 
 use crate::protocol::Failure;
 
-/// A panic of the worker's function, caught in the child, which lives on.
+/// A panic of the worker's function. The child caught it and goes on.
 ///
 /// ```
 /// # fn risk(text: String) { panic!("{text}") }
@@ -25,24 +25,51 @@ pub struct Panic {
 }
 
 impl Panic {
-    /// The panic's text.
+    /// Returns the text of the panic.
+    ///
+    /// ```
+    /// # fn f(error: &offspring::Error) -> Option<()> {
+    /// println!("the worker panicked: {}", error.panic()?.message());
+    /// # Some(()) }
+    /// ```
     #[must_use]
     pub fn message(&self) -> &str {
         &self.failure.message
     }
 
-    /// Where it was, as `file:line:column`. Empty if the child did not say.
+    /// Returns where it was, as `file:line:column`. Empty if the child did not tell.
+    ///
+    /// ```
+    /// # fn f(error: &offspring::Error) -> Option<()> {
+    /// println!("the worker panicked at {}", error.panic()?.place());
+    /// # Some(()) }
+    /// ```
     #[must_use]
     pub fn place(&self) -> &str {
         &self.failure.place
     }
 
-    /// The stack at that place, as [`std::backtrace::Backtrace`] prints it, whatever
-    /// `RUST_BACKTRACE` says. The `Debug` form of a `Panic` and of its [`Error`](crate::Error)
-    /// has it only if that variable of this process asks for it.
+    /// Returns the backtrace, as [`std::backtrace::Backtrace`] prints it. It is captured whatever `RUST_BACKTRACE` says. The
+    /// `Debug` form of a `Panic` and of its [`Error`](crate::Error) has it only if that variable of this process asks for
+    /// one.
+    ///
+    /// ```
+    /// # fn f(error: &offspring::Error) -> Option<()> {
+    /// println!("{}", error.panic()?.backtrace());
+    /// # Some(()) }
+    /// ```
     #[must_use]
     pub fn backtrace(&self) -> &str {
         &self.failure.backtrace
+    }
+
+    /// Returns the backtrace on separate lines, if `RUST_BACKTRACE` asks for one.
+    pub(super) fn wanted_backtrace(&self) -> String {
+        let is_wanted = std::env::var_os("RUST_BACKTRACE").is_some_and(|value| value != "0");
+        match self.backtrace() {
+            backtrace if is_wanted && !backtrace.is_empty() => format!("\n{backtrace}"),
+            _ => String::new(),
+        }
     }
 }
 
@@ -56,7 +83,7 @@ impl fmt::Display for Panic {
     }
 }
 
-/// What is to be done about a panic of tokio, of which its text does not know.
+/// Returns what to do about a panic of tokio, whose text does not know of this crate.
 fn advice(text: &str) -> &'static str {
     if text.contains("must be called from the context of a Tokio") {
         " (an async worker that uses tokio says so in its declaration: `runtime = function`)"
@@ -67,20 +94,9 @@ fn advice(text: &str) -> &'static str {
     }
 }
 
-/// As it is shown, and the backtrace below it if `RUST_BACKTRACE` asks for it.
+/// As `Display`, with the backtrace below if `RUST_BACKTRACE` asks for one.
 impl fmt::Debug for Panic {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{self}{}", self.wanted_backtrace())
-    }
-}
-
-impl Panic {
-    /// The backtrace on separate lines, if `RUST_BACKTRACE` asks for one.
-    pub(super) fn wanted_backtrace(&self) -> String {
-        let is_wanted = std::env::var_os("RUST_BACKTRACE").is_some_and(|value| value != "0");
-        match self.backtrace() {
-            backtrace if is_wanted && !backtrace.is_empty() => format!("\n{backtrace}"),
-            _ => String::new(),
-        }
     }
 }

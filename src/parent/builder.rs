@@ -1,38 +1,30 @@
-//! How a child is to be started, and what becomes of its events.
+//! The builder of a child.
 
-mod confinement;
-mod descriptors;
-mod giving_up;
-mod prefix;
+mod calls;
+mod process;
 mod spawning;
-mod spinning;
-mod thread;
 
-use std::ffi::OsStr;
 use std::marker::PhantomData;
 use std::os::fd::OwnedFd;
-use std::path::Path;
 use std::process::Command;
 use std::sync::Arc;
 use std::time::Duration;
 
 pub use self::spawning::Spawning;
-use super::child::connection::Connection;
+use super::child::child_io::ChildIo;
 use super::child::driver::Driver;
-use super::child::terms::{EventSink, HandleOptions, Handlers};
+use super::child::interface::{EventSink, HandleOptions, Handlers};
 use super::handles::events::{EventStream, handle_events};
 use super::handles::rpc::Rpc;
 use super::spawn::streams::{Stdio, Streams};
-use super::spawn::{Declared, Launcher, Recipe};
+use super::spawn::{Launcher, Recipe, WorkerInfo};
 use crate::error::Error;
-use crate::parcel::{Decode, Parcel};
+use crate::message::{Decode, Message};
 
-/// How a child is to be started, and what becomes of its events; from
-/// [`Worker::builder`](crate::Worker::builder).
+/// The options of a child, from [`Worker::builder`](crate::Worker::builder).
 ///
-/// Without more the child is this program once more, with the environment and
-/// the directory of this process, its stdin empty, its stdout and stderr those
-/// of this process.
+/// By default the child runs this program, with the environment, working directory, stdout and stderr of this process, and
+/// an empty stdin.
 ///
 /// ```
 /// # offspring::worker!(ECHO: fn(String) -> String = |text: String| text);
@@ -67,9 +59,9 @@ impl<F, S, E> std::fmt::Debug for Builder<F, S, E> {
 
 impl<F, S, E: Send + 'static> Builder<F, S, E> {
     pub(crate) fn new(
-        declared: Declared,
+        declared: WorkerInfo,
         decode_event: Decode<E>,
-        init: Result<Parcel, Error>,
+        init: Result<Message, Error>,
     ) -> Self {
         Self {
             recipe: Recipe::new(declared, init),
@@ -82,12 +74,11 @@ impl<F, S, E: Send + 'static> Builder<F, S, E> {
         }
     }
 
-    /// Starts another program instead of this one. It calls
-    /// [`Worker::serve`](crate::Worker::serve) on a worker with the same name,
-    /// types and serialiser, and is given a socket as its stdin; what it prints
-    /// goes to its stdout as usual (in the [plain](Self::plain) form stdout is
-    /// the link, too). Arguments, environment, directory, stdout and stderr are
-    /// the command's.
+    /// Starts another program instead of this one. Its `main` must call [`Worker::serve`](crate::Worker::serve) on a worker with
+    /// the same name, types and serialiser.
+    ///
+    /// The program's stdin is a socket. It may print to its stdout, except in the [plain](Self::plain) form, where stdout is the
+    /// link, too. Arguments, environment, working directory, stdout and stderr are those of `command`.
     ///
     /// ```no_run
     /// # offspring::worker!(ECHO: fn(String) -> String = |text: String| text);
@@ -95,19 +86,19 @@ impl<F, S, E: Send + 'static> Builder<F, S, E> {
     /// # offspring::init();
     /// let mut command = std::process::Command::new("/usr/libexec/my-worker");
     /// command.arg("--quiet").current_dir("/srv");
-    /// // In its `main` it says `ECHO.serve()`.
+    /// // Its `main` calls `ECHO.serve()`.
     /// let rpc = ECHO.builder().program(command).spawn()?;
     /// # Ok(()) }
     /// ```
+    #[doc(alias = "new_exec")]
     pub fn program(mut self, command: Command) -> Self {
         self.recipe.launcher = Launcher::Program(command);
         self
     }
 
-    /// Starts a command whose stdin and stdout lead to a worker: `ssh`,
-    /// `docker run -i`, a program in another language. Both belong to the
-    /// protocol then; what the worker prints goes to its stderr. They are pipes,
-    /// in the [plain](Self::plain) form too.
+    /// Starts a command whose stdin and stdout lead to a worker: `ssh`, `docker run -i`, a program in another language.
+    ///
+    /// Both are pipes, in the [plain](Self::plain) form too, and carry the protocol. The worker's prints go to its stderr.
     ///
     /// ```no_run
     /// # offspring::worker!(ECHO: fn(String) -> String = |text: String| text);
@@ -118,13 +109,32 @@ impl<F, S, E: Send + 'static> Builder<F, S, E> {
     /// let rpc = ECHO.builder().command(ssh).spawn()?;
     /// # Ok(()) }
     /// ```
+    #[doc(alias = "AnyEvent::Fork::Remote")]
+    #[doc(alias = "new_execp")]
+    #[doc(alias = "ssh")]
     pub fn command(mut self, command: Command) -> Self {
         self.recipe.launcher = Launcher::Command(command);
         self
     }
 
-    /// Starts nothing: a worker listens at the other end of this connected
-    /// stream socket.
+    /// Uses a connected stream socket with a worker at its other end, and starts no process.
+    ///
+    /// The worker's program has its end as stdin, and calls [`serve`](crate::Worker::serve). A daemon starts such a program for
+    /// each connection, as `inetd` does:
+    ///
+    /// ```no_run
+    /// # use std::{os::unix::net::UnixListener, process::{Command, Stdio}};
+    /// # fn main() -> std::io::Result<()> {
+    /// let listener = UnixListener::bind("/run/my-worker")?;
+    /// for connection in listener.incoming() {
+    ///     let stdin = Stdio::from(std::os::fd::OwnedFd::from(connection?));
+    ///     let mut worker = Command::new("/usr/libexec/my-worker").stdin(stdin).spawn()?;
+    ///     std::thread::spawn(move || worker.wait());
+    /// }
+    /// # Ok(()) }
+    /// ```
+    ///
+    /// The parent connects. The exit status of such a worker is [unknown](crate::ExitStatus::Unknown) to it.
     ///
     /// ```
     /// # offspring::worker!(ECHO: fn(String) -> String = |text: String| text);
@@ -133,7 +143,7 @@ impl<F, S, E: Send + 'static> Builder<F, S, E> {
     /// use std::os::unix::net::UnixStream;
     ///
     /// let (ours, theirs) = UnixStream::pair().expect("a pair of sockets");
-    /// // This stands for a worker: what is sent comes back.
+    /// // In place of a worker, this thread returns all bytes.
     /// std::thread::spawn(move || std::io::copy(&mut &theirs, &mut &theirs));
     /// let rpc = ECHO.builder().socket(ours).plain().spawn()?;
     /// assert_eq!(rpc.call("so").wait()?, "so");
@@ -144,8 +154,8 @@ impl<F, S, E: Send + 'static> Builder<F, S, E> {
         self
     }
 
-    /// Starts nothing: a worker's stdout can be read from the first descriptor,
-    /// and its stdin be written to the second.
+    /// Uses two file descriptors that lead to a worker, and starts no process. The worker's stdout can be read from `read`, and
+    /// its stdin written to `write`.
     ///
     /// Both are made non-blocking.
     ///
@@ -154,18 +164,19 @@ impl<F, S, E: Send + 'static> Builder<F, S, E> {
     /// # fn main() -> Result<(), offspring::Error> {
     /// # offspring::init();
     /// let (read, write) = std::io::pipe().expect("a pipe");
-    /// // A pipe with nothing in between: what is sent comes back.
+    /// // A pipe without a worker, which returns all bytes.
     /// let rpc = ECHO.builder().descriptors(read, write).plain().spawn()?;
     /// assert_eq!(rpc.call("so").wait()?, "so");
     /// # Ok(()) }
     /// ```
+    #[doc(alias = "new_from_fh")]
     pub fn descriptors(mut self, read: impl Into<OwnedFd>, write: impl Into<OwnedFd>) -> Self {
         self.recipe.launcher = Launcher::Link(Some((read.into(), Some(write.into()))));
         self
     }
 
-    /// Speaks the plain form of the protocol, that of `AnyEvent::Fork::RPC`:
-    /// no hello, no `init` arguments, and a call that fails ends the child.
+    /// Uses the plain form of the protocol, that of `AnyEvent::Fork::RPC`. It has no hello and no `init` arguments, and a call
+    /// that fails ends the child.
     ///
     /// ```
     /// # offspring::worker!(ECHO: fn(String) -> String = |text: String| text);
@@ -182,61 +193,10 @@ impl<F, S, E: Send + 'static> Builder<F, S, E> {
         self
     }
 
-    /// Sets a variable of the child's environment.
+    /// Sets the worker's stdin. Default: [`Stdio::null`].
     ///
-    /// ```
-    /// # offspring::worker!(VARIABLE: fn(String) -> String = |name: String| std::env::var(name).unwrap_or_default());
-    /// # fn main() -> Result<(), offspring::Error> {
-    /// # offspring::init();
-    /// let rpc = VARIABLE.builder().env("LEVEL", "9").spawn()?;
-    /// assert_eq!(rpc.call("LEVEL").wait()?, "9");
-    /// # Ok(()) }
-    /// ```
-    pub fn env(mut self, name: impl AsRef<OsStr>, value: impl AsRef<OsStr>) -> Self {
-        self.recipe.environment.set(name, value);
-        self
-    }
-
-    /// Removes a variable from the child's environment.
-    ///
-    /// ```
-    /// # offspring::worker!(VARIABLE: fn(String) -> String = |name: String| std::env::var(name).unwrap_or_default());
-    /// # fn main() -> Result<(), offspring::Error> {
-    /// # offspring::init();
-    /// let rpc = VARIABLE.builder().env_remove("PATH").spawn()?;
-    /// assert_eq!(rpc.call("PATH").wait()?, "");
-    /// # Ok(()) }
-    /// ```
-    pub fn env_remove(mut self, name: impl AsRef<OsStr>) -> Self {
-        self.recipe.environment.remove(name);
-        self
-    }
-
-    /// Empties the child's environment, except for what is set later.
-    pub fn env_clear(mut self) -> Self {
-        self.recipe.environment.clear();
-        self
-    }
-
-    /// The child's working directory.
-    ///
-    /// ```
-    /// # offspring::worker!(HERE: fn() -> std::path::PathBuf = || std::env::current_dir().unwrap_or_default());
-    /// # fn main() -> Result<(), offspring::Error> {
-    /// # offspring::init();
-    /// let rpc = HERE.builder().current_dir("/").spawn()?;
-    /// assert_eq!(rpc.call().wait()?, std::path::Path::new("/"));
-    /// # Ok(()) }
-    /// ```
-    pub fn current_dir(mut self, directory: impl AsRef<Path>) -> Self {
-        self.recipe.environment.enter(directory);
-        self
-    }
-
-    /// What the worker reads as its stdin. Default: [`Stdio::null`]. Only for this
-    /// program, forks of a template and [`program`](Self::program)s in the full
-    /// form: for a [`command`](Self::command), whose stdin is the link, it is an
-    /// error at the start.
+    /// Only for this program, forks of a template and [`program`](Self::program)s in the full form. For a
+    /// [`command`](Self::command), whose stdin is the link, `spawn` fails.
     ///
     /// ```
     /// # fn line() -> String {
@@ -258,24 +218,25 @@ impl<F, S, E: Send + 'static> Builder<F, S, E> {
         self.stream(0, stdin.into())
     }
 
-    /// Where the child's stdout goes. Default: that of this process. Like
-    /// [`stdin`](Self::stdin) not for [`command`](Self::command)s, whose stdout is
-    /// the link. A pipe that nothing reads blocks the child once it is full.
+    /// Sets the child's stdout. Default: that of this process.
+    ///
+    /// Like [`stdin`](Self::stdin), it cannot be set for a [`command`](Self::command), whose stdout is the link. A pipe that is
+    /// not read blocks the child once it is full.
     ///
     /// ```
     /// # offspring::worker!(SAY: fn(String) = |text: String| println!("{text}"));
     /// # fn main() -> Result<(), offspring::Error> {
     /// # offspring::init();
     /// let rpc = SAY.builder().stdout(offspring::Stdio::null()).spawn()?;
-    /// rpc.call("to nobody").wait()?;
+    /// rpc.call("discarded").wait()?;
     /// # Ok(()) }
     /// ```
     pub fn stdout(self, stdout: impl Into<Stdio>) -> Self {
         self.stream(1, stdout.into())
     }
 
-    /// Where the child's stderr goes. Default: that of this process. For
-    /// everything that is started.
+    /// Sets the child's stderr. Default: that of this process. For every child that is started as a process. Of this and
+    /// [`capture_stderr`](Self::capture_stderr), the last one wins.
     ///
     /// ```
     /// # offspring::worker!(ECHO: fn(String) -> String = |text: String| text);
@@ -293,10 +254,9 @@ impl<F, S, E: Send + 'static> Builder<F, S, E> {
         self
     }
 
-    /// Keeps the last `bytes` of what the child writes to its stderr for the
-    /// report of its end, [`Crash::stderr_tail`](crate::Crash::stderr_tail),
-    /// instead of passing them on. The child is never held up by it. In the place
-    /// of [`stderr`](Self::stderr): the later of the two counts.
+    /// Keeps the last `bytes` of the child's stderr for the report of its exit,
+    /// [`Crash::stderr_tail`](crate::Crash::stderr_tail), instead of passing them on. It never blocks the child. Of this and
+    /// [`stderr`](Self::stderr), the last one wins.
     ///
     /// ```
     /// # fn go(text: String) {
@@ -315,8 +275,8 @@ impl<F, S, E: Send + 'static> Builder<F, S, E> {
         self.stream(2, Stdio::captured(bytes))
     }
 
-    /// How long the child may take to say hello. Default: 10 s. The
-    /// worker's `init` may take longer.
+    /// Sets how long the child may take to send its hello. Default: 10 s. The worker's `init` runs after the hello and may take
+    /// longer.
     ///
     /// ```
     /// # offspring::worker!(ECHO: fn(String) -> String = |text: String| text);
@@ -333,8 +293,7 @@ impl<F, S, E: Send + 'static> Builder<F, S, E> {
         self
     }
 
-    /// The longest request and result, in bytes. Default: 1 GiB. A
-    /// longer one fails its call, and nothing else.
+    /// Sets the maximum length of a request and of a result, in bytes. Default: 1 GiB. A longer one fails only its call.
     ///
     /// ```
     /// # offspring::worker!(ECHO: fn(String) -> String = |text: String| text);
@@ -350,16 +309,15 @@ impl<F, S, E: Send + 'static> Builder<F, S, E> {
         self
     }
 
-    /// How many calls, and bytes of their arguments, may be sent and not yet
-    /// answered. Default: 65,536 and 16 MiB. Calls over it wait in
-    /// their handles, first come, first served.
+    /// Sets how many calls, and bytes of their arguments, may be in flight. Default: 65,536 and 16 MiB. Further calls wait in
+    /// their handles, and are sent first in, first out.
     ///
     /// ```
     /// # offspring::worker!(ECHO: fn(String) -> String = |text: String| text);
     /// # fn main() -> Result<(), offspring::Error> {
     /// # offspring::init();
     /// let rpc = ECHO.builder().max_outstanding(2, 1000).spawn()?;
-    /// // Two are sent, and three wait for their turn.
+    /// // Two are sent, and three wait.
     /// let calls: Vec<_> = (0..5).map(|n| rpc.call(n.to_string())).collect();
     /// for (n, call) in calls.into_iter().enumerate() {
     ///     assert_eq!(call.wait()?, n.to_string());
@@ -372,15 +330,13 @@ impl<F, S, E: Send + 'static> Builder<F, S, E> {
         self
     }
 
-    /// How many events, and bytes of events, wait for a slow handler or
-    /// reader. Default: 65,536 and 16 MiB. Beyond it the child is
-    /// slowed down. Each event counts for less than 100 bytes more than it
-    /// has, for what is kept with it.
+    /// Sets how many events, and bytes of events, may wait for a slow handler or reader. Default: 65,536 and 16 MiB. Beyond the
+    /// limits, backpressure slows the child down. Each event counts as its length and less than 100 bytes for its bookkeeping.
     ///
     /// ```
     /// # fn count(to: String, events: &offspring::Events<String>) {
     /// #     for n in 0..to.parse().unwrap_or(0) {
-    /// #         events.send(n.to_string()).expect("the parent is there");
+    /// #         events.send(n.to_string()).expect("the parent runs");
     /// #     }
     /// # }
     /// # offspring::worker!(COUNT: fn(String) = count, events = String);
@@ -396,8 +352,8 @@ impl<F, S, E: Send + 'static> Builder<F, S, E> {
         self
     }
 
-    /// The child goes at once when this process dies, in the middle of a call,
-    /// too. If nothing is said, it finishes the call that it is running.
+    /// Lets the child exit at once when this process dies, even during a call. By default it finishes the running call. For a
+    /// worker [in this process](Self::in_process), `spawn` fails.
     ///
     /// ```
     /// # offspring::worker!(ECHO: fn(String) -> String = |text: String| text);
@@ -411,23 +367,21 @@ impl<F, S, E: Send + 'static> Builder<F, S, E> {
         self
     }
 
-    /// Has `handler` called with each event of the child, in the child's order
-    /// among its answers, on the child's thread for callbacks, one after the
-    /// other. An answer is not seen before the handler has returned from the
-    /// events that came before it (but inside a callback it is).
+    /// Calls `handler` with each event of the child, one after the other, on the child's callback thread.
     ///
-    /// While it blocks, later answers, also that the child is gone, wait for it.
-    /// The thread blocks all signals, and a program that the handler starts by
-    /// [`std::process::Command`] inherits that; a worker that it spawns does not.
+    /// Events and answers keep the order in which the child sent them: an answer is returned after the handler has returned from
+    /// all earlier events. Inside a callback, answers do not wait for that.
     ///
-    /// It may call and wait. If it panics, the panic goes to
-    /// [`on_error`](Self::on_error), and the next event comes as if nothing had
-    /// happened.
+    /// While the handler blocks, later answers wait, and so does the error that the child is gone. The thread blocks all signals.
+    /// A program that the handler starts with [`std::process::Command`] inherits that mask, and a worker that it spawns does not.
+    ///
+    /// The handler may make calls and wait for them. A panic of it is reported to [`on_error`](Self::on_error), and the handler
+    /// is called with the next event.
     ///
     /// ```
     /// # fn count(to: String, events: &offspring::Events<String>) {
     /// #     for n in 0..to.parse().unwrap_or(0) {
-    /// #         events.send(n.to_string()).expect("the parent is there");
+    /// #         events.send(n.to_string()).expect("the parent runs");
     /// #     }
     /// # }
     /// # offspring::worker!(COUNT: fn(String) = count, events = String);
@@ -439,7 +393,7 @@ impl<F, S, E: Send + 'static> Builder<F, S, E> {
     ///     .on_event(move |event| sender.send(event).expect("it is received"))
     ///     .spawn()?;
     /// rpc.call("3").wait()?;
-    /// // The handler has returned from all that came before the answer.
+    /// // The handler has returned from all events before the answer.
     /// assert_eq!(receiver.try_iter().collect::<Vec<_>>(), ["0", "1", "2"]);
     /// # Ok(()) }
     /// ```
@@ -448,10 +402,8 @@ impl<F, S, E: Send + 'static> Builder<F, S, E> {
         self
     }
 
-    /// Has `handler` called with what went wrong and is not the error of one
-    /// call: that the child ended when it should not, that it is not the worker
-    /// that was meant, events that nobody handles, panics of callbacks. If
-    /// nothing is said they go to the `log` crate, at error level.
+    /// Calls `handler` with each error that does not belong to a call: the child exited unexpectedly, it is not the expected
+    /// worker, an event has no handler, a callback panicked. Default: errors are logged at error level, with the crate `log`.
     ///
     /// ```
     /// # offspring::worker!(ECHO: fn(String) -> String = |text: String| text);
@@ -472,8 +424,8 @@ impl<F, S, E: Send + 'static> Builder<F, S, E> {
         self
     }
 
-    /// Has `handler` called once all is over: the handles are gone, the calls
-    /// done, the child reaped, and all other callbacks have returned.
+    /// Calls `handler` at the end: the handles are dropped, the calls done, the child reaped, and all other callbacks have
+    /// returned.
     ///
     /// ```
     /// # offspring::worker!(ECHO: fn(String) -> String = |text: String| text);
@@ -494,25 +446,22 @@ impl<F, S, E: Send + 'static> Builder<F, S, E> {
         self
     }
 
-    /// Starts the child. Returns once it runs, and does not wait until it is ready:
-    /// calls go out behind the hello, and what keeps it from working is their
-    /// error. See [`Rpc::ready`].
+    /// Starts the child. Returns once its process runs, and does not wait until it is ready. Calls are sent after the hello. If
+    /// the child cannot work, they fail with the reason. See [`Rpc::ready`].
     ///
     /// # Blocking
     ///
-    /// Until the program is executed (`exec`), some milliseconds at most unless the
-    /// file lies on a slow file system. From a [template](Self::template) until that is ready, so the
-    /// first time as long as its preloads take
-    /// ([`preload_timeout`](crate::TemplateBuilder::preload_timeout)), and then until the child is forked, a fraction of a
+    /// Until the program is executed (`exec`): some milliseconds at most, unless the file is on a slow file system. With a
+    /// [template](Self::template), until the template is ready and the child is forked. The first child therefore waits for the
+    /// preloads, at most [`preload_timeout`](crate::TemplateBuilder::preload_timeout). The fork takes a fraction of a
     /// millisecond. [`spawn_async`](Self::spawn_async) does not block.
     ///
     /// # Threads
     ///
-    /// The child inherits from the calling thread: CPU affinity, priority, signal
-    /// mask, namespaces. For a [`program`](Self::program) or a
-    /// [`command`](Self::command) that thread creates another, which starts the
-    /// process and stays until it has exited, since a parent-death signal comes
-    /// when the thread that started a process ends.
+    /// The child inherits CPU affinity, priority, signal mask and namespaces from the calling thread. For a
+    /// [`program`](Self::program) or a [`command`](Self::command), the calling thread creates a thread that starts the process
+    /// and lives until the process has exited. The reason is that a parent-death signal is sent when the thread that started the
+    /// process exits.
     ///
     /// ```
     /// # offspring::worker!(ECHO: fn(String) -> String = |text: String| text);
@@ -525,33 +474,33 @@ impl<F, S, E: Send + 'static> Builder<F, S, E> {
     ///
     /// # Errors
     ///
-    /// The program, or the thread to start it from, could not be started; the
-    /// arguments of `init` could not be encoded; or this process is itself a child that did not call
-    /// [`init`](crate::init).
+    /// The program, or the thread that starts it, could not be started, the arguments of `init` could not be encoded, or this
+    /// program has not called [`init`](crate::init).
+    #[doc(alias = "run")]
     pub fn spawn(self) -> Result<Rpc<F, S, E>, Error> {
         let sink = if self.on_event.is_some() {
             EventSink::Handler
         } else {
-            EventSink::Nobody
+            EventSink::Unhandled
         };
         let (decode, options) = (self.decode_event, self.handle);
         let (driver, pipes) = self.start(sink)?;
         Ok(Rpc::new(driver, decode, pipes, options))
     }
 
-    /// Starts the child for a call that ends it, and of whose handle the user knows nothing.
+    /// Starts the child for a single call. The user gets no handle.
     pub(crate) fn spawn_without_handle(self) -> Result<Rpc<F, S, E>, Error> {
         self.recipe.check_without_handle()?;
         self.kill_on_drop(true).spawn()
     }
 
-    /// Starts the child like [`spawn`](Self::spawn), and gives its events as a
-    /// stream and iterator. An `on_event` handler gets none then.
+    /// Starts the child like [`spawn`](Self::spawn), and returns its events as a stream and iterator. A handler that was set with
+    /// [`on_event`](Self::on_event) is not called.
     ///
     /// ```
     /// # fn count(to: String, events: &offspring::Events<String>) {
     /// #     for n in 0..to.parse().unwrap_or(0) {
-    /// #         events.send(n.to_string()).expect("the parent is there");
+    /// #         events.send(n.to_string()).expect("the parent runs");
     /// #     }
     /// # }
     /// # offspring::worker!(COUNT: fn(String) = count, events = String);
@@ -579,12 +528,10 @@ impl<F, S, E: Send + 'static> Builder<F, S, E> {
         Ok((Rpc::new(driver, decode, pipes, options), events))
     }
 
-    fn start(mut self, sink: EventSink) -> Result<(Arc<Driver<Connection>>, Streams), Error> {
+    fn start(mut self, sink: EventSink) -> Result<(Arc<Driver<ChildIo>>, Streams), Error> {
         let handlers = Handlers {
             on_event: handle_events(self.on_event, self.decode_event),
-            on_error: self
-                .on_error
-                .unwrap_or_else(|| Box::new(|error| log::error!("{error}"))),
+            on_error: self.on_error.unwrap_or(Handlers::default().on_error),
             on_destroy: self.on_destroy,
         };
         self.recipe.start(sink, handlers)

@@ -1,31 +1,44 @@
 //! Threads that run the user's callbacks, one callback after the other.
 //!
-//! A child has such a thread from its first delivery until it is over, a pool
-//! has one while it has callbacks that belong to no child (`pool/aside.rs`). If the system
-//! refuses a thread, the **spare** runs the job: a thread that starts and ends
-//! with the helper, so it is there before anything can need it. All children and
-//! pools share the spare, so a job there does not wait for more to do. Without a
-//! helper no child is left, and a job is run where it comes from: it waits for
-//! nothing. So every callback is called, whatever the system refuses.
+//! A child has such a thread from its first callback until it is over. A pool has one while it
+//! has callbacks that belong to no child (`pool/engine.rs`). If the system refuses a thread,
+//! the **spare** runs the callbacks: a thread that starts and ends with the reactor, and
+//! therefore exists before any callback does. All children and pools share the spare, so a job
+//! there does not wait for further callbacks. If there is no reactor, no child is left, and the
+//! job runs on the thread that queued the callback. So every callback is called, whatever the
+//! system refuses.
 
+use std::cell::Cell;
 use std::io;
 use std::sync::Arc;
 use std::sync::mpsc::{Sender, channel};
 use std::thread::{self, Thread};
 
-use crate::base::panics::shielded;
+use crate::base::panics::catch_panic;
 use crate::base::sync::Mutex;
 use crate::sys::{self, PerProcess};
 
-/// A job; it is told whether its thread is its own, and may wait for more to do.
-pub(super) type Job = Box<dyn FnOnce(bool) + Send>;
+/// Runs callbacks. The argument says whether the thread is for this job alone, so that the job
+/// may wait for further callbacks.
+pub(super) type CallbackJob = Box<dyn FnOnce(bool) + Send>;
 
-/// The way to the spare, while there is one.
-static SPARE: PerProcess<Mutex<Option<Sender<Job>>>> = PerProcess::new();
+/// Sends jobs to the spare. `None` if it does not run.
+static SPARE: PerProcess<Mutex<Option<Sender<CallbackJob>>>> = PerProcess::new();
+
+thread_local! {
+    static RUNS_CALLBACKS: Cell<bool> = const { Cell::new(false) };
+}
+
+/// Returns whether the calling thread runs callbacks, of any child or pool. A wait there waits for no other callback: that
+/// may wait for this one, or may have to run on this thread.
+pub(super) fn is_callback_thread() -> bool {
+    RUNS_CALLBACKS.get()
+}
 
 fn start(run: impl FnOnce() + Send + 'static) -> io::Result<()> {
     let run = || {
-        sys::take_faults();
+        RUNS_CALLBACKS.set(true);
+        sys::unblock_fault_signals();
         run();
     };
     sys::spawn_thread("offspring-callbacks", run).map(drop)
@@ -33,68 +46,68 @@ fn start(run: impl FnOnce() + Send + 'static) -> io::Result<()> {
 
 /// Starts the spare.
 pub(super) fn start_spare() -> io::Result<()> {
-    let (sender, jobs) = channel::<Job>();
+    let (sender, jobs) = channel::<CallbackJob>();
     start(move || {
         for job in jobs {
-            let _ = shielded(|| job(false));
+            let _ = catch_panic(|| job(false));
         }
     })?;
     *SPARE.get().lock() = Some(sender);
     Ok(())
 }
 
-/// The spare ends once it has run the jobs that it has.
+/// Ends the spare, once it has run the jobs that were sent.
 pub(super) fn end_spare() {
     *SPARE.get().lock() = None;
 }
 
-/// Whether a thread runs the callbacks of an owner. It stands behind the lock of the
-/// owner's queue, so whatever is queued finds the thread, or starts one.
+/// The thread that runs the callbacks of a queue. The lock of the queue guards it, so a callback
+/// that is queued finds the thread, or starts one.
 #[derive(Debug, Default)]
-pub(crate) enum Runner {
-    /// There is none.
+pub(crate) enum CallbackThread {
     #[default]
     Absent,
-    /// It will begin, and look.
-    Called,
-    Runs(Thread),
+    /// It is being started, and will look into the queue.
+    Starting,
+    Running(Thread),
 }
 
-/// How to have callbacks run that were queued. To be done without locks.
-pub(crate) enum Call {
+/// How to have queued callbacks run. No lock may be held meanwhile.
+pub(crate) enum CallbackWake {
     Start,
     Wake(Thread),
 }
 
-/// What a thread does next.
-pub(crate) enum Next {
+/// The next step of the thread.
+pub(crate) enum NextStep {
     Again,
     Wait,
-    Leave,
+    Exit,
 }
 
-impl Runner {
-    /// Something was queued.
-    pub(crate) fn call(&mut self) -> Option<Call> {
+impl CallbackThread {
+    /// Returns how to have the callbacks run that were queued. `None` if the thread will see
+    /// them anyway.
+    pub(crate) fn wake(&mut self) -> Option<CallbackWake> {
         match self {
             Self::Absent => {
-                *self = Self::Called;
-                Some(Call::Start)
+                *self = Self::Starting;
+                Some(CallbackWake::Start)
             }
-            Self::Called => None,
-            Self::Runs(thread) => Some(Call::Wake(thread.clone())),
+            Self::Starting => None,
+            Self::Running(thread) => Some(CallbackWake::Wake(thread.clone())),
         }
     }
 
-    /// This thread runs the callbacks until it leaves.
+    /// Notes that this thread runs the callbacks.
     pub(crate) fn begin(&mut self) {
         if !self.is_here() {
-            *self = Self::Runs(thread::current());
+            *self = Self::Running(thread::current());
         }
     }
 
-    /// The thread leaves. What is queued after this must call again.
-    pub(crate) fn leave(&mut self) {
+    /// Notes that the thread exits. A callback that is queued after this starts a thread.
+    pub(crate) fn exit(&mut self) {
         *self = Self::Absent;
     }
 
@@ -102,31 +115,31 @@ impl Runner {
         matches!(self, Self::Absent)
     }
 
-    /// Returns whether this is the thread.
+    /// Returns whether the calling thread runs the callbacks.
     pub(crate) fn is_here(&self) -> bool {
-        matches!(self, Self::Runs(thread) if thread.id() == thread::current().id())
+        matches!(self, Self::Running(thread) if thread.id() == thread::current().id())
     }
 }
 
-/// Runs one callback after the other, each by a call of `step`, on a thread for
-/// callbacks. `step` is told whether the thread may wait for more.
-pub(super) fn run_each(mut step: impl FnMut(bool) -> Next + Send + 'static) {
+/// Starts a thread that calls `step` for each callback. The argument of `step` says whether the
+/// thread may wait for further callbacks.
+pub(super) fn run_each(mut step: impl FnMut(bool) -> NextStep + Send + 'static) {
     run(Box::new(move |may_wait| {
         loop {
             match step(may_wait) {
-                Next::Again => {}
-                Next::Wait => thread::park(),
-                Next::Leave => return,
+                NextStep::Again => {}
+                NextStep::Wait => thread::park(),
+                NextStep::Exit => return,
             }
         }
     }));
 }
 
-/// Runs `job` on a thread for callbacks. Must be called without locks.
-pub(super) fn run(job: Job) {
+/// Starts a thread that runs `job`. The caller must not hold a lock.
+pub(super) fn run(job: CallbackJob) {
     let slot = Arc::new(Mutex::new(Some(job)));
     let own = Arc::clone(&slot);
-    let take = |slot: &Mutex<Option<Job>>| slot.lock().take();
+    let take = |slot: &Mutex<Option<CallbackJob>>| slot.lock().take();
     let started = start(move || {
         if let Some(job) = take(&own) {
             job(true);
@@ -139,13 +152,37 @@ pub(super) fn run(job: Job) {
     }
 }
 
-fn run_without_thread(job: Job) {
+fn run_without_thread(job: CallbackJob) {
     let spare = SPARE.get().lock().clone();
     let refused = match spare {
         Some(spare) => spare.send(job).err().map(|refused| refused.0),
         None => Some(job),
     };
     if let Some(job) = refused {
-        let _ = shielded(|| job(false));
+        run_here(job);
+    }
+}
+
+/// Runs `job` on this thread, which runs callbacks meanwhile.
+fn run_here(job: CallbackJob) {
+    let before = RUNS_CALLBACKS.replace(true);
+    let _ = catch_panic(|| job(false));
+    RUNS_CALLBACKS.set(before);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_thread_that_runs_a_callback_itself_waits_for_no_other() {
+        let (sender, receiver) = channel();
+        assert!(!is_callback_thread());
+        run_here(Box::new(move |may_wait| {
+            sender.send((may_wait, is_callback_thread())).unwrap();
+            panic!("on purpose");
+        }));
+        assert_eq!(receiver.recv(), Ok((false, true)));
+        assert!(!is_callback_thread());
     }
 }

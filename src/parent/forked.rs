@@ -1,89 +1,89 @@
-//! What the handles of another process lead to: in a copy that `fork` made of a
-//! program, a handle of the original has no thread that would serve it, and its
-//! link, locks and epoll set are the original's. So every use is an error at
-//! once, and touches nothing.
+//! Stand-ins for children in a copy of the process that `fork` made. There a handle has no thread
+//! that would serve it, and its link, locks and `epoll` set belong to the original. So each use
+//! is an error at once, and touches none of them.
 
 use std::sync::{Arc, LazyLock};
-use std::task::{Context, Poll};
 use std::time::Instant;
 
 use super::callbacks;
-use super::child::terms::{Answer, CallOptions, Callback, Completion, NextEvent, Refusal};
-use super::maker::Maker;
-use super::target::{Origin, Pending, PendingCall};
+use super::child::interface::{
+    Answer, CallOptions, Completion, NextEvent, OnDone, Refusal, WaitMode,
+};
+use super::client::{AnyCall, Client, PendingCall};
+use super::creator::Creator;
 use crate::error::{ChildId, Error};
 use crate::exit_status::ExitStatus;
-use crate::parcel::Parcel;
+use crate::message::Message;
 use crate::protocol::Started;
 
 /// See the module.
 struct Forked;
 
-static FORKED: LazyLock<Arc<dyn Origin>> = LazyLock::new(|| Arc::new(Forked));
+static FORKED: LazyLock<Arc<dyn Client>> = LazyLock::new(|| Arc::new(Forked));
 
-/// What a handle leads to: an origin, in the process that made the handle.
+/// A client, and the process that created the handle.
 #[derive(Clone)]
-pub(crate) struct Reach {
-    origin: Arc<dyn Origin>,
-    maker: Maker,
+pub(crate) struct ClientRef {
+    client: Arc<dyn Client>,
+    creator: Creator,
 }
 
-impl Reach {
-    pub(crate) fn new(origin: Arc<dyn Origin>) -> Self {
-        let maker = Maker::this();
-        Self { origin, maker }
+impl ClientRef {
+    pub(crate) fn new(client: Arc<dyn Client>) -> Self {
+        let creator = Creator::current();
+        Self { client, creator }
     }
 
     pub(crate) fn is_here(&self) -> bool {
-        self.maker.is_this()
+        self.creator.is_current()
     }
 
-    /// The origin; in a copy of the process, one whose every use is an error.
+    /// Returns the client. In a copy of the process, it is one whose every use is an error.
     #[inline]
-    pub(crate) fn origin(&self) -> &Arc<dyn Origin> {
+    pub(crate) fn client(&self) -> &Arc<dyn Client> {
         if self.is_here() {
-            &self.origin
+            &self.client
         } else {
             &FORKED
         }
     }
 
-    /// Which child, or pool, it leads to, also in a copy of the process.
+    /// Returns which child, or pool, it is, also in a copy of the process.
     pub(crate) fn child_id(&self) -> Option<Arc<ChildId>> {
-        self.origin.child_id()
+        self.client.child_id()
     }
 }
 
-/// What a handle that has no origin here leads to.
-pub(super) fn origin() -> Arc<dyn Origin> {
+/// Returns the client of a handle that has none in this process.
+pub(super) fn client() -> Arc<dyn Client> {
     Arc::clone(&FORKED)
 }
 
-/// What a handle leads to that holds a call of another process.
+/// Returns what takes the place of a call that another process made.
 pub(super) fn call() -> &'static dyn PendingCall {
     &Forked
 }
 
-/// The error of a call that was made before.
+/// The error of a call that was made before the copy.
 fn lost() -> Error {
     Error::forked(Started::Unknown)
 }
 
-/// The error of what was not begun.
+/// The error of a call that was not made.
 pub(super) fn refusal() -> Error {
     Error::forked(Started::No)
 }
 
-fn call_back(callback: Callback, error: Error) {
-    callbacks::run(Box::new(move |_| callback(Err(error))));
+fn call_back(on_done: OnDone, error: Error) {
+    callbacks::run(Box::new(move |_| on_done(Err(error))));
 }
 
-impl Origin for Forked {
-    fn call(self: Arc<Self>, _: &mut Parcel, _: bool) -> Result<Pending, Refusal> {
+impl Client for Forked {
+    fn call(self: Arc<Self>, _: &mut Message, _: bool) -> Result<AnyCall, Refusal> {
         Err(refusal().into())
     }
-    fn refuse(self: Arc<Self>, callback: Callback, error: Error) {
-        call_back(callback, error);
+    fn refuse(self: Arc<Self>, on_done: OnDone, error: Error) {
+        call_back(on_done, error);
     }
     fn carries_descriptors(&self) -> bool {
         true
@@ -91,8 +91,7 @@ impl Origin for Forked {
     fn window(&self) -> usize {
         1
     }
-    fn close(&self) {}
-    fn close_within(&self, _: Instant) {}
+    fn close(&self, _: Option<Instant>) {}
     fn kill(&self) {}
     fn child_id(&self) -> Option<Arc<ChildId>> {
         None
@@ -100,23 +99,17 @@ impl Origin for Forked {
     fn pid(&self) -> Option<u32> {
         None
     }
-    fn wait_ready(&self, _: Option<Instant>) -> Option<Result<(), Error>> {
+    fn wait_ready(&self, _: WaitMode<'_>) -> Option<Result<(), Error>> {
         Some(Err(refusal()))
     }
-    fn poll_ready(&self, _: &mut Context<'_>) -> Poll<Result<(), Error>> {
-        Poll::Ready(Err(refusal()))
-    }
-    fn wait_end(&self, _: Option<Instant>) -> Option<Result<ExitStatus, Error>> {
+    fn wait_end(&self, _: WaitMode<'_>) -> Option<Result<ExitStatus, Error>> {
         Some(Err(refusal()))
-    }
-    fn poll_end(&self, _: &mut Context<'_>) -> Poll<Result<ExitStatus, Error>> {
-        Poll::Ready(Err(refusal()))
     }
 }
 
 impl PendingCall for Forked {
-    fn origin(&self) -> Arc<dyn Origin> {
-        origin()
+    fn client(&self) -> Arc<dyn Client> {
+        client()
     }
     fn child_id(&self) -> Option<Arc<ChildId>> {
         None
@@ -124,23 +117,17 @@ impl PendingCall for Forked {
     fn has_started(&self) -> Started {
         Started::Unknown
     }
-    fn wait(&self, _: Option<Instant>) -> Option<Answer> {
+    fn wait(&self, _: WaitMode<'_>) -> Option<Answer> {
         Some(Err(lost()))
     }
-    fn poll(&self, _: &mut Context<'_>) -> Poll<Answer> {
-        Poll::Ready(Err(lost()))
-    }
-    fn wait_event(&self, _: Option<Instant>) -> Option<NextEvent> {
-        Some(NextEvent::Stuck(lost()))
-    }
-    fn poll_event(&self, _: &mut Context<'_>) -> Poll<NextEvent> {
-        Poll::Ready(NextEvent::Stuck(lost()))
+    fn wait_event(&self, _: WaitMode<'_>) -> Option<NextEvent> {
+        Some(NextEvent::WouldDeadlock(lost()))
     }
     fn cancel(&self) {}
     fn update(&self, _: &dyn Fn(&mut CallOptions)) {}
-    fn entrust(&self, completion: Completion) -> bool {
-        if let Completion::Callback(callback) = completion {
-            call_back(callback, lost());
+    fn set_completion(&self, completion: Completion) -> bool {
+        if let Completion::Callback(on_done) = completion {
+            call_back(on_done, lost());
         }
         true
     }

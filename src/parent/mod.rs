@@ -4,24 +4,23 @@
 //!
 //! ```text
 //! builder  template            what users configure
-//! pool                         calls shared out among children
+//! pool                         gives calls to several children
 //! spawn                        starting a child
 //! handles  child               what users hold | one child: driver, state, process
-//! target                       the traits between handles and a child or pool
-//! forked  callbacks  helper  alarm  maker
+//! client                       the traits between handles and a child or pool
+//! forked  callbacks  reactor  creator
 //! ```
 
-mod alarm;
 mod builder;
 mod callbacks;
 mod child;
+mod client;
+mod creator;
 mod forked;
 mod handles;
-mod helper;
-mod maker;
 mod pool;
+mod reactor;
 mod spawn;
-mod target;
 mod template;
 
 pub use self::builder::{Builder, Spawning};
@@ -32,6 +31,6 @@ pub use self::handles::once::Once;
 pub use self::handles::rpc::{Join, Ready, Rpc};
 pub use self::handles::try_call_error::TryCallError;
 pub use self::pool::{Pool, PoolBuilder, PoolStatus};
-pub(crate) use self::spawn::Declared;
+pub(crate) use self::spawn::WorkerInfo;
 pub use self::spawn::streams::Stdio;
 pub use self::template::{Template, TemplateBuilder};

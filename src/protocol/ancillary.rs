@@ -1,35 +1,33 @@
-//! Descriptors beside the octets.
+//! File descriptors that travel beside the bytes.
 //!
 //! The rules of a stream that carries them:
 //!
-//! * Before a frame that descriptors go along with stands one of the kind
-//!   [`Descriptors`](super::Kind::Descriptors) for each lot of up to [`MOST`],
-//!   with their number; the lot is sent with the first octet of it. A hello
-//!   names its own lot, in a field.
-//! * So each lot that comes belongs to an announcement that starts in the octets
-//!   that came with it. Whatever stands before that may be glued to it, nothing
-//!   behind it is. Lots and announcements are in the same order.
-//! * A lot that is not what was announced is the loss of that frame, and of no
-//!   other. So is a lot that found no room in this process, and one that could
-//!   not be sent (announced as 0).
-//! * What came and was not announced in the octets read so far is closed.
+//! * A frame with descriptors follows one announcement, a frame of the kind
+//!   [`Descriptors`](super::FrameKind::Descriptors), for each batch of up to [`MOST`]. It holds the number of descriptors,
+//!   and the batch is sent with its first byte. A hello announces its batch in a field.
+//! * One `recvmsg` returns at most one batch, and ends with the write that the batch was sent with. The announcement starts
+//!   in the bytes that it returns; bytes of earlier writes may precede it. So batches and announcements arrive in the same
+//!   order.
+//! * A batch of another size than announced fails that frame, and no other. So does a batch that this process had no
+//!   room for, and one that could not be sent, which is announced as 0.
+//! * A batch that no announcement in the bytes read so far claims is closed.
 
 use std::collections::VecDeque;
 use std::fmt;
 
-/// The most descriptors of one lot: what the kernel sends with one message.
+/// Maximum number of descriptors in a batch: `SCM_MAX_FD`, the kernel's limit for one `sendmsg`.
 pub(crate) const MOST: usize = 253;
 
-/// Why not all descriptors of a frame are here.
+/// Why descriptors of a frame are missing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Loss {
     /// The sender could not send them.
     Unsent,
-    /// This process could not open so many.
+    /// This process has no free descriptors for all of them.
     NoRoom,
-    /// The sender announced others than it sent.
+    /// Their number is not the announced one.
     Mismatch,
-    /// This process already keeps as many as it may.
+    /// This process holds as many descriptors of unread results as `max_descriptors` allows.
     Limit,
 }
 
@@ -50,7 +48,7 @@ impl fmt::Display for Loss {
     }
 }
 
-/// The descriptors of one frame.
+/// The descriptors of one frame. The common case, none, takes one word.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Ancillary<D>(Option<Box<Result<Vec<D>, Loss>>>);
 
@@ -61,12 +59,12 @@ impl<D> Default for Ancillary<D> {
 }
 
 impl<D> Ancillary<D> {
-    /// The descriptors, or why they are not here.
+    /// Returns the descriptors, or why they are missing.
     pub(crate) fn into_descriptors(self) -> Result<Vec<D>, Loss> {
         self.0.map_or(Ok(Vec::new()), |all| *all)
     }
 
-    /// How many there are.
+    /// Returns the number of descriptors.
     pub(super) fn count(&self) -> usize {
         match self.0.as_deref() {
             Some(Ok(all)) => all.len(),
@@ -74,126 +72,72 @@ impl<D> Ancillary<D> {
         }
     }
 
-    /// They are not here, for this reason.
-    pub(super) fn give_up(&mut self, loss: Loss, spent: &mut Vec<D>) {
-        std::mem::replace(self, Self(Some(Box::new(Err(loss))))).spend(spent);
+    /// Moves the descriptors to `unwanted` and records why they are missing.
+    pub(super) fn give_up(&mut self, loss: Loss, unwanted: &mut Vec<D>) {
+        std::mem::replace(self, Self(Some(Box::new(Err(loss))))).discard(unwanted);
     }
 
-    /// There are none, and none were lost.
+    /// Returns whether no descriptor was sent and none was lost.
     pub(super) fn is_empty(&self) -> bool {
         self.0.is_none()
     }
 
-    /// Nobody wants them.
-    pub(super) fn spend(self, spent: &mut Vec<D>) {
-        spent.extend(self.into_descriptors().unwrap_or_default());
+    /// Moves the descriptors to `unwanted`.
+    pub(super) fn discard(self, unwanted: &mut Vec<D>) {
+        unwanted.extend(self.into_descriptors().unwrap_or_default());
     }
 
-    fn extend(&mut self, lot: Result<Vec<D>, Loss>, spent: &mut Vec<D>) {
+    fn extend(&mut self, batch: Result<Vec<D>, Loss>, unwanted: &mut Vec<D>) {
         let all = self.0.get_or_insert_with(|| Box::new(Ok(Vec::new())));
-        match (&mut **all, lot) {
-            (Ok(all), Ok(lot)) => all.extend(lot),
+        match (&mut **all, batch) {
+            (Ok(all), Ok(batch)) => all.extend(batch),
             (Ok(some), Err(loss)) => {
-                spent.append(some);
+                unwanted.append(some);
                 **all = Err(loss);
             }
-            (Err(_), lot) => spent.extend(lot.unwrap_or_default()),
+            (Err(_), batch) => unwanted.extend(batch.unwrap_or_default()),
         }
     }
 }
 
-/// Lots that came and whose announcement was not read yet.
+/// Batches that arrived and whose announcement was not read yet.
 #[derive(Debug)]
-pub(crate) struct Arrivals<D> {
-    lots: VecDeque<Lot<D>>,
-    count: usize,
-    /// Descriptors that nobody wants.
-    spent: Vec<D>,
+pub(crate) struct BatchQueue<D> {
+    /// Each with whether the process had no room for some of its descriptors.
+    pub(super) batches: VecDeque<(Vec<D>, bool)>,
+    /// Descriptors to close.
+    pub(super) unwanted: Vec<D>,
 }
 
-#[derive(Debug)]
-struct Lot<D> {
-    descriptors: Vec<D>,
-    /// There were more, for which there was no room.
-    is_cut: bool,
-}
-
-impl<D> Default for Arrivals<D> {
-    fn default() -> Self {
-        Self {
-            lots: VecDeque::new(),
-            count: 0,
-            spent: Vec::new(),
-        }
-    }
-}
-
-impl<D> Arrivals<D> {
-    /// A lot came; of one that is cut some are missing.
-    pub(crate) fn push(&mut self, descriptors: Vec<D>, is_cut: bool) {
-        self.count += descriptors.len();
-        self.lots.push_back(Lot {
-            descriptors,
-            is_cut,
-        });
+impl<D> BatchQueue<D> {
+    /// Returns the number of descriptors in all batches.
+    pub(super) fn count(&self) -> usize {
+        self.batches.iter().map(|(batch, _)| batch.len()).sum()
     }
 
-    /// How many descriptors are here.
-    pub(crate) fn count(&self) -> usize {
-        self.count
-    }
-
-    /// Hands out the lots, each with whether it is cut.
-    pub(super) fn take_lots(&mut self) -> Vec<(Vec<D>, bool)> {
-        self.count = 0;
-        let lots = self.lots.drain(..);
-        lots.map(|lot| (lot.descriptors, lot.is_cut)).collect()
-    }
-
-    /// The next lot was announced, as one of so many; 0: it was not sent.
+    /// Adds the next batch to `whole`. Its announcement said `count`; 0 means that it could not be sent.
     pub(super) fn claim(&mut self, count: usize, whole: &mut Ancillary<D>) {
-        let lot = if count == 0 {
-            Err(Loss::Unsent)
-        } else {
-            self.next(count)
+        let batch = match count {
+            0 => Err(Loss::Unsent),
+            _ => self.next(count),
         };
-        whole.extend(lot, &mut self.spent);
+        whole.extend(batch, &mut self.unwanted);
     }
 
     fn next(&mut self, count: usize) -> Result<Vec<D>, Loss> {
-        let mut lot = self.lots.pop_front().ok_or(Loss::Mismatch)?;
-        self.count -= lot.descriptors.len();
-        if lot.descriptors.len() == count && !lot.is_cut {
-            return Ok(lot.descriptors);
+        match self.batches.pop_front() {
+            Some((batch, false)) if batch.len() == count => Ok(batch),
+            Some((batch, is_cut)) => {
+                self.unwanted.extend(batch);
+                Err(if is_cut { Loss::NoRoom } else { Loss::Mismatch })
+            }
+            None => Err(Loss::Mismatch),
         }
-        self.spent.append(&mut lot.descriptors);
-        Err(if lot.is_cut {
-            Loss::NoRoom
-        } else {
-            Loss::Mismatch
-        })
     }
 
-    /// Nobody took these.
-    pub(super) fn spend(&mut self, ancillary: Ancillary<D>) {
-        ancillary.spend(&mut self.spent);
-    }
-
-    /// All octets were read, so nobody will ask for what is left.
-    pub(super) fn spend_rest(&mut self) {
-        for lot in self.lots.drain(..) {
-            self.spent.extend(lot.descriptors);
-        }
-        self.count = 0;
-    }
-
-    /// Drops what nobody wants.
-    pub(super) fn close_spent(&mut self) {
-        self.spent.clear();
-    }
-
-    /// What nobody wants.
-    pub(super) fn take_spent(&mut self, spent: &mut Vec<D>) {
-        spent.append(&mut self.spent);
+    /// Discards all batches: all bytes were read, so no announcement can follow.
+    pub(super) fn discard_rest(&mut self) {
+        let batches = self.batches.drain(..);
+        self.unwanted.extend(batches.flat_map(|(batch, _)| batch));
     }
 }

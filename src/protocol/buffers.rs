@@ -1,25 +1,23 @@
-//! Buffers that were used and will be used again.
+//! A pool of buffers.
 //!
-//! What large messages cost is mostly page faults: an allocator gives the
-//! memory back to the system and takes it again at every call. So a pool
-//! keeps a few buffers, among them large ones, [`LARGEST`] bytes in all, as long
-//! as they are used: one that has been far too large [`PATIENCE`] times in a row
-//! is let go.
+//! Most of the cost of a large message is page faults: without a pool, the allocator returns the memory to the system
+//! and maps it again at every call. The pool drops its large buffers when they were hardly used [`PATIENCE`] times in a
+//! row.
 
-/// How many bytes are kept at most.
+/// Maximum size of all buffers in the pool, in bytes.
 const LARGEST: usize = 80 << 20;
-/// A buffer of up to this many bytes is always kept.
+/// Maximum size of a buffer that the pool keeps whatever its use, in bytes.
 pub(crate) const SMALL: usize = 64 << 10;
-/// How often one may be far too large.
+/// Number of hardly used buffers in a row after which large ones are dropped.
 const PATIENCE: u8 = 16;
-/// How many buffers are kept.
+/// Maximum number of buffers in the pool.
 const COUNT: usize = 3;
 
-/// Buffers to be used again. Whoever needs one is handed the pool of its thread.
+/// Buffers for reuse. Each thread has a pool, and hands it to the methods that need a buffer.
 #[derive(Debug, Default)]
 pub(crate) struct BufferPool {
     buffers: Vec<Vec<u8>>,
-    /// How often in a row a large one was put back hardly used.
+    /// Number of buffers in a row that were small, or of which less than an eighth was used.
     idle: u8,
 }
 
@@ -31,12 +29,12 @@ impl BufferPool {
         }
     }
 
-    /// An empty buffer, with room if there is one: the one that was put last.
+    /// Takes the buffer that was put last, or an empty one.
     pub(crate) fn take(&mut self) -> Vec<u8> {
         self.buffers.pop().unwrap_or_default()
     }
 
-    /// Keeps a buffer for later, if it is worth it: `used` bytes of it were used.
+    /// Puts `buffer`, of which `used` bytes were used, into the pool, or drops it.
     pub(crate) fn put(&mut self, mut buffer: Vec<u8>, used: usize) {
         let room = buffer.capacity();
         if room == 0 || room > LARGEST {
@@ -80,7 +78,7 @@ mod tests {
             pool.take();
         }
         let kept = pool.take().capacity();
-        assert_eq!(kept, 0, "small ones were used for so long");
+        assert_eq!(kept, 0, "only small buffers were used for a while");
     }
 
     #[test]

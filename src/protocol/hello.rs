@@ -1,9 +1,8 @@
-//! Hello, the first frame of both sides, and the failure of one call: both are
-//! lists of octet strings (length as a BER compressed integer, then octets).
+//! Hello, the first frame of both sides, and the failure of a call. Both are lists of byte strings, each a length (a BER
+//! compressed integer) and bytes.
 //!
-//! What comes is read where it lies: no string is copied before it is asked for,
-//! so a list of empty strings takes no more memory than its octets. How long such
-//! a frame may be is said in [`frame`](super::frame), and checked at its header.
+//! A list is parsed in place: no string is copied before it is read, so a list of empty strings takes no more memory than
+//! its bytes. The maximum length of these frames is in [`frame`](super::frame), and is checked at the header.
 
 use std::borrow::Cow;
 
@@ -11,53 +10,50 @@ use offspring_serialisers::{ListReader, Octets, Output, Serialiser};
 
 use super::Violation;
 
-/// The first four octets of a stream that opens with hello: kind 15, and an id
-/// that no counter reaches soon. In the plain form they would be a call's id.
+/// The first four bytes of a stream that opens with hello: kind 15, and an id that a counter of calls reaches late. In the
+/// plain form they would be the id of a call.
 pub(crate) const MAGIC: u32 = 0xf0ff_5942;
-/// Whether a stream that begins so may yet become a hello.
-pub(crate) fn may_be_hello(octets: &[u8]) -> bool {
+/// Returns whether a stream that begins with these bytes may be that of a hello.
+pub(crate) fn may_be_hello(bytes: &[u8]) -> bool {
     let magic = MAGIC.to_be_bytes();
-    octets.iter().zip(magic).all(|(octet, own)| *octet == own)
+    bytes.iter().zip(magic).all(|(byte, own)| *byte == own)
 }
 
-/// The version of the protocol. Another one is refused by both sides.
+/// The version of the protocol. Both sides refuse any other.
 pub(crate) const VERSION: u8 = 1;
 
-/// The most fields of a hello.
+/// Maximum number of fields in a hello.
 const FIELDS: usize = 64;
-/// The most strings of a failure. Today there are four.
+/// Maximum number of strings in a failure. This version writes four.
 const STRINGS: usize = 16;
 
-/// The most bytes that are sent of why a child cannot serve, of the message of a
-/// failure, of its place, and of its backtrace. Together with their lengths they
-/// fit into the frame.
+/// Maximum length in bytes of a refusal in a hello, and of a failure's message, place and backtrace. Longer texts are cut,
+/// so that the frame stays within its limit.
 const REFUSAL: usize = 32 << 10;
 const MESSAGE: usize = 256 << 10;
 const PLACE: usize = 4 << 10;
 const BACKTRACE: usize = 512 << 10;
 
-/// Who says hello. An echo of one's own is found out by it.
+/// The sender of a hello. It tells a program that echoes its input from a child.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Role {
-    /// The process that calls.
+    /// The calling process.
     Parent = b'P' as isize,
     /// The process that runs the function.
     Child = b'C' as isize,
 }
 
-/// What one side says of itself: its role, its version, and named strings.
-///
-/// Names that the other side does not know are passed over.
+/// The first frame of a side: its role, its version, and named strings. Unknown names are ignored.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Hello {
     pub(crate) role: Role,
     pub(crate) version: u8,
-    /// The list of names and values, well-formed.
+    /// The encoded list of names and values, well-formed.
     fields: Vec<u8>,
 }
 
 impl Hello {
-    /// A hello without fields.
+    /// Creates a hello without fields.
     pub(crate) fn new(role: Role) -> Self {
         Self {
             role,
@@ -72,12 +68,12 @@ impl Hello {
         self
     }
 
-    /// A child's hello that says why it cannot serve.
+    /// Creates a child's hello that says why it cannot serve.
     pub(crate) fn refusal(text: &str) -> Self {
         Self::new(Role::Child).with("error", shorten(text, REFUSAL).as_bytes())
     }
 
-    /// The octets of a field.
+    /// Returns the value of the field `name`.
     pub(crate) fn field(&self, name: &str) -> Option<&[u8]> {
         let mut strings = ListReader::new(&self.fields).map_while(Result::ok);
         loop {
@@ -88,18 +84,17 @@ impl Hello {
         }
     }
 
-    /// A field as text, empty where it is missing.
+    /// Returns a field as text; the empty string if it is missing.
     pub(crate) fn text(&self, name: &str) -> String {
         String::from_utf8_lossy(self.field(name).unwrap_or_default()).into_owned()
     }
 
-    /// A field as a decimal number.
+    /// Returns a field as a decimal number. `None` if it is missing, or no such number.
     pub(crate) fn number(&self, name: &str) -> Option<u32> {
         std::str::from_utf8(self.field(name)?).ok()?.parse().ok()
     }
 
-    /// It comes from a child of this version. Else nothing that follows may be
-    /// taken for an answer.
+    /// Checks that it comes from a child of this version. Otherwise the bytes behind it are no answers.
     pub(crate) fn is_of_child(&self) -> Result<(), Violation> {
         if self.role == Role::Parent {
             let text = "the program sends back what it is sent (is it `cat`?)";
@@ -114,17 +109,16 @@ impl Hello {
         Ok(())
     }
 
-    /// The payload of the frame.
-    pub(crate) fn to_octets(&self) -> Vec<u8> {
+    /// Returns the payload of the frame.
+    pub(crate) fn to_bytes(&self) -> Vec<u8> {
         let head = [self.role as u8, self.version];
         [&head, self.fields.as_slice()].concat()
     }
 
-    /// Reads the payload of a frame. A hello of another version is read as far
-    /// as its version.
-    pub(crate) fn parse(octets: &[u8]) -> Result<Self, Violation> {
-        let [role, version, rest @ ..] = octets else {
-            return Err(Violation(format!("a hello of {} bytes", octets.len())));
+    /// Parses the payload of a frame. Of a hello of another version only role and version are read.
+    pub(crate) fn parse(bytes: &[u8]) -> Result<Self, Violation> {
+        let [role, version, rest @ ..] = bytes else {
+            return Err(Violation(format!("a hello of {} bytes", bytes.len())));
         };
         let role = match role {
             b'P' => Role::Parent,
@@ -154,36 +148,39 @@ pub(crate) enum FailureCode {
     Decode,
     /// The result could not be encoded.
     Encode,
-    /// The request or its result was longer than a side allows.
+    /// The request or the result was longer than one side allows.
     TooLong,
-    /// It was cancelled before it ran.
+    /// The call was cancelled before it ran.
     Cancelled,
-    /// The child refused it, for the reason given.
+    /// The service has no such method.
+    NoMethod,
+    /// The child refused the call.
     Refused,
 }
 
-const CODES: [(FailureCode, &str); 6] = [
+const CODES: [(FailureCode, &str); 7] = [
     (FailureCode::Panic, "panic"),
     (FailureCode::Decode, "decode"),
     (FailureCode::Encode, "encode"),
     (FailureCode::TooLong, "too-long"),
     (FailureCode::Cancelled, "cancelled"),
+    (FailureCode::NoMethod, "no-method"),
     (FailureCode::Refused, "refused"),
 ];
 
-/// The failure of one call, as the child tells it.
+/// The failure of a call, as the child sends it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Failure {
     pub(crate) code: FailureCode,
     pub(crate) message: String,
-    /// Where in the source a panic was, `file:line:column`; else empty.
+    /// Position of a panic in the source, as `file:line:column`; else empty.
     pub(crate) place: String,
     /// The backtrace of a panic; else empty.
     pub(crate) backtrace: String,
 }
 
 impl Failure {
-    /// A failure that is not a panic.
+    /// Creates a failure that is not a panic.
     pub(crate) fn new(code: FailureCode, message: impl Into<String>) -> Self {
         Self {
             code,
@@ -193,7 +190,7 @@ impl Failure {
         }
     }
 
-    /// A message goes along with more descriptors than the other side takes.
+    /// Creates the failure of `what`, which has `count` descriptors where `most` are allowed.
     pub(crate) fn too_many(what: &str, count: usize, most: usize) -> Self {
         let text = format!(
             "{what} holds {count} descriptors, the limit is {most}; send them in several, or raise `max_descriptors`"
@@ -201,8 +198,8 @@ impl Failure {
         Self::new(FailureCode::TooLong, text)
     }
 
-    /// The payload of the frame; what is too long for it is cut off, and says so.
-    pub(crate) fn to_octets(&self) -> Vec<u8> {
+    /// Returns the payload of the frame. Texts that are too long are cut, and say so.
+    pub(crate) fn to_bytes(&self) -> Vec<u8> {
         let code = CODES
             .iter()
             .find(|(code, _)| *code == self.code)
@@ -213,15 +210,15 @@ impl Failure {
             shorten(&self.place, PLACE),
             shorten(&self.backtrace, BACKTRACE),
         ];
-        let mut octets = Vec::new();
-        write_strings(&strings.each_ref().map(|text| text.as_bytes()), &mut octets);
-        octets
+        let mut bytes = Vec::new();
+        write_strings(&strings.each_ref().map(|text| text.as_bytes()), &mut bytes);
+        bytes
     }
 
-    /// Reads the payload of a frame; a code of a later version is a refusal.
-    pub(crate) fn parse(octets: &[u8]) -> Result<Self, Violation> {
-        check_strings(octets, "failure", STRINGS)?;
-        let mut strings = ListReader::new(octets).map_while(Result::ok);
+    /// Parses the payload of a frame. An unknown code is read as a refusal.
+    pub(crate) fn parse(bytes: &[u8]) -> Result<Self, Violation> {
+        check_strings(bytes, "failure", STRINGS)?;
+        let mut strings = ListReader::new(bytes).map_while(Result::ok);
         let mut text = || String::from_utf8_lossy(strings.next().unwrap_or_default()).into_owned();
         let name = text();
         let code = CODES
@@ -237,7 +234,7 @@ impl Failure {
     }
 }
 
-/// At most `most` bytes of a text; if it is longer, the last of them say so.
+/// Returns `text`, cut to `most` bytes. A cut text ends with a note of its length.
 fn shorten(text: &str, most: usize) -> Cow<'_, str> {
     if text.len() <= most {
         return text.into();
@@ -250,14 +247,14 @@ fn shorten(text: &str, most: usize) -> Cow<'_, str> {
     (text[..end].to_owned() + &note).into()
 }
 
-fn write_strings(strings: &[&[u8]], octets: &mut Vec<u8>) {
-    <Octets as Serialiser<Vec<Vec<u8>>, _>>::encode(strings, &mut Output::new(octets))
-        .expect("octet strings in memory can be written");
+fn write_strings(strings: &[&[u8]], bytes: &mut Vec<u8>) {
+    <Octets as Serialiser<Vec<Vec<u8>>, _>>::encode(strings, &mut Output::new(bytes))
+        .expect("writing to memory cannot fail");
 }
 
-/// Makes sure that this is a list of at most `most` strings.
-fn check_strings(octets: &[u8], what: &str, most: usize) -> Result<(), Violation> {
-    for (index, string) in ListReader::new(octets).enumerate() {
+/// Checks that `bytes` is a list of at most `most` strings.
+fn check_strings(bytes: &[u8], what: &str, most: usize) -> Result<(), Violation> {
+    for (index, string) in ListReader::new(bytes).enumerate() {
         if index == most {
             return Err(Violation(format!(
                 "a {what} of more than {most} strings, which is the limit"

@@ -1,74 +1,75 @@
 //! The child's half: requests in, replies out.
 //!
-//! The two are apart because they are used apart: one loop reads requests, but
-//! replies and events are written from wherever they are made.
+//! The two halves are separate types because one loop reads requests, but any thread writes replies and events.
 //!
-//! A child decides on the first four octets which form is spoken. It answers
-//! every request exactly once, with a result or a failure; in the plain form,
-//! which has no frame for a failure, it writes what is finished and ends.
+//! The first four bytes decide on the form. A child answers every request exactly once, with a result or a failure. The
+//! plain form has no frame for a failure: there the child writes what is finished, and exits.
 
 use std::collections::HashSet;
 
-use super::frame::LONGEST_HELLO;
+use super::frame::MAX_HELLO;
 use super::hello::MAGIC;
-use super::reader::Step;
-use super::{Failure, FailureCode, Form, Frame, HEADER, Hello, Kind, Parcel, Reader, Violation};
+use super::reader::NextFrame;
+use super::{Failure, FailureCode, Form, Frame, FrameKind, FrameReader, HEADER, Hello, Violation};
 
-/// What the parent asks.
+/// A request of the parent.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Request {
-    /// The parent opens the full form.
+    /// The parent's hello, which opens the full form.
     Hello(Hello),
-    /// Run this call; its arguments are [`Reader::octets`].
+    /// Run this call. Its arguments are [`FrameReader::bytes`].
     Call(u32),
-    /// This call cannot run, for this reason: answer so.
+    /// Answer this call with this failure.
     Refuse(u32, Failure),
-    /// Stop this call if it is running; its answer is still due.
+    /// Stop this call if it runs. It still has to be answered.
     Cancel(u32),
 }
 
 /// The reading half.
 #[derive(Debug, Default)]
-pub(crate) struct Requests {
-    /// The first four octets were seen.
+pub(crate) struct RequestReader {
+    /// The first four bytes have decided on the form.
     begun: bool,
-    /// A hello came.
+    /// The parent's hello was read.
     greeted: bool,
-    /// Calls whose cancel was read before they were started.
+    /// Ids whose cancel was scanned and not returned by `next`.
     cancelled: HashSet<u32>,
-    /// Calls handed out or refused, ever.
+    /// Number of calls ever returned by `next`, to run or to refuse.
     started: u64,
 }
 
-impl Requests {
-    /// To be called after octets have come: notes which of the calls that
+impl RequestReader {
+    /// To be called after bytes have come: notes which of the calls that
     /// are still to start were cancelled.
-    pub(crate) fn look_ahead<D>(&mut self, reader: &mut Reader<D>) {
-        if self.begun && reader.form() == Form::Full {
+    pub(crate) fn note_cancels<D>(&mut self, reader: &mut FrameReader<D>) {
+        if self.begun && reader.form == Form::Full {
             reader.scan(|frame| {
-                if frame.kind == Some(Kind::Cancel) {
+                if frame.kind == Some(FrameKind::Cancel) {
                     self.cancelled.insert(frame.id);
                 }
             });
         }
     }
 
-    /// The next thing to do, or `None` if more octets are needed.
-    pub(crate) fn next<D>(&mut self, reader: &mut Reader<D>) -> Result<Option<Request>, Violation> {
+    /// Returns the next request. `None` if no whole frame is left.
+    pub(crate) fn next<D>(
+        &mut self,
+        reader: &mut FrameReader<D>,
+    ) -> Result<Option<Request>, Violation> {
         if !self.has_begun(reader) {
             return Ok(None);
         }
         let frame = match reader.advance() {
-            Step::Short => return reader.check_descriptors().map(|()| None),
-            Step::Whole(frame) => frame,
-            Step::TooLong(frame) => {
+            NextFrame::Short => return reader.check_descriptors().map(|()| None),
+            NextFrame::Whole(frame) => frame,
+            NextFrame::TooLong(frame) => {
                 return self.too_long(frame, reader.limit_of(frame)).map(Some);
             }
         };
         self.request(frame, reader).map(Some)
     }
 
-    /// How many calls have been started or passed over, ever.
+    /// Returns the number of calls ever returned by [`next`](Self::next), to run or to refuse.
     pub(crate) fn started(&self) -> u64 {
         self.started
     }
@@ -79,8 +80,8 @@ impl Requests {
         self.cancelled.iter().copied()
     }
 
-    /// Enough has come to know which form is spoken: [`Reader::form`].
-    pub(crate) fn has_begun<D>(&mut self, reader: &mut Reader<D>) -> bool {
+    /// Returns whether enough bytes have arrived to know the form, and sets it in `reader`.
+    pub(crate) fn has_begun<D>(&mut self, reader: &mut FrameReader<D>) -> bool {
         if self.begun {
             return true;
         }
@@ -89,26 +90,28 @@ impl Requests {
         };
         self.begun = true;
         if u32::from_be_bytes(*first) == MAGIC {
-            reader.set_form(Form::Full);
-            self.look_ahead(reader);
+            reader.form = Form::Full;
+            self.note_cancels(reader);
         }
         true
     }
 
-    fn request<D>(&mut self, frame: Frame, reader: &Reader<D>) -> Result<Request, Violation> {
+    fn request<D>(&mut self, frame: Frame, reader: &FrameReader<D>) -> Result<Request, Violation> {
         match frame.kind {
-            Some(Kind::Message) if frame.id == 0 => Err(Violation("a call with the id 0".into())),
-            Some(Kind::Message) if reader.form() == Form::Full && !self.greeted => {
+            Some(FrameKind::Message) if frame.id == 0 => {
+                Err(Violation("a call with the id 0".into()))
+            }
+            Some(FrameKind::Message) if reader.form == Form::Full && !self.greeted => {
                 Err(Violation("a call before hello".into()))
             }
-            Some(Kind::Message) => Ok(self.call(frame.id)),
-            Some(Kind::Cancel) => {
+            Some(FrameKind::Message) => Ok(self.call(frame.id)),
+            Some(FrameKind::Cancel) => {
                 self.cancelled.remove(&frame.id);
                 Ok(Request::Cancel(frame.id))
             }
-            Some(Kind::Hello) if !self.greeted => {
+            Some(FrameKind::Hello) if !self.greeted => {
                 self.greeted = true;
-                Hello::parse(reader.octets()).map(Request::Hello)
+                Hello::parse(reader.bytes()).map(Request::Hello)
             }
             _ => Err(frame.misplaced("parent")),
         }
@@ -117,16 +120,13 @@ impl Requests {
     fn call(&mut self, id: u32) -> Request {
         self.started += 1;
         if self.cancelled.contains(&id) {
-            return Request::Refuse(
-                id,
-                Failure::new(FailureCode::Cancelled, "cancelled before it ran"),
-            );
+            return refuse(id, FailureCode::Cancelled, "cancelled before it ran");
         }
         Request::Call(id)
     }
 
     fn too_long(&mut self, frame: Frame, limit: u32) -> Result<Request, Violation> {
-        if frame.kind != Some(Kind::Message) || frame.id == 0 {
+        if frame.kind != Some(FrameKind::Message) || frame.id == 0 {
             return Err(frame.too_long(limit));
         }
         self.started += 1;
@@ -134,85 +134,76 @@ impl Requests {
             "the request has {} bytes, more than the child takes",
             frame.length
         );
-        Ok(Request::Refuse(
-            frame.id,
-            Failure::new(FailureCode::TooLong, text),
-        ))
+        Ok(refuse(frame.id, FailureCode::TooLong, text))
     }
 }
 
-/// The writing half: it makes frames; their owner writes them, whole and in
-/// order.
+fn refuse(id: u32, code: FailureCode, text: impl Into<String>) -> Request {
+    Request::Refuse(id, Failure::new(code, text))
+}
+
+/// The writing half: encodes frames. The owner writes them, whole and in order.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Replies {
+pub(crate) struct ReplyFrames {
     limit: u32,
 }
 
-impl Replies {
-    /// Frames may have at most so many octets.
+impl ReplyFrames {
+    /// `limit` is the maximum payload of a message or event, in bytes.
     pub(crate) fn new(limit: u32) -> Self {
         Self { limit }
     }
 
-    /// Makes a result, or (id 0) an event, of room for a header and octets.
-    /// Says how many octets are the most if these are more.
+    /// Writes the header of a result, or of an event if `id` is 0, into the first bytes of `frame`. The error is the
+    /// limit, if the payload exceeds it.
     pub(crate) fn message(self, id: u32, frame: &mut [u8]) -> Result<(), u32> {
-        let length = frame.len();
-        self.head(Kind::Message, id, frame, length)
+        self.write_header(FrameKind::Message, id, frame)
     }
 
-    /// Makes a result of a frame that may be in two parts, in the same way.
-    pub(crate) fn result<D>(self, id: u32, parcel: &mut Parcel<D>) -> Result<(), u32> {
-        let length = parcel.len();
-        self.head(Kind::Message, id, &mut parcel.frame, length)
-    }
-
-    /// Makes an event of this call (full form only), which must not be answered
-    /// yet, of room for a header and octets. Says how many octets are the most
-    /// if these are more.
+    /// Writes the header of an event of call `id`, which must not be answered yet (full form only). The error is the
+    /// limit, if the payload exceeds it.
     pub(crate) fn call_event(self, id: u32, frame: &mut [u8]) -> Result<(), u32> {
-        let length = frame.len();
-        self.head(Kind::CallEvent, id, frame, length)
+        self.write_header(FrameKind::CallEvent, id, frame)
     }
 
-    fn head(self, kind: Kind, id: u32, frame: &mut [u8], length: usize) -> Result<(), u32> {
-        let length = length - HEADER;
+    fn write_header(self, kind: FrameKind, id: u32, frame: &mut [u8]) -> Result<(), u32> {
+        let length = frame.len() - HEADER;
         if length > self.limit as usize {
             return Err(self.limit);
         }
-        frame[..HEADER].copy_from_slice(&Frame::of(kind, id, length).to_octets());
+        frame[..HEADER].copy_from_slice(&Frame::of(kind, id, length).to_bytes());
         Ok(())
     }
 
-    /// Makes the frame that says that a call failed (full form only).
+    /// Returns the frame that says that call `id` failed (full form only).
     pub(crate) fn failed(id: u32, failure: &Failure) -> Vec<u8> {
-        frame(Kind::Failed, id, &failure.to_octets())
+        frame(FrameKind::Failed, id, &failure.to_bytes())
     }
 
-    /// Makes the frame that says that `init` is done.
+    /// Returns the frame that says that `init` is done.
     pub(crate) fn ready() -> Vec<u8> {
-        frame(Kind::Ready, 0, &[])
+        frame(FrameKind::Ready, 0, &[])
     }
 
-    /// Makes the frame that says that no more calls are wanted.
+    /// Returns the frame that says that the child takes no more calls.
     pub(crate) fn retire() -> Vec<u8> {
-        frame(Kind::Retire, 0, &[])
+        frame(FrameKind::Retire, 0, &[])
     }
 
-    /// Makes the answer to a hello. One that no parent would take says so instead.
+    /// Returns the child's hello. One over the limit is replaced by a refusal that says so.
     pub(crate) fn hello(hello: &Hello) -> Vec<u8> {
-        let mut octets = hello.to_octets();
-        if octets.len() > LONGEST_HELLO as usize {
-            let length = octets.len();
-            let text = format!("its hello would have {length} bytes, the limit is {LONGEST_HELLO}");
-            octets = Hello::refusal(&text).to_octets();
+        let mut bytes = hello.to_bytes();
+        if bytes.len() > MAX_HELLO as usize {
+            let length = bytes.len();
+            let text = format!("its hello would have {length} bytes, the limit is {MAX_HELLO}");
+            bytes = Hello::refusal(&text).to_bytes();
         }
-        frame(Kind::Hello, MAGIC & 0x0fff_ffff, &octets)
+        frame(FrameKind::Hello, MAGIC & 0x0fff_ffff, &bytes)
     }
 }
 
-fn frame(kind: Kind, id: u32, octets: &[u8]) -> Vec<u8> {
-    let mut frame = Frame::of(kind, id, octets.len()).to_octets().to_vec();
-    frame.extend_from_slice(octets);
+fn frame(kind: FrameKind, id: u32, bytes: &[u8]) -> Vec<u8> {
+    let mut frame = Frame::of(kind, id, bytes.len()).to_bytes().to_vec();
+    frame.extend_from_slice(bytes);
     frame
 }

@@ -1,30 +1,29 @@
 //! The table of open calls.
 //!
-//! Ids count up and wrap; one that is taken is passed over, so an id is never
-//! given twice while its answer may still come.
+//! Ids count up and wrap. An id in use is skipped, so no id is given twice while its answer may come.
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 use std::hash::{BuildHasherDefault, Hasher};
 
-/// Room for so many calls is kept when they are gone.
+/// Number of calls for which memory is kept when the table empties.
 const KEPT: usize = 4096;
 
 /// Calls by id.
 #[derive(Debug)]
-pub(crate) struct Table<S> {
-    slots: HashMap<u32, S, BuildHasherDefault<InOrder>>,
+pub(crate) struct CallTable<S> {
+    slots: HashMap<u32, S, BuildHasherDefault<IdHasher>>,
     next: u32,
     largest: u32,
 }
 
-/// Ids are given here and count up. The lowest bits of a hash choose the place in a table
-/// and the highest seven tell neighbours apart, so calls that were made one after the other
-/// lie one behind the other: with 200,000 of them a call finds its place in the cache.
+/// A hash that keeps neighbouring ids together. `HashMap` takes the bucket from the lowest bits and a tag from the
+/// highest seven, so calls made one after the other lie in neighbouring buckets. With 200,000 open calls their buckets
+/// are then in the cache.
 #[derive(Debug, Default)]
-struct InOrder(u64);
+struct IdHasher(u64);
 
-impl Hasher for InOrder {
+impl Hasher for IdHasher {
     fn write(&mut self, _: &[u8]) {
         unreachable!("an id is a number");
     }
@@ -36,7 +35,7 @@ impl Hasher for InOrder {
     }
 }
 
-impl<S> Table<S> {
+impl<S> CallTable<S> {
     /// A table whose ids go from 1 to `largest`.
     pub(crate) fn new(largest: u32) -> Self {
         Self {
@@ -46,13 +45,8 @@ impl<S> Table<S> {
         }
     }
 
-    /// Takes a call in and gives it an id.
-    pub(crate) fn insert(&mut self, slot: S) -> u32 {
-        self.insert_with(|_| slot)
-    }
-
-    /// The same, with what is made for the id.
-    pub(crate) fn insert_with(&mut self, slot: impl FnOnce(u32) -> S) -> u32 {
+    /// Inserts the call that `slot` makes for its id, and returns the id.
+    pub(crate) fn insert(&mut self, slot: impl FnOnce(u32) -> S) -> u32 {
         loop {
             let id = self.next;
             self.next = if id == self.largest { 1 } else { id + 1 };
@@ -63,17 +57,17 @@ impl<S> Table<S> {
         }
     }
 
-    /// The call of this id.
+    /// Returns the call of this id.
     pub(crate) fn get(&self, id: u32) -> Option<&S> {
         self.slots.get(&id)
     }
 
-    /// The call of this id.
+    /// Returns the call of this id.
     pub(crate) fn get_mut(&mut self, id: u32) -> Option<&mut S> {
         self.slots.get_mut(&id)
     }
 
-    /// Takes the call of this id out. Memory that a crowd has left behind goes.
+    /// Removes the call of this id. Shrinks a table that is mostly empty.
     pub(crate) fn remove(&mut self, id: u32) -> Option<S> {
         let slot = self.slots.remove(&id);
         if self.slots.capacity() > KEPT && self.slots.len() < self.slots.capacity() / 16 {
@@ -82,7 +76,7 @@ impl<S> Table<S> {
         slot
     }
 
-    /// All ids, in no order.
+    /// Returns all ids, in no order.
     pub(crate) fn ids(&self) -> Vec<u32> {
         self.slots.keys().copied().collect()
     }
@@ -92,7 +86,7 @@ impl<S> Table<S> {
 mod tests {
     use super::*;
 
-    impl<S> Table<S> {
+    impl<S> CallTable<S> {
         pub(crate) fn start_at(&mut self, id: u32) {
             self.next = id;
         }
@@ -104,20 +98,20 @@ mod tests {
 
     #[test]
     fn ids_wrap_and_pass_over_those_in_use() {
-        let mut table = Table::new(40);
-        let held = table.insert("held");
+        let mut table = CallTable::new(40);
+        let held = table.insert(|_| "held");
         assert_eq!(held, 1);
         table.start_at(39);
-        let ids: Vec<_> = (0..4).map(|_| table.insert("next")).collect();
+        let ids: Vec<_> = (0..4).map(|_| table.insert(|_| "next")).collect();
         assert_eq!(ids, [39, 40, 2, 3]);
         assert_eq!(table.get(1), Some(&"held"));
     }
 
     #[test]
     fn growing_keeps_every_call() {
-        let mut table = Table::new(u32::MAX);
+        let mut table = CallTable::new(u32::MAX);
         table.start_at(u32::MAX - 500);
-        let ids: Vec<_> = (0..1000).map(|n| (table.insert(n), n)).collect();
+        let ids: Vec<_> = (0..1000).map(|n| (table.insert(|_| n), n)).collect();
         assert!(
             ids.iter()
                 .all(|(id, n)| table.get(*id) == Some(n) && *id != 0)
@@ -128,8 +122,8 @@ mod tests {
 
     #[test]
     fn an_emptied_one_gives_its_memory_back() {
-        let mut table = Table::new(u32::MAX);
-        let ids: Vec<_> = (0..100_000).map(|n| table.insert(n)).collect();
+        let mut table = CallTable::new(u32::MAX);
+        let ids: Vec<_> = (0..100_000).map(|n| table.insert(|_| n)).collect();
         let kept = ids[70_000];
         for id in ids.iter().filter(|id| **id != kept) {
             table.remove(*id).unwrap();

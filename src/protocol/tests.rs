@@ -1,4 +1,4 @@
-//! Both halves, without a link.
+//! Tests of both halves, without a link.
 
 mod ancillary;
 mod call_events;
@@ -8,19 +8,19 @@ mod pair;
 
 use std::io::IoSlice;
 
-use super::{BufferPool, Form, Limits};
+use super::{BufferPool, FlowLimits, Form};
 
-/// What stands for a descriptor: its number.
+/// A descriptor in these tests is a number.
 type Fd = u32;
 type Caller = super::Caller<(), Fd>;
 type Notice = super::Notice<Fd>;
 type Outbox = super::Outbox<Fd>;
-type Outcome = super::Outcome<Fd>;
-type Parcel = super::Parcel<Fd>;
-type Reader = super::Reader<Fd>;
+type CallOutcome = super::CallOutcome<Fd>;
+type Message = super::Message<Fd>;
+type FrameReader = super::FrameReader<Fd>;
 
-/// With buffers of their own.
-impl Reader {
+/// Each with a new pool of buffers.
+impl FrameReader {
     fn room(&mut self) -> usize {
         self.room_in(&mut BufferPool::new())
     }
@@ -32,35 +32,31 @@ impl Outbox {
     }
 }
 
-/// Room for a header, then these octets, and these descriptors.
-fn parcel(octets: &[u8], descriptors: &[Fd]) -> Parcel {
-    let mut parcel = Parcel::in_pool(&mut BufferPool::new());
-    parcel.frame.extend_from_slice(octets);
-    parcel.descriptors.extend_from_slice(descriptors);
-    parcel
+/// A message with room for a header, these bytes and descriptors.
+fn message(bytes: &[u8], descriptors: &[Fd]) -> Message {
+    let mut message = Message::in_pool(&mut BufferPool::new());
+    message.frame.extend_from_slice(bytes);
+    message.descriptors.extend_from_slice(descriptors);
+    message
 }
 
-/// Octets written as hex, with spaces where they help.
+/// Parses hexadecimal bytes; spaces are ignored.
 fn hex(text: &str) -> Vec<u8> {
     let digits: Vec<u8> = text.bytes().filter(|digit| *digit != b' ').collect();
-    let octet = |pair: &[u8]| u8::from_str_radix(std::str::from_utf8(pair).unwrap(), 16).unwrap();
-    digits.chunks(2).map(octet).collect()
+    let byte = |pair: &[u8]| u8::from_str_radix(std::str::from_utf8(pair).unwrap(), 16).unwrap();
+    digits.chunks(2).map(byte).collect()
 }
 
-/// Puts octets behind those that are there, as whoever reads does.
-fn feed(reader: &mut Reader, octets: &[u8]) {
+/// Appends bytes to the reader's buffer.
+fn feed(reader: &mut FrameReader, bytes: &[u8]) {
     let room = reader.room();
-    assert!(
-        octets.len() <= room,
-        "{} into room for {room}",
-        octets.len()
-    );
-    reader.buffer().extend_from_slice(octets);
+    assert!(bytes.len() <= room, "{} into room for {room}", bytes.len());
+    reader.buffer().extend_from_slice(bytes);
 }
 
-/// What the first pieces of an outbox hold.
-fn written(outbox: &Outbox, pieces: usize) -> Vec<u8> {
-    let mut slices = vec![IoSlice::new(&[]); pieces];
+/// Returns the bytes of the first `chunks` of an outbox.
+fn written(outbox: &Outbox, chunks: usize) -> Vec<u8> {
+    let mut slices = vec![IoSlice::new(&[]); chunks];
     let count = outbox.slices(&mut slices);
     slices[..count]
         .iter()
@@ -68,7 +64,7 @@ fn written(outbox: &Outbox, pieces: usize) -> Vec<u8> {
         .collect()
 }
 
-const WIDE: Limits = Limits {
+const WIDE: FlowLimits = FlowLimits {
     calls: usize::MAX,
     bytes: usize::MAX,
     frame: 1 << 20,

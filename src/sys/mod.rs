@@ -1,9 +1,8 @@
-//! What only the operating system can do: the one place with `unsafe` and with conditions on the target.
+//! The operating system: the one module with `unsafe` and with conditions on the target.
 //!
-//! Every call here goes through `nix`, or through `libc` where `nix` lacks it. Three rules hold throughout: a call that
-//! a signal interrupts is made again, a descriptor is close-on-exec from birth and above 2
-//! (`high.rs`), and nothing raises `SIGPIPE`
-//! or `SIGXFSZ` (`raised.rs`).
+//! System calls go through `nix`, or through `libc` where `nix` lacks them. Three rules hold throughout: a call that a
+//! signal interrupts is repeated, a file descriptor is created close-on-exec and above 2 (`fd.rs`), and no call raises
+//! `SIGPIPE` or `SIGXFSZ` (`thread/suppress.rs`).
 //!
 //! The promises need Linux 5.4 or newer (waiting through a pidfd).
 
@@ -12,77 +11,59 @@ compile_error!(
     "offspring works on Linux only: it rests on pidfds, epoll, eventfds and sealed memory files"
 );
 
-mod control;
-mod fork;
-mod high;
-mod inherited;
-mod limits;
-mod lineage;
+mod fd;
+mod fork_id;
 mod link;
-mod mask;
 mod memory;
 mod poll;
-mod poller;
-mod port;
-mod raised;
-mod reap;
+mod process;
 mod registry;
-mod rights;
 mod ring;
-mod spawn;
-mod streams;
 #[cfg(test)]
 mod tests;
 mod thread;
-mod transport;
 
-pub(crate) use control::{Answer, Birth, ForkClient, Requests};
-pub(crate) use fork::{Alone, lasting_threads};
-#[allow(
-    unused_imports,
-    reason = "only the concurrent backend has descriptors created by others"
-)]
-pub(crate) use high::above_streams;
-pub(crate) use high::{open_streams, pipe};
-pub(crate) use inherited::{hand_down_socket, has_inherited_socket, take_inherited_socket};
-pub(crate) use limits::{Resource, be_nicer, exit_group_now, lead_group, lead_session, set_limit};
-pub(crate) use lineage::{PerProcess, process};
-pub(crate) use link::{Link, set_nonblocking};
-pub(crate) use mask::Mask;
+pub(crate) use fd::{above_stdio, open_closed_stdio, pipe};
+pub(crate) use fork_id::{PerProcess, fork_id};
+#[cfg(test)]
+pub(crate) use link::MAX_DESCRIPTORS;
+pub(crate) use link::{ChildLink, FdBatch, Link, ParentLink, ReadMode, set_nonblocking};
 pub use memory::SharedMemory;
-pub(crate) use memory::{Found, Identity, Lasting, Sealed};
-pub(crate) use poll::{Interest, Ready};
-pub(crate) use poller::{PollEvent, Poller};
-pub(crate) use port::Port;
-pub(crate) use raised::ignore_sigpipe;
-pub(crate) use reap::{Fresh, Process, Status, signal_name};
-pub use registry::Registration;
-pub(crate) use registry::{preloads, registrations};
-pub(crate) use rights::{
-    find_group, find_user, refuse_new_privileges, set_group, set_groups, set_umask, set_user,
+pub(crate) use memory::{FileId, SealedMap, SharedFile, SharedMap};
+#[cfg(test)]
+pub(crate) use poll::Readiness;
+pub(crate) use poll::{Interest, PollEvent, Poller, check_async_io};
+pub(crate) use process::credentials::{
+    find_group, find_user, set_group, set_groups, set_no_new_privileges, set_umask, set_user,
 };
-pub(crate) use ring::{LinkMemory, Rings};
-pub(crate) use spawn::{is_lasting, no_directory, own_program, spawn, why_not_started};
-pub(crate) use streams::{
-    cpus, enter, exit_now, flush_streams, is_stdout, null, open_directory, put_stream,
+pub(crate) use process::fork::{SingleThreaded, count_lasting_threads};
+pub(crate) use process::fork_server::{ForkClient, ForkOutcome, ForkServer, ForkedChild};
+pub(crate) use process::inherited_socket::{
+    has_inherited_socket, inherit_socket, take_inherited_socket,
+};
+pub(crate) use process::limits::{
+    Resource, add_nice, become_group_leader, become_session_leader, exit_with_group, set_limit,
+};
+pub(crate) use process::pidfd::{KillOnDrop, Process};
+pub(crate) use process::spawn::{
+    cannot_enter_directory, explain_failed_spawn, is_permanent, name_limit, own_program, spawn,
+};
+pub(crate) use process::stdio::{
+    cpus, enter, exit_now, flush_stdio, is_stdout, null, open_directory, set_stdio,
     set_thread_name, take_stdin, take_stdout,
 };
-#[allow(
-    unused_imports,
-    reason = "only the concurrent backend starts threads of others"
-)]
-pub(crate) use thread::with_signals_blocked;
+pub use registry::RegistryEntry;
+pub(crate) use registry::{preloads, registrations};
+pub(crate) use ring::{LinkMemory, Rings, coarse_clock};
 pub(crate) use thread::{
-    caller_mask, hand_down_own_mask, spawn_small_thread, spawn_thread, take_faults,
+    SignalMask, children_inherit_own_mask, ignore_sigpipe, mask_for_children, spawn_small_thread,
+    spawn_thread, unblock_fault_signals, with_signals_blocked,
 };
-#[cfg(test)]
-pub(crate) use transport::MAX_DESCRIPTORS;
-pub(crate) use transport::{Arrival, ReadMode};
 
 use nix::errno::Errno;
 use std::io;
 
-/// Makes a call again for as long as signals interrupt it.
+/// Repeats a call while signals interrupt it (`EINTR`).
 fn retry<T>(mut call: impl FnMut() -> nix::Result<T>) -> nix::Result<T> {
     loop {
         match call() {
@@ -92,12 +73,18 @@ fn retry<T>(mut call: impl FnMut() -> nix::Result<T>) -> nix::Result<T> {
     }
 }
 
-/// Descriptors were not sent because too many are on their way that nobody has received.
-pub(crate) fn is_too_many_in_flight(error: &io::Error) -> bool {
+/// Returns whether file descriptors were not sent because too many are in flight (`ETOOMANYREFS`).
+pub(crate) fn is_too_many_fds_in_flight(error: &io::Error) -> bool {
     error.raw_os_error() == Some(libc::ETOOMANYREFS)
 }
 
-/// Tells a call that would have blocked from one that failed.
+/// Returns whether a write failed because the other side has closed the link, or has exited.
+pub(crate) fn is_gone_peer(error: &io::Error) -> bool {
+    use io::ErrorKind::{BrokenPipe, ConnectionReset, NotConnected};
+    matches!(error.kind(), BrokenPipe | ConnectionReset | NotConnected)
+}
+
+/// Turns `EAGAIN` into `None`.
 fn unless_blocked<T>(result: nix::Result<T>) -> io::Result<Option<T>> {
     match result {
         Ok(value) => Ok(Some(value)),

@@ -1,13 +1,13 @@
-//! Calling a worker in a fresh child.
+//! A single call to a new child.
 
 use offspring_serialisers::{Format, SendAs, Serialiser};
 
 use super::Worker;
 use crate::parent::{Builder, Call, Once, Rpc};
-use crate::signature::{Service, Whole};
+use crate::signature::{RawArgs, Service};
 
 impl<T: ?Sized, S: Format, E: Send + 'static> Builder<Service<T>, S, E> {
-    /// Starts a child so, makes this call, and has it end: see [`Once`].
+    /// Starts a child with these options, makes the call, and ends the child: see [`Once`].
     ///
     /// ```
     /// use offspring::{service, worker};
@@ -36,12 +36,44 @@ impl<T: ?Sized, S: Format, E: Send + 'static> Builder<Service<T>, S, E> {
     }
 }
 
-/// The methods for one number of arguments. They are documented for two.
+impl<T: ?Sized, S: Format, E: Send + 'static> Worker<Service<T>, S, E> {
+    /// Starts a child that runs this program, makes the call, and ends the child: see [`Once`]. For other children, and for
+    /// arguments of `init`, use [`Builder::once`].
+    ///
+    /// ```
+    /// # offspring::service! {
+    /// #     trait Words => WordsClient {
+    /// #         fn twice(&self, word: String) -> String;
+    /// #     }
+    /// # }
+    /// # struct Plain;
+    /// # impl Words for Plain {
+    /// #     fn twice(&self, word: String) -> String {
+    /// #         word.repeat(2)
+    /// #     }
+    /// # }
+    /// # offspring::worker!(WORDS: dyn Words = || Plain);
+    /// # fn main() -> Result<(), offspring::Error> {
+    /// # offspring::init();
+    /// assert_eq!(WORDS.once(|words| words.twice("so")).wait()?, "soso");
+    /// # Ok(()) }
+    /// ```
+    ///
+    /// Blocks like [`spawn`](Self::spawn), and does not wait for the call. All errors are returned by the result.
+    pub fn once<R>(
+        &'static self,
+        call: impl FnOnce(&Rpc<Service<T>, S, E>) -> Call<R, E>,
+    ) -> Once<R, E> {
+        self.builder().once(call)
+    }
+}
+
+/// Generates the methods for one number of arguments. They are documented for two.
 macro_rules! once {
     ($(#[$hidden:meta])? [$signature:ty] $($name:ident $form:ident $argument:ident),* : $arguments:ty, $forms:ty) => {
         $(#[$hidden])?
         impl<R: 'static, S: Format, Ev: Send + 'static, $($name: 'static),*> Builder<$signature, S, Ev> {
-            /// Starts a child so, calls it once with any number of arguments, and has it end: see [`Once`].
+            /// Starts a child with these options, makes a call with any number of arguments, and ends the child: see [`Once`].
             ///
             /// ```
             /// # offspring::worker!(ADD: fn(i32, i32) -> i32 = |a: i32, b: i32| a + b);
@@ -51,7 +83,7 @@ macro_rules! once {
             /// # Ok(()) }
             /// ```
             ///
-            /// Blocks as [`spawn`](Self::spawn) does, and not for the call. All errors come through the result.
+            /// Blocks like [`spawn`](Self::spawn), and does not wait for the call. All errors are returned by the result.
             #[allow(clippy::too_many_arguments, reason = "one for each of the worker's")]
             pub fn once<$($form),*>(self, $($argument: $form),*) -> Once<R, Ev>
             where
@@ -64,8 +96,8 @@ macro_rules! once {
 
         $(#[$hidden])?
         impl<R: 'static, S: Format, Ev: Send + 'static, $($name: 'static),*> Worker<$signature, S, Ev> {
-            /// Starts a child of this program, calls it once with any number of arguments, and has it end: see [`Once`].
-            /// Other kinds of children, and arguments of `init`: [`Builder::once`].
+            /// Starts a child that runs this program, makes a call with any number of arguments, and ends the child: see [`Once`].
+            /// For other children, and for arguments of `init`, use [`Builder::once`].
             ///
             /// ```
             /// # offspring::worker!(ADD: fn(i32, i32) -> i32 = |a: i32, b: i32| a + b);
@@ -75,7 +107,7 @@ macro_rules! once {
             /// # Ok(()) }
             /// ```
             ///
-            /// Blocks as [`spawn`](Self::spawn) does, and not for the call. All errors come through the result.
+            /// Blocks like [`spawn`](Self::spawn), and does not wait for the call. All errors are returned by the result.
             #[allow(clippy::too_many_arguments, reason = "one for each of the worker's")]
             pub fn once<$($form),*>(&'static self, $($argument: $form),*) -> Once<R, Ev>
             where
@@ -91,7 +123,7 @@ macro_rules! once {
     };
 }
 once!(A1 X1 a, A2 X2 b);
-once!(#[doc(hidden)] [Whole<fn(A) -> R>] A X arguments: A, X::Form);
+once!(#[doc(hidden)] [RawArgs<fn(A) -> R>] A X arguments: A, X::Form);
 once!(#[doc(hidden)]);
 once!(#[doc(hidden)] A1 X1 a);
 once!(#[doc(hidden)] A1 X1 a, A2 X2 b, A3 X3 c);

@@ -1,4 +1,4 @@
-//! What the compiler says of declarations: a program for each file in `cases`.
+//! The compiler's messages for declarations: a program for each file in `cases`.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -9,7 +9,7 @@ use serde_json::Value;
 
 const ROOT: &str = env!("CARGO_MANIFEST_DIR");
 
-/// What the compiler says of each program: whether it is an error, and the text.
+/// The compiler's messages for each program: whether it is an error, and the text.
 type Messages = BTreeMap<String, Vec<(bool, String)>>;
 
 /// Checks all programs against the crate with these features.
@@ -54,7 +54,7 @@ fn check(name: &str, features: &str) -> Messages {
         if line["target"]["kind"][0] == "bin" {
             let said = messages.entry(name.to_owned()).or_default();
             let message = &line["message"];
-            // Not the number of errors at the end.
+            // Without the number of errors at the end.
             if let Some(text) = message["rendered"]
                 .as_str()
                 .filter(|_| !message["spans"].as_array().unwrap().is_empty())
@@ -71,7 +71,7 @@ fn check(name: &str, features: &str) -> Messages {
     messages
 }
 
-/// The one message for a program, which is an error.
+/// Returns the only message for a program, an error.
 #[track_caller]
 fn only_error<'a>(messages: &'a Messages, case: &str) -> &'a str {
     let said = &messages[case];
@@ -87,7 +87,7 @@ fn only_error<'a>(messages: &'a Messages, case: &str) -> &'a str {
     &said[0].1
 }
 
-/// One error of ten lines, at the signature, whose first note says what to do.
+/// A type that the format does not carry is one error of ten lines, at the signature. Its first note says what to do.
 fn says_what_to_do(messages: &Messages, case: &str, signature: &str, type_: &str) {
     let text = only_error(messages, case);
     let lines: Vec<_> = text.lines().collect();
@@ -121,14 +121,125 @@ fn cannot_be_carried(messages: &Messages) {
         "(Option<u32>, u32)",
     );
     says_what_to_do(messages, "list", "fn(Vec<f64>) -> f64", "(Vec<f64>,)");
+    let array = "Vec<Option<u32>>";
+    says_what_to_do(messages, "array", array, array);
     says_what_to_do(messages, "events", "fn(u32) -> u32", "Progress");
     says_what_to_do(messages, "init", "fn(u32) -> u32", "(Config,)");
+    let text = only_error(messages, "preload_list");
+    assert!(text.contains("cannot carry `(Vec<String>,)`"), "{text}");
+    assert!(text.contains("`serialiser = offspring::Cbor`"), "{text}");
+    // Of a service, the first type that is not carried.
+    says_what_to_do(messages, "service_argument", "Point", "(Point,)");
+    says_what_to_do(messages, "service_list", "Vec<f64>", "(Vec<f64>,)");
+    let result = "Result<u64, String>";
+    says_what_to_do(messages, "service_result", result, result);
+    says_what_to_do(messages, "service_events", "Progress", "Progress");
+}
+
+/// A wrong option is one error, which lists the options.
+#[track_caller]
+fn lists_options(messages: &Messages, case: &str, unknown: &str, options: &[&str]) {
+    let text = only_error(messages, case);
+    assert!(
+        text.contains(&format!("`{unknown}` is no option")),
+        "{text}"
+    );
+    for option in options {
+        assert!(text.contains(&format!("`{option}")), "{option}: {text}");
+    }
+}
+
+/// Returns the lines of an error that contains these texts, and is at this line of the program.
+#[track_caller]
+fn says<'a>(text: &'a str, at: &str, contains: &[&str]) -> Vec<&'a str> {
+    let lines: Vec<_> = text.lines().collect();
+    assert!(lines[3].contains(at), "{at}: {text}");
+    for part in contains {
+        assert!(text.contains(part), "{part}: {text}");
+    }
+    lines
+}
+
+/// A fault that the macro finds is one error of seven lines.
+#[track_caller]
+fn found_by_macro(messages: &Messages, case: &str, at: &str, advice: &str) {
+    let lines = says(only_error(messages, case), at, &[]);
+    assert!(lines[0].contains(advice), "{lines:#?}");
+    assert_eq!(lines.len(), 7, "{lines:#?}");
+}
+
+fn function_of_a_worker(messages: &Messages) {
+    found_by_macro(
+        messages,
+        "borrowed",
+        "fn(u32, name: &str)",
+        "are owned, `String` for example; the caller may lend `&str`",
+    );
+    found_by_macro(messages, "nine", "NINE: fn(", "at most eight arguments");
+    let text = only_error(messages, "state");
+    says(
+        text,
+        "COUNT: fn(",
+        &[
+            "takes a state, `&mut u32`, and the worker has no `init`",
+            "add `init(A, B) = function`",
+        ],
+    );
+    let errors = &messages["without_init"];
+    assert_eq!(errors.len(), 3, "{errors:#?}");
+    for ((_, text), call) in errors.iter().zip(["ADD.spawn", "ADD.pool", "ADD.builder"]) {
+        says(
+            text,
+            call,
+            &[
+                "this worker has an `init`",
+                "begin with `.init(…)`",
+                "`WORKER.init(…).spawn()`",
+            ],
+        );
+    }
+}
+
+/// Each fault of the services is one error at the method's name and arguments.
+fn methods_of_a_service(messages: &Messages) {
+    let expected = [
+        (
+            "add(&mut self, count: u32, word: &str)",
+            "are owned, `String` for example; the caller may lend `&str`",
+        ),
+        ("to(&self, to: u32, events: &Events<u32>)", "`events = u32`"),
+        ("line(&self, ", "at most seven arguments"),
+        ("all(&self, ", "at most seven arguments"),
+        ("end(self)", "takes `&self` or `&mut self`"),
+        ("one(&self)", "has no body"),
+        (
+            "double(&self, mut number: u32)",
+            "a name and a type: `word: String`",
+        ),
+    ];
+    let errors = &messages["service_methods"];
+    assert_eq!(errors.len(), expected.len() + 1, "{errors:#?}");
+    for ((_, text), (method, advice)) in errors.iter().zip(expected) {
+        let lines = says(text, method, &[advice]);
+        let at = lines[3].find(method).unwrap();
+        assert!(
+            lines[4][at..].starts_with('^') && !lines[4][..at].contains('^'),
+            "{text}"
+        );
+        assert_eq!(lines.len(), 7, "{text}");
+    }
+    let nameless = &errors[expected.len()].1;
+    assert!(
+        nameless.contains("`trait Nameless => NamelessClient { … }`"),
+        "{nameless}"
+    );
 }
 
 fn in_all_builds(messages: &Messages) {
     assert_eq!(messages["fine"], []);
     cannot_be_carried(messages);
-    let text = only_error(messages, "unknown");
+    function_of_a_worker(messages);
+    methods_of_a_service(messages);
     let options = [
         "serialiser",
         "events",
@@ -138,12 +249,19 @@ fn in_all_builds(messages: &Messages) {
         "runtime",
         "name",
     ];
-    for option in options.map(|option| format!("`{option}")) {
-        assert!(
-            text.contains("`max_runing` is no option") && text.contains(&option),
-            "{text}"
-        );
-    }
+    lists_options(messages, "unknown", "max_runing", &options);
+    lists_options(
+        messages,
+        "preload_unknown",
+        "serialser",
+        &["serialiser", "name"],
+    );
+    lists_options(
+        messages,
+        "service_unknown",
+        "name",
+        &["serialiser", "events"],
+    );
     let text = only_error(messages, "misfit");
     assert!(
         text.contains("this function does not fit the worker's signature"),
@@ -157,14 +275,35 @@ fn by_default() {
     in_all_builds(&messages);
     let text = only_error(&messages, "feature");
     assert!(text.contains("gated behind the `cbor` feature"), "{text}");
+    let feature = "the feature `concurrent` of `offspring`";
+    let text = only_error(&messages, "runtime");
+    let lines = says(text, "runtime = run", &[feature]);
+    assert!(lines[4].contains("^^^"), "{text}");
+    found_by_macro(&messages, "service_async", "double(", feature);
+    let text = only_error(&messages, "asynchronous");
+    says(text, "worker!(TWICE", &[feature]);
 }
 
 #[test]
 fn with_features() {
     let messages = check("features", r#""cbor", "json", "concurrent""#);
     in_all_builds(&messages);
-    assert_eq!(messages["feature"], []);
-    // What serde says.
+    let errors = &messages["service_async_mut"];
+    assert_eq!(errors.len(), 2, "{errors:#?}");
+    says(
+        &errors[0].1,
+        "add(&mut self, number: u32)",
+        &["takes `&self` first"],
+    );
+    says(
+        &errors[1].1,
+        "add(&mut self, word: String)",
+        &["all methods", "take `&self`"],
+    );
+    for case in ["feature", "runtime", "asynchronous", "service_async"] {
+        assert_eq!(messages[case], []);
+    }
+    // The message of serde.
     let text = &messages["derive"][0].1;
     assert!(
         text.contains("`Point: serde") && text.contains("derive"),

@@ -1,8 +1,6 @@
-//! Calls that share system calls: nothing that is finished is lost with them, or
-//! waits for what comes later, and whether a call had started stays exact.
+//! Calls that share system calls: no finished answer is lost or waits for a later call, and `started` stays exact.
 //!
-//! How often is scaled: with `OFFSPRING_TEST_SCALE` at 100 each of the ways is
-//! gone ten thousand times.
+//! Repetitions are scaled: with `OFFSPRING_TEST_SCALE` at 100 each case runs ten thousand times.
 
 use std::fs::File;
 use std::os::unix::fs::FileExt;
@@ -17,7 +15,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::support::*;
 
-/// What a call does, once it has counted that it runs.
+/// The job of a call, after it has counted its run.
 #[derive(Debug, Clone, Copy, Serialize, Deserialize)]
 enum Act {
     Return,
@@ -25,8 +23,7 @@ enum Act {
     Sleep(Duration),
 }
 
-/// Where the runs of the calls are counted, an octet for each call: so whoever
-/// is left knows what has run.
+/// A file with a byte per call, which counts its runs. It outlives the child.
 fn open(path: String) -> Result<File, String> {
     let file = File::options().read(true).write(true).open(path);
     file.map_err(|error| error.to_string())
@@ -34,7 +31,7 @@ fn open(path: String) -> Result<File, String> {
 
 fn act(runs: &File, number: u32, act: Act) -> u32 {
     let mut count = [0];
-    // Behind the end there is none yet.
+    // A byte behind the end of the file counts as zero.
     let _ = runs.read_at(&mut count, number.into()).unwrap();
     runs.write_all_at(&[count[0] + 1], number.into()).unwrap();
     match act {
@@ -62,7 +59,7 @@ worker!(CONCURRENT: fn(u32, Act) -> u32 = at_once, init(String) = open, serialis
 type Signature = fn(u32, Act) -> u32;
 type Children = Builder<Signature, Json>;
 
-/// The counted runs of so many calls.
+/// Returns the counted runs of `count` calls.
 struct Runs {
     temp: Temp,
     file: File,
@@ -95,7 +92,7 @@ impl Runs {
     }
 }
 
-/// Every kind of child, with a word for it.
+/// Every kind of child, with a name.
 fn kinds(runs: &Runs, each: impl Fn(&str, &dyn Fn() -> Children)) {
     let path = || runs.path();
     let template = Template::builder().start().unwrap();
@@ -114,7 +111,7 @@ fn kinds(runs: &Runs, each: impl Fn(&str, &dyn Fn() -> Children)) {
 
 const HUNDRED: u32 = 100;
 
-/// A hundred calls, of which the last kills the child, and perhaps some more.
+/// Returns a hundred calls, of which the last kills the child, and some more behind it.
 fn hundred(rpc: &Rpc<Signature, Json>, more: u32) -> Vec<Call<u32>> {
     let act = |n| {
         if n == HUNDRED - 1 {
@@ -126,8 +123,8 @@ fn hundred(rpc: &Rpc<Signature, Json>, more: u32) -> Vec<Call<u32>> {
     (0..HUNDRED + more).map(|n| rpc.call(n, act(n))).collect()
 }
 
-/// G3, G5: the last of a hundred calls kills the child. All that was finished is
-/// delivered, the last had started, those behind it had not.
+/// G3, G5: the last of a hundred calls kills the child. All finished answers arrive, the last call had started, later ones
+/// had not.
 #[test]
 fn the_last_of_a_hundred_kills_the_child() {
     let _guard = guard();
@@ -138,7 +135,7 @@ fn the_last_of_a_hundred_kills_the_child() {
             let rpc = children().quiet().begin();
             let calls = hundred(&rpc, (round % 3) * 10);
             if round % 2 == 0 {
-                // Nobody looks before it is over.
+                // No thread reads before the child has exited.
                 until(|| !is_alive(rpc.pid().unwrap()));
             }
             for (n, call) in (0..).zip(calls) {
@@ -168,8 +165,8 @@ fn the_last_of_a_hundred_kills_the_child() {
     });
 }
 
-/// The same at any moment, by somebody else: what was counted says which calls
-/// were finished, since each is finished before the next one starts.
+/// The same with a kill from outside at any moment. The counted runs say which calls were finished, because each is
+/// finished before the next one starts.
 #[test]
 fn a_hundred_are_killed_anywhere() {
     let _guard = guard();
@@ -212,13 +209,13 @@ fn a_hundred_are_killed_anywhere() {
                 .iter()
                 .take_while(|started| started.is_none())
                 .count();
-            // The last that has counted itself may not have been finished.
+            // The last call that was counted may not have finished.
             assert!(
                 finished <= count && count <= finished + 1,
                 "{kind}: {count}, {started:?}"
             );
             for (n, started) in started.iter().enumerate().skip(finished) {
-                // It may have been killed before it could count.
+                // The child may have been killed before the call was counted.
                 let may = if n == finished {
                     count == n || *started == Some(Started::Yes)
                 } else {
@@ -231,8 +228,7 @@ fn a_hundred_are_killed_anywhere() {
     });
 }
 
-/// In a pool what had not started runs elsewhere: nothing is lost, and nothing
-/// runs twice.
+/// In a pool, calls that had not started run in another child: none is lost, and none runs twice.
 #[test]
 fn the_last_of_a_hundred_kills_a_child_of_a_pool() {
     let _guard = guard();
@@ -265,18 +261,17 @@ fn the_last_of_a_hundred_kills_a_child_of_a_pool() {
     });
 }
 
-/// How a quick answer is awaited.
+/// How the answer of a quick call is awaited.
 #[derive(Debug, Clone, Copy)]
 enum Way {
     Wait,
     Await,
     Callback,
-    /// By whoever waits for the slow one.
+    /// By the thread that waits for the slow call.
     Others,
 }
 
-/// The answers to quick calls do not wait for a slow one that is sent with them:
-/// each comes within milliseconds.
+/// Answers to quick calls do not wait for a slow one that is sent with them: each arrives within milliseconds.
 #[test]
 fn quick_answers_do_not_wait_for_a_slow_call() {
     let _guard = guard();
@@ -285,8 +280,8 @@ fn quick_answers_do_not_wait_for_a_slow_call() {
         for way in [Way::Wait, Way::Await, Way::Callback, Way::Others] {
             let mut took: Vec<_> = (0..5).map(|_| slowest_answer(&children, way)).collect();
             took.sort_unstable();
-            // A few milliseconds are promised. One that is caught in something
-            // else on this machine has not waited for the whole second either.
+            // The promise is a few milliseconds. A loaded machine may take longer,
+            // but not the whole second of the slow call.
             let (usual, worst) = (took[2], took[4]);
             assert!(
                 usual < limit(Duration::from_millis(50)),
@@ -299,7 +294,7 @@ fn quick_answers_do_not_wait_for_a_slow_call() {
 
 const SLOW: Duration = Duration::from_secs(1);
 
-/// Of a hundred quick calls that are sent with a slow one and another behind it.
+/// A hundred quick calls are sent with a slow one, and another behind it.
 fn slowest_answer(children: &dyn Fn() -> Children, way: Way) -> Duration {
     let rpc = children().quiet().begin();
     rpc.call(0, Act::Return).wait().unwrap();
@@ -337,7 +332,7 @@ fn slowest_answer(children: &dyn Fn() -> Children, way: Way) -> Duration {
             }
         };
         rpc.kill();
-        // Killed with the child, unless they were not waited for in time.
+        // They fail with the child, if they were awaited too late.
         let _ = (waits.join().unwrap(), keeps.map(Call::wait));
         slowest
     });

@@ -1,17 +1,18 @@
-//! Callbacks and streams of events: their order, and what they may do.
+//! Callbacks and streams of events: their order, and waits and panics inside them.
 
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::mpsc::{Sender, channel};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Barrier, Mutex};
+use std::time::Duration;
 
 use futures_lite::StreamExt;
 use futures_lite::future::block_on;
 use nix::sys::resource::{Resource, setrlimit};
-use offspring::{Error, ErrorKind, worker};
+use offspring::{Error, ErrorKind, Started, worker};
 
 use crate::support::*;
 
-/// What the callbacks of one child saw, in order.
+/// The values that the callbacks of one child received, in order.
 #[derive(Clone)]
 struct Log(Sender<String>);
 
@@ -79,15 +80,14 @@ fn all_callbacks_in_the_order_of_the_stream() {
     assert_eq!(all(), expected);
 }
 
-/// A place for a handle that a callback uses, and that is given up in the end.
+/// A slot for a handle that a callback uses. The test empties it in the end.
 type Slot = Arc<Mutex<Option<Work>>>;
 
 fn borrowed(slot: &Slot) -> Work {
     slot.lock().unwrap().clone().unwrap()
 }
 
-/// X44: a wait inside a callback, in each way, with and without somebody who
-/// waits outside.
+/// X44: a wait inside a callback, in each way, with and without a thread that waits outside.
 #[test]
 fn calls_inside_callbacks() {
     let _guard = guard();
@@ -189,7 +189,7 @@ fn handles_are_dropped_inside_callbacks() {
         let (on_event, on_destroy) = (log.clone(), log);
         let rpc = WORK
             .on_event(move |n: u32| {
-                // The test may not have put it there yet.
+                // The test may not have filled the slot yet.
                 until(|| inside.lock().unwrap().is_some());
                 let rpc = inside.lock().unwrap().take().unwrap();
                 match way {
@@ -221,7 +221,7 @@ fn handles_are_dropped_inside_callbacks() {
 }
 
 #[test]
-fn events_that_nobody_handles() {
+fn events_without_a_handler() {
     let _guard = guard();
     let (told, errors) = sink();
     let rpc = WORK.builder().on_error(told).begin();
@@ -256,7 +256,7 @@ fn events_as_iterator_and_stream() {
     });
 }
 
-/// A thread waits for events, others for answers.
+/// One thread waits for events, others for answers.
 #[test]
 fn a_thread_for_events() {
     let _guard = guard();
@@ -269,7 +269,7 @@ fn a_thread_for_events() {
     assert_eq!(reader.join().unwrap(), (0..rounds(500)).collect::<Vec<_>>());
 }
 
-/// From then on events are nobody's.
+/// After the stream is dropped, events are discarded.
 #[test]
 fn a_stream_that_is_dropped() {
     let _guard = guard();
@@ -303,7 +303,7 @@ pub(crate) fn serve_numbers() -> ! {
     NUMBERS.serve()
 }
 
-/// An event that cannot be decoded is told, and the next one comes.
+/// An event that cannot be decoded is an error, and the next one arrives.
 #[test]
 fn events_of_another_type() {
     let _guard = guard();
@@ -329,8 +329,40 @@ fn events_of_another_type() {
     );
 }
 
-/// A queue of events that is full, and its callback waits for what is behind
-/// it: an error, and no deadlock.
+/// X44: callbacks of two children wait for each other's child. Neither waits for the other callback.
+#[test]
+fn callbacks_that_wait_for_each_others_children() {
+    let _guard = guard();
+    let both = Arc::new(Barrier::new(2));
+    let slots = [Slot::default(), Slot::default()];
+    let children = [0, 1].map(|own| {
+        let (both, other) = (Arc::clone(&both), Arc::clone(&slots[1 - own]));
+        let on_event = move |_: u32| {
+            // Each child has an event whose handler has not returned, when it is called from the other handler.
+            both.wait();
+            let rpc = borrowed(&other);
+            assert_eq!(rpc.call(echo("one")).wait().unwrap(), Ok("one".into()));
+            assert_eq!(block_on(rpc.call(echo("two"))).unwrap(), Ok("two".into()));
+            both.wait();
+        };
+        WORK.on_event(on_event)
+            .on_error(|error| panic!("{error}"))
+            .begin()
+    });
+    for (slot, rpc) in slots.iter().zip(&children) {
+        *slot.lock().unwrap() = Some(rpc.clone());
+    }
+    let calls = children.each_ref().map(|rpc| rpc.call(Job::Events(0, 3)));
+    for call in calls {
+        call.wait().unwrap().unwrap();
+    }
+    for (slot, rpc) in slots.iter().zip(children) {
+        *slot.lock().unwrap() = None;
+        rpc.join().wait().unwrap();
+    }
+}
+
+/// The queue of events is full, and a callback waits for an answer behind it: an error, and no deadlock.
 #[test]
 fn a_wait_behind_a_full_queue() {
     let _guard = guard();
@@ -351,6 +383,8 @@ fn a_wait_behind_a_full_queue() {
                 Ok(text) => assert_eq!(text, Ok("nested".into())),
                 Err(error) => {
                     assert_eq!(error.kind(), ErrorKind::WouldDeadlock, "{error}");
+                    // It was sent, and the child may start it before it reads the cancel.
+                    assert_eq!(error.started(), Started::Unknown, "{error}");
                     on_event.note("full");
                 }
             }
@@ -367,7 +401,7 @@ fn a_wait_behind_a_full_queue() {
     assert!(!all().is_empty());
 }
 
-/// The same for whoever waits inside a callback until the child is gone.
+/// The same for a callback that waits until the child has exited.
 #[test]
 fn a_join_behind_a_full_queue() {
     let _guard = guard();
@@ -390,7 +424,7 @@ fn a_join_behind_a_full_queue() {
         })
         .on_error(|error| panic!("{error}"))
         .begin();
-    // More than the link holds, so the child does not end before the queue is full.
+    // More than the link holds, so the child does not exit before the queue is full.
     let call = rpc.call(Job::Events(0, 60_000));
     *slot.lock().unwrap() = Some(rpc.clone());
     call.wait().unwrap().unwrap();
@@ -400,7 +434,7 @@ fn a_join_behind_a_full_queue() {
     assert!(!all().is_empty());
 }
 
-/// `on_destroy` is called once, however it ended.
+/// `on_destroy` is called once, for every exit.
 #[test]
 fn on_destroy_in_every_case() {
     let _guard = guard();
@@ -430,7 +464,7 @@ fn on_destroy_in_every_case() {
     }
 }
 
-/// A new child from the callback that says that the old one is gone.
+/// The callback of a child's exit starts a new child.
 #[test]
 fn a_new_child_inside_a_callback() {
     let _guard = guard();
@@ -442,7 +476,7 @@ fn a_new_child_inside_a_callback() {
     echoes(&rpc, "again");
 }
 
-/// A call that was refused has its callback, too.
+/// The callback of a refused call runs, too.
 #[test]
 fn on_done_of_a_refused_call() {
     let _guard = guard();
@@ -454,7 +488,7 @@ fn on_done_of_a_refused_call() {
     assert!(outcomes.recv().unwrap().is_err());
 }
 
-/// A value whose end is a panic.
+/// A value whose destructor panics.
 struct Bomb;
 
 impl Drop for Bomb {
@@ -465,7 +499,7 @@ impl Drop for Bomb {
     }
 }
 
-/// X53: what is thrown panics once more when it is dropped.
+/// X53: the payload of a panic panics when it is dropped.
 #[test]
 fn a_panic_with_a_bomb() {
     let _guard = guard();
@@ -481,8 +515,7 @@ fn a_panic_with_a_bomb() {
     assert!(errors.iter().all(Error::is_callback_panic));
 }
 
-/// X59: handlers that panic when they are dropped, used and unused; other
-/// children do not suffer for it.
+/// X59: handlers that panic when they are dropped, used and unused, do not affect other children.
 #[test]
 fn handlers_that_are_bombs() {
     let _guard = guard();
@@ -512,7 +545,7 @@ fn handlers_that_are_bombs() {
     }
 }
 
-/// X59: a waker that panics harms nobody who waits beside it.
+/// X59: a waker that panics does not affect other waiters.
 #[test]
 fn a_waker_that_panics() {
     struct Angry;
@@ -547,8 +580,41 @@ fn a_waker_that_panics() {
     more.join().wait().unwrap();
 }
 
-/// X62: a child that is over has no thread for callbacks any more; a callback that is
-/// registered then is called all the same, and a panic of it harms nothing.
+/// The reactor wakes a call of a pool that is late in the queue. It goes on for all others.
+#[test]
+fn a_waker_that_panics_in_a_pool() {
+    #[derive(Default)]
+    struct Angry(std::sync::atomic::AtomicBool);
+    impl std::task::Wake for Angry {
+        fn wake(self: Arc<Self>) {
+            self.0.store(true, Ordering::SeqCst);
+            panic!("do not wake me");
+        }
+    }
+    let _guard = guard();
+    let gate = Gate::new();
+    let pool = WORK.pool().max(1).load(1).begin();
+    let busy = pool.call(Job::Gate(gate.name()));
+    let open = gate.reached();
+    let mut late = pool.call(echo("late")).timeout(Duration::from_millis(1));
+    let angry = Arc::new(Angry::default());
+    let waker = std::task::Waker::from(Arc::clone(&angry));
+    let context = &mut std::task::Context::from_waker(&waker);
+    if Future::poll(std::pin::Pin::new(&mut late), context).is_pending() {
+        until(|| angry.0.load(Ordering::SeqCst));
+    }
+    let (sink, answers) = sink();
+    WORK.spawn().unwrap().call(echo("beside")).on_done(sink);
+    let answer = answers.recv().unwrap();
+    assert_eq!(answer.unwrap(), Ok("beside".into()));
+    drop(open);
+    assert_eq!(busy.wait().unwrap(), Ok("done".into()));
+    assert_eq!(pool.call(echo("more")).wait().unwrap(), Ok("more".into()));
+    pool.join().wait().unwrap();
+}
+
+/// X62: after a child's exit its callback thread has ended. A callback that is registered then still runs, and a panic of
+/// it has no effect.
 #[test]
 fn registered_after_the_end() {
     let _guard = guard();
@@ -569,19 +635,19 @@ fn registered_after_the_end() {
         let panics = rpc.call(Job::Stop);
         rpc.kill();
         drop(pool);
-        // Once all is over there is no thread any more.
+        // No thread is left then.
         ended.recv().unwrap();
         rpc.clone().join().wait().unwrap();
         let is_of_callbacks = |name: &String| name.starts_with("offspring-callb");
         until(|| !own_threads().iter().any(is_of_callbacks));
-        panics.on_done(|_| panic!("nobody hears it"));
+        panics.on_done(|_| panic!("it is discarded"));
         let (sender, outcomes) = channel();
         let too = sender.clone();
         done.on_done(move |outcome| sender.send(outcome).unwrap());
         assert_eq!(outcomes.recv().unwrap().unwrap(), Ok("done".into()));
         lost.on_done(move |outcome| too.send(outcome).unwrap());
         assert!(outcomes.recv().unwrap().is_err());
-        // A call that is refused at once, too.
+        // A call that is refused at once.
         let (sender, outcomes) = channel();
         rpc.call(echo("refused"))
             .on_done(move |outcome| sender.send(outcome).unwrap());
@@ -589,8 +655,8 @@ fn registered_after_the_end() {
     }
 }
 
-/// X85: the callback of a call that was refused at once runs where all callbacks run,
-/// and its panic goes where theirs go.
+/// X85: the callback of a call that was refused at once runs on the callback thread, and its panic is handled as that of
+/// any callback.
 #[test]
 fn a_refused_call_panics_in_its_callback() {
     let _guard = guard();
@@ -620,8 +686,8 @@ fn a_refused_call_panics_in_its_callback() {
     }
 }
 
-/// X62: where the system refuses threads, from some moment on, every callback is called
-/// all the same: those of children that had none yet, of pools, and of the end.
+/// X62: if the system refuses threads from some moment on, every callback still runs: those of children without a callback
+/// thread, of pools, and of exits.
 #[test]
 fn the_system_refuses_threads() {
     alone(|| {
@@ -646,7 +712,7 @@ fn the_system_refuses_threads() {
         setrlimit(Resource::RLIMIT_NPROC, one, one).unwrap();
         std::thread::Builder::new().spawn(|| ()).unwrap_err();
 
-        // All share the thread that was there before, which is not the helper.
+        // All share the spare thread, which is not the reactor.
         let (sender, done) = channel();
         for (name, rpc) in [("first", &first), ("second", &second), ("pool", pool.rpc())] {
             let sender = sender.clone();
@@ -666,7 +732,7 @@ fn the_system_refuses_threads() {
             rpc.join().wait().unwrap();
         }
         pool.join().wait().unwrap();
-        // The helper is gone, and with it the thread that all shared.
+        // The reactor has ended, and the spare thread with it.
         drop(log);
         let mut all = all();
         all.sort_unstable();
@@ -693,7 +759,7 @@ fn started(log: &Log, name: &'static str) -> Work {
     rpc
 }
 
-/// X62: the thread is about to leave, and takes along what comes in between.
+/// X62: a callback that comes while the thread is about to end still runs.
 #[test]
 fn registered_while_the_last_callback_runs() {
     let _guard = guard();

@@ -1,4 +1,4 @@
-//! Calls: every way to wait for one, and everything that can be wrong with it.
+//! Calls: every way to wait for one, and every failure.
 
 use std::future::Future;
 use std::mem::ManuallyDrop;
@@ -31,7 +31,7 @@ fn wait_and_wait_again() {
     assert_eq!(call.wait_timeout(Duration::MAX).unwrap(), Ok("done".into()));
 }
 
-/// X17: a late answer belongs to nobody else.
+/// X17: a late answer is not taken for that of another call.
 #[test]
 fn a_late_answer_is_dropped() {
     let _guard = guard();
@@ -69,7 +69,38 @@ fn dropped_calls_are_cancelled() {
     assert_eq!(temp.lines("file"), ["kept"]);
 }
 
-/// X18: nothing is kept of calls that timed out.
+/// A call that is cancelled while it waits in the child's buffer, behind one that runs, does not run.
+#[test]
+fn calls_that_the_child_has_read_are_cancelled() {
+    let _guard = guard();
+    for rings in [true, false] {
+        let temp = Temp::new();
+        let (early, late, file) = (temp.gate("early"), temp.gate("late"), temp.path("file"));
+        let rpc = WORK.builder().rings(rings).begin();
+        let first = rpc.call(Job::Gate(early.name()));
+        let open = early.reached();
+        // The child reads all other calls while the first one runs. The second lasts longer than a tick.
+        let second = rpc.call(both(Job::Gate(late.name()), Job::Sleep(50)));
+        let dropped: Vec<_> = (0..10)
+            .map(|n| rpc.call(Job::Append(file.clone(), n.to_string())))
+            .collect();
+        let mut kept = rpc.call(Job::Append(file.clone(), "kept".into()));
+        // A thread that waits first sends the queued calls.
+        assert!(kept.wait_timeout(Duration::ZERO).unwrap_err().is_timeout());
+        drop(open);
+        let open = late.reached();
+        drop(dropped);
+        assert!(kept.wait_timeout(Duration::ZERO).unwrap_err().is_timeout());
+        drop(open);
+        first.wait().unwrap().unwrap();
+        second.wait().unwrap().unwrap();
+        kept.wait().unwrap().unwrap();
+        rpc.join().wait().unwrap();
+        assert_eq!(temp.lines("file"), ["kept"], "rings: {rings}");
+    }
+}
+
+/// X18: calls that timed out leave nothing behind.
 #[test]
 fn timed_out_calls_leave_nothing() {
     let _guard = guard();
@@ -81,7 +112,7 @@ fn timed_out_calls_leave_nothing() {
             Err(error) => assert!(error.is_timeout(), "{error}"),
         }
     }
-    // Were the limits still used up, this would never be sent.
+    // If they still counted against the limits, this call would never be sent.
     assert_eq!(rpc.call("y").wait().unwrap(), "y");
 }
 
@@ -98,7 +129,7 @@ fn any_executor() {
     assert!(block_on(rpc.join()).unwrap().success());
 }
 
-/// Without a guard: smol keeps its thread and descriptors for ever.
+/// Without a guard, because smol never ends its thread and descriptors.
 #[test]
 fn smol_too() {
     alone(|| {
@@ -110,7 +141,7 @@ fn smol_too() {
     });
 }
 
-/// X55: the runtime goes, with calls in flight.
+/// X55: the runtime is dropped with calls in flight.
 #[test]
 fn a_runtime_that_is_dropped() {
     let _guard = guard();
@@ -129,7 +160,7 @@ fn a_runtime_that_is_dropped() {
         }
         drop(gate.reached());
     }
-    // Those that had started, or were in the socket, still wait at the gate.
+    // Calls that had started, or were in the socket, still wait at the gate.
     let after = rpc.call(echo("after"));
     let done = Arc::new(AtomicUsize::new(0));
     let opener = {
@@ -151,7 +182,7 @@ fn a_runtime_that_is_dropped() {
     opener.join().unwrap();
 }
 
-/// Polled, then waited for by a thread, then by another waker.
+/// A call is polled, then a thread waits for it, then another waker does.
 #[test]
 fn a_call_changes_hands() {
     let _guard = guard();
@@ -223,7 +254,7 @@ worker!(NONE: fn() -> String = || "none".to_owned());
 worker!(EIGHT: fn(String, String, String, String, String, String, String, String) -> Vec<String> =
     |a, b, c, d, e, f, g, h| vec![a, b, c, d, e, f, g, h]);
 worker!(WHOLE: fn(..Vec<String>) -> Vec<String> = |mut all: Vec<String>| { all.reverse(); all });
-worker!(MIXED: fn(Vec<u8>, std::path::PathBuf) -> String = |octets: Vec<u8>, path: std::path::PathBuf| format!("{octets:?} {}", path.display()));
+worker!(MIXED: fn(Vec<u8>, std::path::PathBuf) -> String = |bytes: Vec<u8>, path: std::path::PathBuf| format!("{bytes:?} {}", path.display()));
 
 worker!(ADD: fn(i32, i32) -> i32 = |a: i32, b: i32| a + b);
 worker!(SUM: fn(..Vec<f64>) -> f64 = |numbers: Vec<f64>| numbers.iter().sum());
@@ -295,14 +326,14 @@ fn the_workers_own_error_is_its_result() {
     assert!(matches!(folded, Err(CallError::Call(error)) if error.is_child_dead()));
 }
 
-/// Everything that can go wrong with one value.
+/// Every fault of one value.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 enum Fault {
     None,
-    /// It cannot be written, or writing panics.
+    /// Encoding fails or panics.
     WriteError,
     WritePanic,
-    /// It cannot be read, or reading panics, aborts, exits.
+    /// Decoding fails, panics, aborts or exits.
     ReadError,
     ReadPanic,
     ReadAbort,
@@ -368,19 +399,19 @@ worker!(
     serialiser = Json
 );
 
-/// A value with this fault, which is not dropped here: that may be its fault.
+/// Returns a value with this fault. It is not dropped here, because its destructor may be the fault.
 fn faulty(fault: Fault) -> ManuallyDrop<Value> {
     ManuallyDrop::new(Value(fault))
 }
 
-/// X5: what the child survives, and X53, X6: what the parent does.
+/// X5: faults that the child survives, and X53, X6: faults that the parent survives.
 #[test]
 fn faults_that_fail_one_call() {
     let _guard = guard();
     let rpc = FAULTY.builder().stderr(offspring::Stdio::null()).begin();
     let call = |value, act, fault| rpc.call(&*faulty(value), act, fault).wait();
     let (none, nothing) = (Fault::None, Act::None);
-    // {error, panic} x {encode, decode, drop} x {argument, result}: whether it had started, if it is the argument.
+    // {error, panic} x {encode, decode, drop} x {argument, result}, with `started`.
     for (fault, words, started) in [
         (Fault::WriteError, "cannot be written", Started::No),
         (Fault::WritePanic, "while it was written", Started::No),
@@ -404,8 +435,7 @@ fn faults_that_fail_one_call() {
     assert_eq!(call(none, Act::Error, none).unwrap().unwrap_err(), "no");
 }
 
-/// X5: {abort, exit} x {argument decode, call, result encode}: the child is
-/// gone, and the next call says so.
+/// X5: {abort, exit} x {argument decode, call, result encode}: the child has exited, and the next call says so.
 #[test]
 fn faults_that_end_the_child() {
     let _guard = guard();
@@ -463,7 +493,7 @@ fn too_long_fails_one_call() {
     let fine = || assert_eq!(rpc.call(echo("a")).wait().unwrap(), Ok("a".into()));
     fine();
     let error = rpc.call(Job::Len("x".repeat(20_000))).wait().unwrap_err();
-    assert_error!(error, is_too_long, "10000");
+    assert_error!(error, is_too_long, started = No, "10000");
     fine();
     let error = rpc.call(Job::Make(20_000)).wait().unwrap_err();
     assert_error!(error, is_too_long, "max_message");
@@ -489,13 +519,12 @@ fn large_values_both_ways() {
     });
 }
 
-/// X35: what has sixteen times the octets costs about sixteen times as much, and
-/// not its square.
+/// X35: sixteen times the bytes cost about sixteen times as much, and not the square of that.
 #[test]
 fn the_cost_of_a_payload_is_linear() {
     let _guard = guard();
     let rpc = TEXT.spawn().unwrap();
-    // Allocators keep buffers of this length, and take larger ones anew from the system, page by page.
+    // Allocators keep buffers of this length, and map larger ones anew, page by page.
     let big = "z".repeat(28 << 20);
     let quickest = |text: &str| {
         let times = (0..3).map(|_| {
@@ -510,7 +539,7 @@ fn the_cost_of_a_payload_is_linear() {
     assert!(large < limit(small * 16 * 10), "{small:?}, {large:?}");
 }
 
-/// X37: above a gigabyte, if both sides are told to.
+/// X37: a message above a gigabyte, if both sides permit it.
 #[test]
 fn more_than_the_usual_limit() {
     let _guard = guard();
@@ -524,7 +553,7 @@ fn more_than_the_usual_limit() {
     assert!(error.is_too_long(), "{error}");
     assert_eq!(rpc.call(&zeros[..5]).wait().unwrap(), "5");
 }
-worker!(LENGTH: fn(Vec<u8>) -> String = |octets: Vec<u8>| octets.len().to_string());
+worker!(LENGTH: fn(Vec<u8>) -> String = |bytes: Vec<u8>| bytes.len().to_string());
 
 #[test]
 fn a_closed_handle_takes_no_calls() {
@@ -541,7 +570,7 @@ fn a_closed_handle_takes_no_calls() {
     assert!(clone.join().wait().unwrap().success());
 }
 
-/// R10, R9: the last handle goes, the queue is finished, `on_destroy` is last.
+/// R10, R9: after the last handle is dropped, the queue is finished, and `on_destroy` runs last.
 #[test]
 fn the_last_handle_finishes_the_queue() {
     let _guard = guard();
@@ -569,7 +598,7 @@ fn the_last_handle_finishes_the_queue() {
     assert_eq!(temp.lines("file").len(), 50);
 }
 
-/// A call that is still open keeps its own answer when the handle goes.
+/// An open call gets its answer after the handle was dropped.
 #[test]
 fn a_call_outlives_the_handle() {
     let _guard = guard();
@@ -597,8 +626,8 @@ fn kill_ends_it_now() {
     assert!(!is_alive(pid));
 }
 
-/// A waker may hold the last of a task, and with it calls of the same child:
-/// whoever drops it must not hold what dropping a call needs.
+/// A waker may hold the last reference to a task, and with it calls of the same child. It must be dropped without the lock
+/// that dropping a call takes.
 #[test]
 fn a_waker_that_holds_a_call_may_be_dropped_at_any_time() {
     #[expect(dead_code, reason = "it is only dropped")]
@@ -621,17 +650,16 @@ fn a_waker_that_holds_a_call_may_be_dropped_at_any_time() {
     assert_eq!(block_on(call).unwrap(), Ok("done".into()));
 }
 
-/// Long octets are not copied, but moved on where that can be: whatever stands in
-/// front of them or comes between, and however they are awaited, they are the same.
+/// Long byte strings arrive unchanged, with any values before and between them, and in every way to wait.
 #[test]
-fn long_octets_are_the_same_on_either_side() {
+fn long_bytes_are_the_same_on_either_side() {
     let _guard = guard();
-    let octets = |length: usize| -> Vec<u8> { (0..length).map(|at| (at * 7) as u8).collect() };
+    let bytes = |length: usize| -> Vec<u8> { (0..length).map(|at| (at * 7) as u8).collect() };
     let lengths = [0, 5, 65_535, 65_536, 65_537, 131_072, 1 << 20, 5_000_000];
     let (pairs, later) = (PAIRS.spawn().unwrap(), LATER.spawn().unwrap());
     for length in lengths {
-        let want = octets(length);
-        // By reference, by value, and as another type that is written in the same way.
+        let want = bytes(length);
+        // By reference, by value, and as another type with the same encoding.
         let names = [String::new(), "n".repeat(70_000), "name".into()];
         for name in &names {
             let (back, same) = (format!("{name}!"), &want);
@@ -648,7 +676,7 @@ fn long_octets_are_the_same_on_either_side() {
     pairs.join().wait().unwrap();
 }
 
-worker!(PAIRS: fn(String, Vec<u8>) -> (String, Vec<u8>) = |name: String, octets: Vec<u8>| {
-    (format!("{name}!"), octets)
+worker!(PAIRS: fn(String, Vec<u8>) -> (String, Vec<u8>) = |name: String, bytes: Vec<u8>| {
+    (format!("{name}!"), bytes)
 });
-worker!(LATER: fn(Vec<u8>) -> Vec<u8> = |octets: Vec<u8>| octets);
+worker!(LATER: fn(Vec<u8>) -> Vec<u8> = |bytes: Vec<u8>| bytes);

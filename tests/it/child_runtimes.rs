@@ -1,4 +1,4 @@
-//! Runtimes that run the child's server, or that a worker makes itself.
+//! Runtimes that run the child's server, or that a worker creates itself.
 
 use std::convert::Infallible;
 use std::future::pending;
@@ -19,12 +19,12 @@ enum Job {
     Sleep,
     /// Reads from this port to the end.
     Read(u16),
-    /// Does it in a task.
+    /// Does the job in a task.
     Spawn(String),
     /// Sends events, with a pause after each.
     Events(u32),
     Panic,
-    /// Never ends; its destructor writes a line into this file.
+    /// Never ends; its destructor appends a line to this file.
     Held(String),
 }
 
@@ -100,7 +100,7 @@ worker!(LOCAL: fn(Job) -> String = on_tokio, events = u32, serialiser = Json,
 type Declared = &'static Worker<fn(Job) -> String, Json, u32>;
 type Way = Builder<fn(Job) -> String, Json, u32>;
 
-/// Runs this for each runtime, and for each way to start a child.
+/// Runs a block for each runtime, and for each way to start a child.
 fn in_each(test: impl Fn(Way)) {
     let template = Template::builder().start().unwrap();
     let workers: [Declared; 3] = [&CURRENT, &MANY, &LOCAL];
@@ -133,7 +133,7 @@ fn timers_sockets_and_tasks() {
         assert_eq!(reads.wait().unwrap(), "a text");
         assert!(answers(calls).iter().all(|answer| answer == "done"));
         assert_eq!(events.try_iter().collect::<Vec<_>>(), [0, 1, 2]);
-        // One that slept, and one after the other.
+        // A sleeping one, and then one after the other.
         for n in 0..20 {
             assert_eq!(
                 rpc.call(Job::Echo(n.to_string())).wait().unwrap(),
@@ -170,7 +170,7 @@ fn in_a_pool() {
     pool.join().wait().unwrap();
 }
 
-/// Executors that know no timers: those of `async-io` go on.
+/// Under executors without timers, those of `async-io` work.
 #[test]
 fn in_other_runtimes() {
     async fn nap(text: String) -> String {
@@ -195,7 +195,7 @@ fn in_other_runtimes() {
     );
 }
 
-/// It is called once, after `init`, and `done` comes last, outside of it.
+/// The runtime is called once, after `init`, and `done` runs last, outside of it.
 #[test]
 fn in_which_order() {
     static LINES: std::sync::Mutex<Vec<String>> = std::sync::Mutex::new(Vec::new());
@@ -294,7 +294,7 @@ fn tokio_without_its_runtime() {
     assert_error!(error, is_panic, "`runtime = function`");
 }
 
-/// Its own one, for each call or as its state.
+/// The worker creates a runtime, per call or as its state.
 #[test]
 fn a_blocking_worker_that_makes_one() {
     async fn nap(text: String) -> String {

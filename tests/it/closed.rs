@@ -1,5 +1,5 @@
-//! A process that has closed its standard streams: no descriptor of the crate's gets their numbers, and what is printed
-//! goes nowhere.
+//! A process that has closed its standard streams: no file descriptor of the crate gets their numbers, and printed text is
+//! lost.
 
 use std::fs::File;
 use std::io::Write;
@@ -16,7 +16,7 @@ use offspring::{
 
 use crate::support::*;
 
-/// What has the number of a standard stream, if it is not what holds that number while others are created.
+/// Returns the file with the number of a standard stream, unless it is a placeholder.
 fn low() -> Vec<String> {
     let low = descriptors().into_iter().filter(|(number, _)| *number < 3);
     let low = low.filter(|(_, target)| target != "/dev/null");
@@ -26,12 +26,12 @@ fn low() -> Vec<String> {
 
 fn close_streams() {
     for number in 0..3 {
-        // SAFETY: nothing in this process owns a standard stream.
+        // SAFETY: no code of this process owns a standard stream.
         unsafe { libc::close(number) };
     }
 }
 
-/// Prints as other threads of a program do, all the time.
+/// Prints all the time, as other threads of a program may.
 fn print() {
     println!("text {}", "x".repeat(100));
     eprintln!("text {}", "x".repeat(100));
@@ -40,7 +40,7 @@ fn print() {
 type Parts = (Vec<Descriptor>, SharedBytes, SharedMemory);
 
 fn parts() -> Parts {
-    // This process may get a low number for it: what others print must do no harm there.
+    // The file may get a low number: text that other threads print must do no harm there.
     let null = || File::options().read(true).write(true).open("/dev/null");
     let all = [null(), null()].map(|file| OwnedFd::from(file.unwrap()).into());
     let bytes = SharedBytes::copy_from_slice(&[1; 100_000]).unwrap();
@@ -51,7 +51,7 @@ fn parts() -> Parts {
 enum Wish {
     /// The worker closes its standard streams.
     Close,
-    /// It starts children.
+    /// The worker starts children.
     Start,
     Nothing,
 }
@@ -84,14 +84,14 @@ preload!(CLOSES() -> () = || {
     Ok::<_, String>(())
 });
 
-/// The link is the other streams.
+/// The link uses the other streams.
 pub(crate) fn serve() -> ! {
-    // SAFETY: nothing in this process owns its standard error.
+    // SAFETY: no code of this process owns its stderr.
     unsafe { libc::close(2) };
     CHECK.serve()
 }
 
-/// A builder, whatever its errors are.
+/// A builder, without its type of errors.
 macro_rules! converse {
     ($builder:expr, $carries:expr, $wishes:expr) => {{
         let (rpc, events) = $builder.quiet().spawn_with_events().unwrap();
@@ -120,7 +120,7 @@ macro_rules! converse {
     }};
 }
 
-/// Children in every way there is.
+/// Starts children in every way.
 fn start_children() {
     let wishes = [Wish::Nothing, Wish::Close, Wish::Nothing];
     converse!(CHECK.builder(), true, wishes);
@@ -167,18 +167,18 @@ fn start_children() {
     pool.join().wait().unwrap();
 }
 
-/// Runs this without the standard streams, which are there again afterwards.
+/// Runs `body` without the standard streams, and restores them.
 fn without_streams(body: impl FnOnce()) {
     // SAFETY: the numbers are only duplicated.
     let kept = [0, 1, 2].map(|number| unsafe { libc::fcntl(number, libc::F_DUPFD_CLOEXEC, 100) });
-    // SAFETY: the copy is closed by nothing but the end of this process.
+    // SAFETY: the copy stays open until this process exits.
     let errors = ManuallyDrop::new(unsafe { File::from_raw_fd(kept[2]) });
     let errors = move |panic: &PanicHookInfo<'_>| drop(writeln!(&*errors, "{panic}"));
     std::panic::set_hook(Box::new(errors));
     close_streams();
     let outcome = catch_unwind(AssertUnwindSafe(body));
     for (number, kept) in kept.into_iter().enumerate() {
-        // SAFETY: nothing owns a standard stream, and this function the copy.
+        // SAFETY: no code owns a standard stream, and this function owns the copy.
         unsafe {
             libc::dup2(kept, number as i32);
         }
@@ -200,7 +200,7 @@ fn nothing_takes_the_place_of_a_stream() {
     });
 }
 
-/// X71: other threads print all the time, whatever is being created.
+/// X71: other threads print all the time while descriptors are created.
 #[test]
 fn printing_does_no_harm() {
     alone(|| {
@@ -231,7 +231,7 @@ fn printing_does_no_harm() {
     });
 }
 
-/// X71: a link that the user has made while numbers were free.
+/// X71: a link that the user created while low numbers were free.
 #[test]
 fn a_link_of_the_users() {
     alone(|| {
@@ -247,8 +247,7 @@ fn a_link_of_the_users() {
     });
 }
 
-/// X71: another thread takes one of the numbers, and gives it back, all the time: what is created meanwhile does not
-/// stay there.
+/// X71: another thread opens and closes one of the numbers all the time: no descriptor of the crate keeps that number.
 #[test]
 fn a_thread_that_opens_files() {
     alone(|| {

@@ -16,18 +16,18 @@ use crate::support::*;
 
 const MOMENT: Duration = Duration::from_millis(100);
 
-/// What the worker of most tests here can be asked to do.
+/// The jobs of the worker of most tests here.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) enum Job {
     Echo(String),
-    /// Takes so many milliseconds.
+    /// Takes this many milliseconds.
     Sleep(u64),
-    /// Is pending so many times, and ready at once each time.
+    /// Is pending this many times, and is woken at once each time.
     Yield(u32),
     Never,
     Panic(String),
     PanicLater(String),
-    /// Never ends; its destructor writes a line into this file, and may panic.
+    /// Never ends; its destructor appends a line to this file, and may panic.
     Held(String, bool),
     /// Waits at a gate, on the only thread.
     Gate(String),
@@ -36,7 +36,7 @@ pub(crate) enum Job {
     Progress(u32),
     /// Starts a task and a timer that outlive the call.
     Leave,
-    /// On which thread it goes on after a pause.
+    /// Returns the thread that it continues on after a pause.
     Thread,
 }
 
@@ -123,9 +123,9 @@ fn answers_come_as_they_are_made() {
     assert!(rpc.join().wait().unwrap().success());
 }
 
-/// A call that no thread waits for is sent, also while another thread sleeps for its own answer.
+/// A call without a waiting thread is sent, also while another thread sleeps until its answer comes.
 #[test]
-fn nobody_waits_for_what_ends_the_wait() {
+fn a_call_without_a_waiter_is_sent_at_once() {
     let _guard = guard();
     for rings in [true, false] {
         let rpc = MANY.builder().rings(rings).spawn().unwrap();
@@ -191,7 +191,7 @@ fn a_cancelled_call_is_dropped_where_it_stands() {
     let rpc = MANY.spawn().unwrap();
     for (n, panics) in [false, true, false].into_iter().enumerate() {
         let held = rpc.call(Job::Held(temp.path("dropped"), panics));
-        // It has been started: answers come in the order of the calls here.
+        // It has started, because answers come in the order of the calls here.
         rpc.call(Job::Echo("so".into())).wait().unwrap();
         assert_eq!(temp.lines("dropped").len(), n);
         drop(held);
@@ -224,14 +224,14 @@ fn no_more_calls_run_than_may() {
     let rpc = FEW.spawn().unwrap();
     let file = || Job::Held(temp.path("held"), false);
     let (one, two) = (rpc.call(file()), rpc.call(file()));
-    // Behind these are more octets than are read ahead.
+    // More bytes follow than the child reads ahead.
     let mut third = rpc.call(Job::Echo("third".into()));
     let text = "x".repeat(100);
     let more: Vec<_> = (0..100)
         .map(|_| rpc.call(Job::Echo(text.clone())))
         .collect();
     assert!(third.wait_timeout(MOMENT).is_err(), "a third runs");
-    // The cancel comes behind calls that wait, and is heard all the same.
+    // The cancel comes behind waiting calls, and is still noticed.
     drop(two);
     assert_eq!(quickly(|| third.wait()).unwrap(), "third");
     assert_eq!(temp.lines("held").len(), 1);
@@ -259,11 +259,11 @@ fn one_that_waits_for_its_turn_can_be_cancelled() {
 
 worker!(ORDERED: fn(u32, u32) -> u32 = ordered, init() = || Ok::<_, Error>(Line::default()), events = u32, serialiser = Json);
 
-/// A line at a starter's, and the next number.
+/// The next number, and the lines of a starter.
 #[derive(Default)]
 struct Line {
     next: Cell<u32>,
-    /// Rounds below this one may go.
+    /// Rounds below this number may continue.
     started: Cell<u32>,
     waiting: RefCell<Vec<Waker>>,
 }
@@ -290,9 +290,8 @@ impl Line {
     }
 }
 
-/// What it sends and what it returns are consecutive numbers in the child. The
-/// seed 0 starts the round: a callback must be there before the answer, or it
-/// comes later.
+/// Events and results carry consecutive numbers of the child. The seed 0 starts the round: a callback that is registered
+/// after the answer runs later.
 async fn ordered(line: &Line, round: u32, seed: u32, events: &Events<u32>) -> u32 {
     if seed == 0 {
         line.start(round);
@@ -327,7 +326,7 @@ fn events_and_results_come_in_the_order_in_which_they_were_made() {
             rpc.call(round, 1 + (seed >> 8))
                 .on_done(move |number| note(number.unwrap()));
         }
-        // What this one returns is not compared: its callback may come late.
+        // The result of this one is not compared, because its callback may come late.
         rpc.call(round, 0).detach().unwrap();
         thread::sleep(Duration::from_micros(u64::from(seed % 3000)));
     }
@@ -436,7 +435,7 @@ fn one_thread_runs_all() {
     assert!(one == two && two == three);
 }
 
-/// How a responder is treated.
+/// The treatment of a responder.
 #[derive(Debug, Clone, Copy, Serialize, Deserialize)]
 enum Reply {
     AtOnce,
@@ -447,7 +446,7 @@ enum Reply {
     PanicWithIt,
     PanicWithout,
     TooLong,
-    /// Never, but says when the call is cancelled.
+    /// Never answers, but reports when the call is cancelled.
     Keep,
 }
 
@@ -470,7 +469,7 @@ fn respond(responder: Responder<String>, reply: Reply, text: String) {
         Reply::PanicWithIt => panic!("{text}"),
         Reply::PanicWithout => {
             thread::spawn(move || {
-                // The panic ends the call, however long its backtrace takes.
+                // The panic ends the call, although the backtrace takes long.
                 until(|| responder.is_cancelled());
                 responder.reply("too late".into());
             });
@@ -480,7 +479,7 @@ fn respond(responder: Responder<String>, reply: Reply, text: String) {
         Reply::Keep => drop(thread::spawn(move || {
             until(|| responder.is_cancelled());
             append(text, "cancelled");
-            responder.reply("nobody hears".into());
+            responder.reply("discarded".into());
         })),
     }
 }
@@ -518,7 +517,7 @@ type Answers = Mutex<Vec<Responder<String>>>;
 
 worker!(GATHER: fn(String) -> String = gather, init() = || Ok::<_, Error>(Answers::default()), events = String, serialiser = Json);
 
-/// Answers three at a time, the last first.
+/// Answers three calls together, the last first.
 fn gather(kept: &Answers, responder: Responder<String>, text: String, events: &Events<String>) {
     let mut kept = kept.lock().unwrap();
     events.send(text).unwrap();
@@ -555,7 +554,7 @@ fn responders_can_be_kept_in_the_state() {
 
 worker!(LATE: fn() -> Vec<String> = late, init() = early, events = u32, serialiser = Json);
 
-/// The events of the call before, and what progress said in `init`.
+/// The events of the call before, and the error of `progress` in `init`.
 type Before = (Mutex<Option<Events<u32>>>, String);
 
 fn early(events: &Events<u32>) -> Result<Before, Error> {

@@ -1,4 +1,4 @@
-//! Limits of a child's process, its rights as far as they need no root, and its group and session.
+//! Limits of a child's process, its rights that need no root, and its group and session.
 
 use std::fs::File;
 use std::io::Write;
@@ -20,7 +20,7 @@ pub(crate) enum Task {
     /// The soft and the hard limit of this name.
     Limit(String),
     Nice,
-    /// The line of this name in the status of the process.
+    /// The line with this name in `/proc/self/status`.
     Status(String),
     Spin {
         deaf: bool,
@@ -48,17 +48,17 @@ fn run(task: Task) -> Result<String, String> {
         }
         Task::Spin { deaf } => {
             if deaf {
-                // SAFETY: ignoring a signal runs no code.
+                // SAFETY: no handler runs for an ignored signal.
                 unsafe { signal(Signal::SIGXCPU, SigHandler::SigIgn) }.unwrap();
             }
             loop {
                 std::hint::spin_loop();
             }
         }
-        Task::Fill(octets) => drop(std::hint::black_box(vec![1_u8; octets])),
-        Task::Write(path, octets) => {
+        Task::Fill(bytes) => drop(std::hint::black_box(vec![1_u8; bytes])),
+        Task::Write(path, bytes) => {
             let mut file = File::create(path).map_err(|error| error.to_string())?;
-            file.write_all(&vec![b'x'; octets])
+            file.write_all(&vec![b'x'; bytes])
                 .map_err(|error| error.to_string())?;
         }
         Task::Open(count) => {
@@ -70,7 +70,7 @@ fn run(task: Task) -> Result<String, String> {
     Ok("done".into())
 }
 
-/// Soft and hard, as the system shows them.
+/// The soft and hard limit, as `/proc` shows them.
 fn limit_of(process: &str, name: &str) -> String {
     let text = std::fs::read_to_string(format!("/proc/{process}/limits")).unwrap();
     let line = text.lines().find_map(|line| line.strip_prefix(name));
@@ -88,7 +88,7 @@ fn nice_of(process: &str) -> i32 {
         .unwrap()
 }
 
-/// All that can be limited, with the names and the values that the system shows.
+/// All limits, with the names and values that `/proc` shows.
 fn all() -> (Limits, [(&'static str, &'static str); 5]) {
     let limits = Limits::new()
         .memory(8 << 30)
@@ -125,7 +125,7 @@ fn limits_are_set_in_the_child_and_only_there() {
     assert_eq!(nice_of("self"), own_nice);
 }
 
-/// What stands between, `ssh` say, is not limited, the worker is.
+/// A program between parent and worker, such as `ssh`, is not limited; the worker is.
 #[test]
 fn limits_travel_to_a_worker_behind_a_command() {
     let _guard = guard();
@@ -144,7 +144,7 @@ fn limits_travel_to_a_worker_behind_a_command() {
     }
 }
 
-/// Without a hello there is nobody to be told: they are set from outside.
+/// A child without a hello is limited by its parent.
 #[test]
 fn limits_of_a_plain_child() {
     let _guard = guard();
@@ -170,7 +170,7 @@ fn limits_hold_before_init() {
     assert_eq!(rpc.call().wait().unwrap(), "55 55");
 }
 
-/// No limit is raised above what this process may have itself.
+/// No limit is raised above the hard limit of this process.
 #[test]
 fn a_limit_above_the_hard_one() {
     alone(|| {
@@ -188,7 +188,7 @@ fn a_limit_above_the_hard_one() {
     });
 }
 
-/// A child that goes over a limit; the words that its error has to have.
+/// Checks the error of a child that exceeds a limit.
 #[track_caller]
 fn goes_over(limits: Limits, task: Task, signal: i32, limit: Option<Limit>, words: &[&str]) {
     let rpc = CONFINED.builder().limits(limits).quiet();
@@ -220,13 +220,13 @@ fn over_the_cpu_time() {
         Some(Limit::CpuTime),
         &["CPU time", "1 s", "Limits::cpu_time", "SIGXCPU"],
     );
-    // One that does not hear is killed, and nobody can tell that from others.
+    // A child that ignores `SIGXCPU` is killed by `SIGKILL`, which looks like any other kill.
     goes_over(
         limits,
         Task::Spin { deaf: true },
         libc::SIGKILL,
         None,
-        &["CPU time", "1 s", "SIGXCPU", "somebody else"],
+        &["CPU time", "1 s", "SIGXCPU", "another process"],
     );
 }
 
@@ -253,7 +253,7 @@ fn over_the_file_size() {
     let _guard = guard();
     let temp = Temp::new();
     let limits = Limits::new().file_size(1000).core_size(0);
-    let write = |octets| Task::Write(temp.path("file"), octets);
+    let write = |bytes| Task::Write(temp.path("file"), bytes);
     goes_over(
         limits,
         write(1001),
@@ -275,7 +275,7 @@ fn over_the_open_files() {
     rpc.call(Task::Open(1)).wait().unwrap().unwrap();
 }
 
-/// 16 are enough for the child itself, whatever it is.
+/// Every kind of child works with a limit of 16 open files.
 #[test]
 fn few_open_files_are_enough() {
     let _guard = guard();
@@ -302,7 +302,7 @@ async fn nap() {
 #[cfg(feature = "concurrent")]
 worker!(NAP: fn() = nap);
 
-/// The same ends where there is no limit say nothing of limits.
+/// The same exits without a limit do not mention limits.
 #[test]
 fn without_limits_nothing_is_said_of_them() {
     let _guard = guard();
@@ -323,7 +323,7 @@ fn without_limits_nothing_is_said_of_them() {
 
 // --- rights ---
 
-/// The rest needs root: `tests/tools/rights.rs`.
+/// Rights that need root are tested in `tests/tools/rights.rs`.
 #[test]
 fn rights_that_need_no_root() {
     let _guard = guard();
@@ -345,7 +345,7 @@ fn rights_that_need_no_root() {
 }
 
 #[test]
-fn rights_of_nobody_here() {
+fn rights_of_an_unknown_user() {
     let _guard = guard();
     let template = Template::builder().start().unwrap();
     for builder in [CONFINED.builder(), CONFINED.template(&template)] {
@@ -357,7 +357,7 @@ fn rights_of_nobody_here() {
     }
 }
 
-// --- what cannot be ---
+// --- combinations that are refused ---
 
 type Builds = Builder<fn(Task) -> Result<String, String>, Json>;
 
@@ -388,8 +388,8 @@ fn what_cannot_be_is_an_error_at_the_start() {
         (socket().plain().limits(limits), "limits"),
         (socket().plain().rights(rights()), "rights"),
         (cat().plain().rights(rights()), "`setpriv`"),
-        (socket().own_group(), "group of its own"),
-        (socket().own_session(), "session of its own"),
+        (socket().own_group(), "no process is started"),
+        (socket().own_session(), "in the full form"),
         (cat().own_session(), "`setsid`"),
         (program().plain().own_session(), "`setsid`"),
     ];
@@ -398,7 +398,7 @@ fn what_cannot_be_is_an_error_at_the_start() {
     }
 }
 
-/// A worker in another language, or an older one.
+/// A worker in another language, or of an older version, may not know limits and rights: the handshake fails.
 #[test]
 fn a_worker_that_knows_nothing_of_demands() {
     let _guard = guard();
@@ -422,7 +422,7 @@ fn a_worker_that_knows_nothing_of_demands() {
     }
 }
 
-/// The leader of a group cannot make a session.
+/// The leader of a process group cannot start a session.
 #[test]
 fn a_child_that_cannot_do_it_says_so() {
     let _guard = guard();
@@ -462,13 +462,13 @@ fn groups_and_sessions() {
     assert_eq!(ids_of_session, (pid, pid));
     let (pid, ids_of_command) = ids(CONFINED.command(serving("confined")).own_group());
     assert_eq!(ids_of_command, (pid, own.1));
-    // The group is there from the start, and does not wait for what the child does.
+    // The group exists from the start.
     let cat = CONFINED.command(Command::new("cat")).plain();
     let (pid, ids_of_cat) = ids(cat.own_group());
     assert_eq!(ids_of_cat, (pid, own.1));
 }
 
-/// X49: with its parent goes all that a child with a group of its own has started.
+/// X49: when the parent dies, the whole process group of its child is killed.
 fn middle(session: bool, busy: bool) -> ! {
     let builder = WORK.builder().exit_with_parent();
     let builder = if session {
@@ -478,7 +478,7 @@ fn middle(session: bool, busy: bool) -> ! {
     };
     let rpc = builder.begin();
     let grandchild = rpc.call(Job::Grandchild).wait().unwrap().unwrap();
-    // In the middle of a call, or between two.
+    // The parent dies during a call, or between calls.
     let call = busy.then(|| rpc.call(Job::Spin));
     println!("both {} {grandchild}", rpc.pid().unwrap());
     let _call = call.map(offspring::Call::wait);
@@ -504,7 +504,7 @@ fn the_group_goes_with_the_parent() {
 #[cfg(feature = "concurrent")]
 worker!(CONFINED_AT_ONCE: fn(Task) -> Result<String, String> = async |task: Task| run(task), serialiser = Json);
 
-/// X86: a child that has too little to start with says so in its hello, and names the limit.
+/// X86: a child that lacks a resource at its start says so in its hello, and names the limit.
 #[cfg(feature = "concurrent")]
 #[test]
 fn too_little_to_start_with() {
@@ -529,7 +529,7 @@ fn too_little_to_start_with() {
         refused(limits, false, &[&named, "Limits::open_files"]);
         refused(limits, true, &[&named, "Limits::open_files"]);
     }
-    // Such as there is room for, but not for the stack of another thread.
+    // Enough memory for the child, but not for the stack of another thread.
     let limits = Limits::new().memory(1 << 20);
     refused(limits, false, &["memory=1048576", "Limits::memory"]);
     let rpc = CONFINED_AT_ONCE
@@ -539,7 +539,7 @@ fn too_little_to_start_with() {
     assert_eq!(rpc.call(Task::Nothing).wait().unwrap(), Ok("done".into()));
 }
 
-/// X86: the same for the one thread that a blocking child may need.
+/// X86: the same for the thread that a blocking child may need.
 #[test]
 fn no_thread_to_watch_the_parent() {
     let _guard = guard();

@@ -1,7 +1,6 @@
-//! Calls that end their child: a start for each, no time, and nothing for others.
+//! Calls that crash their child: each costs one start, no pause, and does not affect others.
 //!
-//! The pauses that these tests must not find add up to more than the limit of
-//! `quickly`: they are those of `backoff` as it is by default.
+//! The pauses of the default `backoff` add up to more than the limit of `quickly`, so that these tests would find them.
 
 use std::process::Command;
 use std::time::Duration;
@@ -21,7 +20,7 @@ fn echo(pool: &Pool<fn(Do) -> String, Json, u32>) {
     assert_eq!(pool.call(Do::Echo("a".into())).wait().unwrap(), "a");
 }
 
-/// X61: after some good calls 14 bad ones, and a good one.
+/// X61: some good calls, then 14 bad ones, and a good one.
 fn survives(set: Set, children: u64) {
     let pool = set.begin();
     (0..20).for_each(|_| echo(&pool));
@@ -80,8 +79,7 @@ fn bad_calls_among_others_cost_a_start_each() {
     }
 }
 
-/// X61: the plain form says nothing of being ready; there a bad call ends the
-/// child as a matter of course.
+/// X61: the plain form has no `ready`, and a bad call ends the child.
 #[test]
 fn bad_calls_in_the_plain_form_delay_nothing() {
     let _guard = guard();
@@ -97,8 +95,7 @@ fn bad_calls_in_the_plain_form_delay_nothing() {
     });
 }
 
-/// A child that ends whenever it is ready, without any call: it is not started
-/// over and over.
+/// A child that exits when it is ready, without any call, is not restarted without pause.
 #[test]
 fn children_that_end_by_themselves_are_not_started_without_end() {
     let _guard = guard();
@@ -110,7 +107,7 @@ fn children_that_end_by_themselves_are_not_started_without_end() {
         until(|| pool.status().died > ended);
         ended = pool.status().died;
     }
-    // The next one for `idle` comes 1.6 s later, or more; a call does not wait.
+    // The next start for `idle` comes 1.6 s later, or more; a call does not wait.
     quickly(|| echo(&pool));
     assert!(pool.status().started <= 7, "{:?}", pool.status());
 }
@@ -121,8 +118,8 @@ fn shell(script: &str) -> Command {
     command
 }
 
-/// X76: what another attempt cannot mend is told after the first. `backoff` would
-/// take 1.5 s until the fifth, so the number of attempts is what is looked at.
+/// X76: an error that another attempt cannot cure is reported after the first. The test counts attempts, because `backoff`
+/// would take 1.5 s until the fifth.
 #[test]
 fn a_wrong_program_is_told_at_once() {
     let _guard = guard();
@@ -153,7 +150,7 @@ fn a_wrong_program_is_told_at_once() {
     }
 }
 
-/// What may pass is tried again, five times as before.
+/// An error that may pass is tried five times.
 #[test]
 fn what_may_pass_is_tried_again() {
     let _guard = guard();

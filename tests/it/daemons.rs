@@ -1,4 +1,4 @@
-//! Workers that close every descriptor, as daemons do: the link, too.
+//! Workers that close every file descriptor, as daemons do, and so the link.
 
 use std::fs;
 
@@ -6,11 +6,11 @@ use offspring::{Events, worker};
 
 use crate::support::*;
 
-/// What the workers here can be asked to do, one after the other.
+/// The jobs of the workers here.
 fn act(jobs: &str, events: &Events<String>) -> String {
     for job in jobs.split(' ') {
         match job.split_once('=').unwrap_or((job, "")) {
-            // SAFETY: the copy does only what is safe there.
+            // SAFETY: the copy only calls async-signal-safe functions.
             ("fork", _) => unsafe {
                 if libc::fork() == 0 {
                     libc::sleep(2);
@@ -18,11 +18,11 @@ fn act(jobs: &str, events: &Events<String>) -> String {
                 }
             },
             ("close", _) => {
-                // SAFETY: what else has these descriptors is to bear it: that is what is tested.
+                // SAFETY: the owners of these descriptors must tolerate it, which is the purpose of the test.
                 let closed = unsafe { libc::syscall(libc::SYS_close_range, 3, u32::MAX, 0) };
                 assert_eq!(closed, 0);
             }
-            // Reuses the numbers of what was closed.
+            // Reuses the closed numbers.
             ("open", _) => std::mem::forget(std::array::from_fn::<_, 30, _>(|_| {
                 fs::File::open("/dev/null").unwrap()
             })),
@@ -60,8 +60,7 @@ macro_rules! both {
 
 type Builder = offspring::Builder<fn(String) -> String, offspring::Octets, String>;
 
-/// X82: what was finished before arrives, in order; of what follows, nothing
-/// overtakes what is lost.
+/// X82: results that were finished before arrive, in order. No later result arrives after a lost one.
 #[test]
 fn finished_results_survive_the_closing_of_the_link() {
     let _guard = guard();
@@ -95,7 +94,7 @@ fn finished_results_survive_the_closing_of_the_link() {
     both!(check);
 }
 
-/// X82: an event that was sent arrives, and one that was not does not.
+/// X82: an event whose `send` succeeded arrives, and no other.
 #[test]
 fn events_around_the_closing_of_the_link() {
     let _guard = guard();
@@ -118,7 +117,7 @@ fn events_around_the_closing_of_the_link() {
                 assert_eq!(sent.len(), 5);
                 sent.extend(temp.lines(&format!("{name}-after")));
                 let came: Vec<String> = receiver.into_iter().collect();
-                // Those that were sent after the closing may be lost with the child.
+                // Events that were sent after the closing may be lost with the child.
                 assert!(came.len() >= 5, "{closing} {round}: {came:?} of {sent:?}");
                 assert!(
                     sent.starts_with(&came),

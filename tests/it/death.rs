@@ -1,7 +1,8 @@
-//! The end of a child, in every stage, and what its callers are told.
+//! The end of a child in every stage, and the errors of its callers.
 
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
+use std::process::Stdio;
 use std::sync::mpsc::channel;
 use std::time::Duration;
 
@@ -64,8 +65,7 @@ fn killed_in_the_middle_of_a_call() {
     assert!(errors[0].is_child_dead());
 }
 
-/// Over stdin and stdout nobody can tell whether the first one had started; but
-/// the next, which runs only after it, had not.
+/// Over stdin and stdout `started` is unknown for the first call. The next call, which runs only after it, had not started.
 #[test]
 fn killed_over_stdin_and_stdout() {
     let _guard = guard();
@@ -118,7 +118,7 @@ fn killed_while_idle() {
         let pid = rpc.pid().unwrap();
         kill_process(pid);
         if waits {
-            // Nobody waits for anything, and still it is reaped and told.
+            // No thread waits, and still the child is reaped and reported.
             until(|| !is_alive(pid));
             assert!(errors.recv().unwrap().is_child_dead());
             assert!(children().is_empty());
@@ -158,9 +158,9 @@ fn killed_before_it_is_ready() {
     assert!(rpc.join().wait().is_err());
 }
 
-/// X1: with a request of which half is written, and an answer half read.
+/// X1: killed when half of a request is written, or half of an answer is read.
 #[test]
-fn killed_in_the_middle_of_octets() {
+fn killed_in_the_middle_of_bytes() {
     let _guard = guard();
     let (temp, gate) = Temp::with_gate();
     let rpc = WORK.builder().quiet().begin();
@@ -174,7 +174,7 @@ fn killed_in_the_middle_of_octets() {
     });
     rpc.join().wait().unwrap();
 
-    // An answer that does not fit the socket, while nobody reads.
+    // An answer that does not fit into the link, while no thread reads.
     let two = temp.gate("two");
     let rpc = WORK.builder().quiet().begin();
     let large = rpc.call(both(Job::Gate(two.name()), Job::Make(8 << 20)));
@@ -185,7 +185,7 @@ fn killed_in_the_middle_of_octets() {
     }
 }
 
-/// X2, X56: a clean exit in a call is no clean end, and there are ways to end without unwinding.
+/// X2, X56: an exit with code 0 inside a call is no clean end, also without unwinding.
 #[test]
 fn exit_in_a_call() {
     let _guard = guard();
@@ -229,8 +229,35 @@ fn exit_in_a_call() {
     });
 }
 
-/// X3: a grandchild holds the link, so its end never comes. Only the exit is
-/// left to tell.
+/// G5: at the other end of a socket is a process that this one cannot end. What is said not to have started does not run
+/// when that process goes on.
+#[test]
+fn what_a_socket_has_does_not_run_after_the_link_is_cut() {
+    let _guard = guard();
+    let temp = Temp::new();
+    let (ours, theirs) = UnixStream::pair().unwrap();
+    let theirs = OwnedFd::from(theirs);
+    let mut child = serving("work")
+        .stdin(theirs.try_clone().unwrap())
+        .stdout(theirs)
+        .stderr(Stdio::null())
+        .begin();
+    // With rings always: without them a worker at a socket counts nothing.
+    let rpc = WORK.builder().socket(ours).quiet().spawn().unwrap();
+    rpc.ready().wait().unwrap();
+    stop(child.id());
+    let mut call = rpc.call(Job::Append(temp.path("file"), "ran".into()));
+    // A thread that waits sends first.
+    let error = call.wait_timeout(Duration::from_millis(10)).unwrap_err();
+    assert_error!(error, is_timeout, started = No);
+    rpc.kill();
+    assert_error!(call.wait().unwrap_err(), is_child_dead, started = No);
+    kill(Pid::from_raw(child.id() as i32), Signal::SIGCONT).unwrap();
+    child.wait().unwrap();
+    assert!(temp.lines("file").is_empty());
+}
+
+/// X3: a grandchild holds the link open, so its end never comes. Only the exit tells.
 #[test]
 fn a_grandchild_holds_the_link() {
     let _guard = guard();
@@ -251,7 +278,7 @@ fn a_grandchild_holds_the_link() {
         let pid = rpc.pid().unwrap();
         let (call, behind) = quickly(|| {
             if waits {
-                // A thread is blocked in reading when it happens.
+                // A thread blocks in a read at that moment.
                 let waiting = std::thread::spawn(move || call.wait());
                 kill_process(pid);
                 (waiting.join().unwrap(), behind.wait())
@@ -269,8 +296,38 @@ fn a_grandchild_holds_the_link() {
     }
 }
 
-/// X3: the same at the end of a child that owes nothing: who waits for it waits
-/// for its exit, too.
+/// X3: the same behind a command, whose link is two pipes, which cannot be shut. A thread waits, or the reactor reads.
+#[test]
+fn a_grandchild_holds_the_pipes_of_a_command() {
+    let _guard = guard();
+    for waits in [true, false] {
+        let gate = Gate::new();
+        let rpc = WORK.command(serving("work")).quiet().begin();
+        let grandchild = rpc.call(Job::Grandchild).wait().unwrap().unwrap();
+        let grandchild: u32 = grandchild.parse().unwrap();
+        let call = rpc.call(Job::Gate(gate.name()));
+        let _open = gate.reached();
+        let (sender, receiver) = std::sync::mpsc::channel();
+        let waiting = if waits {
+            let wait = move || sender.send(call.wait()).unwrap();
+            Some(std::thread::spawn(wait))
+        } else {
+            call.on_done(move |outcome| sender.send(outcome).unwrap());
+            None
+        };
+        kill_process(rpc.pid().unwrap());
+        let error = quickly(|| receiver.recv().unwrap().unwrap_err());
+        is_dead(&error, KILLED, Started::Unknown);
+        assert!(is_alive(grandchild));
+        waiting
+            .into_iter()
+            .for_each(|thread| thread.join().unwrap());
+        quickly(|| rpc.join().wait().unwrap());
+        kill_process(grandchild);
+    }
+}
+
+/// X3: the same at the end of a child without calls: `join` waits for its exit, too.
 #[test]
 fn a_grandchild_holds_the_link_of_a_child_that_ends() {
     let _guard = guard();
@@ -282,10 +339,9 @@ fn a_grandchild_holds_the_link_of_a_child_that_ends() {
     kill_process(grandchild);
 }
 
-/// Who waits for the end sees to the exit, and the helper does again when he
-/// gives up.
+/// The thread in `join` watches the exit, and the reactor does so again after the thread gave up.
 #[test]
-fn an_end_that_nobody_waits_for_any_more() {
+fn an_end_that_no_thread_waits_for_any_more() {
     let _guard = guard();
     let rpc = WORK.spawn().unwrap();
     rpc.call(Job::Arguments).wait().unwrap().unwrap();
@@ -299,8 +355,7 @@ fn an_end_that_nobody_waits_for_any_more() {
     assert!(join.wait().unwrap().success());
 }
 
-/// X3: the child closes its link but lives on. Only the end of input is left to
-/// tell, and the child must go.
+/// X3: the child closes its link but lives on. Only the end of input tells, and the child must exit.
 #[test]
 fn a_child_that_closes_its_link() {
     let _guard = guard();
@@ -313,9 +368,8 @@ fn a_child_that_closes_its_link() {
     is_dead(&behind.wait().unwrap_err(), KILLED, Started::No);
 }
 
-/// X81: exit, end of stream and violation come in any order, and the child is over
-/// once: the guard sees that no descriptor and no thread is left. The grandchild
-/// holds the link, so the thread that waits sees the end of the stream only after
+/// X81: exit, end of stream and violation come in any order, and the child ends once: the guard checks that no descriptor
+/// and no thread is left. The grandchild holds the link open, so the waiting thread reads the end of the stream only after
 /// the reactor has seen the exit.
 #[test]
 fn garbage_behind_the_last_frame() {
@@ -345,7 +399,7 @@ fn garbage_behind_the_last_frame() {
         drop(open);
         quickly(|| {
             let error = last.wait().unwrap_err();
-            // That it has crashed is told, unless it was killed for the garbage before.
+            // The crash is reported, unless the child was killed for the garbage before.
             let aborted = error.crash().and_then(|crash| crash.status().signal());
             assert!(
                 error.is_protocol() || !crashes || aborted == Some(libc::SIGABRT),
@@ -353,7 +407,7 @@ fn garbage_behind_the_last_frame() {
             );
             assert!(behind.wait().is_err());
             assert_eq!(first.wait().unwrap(), Ok("done".into()));
-            // Bytes that were written behind garbage are no answer.
+            // Bytes behind garbage are no answer.
             answered.into_iter().for_each(|call| drop(call.wait()));
             let _ = rpc.join().wait();
         });
@@ -361,7 +415,7 @@ fn garbage_behind_the_last_frame() {
     }
 }
 
-/// X4, X48: an answer that was finished is not lost with the process.
+/// X4, X48: a finished answer is not lost with the process.
 #[test]
 fn answer_and_exit() {
     let _guard = guard();
@@ -375,7 +429,7 @@ fn answer_and_exit() {
             _ => rpc.call(Job::Abort),
         };
         if n % 3 == 0 {
-            // Nobody looks before it is over.
+            // No thread reads before the child has exited.
             until(|| !is_alive(rpc.pid().unwrap()));
         }
         for call in calls {
@@ -387,8 +441,8 @@ fn answer_and_exit() {
     }
 }
 
-worker!(MAKE: fn(String) -> String = |octets: String| match octets.parse() {
-    Ok(octets) => "x".repeat(octets),
+worker!(MAKE: fn(String) -> String = |bytes: String| match bytes.parse() {
+    Ok(bytes) => "x".repeat(bytes),
     Err(_) => std::process::exit(0),
 });
 
@@ -424,7 +478,7 @@ fn events_and_exit() {
     }
 }
 
-/// X16: no two calls share an error, and each is its own.
+/// X16: each call has a separate error.
 #[test]
 fn errors_are_per_call() {
     let _guard = guard();
@@ -440,20 +494,20 @@ fn errors_are_per_call() {
     assert_eq!(errors[2].started(), Started::No);
 }
 
-/// X26: then nobody can say how a child ended, and nothing hangs.
+/// X26: with `SIGCHLD` ignored the exit status is unknown, and no call hangs.
 #[test]
 fn sigchld_is_ignored() {
     alone(|| {
-        // SAFETY: ignoring a signal runs no code.
+        // SAFETY: no handler runs for an ignored signal.
         unsafe { signal(Signal::SIGCHLD, SigHandler::SigIgn) }.unwrap();
         let _guard = guard();
         foreign_reaper();
     });
 }
 
-/// X27: the same with somebody who reaps whatever there is.
+/// X27: the same with other code that reaps every child.
 #[test]
-fn somebody_else_reaps() {
+fn another_thread_reaps() {
     alone(|| {
         std::thread::spawn(|| {
             loop {
@@ -491,14 +545,14 @@ fn foreign_reaper() {
         rpc.kill();
         quickly(|| rpc.join().wait().unwrap());
     });
-    // A template that dies is not seen to, either.
+    // The exit status of a template is unknown, too.
     let template = Template::builder().start().unwrap();
     template.ready().wait().unwrap();
     kill_process(template.pid().unwrap());
     echoes(&WORK.template(&template).begin(), "so");
 }
 
-/// X28: whoever has been reaped is not signalled, whatever has its number now.
+/// X28: a reaped child is not signalled, although another process may have its process id.
 #[test]
 fn kill_after_the_end() {
     let _guard = guard();
@@ -511,7 +565,7 @@ fn kill_after_the_end() {
     assert_eq!(clone.join().wait().unwrap().code(), Some(3));
 }
 
-/// X46: more than a pipe holds, in one line; the tail is kept.
+/// X46: more than a pipe holds, in one line: the tail is kept.
 #[test]
 fn stderr_is_captured() {
     let _guard = guard();
@@ -537,7 +591,7 @@ fn stderr_is_captured() {
     assert!(error.to_string().contains("the last words"), "{error}");
 }
 
-/// X46: nobody reads stderr any more.
+/// X46: the reader of stderr has closed it.
 #[test]
 fn stderr_is_closed() {
     let _guard = guard();
@@ -549,7 +603,7 @@ fn stderr_is_closed() {
     echoes(&rpc, "on");
 }
 
-/// A panic's own words are in the error, the rest of stderr in the report.
+/// The text of a panic is in the error, the rest of stderr in the report.
 #[test]
 fn a_report_names_worker_and_process() {
     let _guard = guard();
@@ -567,7 +621,7 @@ fn a_report_names_worker_and_process() {
     );
 }
 
-/// X51: told to end, then killed, in bounded time, whatever the child does.
+/// X51: a child is terminated, then killed, in bounded time.
 #[test]
 fn join_within() {
     let _guard = guard();
@@ -582,7 +636,7 @@ fn join_within() {
     is_dead(&call.wait().unwrap_err(), Some(libc::SIGTERM), Started::Yes);
     drop(open);
 
-    // One that ignores it.
+    // A child that ignores `SIGTERM`.
     let rpc = WORK.builder().quiet().begin();
     let call = rpc.call(both(Job::IgnoreTerm, Job::Spin));
     rpc.ready().wait().unwrap();
@@ -593,7 +647,7 @@ fn join_within() {
     );
     assert!(call.wait().unwrap_err().is_child_dead());
 
-    // One that is stopped: only `SIGKILL` reaches it.
+    // A stopped child, which only `SIGKILL` reaches.
     let rpc = WORK.builder().quiet().begin();
     let call = rpc.call(Job::Stop);
     until(|| stat(rpc.pid().unwrap()).is_some_and(|(state, _)| state == 'T'));
@@ -601,7 +655,7 @@ fn join_within() {
     assert_eq!(status.signal(), KILLED);
     assert!(call.wait().unwrap_err().is_child_dead());
 
-    // One that ends in time is left alone.
+    // A child that exits in time is not killed.
     let rpc = TEXT.spawn().unwrap();
     assert!(
         rpc.join()
@@ -610,7 +664,7 @@ fn join_within() {
             .unwrap()
             .success()
     );
-    // A time that no clock reaches.
+    // A time limit beyond the range of the clock.
     let rpc = TEXT.builder().hello_timeout(Duration::MAX).begin();
     assert!(rpc.join().within(Duration::MAX).wait().unwrap().success());
 }
@@ -619,7 +673,7 @@ fn join_within() {
 
 preload!(SLOW(String) -> () = |gate: String| { wait_at(gate); Ok::<_, String>(()) });
 
-/// X49: what a process in the middle does, which is then killed. It says the id of its child, or of its template.
+/// X49: the job of a process between, which the test kills. It prints the id of its child, or of its template.
 fn middle(way: &str, gate: &str, file: &str) -> ! {
     if ["ready", "preloading"].contains(&way) {
         let builder = Template::builder();
@@ -644,7 +698,7 @@ fn middle(way: &str, gate: &str, file: &str) -> ! {
     unreachable!("it is killed before");
 }
 
-/// G6: a child finishes its call, or goes at once where it was asked to, as a template always does.
+/// G6: without its parent a child finishes its call, or exits at once with `exit_with_parent`, as a template always does.
 #[test]
 fn the_parent_is_killed() {
     if let Some(told) = told() {

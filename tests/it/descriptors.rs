@@ -1,4 +1,4 @@
-//! Descriptors that go along with calls, results and events.
+//! File descriptors in calls, results and events.
 
 use std::fs::File;
 use std::io::{PipeReader, PipeWriter, Read, Write, pipe};
@@ -15,20 +15,20 @@ use serde::{Deserialize, Serialize};
 
 use crate::support::*;
 
-/// What a worker is to do with the descriptors that it is given.
+/// The job of a worker with the file descriptors of its arguments.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) enum Task {
-    /// Writes this into all of them.
+    /// Writes this text to all of them.
     Write(String),
-    /// Says how many came, and how many are open.
+    /// Returns how many came, and how many are open.
     Count,
-    /// Gives them back.
+    /// Returns them.
     Return,
-    /// Makes so many that can be read from; each reads its number.
+    /// Creates this many; from each its number can be read.
     Make(u32),
     /// Sends them as events of the child, then as events of the call.
     Send,
-    /// Can open so many from now on.
+    /// Limits the open files to this many.
     Limit(u64),
     /// Keeps them.
     Keep,
@@ -85,14 +85,14 @@ fn act(
     Ok(answer)
 }
 
-/// Something that reads this number.
+/// Returns a descriptor from which this number can be read.
 fn readable(number: u32) -> Descriptor {
     let (reader, mut writer) = pipe().unwrap();
     writer.write_all(number.to_string().as_bytes()).unwrap();
     Descriptor::new(reader.into())
 }
 
-/// All that can be read from these.
+/// Reads all of these to the end.
 fn texts(descriptors: Vec<Descriptor>) -> Vec<String> {
     descriptors.into_iter().map(contents).collect()
 }
@@ -139,7 +139,7 @@ worker!(IN_OCTETS: fn(Descriptor<PipeWriter>, String) -> Descriptor<PipeReader>
     reader.into()
 });
 
-/// Runs this for each worker.
+/// Runs a block for each worker.
 macro_rules! each {
     (|$worker:ident| $body:expr) => {
         each_of!(
@@ -165,20 +165,20 @@ fn none() -> Vec<Descriptor> {
     Vec::new()
 }
 
-/// How many descriptors came, and how many the child then has open.
+/// Returns how many descriptors came, and how many the child then has open.
 fn count(rpc: &Act, descriptors: Vec<Descriptor>) -> Result<(u32, u32), Error> {
     let answer = rpc.call(Task::Count, descriptors).wait()?.unwrap();
     let (came, open) = answer.text.split_once(", ").unwrap();
     Ok((came.parse().unwrap(), open.parse().unwrap()))
 }
 
-/// A pipe's reader, and its writer as a descriptor.
+/// Returns a pipe's reader, and its writer as a `Descriptor`.
 fn ends() -> (PipeReader, Descriptor) {
     let (reader, writer) = pipe().unwrap();
     (reader, Descriptor::new(writer.into()))
 }
 
-/// Reads until nobody can write any more.
+/// Reads until the last writer is closed.
 fn rest(mut reader: PipeReader) -> String {
     let mut text = String::new();
     reader.read_to_string(&mut text).unwrap();
@@ -197,7 +197,7 @@ fn there_and_back_in_every_format() {
             .wait()
             .unwrap()
             .unwrap();
-        assert_eq!(rest(reader), "hello", "nobody else holds it");
+        assert_eq!(rest(reader), "hello", "no other copy is open");
         drop(kept);
         assert_eq!(rest(other), "hello");
         let made = rpc.call(Task::Make(3), none()).wait().unwrap().unwrap();
@@ -208,7 +208,7 @@ fn there_and_back_in_every_format() {
     });
     let rpc = IN_OCTETS.spawn().unwrap();
     let (reader, writer) = pipe().unwrap();
-    // Lent, then given away.
+    // By reference, then by value.
     let back = rpc.call(&writer, "one, ").wait().unwrap();
     assert_eq!(std::io::read_to_string(back.into_inner()).unwrap(), "back");
     rpc.call(writer, "two").wait().unwrap();
@@ -240,7 +240,7 @@ fn events_of_both_kinds() {
     });
 }
 
-/// X30: above what the kernel takes with one message, both ways.
+/// X30: more than the kernel takes with one message, in both directions.
 #[test]
 fn any_number() {
     alone(|| {
@@ -260,7 +260,7 @@ fn any_number() {
     });
 }
 
-/// Neither side keeps what was not kept, and both keep what was.
+/// Each side keeps the descriptors that it holds, and no others.
 #[test]
 fn none_is_left_open() {
     let _guard = guard();
@@ -273,7 +273,7 @@ fn none_is_left_open() {
             (9, open)
         );
         drop(rpc.call(Task::Return, vec![readable(1)]).wait().unwrap());
-        // A result that is dropped undecoded.
+        // A result that is dropped before it is decoded.
         rpc.call(Task::Make(3), none()).detach().unwrap();
     }
     rpc.call(Task::Keep, vec![readable(1), readable(2)])
@@ -284,7 +284,7 @@ fn none_is_left_open() {
     assert_eq!(descriptors().len(), before);
 }
 
-/// Calls that are cancelled close theirs, wherever they are.
+/// A cancelled call closes its descriptors, in every stage.
 #[test]
 fn cancelled_calls_close_theirs() {
     let _guard = guard();
@@ -306,7 +306,7 @@ fn cancelled_calls_close_theirs() {
     assert_eq!(count(&rpc, none()).unwrap(), (0, open));
 }
 
-/// The child dies while descriptors are on their way to it: none stays open.
+/// The child is killed while descriptors are in flight to it: none stays open.
 #[test]
 fn a_child_dies_with_descriptors_in_flight() {
     let _guard = guard();
@@ -325,17 +325,17 @@ fn a_child_dies_with_descriptors_in_flight() {
         }
         rpc.join().wait().unwrap();
     }
-    // With a result on its way from it.
+    // While a result is in flight.
     let rpc = IN_POSTCARD.builder().quiet().begin();
     let made = rpc.call(Task::Make(2), none());
     let died = rpc.call(Task::Die, vec![readable(1)]);
     assert!(died.wait().unwrap_err().is_child_dead());
-    // It was finished before, so it is not lost.
+    // The result was finished before, so it is not lost.
     let made = made.wait().unwrap().unwrap();
     assert_eq!(texts(made.descriptors), ["0", "1"]);
 }
 
-/// M4: where descriptors cannot go, a call with some fails, and no other does.
+/// M4: over a link that carries no descriptors, a call with some fails, and no other.
 #[test]
 fn a_link_that_carries_none() {
     let _guard = guard();
@@ -382,8 +382,7 @@ fn a_link_that_carries_none() {
 worker!(pub(crate) FDS: fn(Task, Vec<Descriptor>) -> Result<Answer, String> = act,
     serialiser = Postcard, events = (u32, Descriptor), name = "fds");
 
-/// A pool sends them along, also a second time, and keeps none; but not if one
-/// of its children might be where none can go.
+/// A pool sends them, also with a repeated call, and keeps none. A pool with a link that carries none refuses them.
 #[test]
 fn through_a_pool() {
     let _guard = guard();
@@ -407,8 +406,7 @@ fn through_a_pool() {
     assert!(call.wait().unwrap_err().is_encode());
 }
 
-/// What a pool would need to send a call once more is gone when the call has
-/// ended, whatever becomes of its handle.
+/// A pool closes its copies for a repetition when the call has ended, also while the handle exists.
 #[test]
 fn a_pool_keeps_nothing_of_calls_that_have_ended() {
     let _guard = guard();
@@ -430,14 +428,14 @@ fn a_pool_keeps_nothing_of_calls_that_have_ended() {
     let answered: Vec<_> = (0..20).map(|_| pool.call(Task::Count, lent())).collect();
     until(|| pool.status().answered == 20);
     until(|| open() == 2);
-    // One takes its child with it and others move to the next, one is cancelled.
+    // One crashes its child and others move to the next, one is cancelled.
     let dead = pool.call(Task::Die, lent());
     let moved: Vec<_> = (0..5).map(|_| pool.call(Task::Count, lent())).collect();
     drop(pool.call(Task::Count, lent()));
     until(|| pool.status().died == 1 && pool.status().idle == 1);
     let again = dead.repeat(1);
     until(|| pool.status().died == 2 && pool.status().idle == 1);
-    // It might still be said to run once more.
+    // `repeat` could still be called.
     until(|| open() <= 3);
     assert!(again.wait().unwrap_err().is_child_dead());
     until(|| open() == 2);
@@ -446,7 +444,7 @@ fn a_pool_keeps_nothing_of_calls_that_have_ended() {
     }
 }
 
-/// A socket that somebody else's child is at carries them.
+/// A socket to a child that other code started carries them.
 #[test]
 fn a_ready_socket_carries_them() {
     let _guard = guard();
@@ -464,7 +462,7 @@ fn a_ready_socket_carries_them() {
     assert_eq!(texts(back.wait().unwrap().unwrap().descriptors), ["6"]);
 }
 
-/// X32: the child can open no more: that call fails, and the next does not.
+/// X32: the child cannot open more: that call fails, and the next does not.
 #[test]
 fn the_child_has_too_many_open() {
     let _guard = guard();
@@ -482,8 +480,8 @@ fn the_child_has_too_many_open() {
     }
 }
 
-/// X32: the parent can open no more: a result that brings some is an error of its
-/// call; so is an argument that cannot be duplicated.
+/// X32: the parent cannot open more: a result with descriptors is an error of its call, and so is an argument that cannot
+/// be duplicated.
 #[test]
 fn the_parent_has_too_many_open() {
     alone(|| {
@@ -499,7 +497,13 @@ fn the_parent_has_too_many_open() {
         }
         setrlimit(Resource::RLIMIT_NOFILE, u64::from(highest) + 10, hard).unwrap();
         let error = rpc.call(Task::Make(200), none()).wait().unwrap_err();
-        assert_error!(error, is_decode, "too many open files");
+        assert!(error.is_decode());
+        crate::messages::says(
+            &error,
+            "it::descriptors::IN_POSTCARD",
+            rpc.pid(),
+            "CHILD: the result could not be decoded: its descriptors were lost: the receiver has too many open files (`RLIMIT_NOFILE` limits them)",
+        );
         assert_error!(count(&rpc, given).unwrap_err(), is_encode, "open files");
         let made = rpc.call(Task::Make(2), none()).wait().unwrap().unwrap();
         assert_eq!(made.descriptors.len(), 2);
@@ -509,8 +513,7 @@ fn the_parent_has_too_many_open() {
     });
 }
 
-/// The system lets a user have only so many on their way: the call that is one too
-/// many fails, and those before and behind do not.
+/// The kernel limits the descriptors in flight per user: the call that exceeds the limit fails, and no other.
 #[test]
 fn too_many_on_their_way() {
     alone(|| {
@@ -534,7 +537,7 @@ fn too_many_on_their_way() {
         let mut calls = Vec::new();
         for _ in 0..30 {
             let mut call = rpc.call(Task::Count, many(30));
-            // Whoever waits writes.
+            // A thread that waits writes.
             assert!(call.wait_timeout(Duration::ZERO).unwrap_err().is_timeout());
             calls.push(call);
         }
@@ -559,7 +562,7 @@ fn too_many_on_their_way() {
     });
 }
 
-/// Root may have any number on their way, so root is somebody else for a while.
+/// The limit does not apply to root, so root becomes another user for a while.
 fn as_nobody(on: bool) {
     let real = nix::unistd::getuid();
     if real.is_root() {
@@ -568,7 +571,7 @@ fn as_nobody(on: bool) {
     }
 }
 
-/// F5: what is given at the start reaches `init`.
+/// F5: descriptors of the start reach `init`.
 #[test]
 fn given_at_the_start() {
     let _guard = guard();
@@ -579,7 +582,7 @@ fn given_at_the_start() {
     rpc.call(" two").wait().unwrap();
     rpc.join().wait().unwrap();
     assert_eq!(rest(reader), "log: one two");
-    // Over a command it is an error, at once.
+    // Over a command they are an error, at once.
     let (_reader, writer) = pipe().unwrap();
     let error = LOG
         .init(writer, "")
@@ -606,8 +609,7 @@ worker!(MANY: fn() -> usize = |all: &mut Vec<Descriptor>| all.len(),
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(rounds(12)))]
 
-    /// Calls with and without descriptors, and with many octets, all sent before
-    /// the first is waited for: each has its own.
+    /// Calls with and without descriptors, and with many bytes, all sent before the first answer: each gets its own.
     #[test]
     fn in_between(script in prop::collection::vec((0..4u32, prop_oneof![4 => 0..100usize, 1 => 50_000..200_000usize]), 1..60)) {
         let _guard = guard();
@@ -618,19 +620,19 @@ proptest! {
             calls.push(rpc.call(descriptors, Bytes::from(vec![n as u8; *size])));
         }
         for (call, (n, (count, size))) in calls.into_iter().zip((0u32..).zip(&script)) {
-            let (descriptors, octets) = call.wait().unwrap();
+            let (descriptors, bytes) = call.wait().unwrap();
             let want: Vec<_> = (0..*count).map(|k| (n * 10 + k).to_string()).collect();
             assert_eq!(texts(descriptors), want);
-            assert!(octets[..] == vec![n as u8; *size]);
+            assert!(bytes[..] == vec![n as u8; *size]);
         }
         rpc.join().wait().unwrap();
     }
 }
 worker!(ECHO: fn(Vec<Descriptor>, Bytes) -> (Vec<Descriptor>, Bytes)
-    = |descriptors: Vec<Descriptor>, octets: Bytes| (descriptors, octets), serialiser = Postcard);
+    = |descriptors: Vec<Descriptor>, bytes: Bytes| (descriptors, bytes), serialiser = Postcard);
 
-/// A result that cannot be sent takes its descriptors with it at once: the child holds none while it sleeps, and the
-/// next result has its own only.
+/// The descriptors of a result that cannot be sent are closed at once: the child holds none while it sleeps, and the next
+/// result has its own only.
 #[test]
 fn a_result_that_is_too_long_keeps_none() {
     let _guard = guard();
@@ -639,13 +641,13 @@ fn a_result_that_is_too_long_keeps_none() {
     let error = rpc.call(writer, 20_000).wait().unwrap_err();
     assert!(error.is_too_long(), "{error}");
     assert_eq!(rest(reader), "");
-    let (descriptor, octets) = rpc.call(readable(7), 3).wait().unwrap();
-    assert_eq!((contents(descriptor), octets.len()), ("7".into(), 3));
+    let (descriptor, bytes) = rpc.call(readable(7), 3).wait().unwrap();
+    assert_eq!((contents(descriptor), bytes.len()), ("7".into(), 3));
 }
 worker!(SWELL: fn(Descriptor, u32) -> (Descriptor, Bytes)
     = |descriptor: Descriptor, size: u32| (descriptor, vec![0; size as usize].into()), serialiser = Postcard);
 
-/// What the child reads ahead while no more calls may run does not fill its table.
+/// The requests that a child reads ahead while no more calls may run do not fill its table of descriptors.
 #[cfg(feature = "concurrent")]
 #[test]
 fn more_calls_than_the_child_can_open() {
@@ -659,7 +661,7 @@ fn more_calls_than_the_child_can_open() {
     let calls: Vec<_> = (2..500)
         .map(|n| rpc.call(File::from(readable(n).into_inner()), ""))
         .collect();
-    // It has read what it wants to: some, and it sleeps.
+    // It has read some requests ahead, and sleeps.
     let pid = rpc.pid().unwrap();
     let open = || {
         std::fs::read_dir(format!("/proc/{pid}/fd"))
@@ -684,15 +686,14 @@ worker!(FEW: fn(Descriptor<File>, String) -> String = async |file: Descriptor<Fi
         text
     }, max_running = 2, serialiser = Postcard);
 
-/// X84: of results that wait, no more descriptors are kept than were allowed; the
-/// calls beyond that fail, and the child lives.
+/// X84: waiting results keep no more descriptors than `max_descriptors`; calls beyond that fail, and the child lives.
 #[test]
 fn results_that_wait_keep_few_descriptors() {
     let _guard = guard();
     let rpc = IN_POSTCARD.builder().max_descriptors(5).begin();
     let before = descriptors().len();
     let calls: Vec<_> = (0..10).map(|_| rpc.call(Task::Make(2), none())).collect();
-    // All have come with the answer of the last.
+    // All have arrived with the answer of the last call.
     assert_eq!(
         rpc.call(Task::Make(0), none())
             .wait()
@@ -718,7 +719,7 @@ fn results_that_wait_keep_few_descriptors() {
     assert_eq!(descriptors().len(), before);
 }
 
-/// X84: more than one message may hold is an error of that message, on either side.
+/// X84: more descriptors than one message may have are an error of that message, on either side.
 #[test]
 fn too_many_descriptors_fail_one_call() {
     let _guard = guard();
@@ -744,7 +745,7 @@ fn too_many_descriptors_fail_one_call() {
     check(AT_ONCE.builder().max_descriptors(3).begin());
 }
 
-/// X84: events with descriptors that nobody takes slow the child down.
+/// X84: events with descriptors that no thread takes block the child.
 #[test]
 fn events_that_wait_keep_few_descriptors() {
     let _guard = guard();
@@ -761,7 +762,7 @@ fn events_that_wait_keep_few_descriptors() {
     for event in events {
         drop(event.unwrap());
         count += 1;
-        // Those of the calls may be here, too, and a few events that came at once.
+        // Descriptors of the calls may be open, too, and of a few events that came together.
         assert!(descriptors().len() < before + 200 + 60);
         if count == 200 {
             break;

@@ -13,13 +13,13 @@ use offspring::{Error, Started, Template};
 
 use crate::support::*;
 
-/// Runs `body` in a copy of this process.
+/// Runs `body` in a copy of this process, made by `fork`.
 #[track_caller]
 fn in_a_copy(body: impl FnOnce()) {
     // SAFETY: the copy allocates, which the C library allows, and ends by `_exit`.
     let ForkResult::Parent { child } = unsafe { fork() }.unwrap() else {
         let outcome = catch_unwind(AssertUnwindSafe(body));
-        // SAFETY: it ends this process, and runs nothing more.
+        // SAFETY: the call ends this process.
         unsafe { libc::_exit(i32::from(outcome.is_err())) }
     };
     assert_eq!(waitpid(child, None), Ok(WaitStatus::Exited(child, 0)));
@@ -27,12 +27,12 @@ fn in_a_copy(body: impl FnOnce()) {
 
 #[track_caller]
 fn is_forked<T>(outcome: Result<T, Error>, started: Started) {
-    let error = outcome.err().expect("it is the original's");
+    let error = outcome.err().expect("the handle belongs to the original");
     assert_error!(error, is_closed, "fork");
     assert_eq!(error.started(), started);
 }
 
-/// A child that was started here works in every way.
+/// Uses a child that this process started in every way.
 fn new_children_work() {
     let rpc = WORK.spawn().unwrap();
     echoes(&rpc, "wait");
@@ -119,7 +119,7 @@ fn handles_of_the_original_are_errors_and_others_work() {
     });
 }
 
-/// Whatever locks are held at that moment, and by whom.
+/// The fork may happen while any thread holds any lock.
 #[test]
 fn at_any_moment() {
     alone(|| {

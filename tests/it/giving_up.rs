@@ -1,4 +1,4 @@
-//! Calls that take too long by what the handle says, and children that go with their handle.
+//! Default timeouts of calls, and children that are killed with their handle.
 
 use std::time::Duration;
 
@@ -23,9 +23,9 @@ fn each_builder(test: impl Fn(&dyn Fn() -> Work)) {
     test(&|| new().template(&template));
 }
 
-/// However a call is waited for, the time is that of the builder, and the work stops with it.
+/// The timeout of the builder holds for every way of waiting, and stops the work.
 #[test]
-fn a_time_that_the_builder_sets_stops_the_work() {
+fn a_timeout_of_the_builder_stops_the_work() {
     let _guard = guard();
     let waits: [fn(Made); 4] = [
         |call| assert_error!(call.wait().unwrap_err(), is_timeout),
@@ -74,7 +74,7 @@ fn a_pool_goes_on_without_the_child_that_was_killed() {
         let gate = Gate::new();
         let late = pool.call(Do::Gate(gate.name()));
         quickly(|| assert_error!(late.wait().unwrap_err(), is_timeout));
-        // It moves if it was sent, and has its own time.
+        // The call moves to the next child if it was sent, and has a timeout of its choice.
         let next = pool.call(Do::Echo("so".into())).timeout(None);
         assert_eq!(next.wait().unwrap(), "so");
         until(|| pool.status().died == 1);
@@ -82,7 +82,7 @@ fn a_pool_goes_on_without_the_child_that_was_killed() {
 }
 
 #[test]
-fn what_a_call_says_comes_first() {
+fn options_of_a_call_come_before_defaults() {
     let _guard = guard();
     let gate = Gate::new();
     let builder = || POOLED.init(false).call_timeout(SHORT).kill_on_cancel(true);
@@ -90,7 +90,7 @@ fn what_a_call_says_comes_first() {
     let pool = builder().pool().quiet().max(1).begin();
     for rpc in [&single, pool.rpc()] {
         let pid = rpc.call(Do::Pid).timeout(None).wait().unwrap();
-        // Without a time, or with a longer one, it is done.
+        // Without a timeout, or with a longer one, the call is done.
         for time in [None, Some(soon())] {
             let call = rpc.call(Do::Sleep(600)).timeout(time);
             assert_eq!(call.wait().unwrap(), "done");
@@ -102,7 +102,7 @@ fn what_a_call_says_comes_first() {
         assert_eq!(rpc.call(Do::Pid).timeout(None).wait().unwrap(), pid);
         let map = rpc.map([Do::Sleep(600)]).timeout(None);
         assert_eq!(map.into_iter().next().unwrap().unwrap(), "done");
-        // A time that the handle sets is that of its clones, too.
+        // The timeout of a handle holds for its clones.
         let late = rpc.clone().call(Do::Gate(gate.name()));
         assert_error!(late.wait().unwrap_err(), is_timeout);
     }
@@ -112,7 +112,7 @@ fn what_a_call_says_comes_first() {
 }
 
 #[test]
-fn a_child_goes_with_its_last_handle() {
+fn a_child_is_killed_with_its_last_handle() {
     let _guard = guard();
     each_builder(|builder| {
         let before = children();
@@ -126,7 +126,7 @@ fn a_child_goes_with_its_last_handle() {
         rpc.call(line("detached")).detach().unwrap();
         let mut polled = rpc.call(line("polled"));
         assert!(block_on(poll_once(&mut polled)).is_none());
-        // Another handle keeps it.
+        // Another handle keeps the child.
         drop(rpc.clone());
         assert_eq!(children().len(), before.len() + 1);
         drop(rpc);
@@ -144,7 +144,7 @@ fn a_child_goes_with_its_last_handle() {
 }
 
 #[test]
-fn a_pool_goes_with_its_last_handle() {
+fn a_pool_is_killed_with_its_last_handle() {
     let _guard = guard();
     let gate = Gate::new();
     let pool = POOLED.init(false).pool().quiet().kill_on_drop(true);
@@ -153,7 +153,7 @@ fn a_pool_goes_with_its_last_handle() {
     let open = gate.reached();
     let map = pool.map([Do::Pid]);
     drop(pool);
-    assert!(!children().is_empty(), "the map holds it");
+    assert!(!children().is_empty(), "the map keeps the pool");
     drop(map);
     quickly(|| {
         for call in calls {
@@ -165,7 +165,7 @@ fn a_pool_goes_with_its_last_handle() {
     drop(open);
 }
 
-/// It finishes what it has while its end is waited for, and not if the wait is given up.
+/// A child finishes its calls while a `join` waits for its end. It is killed if the `join` is dropped.
 #[test]
 fn a_wait_for_the_end_is_a_handle() {
     let _guard = guard();

@@ -1,4 +1,4 @@
-//! Whoever has nothing to do uses no CPU.
+//! Idle children, pools and the reactor use no CPU.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -20,7 +20,7 @@ async fn later(text: String) -> String {
 #[cfg(feature = "concurrent")]
 worker!(LATER: fn(String) -> String = later);
 
-/// How long each thread of these processes, but for this one here, has had a CPU.
+/// The CPU time of each thread of these processes, except the calling thread.
 fn cpu_times(pids: &[u32]) -> BTreeMap<PathBuf, Duration> {
     let own = format!("/{}/task/{}", std::process::id(), nix::unistd::gettid());
     let tasks = pids
@@ -29,7 +29,7 @@ fn cpu_times(pids: &[u32]) -> BTreeMap<PathBuf, Duration> {
     let tasks = tasks.map(|task| task.unwrap().path());
     let others = tasks.filter(|task| !task.ends_with(own.trim_start_matches('/')));
     let times = others.map(|task| {
-        // A thread may just have ended.
+        // The thread may have ended.
         let text = fs::read_to_string(task.join("schedstat")).unwrap_or_default();
         let time = text.split(' ').next().and_then(|time| time.parse().ok());
         (task, Duration::from_nanos(time.unwrap_or(0)))
@@ -37,7 +37,7 @@ fn cpu_times(pids: &[u32]) -> BTreeMap<PathBuf, Duration> {
     times.collect()
 }
 
-/// What was used meanwhile, and by which threads.
+/// The CPU time that was used meanwhile, and the threads that used it.
 fn used_in(time: Duration, pids: &[u32]) -> (Duration, Vec<(String, Duration)>) {
     let before = cpu_times(pids);
     thread::sleep(time);
@@ -52,14 +52,14 @@ fn used_in(time: Duration, pids: &[u32]) -> (Duration, Vec<(String, Duration)>) 
     (used.iter().map(|(_, time)| *time).sum(), used)
 }
 
-/// The helper sleeps on when the time for a hello is up that has come long ago.
+/// The reactor does not wake up for the timeout of a hello that has arrived.
 #[test]
-fn nobody_wakes_for_a_hello_that_has_come() {
+fn the_reactor_does_not_wake_for_a_hello_that_has_arrived() {
     let _guard = guard();
     let time = Duration::from_secs(2);
     let rpc = ECHO.builder().hello_timeout(time).begin();
     assert_eq!(rpc.call("so").wait().unwrap(), "so");
-    // It looks around once after a call.
+    // The reactor looks once after a call.
     let mut before = naps();
     until(|| {
         thread::sleep(Duration::from_millis(100));
@@ -73,11 +73,11 @@ fn nobody_wakes_for_a_hello_that_has_come() {
 
 type Children = Builder<fn(String) -> String, Octets>;
 
-/// A pool that was called in tight loops just now is idle at once, and stays so;
-/// so are single children beside it, with handlers and without.
+/// A pool that was called in tight loops is idle at once, and stays so. So are single children, with
+/// handlers and without.
 #[test]
 fn an_idle_pool_uses_no_cpu() {
-    // Other tests have threads, too.
+    // Threads of other tests would count.
     alone(|| {
         let template = Template::builder().start().unwrap();
         idle(|| ECHO.builder(), &template);
@@ -115,12 +115,15 @@ fn idle(kind: fn() -> Children, template: &Template) {
     });
     until(|| pools.iter().all(|pool| pool.status().idle == EACH));
     let mut pids = children();
-    assert!(pids.len() > 2 * EACH + alone.len(), "the template, too");
+    assert!(
+        pids.len() > 2 * EACH + alone.len(),
+        "the template counts as well"
+    );
     pids.push(std::process::id());
-    // It may take a moment to see that nothing comes any more.
+    // The threads stop spinning after a moment.
     let start = Instant::now();
     while !used_in(Duration::from_millis(50), &pids).0.is_zero() {
-        assert!(start.elapsed() < soon(), "they do not come to rest");
+        assert!(start.elapsed() < soon(), "the threads do not come to rest");
     }
     let time = Duration::from_millis(100) * rounds(20);
     let (used, by) = used_in(time, &pids);

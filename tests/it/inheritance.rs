@@ -1,4 +1,4 @@
-//! What children get from the thread that starts them, and that it stays.
+//! Inheritance of children from the thread that starts them, and that this thread stays.
 
 use std::fs;
 use std::os::unix::process::CommandExt;
@@ -14,7 +14,7 @@ use offspring::{Pool, Template, worker};
 
 use crate::support::*;
 
-/// What a thread is like: its CPUs, its blocked signals, its priority.
+/// The values that a child inherits from a thread: CPUs, blocked signals, priority.
 fn like(task: &str) -> String {
     let status = fs::read_to_string(format!("{task}/status")).unwrap();
     let lines = status.lines();
@@ -49,7 +49,7 @@ worker!(pub(crate) LIKE: fn(String) -> String = |job: String| {
 
 type Own = Pool<fn(String) -> String, Json>;
 
-/// A process that the end of the thread which started it kills.
+/// A process that is killed when the thread ends that started it.
 fn tied() -> Command {
     let mut command = serving("like");
     // SAFETY: the hook makes one system call.
@@ -57,7 +57,7 @@ fn tied() -> Command {
     command
 }
 
-/// X68: the thread that called `spawn` ends, the child goes on.
+/// X68: a child outlives the thread that called `spawn`.
 #[test]
 fn a_child_does_not_go_with_the_thread_that_called_spawn() {
     let _guard = guard();
@@ -75,7 +75,7 @@ fn a_child_does_not_go_with_the_thread_that_called_spawn() {
     }
 }
 
-/// X68, X69: nor does one that another thread starts, and it is like the thread that asked for it.
+/// X68, X69: a child that a starter starts outlives the thread that called `spawn`, and inherits from it.
 #[test]
 fn a_child_that_another_thread_starts() {
     alone(|| {
@@ -94,8 +94,7 @@ fn a_child_that_another_thread_starts() {
     });
 }
 
-/// X68: no child of a pool goes while the pool is there, whichever thread found
-/// that it is needed.
+/// X68: a child of a pool outlives every thread that calls the pool.
 #[test]
 fn children_of_a_pool_do_not_go_with_a_thread() {
     let _guard = guard();
@@ -112,7 +111,7 @@ fn children_of_a_pool_do_not_go_with_a_thread() {
     assert_eq!((pool.status().died, pool.status().started), (0, 4));
 }
 
-/// X68: nor does one of a template.
+/// X68: a child of a template outlives every thread that uses the template.
 #[test]
 fn children_of_a_template_do_not_go_with_a_thread() {
     let _guard = guard();
@@ -123,14 +122,14 @@ fn children_of_a_template_do_not_go_with_a_thread() {
         rpc
     };
     let rpc = thread::spawn(start).join().unwrap();
-    // The template is gone by now, and what it was started from is still needed.
+    // The template has ended, but its starter must stay.
     for _ in 0..rounds(20) {
         rpc.call("").wait().unwrap();
     }
     assert!(rpc.join().wait().unwrap().success());
 }
 
-/// The calling thread is on one CPU only, is nice, and blocks a signal.
+/// Restricts the calling thread to one CPU, makes it nice, and has it block a signal.
 fn be_different() {
     let this = Pid::from_raw(0);
     let all = sched_getaffinity(this).unwrap();
@@ -145,7 +144,7 @@ fn be_different() {
     set.thread_block().unwrap();
 }
 
-/// All children of a pool are like this, also those that come later.
+/// All children of a pool inherit this, also those that are started later.
 fn are_like(pool: &Own, count: usize, expected: &str) {
     for _ in 0..2 {
         until(|| pool.status().idle == count);
@@ -159,7 +158,7 @@ fn are_like(pool: &Own, count: usize, expected: &str) {
     }
 }
 
-/// X69: another thread has used the crate first, and started its threads.
+/// X69: another thread has used the crate first, and so started the threads of the crate.
 #[test]
 fn children_are_like_the_thread_that_built_their_pool() {
     alone(|| {
@@ -187,7 +186,7 @@ fn children_are_like_the_thread_that_built_their_pool() {
                 rpc.call("").wait().unwrap();
                 rpc
             });
-            // The helper is that thread's.
+            // That thread starts the reactor.
             first.join().unwrap().kill();
             let pool = children.pool().max(2).idle(2).quiet().load(1).begin();
             are_like(&pool, 2, &own());
@@ -196,7 +195,7 @@ fn children_are_like_the_thread_that_built_their_pool() {
     });
 }
 
-/// X69: a single child is like the thread that called `spawn`.
+/// X69: a single child inherits from the thread that called `spawn`.
 #[test]
 fn a_child_is_like_the_thread_that_called_spawn() {
     alone(|| {
@@ -220,8 +219,8 @@ fn a_child_is_like_the_thread_that_called_spawn() {
     });
 }
 
-/// X69: children of a template are like the thread that started the template,
-/// also after another thread had to start it anew.
+/// X69: children of a template inherit from the thread that started the template, also after another
+/// thread had to start it anew.
 #[test]
 fn children_of_a_template_are_like_the_thread_that_started_it() {
     alone(|| {
@@ -252,7 +251,7 @@ fn own_of_main() -> String {
     MAIN.lock().unwrap().clone()
 }
 
-/// X70: the thread that children are started from takes no signal.
+/// X70: a starter takes no signals.
 #[test]
 fn the_starting_thread_takes_no_signals() {
     let _guard = guard();
@@ -263,7 +262,7 @@ fn the_starting_thread_takes_no_signals() {
         let path = task.path();
         if fs::read_to_string(path.join("comm")).is_ok_and(|name| name == "offspring-start\n") {
             let like = like(path.to_str().unwrap());
-            // All but SIGKILL, SIGSTOP, and two that libc keeps to itself.
+            // All except SIGKILL, SIGSTOP, and two that libc uses itself.
             assert!(like.contains("SigBlk:\tfffffffe7ffbfeff"), "{like}");
             seen += 1;
         }
@@ -271,7 +270,7 @@ fn the_starting_thread_takes_no_signals() {
     assert_eq!(seen, 1);
 }
 
-/// Where no thread can be created, the error says so, and nothing is left.
+/// If no thread can be created, the error says so, and nothing is left.
 #[test]
 fn no_thread_to_start_from() {
     alone(|| {

@@ -1,4 +1,4 @@
-//! Deadlines, cancelling, and killing for it.
+//! Deadlines, cancelled calls, and children that are killed for them.
 
 use std::fs::File;
 use std::time::{Duration, Instant};
@@ -13,7 +13,7 @@ type Rpc = offspring::Rpc<fn(Job) -> Result<String, String>, Json, u32>;
 
 const SHORT: Duration = Duration::from_millis(20);
 
-/// However one waits, the call is done in time, and the child works on.
+/// A deadline holds for every way of waiting, and the child works on.
 #[test]
 fn a_late_call_is_done_with_an_error() {
     let _guard = guard();
@@ -31,11 +31,11 @@ fn a_late_call_is_done_with_an_error() {
         late().on_done(sender);
         assert!(receiver.recv().unwrap().unwrap_err().is_timeout());
         late().detach().unwrap();
-        // Over at once.
+        // The deadline is over at once.
         let past = rpc.call(echo("past")).deadline(Instant::now());
         assert!(past.wait().unwrap_err().is_timeout());
     });
-    // A wait that ends before leaves the call as it is; a time that is far, too.
+    // A wait that ends before the deadline leaves the call open, and so does a distant deadline.
     let mut call = rpc.call(echo("so")).timeout(limit(Duration::from_secs(50)));
     assert!(call.wait_timeout(SHORT).unwrap_err().is_timeout());
     drop(open);
@@ -45,7 +45,7 @@ fn a_late_call_is_done_with_an_error() {
     assert_eq!(far.wait().unwrap(), Ok("far".into()));
 }
 
-/// A late call does not run if the child has not started it (N1).
+/// A call that expires before the child has started it does not run (N1).
 #[test]
 fn a_late_call_does_not_run_afterwards() {
     let _guard = guard();
@@ -69,8 +69,8 @@ fn a_late_call_does_not_run_afterwards() {
     assert_eq!(temp.lines("file"), [""; 0]);
 }
 
-/// Killed because one call was given up: the others say that it was not their
-/// doing, and whether they had started.
+/// The child is killed because one call was cancelled. The errors of the other calls say so, and whether
+/// they had started.
 #[test]
 fn a_call_that_cannot_be_stopped_takes_the_child_with_it() {
     let _guard = guard();
@@ -80,6 +80,7 @@ fn a_call_that_cannot_be_stopped_takes_the_child_with_it() {
         let rpc = WORK.spawn().unwrap();
         let running = rpc.call(Job::Gate(gate.name())).kill_on_cancel(true);
         let other = rpc.call(Job::Append(file, "ran".into()));
+        let other = other.timeout(Duration::from_secs(20));
         let open = gate.reached();
         quickly(|| {
             if dropped {
@@ -99,33 +100,32 @@ fn a_call_that_cannot_be_stopped_takes_the_child_with_it() {
     }
 }
 
-/// One that has not started is only cancelled: the others live.
+/// A call that has not started is only cancelled, and the child lives.
 #[test]
-fn a_call_that_does_not_run_takes_nobody_with_it() {
+fn a_call_that_does_not_run_takes_no_child_with_it() {
     let _guard = guard();
     let gate = Gate::new();
     let rpc = WORK.builder().max_outstanding(2, 1 << 20).begin();
     let running = rpc.call(Job::Gate(gate.name()));
     let open = gate.reached();
-    // One is sent, one is not.
+    // The first call is sent, the second is not.
     for _ in 0..2 {
         drop(rpc.call(echo("sent")).kill_on_cancel(true));
     }
-    // The helper looks again and again whether the first has started.
+    // The reactor looks every 10 ms whether the first call has started.
     until(|| naps().is_some());
     let before = naps().unwrap();
     until(|| naps() > Some(before + 2));
     drop(open);
     assert_eq!(running.wait().unwrap(), Ok("done".into()));
-    // Done is done.
+    // A call that is done is not killed for.
     let done = rpc.call(echo("so")).kill_on_cancel(true);
     rpc.call(echo("next")).wait().unwrap().unwrap();
     drop(done);
     assert!(rpc.join().wait().unwrap().success());
 }
 
-/// Read ahead by the child before it was cancelled, it starts all the same; then
-/// the child is killed for it.
+/// A call that the child had read before the cancel starts all the same, and the child is killed for it.
 #[test]
 fn a_call_that_starts_in_spite_of_it_takes_the_child_with_it() {
     let _guard = guard();
@@ -133,7 +133,7 @@ fn a_call_that_starts_in_spite_of_it_takes_the_child_with_it() {
     let (first, second) = (temp.gate("first"), temp.gate("second"));
     let rpc = WORK.spawn().unwrap();
     rpc.ready().wait().unwrap();
-    // Both in one write, so that the child has read the second when the first runs.
+    // Both are sent in one write, so the child has read the second when the first runs.
     let running = rpc.call(Job::Gate(first.name()));
     let doomed = rpc.call(Job::Gate(second.name())).kill_on_cancel(true);
     let open = first.reached();
@@ -143,12 +143,12 @@ fn a_call_that_starts_in_spite_of_it_takes_the_child_with_it() {
     assert_eq!(outcome.unwrap(), Ok("done".into()));
     quickly(|| {
         let status = rpc.join().wait().unwrap();
-        // It was skipped, if the cancel was read in time.
+        // The call was skipped if the child read the cancel in time.
         assert!(status.success() || status.signal() == Some(9), "{status}");
     });
 }
 
-/// X18, with a real child: many late calls, whose answers come all the same.
+/// X18, with a real child: many calls expire, and their answers arrive all the same.
 #[test]
 fn many_late_calls_are_forgotten() {
     let _guard = guard();
@@ -160,7 +160,7 @@ fn many_late_calls_are_forgotten() {
         } else {
             block_on(late)
         };
-        // The helper may have read the answer before it was too late.
+        // The reactor may have read the answer before the deadline.
         match outcome {
             Ok(text) => assert_eq!(text, Ok("late".into())),
             Err(error) => assert!(error.is_timeout(), "{error}"),
@@ -173,10 +173,10 @@ fn many_late_calls_are_forgotten() {
     assert!(rpc.join().wait().unwrap().success());
 }
 
-/// How many calls are late, or given up, at once.
+/// How many calls expire, or are cancelled, at once.
 const CROWD: usize = 50_000;
 
-/// A child that runs one call, behind which [`CROWD`] others were sent.
+/// A child that runs one call, after which [`CROWD`] others were sent.
 fn crowded(gate: &Gate, with: impl Fn(Call) -> Call) -> (Rpc, Vec<Call>, Call, File) {
     let rpc = WORK.builder().max_outstanding(2 * CROWD, 1 << 30).quiet();
     let rpc = rpc.begin();
@@ -186,7 +186,7 @@ fn crowded(gate: &Gate, with: impl Fn(Call) -> Call) -> (Rpc, Vec<Call>, Call, F
     (rpc, calls, running, open)
 }
 
-/// X79: calls expire in linear time, in turns with the other children.
+/// X79: many calls expire in linear time, in turns with other children.
 #[test]
 fn a_crowd_is_late_at_once_and_others_do_not_notice() {
     let _guard = guard();
@@ -209,7 +209,7 @@ fn a_crowd_is_late_at_once_and_others_do_not_notice() {
     drop((running, rpc));
 }
 
-/// X79: so do calls that are dropped, also those that would take the child along.
+/// X79: many calls are dropped in linear time, also those for which the child is killed.
 #[test]
 fn a_crowd_is_given_up() {
     let _guard = guard();
@@ -220,7 +220,7 @@ fn a_crowd_is_given_up() {
         let (rpc, calls, running, open) = crowded(&gate, with);
         quickly(|| drop(calls));
         drop(open);
-        // A call that the child had read ahead may take it along.
+        // The child may be killed for a call that it had read.
         let outcome = running.wait();
         assert!(kills || outcome.is_ok(), "{outcome:?}");
         drop(rpc);

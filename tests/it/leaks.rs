@@ -1,6 +1,7 @@
-//! Nothing is left, and nothing gets where it does not belong.
+//! Children, descriptors and threads that would be left, or inherited by the wrong process.
 
 use std::collections::BTreeMap;
+use std::ffi::OsStr;
 use std::thread;
 
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
@@ -8,7 +9,7 @@ use offspring::Template;
 
 use crate::support::*;
 
-/// G6: one after the other, ended in every way.
+/// G6: children that end in every way leave nothing.
 #[test]
 fn many_children_one_after_the_other() {
     let _guard = guard();
@@ -25,14 +26,14 @@ fn many_children_one_after_the_other() {
                 3 => drop(rpc.call(Job::KillSelf).wait()),
                 _ => drop(rpc.join().wait().unwrap()),
             }
-            // Not to have more of them at once than this machine likes.
+            // Limits how many run at once.
             until(|| descriptors().len() < before.len() + 100);
         }
     }
     until(|| self::children() == [template.pid().unwrap()]);
 }
 
-/// A handle that is kept keeps no process.
+/// A handle whose child has ended keeps no process.
 #[test]
 fn a_handle_of_a_child_that_is_gone() {
     let _guard = guard();
@@ -43,7 +44,7 @@ fn a_handle_of_a_child_that_is_gone() {
     drop(kept);
 }
 
-/// The descriptors of this process that `exec` does not close.
+/// The file descriptors of this process that `exec` does not close.
 fn inherited() -> Vec<u32> {
     let keeps = |number: &u32| {
         let info =
@@ -54,8 +55,8 @@ fn inherited() -> Vec<u32> {
     descriptors().into_keys().filter(keeps).collect()
 }
 
-/// X20: 32 threads start children, each of which has its three streams and its
-/// link, and nothing of the others.
+/// X20: 32 threads start children. Each child has its three streams and its link, and no file descriptor
+/// of another child.
 #[test]
 fn children_inherit_nothing() {
     let _guard = guard();
@@ -90,7 +91,7 @@ fn children_inherit_nothing() {
     });
 }
 
-/// X22: what a worker starts has nothing of ours, however the worker was started.
+/// X22: a process that a worker starts has no file descriptor of the crate, whatever launched the worker.
 #[test]
 fn grandchildren_inherit_nothing() {
     let _guard = guard();
@@ -107,7 +108,7 @@ fn grandchildren_inherit_nothing() {
     ];
     for builder in builders {
         let rpc = builder.begin();
-        // Another child of the same template is there.
+        // Another child of the same template runs.
         let other = WORK.template(&template).begin();
         other.ready().wait().unwrap();
         let list = rpc.call(Job::Inherited).wait().unwrap().unwrap();
@@ -119,7 +120,7 @@ fn grandchildren_inherit_nothing() {
     }
 }
 
-/// X32: no descriptor left is an error, and no more than that.
+/// X32: too many open files are an error, and nothing worse.
 #[test]
 fn descriptors_run_out() {
     alone(|| {
@@ -146,7 +147,7 @@ fn descriptors_run_out() {
             }
             all.clear();
             setrlimit(Resource::RLIMIT_NOFILE, hard, hard).unwrap();
-            // A child is gone a little before the parent has closed all that it had of it.
+            // A child ends a little before the parent has closed its file descriptors for it.
             until(|| descriptors().len() == before.len());
             echoes(&children().begin(), "again");
             until(|| descriptors().len() == before.len());
@@ -154,7 +155,7 @@ fn descriptors_run_out() {
     });
 }
 
-/// X25: the program's file is gone, and it can be started still.
+/// X25: the program can be started after its file was deleted.
 #[test]
 fn the_programs_file_is_replaced() {
     let _guard = guard();
@@ -168,12 +169,6 @@ fn the_programs_file_is_replaced() {
     let copy = temp.path("program");
     std::fs::copy(std::env::current_exe().unwrap(), &copy).unwrap();
     let again = again(&the_programs_file_is_replaced, &copy);
-    let mut command = std::process::Command::new(&copy);
-    command.args(again.get_args());
-    command.envs(
-        again
-            .get_envs()
-            .filter_map(|(name, value)| Some((name, value?))),
-    );
+    let mut command = with_words(&[OsStr::new(&copy)], &again);
     succeeds(&mut command);
 }

@@ -1,6 +1,7 @@
-//! Peers that lie about the descriptors that they send.
+//! Peers that lie: about file descriptors, lengths, and themselves.
 
 use std::io::{IoSlice, PipeReader, Read, Write, pipe};
+use std::net::Shutdown;
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::thread;
@@ -15,14 +16,14 @@ use crate::peers::{Peer, frame, send_with};
 use crate::support::*;
 
 worker!(
-    /// Served by nobody but the peers here.
+    /// Served only by the peers in this file.
     PIPE: fn() -> Descriptor<PipeReader>
         = || -> Descriptor<PipeReader> { unreachable!("it is another one's") },
     name = "peer"
 );
 
-/// What is announced, and what then comes: lots, each with the announcement at
-/// its place, and those beyond them with the frame itself.
+/// An announcement, and the lots that are then sent. Each lot is sent with the announcement at its
+/// place, and further lots with the frame itself.
 type Lie = (&'static str, &'static [u32], &'static [usize]);
 
 const LIES: &[Lie] = &[
@@ -56,8 +57,8 @@ fn tell(socket: &UnixStream, (_, announced, lots): Lie, frame: &[u8]) {
 
 const HONEST: Lie = ("honest", &[1], &[1]);
 
-/// Whether a frame with one descriptor that is sent so arrives whole: what comes
-/// beyond it is only closed.
+/// Whether a frame with one file descriptor arrives that is sent so. Further file descriptors are only
+/// closed.
 fn is_whole((_, announced, lots): Lie) -> bool {
     announced == [1] && lots[0] == 1
 }
@@ -75,7 +76,7 @@ fn a_child_that_lies() {
             for lie in LIES {
                 for what in [*lie, HONEST] {
                     let (id, _) = peer.frame();
-                    // The index 0, as an octet string.
+                    // The index 0, as a byte string.
                     tell(&peer.0, what, &frame(id, &[4, 0, 0, 0, 0]));
                 }
             }
@@ -90,21 +91,21 @@ fn a_child_that_lies() {
                 Err(error) => assert!(error.is_decode() && !is_whole(*lie), "{}: {error}", lie.0),
             }
             rpc.call().wait().unwrap();
-            // The peer closes its pipe a little later than it has sent it.
+            // The peer closes its pipe a little after it has sent it.
             until(|| descriptors().len() == open);
         }
         rpc.join().wait().unwrap();
     });
 }
 
-/// What a call of this worker with one descriptor looks like.
+/// The bytes of a call of this worker with one file descriptor.
 fn counting(id: u32) -> Vec<u8> {
-    let (mut octets, mut table) = (Vec::new(), Vec::new());
+    let (mut bytes, mut table) = (Vec::new(), Vec::new());
     let (reader, _writer) = pipe().unwrap();
     let arguments = (Task::Count, vec![Descriptor::<OwnedFd>::new(reader.into())]);
-    let output = &mut Output::with_descriptors(&mut octets, &mut table);
+    let output = &mut Output::with_descriptors(&mut bytes, &mut table);
     <Postcard as Serialiser<(Task, Vec<Descriptor>)>>::encode(&arguments, output).unwrap();
-    frame(id, &octets)
+    frame(id, &bytes)
 }
 
 #[test]
@@ -132,14 +133,48 @@ fn a_parent_that_lies() {
         assert_eq!(answered, id, "after {}", lie.0);
         counts.push(payload);
     }
-    // The same number is open each time.
+    // The same number of file descriptors is open each time.
     counts.dedup();
     assert_eq!(counts.len(), 1, "{counts:?}");
     drop(peer);
     assert!(child.wait().unwrap().success());
 }
 
-/// The peak of the resident memory of this process, in bytes, from now on.
+/// A child refuses a parent of another version, and names both versions.
+#[test]
+fn a_parent_of_another_version() {
+    let _guard = guard();
+    let (mut ours, theirs) = UnixStream::pair().unwrap();
+    ours.write_all(&hello(b'P', 2, &[])).unwrap();
+    let output = serving("fds").stdin(OwnedFd::from(theirs)).output();
+    let output = output.unwrap();
+    assert_eq!(output.status.code(), Some(101));
+    let text = String::from_utf8(output.stderr).unwrap();
+    let wanted = "the parent speaks version 2 of the protocol, this worker 1";
+    assert!(text.contains(wanted), "{text}");
+}
+
+/// A child whose link is cut in the middle of a frame, before and after hello, does not blame the parent.
+#[test]
+fn a_child_whose_link_is_cut() {
+    let _guard = guard();
+    let fields = ["worker", "fds", "serialiser", "postcard", "link", "socket"];
+    let hello = hello(b'P', 1, &fields);
+    for sent in [&hello[..hello.len() - 1], &[&hello[..], &[0; 3]].concat()] {
+        let (mut ours, theirs) = UnixStream::pair().unwrap();
+        ours.write_all(sent).unwrap();
+        ours.shutdown(Shutdown::Write).unwrap();
+        let output = serving("fds").stdin(OwnedFd::from(theirs)).output();
+        let output = output.unwrap();
+        assert_eq!(output.status.code(), Some(101));
+        let text = String::from_utf8(output.stderr).unwrap();
+        assert!(!text.contains("broke the protocol"), "{text}");
+        let places = ["in the middle of a frame", "in the middle of hello"];
+        assert!(places.iter().any(|place| text.contains(place)), "{text}");
+    }
+}
+
+/// Resets the peak of this process's resident memory. Returns a function that reads the peak in bytes.
 fn memory_of(act: impl FnOnce()) -> usize {
     let status = |name: &str| {
         let text = std::fs::read_to_string("/proc/self/status").unwrap();
@@ -147,7 +182,7 @@ fn memory_of(act: impl FnOnce()) -> usize {
         let number = line.split_whitespace().nth(1).unwrap();
         number.parse::<usize>().unwrap() << 10
     };
-    // The peak is what is there now.
+    // Sets the peak to the present value.
     std::fs::write("/proc/self/clear_refs", "5").unwrap();
     let before = status("VmRSS:");
     act();
@@ -155,17 +190,17 @@ fn memory_of(act: impl FnOnce()) -> usize {
 }
 
 worker!(
-    /// Served by nobody but the peers here.
+    /// Served only by the peers in this file.
     TOLD: fn(String) -> String = |text: String| text,
     name = "peer",
     events = String,
 );
 
-/// A child that says this before, or behind, its hello, with that many calls open.
-/// Gives the error of the last call.
+/// A child that sends this before, or after, its hello, while that many calls are open. Returns the error
+/// of the last call.
 fn told(calls: usize, greets: bool, says: Vec<u8>) -> offspring::Error {
     let (ours, theirs) = UnixStream::pair().unwrap();
-    // Over rings no call comes before hello.
+    // Over rings, no call arrives before hello.
     let rpc = TOLD.builder().socket(ours).rings(false).quiet().begin();
     thread::scope(|scope| {
         scope.spawn(move || {
@@ -176,7 +211,7 @@ fn told(calls: usize, greets: bool, says: Vec<u8>) -> offspring::Error {
             for _ in 0..calls + usize::from(!greets) {
                 peer.frame();
             }
-            // The parent may have gone before it has read all.
+            // The parent may have closed the link before it has read everything.
             let _ = peer.0.write_all(&says);
             let _ = peer.0.shutdown(std::net::Shutdown::Write);
             while peer.0.read(&mut [0; 4096]).is_ok_and(|count| count > 0) {}
@@ -192,8 +227,8 @@ fn told(calls: usize, greets: bool, says: Vec<u8>) -> offspring::Error {
     })
 }
 
-/// X80: what a child sends takes a small multiple of its length in memory, and
-/// little time; what is over a limit is refused with a word of which.
+/// X80: what a child sends takes a small multiple of its length in memory, and little time. What exceeds
+/// a limit is refused, and the error names the limit.
 #[test]
 fn small_lies_take_little_memory() {
     alone(|| {
@@ -219,7 +254,7 @@ fn small_lies_take_little_memory() {
         let mut refusal = b"C\x01\x05error\x83\xf4\x00".to_vec();
         refusal.extend([0xff; 0xfa00]);
         let refusal = frame(0xf0ff_5942, &refusal);
-        // Calls, whether it greets, what it says, the error, memory in MB.
+        // Calls, whether the child says hello, what it sends, the error, memory in MB.
         type Row = (usize, bool, Vec<u8>, &'static str, usize);
         let table: Vec<Row> = vec![
             (1, true, failed(64 * MB), "the limit is 1048576", 16),
@@ -236,7 +271,7 @@ fn small_lies_take_little_memory() {
             (1, true, many(2 << 28 | 1, 1_000_000), "call 9", 32),
             (1, true, ready, "the limit is 0", 16),
         ];
-        // What every first call takes.
+        // What the first call takes in any case.
         told(5000, true, frame(9, &[]));
         for (index, (calls, greets, says, words, most)) in table.into_iter().enumerate() {
             let taken = memory_of(|| {
@@ -249,7 +284,7 @@ fn small_lies_take_little_memory() {
     });
 }
 
-/// X80: what a child says for itself arrives, cut off where it is too long.
+/// X80: an error text of a child arrives, cut off if it is too long.
 #[test]
 fn long_texts_of_a_child_are_cut_off() {
     let _guard = guard();
@@ -272,7 +307,7 @@ fn long_texts_of_a_child_are_cut_off() {
     let _ = two.join().wait();
 }
 
-/// X84: descriptors that belong to no message, or to one that never ends.
+/// X84: file descriptors that belong to no message, or to a message that never ends.
 #[test]
 fn a_child_that_floods_descriptors() {
     alone(|| {
@@ -281,10 +316,10 @@ fn a_child_that_floods_descriptors() {
         setrlimit(Resource::RLIMIT_NOFILE, hard, hard).unwrap();
         let announcement = [(5 << 28 | 253_u32).to_be_bytes(), [0; 4]].concat();
         let long = frame(0, &[0; 1000]);
-        // What goes along with 253 descriptors each, one after the other.
+        // What 253 file descriptors each are sent with.
         let floods: [Vec<Vec<u8>>; 3] = [
             vec![announcement; 60],
-            long[..60].iter().map(|octet| vec![*octet]).collect(),
+            long[..60].iter().map(|byte| vec![*byte]).collect(),
             vec![frame(0, &[]); 60],
         ];
         for (index, flood) in floods.into_iter().enumerate() {
@@ -306,11 +341,11 @@ fn a_child_that_floods_descriptors() {
                         }
                         peer.frame();
                         let (reader, _writer) = pipe().unwrap();
-                        for octets in &flood {
+                        for bytes in &flood {
                             let rights = [reader.as_raw_fd(); 253];
                             let rights = [ControlMessage::ScmRights(&rights)];
                             let socket = peer.0.as_raw_fd();
-                            let parts = [IoSlice::new(octets)];
+                            let parts = [IoSlice::new(bytes)];
                             // The parent may have closed its end.
                             if sendmsg::<()>(socket, &parts, &rights, MsgFlags::MSG_NOSIGNAL, None)
                                 .is_err()
@@ -327,7 +362,7 @@ fn a_child_that_floods_descriptors() {
                     error
                 });
                 let text = error.to_string();
-                // Descriptors that are behind a whole frame, or in the plain form, are closed as they come.
+                // File descriptors after a complete frame, or in the plain form, are closed at once.
                 let breaks = index < 2 && !plain;
                 assert_eq!(error.is_protocol(), breaks, "{index}, {plain}: {text}");
                 if breaks {
@@ -344,7 +379,7 @@ fn a_child_that_floods_descriptors() {
     });
 }
 
-/// X84: a parent that floods its child is ended with.
+/// X84: a child closes the link of a parent that floods it.
 #[test]
 fn a_parent_that_floods_descriptors() {
     let _guard = guard();
@@ -363,9 +398,9 @@ fn a_parent_that_floods_descriptors() {
         let (reader, _writer) = pipe().unwrap();
         let lots = if most.is_some() { 2 } else { 5 };
         let rights = [reader.as_raw_fd(); 253];
-        for octet in &frame(1, &[0; 1000])[..lots] {
+        for byte in &frame(1, &[0; 1000])[..lots] {
             let rights = [ControlMessage::ScmRights(&rights)];
-            let parts = [IoSlice::new(std::slice::from_ref(octet))];
+            let parts = [IoSlice::new(std::slice::from_ref(byte))];
             let sent = sendmsg::<()>(
                 peer.0.as_raw_fd(),
                 &parts,

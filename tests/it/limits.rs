@@ -1,4 +1,4 @@
-//! G7: what is under way stays within its limits, whoever is slow.
+//! G7: what is in flight stays within its limits, whichever side is slow.
 
 use std::sync::mpsc::channel;
 
@@ -6,7 +6,7 @@ use offspring::{Events, worker};
 
 use crate::support::*;
 
-/// First come, first served, and nothing is lost, with room for three calls.
+/// With room for three calls, calls are sent in order and none is lost.
 #[test]
 fn calls_over_the_limit_wait_their_turn() {
     let _guard = guard();
@@ -18,7 +18,7 @@ fn calls_over_the_limit_wait_their_turn() {
         .collect();
     drop(gate.reached());
     first.wait().unwrap().unwrap();
-    // In the other order, so that most are awaited before they are sent.
+    // In reverse order, so most are awaited before they are sent.
     for call in calls.into_iter().rev() {
         call.wait().unwrap().unwrap();
     }
@@ -27,7 +27,7 @@ fn calls_over_the_limit_wait_their_turn() {
     assert_eq!(temp.lines("file"), all);
 }
 
-/// A call that is larger than all that may be under way goes alone.
+/// A call that is larger than the limit is sent alone.
 #[test]
 fn a_call_larger_than_the_limit() {
     let _guard = guard();
@@ -40,7 +40,7 @@ fn a_call_larger_than_the_limit() {
     }
 }
 
-/// Cancelled while they waited for room: they make room for those behind.
+/// Calls that are cancelled while they wait for room let the next ones pass.
 #[test]
 fn a_queued_call_is_withdrawn() {
     let _guard = guard();
@@ -59,7 +59,7 @@ fn a_queued_call_is_withdrawn() {
     assert_eq!(temp.lines("file"), ["last"]);
 }
 
-/// X8: everything is full, and then it is closed.
+/// X8: the child is closed while everything is full.
 #[test]
 fn closed_while_full() {
     let _guard = guard();
@@ -78,7 +78,7 @@ fn closed_while_full() {
     }
 }
 
-/// Killed while everything is full: queued calls had not started.
+/// The child is killed while everything is full. Queued calls had not started.
 #[test]
 fn killed_while_full() {
     let _guard = guard();
@@ -108,7 +108,7 @@ fn flood(count: String, events: &Events<String>) -> String {
     "done".into()
 }
 
-/// X43: 200 MB of events, and a callback that sleeps: the child is slowed down.
+/// X43: a child that sends 200 MB of events to a callback that sleeps is slowed down.
 #[test]
 fn a_flood_of_events() {
     alone(|| {
@@ -126,7 +126,7 @@ fn a_flood_of_events() {
         rpc.ready().wait().unwrap();
         let before = own_memory();
         let mut call = rpc.call("20000");
-        // Until the child does not get on any more, or is done.
+        // Until the child makes no progress any more, or is done.
         until_stuck(rpc.pid().unwrap());
         assert!(
             call.wait_timeout(std::time::Duration::ZERO)
@@ -143,7 +143,7 @@ fn a_flood_of_events() {
     });
 }
 
-/// The same with a stream that nobody reads for a while.
+/// The same with a stream that is not read for a while.
 #[test]
 fn a_stream_that_is_read_late() {
     let _guard = guard();
@@ -159,10 +159,9 @@ fn a_stream_that_is_read_late() {
     assert_eq!(waiting.join().unwrap().unwrap(), "done");
 }
 
-/// G2: a child that dies behind a full stream of events; what it had written is
-/// bounded, and is read.
+/// G2: a child dies after it has filled a stream of events. What it had written is bounded, and is read.
 #[test]
-fn killed_behind_a_stream_that_nobody_reads() {
+fn killed_behind_a_stream_that_is_not_read() {
     let _guard = guard();
     for waits in [false, true] {
         let (rpc, events) = FLOOD
@@ -174,7 +173,7 @@ fn killed_behind_a_stream_that_nobody_reads() {
         rpc.ready().wait().unwrap();
         let (one, two) = (rpc.call("20000"), rpc.call("1"));
         if waits {
-            // Until the queue is full, and so is the socket.
+            // Until the queue and the socket are full.
             until_stuck(rpc.pid().unwrap());
         }
         kill_process(rpc.pid().unwrap());

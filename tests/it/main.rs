@@ -1,9 +1,9 @@
-//! Tests of the whole: this binary starts itself as a child.
+//! Tests of the whole crate. This binary starts itself as a child.
 //!
-//! `OFFSPRING_TEST_SCALE` makes limits and repetitions larger, or, below 1,
-//! repetitions smaller; `OFFSPRING_TEST_WATCHDOG` says how many seconds one test
-//! may take; with `OFFSPRING_TEST_RINGS=no` most children are called over their
-//! socket alone. Tests that need more than every machine has are in `tests/tools`.
+//! `OFFSPRING_TEST_SCALE` multiplies limits and repetitions; a value below 1 only makes repetitions fewer.
+//! `OFFSPRING_TEST_WATCHDOG` is the number of seconds that one test may take. With
+//! `OFFSPRING_TEST_RINGS=no`, most children are called over their socket alone. Tests that need tools
+//! which not every machine has are in `tests/tools`.
 
 mod batches;
 mod callbacks;
@@ -30,6 +30,7 @@ mod death;
     feature = "postcard"
 ))]
 mod descriptors;
+mod everywhere;
 mod forked;
 mod giving_up;
 mod idle;
@@ -45,6 +46,7 @@ mod leaks;
 ))]
 mod liars;
 mod limits;
+mod links;
 mod map;
 #[cfg(all(
     feature = "cbor",
@@ -86,5 +88,5 @@ mod traces;
 
 offspring::init_in_tests!();
 
-// A program of its own, as far as its parent can tell.
+// Behaves as a separate program.
 offspring::__before_main!(start::serve_if_asked);

@@ -33,7 +33,7 @@ fn echo(n: usize) -> Do {
     Do::Echo(n.to_string())
 }
 
-/// Every seventh item panics, some take their time.
+/// Every seventh item panics, and some are slow.
 fn mixed(n: usize) -> Do {
     match n % 7 {
         3 => Do::Panic,
@@ -42,7 +42,7 @@ fn mixed(n: usize) -> Do {
     }
 }
 
-/// What `mixed` items give, in order.
+/// The results of `mixed`, in order.
 fn expected(count: usize) -> Vec<Option<String>> {
     let result = |n: usize| (n % 7 != 3).then(|| n.to_string());
     (0..count).map(result).collect()
@@ -106,7 +106,7 @@ fn what_is_done_first_comes_first() {
     drop(gate.reached());
     assert_eq!(results.next().unwrap(), "done");
     assert_eq!(results.next(), None);
-    // In order, what is behind it waits for it.
+    // In order, the later results wait for it.
     let mut results = pool.map(items());
     assert!(block_on(poll_once(results.next())).is_none());
     drop(gate.reached());
@@ -114,7 +114,7 @@ fn what_is_done_first_comes_first() {
     assert_eq!(results, ["done", "1", "2", "3"]);
 }
 
-/// How many items were taken, by a handle that is asked for its first result.
+/// How many items a map takes that is asked for its first result.
 #[track_caller]
 fn assert_window<E>(rpc: &Rpc<fn(String) -> String, offspring::Octets, E>, window: usize) {
     let taken = AtomicUsize::new(0);
@@ -140,7 +140,7 @@ fn no_more_is_taken_than_the_window() {
     assert_window(&TEXT.pool().single().begin(), 1024);
 }
 
-/// Items and results of an endless input take the memory of the window.
+/// Items and results of an endless input take no more memory than the window.
 #[test]
 fn an_endless_input_takes_no_memory() {
     alone(|| {
@@ -166,7 +166,7 @@ fn an_endless_input_takes_no_memory() {
     });
 }
 
-/// What waits in a pool is withdrawn; what its children have read by then they may run.
+/// Calls that wait in a pool are withdrawn. Calls that its children have read may run.
 #[test]
 fn dropping_it_withdraws_what_waits() {
     let _guard = guard();
@@ -186,7 +186,7 @@ fn dropping_it_withdraws_what_waits() {
             assert!(block_on(poll_once(results.next())).is_none());
             until(|| !temp.lines("lines").is_empty());
             drop(results);
-            // What runs is let go, each in its turn.
+            // The running calls are released one by one.
             until(|| {
                 gate.open();
                 let status = pool.status();
@@ -198,7 +198,7 @@ fn dropping_it_withdraws_what_waits() {
     }
 }
 
-/// A child that runs one call at a time: it passes over what it had not read.
+/// A child that runs one call at a time skips what it had not read.
 #[test]
 fn dropping_it_cancels_what_was_sent() {
     let _guard = guard();
@@ -226,7 +226,7 @@ fn dropping_it_cancels_what_was_sent() {
     }
 }
 
-/// A child that runs many at once drops them where they stand.
+/// A child that runs many calls at once drops them at once.
 #[cfg(feature = "concurrent")]
 #[test]
 fn dropping_it_drops_what_runs() {
@@ -242,7 +242,7 @@ fn dropping_it_drops_what_runs() {
         let held = (0..).map(|_| crate::concurrent::Job::Held(path.clone(), false));
         let mut results = rpc.map_unordered(held).window(30);
         assert!(block_on(poll_once(results.next())).is_none());
-        // Behind the answer of another call, all run.
+        // Once another call is answered, all run.
         rpc.call(crate::concurrent::Job::Echo("so".into()))
             .wait()
             .unwrap();
@@ -270,31 +270,40 @@ fn an_input_that_panics() {
         };
         let mut results = results.window(3).into_iter();
         let mut ask = || catch_unwind(AssertUnwindSafe(|| results.next()));
-        for n in 0..3 {
-            assert_eq!(ask().unwrap().unwrap().unwrap(), n.to_string());
+        let mut all = Vec::new();
+        for _ in 0..3 {
+            all.push(ask().unwrap().unwrap().unwrap());
         }
         let panic = ask().unwrap_err();
         assert_eq!(panic.downcast_ref::<&str>(), Some(&"no more"));
-        // The input is not asked again, and nothing that was called is lost.
-        for n in 3..5 {
-            assert_eq!(ask().unwrap().unwrap().unwrap(), n.to_string());
+        // The input is not polled again, and no call is lost.
+        for _ in 3..5 {
+            all.push(ask().unwrap().unwrap().unwrap());
         }
         assert!(ask().unwrap().is_none());
+        if !ordered {
+            // Results that arrive together come in any order.
+            all.sort();
+        }
+        assert_eq!(all, ["0", "1", "2", "3", "4"]);
     }
 }
+
+/// The type of a map of these jobs.
+type Results = Map<std::array::IntoIter<Do, 3>, Handle, String, u32>;
 
 #[test]
 fn options_are_those_of_each_call() {
     let _guard = guard();
     let moment = Duration::from_millis(20);
-    let late = |results: Map<_, fn(Do) -> String, Json, u32>| {
+    let late = |results: Results| {
         let results: Vec<_> = results.into_iter().collect();
         assert_eq!(results.len(), 3);
         assert_error!(results[1].as_ref().unwrap_err(), is_timeout);
         assert_eq!(results[0].as_ref().unwrap(), "0");
         assert_eq!(results[2].as_ref().unwrap(), "2");
     };
-    let items = || [echo(0), Do::Sleep(1_000_000), echo(2)].into_iter();
+    let items = || [echo(0), Do::Sleep(1_000_000), echo(2)];
     let pool = POOLED.init(false).pool().quiet().max(1).eager().begin();
     pool.ready().wait().unwrap();
     late(
@@ -329,7 +338,46 @@ fn options_are_those_of_each_call() {
     }
 }
 
-/// Children that die take no item with them that had not started.
+/// The function that makes the calls is given a handle with the options of the map, and has the last word.
+#[test]
+fn calls_with_options_of_their_own() {
+    let _guard = guard();
+    let pool = POOLED.init(false).pool().quiet().max(1).eager().begin();
+    pool.ready().wait().unwrap();
+    let sleeps = [None, Some(limit(Duration::from_secs(60)))];
+    let results = pool.map_calls(sleeps, |pool, time| match time {
+        Some(time) => pool.call(Do::Sleep(50)).timeout(time),
+        None => pool.call(Do::Sleep(1_000_000)),
+    });
+    let results = results
+        .timeout(Duration::from_millis(20))
+        .kill_on_cancel(true);
+    let results: Vec<_> = results.window(1).into_iter().collect();
+    assert_error!(results[0].as_ref().unwrap_err(), is_timeout);
+    assert_eq!(results[1].as_ref().unwrap(), "done");
+    assert_eq!(pool.status().died, 1);
+}
+
+/// The item is lost, and what was called before is not.
+#[test]
+fn a_call_that_panics_while_it_is_made() {
+    let _guard = guard();
+    let rpc = TEXT.builder().begin();
+    let results = rpc.map_calls_unordered(0.., |rpc, n: u32| {
+        assert!(n < 2, "no more");
+        rpc.call(n.to_string())
+    });
+    let mut results = results.window(3).into_iter();
+    let mut ask = || catch_unwind(AssertUnwindSafe(|| results.next()));
+    let panic = ask().unwrap_err();
+    assert_eq!(panic.downcast_ref::<&str>(), Some(&"no more"));
+    for n in 0..2 {
+        assert_eq!(ask().unwrap().unwrap().unwrap(), n.to_string());
+    }
+    assert!(ask().unwrap().is_none());
+}
+
+/// No item is lost with a child that had not started it.
 #[test]
 fn children_that_die_lose_one_item_each() {
     let _guard = guard();
@@ -376,7 +424,7 @@ fn items_are_what_call_takes() {
     assert_eq!(whole.into_iter().next().unwrap().unwrap(), "abc");
 }
 
-/// Both sides of it end: the handle that it holds, and the input.
+/// A map ends with its input, and keeps its handle until then.
 #[test]
 fn it_holds_a_handle() {
     let _guard = guard();
@@ -386,7 +434,7 @@ fn it_holds_a_handle() {
     assert_eq!(results.next().unwrap().unwrap(), "a");
     assert_eq!(results.len(), 2);
     assert_eq!(results.map(Result::unwrap).collect::<Vec<_>>(), ["b", "c"]);
-    // Of a child that is closed, each item is an error.
+    // If the child is closed, each item is an error.
     let rpc = TEXT.builder().begin();
     let results = rpc.map(["a", "b"]);
     rpc.join().wait().unwrap();

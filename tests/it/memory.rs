@@ -17,10 +17,10 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::support::*;
 
-/// What goes there, comes back, and is sent as an event.
+/// The type of arguments, results and events.
 type Both = (SharedBytes, SharedMemory);
 
-/// Inverts the memory, and sends both as events of the child and of the call.
+/// Inverts the memory, and sends it as an event of the child and of the call.
 fn round(bytes: SharedBytes, memory: SharedMemory, events: &Events<Both>) -> Both {
     invert(&memory);
     events.send((bytes.clone(), memory.clone())).unwrap();
@@ -29,9 +29,7 @@ fn round(bytes: SharedBytes, memory: SharedMemory, events: &Events<Both>) -> Bot
 }
 
 fn invert(memory: &SharedMemory) {
-    memory.update(.., |chunk| {
-        chunk.iter_mut().for_each(|octet| *octet = !*octet)
-    });
+    memory.update(.., |chunk| chunk.iter_mut().for_each(|byte| *byte = !*byte));
 }
 
 #[cfg(feature = "concurrent")]
@@ -62,7 +60,7 @@ rounds! {
     POSTCARD_AT_ONCE = "memory-postcard-at-once", round_later, Postcard;
 }
 
-/// Runs this for each worker.
+/// Runs the test for each worker.
 macro_rules! each {
     (|$worker:ident| $body:expr) => {
         each_of!(
@@ -101,7 +99,7 @@ pub(crate) fn serve(name: &str) -> ! {
     each!(|worker| if name_of(worker) == name {
         worker.serve()
     });
-    panic!("nobody serves {name}")
+    panic!("no worker is named {name}")
 }
 
 fn numbers(count: usize) -> Vec<u8> {
@@ -109,10 +107,10 @@ fn numbers(count: usize) -> Vec<u8> {
 }
 
 fn inverted(octets: &[u8]) -> Vec<u8> {
-    octets.iter().map(|octet| !octet).collect()
+    octets.iter().map(|byte| !byte).collect()
 }
 
-/// The mappings of memory files in this process, by the numbers of their inodes.
+/// The mappings of memory files in this process, by inode number.
 fn mapped() -> Vec<u64> {
     let maps = fs::read_to_string("/proc/self/maps").unwrap();
     let files = maps.lines().filter(|line| line.contains("/memfd:"));
@@ -121,12 +119,12 @@ fn mapped() -> Vec<u64> {
         .collect()
 }
 
-/// Whether nothing is mapped that was not mapped before.
+/// Returns whether nothing is mapped that was not mapped before.
 fn no_more_mapped(before: &[u64]) -> bool {
     mapped().iter().all(|inode| before.contains(inode))
 }
 
-/// The page that a child shares with this process goes with the last thread that had to do with it.
+/// The memory of a link is unmapped by the last thread that used it.
 fn until_mapped(before: &[u64]) {
     until(|| no_more_mapped(before));
 }
@@ -159,7 +157,7 @@ fn there_and_back_in_every_format() {
     until_mapped(&before);
 }
 
-/// Where descriptors cannot go the octets do, and what comes is a copy.
+/// Over a link that cannot carry file descriptors, the bytes are sent and a copy arrives.
 #[test]
 fn over_a_command_as_octets() {
     let _guard = guard();
@@ -182,10 +180,10 @@ fn over_a_command_as_octets() {
         }
         rpc.join().wait().unwrap();
     });
-    assert_eq!(memory.to_vec(), octets, "nobody wrote to it");
+    assert_eq!(memory.to_vec(), octets, "it was not written to");
 }
 
-/// Written as another says; read as what it should be.
+/// Serialises as one value and deserialises as another.
 #[derive(Debug)]
 enum Told<M> {
     Truth(M),
@@ -216,7 +214,7 @@ impl<M> Told<M> {
     }
 }
 
-/// Deep inside of something else.
+/// Deep inside another value.
 #[derive(Debug, Default, Serialize, Deserialize)]
 struct Data {
     name: String,
@@ -227,24 +225,24 @@ struct Data {
 #[derive(Debug, Clone, Serialize, Deserialize)]
 enum Task {
     Invert,
-    /// Says which memory files are mapped.
+    /// Returns which memory files are mapped.
     Mapped,
-    /// Says where the memory is mapped.
+    /// Returns where the memory is mapped.
     Place,
-    /// Says how many descriptors there are.
+    /// Returns how many file descriptors are open.
     Descriptors,
     Keep,
     LetGo,
-    /// Makes so many octets of both kinds.
+    /// Makes this many bytes of both kinds.
     Make(usize),
-    /// Gives back what this is; and then as an event.
+    /// Returns the value, and sends it as an event.
     Lie(Wrong),
     Limit(u64),
     Gate(String),
     Die,
 }
 
-/// What is no memory of ours, or not as it should be.
+/// Files that are no memory of the crate, or lack what it needs.
 #[derive(Debug, Clone, Copy, Serialize, Deserialize)]
 enum Wrong {
     Unsealed,
@@ -276,7 +274,7 @@ fn memory_file(size: i64, seals: SealFlag) -> OwnedFd {
 }
 
 impl Wrong {
-    /// Of one kind for those who want `SharedBytes`, of another for those who want `SharedMemory`.
+    /// One kind for `SharedBytes`, another for `SharedMemory`.
     fn make(self, sealed: bool) -> Descriptor {
         let (steady, write) = (
             SealFlag::F_SEAL_SHRINK | SealFlag::F_SEAL_GROW,
@@ -285,7 +283,7 @@ impl Wrong {
         let seals = if sealed { steady | write } else { steady };
         let file = match self {
             Self::Unsealed => memory_file(9000, SealFlag::empty()),
-            // The other kind has what this one must not have.
+            // The other kind has a seal that this one must not have.
             Self::NotAgainstWriting => memory_file(9000, seals ^ write),
             Self::NotAgainstShrinking => memory_file(9000, seals - SealFlag::F_SEAL_SHRINK),
             Self::NotAgainstGrowing => memory_file(9000, seals - SealFlag::F_SEAL_GROW),
@@ -325,7 +323,7 @@ fn act(task: Task, mut data: Data, events: &Events<Data>) -> Data {
             let Some(Told::Truth(memory)) = data.memory.as_deref() else {
                 panic!("none came")
             };
-            // SAFETY: nobody looks at the octets.
+            // SAFETY: the bytes are never read.
             data.name = format!("{:p}", unsafe { memory.as_slice() });
         }
         Task::Descriptors => data.name = descriptors().len().to_string(),
@@ -401,12 +399,12 @@ fn memory_of(data: Data) -> SharedMemory {
     data.memory.unwrap().truth()
 }
 
-/// What the child says of itself.
+/// Returns the report of the child.
 fn asked(rpc: &Act, task: Task) -> String {
     rpc.call(task, Data::default()).wait().unwrap().name
 }
 
-/// The memory files that the child has mapped beside those it began with.
+/// The memory files that the child has mapped since its start.
 fn mapped_there(rpc: &Act, at_first: &str) -> usize {
     let count = |text: &str| text.split(',').count();
     count(&asked(rpc, Task::Mapped)) - count(at_first)
@@ -433,14 +431,14 @@ fn as_parts_of_something_else() {
         }
         assert!(back.memory.unwrap().truth().is_same(&memory));
         assert_eq!(memory.to_vec(), inverted(&octets));
-        // What the child has made.
+        // The memory that the child has made.
         let made = rpc.call(Task::Make(5000), Data::default()).wait().unwrap();
         assert_eq!(memory_of(made).to_vec(), octets[..5000]);
         rpc.join().wait().unwrap();
     });
 }
 
-/// A worker drops its arguments after each call; the pages stay mapped all the same.
+/// The pages stay mapped although a worker drops its arguments after each call.
 #[test]
 fn what_comes_again_is_still_mapped() {
     let _guard = guard();
@@ -451,13 +449,13 @@ fn what_comes_again_is_still_mapped() {
     let first = place();
     let there = asked(&rpc, Task::Mapped);
     let open = asked(&rpc, Task::Descriptors);
-    assert_eq!(mapped_there(&rpc, &at_first), 1, "although nobody uses it");
+    assert_eq!(mapped_there(&rpc, &at_first), 1, "although it is not used");
     for _ in 0..rounds(20) {
         assert_eq!(place(), first);
         assert_eq!(asked(&rpc, Task::Mapped), there);
     }
     assert_eq!(asked(&rpc, Task::Descriptors), open);
-    // Nor is a result mapped here.
+    // A result is not mapped anew either.
     let here = mapped();
     let back = rpc.call(Task::Invert, with(&memory)).wait().unwrap();
     assert!(no_more_mapped(&here));
@@ -479,7 +477,7 @@ fn a_worker_keeps_four_and_no_more() {
         rpc.call(Task::Invert, with(memory)).wait().unwrap();
     }
     keeps_four();
-    // Those that nobody will send again give way, too, and what was given away.
+    // Memory that is never sent again is unmapped as well, and so is memory that was given away.
     drop(memories);
     for _ in 0..6 {
         let given = Data {
@@ -506,7 +504,7 @@ fn nothing_stays_mapped_or_open() {
         };
         rpc.call(Task::Invert, data).wait().unwrap();
         drop(rpc.call(Task::Make(5000), Data::default()).wait().unwrap());
-        // A result that nobody decodes.
+        // A result that is not decoded.
         rpc.call(Task::Make(5000), Data::default())
             .detach()
             .unwrap();
@@ -519,9 +517,9 @@ fn nothing_stays_mapped_or_open() {
     until_mapped(&before);
 }
 
-/// What is no memory, or could change under the reader, is the error of that call, at either end.
+/// A file that is no memory, or could change while it is read, fails that call, at either end.
 #[test]
-fn whoever_lies_is_found_out() {
+fn lies_are_found_out() {
     let _guard = guard();
     let before = mapped();
     each_act!(|worker| {
@@ -584,7 +582,7 @@ fn one_thing_for_many() {
             "{there} without {inode}"
         );
     }
-    // The maker lets go, and they still have it: here it comes back.
+    // The maker drops it, and the others still have it. Here it is sent back.
     let back = children[0].call(Task::Invert, data()).wait().unwrap();
     drop(bytes);
     assert_eq!(*back.bytes.into_iter().next().unwrap().truth(), octets);
@@ -607,7 +605,7 @@ fn a_child_that_dies_with_it_takes_nothing_along() {
         let made = rpc.call(Task::Make(3000), Data::default());
         let died = rpc.call(Task::Die, with(&memory));
         assert!(died.wait().unwrap_err().is_child_dead());
-        // What it made before outlives it.
+        // The memory that the child made outlives it.
         let made = made.wait().unwrap();
         assert_eq!(memory_of(made).to_vec(), numbers(3000));
         rpc.join().wait().unwrap();
@@ -620,7 +618,7 @@ fn a_child_that_dies_with_it_takes_nothing_along() {
     until_mapped(&before);
 }
 
-/// Killed while the memory is on its way.
+/// The child is killed while the memory is on its way.
 #[test]
 fn a_child_that_is_killed_before_it_looks() {
     let _guard = guard();
@@ -676,7 +674,7 @@ fn without_descriptors_here_it_is_the_call_that_fails() {
     });
 }
 
-/// A peer that writes meanwhile spoils the octets, and nothing else.
+/// A peer that writes meanwhile changes the bytes, and nothing else.
 #[test]
 fn both_may_write_at_once() {
     let _guard = guard();
@@ -688,7 +686,7 @@ fn both_may_write_at_once() {
     for round in 0..100 {
         memory.update(round..round + 70_000, |chunk| chunk.fill(0x55));
         memory.scan(.., |chunk| {
-            assert!(chunk.iter().all(|octet| [0x55, 0xaa].contains(octet)));
+            assert!(chunk.iter().all(|byte| [0x55, 0xaa].contains(byte)));
         });
     }
     answers(calls);
@@ -697,7 +695,7 @@ fn both_may_write_at_once() {
 worker!(PLACES: fn(SharedBytes, SharedMemory) -> (u64, u64) = places);
 
 fn places(sealed: SharedBytes, memory: SharedMemory) -> (u64, u64) {
-    // SAFETY: only the address is looked at.
+    // SAFETY: only the address is used.
     let shared = unsafe { memory.as_slice() };
     (sealed.as_ptr() as u64, shared.as_ptr() as u64)
 }
@@ -725,13 +723,13 @@ fn are_for_all_threads() {
     travels::<(SharedBytes, SharedMemory, Error)>();
 }
 
-/// Files may become this long from now on, in this process and its children.
+/// Limits the length of files, in this process and its children.
 fn limit_files(length: u64) {
     let (_, hard) = getrlimit(Resource::RLIMIT_FSIZE).unwrap();
     setrlimit(Resource::RLIMIT_FSIZE, length, hard).unwrap();
 }
 
-/// A child of every kind, with calls. Without memory that the child shares with its parent, if that is too long.
+/// Calls a child of every kind. If the memory of a link is too long, the link has none.
 fn children_work() {
     let rpc = WORK.spawn().unwrap();
     let echo = || echo("x");
@@ -764,7 +762,7 @@ fn too_long<T: std::fmt::Debug>(made: std::io::Result<T>) {
     );
 }
 
-/// X67: memory files are files, and no process is to be killed for one that is too long.
+/// X67: no process is killed because a memory file would be too long.
 #[test]
 fn where_files_may_not_be_long() {
     alone(|| {
@@ -810,7 +808,7 @@ fn make_long(task: Long) -> Result<SharedBytes, String> {
 
 worker!(MAKE_LONG: fn(Long) -> Result<SharedBytes, String> = make_long, serialiser = Cbor);
 
-/// X67: the same in a worker that may not write long files.
+/// X67: the same in a worker whose files are limited.
 #[test]
 fn in_a_worker_that_may_not_write_long_files() {
     let _guard = guard();

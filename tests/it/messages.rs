@@ -1,7 +1,7 @@
-//! What errors say, by exact text.
+//! Errors, by exact text.
 //!
-//! In the texts CHILD stands for the worker and its process, and PROGRAM for what was run. The headings of
-//! `docs/troubleshooting.md` are texts of this file.
+//! In the texts, CHILD is the worker and its process, and PROGRAM is the program that was run. The headings of
+//! `docs/troubleshooting.md` are texts of this file, or of one that [`what_can_be_looked_up`] names.
 
 use std::error::Error as _;
 use std::io;
@@ -9,9 +9,12 @@ use std::os::unix::net::UnixStream;
 use std::process::Command;
 use std::time::Duration;
 
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
 use offspring::{
-    CallError, Error, ErrorKind, FlattenErrors, Limits, Started, Stdio, Template, WorkerError,
-    preload, worker,
+    Builder, CallError, Error, ErrorKind, FlattenErrors, Limits, Rights, Started, Stdio, Template,
+    WorkerError, preload, worker,
 };
 use serde::{Deserialize, Serialize, Serializer};
 
@@ -20,7 +23,7 @@ use crate::support::*;
 
 const MOMENT: Duration = Duration::from_millis(1);
 
-/// The worker of most errors here.
+/// The worker in most errors of this file.
 const NAME: &str = "it::support::workers::WORK";
 
 worker!(SHORT: fn(Job) -> Result<String, String> = work, events = u32, serialiser = Json, name = "short");
@@ -32,9 +35,9 @@ async fn at_once(job: Job, events: &offspring::Events<u32>) -> Result<String, St
 #[cfg(feature = "concurrent")]
 worker!(AT_ONCE: fn(Job) -> Result<String, String> = at_once, events = u32, serialiser = Json, name = "at once");
 
-/// Fails unless that is what the error says, by `Display` and by `Debug`.
+/// Fails unless `Display` and `Debug` of the error say this.
 #[track_caller]
-fn says(error: &Error, worker: &str, pid: Option<u32>, text: &str) {
+pub(crate) fn says(error: &Error, worker: &str, pid: Option<u32>, text: &str) {
     let process = pid.map(|pid| format!(" (process {pid})"));
     let child = format!("worker `{worker}`{}", process.unwrap_or_default());
     let said = error.to_string().replace(", core dumped", "");
@@ -44,7 +47,7 @@ fn says(error: &Error, worker: &str, pid: Option<u32>, text: &str) {
     }
 }
 
-/// What a child of `WORK` is asked, and what the error says.
+/// Checks the error of a call with `job`, which fails.
 #[track_caller]
 fn dies(rpc: &Work, job: Job, text: &str) {
     dies_of(NAME, rpc, job, text);
@@ -56,7 +59,7 @@ fn dies_of(worker: &str, rpc: &Work, job: Job, text: &str) {
     says(&error, worker, rpc.pid(), text);
 }
 
-/// The end of a child while it runs a call, however it was started.
+/// The error of a call whose child ends, with every way to start the child.
 #[test]
 fn what_is_said_of_the_end_of_a_child() {
     let _guard = guard();
@@ -83,7 +86,7 @@ fn what_is_said_of_the_end_of_a_child() {
             let builder = builder().capture_stderr(1000).quiet();
             let rpc = builder.limits(Limits::new().core_size(0)).begin();
             dies_of(worker, &rpc, job.clone(), text);
-            // What comes then was not its doing.
+            // The next call fails because the child has ended.
             let before = text.replace("while it ran", "before it started");
             dies_of(worker, &rpc, Job::Arguments, &before);
         }
@@ -125,7 +128,7 @@ fn what_is_said_of_a_panic() {
     test("at once", AT_ONCE.builder());
 }
 
-/// Whether `unwrap` shows a backtrace is up to `RUST_BACKTRACE`.
+/// `unwrap` shows a backtrace only if `RUST_BACKTRACE` asks for it.
 #[test]
 fn a_backtrace_is_shown_on_demand() {
     if told().is_some() {
@@ -153,15 +156,29 @@ fn what_is_said_of_calls_that_are_ended() {
     for (call, text) in [
         (
             running,
-            "CHILD was ended by signal 9 (SIGKILL) while it ran this call: it was killed by `kill`, or with its handle (`kill_on_drop`)",
+            "CHILD was ended by signal 9 (SIGKILL) while it ran this call: `kill` was called, or its last handle was dropped (`kill_on_drop`)",
         ),
         (
             behind,
-            "CHILD was ended by signal 9 (SIGKILL) before it started this call: it was killed by `kill`, or with its handle (`kill_on_drop`)",
+            "CHILD was ended by signal 9 (SIGKILL) before it started this call: `kill` was called, or its last handle was dropped (`kill_on_drop`)",
         ),
     ] {
         says(&call.wait().unwrap_err(), NAME, rpc.pid(), text);
     }
+    // A thread has no process that could be killed.
+    let rpc = WORK.builder().in_process().quiet().begin();
+    let own_gate = Gate::new();
+    let running = rpc.call(Job::Gate(own_gate.name()));
+    let open = own_gate.reached();
+    rpc.kill();
+    says(
+        &running.wait().unwrap_err(),
+        NAME,
+        None,
+        "CHILD was given up while it ran this call: `kill` was called, or its last handle was dropped (`kill_on_drop`); a thread cannot be killed, and runs until its function returns",
+    );
+    drop(open);
+    let _ = rpc.join().wait();
     let (rpc, [running, behind], _open) = start();
     drop(running.kill_on_cancel(true));
     says(
@@ -248,7 +265,7 @@ fn what_is_said_of_time_that_is_up() {
     silent.kill();
 }
 
-/// A call of a pool names the process that has it, and the pool's worker while none has.
+/// The error of a pool's call names the process that has the call, or the pool's worker if no process has it.
 #[test]
 fn what_is_said_of_calls_of_a_pool() {
     let _guard = guard();
@@ -317,7 +334,7 @@ fn what_is_said_of_calls_of_a_pool() {
     );
 }
 
-/// What cannot be started, and why: in words, and as the system has it.
+/// The error of a start says what failed, and its source is the system's error.
 #[test]
 fn what_is_said_of_a_start() {
     let _guard = guard();
@@ -345,7 +362,7 @@ fn what_is_said_of_a_start() {
         (
             &script,
             io::ErrorKind::NotFound,
-            "CHILD could not be started: `SCRIPT` is there, but not what runs it: its loader, or the interpreter behind `#!`: No such file or directory (os error 2)",
+            "CHILD could not be started: `SCRIPT` exists, but the program that runs it does not: its loader, or the interpreter behind `#!`: No such file or directory (os error 2)",
         ),
     ];
     for (program, kind, text) in rows {
@@ -369,13 +386,131 @@ fn what_is_said_of_a_start() {
             "CHILD could not be started: the directory `/nowhere` cannot be entered: No such file or directory (os error 2)",
         );
     }
-    let error = SHORT.builder().plain().spawn().unwrap_err();
-    says(
-        &error,
-        "short",
-        None,
-        "CHILD could not be started: the plain form cannot say which worker of this program is meant: name a `program` or a `command`",
+    let plain = "CHILD could not be started: the plain form cannot say which worker of this program is meant: name a `program` or a `command`";
+    let piped = "CHILD could not be started: there is no handle of one child here that the pipe of its stdout could be taken from: give it a descriptor, `Stdio::lines` or `Stdio::null`";
+    let pipes = || SHORT.builder().stdout(Stdio::piped());
+    for (error, text) in [
+        (SHORT.builder().plain().spawn().err(), plain),
+        (SHORT.builder().plain().once(echo("x")).wait().err(), plain),
+        (pipes().once(echo("x")).wait().err(), piped),
+        (pipes().pool().spawn().err(), piped),
+    ] {
+        says(&error.unwrap(), "short", None, text);
+    }
+}
+
+mod elsewhere {
+    use super::*;
+    worker!(pub(super) TEXTS: fn(String) -> String, name = "it::peer");
+}
+
+preload!(GATED(String) -> () = |gate: String| { wait_at(gate); Ok::<_, String>(()) });
+preload!(THREADED() -> std::thread::JoinHandle<()> = || {
+    Ok::<_, String>(std::thread::spawn(|| loop { std::thread::park() }))
+});
+
+/// Starts that must fail because of what their builder or template says.
+#[test]
+fn what_is_said_of_options() {
+    let _guard = guard();
+    let gate = Gate::new();
+    let slow = Template::builder().preload(GATED.with(gate.name()));
+    let slow = slow.preload_timeout(MOMENT).start().unwrap();
+    let threaded = Template::builder().preload(&THREADED).start().unwrap();
+    let limits = Limits::new().open_files(100);
+    let rows = [
+        (
+            TEXTS.template(&slow),
+            "CHILD could not be started: its template: it was not ready within 1ms, and was killed; what it preloads takes too long",
+        ),
+        (
+            TEXTS.template(&threaded),
+            "CHILD could not be started: its template: it cannot fork: it has 2 threads, and only with one it can fork; what it preloads must end the threads that it starts",
+        ),
+        (
+            TEXTS.program(serving("texts")).prefix(["env"]),
+            "CHILD could not be started: a `prefix` is for this program: put its words in front of those of the `program` or `command`",
+        ),
+        (
+            TEXTS.builder().in_process().limits(limits),
+            "CHILD could not be started: a thread has the limits of its process: leave `limits` or `in_process` out",
+        ),
+        (
+            elsewhere::TEXTS.builder(),
+            "CHILD could not be started: it is declared without a function here: start the program that has it, by `program` or `command`",
+        ),
+    ];
+    for (builder, text) in rows {
+        says(&builder.spawn().unwrap_err(), "it::peer", None, text);
+    }
+}
+
+/// A limit that the system refuses more for is named.
+#[test]
+fn what_is_said_of_a_limit() {
+    alone(|| {
+        let _guard = guard();
+        let template = Template::builder().start().unwrap();
+        template.ready().wait().unwrap();
+        let (soft, hard) = getrlimit(Resource::RLIMIT_NOFILE).unwrap();
+        for builder in [SHORT.builder(), SHORT.template(&template)] {
+            setrlimit(Resource::RLIMIT_NOFILE, 0, hard).unwrap();
+            let error = builder.spawn().unwrap_err();
+            setrlimit(Resource::RLIMIT_NOFILE, soft, hard).unwrap();
+            says(
+                &error,
+                "short",
+                None,
+                "CHILD could not be started: there is no descriptor for it (raise the limit of open files: `RLIMIT_NOFILE`, `ulimit -n`): Too many open files (os error 24)",
+            );
+        }
+    });
+}
+
+#[cfg(feature = "concurrent")]
+worker!(RUNS: fn(String) -> String = |text: String| text, runtime = |_| (), name = "it::peer");
+
+/// A child that refuses to serve, and limits that end one.
+#[test]
+fn what_is_said_of_limits_and_rights() {
+    let _guard = guard();
+    let nobody = Rights::new().user("no such user");
+    let refuses = |builder: Builder<fn(String) -> String>, text: &str| {
+        let rpc = builder.quiet().stderr(Stdio::null()).begin();
+        let error = rpc.call("x").wait().unwrap_err();
+        says(&error, "it::peer", rpc.pid(), text);
+    };
+    refuses(
+        TEXTS.builder().rights(nobody),
+        "CHILD: the handshake with this program failed: there is no user `no such user` here",
     );
+    #[cfg(feature = "concurrent")]
+    refuses(
+        RUNS.builder(),
+        "CHILD: the handshake with this program failed: a `runtime` is for an `async fn`, or a function that takes a `Responder`: any other runs without one, and may make its own in `init`",
+    );
+    // The limits are not reached: these signals are taken for a sign of it.
+    let gate = Gate::new();
+    let hour = Limits::new().cpu_time(Duration::from_secs(1000));
+    for (limits, signal, text) in [
+        (
+            Limits::new().memory(1 << 40),
+            Signal::SIGABRT,
+            "CHILD was ended by signal 6 (SIGABRT) while it ran this call; its memory was limited to 1099511627776 bytes, and a failed allocation or a stack that cannot grow ends a process like this (if the work needs more, raise `Limits::memory`)",
+        ),
+        (
+            hour,
+            Signal::SIGXCPU,
+            "CHILD was ended by signal 24 (SIGXCPU) while it ran this call; its CPU time was limited to 1000 s in all (if the work needs more, raise `Limits::cpu_time`, or start a new child more often)",
+        ),
+    ] {
+        let rpc = WORK.builder().limits(limits.core_size(0)).quiet().begin();
+        let running = rpc.call(Job::Gate(gate.name()));
+        let _open = gate.reached();
+        let pid = rpc.pid();
+        kill(Pid::from_raw(pid.unwrap().cast_signed()), signal).unwrap();
+        says(&running.wait().unwrap_err(), NAME, pid, text);
+    }
 }
 
 preload!(MISSING() -> u8 = || Err::<u8, _>("no disk"));
@@ -385,7 +520,7 @@ worker!(UNFIT: fn(bool) -> String = |_: &mut u8, _: bool| String::new(), init(bo
     false => Err::<u8, _>(WorkerError::new("no disk").context("loading")),
 }, serialiser = Json, name = "unfit");
 
-/// Who was started is not the worker that was meant, or never gets to work.
+/// The program that was started is not the expected worker, or never gets ready.
 #[test]
 fn what_is_said_of_a_hello() {
     let _guard = guard();
@@ -398,11 +533,11 @@ fn what_is_said_of_a_hello() {
     let rows = [
         (
             serving("silence"),
-            "CHILD: no hello came from PROGRAM within 50ms; does the program call `offspring::init()` first in `main`, or `serve`?",
+            "CHILD: no hello came from PROGRAM within 50ms; does the worker's program call `serve` in `main`, as in `WORKER.serve()`?",
         ),
         (
             serving("leave"),
-            "CHILD: PROGRAM exited with code 0 without a hello; does the program call `offspring::init()` first in `main`, or `serve`?",
+            "CHILD: PROGRAM exited with code 0 without a hello; does the worker's program call `serve` in `main`, as in `WORKER.serve()`?",
         ),
         (
             serving("json"),
@@ -419,6 +554,10 @@ fn what_is_said_of_a_hello() {
         (
             sh("kill -9 $$"),
             "CHILD: `sh -c kill -9 $$` was ended by signal 9 (SIGKILL) without a hello",
+        ),
+        (
+            sh("exit 101"),
+            "CHILD: `sh -c exit 101` exited with code 101 without a hello; its stderr may say why",
         ),
         (
             sh("echo Permission denied >&2; exit 255"),
@@ -453,8 +592,9 @@ fn what_is_said_of_a_hello() {
         &rpc.call("x").wait().unwrap_err(),
         "it::peer",
         None,
-        "CHILD: what is at the other end closed the link without a hello; does the program call `offspring::init()` first in `main`, or `serve`?",
+        "CHILD: what is at the other end closed the link without a hello; does the worker's program call `serve` in `main`, as in `WORKER.serve()`?",
     );
+    own_program_without_a_hello();
     for (panics, text) in [
         (false, "CHILD: its init failed: loading: no disk"),
         (true, "CHILD: its init failed: no luck (panicked at PLACE)"),
@@ -477,7 +617,90 @@ fn what_is_said_of_a_hello() {
     );
 }
 
-/// What cannot be written.
+/// This program, alone and behind a prefix. The loader exits with 0 instead of running it, as does a `main` before `init`.
+fn own_program_without_a_hello() {
+    let own = || TEXTS.builder().quiet().stdout(Stdio::null());
+    let rows = [
+        (
+            own().env("LD_TRACE_LOADED_OBJECTS", "1"),
+            "CHILD: this program exited with code 0 without a hello; does the program call `offspring::init()` first in `main`?",
+        ),
+        (
+            own().prefix(["sh", "-c", "exit 3"]),
+            "CHILD: the prefix `sh -c exit 3` exited with code 3 without a hello; its stderr may say why",
+        ),
+        (
+            own()
+                .prefix(["sh", "-c", "echo no tool >&2; exit 3"])
+                .capture_stderr(100),
+            "CHILD: the prefix `sh -c echo no tool >&2; exit 3` exited with code 3 without a hello; the end of its stderr:\nno tool",
+        ),
+        (
+            own()
+                .prefix(["sh", "-c", "exec sleep 1000"])
+                .hello_timeout(MOMENT),
+            "CHILD: no hello came from the prefix `sh -c exec sleep 1000` within 1ms; its stderr may say why",
+        ),
+    ];
+    for (builder, text) in rows {
+        let rpc = builder.begin();
+        let error = rpc.call("x").wait().unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Handshake);
+        says(&error, "it::peer", rpc.pid(), text);
+    }
+}
+
+#[cfg(feature = "concurrent")]
+async fn sleep() {
+    tokio::time::sleep(MOMENT).await;
+}
+#[cfg(feature = "concurrent")]
+worker!(SLEEPS: fn() = sleep, name = "sleeps");
+
+#[cfg(feature = "concurrent")]
+#[test]
+fn what_is_said_of_a_runtime() {
+    let _guard = guard();
+    let rpc = SLEEPS.builder().stderr(Stdio::null()).begin();
+    let error = rpc.call().wait().unwrap_err();
+    let text = "CHILD panicked at PLACE: there is no reactor running, must be called from the context of a Tokio 1.x runtime (an async worker that uses tokio says so in its declaration: `runtime = function`)";
+    let text = text.replace("PLACE", error.panic().unwrap().place());
+    says(&error, "sleeps", rpc.pid(), &text);
+}
+
+/// Messages that take a machine of another kind, or an accident. The code has their parts.
+#[test]
+fn what_only_the_code_says() {
+    let rows = [
+        (
+            "CHILD could not be started: its template died, and so did the one that took its place",
+            include_str!("../../src/parent/template/mod.rs"),
+            vec!["its template died, and so did the one that took its place"],
+        ),
+        (
+            "CHILD: the handshake with PROGRAM failed: this worker does not know the limit `memory=1000`",
+            include_str!("../../src/limits.rs"),
+            vec!["this worker does not know the limit `"],
+        ),
+        (
+            "CHILD: the handshake with this program failed: cannot set supplementary groups: Operation not permitted (os error 1) (it has to start as root, or with the capabilities for that)",
+            include_str!("../../src/rights.rs"),
+            vec![
+                "cannot set ",
+                "supplementary groups",
+                " (it has to start as root, or with the capabilities for that)",
+            ],
+        ),
+    ];
+    for (message, code, parts) in rows {
+        for part in parts {
+            assert!(message.contains(part), "{message}");
+            assert!(code.contains(part), "{message}");
+        }
+    }
+}
+
+/// Values that cannot be serialised.
 #[derive(Debug, Deserialize)]
 struct Unwritable;
 
@@ -490,7 +713,7 @@ impl Serialize for Unwritable {
 worker!(SENDS: fn(Unwritable) = |_: Unwritable| (), serialiser = Json, name = "sends");
 worker!(GIVES: fn() -> Unwritable = || Unwritable, serialiser = Json, name = "gives");
 
-// What another side takes them for.
+// The types that the other side expects.
 mod other {
     use super::*;
     worker!(pub(super) WORK: fn(u32) -> u32, serialiser = Json, name = "it::support::workers::WORK");
@@ -531,6 +754,15 @@ fn what_is_said_of_values() {
         rpc.pid(),
         "CHILD: the result could not be decoded: invalid type: map, expected u32 at line 1 column 0",
     );
+    use crate::services::octets::{LATER, LaterClient};
+    let later = LATER.init("first");
+    let later = later.program(serving("it::words::octets")).begin();
+    says(
+        &later.new().wait().unwrap_err(),
+        "it::words::octets",
+        later.pid(),
+        "CHILD refused the call: this service has no method `new`; it has: add, all, tell, size, fail",
+    );
     let (told, errors) = sink();
     rpc.call(echo("x")).on_done(told);
     let by_callback = errors.recv().unwrap().unwrap_err();
@@ -548,7 +780,7 @@ fn what_is_said_of_values() {
     );
 }
 
-/// Errors that are not of a call, and those of calls for which there is no room.
+/// Errors that do not belong to a call, and errors of calls for which there is no room.
 #[test]
 fn what_is_said_besides() {
     let _guard = guard();
@@ -565,7 +797,7 @@ fn what_is_said_besides() {
     assert_eq!(full.to_string(), "there is no room for a call now");
     assert_eq!(
         Error::from(full).to_string(),
-        "there is no room for a call now: wait for one of those that are under way, or raise `max_outstanding`, or `max_queue` of a pool",
+        "there is no room for a call now: wait for a call that is in flight, or raise `max_outstanding`, or `max_queue` of a pool",
     );
     drop(open);
     running.wait().unwrap().unwrap();
@@ -644,11 +876,13 @@ fn what_a_worker_says_itself() {
     );
 }
 
-/// Each heading of the document is a message of this file, or of a program that does not call `init`.
+/// Each heading of the document is a message of these files.
 #[test]
 fn what_can_be_looked_up() {
     let sources = [
         include_str!("messages.rs"),
+        include_str!("descriptors.rs"),
+        include_str!("../runtime_first.rs"),
         include_str!("../forgetful.rs"),
         include_str!("../forgetful_tests.rs"),
     ];
@@ -664,5 +898,5 @@ fn what_can_be_looked_up() {
         assert!(texts.contains(heading), "no test has: {heading}");
         count += 1;
     }
-    assert!(count > 20, "{count}");
+    assert!(count > 50, "{count}");
 }

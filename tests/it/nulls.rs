@@ -15,7 +15,7 @@ pub(crate) enum Either {
     Text(String),
 }
 
-/// Tells an event what came, and gives it back.
+/// Sends the argument as an event, and returns it.
 pub(crate) fn echo(value: Value, events: &Events<Value>) -> Value {
     events.send(value.clone()).unwrap();
     events.progress(value.clone()).unwrap();
@@ -27,7 +27,7 @@ pub(crate) fn either(value: Either, events: &Events<Either>) -> Either {
     value
 }
 
-/// Without arguments, result and events, which are lists of nothing.
+/// Without arguments, result and events: these are empty lists.
 pub(crate) fn nothing(events: &Events<()>) {
     events.send(()).unwrap();
 }
@@ -127,7 +127,7 @@ worker!(TAKES: fn(Either) -> String = text_of, serialiser = offspring::Postcard)
 worker!(GIVES: fn(String) -> Either = Either::Text, serialiser = offspring::Postcard);
 worker!(MAYBE: fn(String) -> Option<Option<String>> = maybe, serialiser = offspring::Json);
 
-/// An error in words, whichever side it is found by, and the child lives.
+/// The error has a text, whichever side finds it, and the child lives.
 #[test]
 fn what_a_format_cannot_say() {
     let _guard = guard();

@@ -9,7 +9,7 @@ use crate::support::*;
 
 type Work = Builder<fn(Job) -> Result<String, String>, Json, u32>;
 
-/// Every way of starting a child.
+/// Every launcher.
 fn each_builder(test: impl Fn(&dyn Fn() -> Work)) {
     test(&|| WORK.builder());
     test(&|| WORK.builder().rings(false));
@@ -52,7 +52,7 @@ fn dropping_it_takes_the_child_along() {
         quickly(|| until(|| children() == before));
         drop(open);
         assert_eq!(temp.lines("lines"), [""; 0]);
-        // One that nobody has looked at.
+        // A future that was never polled.
         drop(builder().once(Job::Gate(gate.name())));
         quickly(|| until(|| children() == before));
     });

@@ -1,5 +1,4 @@
-//! G4, X42: whatever is asked, the parent sees what the child made in the order
-//! in which it made it.
+//! G4, X42: the parent sees events and results in the order in which the child made them.
 
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
@@ -12,7 +11,7 @@ use proptest::prelude::*;
 
 use crate::support::*;
 
-/// Numbers all that it makes: so many events, then the result.
+/// Numbers what it makes: `count` events, then the result.
 fn number(count: u32, events: &Events<u32>) -> u32 {
     static NEXT: AtomicU32 = AtomicU32::new(0);
     let next = || NEXT.fetch_add(1, Ordering::Relaxed);
@@ -42,7 +41,7 @@ fn way() -> impl Strategy<Value = Way> {
     ]
 }
 
-/// The calls of one child: how many events, how awaited; and how many are made
+/// The calls of one child: how many events each has, how it is awaited, and how many calls are made
 /// before the first is awaited.
 fn script() -> impl Strategy<Value = (Vec<(u32, Way)>, usize)> {
     (prop::collection::vec((0_u32..6, way()), 1..40), 1_usize..40)
@@ -90,8 +89,8 @@ fn collect(mut call: offspring::Call<u32, u32>, way: Way) -> u32 {
     .unwrap()
 }
 
-/// All that callbacks see is in order, and whoever waits for a result does not
-/// see it before the callbacks have seen all that was made before it.
+/// Callbacks see everything in order. A thread or task that waits for a result does not see it before
+/// the callbacks have seen what was made before it.
 fn callbacks(script: &[(u32, Way)], ahead: usize, room: usize) {
     let seen = Arc::new(Mutex::new(Vec::new()));
     let on_event = Arc::clone(&seen);
@@ -166,7 +165,7 @@ fn stream(script: &[(u32, Way)], ahead: usize) {
 mod concurrent {
     use super::*;
 
-    /// Numbers all that it makes, and lets others go first now and then.
+    /// Numbers what it makes, and yields now and then.
     async fn number_in_turns(count: u32, turns: u32, events: &Events<u32>) -> u32 {
         static NEXT: AtomicU32 = AtomicU32::new(0);
         for step in 0..count {
@@ -190,8 +189,8 @@ mod concurrent {
         }
     }
 
-    /// Events are seen in order, and whoever waits for a result does not see it
-    /// before the handler has seen all events that were made before it.
+    /// Events are seen in order. A task that waits for a result does not see it before the handler has
+    /// seen all events that were made before it.
     fn check(script: &[(u32, Way)], ahead: usize, turns: u32, room: usize) {
         let seen = Arc::new(Mutex::new(Vec::new()));
         let on_event = Arc::clone(&seen);

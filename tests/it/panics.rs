@@ -1,4 +1,4 @@
-//! Panics of a worker's function that are caught, thrown on, or come from another thread.
+//! Panics of a worker's function that are caught, resumed, or come from another thread.
 
 use std::panic::{catch_unwind, panic_any, resume_unwind};
 use std::thread;
@@ -54,7 +54,7 @@ pub(crate) fn misbehave(how: &str) {
 
 worker!(pub(crate) MISBEHAVE: fn(String) = |how: String| misbehave(&how));
 
-/// What is said, and whether a place and a backtrace are.
+/// The way to panic, the expected message, and whether the panic has a location and a backtrace.
 pub(crate) const OTHERS: &[(&str, &str, bool)] = &[
     ("resume", "two", false),
     ("resume a literal", "two", false),
@@ -80,7 +80,8 @@ pub(crate) fn check(how: &str, error: &Error, (_, text, has_place): (&str, &str,
     assert_eq!(panic.backtrace().contains("misbehave"), has_place, "{how}");
 }
 
-/// X63: after each way to catch a panic, in the same call and in the call before.
+/// X63: after each way to catch a panic, in the same call and in the call before, the error has nothing of the caught
+/// panic.
 #[test]
 fn a_caught_panic_is_not_told() {
     let _guard = guard();
@@ -98,7 +99,7 @@ fn a_caught_panic_is_not_told() {
     assert!(rpc.join().wait().unwrap().success());
 }
 
-/// The place is that of the panic which ends the call, to the line.
+/// The location is that of the panic which ends the call, exact to the line.
 #[test]
 fn of_two_panics_with_a_text_the_place_is_of_the_last() {
     let _guard = guard();
@@ -114,7 +115,7 @@ fn of_two_panics_with_a_text_the_place_is_of_the_last() {
     assert!(rpc.join().wait().unwrap().success());
 }
 
-/// What was thrown is dropped, and takes no memory afterwards.
+/// The payload of a panic is dropped, so its memory is free after the call.
 #[test]
 fn payloads_of_panics_are_dropped() {
     let _guard = guard();
@@ -126,11 +127,11 @@ fn payloads_of_panics_are_dropped() {
         rpc.call("panic with a heavy text").wait().unwrap_err();
     }
     let grown = memory().saturating_sub(before);
-    assert!(grown < 80 << 20, "it grew by {grown}");
+    assert!(grown < 80 << 20, "the child grew by {grown} bytes");
     assert!(rpc.join().wait().unwrap().success());
 }
 
-/// Yields in between, so that calls take turns.
+/// Yields between the parts, so that calls take turns.
 #[cfg(feature = "concurrent")]
 async fn misbehave_in_turns(how: String) {
     for part in how.split(" and ") {
@@ -142,7 +143,7 @@ async fn misbehave_in_turns(how: String) {
 #[cfg(feature = "concurrent")]
 worker!(IN_TURNS: fn(String) = misbehave_in_turns);
 
-/// X63: the same of calls that run at once.
+/// X63: the same with calls that run concurrently.
 #[cfg(feature = "concurrent")]
 #[test]
 fn a_panic_caught_in_another_call_is_not_told() {

@@ -1,4 +1,4 @@
-//! Peers made by hand: slow ones, wrong ones, hostile ones.
+//! Peers written by hand: slow, faulty and hostile.
 
 use std::io::{IoSlice, Read, Write};
 use std::net::Shutdown;
@@ -13,7 +13,7 @@ use offspring::{ExitStatus, Octets, Rpc, Started, worker};
 use crate::support::*;
 
 worker!(
-    /// Served by nobody but the peers here.
+    /// Only the peers of this file serve it.
     TEXT: fn(String) -> String = |text: String| text, name = "peer", events = String
 );
 
@@ -49,7 +49,7 @@ pub(crate) fn frame(id: u32, payload: &[u8]) -> Vec<u8> {
     frame
 }
 
-/// Sends bytes, and copies of a descriptor with the first.
+/// Sends `bytes`, with `copies` copies of the descriptor `of` sent with the first byte.
 pub(crate) fn send_with(socket: &UnixStream, bytes: &[u8], of: RawFd, copies: usize) {
     let list = vec![of; copies];
     let rights = [ControlMessage::ScmRights(&list)];
@@ -59,7 +59,7 @@ pub(crate) fn send_with(socket: &UnixStream, bytes: &[u8], of: RawFd, copies: us
     assert_eq!(sent, Ok(bytes.len()));
 }
 
-/// Hello, and that it is ready.
+/// The child's hello and its `ready` frame.
 fn greeting() -> Vec<u8> {
     let mut octets = hello(
         b'C',
@@ -77,7 +77,7 @@ fn greeting() -> Vec<u8> {
     octets
 }
 
-/// A child that is this peer, in a thread of its own.
+/// Runs `parent` with a child that is `peer` in a separate thread.
 fn with_peer(peer: impl FnOnce(&mut Peer) + Send, parent: impl FnOnce(Text)) {
     with_peer_over(true, peer, parent);
 }
@@ -112,7 +112,7 @@ fn a_peer_that_echoes() {
     });
 }
 
-/// X38: octet by octet, while futures are dropped in the middle of frames.
+/// X38: the peer sends byte by byte, while the parent drops futures in the middle of frames.
 #[test]
 fn a_peer_that_drips() {
     let _guard = guard();
@@ -132,7 +132,7 @@ fn a_peer_that_drips() {
                 return;
             }
             let (id, payload) = peer.frame();
-            // A cancelled call is answered, too; a cancel is not.
+            // A cancelled call is answered, a cancel frame is not.
             if id >> 28 == 0 {
                 drip(&frame(id, &payload), &mut out);
             }
@@ -176,7 +176,7 @@ impl Peek for UnixStream {
     }
 }
 
-/// What breaks the protocol, and a word of the error.
+/// Breaches of the protocol, each with a word that the error contains.
 #[test]
 fn peers_that_break_the_protocol() {
     let _guard = guard();
@@ -205,7 +205,7 @@ fn peers_that_break_the_protocol() {
     }
 }
 
-/// X17, X41: an answer that comes twice is no answer to another.
+/// X17, X41: a second answer to a call is an error, not the answer to another call.
 #[test]
 fn a_peer_that_answers_twice() {
     let _guard = guard();
@@ -224,7 +224,7 @@ fn a_peer_that_answers_twice() {
     });
 }
 
-/// X36, G9: a length is only a claim.
+/// X36, G9: a length without its bytes allocates no memory.
 #[test]
 fn a_peer_that_claims_a_gigabyte() {
     let _guard = guard();
@@ -252,11 +252,11 @@ fn a_peer_that_claims_a_gigabyte() {
         assert_ne!(error.started(), Started::No);
         rpc.join().wait().unwrap();
     });
-    // A thread that allocates for the first time is given 64 MiB of addresses.
+    // glibc reserves 64 MiB of addresses for a thread's first allocation.
     assert!(memory() < before + (800 << 20), "{}", memory());
 }
 
-/// It ends its half of the link, and still reads.
+/// The peer shuts its sending half down, and still reads.
 #[test]
 fn a_peer_that_ends_its_output() {
     let _guard = guard();
@@ -277,7 +277,7 @@ fn a_peer_that_ends_its_output() {
     });
 }
 
-/// Without a process, `kill` cuts the link.
+/// For a child without a process, `kill` closes the link.
 #[test]
 fn a_peer_that_is_killed() {
     let _guard = guard();
@@ -296,8 +296,8 @@ fn a_peer_that_is_killed() {
     });
 }
 
-/// A call that was given up starts all the same, as soon as the one before it is
-/// answered: then the child goes with it, as its caller had asked.
+/// A call given up with `kill_on_cancel` starts all the same, as soon as the call before it is answered. The child is
+/// then killed, as the caller asked.
 #[test]
 fn a_call_that_starts_although_it_was_given_up() {
     let _guard = guard();
@@ -307,13 +307,13 @@ fn a_call_that_starts_although_it_was_given_up() {
         let (first, _) = peer.frame();
         let (second, _) = peer.frame();
         assert_eq!(peer.frame().0, 3 << 28 | second);
-        // Before hello nothing can have started. At once, so that nothing is judged in between.
+        // Before hello no call can have started. One write, so that the parent sees hello and answer together.
         let answer = [greeting(), frame(first, b"\x02so")].concat();
         peer.0.write_all(&answer).unwrap();
-        // It does not heed the cancel, and holds the link.
+        // The peer ignores the cancel, and keeps the link open.
         assert!(held.recv().is_err());
     };
-    // With rings it would see no call before its hello.
+    // With rings the peer would see no call before its hello.
     with_peer_over(false, peer, |rpc| {
         let first = rpc.call("first");
         drop(rpc.call("second").kill_on_cancel(true));

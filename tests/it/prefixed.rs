@@ -1,5 +1,5 @@
-//! Children behind a prefix: words that run them (`env`), or start them (a shell that waits). Debuggers are in
-//! `tests/tools`.
+//! Children behind a prefix, a command line that runs the worker: `env`, which executes it, and a shell, which starts
+//! it and waits. Debuggers are tested in `tests/tools`.
 
 use std::os::fd::AsRawFd;
 use std::os::unix::process::CommandExt;
@@ -12,7 +12,7 @@ use offspring::{Limits, Template, worker};
 use crate::support::*;
 
 const RUNS: &[&str] = &["env", "MARK=prefixed"];
-/// It has another process between.
+/// The shell stays as a process between parent and worker.
 const STARTS: &[&str] = &["sh", "-c", "MARK=prefixed \"$@\"; exit $?", "sh"];
 
 fn children() -> [Children; 2] {
@@ -37,7 +37,7 @@ fn a_child_behind_words() {
         let big = "x".repeat(1 << 20);
         let length = rpc.call(Job::Len(big)).wait().unwrap();
         assert_eq!(length, Ok("1048576".into()));
-        // Nothing of it gets to what it starts, and nothing of this process to it.
+        // The child inherits nothing from this process, and what the child starts inherits no link.
         let inherited = rpc.call(Job::Inherited).wait().unwrap().unwrap();
         assert!(!inherited.contains("socket:"), "{inherited}");
         assert!(rpc.join().wait().unwrap().success());
@@ -80,7 +80,7 @@ fn a_pool_behind_words() {
     }
 }
 
-/// The signals that this process blocks.
+/// The signals that the calling process blocks.
 fn blocked() -> String {
     let status = std::fs::read_to_string("/proc/self/status").unwrap();
     let line = status.lines().find_map(|line| line.strip_prefix("SigBlk:"));
@@ -89,7 +89,8 @@ fn blocked() -> String {
 
 worker!(BLOCKED: fn() -> String = blocked);
 
-/// X69: a pool's children are started by a thread that blocks every signal.
+/// X69: a pool's children are started by a thread that blocks every signal. They have the mask of the thread that made
+/// the pool.
 #[test]
 fn the_signal_mask_behind_words() {
     let _guard = guard();
@@ -102,7 +103,7 @@ fn the_signal_mask_behind_words() {
     before.thread_set_mask().unwrap();
 }
 
-/// The shell is killed, and its worker goes on with what it has.
+/// The shell is killed; its worker finishes the call that runs.
 #[test]
 fn what_stands_before_is_killed() {
     let _guard = guard();
@@ -123,7 +124,7 @@ fn what_stands_before_is_killed() {
     until(|| !is_alive(worker));
 }
 
-/// A copy of a worker, with its arguments and environment, has another parent and no link.
+/// Starts a copy of this worker, with its arguments and environment. The copy has another parent and no link.
 fn copy() -> String {
     let mut copy = Command::new("/proc/self/exe");
     copy.args(std::env::args_os().skip(1)).stdin(Stdio::null());
@@ -140,14 +141,14 @@ fn strays_are_found() {
     let ways = [RUNS, STARTS].map(|words| COPY.builder().prefix(words.iter().copied()));
     for (builder, word) in ways
         .into_iter()
-        .map(|way| (way, "without its link"))
+        .map(|way| (way, "its link is closed"))
         .chain([(COPY.builder(), "not by its parent")])
     {
         let text = builder.begin().call().wait().unwrap();
         assert!(text.starts_with("Some(1) "), "{text}");
         assert!(text.contains(word), "{text}");
     }
-    // One that is told of a socket that is none of its parent's, or of no socket.
+    // Workers that are told of a socket of another process, or of no socket.
     let (socket, _other) = std::os::unix::net::UnixStream::pair().unwrap();
     let inherited = nix::unistd::dup(&socket).unwrap();
     let another = format!("{}:1", inherited.as_raw_fd());
@@ -161,10 +162,10 @@ fn strays_are_found() {
     }
 }
 
-/// As a program: closes what it has inherited, and runs what stands behind.
+/// Runs as a program: closes the descriptors that it inherited, then executes the rest of its arguments.
 pub(crate) fn close_and_run() -> ! {
     let words: Vec<_> = std::env::args_os().skip(3).collect();
-    // SAFETY: this process does nothing more with any descriptor.
+    // SAFETY: this process uses no descriptor after this.
     unsafe { libc::close_range(3, u32::MAX, 0) };
     let error = Command::new(&words[0]).args(&words[1..]).exec();
     panic!("{error}");
@@ -182,7 +183,11 @@ fn a_prefix_that_closes_the_link() {
         .capture_stderr(10_000)
         .begin();
     let error = quickly(|| rpc.call(Job::Dir).wait().unwrap_err());
-    assert_error!(error, is_handshake, "has closed that");
+    assert_error!(
+        error,
+        is_handshake,
+        "the `prefix` command has closed the descriptor"
+    );
     let _ = rpc.join().wait();
 }
 
@@ -204,14 +209,15 @@ fn a_prefix_of_what_has_none() {
     let _guard = guard();
     let template = Template::builder().start().unwrap();
     let (socket, _other) = std::os::unix::net::UnixStream::pair().unwrap();
-    for builder in [
-        WORK.template(&template),
-        WORK.program(serving("work")),
-        WORK.command(serving("work")),
-        WORK.builder().socket(socket),
+    for (builder, remedy) in [
+        (WORK.template(&template), "without a template"),
+        (WORK.program(serving("work")), "in front of those of the"),
+        (WORK.command(serving("work")), "in front of those of the"),
+        (WORK.builder().in_process(), "`prefix` or `in_process` out"),
+        (WORK.builder().socket(socket), "leave `prefix` out"),
     ] {
         let error = builder.prefix(["env"]).spawn().unwrap_err();
-        assert_error!(error, is_start, "`prefix`");
+        assert_error!(error, is_start, "`prefix`", remedy);
     }
     let error = WORK
         .builder()

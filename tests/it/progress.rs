@@ -1,4 +1,4 @@
-//! Events of one call, as a stream and iterator on its handle.
+//! Events of one call, read from its handle as a stream or an iterator.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
@@ -12,8 +12,8 @@ use proptest::prelude::*;
 
 use crate::support::*;
 
-/// Text of the form `mark count`: sends so many events of the call, each with
-/// the mark and its number, and as many of the child.
+/// `text` is `mark count`. Sends `count` events of the call, each with the mark and its number. With the mark `both` it
+/// sends as many events of the child.
 fn steps(text: String, events: &Events<String>) -> String {
     let (mark, count) = text.split_once(' ').unwrap();
     for n in 0..count.parse().unwrap() {
@@ -31,7 +31,7 @@ fn expected(mark: &str, count: usize) -> Vec<String> {
     (0..count).map(|n| format!("{mark}{n}")).collect()
 }
 
-/// Blocking and async, and whether or not they came before they were asked for.
+/// Events are read by blocking and by async code, some before and some after they have arrived.
 #[test]
 fn they_come_in_order_and_before_the_result() {
     let _guard = guard();
@@ -60,8 +60,8 @@ fn they_come_in_order_and_before_the_result() {
     }
 }
 
-/// G4, with the child's events in a slow handler: an event of a call is not seen
-/// before those of the child that came first, nor the result before any.
+/// G4, with a slow handler of the child's events: an event of a call is returned after all earlier events of the child,
+/// and the result after all events.
 #[test]
 fn they_keep_their_place_among_the_events_of_the_child() {
     let _guard = guard();
@@ -92,9 +92,9 @@ fn they_keep_their_place_among_the_events_of_the_child() {
     }
 }
 
-/// Nobody asked, in all the ways there are: nothing waits for it.
+/// Events of a call whose handle never reads them, for each way to use a handle: nothing waits for them.
 #[test]
-fn what_nobody_asks_for_is_in_nobodys_way() {
+fn events_that_are_not_read_hold_up_nothing() {
     let _guard = guard();
     let rpc = STEPS.builder().max_events(10, 1000).begin();
     let held = rpc.call("held 1000");
@@ -106,7 +106,7 @@ fn what_nobody_asks_for_is_in_nobodys_way() {
     assert_eq!(held.wait().unwrap(), "held done");
 }
 
-/// What a call leaves unread goes with it, also if its result is there before it is waited for.
+/// A call's unread events are dropped with the call, also if its result arrived before the wait.
 #[test]
 fn what_was_not_read_makes_room() {
     let _guard = guard();
@@ -122,10 +122,9 @@ fn what_was_not_read_makes_room() {
     assert_eq!(events.unwrap(), expected("b", 8));
 }
 
-/// What was not asked for makes way over the limits, and whoever asks later is
-/// told; then they come as ever.
+/// Unread events over the limits are dropped. A later read returns the error once, then the events that are left.
 #[test]
-fn who_asks_too_late_is_told() {
+fn a_reader_that_is_late_is_told() {
     let _guard = guard();
     let rpc = STEPS.builder().max_events(100, 1 << 20).begin();
     let mut late = rpc.call("late 10000");
@@ -136,8 +135,8 @@ fn who_asks_too_late_is_told() {
     assert_eq!(late.wait().unwrap(), "late done");
 }
 
-/// What was asked for is waited for: within the limits others go on, beyond
-/// them they wait, and nothing is lost.
+/// Once a call's events are read, they are kept: within the limits other calls go on, beyond them the child waits, and
+/// no event is lost.
 #[test]
 fn a_slow_reader_slows_the_child_down() {
     let _guard = guard();
@@ -149,8 +148,7 @@ fn a_slow_reader_slows_the_child_down() {
     );
     rpc.call("next 0").wait().unwrap();
     drop(within);
-    // A call whose first event was read. More than there is room for may come
-    // before it is asked for.
+    // A call whose first event was read. More events than the limits allow may arrive before the first read.
     let asked = |mark: &str| loop {
         let mut call = rpc.call(format!("{mark} 100000"));
         if let Ok(first) = call.events().into_iter().next().unwrap() {
@@ -160,14 +158,14 @@ fn a_slow_reader_slows_the_child_down() {
     };
     let mut beyond = asked("beyond");
     let mut next = rpc.call("next 0");
-    // Long enough to read them all, if nobody held the child up.
+    // Longer than reading all events takes if nothing slows the child down.
     let long = limit(Duration::from_millis(500));
     assert!(next.wait_timeout(long).unwrap_err().is_timeout());
     let rest: Vec<_> = beyond.events().into_iter().map(Result::unwrap).collect();
     assert_eq!(rest, expected("beyond", 100_000)[1..]);
     next.wait().unwrap();
     beyond.wait().unwrap();
-    // Whoever gives the handle up, or waits for the result, is in nobody's way.
+    // Dropping the handle, or waiting for the result, lets other calls go on.
     for wait in [false, true] {
         let slow = asked("slow");
         if wait {
@@ -179,7 +177,7 @@ fn a_slow_reader_slows_the_child_down() {
     }
 }
 
-/// The child dies in between: what came is there, then the end, then the error.
+/// The child is killed: the iterator returns the events that arrived, then ends; the call fails.
 #[test]
 fn they_end_with_the_child() {
     let _guard = guard();
@@ -193,7 +191,7 @@ fn they_end_with_the_child() {
     assert!(call.wait().unwrap_err().is_child_dead());
 }
 
-/// A deadline ends them, too.
+/// A call's deadline ends its events.
 #[test]
 fn they_end_at_the_deadline_of_the_call() {
     let _guard = guard();
@@ -213,8 +211,8 @@ fn they_end_at_the_deadline_of_the_call() {
     }
 }
 
-/// A plan is a list of what is made, in this order: an event of the child, or
-/// of the call. Each carries its number; the result is the last.
+/// `plan` lists the events to send: `true` is an event of the call, `false` of the child. Each carries its position;
+/// the result is the length.
 fn planned(plan: Vec<bool>, events: &Events<usize>) -> usize {
     for (number, of_call) in plan.iter().enumerate() {
         if *of_call {
@@ -228,7 +226,7 @@ fn planned(plan: Vec<bool>, events: &Events<usize>) -> usize {
 
 worker!(PLANNED: fn(Vec<bool>) -> usize = planned, events = usize, serialiser = Json);
 
-/// What was made before is seen before, whatever it is and whoever reads.
+/// Checks that events are seen in the order in which they were sent, from both sources.
 fn in_order(plans: &[Vec<bool>], asynchronous: bool, ahead: usize) {
     let handled = Arc::new(AtomicUsize::new(0));
     let count = Arc::clone(&handled);

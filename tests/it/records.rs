@@ -1,4 +1,4 @@
-//! The log of a child beside its events, in every format over serde.
+//! Log records of a child, sent among its events in every serde format.
 
 use std::convert::Infallible;
 use std::sync::mpsc::channel;
@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::support::*;
 
-/// A worker's own events, of which the log is one kind.
+/// Events of a worker, of which log records are one kind.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) enum Event {
     Done(u32),
@@ -34,13 +34,13 @@ pub(crate) fn work(_: &mut (), text: String, events: &Events<Event>) {
     events.send(Event::Nothing).unwrap();
     for n in 0..3 {
         log::debug!(target: "work", "{text} {n}");
-        log::trace!(target: "work", "nobody hears of it");
+        log::trace!(target: "work", "below the level");
         events.send(Event::Done(n)).unwrap();
     }
     log::error!(target: "", "{}", "");
 }
 
-/// What the above must come to, in the order in which it was made.
+/// The records that `set_up` and `work` send, in order.
 fn expected() -> Vec<String> {
     let mut all = vec![
         "WARN the setting up: caf\u{e9} \u{0}\n\"7\"".into(),

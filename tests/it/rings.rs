@@ -1,5 +1,5 @@
-//! A worker that uses rings, written from docs/protocol.md alone, as an honest one and as a liar; and children that
-//! cannot use them.
+//! A worker that uses rings, written from docs/protocol.md alone, once correct and once lying; and children that cannot
+//! use rings.
 
 use std::fs::File;
 use std::io::{IoSliceMut, Read, Write};
@@ -23,7 +23,7 @@ worker!(ECHO: fn(String) -> String = |text: String| text, name = "rings", events
 const CAPACITY: usize = 131_072;
 const LENGTH: usize = 266_240;
 
-/// The numbers of the heads and tails.
+/// Counter numbers of the head and the tail of each ring.
 const TO_CHILD: (usize, usize) = (1, 2);
 const TO_PARENT: (usize, usize) = (3, 4);
 
@@ -33,25 +33,25 @@ struct Peer {
     memory: NonNull<u8>,
     read: u64,
     written: u64,
-    /// What has come and was not looked at.
+    /// Bytes that were read and not yet parsed.
     buffer: Vec<u8>,
 }
 
-// SAFETY: the memory is this peer's own until it is dropped.
+// SAFETY: only this peer uses its mapping until it is dropped.
 unsafe impl Send for Peer {}
 
 impl Drop for Peer {
     fn drop(&mut self) {
-        // SAFETY: it was mapped with this length, and nothing refers to it any more.
+        // SAFETY: it was mapped with this length, and no reference to it is left.
         unsafe { munmap(self.memory.cast(), LENGTH) }.unwrap();
     }
 }
 
 impl Peer {
-    /// Reads the parent's hello, answers it, and is ready.
+    /// Reads the parent's hello, answers it, and sends `ready`.
     fn greet(mut socket: UnixStream) -> Self {
         let mut header = [0; 8];
-        let memory = receive(&socket, &mut header).expect("memory comes with hello");
+        let memory = receive(&socket, &mut header).expect("hello carries the memory");
         let length = u32::from_be_bytes(header[4..].try_into().unwrap());
         let mut hello = vec![0; length as usize];
         socket.read_exact(&mut hello).unwrap();
@@ -61,7 +61,7 @@ impl Peer {
         }
         let length = NonZeroUsize::new(LENGTH).unwrap();
         let access = ProtFlags::PROT_READ | ProtFlags::PROT_WRITE;
-        // SAFETY: a new mapping, at a place that the kernel chooses.
+        // SAFETY: a new mapping, at an address that the kernel chooses.
         let memory = unsafe { mmap(None, length, access, MapFlags::MAP_SHARED, &memory, 0) };
         let fields = [
             ("worker", "rings"),
@@ -87,11 +87,11 @@ impl Peer {
     }
 
     fn value(&self, counter: usize) -> &AtomicU64 {
-        // SAFETY: it lies in the mapping, is aligned, and is only ever seen as an atomic.
+        // SAFETY: it is in the mapping, is aligned, and is only accessed as an atomic.
         unsafe { self.memory.byte_add(128 * counter).cast().as_ref() }
     }
 
-    /// `index` 2 is *sleeps*, 3 the lots, 4 the end.
+    /// The word `index` of a counter: 2 is *sleeps*, 3 the number of batches of descriptors, 4 the end.
     fn word(&self, counter: usize, index: usize) -> &AtomicU32 {
         // SAFETY: as above.
         unsafe {
@@ -105,12 +105,12 @@ impl Peer {
     fn moved(&self, counter: usize) {
         fence(Ordering::SeqCst);
         if self.word(counter, 2).swap(0, Ordering::Relaxed) != 0 {
-            // The parent may be gone.
+            // The parent may have exited.
             let _ = self.socket.try_clone().unwrap().write_all(&[0xff]);
         }
     }
 
-    /// Waits until this counter is no longer `seen`, by `wait`.
+    /// Runs `wait` if the counter is still `seen`, with *sleeps* set.
     fn sleep(&self, counter: usize, seen: u64, wait: impl FnOnce(&AtomicU32)) {
         let sleeps = self.word(counter, 2);
         sleeps.store(1, Ordering::Relaxed);
@@ -121,7 +121,7 @@ impl Peer {
         sleeps.store(0, Ordering::Relaxed);
     }
 
-    /// Waits for bytes; `false` at the end.
+    /// Waits for bytes. Returns `false` at the end.
     fn recv(&mut self) -> bool {
         let mut ended = false;
         loop {
@@ -129,7 +129,7 @@ impl Peer {
             if head > self.read {
                 for at in self.read..head {
                     let place = 4096 + at as usize % CAPACITY;
-                    // SAFETY: the place is in the mapping, and the parent leaves it alone until the tail moves.
+                    // SAFETY: the place is in the mapping, and the parent does not write there until the tail moves.
                     self.buffer
                         .push(unsafe { self.memory.byte_add(place).read() });
                 }
@@ -154,7 +154,7 @@ impl Peer {
             let (now, later) = bytes.split_at(room.min(bytes.len()));
             for (at, byte) in (self.written..).zip(now) {
                 let place = 4096 + CAPACITY + at as usize % CAPACITY;
-                // SAFETY: the place is in the mapping, and the parent leaves it alone until the head moves.
+                // SAFETY: the place is in the mapping, and the parent does not read there until the head moves.
                 unsafe { self.memory.byte_add(place).write(*byte) };
             }
             if now.is_empty() {
@@ -169,7 +169,7 @@ impl Peer {
         }
     }
 
-    /// Waits for a frame; `None` at the end.
+    /// Waits for a frame. `None` at the end.
     fn frame(&mut self) -> Option<(u32, Vec<u8>)> {
         let number = |part: &[u8]| u32::from_be_bytes(part.try_into().unwrap());
         loop {
@@ -186,7 +186,7 @@ impl Peer {
         }
     }
 
-    /// Counts a call that it starts.
+    /// Counts a call as started.
     fn begins(&self) {
         self.value(0).fetch_add(1, Ordering::Release);
     }
@@ -197,7 +197,7 @@ impl Peer {
     }
 }
 
-/// Sleeps until it is woken, or the word is no longer 1.
+/// Sleeps until another thread wakes it, or the word is no longer 1.
 fn wait_on(word: &AtomicU32) {
     // SAFETY: the word lives as long as the call.
     unsafe {
@@ -215,7 +215,7 @@ fn hello_of(fields: &[&str]) -> Vec<u8> {
     hello(b'C', 1, fields)
 }
 
-/// Fills `bytes`, with the descriptor that comes with the first of them.
+/// Fills `bytes`; returns the descriptor that was sent with the first byte.
 fn receive(socket: &UnixStream, bytes: &mut [u8]) -> Option<OwnedFd> {
     let mut space = nix::cmsg_space!([i32; 4]);
     let mut slices = [IoSliceMut::new(bytes)];
@@ -224,7 +224,7 @@ fn receive(socket: &UnixStream, bytes: &mut [u8]) -> Option<OwnedFd> {
     let mut descriptors = Vec::new();
     for message in came.cmsgs().unwrap() {
         if let ControlMessageOwned::ScmRights(numbers) = message {
-            // SAFETY: they have just come, and nothing else has them.
+            // SAFETY: they were just received, so nothing else owns them.
             let own = |number| unsafe { OwnedFd::from_raw_fd(number) };
             descriptors.extend(numbers.into_iter().map(own));
         }
@@ -232,7 +232,7 @@ fn receive(socket: &UnixStream, bytes: &mut [u8]) -> Option<OwnedFd> {
     descriptors.pop()
 }
 
-/// A parent, and a child that is this peer, in another thread.
+/// Runs `parent` with a child that is `serve` in another thread.
 fn with_peer(
     serve: impl FnOnce(&mut Peer) + Send,
     parent: impl FnOnce(offspring::Rpc<fn(String) -> String, offspring::Octets, String>),
@@ -285,7 +285,7 @@ fn a_worker_written_from_the_document() {
     });
 }
 
-/// What it says of the rings makes no sense: that is told, and is the end.
+/// The values in the rings contradict each other: the call fails with the reason, and the link ends.
 #[test]
 fn workers_that_lie_of_their_rings() {
     let _guard = guard();
@@ -305,7 +305,7 @@ fn workers_that_lie_of_their_rings() {
             peer.moved(TO_CHILD.1);
         }),
         ("contradict", |peer| {
-            // The parent has seen more.
+            // The parent has seen a larger tail.
             while peer.read < 2 * CAPACITY as u64 {
                 peer.recv();
             }
@@ -330,7 +330,7 @@ fn workers_that_lie_of_their_rings() {
             peer.send(&frame(id, &payload));
             peer.recv();
             lie(peer);
-            // The parent ends the link; this one does not.
+            // The parent ends the link; this peer does not.
             while (&peer.socket)
                 .read(&mut [0; 64])
                 .is_ok_and(|count| count > 0)
@@ -354,7 +354,7 @@ fn send_descriptor(socket: &UnixStream, bytes: &[u8]) {
     send_with(socket, bytes, null.as_raw_fd(), 1);
 }
 
-/// A process in between copies bytes and no descriptors.
+/// A process between parent and child copies bytes but no descriptors.
 #[test]
 fn a_socket_whose_descriptors_are_lost() {
     let _guard = guard();

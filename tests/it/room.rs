@@ -1,4 +1,4 @@
-//! Back-pressure: what is under way stays within its limits, whoever is slow.
+//! Back-pressure: calls and events in flight stay within their limits, whichever side is slow.
 
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::thread;
@@ -8,7 +8,7 @@ use offspring::{Error, Events, worker};
 
 use crate::support::*;
 
-/// A large result is gone from a child that sleeps.
+/// A sleeping child has freed the memory of a large result.
 #[test]
 fn what_a_large_result_took_is_given_back() {
     let _guard = guard();
@@ -19,7 +19,7 @@ fn what_a_large_result_took_is_given_back() {
     until(|| memory(pid) < 100 << 20);
 }
 
-/// There is room, or there is none; then the arguments come back as they were.
+/// If there is no room, `try_call` returns the arguments unchanged.
 #[test]
 fn try_call_gives_back_what_there_is_no_room_for() {
     let _guard = guard();
@@ -35,7 +35,7 @@ fn try_call_gives_back_what_there_is_no_room_for() {
         let refused = rpc.try_call(echo("third")).unwrap_err();
         assert!(matches!(refused.into_inner().0, Job::Echo(text) if text == "third"));
     }
-    // Room that comes is for those who wait.
+    // Room that becomes free belongs to queued calls.
     let queued = rpc.call(echo("queued"));
     drop(open);
     running.wait().unwrap().unwrap();
@@ -44,14 +44,14 @@ fn try_call_gives_back_what_there_is_no_room_for() {
     }
     let last = rpc.try_call(echo("last")).unwrap();
     assert_eq!(last.wait().unwrap(), Ok("last".into()));
-    // A closed handle has room, and says what is wrong through the call.
+    // A closed handle has room; the call itself fails.
     let other = rpc.clone();
     rpc.join().wait().unwrap();
     let closed = other.try_call(echo("closed")).unwrap();
     assert!(closed.wait().unwrap_err().is_closed());
 }
 
-/// Many threads try at once: never more than the limit, and room is not lost.
+/// Many threads call `try_call` at once: the limit is never exceeded, and no room is lost.
 #[test]
 fn try_call_is_exact_under_many_threads() {
     let _guard = guard();
@@ -79,7 +79,7 @@ fn try_call_is_exact_under_many_threads() {
     drop(all);
 }
 
-/// One that cannot be encoded gives its room back.
+/// A call that cannot be encoded gives its room back.
 #[test]
 fn a_call_that_cannot_be_made_keeps_no_room() {
     let _guard = guard();
@@ -93,8 +93,8 @@ fn a_call_that_cannot_be_made_keeps_no_room() {
     assert_eq!(rpc.try_call("so").unwrap().wait().unwrap(), "so");
 }
 
-/// A million calls at once, of which the child reads slowly (G7, X9): what is
-/// sent stays within the limits; the rest is its handles', and goes with them.
+/// G7, X9: a million calls at once, which the child reads slowly. Sent calls stay within the limits; the rest stays in
+/// the handles and is dropped with them.
 #[test]
 fn a_million_calls_at_once() {
     alone(|| {
@@ -107,7 +107,7 @@ fn a_million_calls_at_once() {
         let count = rounds(1_000_000);
         let calls: Vec<_> = (0..count).map(|n| rpc.call(echo(n))).collect();
         let each = (own_memory() - before) / count as usize;
-        assert!(each < 1000, "{each} octets a call");
+        assert!(each < 1000, "{each} bytes a call");
         drop(open);
         blocked.wait().unwrap().unwrap();
         for (n, call) in calls.into_iter().enumerate() {
@@ -121,14 +121,14 @@ fn a_million_calls_at_once() {
         let after = rpc.call(Job::Echo(text.into())).wait();
         assert_eq!(after.unwrap(), Ok(text.into()));
         let grown = memory(rpc.pid().unwrap()).saturating_sub(child);
-        assert!(grown < 8 << 20, "the child grew by {grown}");
-        // What an allocator keeps of small pieces is its own affair; that it is
-        // free shows in that the same again needs no more.
+        assert!(grown < 8 << 20, "the child grew by {grown} bytes");
+        // An allocator may keep freed memory for small allocations. That it is free shows in this: the same calls again
+        // need no more.
         let most = own_memory();
         let calls: Vec<_> = (0..count / 2).map(|n| rpc.call(echo(n))).collect();
         drop(calls);
         let grown = own_memory().saturating_sub(most.max(before + each * count as usize));
-        assert!(grown < 32 << 20, "the second time it grew by {grown}");
+        assert!(grown < 32 << 20, "the second time it grew by {grown} bytes");
         rpc.join().wait().unwrap();
     });
 }
@@ -147,8 +147,8 @@ fn flood(text: String, events: &Events<String>) -> String {
 
 worker!(FLOOD: fn(String) -> String = flood, events = String);
 
-/// X43: a child that floods events, of its own or of a call, while the parent
-/// sleeps, in all the ways to receive them.
+/// X43: a child floods the parent with events, of the child or of a call, while the parent sleeps. Each way to receive
+/// events is tested.
 #[test]
 fn a_flood_of_events_while_the_parent_sleeps() {
     alone(|| {
@@ -157,11 +157,11 @@ fn a_flood_of_events_while_the_parent_sleeps() {
             let before = own_memory();
             until_stuck(pid.unwrap());
             let grown = own_memory().saturating_sub(before);
-            assert!(grown < 24 << 20, "{what}: it grew by {grown}");
+            assert!(grown < 24 << 20, "{what}: it grew by {grown} bytes");
         };
         let builder = || FLOOD.builder().max_events(10_000, 1 << 20);
 
-        // The first, as what is freed later is not given back.
+        // This case is first: memory that the later ones free is not returned to the system.
         let rpc = builder().on_event(|_| ()).begin();
         let mut call = rpc.call(format!("{count} own"));
         let first = call.events().into_iter().next().unwrap();
@@ -189,7 +189,7 @@ fn a_flood_of_events_while_the_parent_sleeps() {
     });
 }
 
-/// Answers come, and make room for the next calls, while the parent sleeps; they take the memory of their bytes.
+/// While the parent sleeps, answers arrive and make room for the next calls. They take no more memory than their bytes.
 #[test]
 fn answers_come_while_the_parent_sleeps() {
     alone(|| {
@@ -212,8 +212,8 @@ fn answers_come_while_the_parent_sleeps() {
     });
 }
 
-/// X83: what is detached takes no memory beyond the limits: there is room for it,
-/// or its handle comes back.
+/// X83: detached calls take no memory beyond the limits. `detach` succeeds if there is room, and returns the handle
+/// otherwise.
 #[test]
 fn detached_calls_need_room() {
     alone(|| {
@@ -233,10 +233,10 @@ fn detached_calls_need_room() {
         }
         assert!((500..1000).contains(&detached), "{detached}");
         let grown = own_memory().saturating_sub(before);
-        assert!(grown < 16 << 20, "it grew by {grown}");
+        assert!(grown < 16 << 20, "it grew by {grown} bytes");
         let error = Error::from(refused.unwrap());
         assert_error!(error, is_full, "max_outstanding");
-        // Those that came back, and those that there was room for, are done.
+        // Calls that `detach` returned are still done if waited for; so are detached ones.
         let no_room = rpc
             .call(Job::Append(file.clone(), "waited".into()))
             .detach();
@@ -256,7 +256,7 @@ fn detached_calls_need_room() {
     });
 }
 
-/// X83: one that failed, or is done, needs none.
+/// X83: detaching a call that failed, or is done, needs no room.
 #[test]
 fn a_call_that_is_over_is_detached() {
     let _guard = guard();
@@ -271,7 +271,7 @@ fn a_call_that_is_over_is_detached() {
     other.call(echo("closed")).detach().unwrap();
 }
 
-/// X83: the same of a pool, within its queue.
+/// X83: the same with a pool and the limit of its queue.
 #[test]
 fn detached_calls_of_a_pool_need_room() {
     let _guard = guard();
@@ -281,7 +281,7 @@ fn detached_calls_of_a_pool_need_room() {
     let blocked = pool.call(Job::Gate(gate.name()));
     let open = gate.reached();
     let append = |n: u32| pool.call(Job::Append(file.clone(), n.to_string()));
-    // One at the child, three in the queue.
+    // One call at the child, three in the queue.
     (0..4).for_each(|n| append(n).detach().unwrap());
     let waits = append(4).detach().unwrap_err().into_inner();
     assert!(append(5).detach().is_err());

@@ -1,5 +1,5 @@
-//! The same tests under every runtime, and under none: nothing here knows more
-//! of them than how to run a future to its end, and how to spawn one.
+//! The same tests under every runtime, and under none. A runtime offers two functions here: one runs a future to its
+//! end, the other spawns one.
 
 use std::future::{Future, poll_fn};
 use std::pin::{Pin, pin};
@@ -25,7 +25,7 @@ worker!(SLEEP: fn(String) = |ms: String| thread::sleep(Duration::from_millis(ms.
 type Job = Pin<Box<dyn Future<Output = ()> + Send>>;
 type Steps = Rpc<fn(String) -> String, offspring::Octets, String>;
 
-/// A way to run futures: one to its end, or one beside others.
+/// Runs a future to its end, or concurrently with others.
 trait Runtime {
     fn block_on(&self, job: Job);
     fn spawn(&self, job: Job);
@@ -73,7 +73,7 @@ fn tokio_multi() -> tokio::runtime::Runtime {
     builder.worker_threads(2).enable_time().build().unwrap()
 }
 
-/// Every test of this file.
+/// Runs every test of this file that takes a runtime.
 fn all(runtime: &dyn Runtime) {
     let rpc = STEPS.spawn().unwrap();
     for test in [
@@ -112,7 +112,7 @@ fn under_tokio_in_many_threads() {
 
 #[test]
 fn under_smol() {
-    // Its threads and descriptors stay.
+    // Smol's threads and descriptors stay open.
     alone(|| all(&Smol));
 }
 
@@ -133,7 +133,7 @@ fn calls_and_events(runtime: &dyn Runtime, rpc: Steps) {
     }));
 }
 
-/// A call for each item, in order and as they are done, and some that are given up.
+/// `map` returns results in order, `map_unordered` as they are done; some are never read.
 fn mapped(runtime: &dyn Runtime, rpc: Steps) {
     runtime.block_on(Box::pin(async move {
         let count = rounds(100);
@@ -162,7 +162,7 @@ fn in_a_fresh_child(runtime: &dyn Runtime, _: Steps) {
     }));
 }
 
-/// Futures that are dropped halfway, after any number of polls.
+/// Futures are dropped after any number of polls.
 fn dripped(runtime: &dyn Runtime, rpc: Steps) {
     runtime.block_on(Box::pin(async move {
         for polls in 0..rounds(100) {
@@ -182,7 +182,7 @@ fn dripped(runtime: &dyn Runtime, rpc: Steps) {
     }));
 }
 
-/// Polled here, awaited there, and waited for elsewhere.
+/// A call is polled in one place, then awaited or waited for in another.
 fn moved(runtime: &dyn Runtime, rpc: Steps) {
     let (sender, receiver) = std::sync::mpsc::channel();
     for n in 0..rounds(30) {
@@ -204,7 +204,7 @@ fn moved(runtime: &dyn Runtime, rpc: Steps) {
         }
     }
     drop(sender);
-    // One thread must run what was spawned.
+    // Tokio's current-thread runtime runs spawned tasks only inside `block_on`.
     runtime.block_on(Box::pin(async move {
         for answer in poll_all(receiver).await {
             assert_eq!(answer, "2");
@@ -223,7 +223,7 @@ async fn poll_all(receiver: std::sync::mpsc::Receiver<String>) -> Vec<String> {
     }
 }
 
-/// The last of several wakers is the one that counts.
+/// Of several wakers the last one is woken.
 fn rewoken(runtime: &dyn Runtime, rpc: Steps) {
     let first = Parker::new();
     runtime.block_on(Box::pin(async move {
@@ -260,7 +260,7 @@ fn joined(runtime: &dyn Runtime, rpc: Steps) {
     }));
 }
 
-/// X55: the runtime goes with calls under way; the child serves others.
+/// X55: a runtime is dropped with calls in flight; the child serves other calls.
 #[test]
 fn a_runtime_that_goes_takes_nothing_with_it() {
     let _guard = guard();
@@ -274,7 +274,7 @@ fn a_runtime_that_goes_takes_nothing_with_it() {
             }));
         }
         runtime.block_on(async {
-            // Its waker belongs to this runtime.
+            // The waker belongs to this runtime.
             assert!(futures_lite::future::poll_once(&mut kept).await.is_none());
             tokio::time::sleep(Duration::from_millis(2)).await;
         });
@@ -288,7 +288,7 @@ fn a_runtime_that_goes_takes_nothing_with_it() {
     assert!(rpc.join().wait().unwrap().success());
 }
 
-/// A task that finds its answer when it is polled gets the same.
+/// A task may find its answer already in the first poll.
 #[test]
 fn looking_in_polls() {
     let _guard = guard();
@@ -297,7 +297,7 @@ fn looking_in_polls() {
         for n in 0..rounds(300) {
             let text = (n % 7).to_string();
             let mut call = rpc.call(&text);
-            // One that is given up halfway, and one that waits beside it.
+            // One call is dropped after a poll, another waits at the same time.
             drop(futures_lite::future::poll_once(rpc.call("3")).await);
             let other = rpc.call("2");
             let events = call.events().map(Result::unwrap).collect::<Vec<_>>().await;
@@ -306,7 +306,7 @@ fn looking_in_polls() {
             assert_eq!(other.await.unwrap(), "2");
         }
     });
-    // It sleeps where nothing comes soon.
+    // A call whose answer takes long makes the task sleep.
     let slow = SLEEP.builder().begin();
     futures_lite::future::block_on(slow.call("20")).unwrap();
     slow.join().wait().unwrap();

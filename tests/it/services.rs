@@ -6,7 +6,7 @@ use crate::support::*;
 
 use octets::WordsClient;
 
-/// The same service in one format, and the same with other methods, as another build has it.
+/// A module with the service in one format, and with the service of another build, which has other methods.
 macro_rules! in_format {
     ($module:ident, $format:ty, $name:literal) => {
         pub(crate) mod $module {
@@ -55,7 +55,7 @@ macro_rules! in_format {
             worker!(pub(crate) OTHERS: dyn Words, init(String), name = $name);
             worker!(pub(crate) LATER: dyn Later, init(String), name = $name);
 
-            /// All of it, whatever leads to the child.
+            /// Calls every method of the service, in whichever way `words` was started.
             pub(crate) fn check(words: &WORDS, plain: bool) {
                 let first = if plain { vec![] } else { vec!["first"] };
                 words.add("a", "..").wait().unwrap();
@@ -64,6 +64,9 @@ macro_rules! in_format {
                 assert_eq!(all, [first, vec!["a", "a", "b"]].concat());
                 let bytes = vec![7; 200 << 10];
                 assert_eq!(words.size(&bytes).wait().unwrap(), bytes.len().to_string());
+                let sizes = words.map_calls([vec![0], vec![], vec![0; 9]], WordsClient::size);
+                let sizes: Result<Vec<_>, _> = sizes.into_iter().collect();
+                assert_eq!(sizes.unwrap(), ["1", "0", "9"]);
                 if plain {
                     return;
                 }
@@ -76,12 +79,12 @@ macro_rules! in_format {
                 assert_eq!(words.all().wait().unwrap().len(), 4);
             }
 
-            /// A method that the child has not, and arguments that are not this method's.
+            /// Calls a method that the child does not have, and methods with arguments of other types.
             pub(crate) fn check_strangers() {
                 let later = LATER.init("first").program(serving(NAME)).quiet().begin();
                 assert_eq!(later.all().wait().unwrap(), ["first"]);
                 let error = later.new().wait().unwrap_err();
-                assert_error!(error, is_refused, started = Unknown, "`new`", "add, all, tell, size, fail");
+                assert_error!(error, is_refused, started = No, "`new`", "add, all, tell, size, fail");
                 for wrong in [
                     later.method::<fn(String) -> String>().call("add").wait(),
                     later.method::<fn() -> String>().call().wait(),
@@ -126,7 +129,7 @@ in_format!(
 #[cfg(feature = "postcard")]
 in_format!(postcard, offspring::Postcard, "it::words::postcard");
 
-/// In a process that was started to be another program.
+/// Runs in a process that was started as another program.
 pub(crate) fn serve(name: &str) -> ! {
     match name {
         "it::words::octets" => octets::WORDS.serve(),
@@ -140,11 +143,11 @@ pub(crate) fn serve(name: &str) -> ! {
         "it::words::postcard" => postcard::WORDS.serve(),
         "plain" => PLAIN.serve(),
         "array" => ARRAY.serve(),
-        _ => unreachable!("nobody serves {name}"),
+        _ => unreachable!("no service {name}"),
     }
 }
 
-/// Runs this for the service in each format.
+/// Runs `$body` with the service in each format as `$module`.
 macro_rules! in_each {
     ($module:ident, $body:expr) => {{
         macro_rules! one {
@@ -183,11 +186,43 @@ fn in_every_format_and_way() {
     });
 }
 
-/// A child and a parent of different builds: what both have works.
+/// Child and parent are of different builds: the methods that both have work.
 #[test]
 fn methods_that_only_one_side_has() {
     let _guard = guard();
     in_each!(words, words::check_strangers());
+}
+
+/// Calls a method for each of many items, in a pool: with borrowed and with several arguments, with events and with an
+/// error.
+#[test]
+fn a_method_of_many_items() {
+    let _guard = guard();
+    let pool = octets::WORDS.init("first").pool().quiet().max(2).begin();
+    let marks: Vec<String> = (0..50).map(|n| format!("{n}-")).collect();
+    let told = pool.map_calls(&marks, |words, mark| words.tell(mark));
+    let expected: Vec<_> = marks.iter().map(|mark| format!("{mark} told")).collect();
+    let told: Vec<_> = told.window(7).into_iter().map(Result::unwrap).collect();
+    assert_eq!(told, expected);
+    let calls = [("a", ""), ("b", ".."), ("c", ".")];
+    let added = pool.map_calls(calls, |words, (word, times)| words.add(word, times));
+    assert!(added.into_iter().all(|done| done.is_ok()));
+    let calls = (0..9).map(|n| n.to_string());
+    let one = move |words: &octets::WORDS, text: String| match &*text {
+        "4" => words.fail(text),
+        _ => words.tell(text),
+    };
+    let stream = pool.map_calls_unordered(calls, one);
+    let all = futures_lite::StreamExt::collect::<Vec<_>>(stream);
+    let (told, failed): (Vec<_>, Vec<_>) = futures_lite::future::block_on(all)
+        .into_iter()
+        .partition(Result::is_ok);
+    assert_eq!((told.len(), failed.len()), (8, 1));
+    assert_eq!(
+        failed[0].as_ref().unwrap_err().panic().unwrap().message(),
+        "4"
+    );
+    pool.join().wait().unwrap();
 }
 
 #[test]
@@ -210,7 +245,7 @@ worker!(ARRAY: fn(..Vec<String>) -> Vec<String> = |words: Vec<String>| words.int
 worker!(REVERSE: dyn Reverse, name = "it::reverse");
 worker!(STRINGS: fn(..Vec<String>) -> Vec<String>, name = "it::words::plain", events = String);
 
-/// A peer that knows of no services sees an array that begins with the name.
+/// A peer without services sees a service's call as an array that begins with the method's name.
 #[test]
 fn arrays_and_the_plain_form() {
     let _guard = guard();
@@ -266,7 +301,7 @@ mod at_once {
 
     worker!(SLOT: dyn Slot = channel);
 
-    /// One call waits for what the next brings.
+    /// One call waits for a value that the next call brings.
     #[test]
     fn async_methods() {
         let _guard = guard();
@@ -277,8 +312,8 @@ mod at_once {
         assert_eq!(taken.wait().unwrap(), "a word");
         let other = slot.method::<fn(String) -> String>();
         let error = other.call("put").wait().unwrap_err();
-        assert_error!(error, is_refused, started = Unknown, "`put`", "take, give");
-        // It is dropped where it stands.
+        assert_error!(error, is_refused, started = No, "`put`", "take, give");
+        // The cancelled method is dropped at its `await`, and takes no word.
         drop(slot.take("b "));
         slot.give("c").wait().unwrap();
         assert_eq!(slot.take("").wait().unwrap(), "c");

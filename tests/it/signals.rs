@@ -1,4 +1,4 @@
-//! Signals at the wrong moment.
+//! Signals that interrupt parent and child, and the signal masks of threads and children.
 
 use std::future::Future;
 use std::io::Read;
@@ -15,7 +15,7 @@ use crate::support::*;
 
 extern "C" fn nothing(_: i32) {}
 
-/// From now on this process is interrupted all the time.
+/// Interrupts this process every 200 µs from now on.
 pub(crate) fn storm() {
     let action = SigAction::new(
         SigHandler::Handler(nothing),
@@ -32,7 +32,7 @@ pub(crate) fn storm() {
         it_interval: time,
         it_value: time,
     };
-    // SAFETY: the pointer is to a live value, and the old timer is not asked for.
+    // SAFETY: the pointer is to a live value, and the old timer may be null.
     let done =
         unsafe { libc::setitimer(libc::ITIMER_REAL, &raw const timer, std::ptr::null_mut()) };
     assert_eq!(done, 0);
@@ -44,7 +44,7 @@ worker!(STORMY: fn(String) -> String = |text: String| {
     text
 });
 
-/// X39: parent and child are interrupted, in whatever they are doing.
+/// X39: parent and child are interrupted all the time.
 #[test]
 fn a_storm_of_signals() {
     alone(|| {
@@ -75,7 +75,7 @@ fn a_storm_of_signals() {
     });
 }
 
-/// X47: `SIGPIPE` is at its default here, and does not come.
+/// X47: `SIGPIPE` has its default action here, and is not raised.
 #[test]
 fn sigpipe_at_its_default() {
     alone(|| {
@@ -94,7 +94,7 @@ fn sigpipe_at_its_default() {
             }
             rpc.join().wait().unwrap();
         }
-        // Pipes have no flag against it.
+        // Writing to a pipe has no flag that suppresses `SIGPIPE`.
         let mut child = serving("work")
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
@@ -113,7 +113,7 @@ fn sigpipe_at_its_default() {
 
 worker!(SLOW_TO_GO: fn(String, String) = slow_to_go);
 
-/// Hears of `SIGTERM`, writes that down, and goes.
+/// Waits for `SIGTERM`, writes a line to `note`, and exits with code 7.
 fn slow_to_go(note: String, gate: String) {
     let mut term = SigSet::empty();
     term.add(Signal::SIGTERM);
@@ -126,7 +126,7 @@ fn slow_to_go(note: String, gate: String) {
     wait_here_at(gate);
 }
 
-/// X52: a child that is told to end has time for it before it is killed.
+/// X52: a child that gets `SIGTERM` has time to exit before it is killed.
 #[test]
 fn between_term_and_kill_there_is_time() {
     let _guard = guard();
@@ -140,7 +140,7 @@ fn between_term_and_kill_there_is_time() {
     assert_eq!(temp.lines("note"), ["told to end"]);
 }
 
-/// X33: stdin and stdout of a command were left non-blocking by somebody.
+/// X33: stdin and stdout of a command are non-blocking because another process left them so.
 #[test]
 fn non_blocking_streams() {
     let _guard = guard();
@@ -168,7 +168,7 @@ fn non_blocking_streams() {
     assert!(child.wait().unwrap().success(), "{errors}");
 }
 
-/// In a process that is [`alone`]: stops it, and has it go on after this time.
+/// Stops this process, which must be [`alone`], and continues it after `time`.
 fn pause(time: Duration, after: impl FnOnce()) {
     let go_on = format!(
         "sleep {}; kill -CONT {}",
@@ -181,12 +181,12 @@ fn pause(time: Duration, after: impl FnOnce()) {
     assert!(other.wait().unwrap().success());
 }
 
-/// X72: time that passes while the process is stopped is not held against a child
-/// that has said hello, answered, or exited meanwhile.
+/// X72: the time in which the process is stopped does not count against a child that has said hello, answered or exited
+/// in that time.
 #[test]
-fn after_a_pause_nobody_is_blamed() {
+fn after_a_pause_no_child_is_blamed() {
     const SHORT: Duration = Duration::from_millis(500);
-    // Once so short that only what has come can help, once long.
+    // Once just over the time limit and once far over it.
     alone(|| {
         for time in [SHORT * 2, SHORT * 4] {
             let mut started = None;
@@ -198,9 +198,9 @@ fn after_a_pause_nobody_is_blamed() {
             rpc.ready().wait().unwrap();
             let mut call = None;
             pause(time, || {
-                // It takes longer to make than until the task has looked.
+                // Making the result takes longer than the task's first poll.
                 let mut long = rpc.call(Job::Make(100_000)).timeout(SHORT);
-                // A task waits, so the helper is the one that reads, and judges.
+                // A task waits, so the reactor reads, and applies the deadline.
                 let context = &mut Context::from_waker(Waker::noop());
                 assert!(Pin::new(&mut long).poll(context).is_pending());
                 call = Some(long);
@@ -210,14 +210,14 @@ fn after_a_pause_nobody_is_blamed() {
             let clone = rpc.clone();
             pause(time, || join = Some(rpc.join().within(SHORT)));
             assert!(join.unwrap().wait().unwrap().success());
-            // It was closed, and not given up for taking too long.
+            // The call fails because the handle was closed, not because the child was late.
             let error = clone.call(Job::Arguments).wait().unwrap_err();
             assert!(error.is_closed(), "{error}");
         }
     });
 }
 
-/// The threads of this process, each with its name and what it blocks.
+/// The threads of this process, each with its name and its signal mask.
 fn masks() -> Vec<(String, u64)> {
     let threads = std::fs::read_dir("/proc/self/task").unwrap().flatten();
     let read = |thread: std::fs::DirEntry| {
@@ -233,7 +233,7 @@ fn masks() -> Vec<(String, u64)> {
     threads.filter_map(read).collect()
 }
 
-/// All that can be blocked, but for what says that the code itself is wrong.
+/// All signals that can be blocked, except those that report a fault of the code.
 fn all() -> u64 {
     let faults = [
         libc::SIGBUS,
@@ -251,7 +251,7 @@ fn all() -> u64 {
 const USR1: u64 = 1 << (libc::SIGUSR1 - 1);
 const TERM: u64 = 1 << (libc::SIGTERM - 1);
 
-/// What is blocked from now on, in this thread.
+/// Blocks these signals, and no others, in this thread.
 fn block(signals: &[Signal]) {
     let set: SigSet = signals.iter().copied().collect();
     set.thread_set_mask().unwrap();
@@ -266,7 +266,8 @@ fn own_mask() -> u64 {
 
 type Masks = (u64, Vec<(String, u64)>);
 
-/// Once threads with these names are there. One of them writes events, if they come one right after another.
+/// Returns the masks once threads with these names exist. One of these threads writes events, and exists only if many
+/// events are sent in a row.
 fn tell_masks(names: Vec<String>, events: &Events<u32>) -> Masks {
     let is_there = |name: &String| masks().iter().any(|(own, _)| own == name);
     while !names.iter().all(is_there) {
@@ -285,7 +286,7 @@ worker!(MASKS_AT_ONCE: fn(Vec<String>) -> Masks =
     async |names: Vec<String>, events: &Events<u32>| tell_masks(names, events),
     serialiser = Json, events = u32);
 
-/// Whatever threads there are of the crate, and of what it uses.
+/// Checks that every thread of the crate, and of crates that it uses, blocks all signals.
 #[track_caller]
 fn block_all(masks: &[(String, u64)]) {
     for (name, mask) in masks {
@@ -295,7 +296,7 @@ fn block_all(masks: &[(String, u64)]) {
     }
 }
 
-/// X70: the signals are the program's.
+/// X70: signals are left to the threads of the program.
 #[test]
 fn threads_of_the_crate_take_no_signals() {
     let _guard = guard();
@@ -308,12 +309,12 @@ fn threads_of_the_crate_take_no_signals() {
         seen.send((masks(), outcome.unwrap())).unwrap();
     });
     let (here, (main, there)) = sees.recv().unwrap();
-    for name in ["offspring-helpe", "offspring-callb"] {
+    for name in ["offspring-react", "offspring-callb"] {
         assert!(here.iter().any(|(own, _)| own == name), "{here:x?}");
     }
     block_all(&here);
     block_all(&there);
-    assert_eq!(main, 0, "of what the worker runs on");
+    assert_eq!(main, 0, "of the worker's thread");
     rpc.join().wait().unwrap();
     #[cfg(feature = "concurrent")]
     {
@@ -327,7 +328,7 @@ fn threads_of_the_crate_take_no_signals() {
     }
 }
 
-/// X69, X70: a child has the mask of the thread that starts it, whichever has started the helper.
+/// X69, X70: a child has the signal mask of the thread that starts it, whichever thread has started the reactor.
 #[test]
 fn a_child_has_the_mask_of_its_starter() {
     let _guard = guard();
@@ -350,7 +351,7 @@ fn a_child_has_the_mask_of_its_starter() {
             let all = [MASKS.builder(), program, capture, MASKS.template(&own)];
             let masks = all.map(started);
             assert_eq!(own_mask(), masks[0]);
-            // A copy of the template is like the template.
+            // A child of a template has the mask of the template.
             assert_eq!(started(MASKS.template(&template)), 0);
             masks
         })
@@ -365,7 +366,7 @@ fn a_child_has_the_mask_of_its_starter() {
     first.join().wait().unwrap();
 }
 
-/// X70: what a callback starts is not deaf.
+/// X70: a child that a callback starts does not inherit the callback thread's full mask.
 #[test]
 fn a_child_of_a_callback() {
     let _guard = guard();

@@ -1,4 +1,4 @@
-//! Starting a child, in every way there is, and in the ways there are not.
+//! Starting a child in every way, and starts that fail.
 
 use std::io::{Read, Write};
 use std::os::unix::net::UnixStream;
@@ -23,7 +23,7 @@ mod peers {
 }
 use peers::{OTHER, other_format};
 
-/// In a process that was started to be another program.
+/// Runs in a process that was started as another program.
 pub(crate) fn serve_if_asked() {
     crate::support::serve_if_asked(|worker| match worker {
         "json" => other_format::TEXTS.serve(),
@@ -41,6 +41,8 @@ pub(crate) fn serve_if_asked() {
         "confined" => crate::confined::serve(),
         #[cfg(feature = "concurrent")]
         "many" => crate::concurrent::serve(),
+        #[cfg(feature = "concurrent")]
+        "nap" => crate::everywhere::NAP.serve(),
         #[cfg(all(
             feature = "cbor",
             feature = "json",
@@ -58,7 +60,7 @@ pub(crate) fn serve_if_asked() {
             feature = "messagepack",
             feature = "postcard"
         )))]
-        other => panic!("nobody serves {other}"),
+        other => panic!("no worker {other}"),
     })
 }
 
@@ -98,7 +100,7 @@ fn a_command_over_stdin_and_stdout() {
         .arg(own);
     let rpc = WORK.command(shell).begin();
     echoes(&rpc, "far");
-    // What it prints goes elsewhere.
+    // What the worker prints does not go to the link.
     rpc.call(Job::Print("hello".into()))
         .wait()
         .unwrap()
@@ -163,7 +165,7 @@ fn environment_and_directory() {
     );
 }
 
-/// G8.
+/// G8: printing and reading do not disturb the link.
 #[test]
 fn printing_and_reading_harm_nothing() {
     let _guard = guard();
@@ -209,7 +211,7 @@ fn names_are_seen_from_outside() {
     assert_eq!(rpc.call(Job::ThreadName).wait().unwrap(), Ok("WORK".into()));
 }
 
-/// What a child that was never right must look like to its callers.
+/// Checks the error of a child whose handshake failed.
 #[track_caller]
 fn is_wrong(error: &Error, words: &[&str]) {
     let text = error.to_string();
@@ -221,28 +223,28 @@ fn is_wrong(error: &Error, words: &[&str]) {
     }
 }
 
-/// The error of a first call, which comes at once.
+/// Returns the error of a first call, which must fail quickly.
 #[track_caller]
 fn fails(builder: Builder<fn(String) -> String, Octets>) -> Error {
     quickly(|| builder.begin().call("x").wait().unwrap_err())
 }
 
-/// X11. A program that ends at once, one that echoes, one that never speaks.
+/// X11: a program that exits at once, one that echoes, and one that is silent.
 #[test]
 fn wrong_programs() {
     let _guard = guard();
     let texts = |program: &str| TEXTS.program(Command::new(program));
-    let words = ["hello", "offspring::init()", "exited with code 0"];
+    let words = ["hello", "`WORKER.serve()`", "exited with code 0"];
     is_wrong(&fails(texts("true")), &words);
     is_wrong(&fails(texts("false")), &["exited with code 1"]);
-    // Its stdout is no link in `program`; as a command it sends back what it gets.
+    // With `program` the link is not stdin and stdout. As a command, `cat` sends back what it gets.
     is_wrong(&fails(TEXTS.command(Command::new("cat"))), &["cat"]);
 
     let rpc = TEXTS.program(serving("silence"));
     let rpc = rpc.hello_timeout(Duration::from_millis(50)).begin();
     let (one, two) = (rpc.call("x"), rpc.call("y"));
     let error = quickly(|| one.wait().unwrap_err());
-    is_wrong(&error, &["no hello", "50ms", "offspring::init()"]);
+    is_wrong(&error, &["no hello", "50ms", "`WORKER.serve()`"]);
     assert_eq!(error.started(), Started::No);
     is_wrong(&two.wait().unwrap_err(), &["no hello"]);
     let error = rpc.call("z").wait().unwrap_err();
@@ -252,7 +254,7 @@ fn wrong_programs() {
     is_wrong(&rpc.join().wait().unwrap_err(), &["no hello"]);
 }
 
-/// X19.
+/// X19: the error names the program, and comes long before `hello_timeout`.
 #[test]
 fn a_program_that_is_not_there() {
     let _guard = guard();
@@ -293,7 +295,7 @@ mod bodiless {
     worker!(pub(crate) OTHER: fn(..Vec<String>) -> String, name = "it::peer", events = String, init(String, String));
 }
 
-/// It calls what another program serves, and says so where there is none.
+/// A worker without a function can be called in a program that has it. Every other start is an error that says so.
 #[test]
 fn a_worker_that_only_another_program_has() {
     let _guard = guard();
@@ -355,7 +357,7 @@ macro_rules! places {
 }
 places!(of_a_macro = " third", of_the_same_macro = " fourth");
 
-/// X75: all of them are called `it::start::SAME`, and two are declared at one place of the source.
+/// X75: all four workers are called `it::start::SAME`, and two of them are declared at the same place of the source.
 #[test]
 fn workers_of_one_name() {
     let _guard = guard();
@@ -377,7 +379,7 @@ fn workers_of_one_name() {
         assert_eq!(pool.call("x").wait().unwrap(), says);
         pool.join().wait().unwrap();
     }
-    // Both are called `it::peer`.
+    // Both workers are called `it::peer`.
     let rpc = TEXTS.spawn().unwrap();
     assert_eq!(rpc.call("x").wait().unwrap(), "x");
     rpc.join().wait().unwrap();
@@ -385,7 +387,7 @@ fn workers_of_one_name() {
     assert_eq!(rpc.call("x").wait().unwrap(), "x");
 }
 
-/// A peer that says this, and nothing else.
+/// Returns the error of a call to a peer that sends `says` and nothing else.
 fn peer(says: &[u8]) -> Error {
     peer_over(true, says)
 }
@@ -419,8 +421,8 @@ fn wrong_hellos() {
     is_wrong(&peer(&hello(b'X', 1, &[])), &["role"]);
 }
 
-/// A hello that does not arrive: nobody can tell what has run behind it, unless
-/// nobody is in between, or the child says itself that it will run nothing.
+/// A hello that does not arrive: whether a call started is unknown, unless the parent is connected to the child
+/// directly, or the child says that it will run no call.
 #[test]
 fn a_hello_that_is_lost_on_its_way() {
     let _guard = guard();
@@ -440,24 +442,24 @@ fn a_hello_that_is_lost_on_its_way() {
         is_wrong(&error, &["without a hello"]);
         assert_eq!(error.started(), Started::Unknown, "{error}");
     }
-    assert_eq!(temp.lines("ran"), ["one", "two"], "they have run");
-    // Something stands before it.
+    assert_eq!(temp.lines("ran"), ["one", "two"], "both calls ran");
+    // Other bytes precede hello.
     for error in through("work", "| sed '1s/^/Welcome!/'") {
         is_wrong(&error, &["Welcome!"]);
         assert_eq!(error.started(), Started::Unknown, "{error}");
     }
-    // It is another worker, and will not do it.
+    // The program serves another worker, so it refuses all calls.
     for error in through("texts", "") {
         assert_eq!(error.started(), Started::No, "{error}");
     }
     for rings in [false, true] {
-        // With rings no call is sent before hello has come.
+        // With rings no call is sent before hello has arrived.
         let started = if rings { Started::No } else { Started::Unknown };
         assert_eq!(peer_over(rings, b"Welcome!").started(), started);
     }
 }
 
-/// X45.
+/// X45: a megabyte on stdout before hello is an error.
 #[test]
 fn a_megabyte_before_hello() {
     let _guard = guard();
@@ -570,7 +572,7 @@ fn another_program_has_init_too() {
     assert_eq!(rpc.call("b").wait().unwrap(), "a,b");
 }
 
-/// X57: a worker has workers, and they go with it.
+/// X57: a worker has workers, which end when it is killed.
 #[test]
 fn nested_workers() {
     let _guard = guard();
@@ -587,7 +589,7 @@ fn nested_workers() {
     });
 }
 
-/// A shell that first makes sure of this.
+/// A command that runs `script` in `shell`, with the path of this program as `$0`.
 fn shell(shell: &str, script: &str) -> Command {
     let mut command = Command::new(shell);
     command.arg("-c").arg(script);
@@ -595,7 +597,7 @@ fn shell(shell: &str, script: &str) -> Command {
     command
 }
 
-/// X74: a command's stdin and stdout are pipes, as it is used to.
+/// X74: stdin and stdout of a command are pipes, which programs expect.
 #[test]
 fn a_command_is_given_pipes() {
     let _guard = guard();
@@ -630,7 +632,7 @@ fn a_command_is_given_pipes() {
     echoes(&pool, "x");
 }
 
-/// X74: a command that writes to a pipe whose reader is gone hears of it without a signal, and what is left ends.
+/// X74: a parent that writes to a pipe without a reader gets an error and no signal, and the command ends.
 #[test]
 fn a_command_that_goes() {
     alone(|| {
@@ -665,7 +667,7 @@ fn a_command_that_goes() {
     });
 }
 
-/// X76: whatever is missing is named.
+/// X76: the error names the file or directory that is missing.
 #[test]
 fn what_is_missing_is_named() {
     let _guard = guard();
@@ -698,7 +700,7 @@ fn what_is_missing_is_named() {
         let error = builder.current_dir(temp.path("file")).spawn().unwrap_err();
         says(error, &["the directory `", "file", "Not a directory"]);
     }
-    // It is not the directory.
+    // The program is missing, not the directory.
     let none = WORK
         .command(Command::new("/no/such/program"))
         .current_dir("/");
@@ -716,7 +718,7 @@ fn what_is_missing_is_named() {
     );
 }
 
-/// X76: advice is given where it may help.
+/// X76: an error advises to call `serve` only where that may help, and `init` for no other program.
 #[test]
 fn no_advice_that_cannot_help() {
     let _guard = guard();
@@ -725,6 +727,7 @@ fn no_advice_that_cannot_help() {
         let rpc = builder.stderr(offspring::Stdio::null()).begin();
         let error = quickly(|| rpc.call(echo("x")).wait().unwrap_err());
         assert!(error.is_handshake(), "{error}");
+        assert!(!error.to_string().contains("init()"), "{error}");
         error.to_string()
     };
     for script in [
@@ -736,16 +739,16 @@ fn no_advice_that_cannot_help() {
         "exit 137",
     ] {
         let text = says(script);
-        assert!(!text.contains("offspring::init()"), "{script}: {text}");
+        assert!(!text.contains("`WORKER.serve()`"), "{script}: {text}");
         assert!(text.contains("without a hello"), "{text}");
     }
     for script in ["exit 0", "exit 2"] {
         let text = says(script);
-        assert!(text.contains("offspring::init()"), "{script}: {text}");
+        assert!(text.contains("`WORKER.serve()`"), "{script}: {text}");
     }
 }
 
-/// X76: a wait that is over says what it was for.
+/// X76: a timeout says what was waited for.
 #[test]
 fn what_was_waited_for() {
     let _guard = guard();
@@ -775,7 +778,7 @@ fn what_was_waited_for() {
 
 preload!(GATED(String) -> () = |gate: String| { wait_at(gate); Ok::<_, String>(()) });
 
-/// The template is ready only once the task has gone on.
+/// `spawn_async` does not block the task: the template is ready only after the first poll has returned.
 #[test]
 fn a_start_that_blocks_no_task() {
     let _guard = guard();
@@ -805,7 +808,7 @@ fn every_kind_is_started_by_another_thread() {
         assert_eq!(block_on(rpc.call("so")).unwrap(), "so");
         block_on(rpc.join()).unwrap();
     }
-    // The guard sees to it that they exit.
+    // The guard checks that these children exit.
     kinds()
         .into_iter()
         .for_each(|builder| drop(builder.spawn_async()));

@@ -1,4 +1,4 @@
-//! The standard streams of a child: each kind, for each way to start it.
+//! The standard streams of a child: each kind, with each way to start it.
 
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -11,7 +11,7 @@ use offspring::{Stdio, worker};
 
 use crate::support::*;
 
-/// What the streams of a child of this builder are open to.
+/// The files that stdin, stdout and stderr of a child of `builder` are open to.
 fn streams(builder: Children) -> [String; 3] {
     let rpc = builder.begin();
     let list = rpc.call(Job::Descriptors).wait().unwrap().unwrap();
@@ -37,7 +37,7 @@ fn null_and_inherited() {
     });
 }
 
-/// Whatever has a descriptor is one.
+/// Every type that owns a descriptor converts into a `Stdio`.
 #[test]
 fn descriptors_of_each_type() {
     let _guard = guard();
@@ -103,8 +103,7 @@ fn pipes_are_handed_out() {
     });
 }
 
-/// What was not said to be piped cannot be taken, and what is not taken is closed
-/// with the handle.
+/// A stream that is not piped cannot be taken. A pipe that is not taken is closed with the handle.
 #[test]
 fn pipes_that_are_not_taken() {
     let _guard = guard();
@@ -118,7 +117,7 @@ fn pipes_that_are_not_taken() {
     assert_eq!(call.wait().unwrap(), Ok(String::new()));
 }
 
-/// Its stdin and stdout are the link.
+/// Stdin and stdout of a command are the link; stderr is free.
 #[test]
 fn the_stderr_of_a_command() {
     let _guard = guard();
@@ -134,7 +133,7 @@ fn the_stderr_of_a_command() {
     assert_eq!(stderr, "/dev/null");
 }
 
-/// The later of the two counts.
+/// Of `capture_stderr` and `stderr`, the later call has effect.
 #[test]
 fn captured_or_piped() {
     let _guard = guard();
@@ -157,7 +156,7 @@ fn captured_or_piped() {
     assert_eq!(error.crash().unwrap().stderr_tail(), b"two\n");
 }
 
-/// A descriptor is each child's; a pipe would be nobody's.
+/// Each child of a pool gets a copy of a descriptor. A pipe is an error: no handle belongs to a single child.
 #[test]
 fn streams_of_a_pool() {
     let _guard = guard();
@@ -178,7 +177,7 @@ fn streams_of_a_pool() {
     assert_eq!(read_to_string(read).unwrap(), "one\ntwo\n");
 }
 
-/// All that a child of this builder has printed and complained, in lines, with the thread that they were handed on by.
+/// Runs `jobs` and returns all lines that the child wrote to stdout and stderr.
 fn lines_of(builder: Children, jobs: impl IntoIterator<Item = Job>) -> Vec<String> {
     let (sink, lines) = sink();
     let (out, err) = (sink.clone(), sink);
@@ -189,7 +188,7 @@ fn lines_of(builder: Children, jobs: impl IntoIterator<Item = Job>) -> Vec<Strin
         let _ = rpc.call(job).wait();
     }
     let _ = rpc.join().wait();
-    // It is all there when `join` returns, and nobody could add to it.
+    // All lines have arrived when `join` returns, and none can follow.
     lines.try_iter().collect()
 }
 
@@ -229,7 +228,7 @@ fn lines_come_to_their_handler() {
     assert_eq!(lines.try_iter().collect::<Vec<_>>(), ["from there"]);
 }
 
-/// Writes this, without a newline behind it, and ends or dies.
+/// Writes to stdout without a newline at the end, then returns or dies.
 fn leave(how: String) {
     let mut stdout = std::io::stdout();
     stdout.write_all(&vec![b'x'; 70_000]).unwrap();
@@ -237,7 +236,7 @@ fn leave(how: String) {
     stdout.flush().unwrap();
     match how.as_str() {
         "kill" => nix::sys::signal::raise(nix::sys::signal::Signal::SIGKILL).unwrap(),
-        // The pipe is held by a process that stays.
+        // A process that goes on keeps the pipe open.
         "stay" => drop(Command::new("sleep").arg("1000").spawn().unwrap()),
         _ => {}
     }
@@ -266,7 +265,7 @@ fn the_last_line_is_not_lost() {
     }
 }
 
-/// Prints lines of 1000 bytes, and says in a file how many it has printed.
+/// Prints lines of 1000 bytes, and writes the number of the last one to `file`.
 fn pour(count: String, file: String) {
     for n in 0..count.parse().unwrap() {
         println!("{n:0999}");
@@ -276,7 +275,7 @@ fn pour(count: String, file: String) {
 
 worker!(POUR: fn(String, String) = pour);
 
-/// A handler that does not return holds up the child, and so little waits.
+/// A handler that does not return makes the child wait, so few lines are buffered.
 #[test]
 fn a_slow_handler_holds_up_the_child() {
     let _guard = guard();
@@ -326,7 +325,7 @@ fn a_handler_that_panics() {
     assert_error!(errors[0], is_callback_panic, "I do not like it");
 }
 
-/// It is one of the child's callbacks: it may call and wait, and runs on their thread.
+/// A handler of lines is a callback: it may make calls and wait, and runs on the thread of the child's callbacks.
 #[test]
 fn a_handler_that_calls() {
     let _guard = guard();
@@ -348,7 +347,7 @@ fn a_handler_that_calls() {
     let mut texts = [one.0, two.0];
     texts.sort();
     assert_eq!(texts, ["7", "line"]);
-    // The handler holds a handle.
+    // The handler holds a handle, so the last handle is never dropped.
     rpc.kill();
     drop(rpc);
 }

@@ -19,8 +19,7 @@ fn template() -> Template {
     Template::builder().start().unwrap()
 }
 
-/// The one error that a template of this kind gives at each start, and when it
-/// is waited for.
+/// Checks the error of a template that cannot start a child, at the first start and at the next.
 #[track_caller]
 fn fails(builder: TemplateBuilder, words: &[&str]) -> Error {
     let template = builder.start().unwrap();
@@ -35,7 +34,7 @@ fn fails(builder: TemplateBuilder, words: &[&str]) -> Error {
     check(TEXT.template(&template).spawn().unwrap_err())
 }
 
-// --- what is preloaded ---
+// --- preloaded values ---
 
 preload!(WORDS(String, String) -> Vec<String> = |one: String, two: String| Ok::<_, String>(vec![one, two]));
 preload!(LENGTH() -> usize = || WORDS.get().map(Vec::len).ok_or("the words are not there"));
@@ -65,7 +64,7 @@ fn what_is_preloaded_is_there() {
 const LARGE: usize = 32 << 20;
 preload!(TABLE() -> Vec<u8> = || Ok::<_, String>(vec![7; LARGE]));
 
-/// A line of a process's memory, summed up, in octets.
+/// The sum of a line of `smaps_rollup` for a process, in bytes.
 fn memory(process: &str, line: &str) -> usize {
     let text = fs::read_to_string(format!("/proc/{process}/smaps_rollup")).unwrap();
     let line = text.lines().find_map(|found| found.strip_prefix(line));
@@ -80,7 +79,7 @@ worker!(SUM: fn() -> String = || {
     format!("{sum} {shared} {}", memory("self", "Private_Dirty:"))
 });
 
-/// F3: what the template has loaded is there once.
+/// F3: children of a template share the memory of preloaded values.
 #[test]
 fn what_is_preloaded_is_shared() {
     let _guard = guard();
@@ -109,7 +108,7 @@ worker!(READ_HELD: fn() -> String = || {
     text
 });
 
-/// F4, also in a template that takes another's place.
+/// F4: descriptors are sent to the template, and again to the template that replaces it.
 #[test]
 fn descriptors_that_were_given_are_there() {
     let _guard = guard();
@@ -125,11 +124,11 @@ fn descriptors_that_were_given_are_there() {
     drop(rpc);
     kill_process(template.pid().unwrap());
     let rpc = READ_HELD.template(&template).begin();
-    // The file's position is shared, too: the other child has read it all.
+    // Both children share the file's offset; the first child has read to the end.
     assert_eq!(rpc.call().wait().unwrap(), "");
 }
 
-/// No more can be given than go along with one hello.
+/// The arguments of `preload` are limited to as many descriptors as are sent with one hello.
 #[test]
 fn too_many_descriptors_to_preload() {
     let _guard = guard();
@@ -151,7 +150,7 @@ fn chatter() -> Result<(), String> {
 }
 preload!(CHATTER() -> () = chatter);
 
-/// What waits to be written when the template forks is not written by each child.
+/// Output that is buffered when the template forks is not written by each child.
 #[test]
 fn nothing_is_printed_twice() {
     let _guard = guard();
@@ -165,7 +164,7 @@ fn nothing_is_printed_twice() {
     assert_eq!(text, "once\n");
 }
 
-// --- what goes wrong in the template ---
+// --- failures in the template ---
 
 preload!(FAILS() -> () = || Err::<(), _>("no disk"));
 preload!(PANICS() -> () = || -> Result<(), String> { panic!("no luck") });
@@ -193,21 +192,21 @@ fn preloading_fails() {
     assert!(template.ready().wait().unwrap_err().is_child_dead());
 }
 
-/// G10, X24.
+/// G10, X24: a template with a second thread refuses to fork.
 #[test]
 fn with_threads_it_does_not_fork() {
     let _guard = guard();
     let template = Template::builder().preload(&THREADS);
     let error = fails(template, &["2 threads"]);
     assert!(error.is_start());
-    // Threads that are gone do no harm.
+    // Threads that have exited do no harm.
     let template = Template::builder().preload(&JOINED).start().unwrap();
     let rpc = TEXT.template(&template).begin();
     assert_eq!(rpc.call("so").wait().unwrap(), "so");
 }
 
 fn no_more_processes() -> Result<(), Box<dyn std::error::Error>> {
-    // Nothing is forbidden to root. For others it fails, and is not needed.
+    // Root has no limits of processes. For other users `setuid` fails, and is not needed.
     // SAFETY: the call takes a number.
     unsafe { libc::setuid(65_534) };
     Ok(setrlimit(Resource::RLIMIT_NPROC, 0, 0)?)
@@ -225,10 +224,20 @@ preload!(NO_DESCRIPTORS() -> Vec<File> = no_more_descriptors);
 fn the_system_refuses() {
     let _guard = guard();
     let template = Template::builder().preload(&NO_PROCESSES);
-    let error = fails(template, &["cannot fork", "temporarily unavailable"]);
+    let error = fails(
+        template,
+        &["cannot fork", "RLIMIT_NPROC", "temporarily unavailable"],
+    );
     assert!(error.is_start());
     let template = Template::builder().preload(&NO_DESCRIPTORS);
-    let error = fails(template, &["too many open files"]);
+    let error = fails(
+        template,
+        &[
+            "a descriptor has not arrived",
+            "Too many open files",
+            "RLIMIT_NOFILE",
+        ],
+    );
     assert!(error.is_start());
 }
 
@@ -294,7 +303,7 @@ fn all_that_can_be_set() {
     stdout.read_to_string(&mut printed).unwrap();
     assert_eq!(printed, "so\n");
 
-    // The next one has none of it.
+    // The next child has none of these settings.
     let rpc = WORK.template(&template).begin();
     let env = |name: &str| rpc.call(Job::Env(name.into())).wait().unwrap();
     assert_eq!(env("BOTH"), Ok("template".into()));
@@ -359,7 +368,7 @@ fn what_cannot_be_set() {
     assert_eq!(rpc.call("still").wait().unwrap(), "still");
 }
 
-/// A panic is the end of a call, and not of its child.
+/// A panic ends the call, but not the child.
 #[test]
 fn a_panic() {
     let _guard = guard();
@@ -370,14 +379,14 @@ fn a_panic() {
     echoes(&rpc, "on");
 }
 
-// What libc knows of the first thread: its id, by which others signal it, and
-// which tells a mutex's owner.
+// Checks what libc keeps about the main thread: its id, to which other threads send signals, and which marks the owner
+// of a mutex.
 worker!(HEALTH: fn() -> String = || {
     static RAISED: AtomicBool = AtomicBool::new(false);
     extern "C" fn note(_: i32) {
         RAISED.store(true, Ordering::Relaxed);
     }
-    // SAFETY: the handler only stores. The mutex lives on this stack until it was unlocked as often as it was locked.
+    // SAFETY: the handler only stores. The mutex is on this stack until it was unlocked as often as it was locked.
     let recursive = unsafe {
         signal(Signal::SIGUSR1, SigHandler::Handler(note)).unwrap();
         let main = libc::pthread_self();
@@ -419,8 +428,8 @@ fn null() -> File {
     File::options().write(true).open("/dev/null").unwrap()
 }
 
-/// X21: from many threads at once, each child has its three streams and its
-/// link, and nothing of the others, nor of the template.
+/// X21: children are started by many threads at once. Each has its three streams and its link, and no descriptor of
+/// another child or of the template.
 #[test]
 fn children_have_nothing_of_each_other() {
     let _guard = guard();
@@ -451,7 +460,7 @@ fn children_have_nothing_of_each_other() {
                         .values()
                         .filter(|target| target.starts_with("socket:"));
                     assert_eq!(links.count(), usual.count(), "{list:?}");
-                    // Of the memory that is shared, only its own link.
+                    // The only shared memory is that of the child's own link.
                     let maps = fs::read_to_string(format!("/proc/{}/maps", rpc.pid().unwrap()));
                     let maps = maps.unwrap();
                     let shared: Vec<_> =
@@ -469,7 +478,7 @@ fn children_have_nothing_of_each_other() {
     });
 }
 
-/// X24: the threads of this process are no matter, whatever they do and hold.
+/// X24: threads of this process, and locks that they hold, do not disturb a template.
 #[test]
 fn the_parent_may_have_threads() {
     let _guard = guard();
@@ -500,7 +509,7 @@ worker!(NESTED: fn() -> String = || {
     inner + &rpc.call(" far").wait().unwrap()
 });
 
-/// X57.
+/// X57: a child of a template starts a template and a child.
 #[test]
 fn a_child_has_children() {
     let _guard = guard();
@@ -524,7 +533,7 @@ fn awaited() {
 
 // --- the template dies ---
 
-/// X13.
+/// X13: a killed template is replaced.
 #[test]
 fn another_takes_its_place() {
     let _guard = guard();
@@ -540,11 +549,11 @@ fn another_takes_its_place() {
         assert_eq!(rpc.call("new").wait().unwrap(), "new");
         assert_ne!(template.pid(), Some(pid));
     }
-    // Its children do not care.
+    // Children of a killed template go on.
     assert_eq!(kept.call("old").wait().unwrap(), "old");
 }
 
-/// X13: in the middle of a start that waits for it.
+/// X13: the template is killed while a start waits for its answer.
 #[test]
 fn it_dies_before_it_forks() {
     let _guard = guard();
@@ -560,7 +569,7 @@ fn it_dies_before_it_forks() {
             TEXT.template(template).begin()
         });
         let tid = told.recv().unwrap();
-        // It waits for the answer.
+        // The start waits for the answer.
         until(|| is_receiving(tid));
         kill_process(pid);
         let rpc = start.join().unwrap();
@@ -568,14 +577,13 @@ fn it_dies_before_it_forks() {
     });
 }
 
-/// This thread sleeps in `recvmsg`.
+/// Returns whether thread `tid` sleeps in `recvmsg`.
 fn is_receiving(tid: Pid) -> bool {
     let call = fs::read_to_string(format!("/proc/self/task/{tid}/syscall")).unwrap();
     call.starts_with(&format!("{} ", libc::SYS_recvmsg))
 }
 
-/// X13: at any moment, and whatever it has forked by then is the child that was
-/// wanted, or nobody's zombie.
+/// X13: the template is killed at random times. A child that it has forked by then is used, or exits and is reaped.
 #[test]
 fn it_is_killed_at_any_moment() {
     let _guard = guard();
@@ -601,7 +609,7 @@ fn it_is_killed_at_any_moment() {
             })
             .collect();
         over.store(true, Ordering::Relaxed);
-        // A start gives up once two have died under it.
+        // A start fails once two templates have died during it.
         for outcome in &all {
             let text = outcome.as_deref();
             assert!(
@@ -610,7 +618,7 @@ fn it_is_killed_at_any_moment() {
             );
         }
     });
-    // Left alone, it works.
+    // The template works once it is no longer killed.
     let rpc = TEXT.template(&template).begin();
     assert_eq!(rpc.call("so").wait().unwrap(), "so");
 }
@@ -644,7 +652,7 @@ fn it_ends_with_its_last_handle() {
     drop(other);
     quickly(|| until(|| !is_alive(pid)));
     assert_eq!(rpc.call("still").wait().unwrap(), "still");
-    // Also while it preloads.
+    // The same while the template preloads.
     let endless = Template::builder().preload(&ENDLESS).start().unwrap();
     drop(endless);
 }

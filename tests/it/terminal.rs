@@ -1,4 +1,4 @@
-//! What is typed at a terminal (X50).
+//! Ctrl-C at a terminal (X50).
 
 use std::io::{BufRead, BufReader, Write};
 use std::os::fd::AsFd;
@@ -17,8 +17,8 @@ extern "C" fn hear(_: i32) {
     HEARD.store(true, Ordering::Relaxed);
 }
 
-/// A program that wants to finish first when it hears Ctrl-C: the terminal on its
-/// stdin becomes its own, and it calls a child that waits at the gate.
+/// A program that finishes its call after Ctrl-C. The terminal on its stdin becomes its controlling terminal, and it
+/// calls a child that waits at the gate.
 fn program(policy: &str, gate: &str) {
     setsid().unwrap();
     // SAFETY: the call takes numbers, and stdin is the terminal.
@@ -51,8 +51,8 @@ fn program(policy: &str, gate: &str) {
     let _ = rpc.join().wait();
 }
 
-/// X50: Ctrl-C goes to the group in the foreground. The parent finishes first; its
-/// child may do so only if it does not belong to that group.
+/// X50: Ctrl-C sends `SIGINT` to the foreground process group. The parent handles it and finishes; its child can finish
+/// only if it is in another group.
 #[test]
 fn ctrl_c() {
     if let Some(told) = told() {
@@ -68,7 +68,7 @@ fn ctrl_c() {
         let gate = Gate::new();
         let pty = openpty(None, None).unwrap();
         let mut master = std::fs::File::from(pty.master);
-        // A new terminal is not close-on-exec.
+        // `openpty` does not set close-on-exec.
         let inherited = nix::fcntl::FcntlArg::F_SETFD(nix::fcntl::FdFlag::FD_CLOEXEC);
         nix::fcntl::fcntl(master.as_fd(), inherited).unwrap();
         let mut program = again(&ctrl_c, &format!("{policy} {}", gate.name()))

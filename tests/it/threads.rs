@@ -1,4 +1,4 @@
-//! Many threads and tasks at one child.
+//! Many threads and tasks that use one child.
 
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::thread;
@@ -40,8 +40,8 @@ fn eight_threads_at_once() {
     assert!(rpc.join().wait().unwrap().success());
 }
 
-/// Threads that wait, poll, time out and only look, while long and short messages fill the link in both directions: each
-/// reads and writes where another does the next moment.
+/// Threads wait, poll and time out, while long and short messages fill the link in both directions. Each thread reads
+/// and writes where another does so in the next moment.
 #[test]
 fn a_full_link_in_every_way() {
     let _guard = guard();
@@ -99,10 +99,9 @@ fn pipelined_from_many_threads() {
     });
 }
 
-/// Waiting threads that time out, tasks that are dropped, and all the others
-/// still get theirs.
+/// Some threads time out and some tasks are dropped; all others get their answers.
 #[test]
-fn waiters_that_give_up_harm_nobody() {
+fn waiters_that_give_up_harm_no_other() {
     let _guard = guard();
     let rpc = TEXT.spawn().unwrap();
     let answered = AtomicU32::new(0);
@@ -129,7 +128,7 @@ fn waiters_that_give_up_harm_nobody() {
     assert_eq!(answered.into_inner(), 3 * rounds(1000));
 }
 
-/// A short-lived thread starts a child, which outlives it (X29).
+/// X29: a child outlives the short-lived thread that started it.
 #[test]
 fn a_child_outlives_the_thread_that_started_it() {
     let _guard = guard();
@@ -148,7 +147,7 @@ fn a_child_outlives_the_thread_that_started_it() {
     }
 }
 
-/// Many children at once, each used by its own thread and by another.
+/// Many children at once. Two threads use half of them each.
 #[test]
 fn many_children_at_once() {
     let _guard = guard();
@@ -170,8 +169,8 @@ fn many_children_at_once() {
     }
 }
 
-/// X24: between `fork` and `exec` nothing of ours runs that could wait for a lock
-/// which a thread of the parent holds: that of the allocator, that of stdout.
+/// X24: between `fork` and `exec` the crate runs no code that could wait for a lock of another thread, such as the
+/// allocator's or that of stdout.
 #[test]
 fn children_of_a_parent_that_holds_locks() {
     let _guard = guard();

@@ -1,4 +1,4 @@
-//! What a pool tells the crate `tracing`, and the spans of calls.
+//! Events of a pool for the crate `tracing`, and the spans of calls.
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, OnceLock};
 
 use log::{LevelFilter, Log, SetLoggerError};
 use offspring::logging::{self, LogEvent};
-use offspring::{Events, Template, worker};
+use offspring::{Events, Pool, Template, worker};
 use tracing::field::{Field, Visit};
 use tracing::span::{Attributes, Id, Record};
 use tracing::{Event, Metadata, Subscriber};
@@ -20,12 +20,16 @@ fn abort(_: String) {
 worker!(ABORTS: fn(String) = abort);
 worker!(ECHO: fn(String) -> String = |text: String| text);
 
-/// Keeps every event as a line.
-#[derive(Clone, Default)]
-struct Lines(Arc<Mutex<Vec<String>>>);
+/// A subscriber that keeps every event as a line, after the hook was called with it.
+struct Lines<Hook>(Arc<Mutex<Vec<String>>>, Hook);
 
-/// Is called when a child is weighed.
-static WEIGHED: OnceLock<Box<dyn Fn() + Send + Sync>> = OnceLock::new();
+/// Subscribes this process to the events of pools. Returns their lines.
+fn subscribe(hook: impl Fn(&str) + Send + Sync + 'static) -> Arc<Mutex<Vec<String>>> {
+    let lines = Arc::default();
+    let subscriber = Lines(Arc::clone(&lines), hook);
+    tracing::subscriber::set_global_default(subscriber).unwrap();
+    lines
+}
 
 struct Line(String);
 
@@ -35,7 +39,7 @@ impl Visit for Line {
     }
 }
 
-impl Subscriber for Lines {
+impl<Hook: Fn(&str) + 'static> Subscriber for Lines<Hook> {
     fn enabled(&self, metadata: &Metadata<'_>) -> bool {
         metadata.target() == "offspring::pool"
     }
@@ -47,11 +51,7 @@ impl Subscriber for Lines {
     fn event(&self, event: &Event<'_>) {
         let mut line = Line(event.metadata().level().to_string());
         event.record(&mut line);
-        if line.0.contains("a child is weighed")
-            && let Some(call) = WEIGHED.get()
-        {
-            call();
-        }
+        (self.1)(&line.0);
         self.0.lock().unwrap().push(line.0);
     }
     fn enter(&self, _: &Id) {}
@@ -61,12 +61,11 @@ impl Subscriber for Lines {
 #[test]
 fn a_pool_tells_what_it_does() {
     alone(|| {
-        let lines = Lines::default();
-        tracing::subscriber::set_global_default(lines.clone()).unwrap();
+        let lines = subscribe(|_| ());
         let pool = ABORTS.pool().quiet().begin();
         assert!(pool.call("x").wait().unwrap_err().is_child_dead());
         pool.join().wait().unwrap();
-        let lines = lines.0.lock().unwrap().join("\n");
+        let lines = lines.lock().unwrap().join("\n");
         let worker = "worker=\"it::traces::ABORTS\"";
         for wanted in [
             format!("DEBUG message=a child starts {worker} child=1"),
@@ -79,25 +78,46 @@ fn a_pool_tells_what_it_does() {
     });
 }
 
-/// To read how much memory a child has may take as long as the child likes. If the
-/// pool's lock were held meanwhile, this would not end.
+/// Reading a child's memory may block for as long as the child likes, so the pool holds no lock then. With the lock
+/// held, this test would not end.
 #[test]
 fn a_child_is_weighed_without_a_lock() {
     alone(|| {
-        let lines = Lines::default();
-        tracing::subscriber::set_global_default(lines.clone()).unwrap();
+        let asked = Arc::new(OnceLock::<Pool<fn(String) -> String>>::new());
+        let pool = Arc::clone(&asked);
+        let lines = subscribe(move |line| {
+            if line.contains("a child is weighed")
+                && let Some(pool) = pool.get()
+            {
+                assert_eq!(pool.status().children(), 1);
+            }
+        });
         let pool = ECHO.pool().max_memory(1 << 40).spawn().unwrap();
-        let other = pool.clone();
-        let asks = move || assert_eq!(other.status().children(), 1);
-        assert!(WEIGHED.set(Box::new(asks)).is_ok());
+        assert!(asked.set(pool.clone()).is_ok());
         assert_eq!(pool.call("so").wait().unwrap(), "so");
         let weighed = |line: &String| line.contains("memory=") && !line.contains("memory=0");
-        assert!(lines.0.lock().unwrap().iter().any(weighed));
+        assert!(lines.lock().unwrap().iter().any(weighed));
         pool.join().wait().unwrap();
     });
 }
 
-/// Knows the spans that there are, with their fields, and those that a thread is in.
+/// The pool and the reactor go on.
+#[test]
+fn a_subscriber_that_panics() {
+    alone(|| {
+        subscribe(|_| panic!("do not tell me"));
+        let pool = ABORTS.pool().quiet().begin();
+        for _ in 0..3 {
+            assert!(pool.call("x").wait().unwrap_err().is_child_dead());
+        }
+        let (sink, answers) = sink();
+        ECHO.spawn().unwrap().call("so").on_done(sink);
+        assert_eq!(answers.recv().unwrap().unwrap(), "so");
+        pool.join().wait().unwrap();
+    });
+}
+
+/// A subscriber that keeps all spans with their fields. Each thread keeps the spans that it is in.
 #[derive(Default)]
 struct Spans(Mutex<BTreeMap<u64, (String, &'static Metadata<'static>)>>);
 
@@ -139,13 +159,13 @@ impl Subscriber for &'static Spans {
     }
 }
 
-/// From now on spans are known in this process.
+/// Sets `Spans` as the subscriber of this process.
 fn know_spans() {
     let spans = SPANS.get_or_init(|| Box::leak(Box::default()));
     let _ = tracing::subscriber::set_global_default(*spans);
 }
 
-/// The span that this thread is in.
+/// The innermost span that this thread is in.
 fn inside() -> String {
     let Some(id) = INSIDE.with_borrow(|all| all.last().cloned()) else {
         return "none".into();
@@ -155,7 +175,7 @@ fn inside() -> String {
         .clone()
 }
 
-/// A logger that keeps each text with the span that it came in.
+/// A logger that keeps each text with the span in which it was logged.
 struct Keeper(Mutex<Vec<(String, String)>>);
 
 static KEEPER: Keeper = Keeper(Mutex::new(Vec::new()));
@@ -199,13 +219,13 @@ worker!(SAY_SLOWLY: fn(String) -> String = say_slowly, init() = forward, events 
 
 type Says = offspring::Rpc<fn(String) -> String, offspring::Octets, LogEvent>;
 
-/// Makes calls in spans, which this many records come out in.
+/// Makes calls in spans, and checks that `times` records of each are logged in its span.
 fn calls_in_spans(rpc: &Says, times: usize) {
     let call = |n: u32| tracing::info_span!("caller", n).in_scope(|| rpc.call(n.to_string()));
     let calls: Vec<_> = (0..5).map(call).collect();
     assert_eq!(inside(), "none");
     for answer in answers(calls) {
-        // In the child it goes on as another span.
+        // The child runs the call in a different span.
         assert!(answer.starts_with("call call="), "{answer}");
     }
     rpc.call("in none").wait().unwrap();
@@ -222,7 +242,7 @@ fn calls_in_spans(rpc: &Says, times: usize) {
     }
 }
 
-/// What a child logs while it runs a call comes out in the span that the call was made in.
+/// A record that a child logs while it runs a call is logged in the span in which the call was made.
 #[test]
 fn records_come_out_in_the_span_of_their_call() {
     alone(|| {

@@ -1,4 +1,4 @@
-//! The check of layers finds what it is for, in sources that are made up.
+//! The check of layers finds each kind of breach in made-up sources.
 
 use crate::layers::{Crate, Layers};
 
@@ -13,7 +13,7 @@ const LAYERS: &str = "
     lib: *
 ";
 
-/// What is wrong with this file, beside others.
+/// Returns the breaches of this file, among others.
 fn breaches(file: &str, text: &str) -> Vec<String> {
     let others = [
         (
@@ -64,7 +64,12 @@ fn what_is_allowed_is_no_breach() {
             "pure.rs",
             "use std::fmt::{self, Debug}; fn pure<'a>(text: &'a str) -> fmt::Result { Ok('\'') }",
         ),
-        // No code, or none that is not for tests.
+        // A function with the name of the module that it comes from.
+        (
+            "child/part.rs",
+            "mod same { pub(crate) fn same() {} } use crate::child::part::same::same; fn part() { same() }",
+        ),
+        // No code, or code for tests only.
         (
             "low.rs",
             "// crate::child\n/* crate::child::Child */ const A: &str = \"crate::child::Child\";",
@@ -85,7 +90,7 @@ fn what_is_allowed_is_no_breach() {
 #[test]
 fn a_breach_is_found() {
     for (file, text, found) in [
-        // Upwards, in each way of saying it.
+        // Upwards, in each form of a path.
         ("low.rs", "use crate::child::Child;", "low uses child"),
         (
             "low.rs",
@@ -117,7 +122,7 @@ fn a_breach_is_found() {
             "#[cfg(not(test))] use crate::child::Child;",
             "low uses child",
         ),
-        // The wall between siblings.
+        // Between siblings.
         (
             "child/part.rs",
             "fn part() { crate::parent::Door; }",
@@ -128,7 +133,7 @@ fn a_breach_is_found() {
             "use super::super::child::Child;",
             "parent/door uses child",
         ),
-        // By a name that another file lends: the root, or a folder, in public or not.
+        // Through a re-export: of the root or a folder, public or not.
         (
             "low.rs",
             "fn low(inner: crate::Inner) {}",
@@ -150,7 +155,7 @@ fn a_breach_is_found() {
             "use crate::parent::*;",
             "pool imports all of crate::parent",
         ),
-        // What the pure part must not do, also by another's name.
+        // What the pure part must not use, also through a re-export.
         (
             "pure.rs",
             "use std::{fmt, time::Duration};",

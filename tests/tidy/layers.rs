@@ -1,11 +1,11 @@
-//! Which module uses which: read from the imports and the paths of the code.
+//! Finds which module uses which, from the imports and paths of the code.
 //!
-//! What an import names is followed to where it is defined, so a name that another file re-exports leads to the file
-//! behind it. Code for tests is passed over.
+//! A path is followed to its definition, so a re-exported name leads to the file that defines it. Code for tests is
+//! ignored.
 
 use std::collections::{BTreeMap, BTreeSet};
 
-/// A module by its names from the root, which has none.
+/// The path of a module from the root, whose path is empty.
 type Module = Vec<String>;
 
 #[derive(Debug, Clone, PartialEq)]
@@ -20,26 +20,26 @@ enum Token {
 #[derive(Debug, Default)]
 pub(crate) struct Crate {
     scopes: BTreeMap<Module, Scope>,
-    /// What the names of imports that are not of this crate begin with.
+    /// The other crates that imports name.
     crates: BTreeSet<String>,
 }
 
-/// What one module, of a file or in braces, has and names.
+/// The items, imports and paths of a module, of a file or in braces.
 #[derive(Debug, Default)]
 struct Scope {
-    /// The module of the file that it is in.
+    /// The module of its file.
     file: Module,
-    /// By their names, of which two may be under different conditions.
+    /// By name. Two imports of a name may be under different conditions.
     imports: BTreeSet<(String, Module)>,
     paths: BTreeSet<Module>,
-    /// What is defined here.
+    /// Names of the items defined here.
     items: BTreeSet<String>,
 }
 
 /// Where a path leads.
 #[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Target {
-    /// To what is defined there.
+    /// To an item of this module.
     Inside(Module),
     /// To another crate.
     Outside(Module),
@@ -58,7 +58,7 @@ impl Target {
 #[derive(Debug)]
 pub(crate) struct Layers<'a>(Vec<Row<'a>>);
 
-/// A module, the rows that it may use, and what of other crates, if that is limited.
+/// A module, the rows that it may use, and the paths of other crates that it may use, if they are limited.
 #[derive(Debug)]
 struct Row<'a> {
     name: &'a str,
@@ -67,10 +67,10 @@ struct Row<'a> {
 }
 
 impl<'a> Layers<'a> {
-    /// Reads a line a row: `name: may use these | and these of other crates`.
+    /// Parses rows of the form `name: may use these | and these of other crates`.
     ///
     /// # Panics
-    /// If a row names one that is not above it: so the table has no circles.
+    /// If a row names a row that is not above it. So the table has no circles.
     pub(crate) fn new(text: &'a str) -> Self {
         let mut rows: Vec<Row<'a>> = Vec::new();
         for line in text.lines().filter(|line| !line.trim().is_empty()) {
@@ -95,7 +95,7 @@ impl<'a> Layers<'a> {
         Self(rows)
     }
 
-    /// The row of this module: that of the longest name.
+    /// Returns the row of this module: that with the longest matching name.
     fn row(&self, module: &Module) -> Option<&Row<'a>> {
         let name = if module.is_empty() {
             "lib".to_owned()
@@ -126,7 +126,7 @@ impl<'a> Layers<'a> {
 }
 
 impl Crate {
-    /// Reads files, whose names are paths from the root of the crate.
+    /// Parses files, whose names are paths from the root of the crate.
     pub(crate) fn new<'a>(files: impl IntoIterator<Item = (&'a str, &'a str)>) -> Self {
         let mut all = Self::default();
         for (name, text) in files {
@@ -152,7 +152,7 @@ impl Crate {
         all
     }
 
-    /// Which file's module uses which, and what of other crates.
+    /// Returns which file uses which, and which paths of other crates.
     fn uses(&self) -> BTreeSet<(Module, Target)> {
         let mut uses = BTreeSet::new();
         for (module, scope) in &self.scopes {
@@ -173,7 +173,7 @@ impl Crate {
         uses
     }
 
-    /// Where a path leads that stands in this module.
+    /// Returns where a path in this module leads.
     fn resolve(&self, module: &Module, path: &[String]) -> BTreeSet<Target> {
         let (mut found, mut seen) = (BTreeSet::new(), BTreeSet::new());
         let mut next = vec![(module.clone(), path.to_vec())];
@@ -185,7 +185,7 @@ impl Crate {
         found
     }
 
-    /// Follows a path up to its end, or to imports, which are added to `next`.
+    /// Follows a path to its end, or to imports, which are added to `next`.
     fn follow(
         &self,
         mut at: Module,
@@ -199,6 +199,11 @@ impl Crate {
                 "super" => drop(at.pop()),
                 name => {
                     let inner = [at.as_slice(), &[name.to_owned()]].concat();
+                    // An import of a function may have the name of a module, through which a path goes on.
+                    if index + 1 < path.len() && self.scopes.contains_key(&inner) {
+                        at = inner;
+                        continue;
+                    }
                     let imports = self.scopes[&at].imports.iter();
                     let imports =
                         imports.filter(|(own, to)| own == name && to.first() != Some(own));
@@ -224,7 +229,7 @@ impl Crate {
         Some(Target::Inside(at))
     }
 
-    /// The other crate of which all is imported here, and so this name, if it is not defined here.
+    /// Returns the path of a glob import from another crate that may provide this name. `None` if the name is defined here.
     fn glob(&self, at: &Module, name: &str) -> Option<&Module> {
         let scope = &self.scopes[at];
         let mut globs = scope.imports.iter().filter(|(name, _)| name == "*");
@@ -235,7 +240,7 @@ impl Crate {
         (!scope.items.contains(name)).then_some(path)
     }
 
-    /// Imports of all that a module has, which hide what is used.
+    /// Returns glob imports of modules, which hide what is used.
     fn globs(&self) -> Vec<String> {
         let mut globs = Vec::new();
         for (module, scope) in &self.scopes {
@@ -254,7 +259,7 @@ impl Crate {
         globs
     }
 
-    /// Breaches of the table.
+    /// Returns the breaches of the table.
     pub(crate) fn breaches(&self, layers: &Layers<'_>) -> Vec<String> {
         let mut breaches = self.globs();
         for (module, scope) in &self.scopes {
@@ -270,7 +275,7 @@ impl Crate {
         breaches
     }
 
-    /// Files that lead back to themselves, those of a circle in a line. A folder and what is in it are one.
+    /// Returns the import circles, each as a line of files. A folder and its files count as one.
     pub(crate) fn circles(&self) -> Vec<String> {
         let mut direct: BTreeMap<Module, BTreeSet<Module>> = BTreeMap::new();
         for (from, to) in self.uses() {
@@ -303,7 +308,7 @@ impl Crate {
     }
 }
 
-/// What a file leads to.
+/// Returns all modules that can be reached from this one.
 fn reached<'a>(
     direct: &'a BTreeMap<Module, BTreeSet<Module>>,
     from: &'a Module,
@@ -351,7 +356,7 @@ fn tokens(text: &str) -> Vec<Token> {
     tokens
 }
 
-/// How long the comment, string or character is that this begins with.
+/// Returns the length of the comment, string or character that this begins with.
 fn literal(rest: &str) -> Option<usize> {
     let through = |from: usize, end: &str| {
         rest[from..]
@@ -411,7 +416,7 @@ impl Reader<'_> {
         }
     }
 
-    /// Reads up to the brace that ends the module, or to the end.
+    /// Parses up to the brace that ends the module, or to the end of the file.
     fn module(&mut self, module: Module) {
         let (file, mut depth) = (self.file.clone(), 0);
         self.all.scopes.entry(module.clone()).or_default().file = file;
@@ -455,7 +460,7 @@ impl Reader<'_> {
         }
     }
 
-    /// Passes over an attribute, and over what it says is for tests only.
+    /// Skips an attribute, and the item behind it if that is for tests only.
     fn attribute(&mut self) {
         let start = self.at;
         self.at += 1 + usize::from(self.peek(1) == Some(&Token::Other('!')));
@@ -483,7 +488,7 @@ impl Reader<'_> {
         }
     }
 
-    /// Passes over a token, or over brackets with all that is in them.
+    /// Skips a token, or brackets with their content.
     fn group(&mut self) {
         let mut depth = 0;
         loop {
@@ -500,7 +505,7 @@ impl Reader<'_> {
         }
     }
 
-    /// Reads what is imported, behind what stands in front of the braces.
+    /// Parses the imported paths, with the path before the braces as a prefix.
     fn imports(&mut self, module: &Module, before: &[String]) {
         let mut path = before.to_vec();
         let mut name = None;
@@ -548,7 +553,7 @@ impl Reader<'_> {
             }
             self.at += 1;
         }
-        // A macro leads to nothing where it is called.
+        // A macro call leads to no module.
         let is_macro =
             self.peek(0) == Some(&Token::Other('!')) && self.peek(1) != Some(&Token::Other('='));
         if path.len() > 1 && !is_macro {

@@ -1,7 +1,11 @@
-//! The edges of the layout, which `docs/architecture.md` describes.
+//! Rules of the repository, which `docs/architecture.md` describes.
 
 mod breaches;
+mod defences;
+mod drawings;
 mod layers;
+mod pages;
+mod words;
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -39,7 +43,7 @@ fn collect(path: &PathBuf, found: &mut Vec<(String, String)>) {
     }
 }
 
-/// Lines of code, with their numbers: no comments.
+/// Returns the lines that are not comments, with their numbers.
 fn code(text: &str) -> impl Iterator<Item = (usize, &str)> {
     let lines = text
         .lines()
@@ -48,7 +52,7 @@ fn code(text: &str) -> impl Iterator<Item = (usize, &str)> {
     lines.filter(|(_, line)| !line.trim_start().starts_with("//"))
 }
 
-/// Is this word in the line, not as a part of another?
+/// Returns whether the line has this word, not as a part of another.
 fn names(line: &str, word: &str) -> bool {
     let part =
         |other: Option<char>| other.is_some_and(|other| other.is_alphanumeric() || other == '_');
@@ -57,7 +61,7 @@ fn names(line: &str, word: &str) -> bool {
     })
 }
 
-/// The files whose code has this.
+/// Returns the files whose code contains `text`.
 fn files_with(folders: &[&str], text: &str) -> Vec<String> {
     let all = sources(folders).into_iter();
     let mut names: Vec<_> = all
@@ -125,72 +129,69 @@ fn locks_come_from_one_file() {
     }
 }
 
-/// The modules, each with those above it in this table that it may use (`*`: all of them), and behind a bar what it may
-/// use of other crates, if that is limited. `lib` is the root.
+/// The modules, each with the modules above it in this table that it may use (`*`: all of them), and behind a bar the paths
+/// of other crates that it may use, if they are limited. `lib` is the root.
 const LAYERS: &str = "
     base:
     trace_calls:
-    trace_calls_nothing:
-    sys: base
+    trace_calls_off:
+    exit_status:
+    sys: base exit_status
     base/spin: base sys
     startup: sys
     memory: base sys startup
     memory_serde: memory sys
     protocol: | std::borrow std::collections std::fmt std::hash std::io::IoSlice std::iter std::mem std::ops std::str \
         offspring_serialisers
-    parcel: sys protocol
-    exit_status: sys
+    message: sys protocol
     limits: sys exit_status
     rights: sys
     error: protocol exit_status limits
     signature:
     fits: signature
-    preload: base sys error parcel signature
-    child: trace_calls base base/spin sys protocol parcel error signature limits rights startup
+    preload: fits base sys error message signature
+    child: trace_calls base base/spin sys protocol message error signature limits rights startup
     logging: trace_calls base child startup
     logging_serde: logging
     parent/pool/status:
-    trace: error exit_status parent/pool/status
-    trace_nothing: error exit_status parent/pool/status
+    trace: base error exit_status parent/pool/status
+    trace_off: error exit_status parent/pool/status
 
-    parent/maker: sys
+    parent/creator: sys
     parent/callbacks: base sys
-    parent/helper: base base/spin sys parent/callbacks
-    parent/alarm: base sys parent/helper
+    parent/reactor: base base/spin sys parent/callbacks
     parent/spawn/confinement: limits rights protocol
-    parent/spawn/starter: base sys error parent/maker
-    parent/child/terms: trace_calls parcel error
-    parent/child/state: trace_calls base base/spin sys protocol parcel error exit_status parent/callbacks parent/child/terms \
+    parent/spawn/starter: base sys error parent/creator
+    parent/child/interface: base trace_calls protocol message error
+    parent/child/state: trace_calls base base/spin sys protocol message error exit_status parent/callbacks parent/child/interface \
         parent/spawn/confinement
-    parent/child: trace_calls base sys protocol parcel error exit_status parent/maker parent/callbacks parent/helper \
-        parent/spawn/starter parent/child/terms parent/child/state
-    parent/child/call: parent/child parent/child/state parent/child/terms
-    parent/child/member: protocol parcel error exit_status parent/child parent/child/state parent/child/terms \
+    parent/child: trace_calls base sys protocol message error exit_status parent/creator parent/callbacks parent/reactor \
+        parent/spawn/starter parent/child/interface parent/child/state
+    parent/child/call: error parent/child parent/child/state parent/child/interface
+    parent/child/pool_child: protocol message error exit_status parent/child parent/child/state parent/child/interface \
         parent/child/call
-    parent/target: protocol parcel error exit_status parent/child/terms parent/child/call
-    parent/target/child: protocol parcel error exit_status parent/child parent/child/state parent/child/terms parent/child/call \
-        parent/target
-    parent/forked: protocol parcel error exit_status parent/maker parent/callbacks parent/child/terms parent/target
+    parent/client: protocol message error exit_status parent/child parent/child/state parent/child/interface parent/child/call
+    parent/forked: protocol message error exit_status parent/creator parent/callbacks parent/child/interface parent/client
     parent/spawn/streams: sys parent/child
-    parent/handles: base protocol parcel error exit_status signature parent/maker parent/target parent/forked \
-        parent/child parent/child/state parent/child/terms parent/spawn/streams
-    parent/spawn: base base/spin startup sys protocol parcel error limits rights parent/maker parent/helper parent/child \
-        parent/child/state parent/child/terms parent/spawn/confinement parent/spawn/starter parent/spawn/streams
-    parent/builder: base protocol parcel error limits rights signature parent/child parent/child/terms parent/handles parent/spawn \
+    parent/handles: base protocol message error exit_status signature parent/creator parent/client parent/forked \
+        parent/child parent/child/state parent/child/interface parent/spawn/streams
+    parent/spawn: base base/spin startup sys protocol message error limits rights parent/creator parent/reactor parent/child \
+        parent/child/state parent/child/interface parent/spawn/confinement parent/spawn/starter parent/spawn/streams
+    parent/builder: base protocol message error limits rights signature parent/child parent/child/interface parent/handles parent/spawn \
         parent/spawn/confinement parent/spawn/streams parent/spawn/starter
-    parent/pool: trace_calls base protocol parcel error exit_status signature trace parent/maker parent/callbacks parent/alarm \
-        parent/child/terms parent/child/call parent/child/member parent/target parent/handles parent/spawn \
+    parent/pool: trace_calls base protocol message error exit_status signature trace parent/callbacks parent/reactor \
+        parent/child/interface parent/child/call parent/child/pool_child parent/client parent/handles parent/spawn \
         parent/spawn/starter parent/builder parent/pool/status
-    parent/template: base sys protocol parcel error exit_status preload parent/maker parent/child parent/child/state \
-        parent/child/terms parent/forked parent/handles parent/spawn parent/spawn/starter parent/builder
+    parent/template: base sys protocol message error exit_status preload parent/creator parent/child parent/child/state \
+        parent/child/interface parent/forked parent/handles parent/spawn parent/spawn/starter parent/builder
     parent: parent/builder parent/handles parent/pool parent/pool/status parent/spawn parent/spawn/streams parent/template
-    worker: fits base sys startup parcel error signature child parent/builder parent/handles parent/pool parent/spawn \
+    worker: fits base sys startup message error signature child parent/builder parent/handles parent/pool parent/spawn \
         parent/template
-    service: signature child parent/handles
+    service: fits signature child parent/handles
     lib: *
 ";
 
-/// The sources below a folder as a crate.
+/// Parses the sources below a folder as a crate.
 fn crate_of(folder: &str) -> Crate {
     let files: Vec<_> = sources(&[folder])
         .into_iter()
@@ -227,6 +228,51 @@ fn no_file_is_too_long() {
     }
 }
 
+/// The first line of each function in a formatted source, and how many lines of code it has.
+fn functions(text: &str) -> Vec<(&str, usize)> {
+    let lines: Vec<_> = text.lines().collect();
+    let mut found = Vec::new();
+    for (at, line) in lines.iter().enumerate() {
+        let code = line.trim_start();
+        let is_function = code.starts_with("fn ") || code.contains(" fn ");
+        if !is_function || code.starts_with("//") || code.ends_with([';', '}', ',']) {
+            continue;
+        }
+        let end = format!("{}}}", &line[..line.len() - code.len()]);
+        let length = lines[at..]
+            .iter()
+            .position(|line| *line == end)
+            .unwrap_or(0);
+        let body = &lines[at..=at + length];
+        let is_code =
+            |line: &&&str| !line.trim().is_empty() && !line.trim_start().starts_with("//");
+        found.push((code, body.iter().filter(is_code).count()));
+    }
+    found
+}
+
+#[test]
+fn no_function_is_too_long() {
+    let long = "fn a() {\n    // c\n\n    b();\n}\npub(crate) fn c() {\n    d();\n    e();\n}\n";
+    assert_eq!(
+        functions(long),
+        [("fn a() {", 3), ("pub(crate) fn c() {", 4)]
+    );
+    let is_test = |path: &str| path.contains("tests");
+    let (mut count, mut faults) = (0, Vec::new());
+    for (path, text) in sources(&["src", "serialisers/src"]) {
+        let (text, _) = text.split_once("#[cfg(test)]\nmod").unwrap_or((&text, ""));
+        for (name, length) in functions(text).into_iter().filter(|_| !is_test(&path)) {
+            count += 1;
+            if length > 40 {
+                faults.push(format!("{path}: {name} {length}"));
+            }
+        }
+    }
+    assert!(faults.is_empty(), "\n{}", faults.join("\n"));
+    assert!(count > 1000, "{count}");
+}
+
 #[test]
 fn few_crates_are_needed() {
     let output = std::process::Command::new(env!("CARGO"))
@@ -255,25 +301,4 @@ fn few_crates_are_needed() {
     crates.sort_unstable();
     crates.dedup();
     assert!(crates.len() <= 25, "{crates:#?}");
-}
-
-/// What `docs/tests.md` names is there.
-#[test]
-fn the_map_of_tests_is_true() {
-    let map = fs::read_to_string("docs/tests.md").unwrap();
-    let named = map.split('`').skip(1).step_by(2);
-    let mut count = 0;
-    for (file, test) in named.filter_map(|name| name.rsplit_once("::")) {
-        let file = match file.contains('/') {
-            true => format!("{file}.rs"),
-            false => format!("tests/it/{file}.rs"),
-        };
-        let text = fs::read_to_string(&file).unwrap_or_else(|error| panic!("{file}: {error}"));
-        assert!(
-            text.contains(&format!("fn {test}(")),
-            "{file} has no {test}"
-        );
-        count += 1;
-    }
-    assert!(count > 100, "{count}");
 }

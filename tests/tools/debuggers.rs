@@ -1,16 +1,28 @@
 //! Children under debuggers and profilers, by `prefix`.
 
+use std::ffi::OsStr;
 use std::io::Write;
 use std::process::Stdio;
 
+use offspring::worker;
+
 use crate::support::*;
+
+worker!(DOUBLE: fn(u32) -> u32 = double);
+
+/// The line of a breakpoint. A name would need more than a table of lines.
+const BREAK: u32 = line!() + 3;
+
+fn double(number: u32) -> u32 {
+    2 * number
+}
 
 pub(crate) const STRACE: &[&str] = &["strace", "-f", "-o", "/dev/null"];
 pub(crate) const GDB: &[&str] = &["gdb", "-q", "-nx", "-batch", "-ex", "run", "--args"];
 pub(crate) const VALGRIND: &[&str] = &["valgrind", "-q", "--log-file=/dev/null"];
 pub(crate) const PERF: &[&str] = &["perf", "record", "-q", "-o", "/dev/null", "--"];
 
-/// Calls a worker behind these words, also from a pool, until it is done.
+/// Calls a worker behind this prefix, also from a pool, and waits for its exit.
 fn works_behind(words: &[&str]) {
     let builder = || WORK.builder().prefix(words.iter().copied());
     let (sink, events) = sink();
@@ -37,13 +49,21 @@ pub(crate) fn strace() {
     assert!(text.contains("exit_group(0)"), "{text}");
 }
 
+/// Memcheck finds no error in any of the children, and no memory that is definitely lost.
 pub(crate) fn valgrind() {
     let _guard = guard();
     let temp = Temp::new();
-    let log = temp.path("log");
-    works_behind(&["valgrind", &format!("--log-file={log}")]);
-    let text = temp.lines("log").join("\n");
-    assert!(text.contains("ERROR SUMMARY"), "{text}");
+    let log = format!("--log-file={}", temp.path("log.%p"));
+    let leaks = "--errors-for-leak-kinds=definite";
+    works_behind(&["valgrind", "--leak-check=full", leaks, &log]);
+    let logs: Vec<_> = std::fs::read_dir(temp.path(""))
+        .unwrap()
+        .map(|entry| std::fs::read_to_string(entry.unwrap().path()).unwrap())
+        .collect();
+    assert!(logs.len() >= 2, "{logs:?}");
+    for text in logs {
+        assert!(text.contains("ERROR SUMMARY: 0 errors"), "{text}");
+    }
 }
 
 pub(crate) fn perf() {
@@ -54,7 +74,7 @@ pub(crate) fn perf() {
     assert!(std::fs::metadata(&data).unwrap().len() > 1000);
 }
 
-/// In batch mode: where it died.
+/// In batch mode the debugger prints where the worker died.
 pub(crate) fn gdb_says_where() {
     let _guard = guard();
     works_behind(GDB);
@@ -73,7 +93,7 @@ pub(crate) fn gdb_says_where() {
     assert!(text.contains("std::process::abort"), "{text}");
 }
 
-/// At a terminal, or what stands for one: the debugger has stdin, and the worker its link.
+/// At a pseudo-terminal the debugger has stdin, and the worker its link.
 pub(crate) fn gdb_is_talked_to() {
     if told().is_some() {
         let rpc = WORK
@@ -97,4 +117,30 @@ pub(crate) fn gdb_is_talked_to() {
         assert!(text.contains(word), "no {word:?} in: {text}");
     }
     assert!(output.status.success(), "{text}");
+}
+
+/// A breakpoint in the function of a worker in this process stops the program.
+pub(crate) fn gdb_stops_in_this_process() {
+    if told().is_some() {
+        let rpc = DOUBLE.builder().in_process().begin();
+        assert_eq!(rpc.call(21).wait().unwrap(), 42);
+        return;
+    }
+    let _guard = guard();
+    let inner = again(&gdb_stops_in_this_process, "");
+    let at = format!("break debuggers.rs:{BREAK}");
+    let gdb = ["gdb", "-q", "-nx", "-batch", "-ex", &at];
+    let then = ["-ex", "run", "-ex", "bt", "-ex", "continue", "--args"];
+    let words = gdb.into_iter().chain(then).map(OsStr::new);
+    let words: Vec<_> = words.chain([inner.get_program()]).collect();
+    let mut outer = with_words(&words, &inner);
+    let output = outer.stdin(Stdio::null()).output().unwrap();
+    let text = String::from_utf8_lossy(&output.stdout);
+    for word in [
+        "Breakpoint 1, ",
+        "offspring::child::blocking::serve",
+        "1 passed",
+    ] {
+        assert!(text.contains(word), "no {word:?} in: {text}");
+    }
 }

@@ -1,4 +1,4 @@
-//! Pools whose children are here and on other machines.
+//! Pools with children on this and on other machines.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
@@ -22,12 +22,12 @@ fn forked() -> Children {
 
 fn remote(host: &Host, name: &str) -> Children {
     let worker = format!("export {PLACE}={name}; {}", serve("pooled"));
-    // What `ssh` says when a host is lost is not for whoever looks at the tests.
+    // The messages of `ssh` for a lost host do not belong to the output of the tests.
     let children = POOLED.init(false).command(host.ssh(&worker));
     children.capture_stderr(1000)
 }
 
-/// Two children here, one of a template, two on the first host, one on the second.
+/// A pool of two children here, one from a template, two on the first host, one on the second.
 fn mixed(hosts: &[Host; 2]) -> PoolBuilder<fn(Do) -> String, Json, u32> {
     let here = POOLED.init(false).env(PLACE, "here").pool();
     here.max(2)
@@ -39,10 +39,10 @@ fn mixed(hosts: &[Host; 2]) -> PoolBuilder<fn(Do) -> String, Json, u32> {
         .backoff(Duration::from_millis(10), Duration::from_millis(50))
 }
 
-/// So many children there are at most.
+/// Maximum number of children.
 const ALL: usize = 6;
 
-/// One line of what jobs write down: which it is, where it ran, in which process.
+/// A line of the file that jobs write: the number of the job, the place, the process id.
 struct Line(usize, String, u32);
 
 fn lines(temp: &Temp, file: &str) -> Vec<Line> {
@@ -56,14 +56,14 @@ fn lines(temp: &Temp, file: &str) -> Vec<Line> {
     temp.lines(file).into_iter().map(read).collect()
 }
 
-/// How often each of so many jobs stands there.
+/// Counts the lines of each of `count` jobs.
 fn counts(lines: &[Line], jobs: usize) -> Vec<usize> {
     let mut counts = vec![0; jobs];
     lines.iter().for_each(|line| counts[line.0] += 1);
     counts
 }
 
-/// A job that is held between its two lines.
+/// A job that waits at a gate between its two lines.
 fn held(temp: &Temp, job: usize, gate: &Gate) -> Do {
     let line = |file| Do::Visit(temp.path(file), job.to_string());
     both(line("begun"), both(Do::Gate(gate.name()), line("ended")))
@@ -74,7 +74,7 @@ fn plain(temp: &Temp, job: usize) -> Do {
     both(line("begun"), line("ended"))
 }
 
-/// So many jobs on each of the places have begun, if each child has one.
+/// Asserts that each child runs a job: each place has as many as it has children.
 fn each_has_one(begun: &[Line]) {
     let mut places = BTreeMap::new();
     for Line(_, place, _) in begun {
@@ -86,7 +86,7 @@ fn each_has_one(begun: &[Line]) {
     assert_eq!(pids.len(), ALL);
 }
 
-/// Gives each child a job that is held, and waits until all have begun.
+/// Gives each child a job that waits at a gate, and returns when all have begun.
 fn occupy(temp: &Temp, gates: &[Gate], pool: &Mixed, first: usize) -> Occupied {
     let job = |(n, gate)| pool.call(held(temp, first + n, gate));
     let calls: Vec<_> = gates.iter().enumerate().map(job).collect();
@@ -94,7 +94,7 @@ fn occupy(temp: &Temp, gates: &[Gate], pool: &Mixed, first: usize) -> Occupied {
     (calls, open)
 }
 
-/// The calls, and what keeps their gates shut.
+/// The calls, and their gates.
 type Occupied = (Vec<Call<String, u32>>, Vec<Option<File>>);
 
 fn gates(temp: &Temp, name: &str) -> Vec<Gate> {
@@ -125,7 +125,7 @@ pub(crate) fn all_kinds_of_children_share_the_work() {
     assert_eq!((status.started, status.died), (ALL as u64, 0), "{status:?}");
 }
 
-/// With a job running in each child and calls waiting, one host is lost; and it returns.
+/// A host is lost while each child runs a job and calls wait, and returns later.
 pub(crate) fn a_host_is_lost_and_returns() {
     let _guard = guard();
     let site = Site::new();
@@ -138,7 +138,7 @@ pub(crate) fn a_host_is_lost_and_returns() {
     let begun = lines(&temp, "begun");
     each_has_one(&begun);
     let lost: Vec<_> = begun.iter().filter(|line| line.1 == "one").collect();
-    // One of the two that will be lost may run again.
+    // One of the two calls that will be lost is repeatable.
     let (again, never) = (lost[0].0, lost[1].0);
     let call = calls.remove(again).repeat(1);
     calls.insert(again, call);
@@ -147,9 +147,9 @@ pub(crate) fn a_host_is_lost_and_returns() {
     hosts[0].down();
     let failed = pool.status().failed;
     until(|| pool.status().died == 2 && pool.status().failed > failed + 2);
-    // What ran there notices that it is alone, and must not come back to life.
+    // The workers there notice that the link is cut, and must not go on.
     until(|| lost.iter().all(|line| !is_alive(line.2)));
-    // Its own gate first: it runs as soon as another child is free, and waits there once more.
+    // Its own gate first: it runs as soon as another child is free, and waits at the gate again.
     drop(open[again].take());
     drop(open);
     drop(first[again].reached());
@@ -182,7 +182,7 @@ pub(crate) fn a_host_is_lost_and_returns() {
     }
 }
 
-/// Hosts are lost, cut off and there again at any time: nothing runs twice, and what is told of each call is true.
+/// Hosts are lost, cut off and reachable again at any time. No call runs twice, and what is reported of each is true.
 pub(crate) fn hosts_come_and_go_under_load() {
     let _guard = guard();
     let site = Site::new();
@@ -213,7 +213,7 @@ pub(crate) fn hosts_come_and_go_under_load() {
         waits.join().unwrap()
     });
     pool.join().wait().unwrap();
-    // What was cut off may still be at work.
+    // Workers that were cut off may still run.
     quickly(|| drop(site));
     let begun = counts(&lines(&temp, "begun"), count);
     let ended = counts(&lines(&temp, "ended"), count);
@@ -230,7 +230,7 @@ pub(crate) fn hosts_come_and_go_under_load() {
     }
 }
 
-/// An answer that was sent but never came: the call behind it has begun, too, and must not run again.
+/// An answer is sent and lost: the call behind it has begun, too, and must not run again.
 pub(crate) fn answers_that_are_lost_on_the_way() {
     let _guard = guard();
     let (temp, gate) = Temp::with_gate();

@@ -1,23 +1,34 @@
-//! Tests that need programs, or rights, that not every machine has.
+//! Tests that need programs or rights that not every machine has.
 //!
-//! Where these are not there the tests are ignored, and it is said why; or they fail, if
-//! `OFFSPRING_TEST_REQUIRE` names what they need, with commas between. The standard harness
-//! ignores only what it was compiled to ignore, so this one stands in its place.
+//! Without them the tests are ignored, with the reason (`tests/it/support/harness.rs`).
 
-use std::collections::BTreeMap;
-use std::io::Write;
-use std::thread;
+use std::process::ExitCode;
 
 mod debuggers;
+#[path = "../it/support/harness.rs"]
+mod harness;
 mod hosts;
+mod languages;
 mod perl;
+#[cfg(all(feature = "concurrent", feature = "postcard"))]
+mod places;
+#[cfg(feature = "json")]
+mod python;
 mod rights;
 mod sandbox;
+#[path = "../hostile/seccomp.rs"]
+#[expect(dead_code, reason = "the other tests share more")]
+mod seccomp;
 mod site;
 mod ssh;
+#[cfg(all(feature = "concurrent", feature = "postcard"))]
+#[path = "../hostile/steps.rs"]
+mod steps;
 #[path = "../it/support/mod.rs"]
 #[expect(dead_code, unused_imports, reason = "the other tests share more")]
 mod support;
+
+use harness::{Test, tests};
 
 offspring::init_in_tests!();
 
@@ -26,20 +37,14 @@ offspring::__before_main!(serve_if_asked);
 fn serve_if_asked() {
     support::serve_if_asked(|worker| match worker {
         "sum" => perl::SUM.serve(),
+        "words" => languages::WORDS.serve(),
+        "notes" => languages::NOTES.serve(),
         other => rights::serve(other),
     });
 }
 
-/// A name, what is needed, the test.
-type Test = (&'static str, &'static str, fn());
-
-macro_rules! tests {
-    ($($needs:literal: $file:ident { $($test:ident)* })*) => {
-        &[$($((concat!(stringify!($file), "::", stringify!($test)), $needs, $file::$test as fn())),*),*]
-    };
-}
-
 const TESTS: &[Test] = tests! {
+    "": harness { nextest_finds_them }
     "": hosts { answers_that_are_lost_on_the_way }
     "": sandbox { where_no_signal_can_be_sent }
     "sshd": hosts {
@@ -59,28 +64,55 @@ const TESTS: &[Test] = tests! {
     "sudo": sandbox { sudo }
     "pid namespaces": sandbox { a_namespace_of_process_ids a_namespace_without_a_thread }
     "perl": perl { it_is_called it_calls }
+    "perl": languages { perl_serves perl_calls }
+    "python3": languages { python_serves python_calls }
     "root": rights {
         a_child_of_another_user_has_no_way_back what_is_not_said_of_groups what_a_child_of_another_user_can_do
         rights_that_cannot_be_had
     }
     "strace": debuggers { strace }
-    "gdb": debuggers { gdb_says_where gdb_is_talked_to }
+    "gdb": debuggers { gdb_says_where gdb_is_talked_to gdb_stops_in_this_process }
     "valgrind": debuggers { valgrind }
     "perf": debuggers { perf }
     "chroot": sandbox { a_root_without_proc }
 };
 
-/// Whether this is there.
+#[cfg(feature = "json")]
+const WITH_JSON: &[Test] = tests! {
+    "python3": python { the_example_answers an_exception_fails_its_call another_worker_is_refused }
+};
+#[cfg(not(feature = "json"))]
+const WITH_JSON: &[Test] = &[];
+
+#[cfg(all(feature = "concurrent", feature = "postcard"))]
+const OF_PLACES: &[Test] = tests! {
+    "process 1": places { as_process_1 }
+    "bwrap": places { in_a_namespace_of_process_ids where_all_is_read_only without_proc }
+};
+#[cfg(not(all(feature = "concurrent", feature = "postcard")))]
+const OF_PLACES: &[Test] = &[];
+
+/// Returns whether this machine has it.
 fn attempt(needs: &str) -> Result<(), String> {
+    // A test that is run again is in the place that was attempted.
+    if support::told().is_some() {
+        return Ok(());
+    }
     match needs {
-        "" => Ok(()),
         "sshd" => site::Site::attempt(),
         "bash" => sandbox::attempt(&["bash", "-c", "exec \"$@\"", "bash"]),
         "bwrap" => sandbox::attempt(sandbox::BWRAP),
+        #[cfg(all(feature = "concurrent", feature = "postcard"))]
+        "process 1" => sandbox::attempt(places::AS_PROCESS_1),
         "unshare" => sandbox::attempt(sandbox::UNSHARE),
         "setpriv" => sandbox::attempt(sandbox::SETPRIV),
         "sudo" => sandbox::attempt(sandbox::SUDO),
         "perl" => sandbox::attempt(&["perl", "-MIPC::Open2", "-e", "exec @ARGV"]),
+        "python3" => sandbox::attempt(&[
+            "python3",
+            "-c",
+            "import os, sys; os.execvp(sys.argv[1], sys.argv[1:])",
+        ]),
         "pid namespaces" => sandbox::attempt(&["unshare", "--pid", "--fork"]),
         "root" => sandbox::attempt(&["setpriv", "--reuid=1", "--regid=1", "--clear-groups"]),
         "strace" => sandbox::attempt(debuggers::STRACE),
@@ -92,52 +124,9 @@ fn attempt(needs: &str) -> Result<(), String> {
     }
 }
 
-fn main() {
-    let mut names: Vec<String> = std::env::args().skip(1).collect();
-    let options: Vec<_> = names.extract_if(.., |one| one.starts_with('-')).collect();
-    let is_set = |option: &str| options.iter().any(|own| own == option);
-    let required = std::env::var("OFFSPRING_TEST_REQUIRE").unwrap_or_default();
-    let is_wanted = |(name, ..): &&Test| {
-        let is_meant = |one: &String| name.contains(one) && (one == name || !is_set("--exact"));
-        names.is_empty() || names.iter().any(is_meant)
-    };
-    let tests: Vec<_> = TESTS.iter().filter(is_wanted).collect();
-    if is_set("--list") {
-        return tests.iter().for_each(|(name, ..)| println!("{name}: test"));
-    }
-    println!("\nrunning {} tests", tests.len());
-    let mut attempts = BTreeMap::new();
-    let [mut passed, mut failed, mut ignored] = [0; 3];
-    for (name, needs, test) in &tests {
-        print!("test {name} ... ");
-        std::io::stdout().flush().unwrap();
-        let is_there: &Result<_, _> = attempts.entry(needs).or_insert_with(|| attempt(needs));
-        let (count, outcome) = match is_there {
-            Err(reason) if !required.split(',').any(|own| own == *needs) => (
-                &mut ignored,
-                format!("ignored, there is no `{needs}`: {reason}"),
-            ),
-            Err(reason) => (
-                &mut failed,
-                format!("FAILED: `{needs}` is required: {reason}"),
-            ),
-            Ok(()) => {
-                let running = thread::Builder::new().name((*name).into()).spawn(test);
-                match running.unwrap().join() {
-                    Ok(()) => (&mut passed, "ok".into()),
-                    Err(_) => (&mut failed, "FAILED".into()),
-                }
-            }
-        };
-        *count += 1;
-        println!("{outcome}");
-    }
-    let result = if failed == 0 { "ok" } else { "FAILED" };
-    println!(
-        "\ntest result: {result}. {passed} passed; {failed} failed; {ignored} ignored; 0 measured; {} filtered out\n",
-        TESTS.len() - tests.len()
-    );
-    if failed > 0 {
-        std::process::exit(101);
+fn main() -> ExitCode {
+    match harness::run(&[TESTS, WITH_JSON, OF_PLACES].concat(), attempt) {
+        true => ExitCode::SUCCESS,
+        false => ExitCode::FAILURE,
     }
 }

@@ -1,4 +1,4 @@
-//! The plain form and numbers, with Perl at either end: strings are read and written as the original does it.
+//! The plain form and numbers with Perl at either end. The Perl code reads and writes strings as the original does.
 
 use std::process::{Command, Stdio};
 
@@ -45,7 +45,7 @@ pub(crate) fn it_is_called() {
     rpc.join().wait().unwrap();
 }
 
-/// Perl calls `$rpc->(…)` of a worker in Rust, and goes by what comes back.
+/// Perl calls `$rpc->(…)` of a worker in Rust, and checks the results.
 pub(crate) fn it_calls() {
     let _guard = guard();
     let script = r#"

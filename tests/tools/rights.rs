@@ -1,4 +1,4 @@
-//! Children of another user: only root can start them.
+//! Children that run as another user. Only root can start them.
 
 use std::fs::File;
 use std::io::Read;
@@ -15,11 +15,11 @@ pub(crate) fn serve(worker: &str) {
     match worker {
         "who" => WHO.serve(),
         "read" => READ.serve(),
-        other => panic!("nobody serves {other}"),
+        other => panic!("there is no worker {other}"),
     }
 }
 
-/// What the system says of this process, what it can still open, and whether it can become root again.
+/// Returns the ids of this process, which files it can open, and whether it can become root again.
 fn who() -> String {
     let status = std::fs::read_to_string("/proc/self/status").unwrap();
     let line = |name: &&str| {
@@ -89,12 +89,12 @@ pub(crate) fn a_child_of_another_user_has_no_way_back() {
             .rights(rights.umask(0o027).no_new_privileges())
             .begin();
         assert_eq!(rpc.call().wait().unwrap(), CONFINED);
-        // It is this process's to end, and to wait for.
+        // This process can kill it and wait for it.
         rpc.kill();
         let status = rpc.join().wait().unwrap();
         assert_eq!(status.signal(), Some(libc::SIGKILL));
     }
-    // This process is what it was, and the template, too.
+    // This process and the template are unchanged.
     assert!(who().starts_with("0 0 0 0, 0 0 0 0, "));
     let rpc = WHO.template(&template).begin();
     assert!(rpc.call().wait().unwrap().ends_with(", opened, root"));
@@ -107,6 +107,7 @@ pub(crate) fn what_is_not_said_of_groups() {
         (Rights::new().user("daemon"), "1 1 1 1, 1 1 1 1, , "),
         (Rights::new().group(9), "0 0 0 0, 9 9 9 9, , "),
         (Rights::new().groups([9]), "0 0 0 0, 0 0 0 0, 9, "),
+        (Rights::new().no_groups(), "0 0 0 0, 0 0 0 0, , "),
         (Rights::new().umask(0), "0 0 0 0, 0 0 0 0, 7, "),
         (
             Rights::new().user(54321).group(5),
@@ -120,7 +121,7 @@ pub(crate) fn what_is_not_said_of_groups() {
     nix::unistd::setgroups(&[]).unwrap();
 }
 
-/// It reads what it was lent, works with rings and without, has limits, and can start its own children.
+/// The child reads a descriptor that it was sent, works with rings and without, has limits, and can start children.
 pub(crate) fn what_a_child_of_another_user_can_do() {
     let _guard = guard();
     let template = Template::builder().start().unwrap();
@@ -152,7 +153,7 @@ pub(crate) fn what_a_child_of_another_user_can_do() {
     }
 }
 
-/// What the child may not do is an error of the start, and nothing runs.
+/// Rights that the child may not take are an error of the start, and no call runs.
 pub(crate) fn rights_that_cannot_be_had() {
     let _guard = guard();
     let powerless: &[&str] = &["setpriv", "--reuid=1", "--regid=1", "--clear-groups"];
@@ -171,8 +172,7 @@ pub(crate) fn rights_that_cannot_be_had() {
             error,
             is_handshake,
             started = No,
-            "has to start as root",
-            "not permitted"
+            "cannot set supplementary groups: Operation not permitted (os error 1) (it has to start as root, or with the capabilities for that)"
         );
         let _ = rpc.join().wait();
     }

@@ -1,7 +1,9 @@
-//! Children behind what confines them, where this machine permits it.
+//! Children in sandboxes, where this machine permits them.
 
+use std::ffi::OsStr;
 use std::process::{Command, Stdio};
 
+use crate::seccomp::{Refused, refuse};
 use crate::support::*;
 
 pub(crate) const BWRAP: &[&str] = &[
@@ -34,7 +36,7 @@ pub(crate) const SETPRIV: &[&str] = &[
 ];
 pub(crate) const SUDO: &[&str] = &["sudo", "-n", "-u", "nobody"];
 
-/// These words in front of a worker.
+/// Returns the command of a worker behind these words.
 pub(crate) fn before(words: &[&str], worker: &str) -> Command {
     let mut command = Command::new(words[0]);
     command.args(&words[1..]);
@@ -43,7 +45,7 @@ pub(crate) fn before(words: &[&str], worker: &str) -> Command {
     command
 }
 
-/// Whether a command can be run behind these words here.
+/// Tries to run a command behind these words on this machine.
 pub(crate) fn attempt(words: &[&str]) -> Result<(), String> {
     match before(words, "leave").stdin(Stdio::null()).output() {
         Ok(output) if output.status.success() => Ok(()),
@@ -52,7 +54,7 @@ pub(crate) fn attempt(words: &[&str]) -> Result<(), String> {
     }
 }
 
-/// As a command, and as a program that is given a socket and more.
+/// As a command, and as a program that inherits a socket and more.
 fn works_behind(words: &[&str]) {
     let _guard = guard();
     let command = || before(words, "work");
@@ -89,24 +91,15 @@ pub(crate) fn sudo() {
     works_behind(SUDO);
 }
 
-/// A command that has become another user's, which may not be sent signals: the
-/// link is cut instead, and the worker goes by itself.
+/// A command that runs as another user cannot be sent signals. The link is cut instead, and the worker exits.
 pub(crate) fn a_child_that_cannot_be_killed() {
     let other = ["setpriv", "--reuid", "65534", "--clear-groups"];
     if told().is_none() {
         let _guard = guard();
         let again = again(&a_child_that_cannot_be_killed, "powerless");
-        let mut powerless = Command::new("setpriv");
-        powerless
-            .arg("--bounding-set=-kill")
-            .arg(again.get_program());
-        powerless.args(again.get_args()).stdin(Stdio::null());
-        powerless.envs(
-            again
-                .get_envs()
-                .filter_map(|(name, value)| Some((name, value?))),
-        );
-        return succeeds(&mut powerless);
+        let words = ["setpriv", "--bounding-set=-kill"].map(OsStr::new);
+        let words = [&words[..], &[again.get_program()]].concat();
+        return succeeds(&mut with_words(&words, &again));
     }
     let _guard = guard();
     let command = before(&other, "work");
@@ -123,42 +116,12 @@ pub(crate) fn a_child_that_cannot_be_killed() {
     quickly(|| rpc.join().wait()).unwrap();
 }
 
-/// From now on this thread, and what it starts, cannot do this system call.
-fn refuse(call: libc::c_long) {
-    let instruction = |code, jf, k| libc::sock_filter { code, jt: 0, jf, k };
-    let (load, compare, end) = (
-        libc::BPF_LD | libc::BPF_W | libc::BPF_ABS,
-        libc::BPF_JMP | libc::BPF_JEQ | libc::BPF_K,
-        libc::BPF_RET | libc::BPF_K,
-    );
-    let mut filter = [
-        instruction(load as u16, 0, 0),
-        instruction(compare as u16, 1, call as u32),
-        instruction(end as u16, 0, libc::SECCOMP_RET_ERRNO | libc::EPERM as u32),
-        instruction(end as u16, 0, libc::SECCOMP_RET_ALLOW),
-    ];
-    let program = libc::sock_fprog {
-        len: filter.len() as u16,
-        filter: filter.as_mut_ptr(),
-    };
-    // SAFETY: the program is a live one, and of this length.
-    let done = unsafe {
-        libc::prctl(libc::PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
-            + libc::prctl(
-                libc::PR_SET_SECCOMP,
-                libc::SECCOMP_MODE_FILTER,
-                &raw const program,
-            )
-    };
-    assert_eq!(done, 0);
-}
-
 type Work = offspring::Builder<fn(Job) -> Result<String, String>, Json, u32>;
 
-/// X76: no signal can be sent, and nothing waits for a child that will not end.
+/// X76: no signal can be sent, and no thread waits for a child that does not exit.
 pub(crate) fn where_no_signal_can_be_sent() {
     alone(|| {
-        refuse(libc::SYS_pidfd_send_signal);
+        refuse(&[Refused::One(libc::SYS_pidfd_send_signal, libc::EPERM)]).unwrap();
         let _guard = guard();
         let temp = Temp::new();
         let spin = |builder: Work| {
@@ -186,14 +149,14 @@ pub(crate) fn where_no_signal_can_be_sent() {
             assert_error!(error, is_child_dead, "Operation not permitted");
             end(pid);
         }
-        // The same for who waits in other ways.
+        // The same for the other ways to wait.
         let (rpc, call, pid) = spin(WORK.builder());
         rpc.kill();
         let error = quickly(|| futures_lite::future::block_on(call)).unwrap_err();
         assert!(error.to_string().contains("cannot be killed"), "{error}");
         quickly(|| futures_lite::future::block_on(rpc.join())).unwrap_err();
         end(pid);
-        // One that has nothing to do hears that the link is cut.
+        // An idle child notices that the link is cut.
         let rpc = WORK.builder().quiet().begin();
         rpc.ready().wait().unwrap();
         rpc.kill();
@@ -201,7 +164,7 @@ pub(crate) fn where_no_signal_can_be_sent() {
     });
 }
 
-/// X76: children of a parent that has given them a namespace of process ids, in which it has no number itself.
+/// X76: children in a pid namespace in which the parent has no pid.
 pub(crate) fn a_namespace_of_process_ids() {
     alone(|| {
         let _guard = guard();
@@ -217,12 +180,12 @@ pub(crate) fn a_namespace_of_process_ids() {
         let program = WORK.program(serving("work")).quiet();
         let third = program.begin();
         assert_eq!(third.call(echo()).wait().unwrap(), Ok("x".into()));
-        // These start their processes from a thread that cannot be created here.
+        // These start their processes from a thread, which cannot be created here.
         let error = offspring::Template::builder().start().unwrap_err();
         assert!(error.to_string().contains("CLONE_NEWPID"), "{error}");
         let error = WORK.pool().on_event(|_| ()).spawn().unwrap_err();
         assert!(error.to_string().contains("CLONE_NEWPID"), "{error}");
-        // The others go with the first, and there are no more.
+        // The other processes end with the first, and no further can start.
         first.join().wait().unwrap();
         for rpc in [second, third] {
             let status = rpc.join().wait().unwrap();
@@ -237,7 +200,7 @@ pub(crate) fn a_namespace_of_process_ids() {
     });
 }
 
-/// X76: the same where no thread can be started any more.
+/// X76: the same if no further thread can be started.
 pub(crate) fn a_namespace_without_a_thread() {
     alone(|| {
         let _guard = guard();
@@ -248,15 +211,19 @@ pub(crate) fn a_namespace_without_a_thread() {
     });
 }
 
-/// X76: without `/proc` this program is not found.
+/// X76: without `/proc` the program cannot find itself.
 pub(crate) fn a_root_without_proc() {
     alone(|| {
         let temp = Temp::new();
+        let outside = std::fs::File::open("/").unwrap();
         nix::unistd::chroot(temp.path(".").as_str()).unwrap();
         std::env::set_current_dir("/").unwrap();
         let error = WORK.spawn().unwrap_err();
         assert!(error.to_string().contains("`/proc`"), "{error}");
         let error = offspring::Template::builder().start().unwrap_err();
         assert!(error.to_string().contains("`/proc`"), "{error}");
+        // `temp` removes its folder by its path outside of the new root.
+        nix::unistd::fchdir(&outside).unwrap();
+        nix::unistd::chroot(".").unwrap();
     });
 }

@@ -1,13 +1,12 @@
 //! Hosts that are reached by a real `ssh`, for tests: a real `sshd` each, on this machine.
 //!
-//! There is no port and no daemon. For each connection `ssh` itself starts an `sshd -i` (its mode for inetd) as its
-//! `ProxyCommand`, and the two talk over a pair of pipes. Keys and configuration lie in a folder of the test's own, which
-//! is also the home folder there: `sshd` runs commands by the user's shell, and a shell reads files at home, which may
-//! take long, and hold locks that outlive a connection that is cut. So no file of the user's is read or written. An
-//! `sshd` of root wants the folder `/run/sshd`; it is made if it is not there, as the system does where it starts one.
+//! They need no port and no daemon. For each connection `ssh` starts an `sshd -i` (its mode for inetd) as its
+//! `ProxyCommand`, and the two talk over a pair of pipes. Keys and configuration are in a temporary folder, which is also
+//! the home folder: `sshd` runs commands by the user's shell, which reads files of the home folder. That may take long,
+//! and take locks that outlive a connection. So no file of the user is read or written. An `sshd` of root needs the folder
+//! `/run/sshd`, which is created if it does not exist.
 //!
-//! The test process adopts what its processes leave behind, so that a [`Site`] knows when all is gone, and can see to
-//! it after a panic.
+//! The test process is a subreaper, so that a [`Site`] can wait for all processes, also after a panic.
 
 use std::cell::Cell;
 use std::fs;
@@ -23,7 +22,7 @@ use nix::unistd::{Pid, User, geteuid};
 
 use crate::support::*;
 
-/// Where hosts live. To be made after the guard, and before all that is on them.
+/// The folder of hosts. To be created after the guard, and before all that runs on them.
 pub(crate) struct Site {
     folder: Temp,
     sshd: PathBuf,
@@ -31,7 +30,7 @@ pub(crate) struct Site {
     hosts: Cell<u32>,
 }
 
-/// One host.
+/// A host.
 pub(crate) struct Host {
     folder: PathBuf,
     user: String,
@@ -42,7 +41,7 @@ impl Site {
         Self::make().unwrap()
     }
 
-    /// Whether there can be one here, shown by a first connection.
+    /// Tries a connection to a host on this machine.
     pub(crate) fn attempt() -> Result<(), String> {
         let site = Self::make()?;
         let mut ssh = site.host().ssh("true");
@@ -66,7 +65,8 @@ impl Site {
         if geteuid().is_root() {
             fs::create_dir_all("/run/sshd").map_err(|error| format!("/run/sshd: {error}"))?;
         }
-        set_child_subreaper(true).map_err(|errno| format!("nobody adopts: {errno}"))?;
+        set_child_subreaper(true)
+            .map_err(|errno| format!("this process cannot be a subreaper: {errno}"))?;
         Ok(Self {
             folder: Temp::new(),
             sshd,
@@ -75,7 +75,7 @@ impl Site {
         })
     }
 
-    /// One more host.
+    /// Adds a host.
     pub(crate) fn host(&self) -> Host {
         self.hosts.set(self.hosts.get() + 1);
         let folder = PathBuf::from(self.folder.path(&format!("host{}", self.hosts.get())));
@@ -112,7 +112,7 @@ impl Site {
 
 impl Drop for Site {
     fn drop(&mut self) {
-        // No deadline but the watchdog's.
+        // The watchdog of the tests is the deadline.
         until(|| {
             if std::thread::panicking() {
                 kill_below(std::process::id());
@@ -124,7 +124,7 @@ impl Drop for Site {
     }
 }
 
-/// Kills all that this process and its processes have started.
+/// Kills all descendants of `process`.
 fn kill_below(process: u32) {
     for child in children_of(process) {
         kill_below(child);
@@ -132,7 +132,7 @@ fn kill_below(process: u32) {
     }
 }
 
-/// This process, if it is an `sshd`, and those that it has started to be the same; what they run is none.
+/// Returns `process` if it is an `sshd`, and the `sshd`s that it started, without the commands that they run.
 fn daemons(process: u32) -> Vec<u32> {
     let name = fs::read_to_string(format!("/proc/{process}/comm")).unwrap_or_default();
     if !name.starts_with("sshd") {
@@ -142,7 +142,7 @@ fn daemons(process: u32) -> Vec<u32> {
     std::iter::once(process).chain(below).collect()
 }
 
-/// Reaps what was left to this process; of its own children nobody wants to know any more.
+/// Reaps the processes that this process adopted. No test waits for a child at this point.
 fn reap() {
     for child in children() {
         let _ = waitpid(Pid::from_raw(child as i32), Some(WaitPidFlag::WNOHANG));
@@ -150,7 +150,7 @@ fn reap() {
 }
 
 impl Host {
-    /// An `ssh` that runs this there, by the user's shell.
+    /// Returns an `ssh` that runs this command on the host, by the user's shell.
     pub(crate) fn ssh(&self, command: &str) -> Command {
         self.ssh_with("user", &[], command)
     }
@@ -183,7 +183,7 @@ impl Host {
         self.ssh(&serve(worker))
     }
 
-    /// What `sshd` is to do besides; for later connections.
+    /// Writes the configuration of `sshd` with these further lines, for later connections.
     pub(crate) fn configure(&self, lines: &str) {
         let at = self.folder.display();
         let config = format!(
@@ -204,18 +204,18 @@ impl Host {
         self.write("config", &config);
     }
 
-    /// From now on it can be reached.
+    /// Makes the host reachable.
     pub(crate) fn up(&self) {
         self.write("up", "");
     }
 
-    /// It is lost: nobody reaches it any more, and what is open is cut.
+    /// Makes the host unreachable, and cuts its connections.
     pub(crate) fn down(&self) {
         fs::remove_file(self.path("up")).unwrap();
         self.cut();
     }
 
-    /// Cuts all connections that are open.
+    /// Cuts all connections.
     pub(crate) fn cut(&self) {
         self.signal(Signal::SIGKILL);
     }
@@ -224,13 +224,13 @@ impl Host {
     pub(crate) fn signal(&self, signal: Signal) {
         let sessions = fs::read_to_string(self.path("sessions")).unwrap_or_default();
         let sessions = sessions.lines().map(|session| session.parse().unwrap());
-        // All are known before the first is gone.
+        // All are found before the first one exits.
         for daemon in sessions.flat_map(daemons).collect::<Vec<_>>() {
             let _ = kill(Pid::from_raw(daemon as i32), signal);
         }
     }
 
-    /// The home folder of who logs in.
+    /// The home folder on the host.
     pub(crate) fn home(&self) -> &str {
         self.folder.to_str().unwrap()
     }
@@ -249,13 +249,13 @@ impl Host {
     }
 }
 
-/// The command by which this test binary serves, for a shell.
+/// Returns the shell command that serves a worker of this test binary.
 pub(crate) fn serve(worker: &str) -> String {
     let own = std::env::current_exe().unwrap();
     format!("exec '{}' --serve {worker}", own.display())
 }
 
-/// Daemons are often not in the path of a user.
+/// Finds a daemon, whose folder is often not in a user's path.
 fn find(program: &str) -> Result<PathBuf, String> {
     let path = std::env::var_os("PATH").unwrap_or_default();
     let mut folders: Vec<_> = std::env::split_paths(&path).collect();

@@ -9,8 +9,8 @@ use offspring::{Limits, Started};
 use crate::site::{Site, serve};
 use crate::support::*;
 
-/// What a user's shell does at the start of each session is not to matter here: it may take a lock at home, and a
-/// connection that is cut leaves it behind.
+/// The startup files of the user's shell are not read: they may take a lock in the home folder, which a cut connection
+/// leaves behind.
 pub(crate) fn no_file_of_the_users_is_read() {
     let _guard = guard();
     let site = Site::new();
@@ -36,7 +36,7 @@ pub(crate) fn calls_and_events() {
         events.try_iter().collect::<Vec<_>>(),
         Vec::from_iter(0..1000)
     );
-    // What it prints goes elsewhere, and there is nothing to read.
+    // Its output goes to stderr, and its stdin is empty.
     rpc.call(Job::Print("noise".into()))
         .wait()
         .unwrap()
@@ -59,7 +59,7 @@ pub(crate) fn large_payloads() {
     assert!(rpc.join().wait().unwrap().success());
 }
 
-/// How the worker ended there is seen here, as far as `ssh` tells it.
+/// The exit status of the worker is seen here, as far as `ssh` reports it.
 pub(crate) fn a_worker_that_ends() {
     let _guard = guard();
     let site = Site::new();
@@ -72,7 +72,7 @@ pub(crate) fn a_worker_that_ends() {
         let error = quickly(|| first.wait().unwrap_err());
         assert!(error.is_child_dead(), "{error}");
         assert_eq!(error.crash().unwrap().status().code(), Some(code));
-        // An answer may have been lost with the connection, and the second call begun.
+        // An answer may be lost with the connection, so the second call may have begun.
         assert_eq!(error.started(), Started::Unknown);
         assert_eq!(second.wait().unwrap_err().started(), Started::Unknown);
         rpc.join().wait().unwrap();
@@ -119,7 +119,7 @@ pub(crate) fn a_connection_cut_in_the_middle_of_a_call() {
     let rpc = rpc.unwrap();
     let (first, second) = (rpc.call(Job::Gate(gate.name())), rpc.call(echo("never")));
     let _running = gate.reached();
-    // Its hello is on its way, and is not to be lost with the connection.
+    // Wait for its hello, which must not be lost with the connection.
     rpc.ready().wait().unwrap();
     host.cut();
     let error = quickly(|| first.wait().unwrap_err());
@@ -129,7 +129,7 @@ pub(crate) fn a_connection_cut_in_the_middle_of_a_call() {
     assert_eq!(rpc.join().wait().unwrap().code(), Some(255));
 }
 
-/// In the middle of large messages, in both directions.
+/// A connection is cut in the middle of large messages, in both directions.
 pub(crate) fn a_connection_cut_in_the_middle_of_a_message() {
     let _guard = guard();
     let site = Site::new();
@@ -139,7 +139,7 @@ pub(crate) fn a_connection_cut_in_the_middle_of_a_message() {
         let rpc = rpc.unwrap();
         rpc.ready().wait().unwrap();
         let mut call = rpc.call(job);
-        // Wherever that is: it may also be done before.
+        // At any byte; the call may also be done before.
         let early = call.wait_timeout(Duration::from_millis(20));
         host.cut();
         if early.is_err() {
@@ -152,7 +152,7 @@ pub(crate) fn a_connection_cut_in_the_middle_of_a_message() {
     }
 }
 
-/// Over `ssh`, too, a worker goes at once where it was asked to.
+/// With `exit_with_parent` a worker exits at once when the connection is cut, also over `ssh`.
 pub(crate) fn a_worker_goes_with_the_connection() {
     let _guard = guard();
     let site = Site::new();
@@ -164,11 +164,11 @@ pub(crate) fn a_worker_goes_with_the_connection() {
     host.cut();
     assert!(quickly(|| call.wait().unwrap_err()).is_child_dead());
     rpc.join().wait().unwrap();
-    // That the worker is gone is what the site waits for.
+    // The site waits until the worker has exited.
     quickly(|| drop(site));
 }
 
-/// A host that only falls silent: it is `ssh` that has to find out.
+/// A host stops responding: `ssh` has to detect it.
 pub(crate) fn a_host_that_falls_silent() {
     let _guard = guard();
     let site = Site::new();
@@ -223,7 +223,7 @@ pub(crate) fn limits_hold_there() {
     assert_error!(error, is_child_dead, "memory allocation of");
 }
 
-/// One of two hosts is lost, and returns.
+/// A host of two is lost, and is reachable again.
 pub(crate) fn hosts_come_and_go() {
     let _guard = guard();
     let site = Site::new();
@@ -250,7 +250,7 @@ pub(crate) fn hosts_come_and_go() {
     }
 }
 
-/// X74: a shell whose stdin is a socket reads what it would read for a user who logs in from afar.
+/// X74: a shell whose stdin is a socket reads the startup files of a remote login.
 pub(crate) fn a_shell_reads_no_start_up_files() {
     let _guard = guard();
     let temp = Temp::new();

@@ -1,9 +1,8 @@
-//! CBOR of other programs, above all of Perl's CBOR::XS, made plain.
+//! Normalises CBOR of other programs, such as Perl's CBOR::XS.
 //!
-//! Perl says with [tags 28 and 29](http://cbor.schmorp.de/value-sharing) that a value is referred
-//! to more than once. ciborium looks through both, and would take a reference for the number that
-//! it refers to. [`plain`] copies the bytes without any tags, and has each reference replaced by
-//! the bytes of the value.
+//! Perl marks a value with several references with [tags 28 and 29](http://cbor.schmorp.de/value-sharing).
+//! ciborium ignores both tags, and would decode a reference as the index that it holds. [`plain`]
+//! copies the bytes without tags, and replaces each reference by the bytes of the value.
 
 use super::Failure;
 use std::ops::Range;
@@ -11,7 +10,7 @@ use std::ops::Range;
 const SHARED: usize = 28;
 const REFERENCE: usize = 29;
 
-/// The kinds of items, which are the first three bits.
+/// The major types: the first three bits of an item.
 const UNSIGNED: u8 = 0;
 const BYTES: u8 = 2;
 const TEXT: u8 = 3;
@@ -20,16 +19,16 @@ const MAP: u8 = 5;
 const TAG: u8 = 6;
 const BREAK: u8 = 0xff;
 
-/// What may be copied by reference, in bytes: sixteen times the input, and at least this.
+/// Minimum of the bytes that references may expand to; else 16 times the input.
 const BY_REFERENCE: usize = 1 << 20;
 
-/// How deep items may be nested, as in ciborium.
+/// Maximum nesting of items, as in ciborium.
 const DEPTH: usize = 256;
 
 /// The beginning of an item.
 struct Head {
     kind: u8,
-    /// `None`: the item ends where it says so.
+    /// `None` for an item of indefinite length.
     argument: Option<usize>,
     length: usize,
 }
@@ -56,10 +55,10 @@ impl Head {
     }
 }
 
-/// Whether a tag 28 or 29 is among the items.
+/// Returns whether a tag 28 or 29 is among the items.
 ///
-/// Items follow each other whatever they are part of, so there is no nesting to follow, and
-/// strings are stepped over. Malformed bytes end the search: ciborium will find them.
+/// Items of lists and maps follow their heads, so the scan need not track nesting. It skips the content
+/// of strings. Malformed bytes end it: ciborium reports them.
 pub(super) fn has_shared_values(mut bytes: &[u8]) -> bool {
     while let Some(head) = Head::of(bytes) {
         let content = match (head.kind, head.argument) {
@@ -73,7 +72,7 @@ pub(super) fn has_shared_values(mut bytes: &[u8]) -> bool {
     false
 }
 
-/// The first element of a list, if that is a string of a known length.
+/// Returns the first element of a list, if that is a string of definite length.
 pub(super) fn first_string(mut bytes: &[u8]) -> Option<&[u8]> {
     let mut in_list = false;
     loop {
@@ -88,9 +87,9 @@ pub(super) fn first_string(mut bytes: &[u8]) -> Option<&[u8]> {
     }
 }
 
-/// The same value without references, and without tags but those of big integers.
+/// Returns the same value without references, and without tags except those of big integers.
 pub(super) fn plain(bytes: &[u8]) -> Result<Vec<u8>, Failure> {
-    let mut copying = Copying {
+    let mut copying = Copier {
         rest: bytes,
         copy: Vec::with_capacity(bytes.len()),
         shared: Vec::new(),
@@ -103,17 +102,17 @@ pub(super) fn plain(bytes: &[u8]) -> Result<Vec<u8>, Failure> {
     }
 }
 
-struct Copying<'a> {
+struct Copier<'a> {
     rest: &'a [u8],
     copy: Vec<u8>,
-    /// Where the shared values are in the copy, in the order they begin in. `None`: it has not
-    /// ended yet.
+    /// The ranges of the shared values in the copy, in the order of their starts. `None` for a value that
+    /// has not ended.
     shared: Vec<Option<Range<usize>>>,
-    /// How many bytes may still be copied by reference.
+    /// Number of bytes that references may still expand to.
     left: usize,
 }
 
-impl Copying<'_> {
+impl Copier<'_> {
     fn item(&mut self, depth: usize) -> Result<(), Failure> {
         if depth > DEPTH {
             return Err(failure("nested too deep"));

@@ -1,20 +1,20 @@
-//! The layer for formats that others write.
+//! The layer for formats of other crates.
 
 use crate::descriptors::Descriptors;
-use crate::layer::{Kind, Reading, Rules, Writing};
+use crate::layer::{FormatRules, Kind, ReadContext, WriteContext};
 use crate::serialiser::Input;
 use serde::de::{DeserializeOwned, Deserializer};
 use serde::ser::{Serialize, Serializer};
 
-const RULES: Rules = Rules::of(Kind::Foreign);
+const RULES: FormatRules = FormatRules::of(Kind::Foreign);
 
-/// In crates with a format over serde.
+/// For formats over serde.
 impl Descriptors<'_> {
-    /// Writes a value through a serialiser of serde's, with the descriptors in it.
+    /// Encodes a value and its descriptors with a serialiser of serde.
     ///
-    /// For a [`Serialiser`](crate::Serialiser) of your own. `()` is written as an empty list, as
-    /// the arguments of a call without any are one; so is any other value of size zero that serde
-    /// writes as a unit. A null is written as a null.
+    /// For your own [`Serialiser`](crate::Serialiser). `()` is encoded as an empty list, as the
+    /// arguments of a call without any are, and so is any other value of size zero that serde
+    /// serialises as a unit. A null is encoded as a null.
     ///
     /// ```
     /// use offspring_serialisers::{Descriptor, Error, Format, Input, Output, Serialiser};
@@ -51,28 +51,29 @@ impl Descriptors<'_> {
     /// ```
     ///
     /// # Errors
-    /// Those of the serialiser; there are descriptors in the value and the output carries none;
-    /// one cannot be duplicated.
+    /// Those of the serialiser. The value has a descriptor, and the output carries none, or it cannot be
+    /// duplicated.
+    #[doc(alias = "serialize")]
     pub fn serialise<T, S>(&mut self, value: &T, serializer: S) -> Result<S::Ok, S::Error>
     where
         T: Serialize + ?Sized,
         S: Serializer,
     {
-        let writing = Writing::new(&RULES, self, size_of_val(value) == 0);
+        let writing = WriteContext::new(&RULES, self, size_of_val(value) == 0);
         let written = writing.whole(value).serialize(serializer)?;
         self.accept(writing.descriptors);
         Ok(written)
     }
 }
 
-/// In crates with a format over serde.
+/// For formats over serde.
 impl Input<'_> {
-    /// Reads a value through a deserialiser of serde's, with the descriptors in it; those not in
-    /// it are closed. Whether bytes are left over is for the caller to see.
+    /// Decodes a value and its descriptors with a deserialiser of serde. Descriptors that the value does
+    /// not take are closed. The caller has to check that no bytes are left over.
     ///
-    /// For a [`Serialiser`](crate::Serialiser) of your own, such as that of
-    /// [`Descriptors::serialise`]. As in all formats of this crate a value may be nested 256
-    /// levels deep, and a list that is read as a tuple must be as long.
+    /// For your own [`Serialiser`](crate::Serialiser), such as that of [`Descriptors::serialise`]. As in
+    /// all formats of this crate, a value may be nested 256 levels deep, and a list that is read as a
+    /// tuple must have its length.
     ///
     /// ```
     /// use offspring_serialisers::{Descriptor, Input};
@@ -87,13 +88,14 @@ impl Input<'_> {
     /// ```
     ///
     /// # Errors
-    /// Those of the deserialiser; the value has a descriptor that did not come along; it is
-    /// nested too deep, or too long.
+    /// Those of the deserialiser. The value has a descriptor that did not arrive, is nested too deep, or is
+    /// too long.
+    #[doc(alias = "deserialize")]
     pub fn deserialise<'de, T, D>(&mut self, deserializer: D) -> Result<T, D::Error>
     where
         T: DeserializeOwned,
         D: Deserializer<'de>,
     {
-        Reading::of(&RULES, self).whole(deserializer)
+        ReadContext::of(&RULES, self).whole(deserializer)
     }
 }

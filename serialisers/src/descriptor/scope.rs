@@ -1,17 +1,15 @@
-//! Where the layer and a value meet.
+//! The exchange of descriptors between the layer and a value.
 //!
-//! serde's traits know numbers and text, no descriptors, and a value sees neither the format nor
-//! its table. What they have in common is the layer around each of our formats, and the thread.
-//! The layer knows a descriptor by the name of its newtype, and has it in a slot of the thread
-//! while it calls the value, and only then:
+//! serde's traits pass numbers and text, no descriptors, and a value has no access to the format or its
+//! table. So the layer and the value exchange a descriptor through a thread-local slot. The layer
+//! recognises a descriptor by the name of its newtype, and uses the slot only while it calls the value:
 //!
-//! - A value is written: the layer says in the slot that it wants a descriptor, and has the
-//!   newtype's content written, as if into a string. The content puts a duplicate into the slot.
-//! - A value is read: the layer puts the descriptor into the slot, and calls the visitor, which
-//!   takes it.
+//! - To encode, the layer sets the slot to "wanted" and serialises the newtype's content into a dummy
+//!   output. The content puts a duplicate into the slot.
+//! - To decode, the layer puts the descriptor into the slot and calls the visitor, which takes it.
 //!
-//! A format that is not ours puts nothing into the slot, also where it is called by a value that
-//! one of ours writes or reads. So the content, or the visitor, refuses it.
+//! Formats of other crates do not fill the slot, also if a value calls them while a format of this
+//! crate encodes or decodes it. Then the content, or the visitor, returns an error.
 
 use serde::Serialize;
 use std::cell::Cell;
@@ -20,17 +18,16 @@ use std::io;
 use std::mem::ManuallyDrop;
 use std::os::fd::{BorrowedFd, OwnedFd};
 
-/// The name of the newtype that is a descriptor. Written, and read, as its index: a `u32`.
+/// Name of the newtype that is a descriptor. It is encoded as its index, a `u32`.
 pub(crate) const DESCRIPTOR: &str = "offspring::Descriptor";
 
-/// The name of the newtype that is a descriptor only where they are carried. Written, and read,
-/// as an `Option` of it.
+/// Name of the newtype that is a descriptor if the link carries it. It is encoded as an `Option` of it.
 pub(crate) const OFFER: &str = "offspring::DescriptorOrBytes";
 
-/// A place of a thread for what no argument can bring to code that serde calls.
+/// A thread-local value for code that serde calls, to which no argument can be passed.
 ///
-/// It is empty but for the duration of [`with`](Self::with), so there is never anything to drop
-/// at the end of the thread, and it can be used until then.
+/// It is empty outside of [`with`](Self::with), so nothing is dropped at the end of the thread, and it
+/// can be used in destructors of thread-local values.
 pub(crate) struct Slot<T>(Cell<ManuallyDrop<Option<T>>>);
 
 impl<T> Slot<T> {
@@ -38,10 +35,10 @@ impl<T> Slot<T> {
         Self(Cell::new(ManuallyDrop::new(None)))
     }
 
-    /// Runs `call` with `value` in the slot, and returns what is left there. What was there
-    /// before is put back, also after a panic.
+    /// Runs `call` with `value` in the slot, and returns what is left in it. The previous value is put
+    /// back, also after a panic.
     pub(crate) fn with<R>(&self, value: T, call: impl FnOnce() -> R) -> (R, Option<T>) {
-        let _outer = Outer(self, self.replace(Some(value)));
+        let _outer = Restore(self, self.replace(Some(value)));
         let result = call();
         (result, self.replace(None))
     }
@@ -51,48 +48,48 @@ impl<T> Slot<T> {
     }
 }
 
-/// What was in the slot before.
-struct Outer<'s, T>(&'s Slot<T>, Option<T>);
+/// Puts the previous value back when it is dropped.
+struct Restore<'s, T>(&'s Slot<T>, Option<T>);
 
-impl<T> Drop for Outer<'_, T> {
+impl<T> Drop for Restore<'_, T> {
     fn drop(&mut self) {
         self.0.replace(self.1.take());
     }
 }
 
-enum Passing {
+enum Exchange {
     Wanted,
-    Here(io::Result<OwnedFd>),
+    Given(io::Result<OwnedFd>),
 }
 
 thread_local! {
-    static SLOT: Slot<Passing> = const { Slot::empty() };
+    static SLOT: Slot<Exchange> = const { Slot::empty() };
 }
 
-/// Asks the content of a newtype for a duplicate. `None` if it is no descriptor.
+/// Asks the content of a newtype for a duplicate of its descriptor. `None` if it has none.
 pub(crate) fn ask<T: Serialize + ?Sized>(content: &T) -> Option<io::Result<OwnedFd>> {
-    let ask = || write!(String::new(), "{}", Text(content));
-    match SLOT.with(|slot| slot.with(Passing::Wanted, ask)).1 {
-        Some(Passing::Here(duplicate)) => Some(duplicate),
+    let ask = || write!(String::new(), "{}", Printed(content));
+    match SLOT.with(|slot| slot.with(Exchange::Wanted, ask)).1 {
+        Some(Exchange::Given(duplicate)) => Some(duplicate),
         _ => None,
     }
 }
 
-/// serde knows how to print.
-struct Text<'a, T: ?Sized>(&'a T);
+/// Serialises by serde's implementation for formatters, whose output is dropped.
+struct Printed<'a, T: ?Sized>(&'a T);
 
-impl<T: Serialize + ?Sized> fmt::Display for Text<'_, T> {
+impl<T: Serialize + ?Sized> fmt::Display for Printed<'_, T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.0.serialize(f)
     }
 }
 
-/// Puts a duplicate into the slot. Returns whether the layer wants one.
+/// Puts a duplicate into the slot if the layer wants one. Returns whether it does.
 pub(super) fn answer(descriptor: BorrowedFd<'_>) -> bool {
     SLOT.with(|slot| match slot.replace(None) {
-        Some(Passing::Wanted) => {
+        Some(Exchange::Wanted) => {
             let duplicate = descriptor.try_clone_to_owned();
-            slot.replace(Some(Passing::Here(duplicate)));
+            slot.replace(Some(Exchange::Given(duplicate)));
             true
         }
         other => {
@@ -102,15 +99,15 @@ pub(super) fn answer(descriptor: BorrowedFd<'_>) -> bool {
     })
 }
 
-/// Runs `visit`, which can [`take`] this descriptor.
+/// Runs `visit`, which may [`take`] this descriptor.
 pub(crate) fn lend<R>(descriptor: OwnedFd, visit: impl FnOnce() -> R) -> R {
-    SLOT.with(|slot| slot.with(Passing::Here(Ok(descriptor)), visit).0)
+    SLOT.with(|slot| slot.with(Exchange::Given(Ok(descriptor)), visit).0)
 }
 
-/// Takes the descriptor that the layer has lent, if it is the layer that calls.
+/// Takes the descriptor that the layer lent. `None` if another deserialiser calls.
 pub(super) fn take() -> Option<OwnedFd> {
     match SLOT.with(|slot| slot.replace(None)) {
-        Some(Passing::Here(descriptor)) => descriptor.ok(),
+        Some(Exchange::Given(descriptor)) => descriptor.ok(),
         _ => None,
     }
 }

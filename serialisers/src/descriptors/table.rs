@@ -1,15 +1,15 @@
-//! The table of descriptors that belongs to one value.
+//! The table of the descriptors of a value.
 //!
-//! Who writes a value collects its descriptors first, and they get into the table of the output
-//! only once the whole value has been written. So a value that fails half-way leaves none there,
-//! and a panic closes them. Who reads takes each once; what is left is closed with the table.
+//! While a value is encoded, its descriptors are collected. They are added to the output's table once
+//! the whole value is encoded. So a value that fails half-way leaves none in the table, and a panic
+//! closes them. A decoder takes each descriptor once. The others are closed with the table.
 
 use crate::error::Error;
 use std::cell::RefCell;
 use std::io;
 use std::os::fd::OwnedFd;
 
-/// The descriptors that travel with one value, beside its bytes: part of an
+/// The table of descriptors that are sent with a value: part of an
 /// [`Output`](crate::Output).
 ///
 /// ```
@@ -24,18 +24,18 @@ use std::os::fd::OwnedFd;
 #[derive(Debug)]
 pub struct Descriptors<'a> {
     table: Option<&'a mut Vec<OwnedFd>>,
-    /// Where in it those of this value begin.
+    /// Index in the table of the first descriptor of this value.
     first: usize,
 }
 
 impl<'a> Descriptors<'a> {
-    /// `None` if nothing carries descriptors.
+    /// `table` is `None` if the link carries no descriptors.
     pub(crate) fn new(table: Option<&'a mut Vec<OwnedFd>>) -> Self {
         let first = table.as_ref().map_or(0, |table| table.len());
         Self { table, first }
     }
 
-    /// Whether there is a way for descriptors to travel at all.
+    /// Returns whether the link carries descriptors.
     ///
     /// ```
     /// # use offspring_serialisers::Output;
@@ -54,7 +54,7 @@ impl<'a> Descriptors<'a> {
         Ok(index)
     }
 
-    /// For those of a value that is to be written now.
+    /// Starts to collect the descriptors of a value that is encoded next.
     pub(crate) fn collect(&self) -> Collected {
         let before = self.table.as_ref().map(|table| table.len() - self.first);
         Collected {
@@ -63,7 +63,7 @@ impl<'a> Descriptors<'a> {
         }
     }
 
-    /// The value has been written.
+    /// Adds the descriptors of a value that is encoded.
     pub(crate) fn accept(&mut self, collected: Collected) {
         if let Some(table) = &mut self.table {
             table.append(&mut collected.descriptors.into_inner());
@@ -71,10 +71,10 @@ impl<'a> Descriptors<'a> {
     }
 }
 
-/// The descriptors of a value of which only a part has been written.
+/// The descriptors of a value that is being encoded.
 #[derive(Debug)]
 pub(crate) struct Collected {
-    /// How many are in the table before them; `None` if nothing carries them.
+    /// Number of descriptors before them in the table. `None` if the link carries none.
     before: Option<usize>,
     descriptors: RefCell<Vec<OwnedFd>>,
 }
@@ -84,7 +84,7 @@ impl Collected {
         self.before.is_some()
     }
 
-    /// Adds what `duplicate` returns, and returns its index in the table.
+    /// Adds the descriptor that `duplicate` returns, and returns its index in the table.
     pub(crate) fn add(
         &self,
         duplicate: impl FnOnce() -> io::Result<OwnedFd>,
@@ -101,7 +101,7 @@ impl Collected {
     }
 }
 
-/// The descriptors that came with a value; those not taken are closed.
+/// The descriptors that arrived with a value.
 #[derive(Debug, Default)]
 pub(crate) struct Received(RefCell<Vec<Option<OwnedFd>>>);
 
@@ -110,7 +110,7 @@ impl Received {
         Self(RefCell::new(descriptors.into_iter().map(Some).collect()))
     }
 
-    /// Duplicates of those that are not taken, at the same indexes.
+    /// Duplicates those that are not taken, at the same indices.
     pub(crate) fn try_clone(&self) -> io::Result<Self> {
         let descriptors = self.0.borrow();
         let clone = |descriptor: &Option<OwnedFd>| {
@@ -121,7 +121,7 @@ impl Received {
         clones.map(|clones| Self(RefCell::new(clones)))
     }
 
-    /// How many came, taken or not.
+    /// Returns the number that arrived, taken or not.
     pub(crate) fn count(&self) -> usize {
         self.0.borrow().len()
     }

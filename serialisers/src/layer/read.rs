@@ -1,8 +1,8 @@
 //! The layer around a deserialiser.
 
-use super::strings::{Strings, Wanted, Wanting};
-use super::unit::Nothing;
-use super::{Kind, Rules};
+use super::strings::{StringVisitor, Strings, Wanted};
+use super::unit::UnitVisitor;
+use super::{FormatRules, Kind};
 use crate::descriptor::scope::{self, DESCRIPTOR};
 use crate::descriptors::Received;
 use crate::serialiser::Input;
@@ -16,99 +16,102 @@ use std::convert::identity;
 use std::fmt;
 use std::os::fd::OwnedFd;
 
-/// How deep a value may be nested. Every list, map, enum, `Option` and newtype counts.
+/// Maximum nesting of a value. Every list, map, enum, `Option` and newtype is a level.
 ///
-/// A linked list of `Option<Box<Node>>` counts twice a node, so this lets 128 of them through,
-/// as many as serde_json does, and leaves most of a thread's stack of 2 MiB to the caller.
+/// A linked list of `Option<Box<Node>>` takes two levels a node, so 128 nodes are allowed, as many as
+/// in serde_json. That leaves most of a thread's stack of 2 MiB to the caller.
 pub(crate) const DEPTH: usize = 256;
 
-/// For how many elements room is made before the first of them is there. serde alone would make
-/// room for a mebibyte, in each list within a list.
+/// Maximum number of elements to reserve memory for before they are decoded. serde alone would reserve
+/// up to 1 MiB, in each list within a list.
 const RESERVED: usize = 256;
 
-/// What is there for elements that take no bytes.
+/// Number of elements allowed beyond the number of bytes, for elements of no bytes.
 const FREE_ELEMENTS: usize = 1 << 16;
 
-/// What one reading goes by, and what it has found.
-pub(crate) struct Reading {
-    rules: &'static Rules,
-    /// How many elements of lists and maps may still come.
+/// The state of decoding a value.
+pub(crate) struct ReadContext {
+    rules: &'static FormatRules,
+    /// Number of elements of lists and maps that may follow.
     elements: Cell<usize>,
-    /// The descriptors that came along.
+    /// The descriptors of the value.
     descriptors: Received,
-    /// What the layer objected to, as postcard's errors keep no words.
-    pub(crate) objection: RefCell<Option<String>>,
+    /// The layer's own error, because postcard's errors keep no text.
+    pub(crate) rejection: RefCell<Option<String>>,
 }
 
-impl Reading {
-    /// For an input of that many bytes, and these descriptors.
-    pub(crate) fn new(rules: &'static Rules, bytes: usize, descriptors: Received) -> Self {
+impl ReadContext {
+    /// For an input of `bytes` bytes, and these descriptors.
+    pub(crate) fn new(rules: &'static FormatRules, bytes: usize, descriptors: Received) -> Self {
         Self {
             rules,
             elements: Cell::new(bytes.saturating_add(FREE_ELEMENTS)),
             descriptors,
-            objection: RefCell::default(),
+            rejection: RefCell::default(),
         }
     }
 
-    /// For the value that the input holds.
-    pub(crate) fn of(rules: &'static Rules, input: &mut Input<'_>) -> Self {
+    /// For the value of `input`.
+    pub(crate) fn of(rules: &'static FormatRules, input: &mut Input<'_>) -> Self {
         Self::new(rules, input.bytes().len(), input.take_descriptors())
     }
 
-    /// Reads a whole value.
+    /// Decodes the whole value.
     pub(crate) fn whole<'de, T, D>(&self, deserializer: D) -> Result<T, D::Error>
     where
         T: Deserialize<'de>,
         D: Deserializer<'de>,
     {
-        let place = Place {
+        let position = ReadPosition {
             reading: self,
             depth: 0,
         };
-        T::deserialize(place.around(deserializer))
+        T::deserialize(position.around(deserializer))
     }
 
     #[cold]
-    fn object<E: Error>(&self, objection: String) -> E {
-        let error = E::custom(&objection);
-        self.objection.replace(Some(objection));
+    fn reject<E: Error>(&self, rejection: String) -> E {
+        let error = E::custom(&rejection);
+        self.rejection.replace(Some(rejection));
         error
     }
 
     fn descriptor<E: Error>(&self, index: u32) -> Result<OwnedFd, E> {
         let taken = self.descriptors.take(index);
-        taken.map_err(|why| self.object(why.to_string()))
+        taken.map_err(|why| self.reject(why.to_string()))
     }
 
     #[inline]
     fn count<E: Error>(&self) -> Result<(), E> {
         let left = self.elements.get().checked_sub(1);
-        let left = left.ok_or_else(|| self.object("more elements than bytes".into()))?;
+        let left = left.ok_or_else(|| self.reject("more elements than bytes".into()))?;
         self.elements.set(left);
         Ok(())
     }
 }
 
-/// Where in the value we are.
+/// A position in the value: its depth.
 #[derive(Clone, Copy)]
-struct Place<'r> {
-    reading: &'r Reading,
+struct ReadPosition<'r> {
+    reading: &'r ReadContext,
     depth: usize,
 }
 
-impl<'r> Place<'r> {
+impl<'r> ReadPosition<'r> {
     #[inline]
-    fn around<X>(self, inner: X) -> Layer<'r, X> {
-        Layer { inner, place: self }
+    fn around<X>(self, inner: X) -> ReadLayer<'r, X> {
+        ReadLayer {
+            inner,
+            position: self,
+        }
     }
 
-    /// The visitor of something of this length.
+    /// Returns the layer around a visitor of a value of this length.
     #[inline]
-    fn through<V>(self, visitor: V, length: Option<usize>) -> Through<'r, V> {
-        Through {
+    fn through<V>(self, visitor: V, length: Option<usize>) -> LayerVisitor<'r, V> {
+        LayerVisitor {
             visitor,
-            place: self,
+            position: self,
             length,
         }
     }
@@ -118,7 +121,7 @@ impl<'r> Place<'r> {
         if self.depth == DEPTH {
             return Err(self
                 .reading
-                .object(format!("nested deeper than {DEPTH} levels")));
+                .reject(format!("nested deeper than {DEPTH} levels")));
         }
         Ok(Self {
             depth: self.depth + 1,
@@ -127,19 +130,18 @@ impl<'r> Place<'r> {
     }
 }
 
-/// The layer around a deserialiser, or around what serde hands from one to the next: a seed, an
-/// enum, a variant.
-struct Layer<'r, X> {
+/// The layer around a deserialiser, or around a seed, an enum access, a variant access.
+struct ReadLayer<'r, X> {
     inner: X,
-    place: Place<'r>,
+    position: ReadPosition<'r>,
 }
 
-impl<'de, S: DeserializeSeed<'de>> DeserializeSeed<'de> for Layer<'_, S> {
+impl<'de, S: DeserializeSeed<'de>> DeserializeSeed<'de> for ReadLayer<'_, S> {
     type Value = S::Value;
 
     #[inline]
     fn deserialize<D: Deserializer<'de>>(self, inner: D) -> Result<S::Value, D::Error> {
-        self.inner.deserialize(self.place.around(inner))
+        self.inner.deserialize(self.position.around(inner))
     }
 }
 
@@ -156,9 +158,9 @@ macro_rules! either {
     ($($as:expr => $($method:ident)*;)*) => {$($(
         #[inline]
         fn $method<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, D::Error> {
-            match self.place.reading.rules.strings {
+            match self.position.reading.rules.strings {
                 Strings::Either => {
-                    self.inner.deserialize_any(($as)(self.place.through(visitor, None)))
+                    self.inner.deserialize_any(($as)(self.position.through(visitor, None)))
                 }
                 _ => self.inner.$method(visitor),
             }
@@ -166,7 +168,7 @@ macro_rules! either {
     )*)*};
 }
 
-/// Lines of the form `method(arguments) length, or what is wanted instead of strings of one kind;`.
+/// Lines of the form `method(arguments) length, visitor if strings of either kind are accepted;`.
 macro_rules! parts {
     ($($method:ident($($argument:ident: $t:ty),*) $length:expr $(, $as:expr)?;)*) => {$(
         #[inline]
@@ -175,9 +177,9 @@ macro_rules! parts {
             $($argument: $t,)*
             visitor: V,
         ) -> Result<V::Value, D::Error> {
-            let visitor = self.place.through(visitor, $length);
+            let visitor = self.position.through(visitor, $length);
             $(
-                if let Strings::Either = self.place.reading.rules.strings {
+                if let Strings::Either = self.position.reading.rules.strings {
                     return self.inner.deserialize_any(($as)(visitor));
                 }
             )?
@@ -188,10 +190,10 @@ macro_rules! parts {
 
 type Name = &'static str;
 
-/// The length of what is no list.
+/// The length of a value that is no list.
 const NO_LIST: Option<usize> = Some(0);
 
-impl<'de, D: Deserializer<'de>> Deserializer<'de> for Layer<'_, D> {
+impl<'de, D: Deserializer<'de>> Deserializer<'de> for ReadLayer<'_, D> {
     type Error = D::Error;
 
     scalars! {
@@ -202,7 +204,7 @@ impl<'de, D: Deserializer<'de>> Deserializer<'de> for Layer<'_, D> {
 
     either! {
         identity => deserialize_f32 deserialize_f64;
-        |text| Wanting(text, Wanted::Text) =>
+        |text| StringVisitor(text, Wanted::Text) =>
             deserialize_char deserialize_str deserialize_string deserialize_identifier;
     }
 
@@ -217,7 +219,7 @@ impl<'de, D: Deserializer<'de>> Deserializer<'de> for Layer<'_, D> {
         deserialize_tuple_struct(name: Name, length: usize) Some(length);
         deserialize_struct(name: Name, fields: &'static [Name]) Some(fields.len()), identity;
         deserialize_enum(name: Name, variants: &'static [Name]) NO_LIST,
-            |name| Wanting(name, Wanted::Enum);
+            |name| StringVisitor(name, Wanted::Enum);
     }
 
     #[inline]
@@ -228,11 +230,11 @@ impl<'de, D: Deserializer<'de>> Deserializer<'de> for Layer<'_, D> {
     ) -> Result<V::Value, D::Error> {
         if name == DESCRIPTOR {
             let index = u32::deserialize(self.inner)?;
-            let descriptor = self.place.reading.descriptor(index)?;
+            let descriptor = self.position.reading.descriptor(index)?;
             let nothing = UnitDeserializer::new();
             return scope::lend(descriptor, || visitor.visit_newtype_struct(nothing));
         }
-        let visitor = self.place.through(visitor, NO_LIST);
+        let visitor = self.position.through(visitor, NO_LIST);
         self.inner.deserialize_newtype_struct(name, visitor)
     }
 
@@ -243,23 +245,25 @@ impl<'de, D: Deserializer<'de>> Deserializer<'de> for Layer<'_, D> {
 
     #[inline]
     fn deserialize_byte_buf<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, D::Error> {
-        let visitor = self.place.through(visitor, None);
-        match self.place.reading.rules.strings {
+        let visitor = self.position.through(visitor, None);
+        match self.position.reading.rules.strings {
             Strings::AsTheyAre => self.inner.deserialize_byte_buf(visitor),
-            Strings::OctetsAreText => self
+            Strings::BytesAreText => self
                 .inner
-                .deserialize_any(Wanting(visitor, Wanted::Characters)),
-            Strings::Either => self.inner.deserialize_any(Wanting(visitor, Wanted::Octets)),
+                .deserialize_any(StringVisitor(visitor, Wanted::Characters)),
+            Strings::Either => self
+                .inner
+                .deserialize_any(StringVisitor(visitor, Wanted::Bytes)),
         }
     }
 
     #[inline]
     fn deserialize_unit<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, D::Error> {
-        if self.place.depth > 0 {
+        if self.position.depth > 0 {
             return self.inner.deserialize_unit(visitor);
         }
-        let visitor = self.place.through(Nothing(visitor), NO_LIST);
-        match self.place.reading.rules.kind {
+        let visitor = self.position.through(UnitVisitor(visitor), NO_LIST);
+        match self.position.reading.rules.kind {
             Kind::Described | Kind::Foreign => self.inner.deserialize_option(visitor),
             Kind::Bare => self.inner.deserialize_tuple(0, visitor),
         }
@@ -271,11 +275,11 @@ impl<'de, D: Deserializer<'de>> Deserializer<'de> for Layer<'_, D> {
     }
 }
 
-/// The visitor of the type, with the layer put around all that it is given.
-struct Through<'r, V> {
+/// A visitor that puts the layer around all that it passes to the type's visitor.
+struct LayerVisitor<'r, V> {
     visitor: V,
-    place: Place<'r>,
-    /// As many elements as the type announces; `None`: as many as the input says.
+    position: ReadPosition<'r>,
+    /// Number of elements that the type announces. `None` if the input says it.
     length: Option<usize>,
 }
 
@@ -288,7 +292,7 @@ macro_rules! leaves {
     )*};
 }
 
-impl<'de, V: Visitor<'de>> Visitor<'de> for Through<'_, V> {
+impl<'de, V: Visitor<'de>> Visitor<'de> for LayerVisitor<'_, V> {
     type Value = V::Value;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -315,22 +319,22 @@ impl<'de, V: Visitor<'de>> Visitor<'de> for Through<'_, V> {
 
     #[inline]
     fn visit_some<D: Deserializer<'de>>(self, inner: D) -> Result<V::Value, D::Error> {
-        let place = self.place.deeper()?;
-        self.visitor.visit_some(place.around(inner))
+        let position = self.position.deeper()?;
+        self.visitor.visit_some(position.around(inner))
     }
 
     #[inline]
     fn visit_newtype_struct<D: Deserializer<'de>>(self, inner: D) -> Result<V::Value, D::Error> {
-        let place = self.place.deeper()?;
-        self.visitor.visit_newtype_struct(place.around(inner))
+        let position = self.position.deeper()?;
+        self.visitor.visit_newtype_struct(position.around(inner))
     }
 
     #[inline]
     fn visit_seq<A: SeqAccess<'de>>(self, inner: A) -> Result<V::Value, A::Error> {
-        let place = self.place.deeper()?;
-        let mut elements = Elements {
+        let position = self.position.deeper()?;
+        let mut elements = LayerSeq {
             inner,
-            place,
+            position,
             length: self.length,
             got: 0,
             ended: false,
@@ -342,32 +346,32 @@ impl<'de, V: Visitor<'de>> Visitor<'de> for Through<'_, V> {
 
     #[inline]
     fn visit_map<A: MapAccess<'de>>(self, inner: A) -> Result<V::Value, A::Error> {
-        let place = self.place.deeper()?;
-        self.visitor.visit_map(Entries {
+        let position = self.position.deeper()?;
+        self.visitor.visit_map(LayerMap {
             inner,
-            place,
+            position,
             counted: self.length.is_none(),
         })
     }
 
     #[inline]
     fn visit_enum<A: EnumAccess<'de>>(self, inner: A) -> Result<V::Value, A::Error> {
-        let place = self.place.deeper()?;
-        self.visitor.visit_enum(place.around(inner))
+        let position = self.position.deeper()?;
+        self.visitor.visit_enum(position.around(inner))
     }
 }
 
-struct Elements<'r, A> {
+struct LayerSeq<'r, A> {
     inner: A,
-    place: Place<'r>,
-    /// As many as the type announces; `None`: as many as the input says.
+    position: ReadPosition<'r>,
+    /// Number of elements that the type announces. `None` if the input says it.
     length: Option<usize>,
     got: usize,
     ended: bool,
 }
 
-impl<'de, A: SeqAccess<'de>> Elements<'_, A> {
-    /// All have been taken; otherwise an error that says how many there were.
+impl<'de, A: SeqAccess<'de>> LayerSeq<'_, A> {
+    /// Checks that no element is left. The error says how many there are.
     fn finish(mut self) -> Result<(), A::Error> {
         if self.reads_all_there_is() {
             return Ok(());
@@ -384,17 +388,17 @@ impl<'de, A: SeqAccess<'de>> Elements<'_, A> {
         )))
     }
 
-    /// Where the bytes do not say the length, a type may read fewer elements than it announces.
+    /// Returns whether the type read fewer elements than it announced, where the bytes do not say the length.
     fn reads_all_there_is(&self) -> bool {
         let fewer = self.length.is_some_and(|announced| self.got < announced);
-        fewer && !self.ended && !matches!(self.place.reading.rules.kind, Kind::Described)
+        fewer && !self.ended && !matches!(self.position.reading.rules.kind, Kind::Described)
     }
 }
 
-impl<'de, A: SeqAccess<'de>> SeqAccess<'de> for Elements<'_, A> {
+impl<'de, A: SeqAccess<'de>> SeqAccess<'de> for LayerSeq<'_, A> {
     type Error = A::Error;
 
-    /// After the end nobody is asked again: ciborium would then read beyond it.
+    /// After the end `inner` is not asked again, because ciborium would read beyond it.
     #[inline]
     fn next_element_seed<S: DeserializeSeed<'de>>(
         &mut self,
@@ -403,11 +407,11 @@ impl<'de, A: SeqAccess<'de>> SeqAccess<'de> for Elements<'_, A> {
         if self.ended {
             return Ok(None);
         }
-        let element = self.inner.next_element_seed(self.place.around(seed))?;
+        let element = self.inner.next_element_seed(self.position.around(seed))?;
         self.ended = element.is_none();
         self.got += usize::from(!self.ended);
         if self.length.is_none() && !self.ended {
-            self.place.reading.count()?;
+            self.position.reading.count()?;
         }
         Ok(element)
     }
@@ -418,13 +422,13 @@ impl<'de, A: SeqAccess<'de>> SeqAccess<'de> for Elements<'_, A> {
     }
 }
 
-struct Entries<'r, A> {
+struct LayerMap<'r, A> {
     inner: A,
-    place: Place<'r>,
+    position: ReadPosition<'r>,
     counted: bool,
 }
 
-impl<'de, A: MapAccess<'de>> MapAccess<'de> for Entries<'_, A> {
+impl<'de, A: MapAccess<'de>> MapAccess<'de> for LayerMap<'_, A> {
     type Error = A::Error;
 
     #[inline]
@@ -433,14 +437,14 @@ impl<'de, A: MapAccess<'de>> MapAccess<'de> for Entries<'_, A> {
         seed: S,
     ) -> Result<Option<S::Value>, A::Error> {
         if self.counted {
-            self.place.reading.count()?;
+            self.position.reading.count()?;
         }
-        self.inner.next_key_seed(self.place.around(seed))
+        self.inner.next_key_seed(self.position.around(seed))
     }
 
     #[inline]
     fn next_value_seed<S: DeserializeSeed<'de>>(&mut self, seed: S) -> Result<S::Value, A::Error> {
-        self.inner.next_value_seed(self.place.around(seed))
+        self.inner.next_value_seed(self.position.around(seed))
     }
 
     #[inline]
@@ -449,21 +453,21 @@ impl<'de, A: MapAccess<'de>> MapAccess<'de> for Entries<'_, A> {
     }
 }
 
-impl<'de, 'r, A: EnumAccess<'de>> EnumAccess<'de> for Layer<'r, A> {
+impl<'de, 'r, A: EnumAccess<'de>> EnumAccess<'de> for ReadLayer<'r, A> {
     type Error = A::Error;
-    type Variant = Layer<'r, A::Variant>;
+    type Variant = ReadLayer<'r, A::Variant>;
 
     #[inline]
     fn variant_seed<S: DeserializeSeed<'de>>(
         self,
         seed: S,
     ) -> Result<(S::Value, Self::Variant), A::Error> {
-        let (name, inner) = self.inner.variant_seed(self.place.around(seed))?;
-        Ok((name, self.place.around(inner)))
+        let (name, inner) = self.inner.variant_seed(self.position.around(seed))?;
+        Ok((name, self.position.around(inner)))
     }
 }
 
-impl<'de, A: VariantAccess<'de>> VariantAccess<'de> for Layer<'_, A> {
+impl<'de, A: VariantAccess<'de>> VariantAccess<'de> for ReadLayer<'_, A> {
     type Error = A::Error;
 
     #[inline]
@@ -473,7 +477,7 @@ impl<'de, A: VariantAccess<'de>> VariantAccess<'de> for Layer<'_, A> {
 
     #[inline]
     fn newtype_variant_seed<S: DeserializeSeed<'de>>(self, seed: S) -> Result<S::Value, A::Error> {
-        self.inner.newtype_variant_seed(self.place.around(seed))
+        self.inner.newtype_variant_seed(self.position.around(seed))
     }
 
     #[inline]
@@ -482,7 +486,7 @@ impl<'de, A: VariantAccess<'de>> VariantAccess<'de> for Layer<'_, A> {
         length: usize,
         visitor: V,
     ) -> Result<V::Value, A::Error> {
-        let visitor = self.place.through(visitor, Some(length));
+        let visitor = self.position.through(visitor, Some(length));
         self.inner.tuple_variant(length, visitor)
     }
 
@@ -492,7 +496,7 @@ impl<'de, A: VariantAccess<'de>> VariantAccess<'de> for Layer<'_, A> {
         fields: &'static [&'static str],
         visitor: V,
     ) -> Result<V::Value, A::Error> {
-        let visitor = self.place.through(visitor, Some(fields.len()));
+        let visitor = self.position.through(visitor, Some(fields.len()));
         self.inner.struct_variant(fields, visitor)
     }
 }

@@ -1,36 +1,35 @@
-//! Strings of one kind where those of another are wanted.
+//! Strings of bytes where text is expected, and the reverse.
 
-use crate::bytes_serde::octets_of;
+use crate::bytes_serde::bytes_of;
 use serde::de::value::MapAccessDeserializer;
 use serde::de::{Error, IgnoredAny, IntoDeserializer, MapAccess, SeqAccess, Unexpected, Visitor};
 use std::fmt;
 
-/// What stands for text and for bytes.
+/// How text and bytes are encoded.
 #[derive(Clone, Copy, PartialEq)]
 pub(crate) enum Strings {
     AsTheyAre,
-    /// Bytes are the characters of a string.
-    OctetsAreText,
-    /// What is written as the one may be wanted as the other, also as the name in an enum. As they
-    /// come from where the type counts for less, numbers may be wanted as floats, too, and structs
-    /// may be lists.
+    /// Bytes are encoded as the characters of a string.
+    BytesAreText,
+    /// Text may be decoded as bytes, and bytes as text, also as the name in an enum. Such values come
+    /// from untyped languages, so integers may be decoded as floats, and lists as structs, too.
     Either,
 }
 
-/// For a string that may have come as one of another kind.
-pub(super) struct Wanting<V>(pub(super) V, pub(super) Wanted);
+/// A visitor of a string that may be encoded as another kind of string.
+pub(super) struct StringVisitor<V>(pub(super) V, pub(super) Wanted);
 
 #[derive(Clone, Copy)]
 pub(super) enum Wanted {
     Text,
-    /// Bytes; a list of numbers will do as well.
-    Octets,
-    /// The same, as the characters of a string.
+    /// Bytes, or a list of numbers.
+    Bytes,
+    /// Bytes, encoded as the characters of a string.
     Characters,
     Enum,
 }
 
-impl<'de, V: Visitor<'de>> Visitor<'de> for Wanting<V> {
+impl<'de, V: Visitor<'de>> Visitor<'de> for StringVisitor<V> {
     type Value = V::Value;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -44,14 +43,14 @@ impl<'de, V: Visitor<'de>> Visitor<'de> for Wanting<V> {
 
     fn visit_str<E: Error>(self, text: &str) -> Result<V::Value, E> {
         match self.1 {
-            Wanted::Characters => self.0.visit_byte_buf(octets_of(text)?),
+            Wanted::Characters => self.0.visit_byte_buf(bytes_of(text)?),
             Wanted::Enum => self.0.visit_enum(text.into_deserializer()),
-            Wanted::Text | Wanted::Octets => self.0.visit_str(text),
+            Wanted::Text | Wanted::Bytes => self.0.visit_str(text),
         }
     }
 
     fn visit_bytes<E: Error>(self, bytes: &[u8]) -> Result<V::Value, E> {
-        if let Wanted::Octets = self.1 {
+        if let Wanted::Bytes = self.1 {
             return self.0.visit_byte_buf(bytes.into());
         }
         match str::from_utf8(bytes) {

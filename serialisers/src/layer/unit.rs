@@ -1,7 +1,7 @@
-//! Telling the type `()` from a null.
+//! Distinguishing the type `()` from a null.
 //!
-//! Both are written by `serialize_unit`, so the value does not tell. But they are read in
-//! different ways: `()` asks for a unit, a type that may be null asks for anything.
+//! Both are written by `serialize_unit`. But they are read in different ways: `()` asks for a unit, a
+//! type that may be null asks for anything.
 
 use serde::de::value::Error as NoValue;
 use serde::de::{Deserialize, Deserializer, Error, SeqAccess, Visitor};
@@ -9,20 +9,20 @@ use serde::forward_to_deserialize_any;
 use std::cell::Cell;
 use std::fmt;
 
-/// Whether `value` is sent for the type `()`: it is a `()`, or a reference to one.
+/// Returns whether `value` is a `()`, or a reference to one, and `T` is `()`.
 ///
-/// A newtype that serde looks through counts as what is in it.
+/// A transparent newtype counts as its content.
 #[inline]
 pub(super) fn is_unit<'de, T: Deserialize<'de>, Sent: ?Sized>(value: &Sent) -> bool {
     let asks_for_unit = Cell::new(false);
-    let ask = || T::deserialize(Question(&asks_for_unit)).is_err();
+    let ask = || T::deserialize(UnitProbe(&asks_for_unit)).is_err();
     size_of::<T>() == 0 && size_of_val(value) <= size_of::<&()>() && ask() && asks_for_unit.get()
 }
 
-/// A deserialiser that has no value, only an ear for what it is asked for at last.
-struct Question<'a>(&'a Cell<bool>);
+/// A deserialiser without a value. It records whether it was last asked for a unit.
+struct UnitProbe<'a>(&'a Cell<bool>);
 
-impl<'de> Deserializer<'de> for Question<'_> {
+impl<'de> Deserializer<'de> for UnitProbe<'_> {
     type Error = NoValue;
 
     #[inline]
@@ -43,10 +43,10 @@ impl<'de> Deserializer<'de> for Question<'_> {
     }
 }
 
-/// For `()` as the whole value: the empty list, or null.
-pub(super) struct Nothing<V>(pub(super) V);
+/// The visitor of `()` as the whole value: an empty list, or null.
+pub(super) struct UnitVisitor<V>(pub(super) V);
 
-impl<'de, V: Visitor<'de>> Visitor<'de> for Nothing<V> {
+impl<'de, V: Visitor<'de>> Visitor<'de> for UnitVisitor<V> {
     type Value = V::Value;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -68,7 +68,7 @@ impl<'de, V: Visitor<'de>> Visitor<'de> for Nothing<V> {
         inner.deserialize_tuple(0, self)
     }
 
-    /// What is in the list is not asked for, so the layer will say that it is too much.
+    /// Reads no element, so the layer refuses a list that is not empty.
     #[inline]
     fn visit_seq<A: SeqAccess<'de>>(self, _: A) -> Result<V::Value, A::Error> {
         self.0.visit_unit()

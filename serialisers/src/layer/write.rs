@@ -1,31 +1,31 @@
 //! The layer around a serialiser.
 
-use super::{Kind, Strings, Writing};
+use super::{Kind, Strings, WriteContext};
 use crate::bytes_serde::text_of;
 use crate::descriptor::scope::{DESCRIPTOR, OFFER};
 use serde::ser::{self, Serialize, Serializer};
 
-/// A value, or a value inside another, which is written with the layer around the serialiser.
-pub(crate) struct Part<'w, 'v, T: ?Sized>(&'v T, &'w Writing<'w>, Place);
+/// A value that is written with the layer around the serialiser.
+pub(crate) struct Layered<'w, 'v, T: ?Sized>(&'v T, &'w WriteContext<'w>, WritePosition);
 
-/// Where in the value another is.
+/// The position of a value in the whole value.
 #[derive(Clone, Copy, PartialEq)]
-enum Place {
+enum WritePosition {
     Whole,
-    /// It is what is in a `Some`.
+    /// Directly in a `Some`.
     Some,
     Inside,
 }
 
-impl<'w> Writing<'w> {
-    /// The whole value.
-    pub(crate) fn whole<'v, T: ?Sized>(&'w self, value: &'v T) -> Part<'w, 'v, T> {
-        Part(value, self, Place::Whole)
+impl<'w> WriteContext<'w> {
+    /// Wraps the whole value.
+    pub(crate) fn whole<'v, T: ?Sized>(&'w self, value: &'v T) -> Layered<'w, 'v, T> {
+        Layered(value, self, WritePosition::Whole)
     }
 
     #[inline]
-    fn inside<'v, T: ?Sized>(&'w self, value: &'v T) -> Part<'w, 'v, T> {
-        Part(value, self, Place::Inside)
+    fn inside<'v, T: ?Sized>(&'w self, value: &'v T) -> Layered<'w, 'v, T> {
+        Layered(value, self, WritePosition::Inside)
     }
 
     #[inline]
@@ -47,36 +47,36 @@ impl<'w> Writing<'w> {
     }
 }
 
-/// serde_json would write null for what is no number.
+/// Returns the error for NaN and the infinities, which serde_json would write as null.
 #[cold]
 fn no_form<E: ser::Error>(value: f64) -> E {
     E::custom(format_args!("the number {value} has no form in JSON"))
 }
 
-impl<T: Serialize + ?Sized> Serialize for Part<'_, '_, T> {
+impl<T: Serialize + ?Sized> Serialize for Layered<'_, '_, T> {
     #[inline]
     fn serialize<S: Serializer>(&self, inner: S) -> Result<S::Ok, S::Error> {
-        let Self(value, writing, place) = *self;
-        value.serialize(Layer {
+        let Self(value, writing, position) = *self;
+        value.serialize(WriteLayer {
             inner,
             writing,
-            place,
+            position,
         })
     }
 }
 
-struct Layer<'w, S> {
+struct WriteLayer<'w, S> {
     inner: S,
-    writing: &'w Writing<'w>,
-    place: Place,
+    writing: &'w WriteContext<'w>,
+    position: WritePosition,
 }
 
-impl<S: Serializer> Layer<'_, S> {
-    /// What is written next is the format's null.
+impl<S: Serializer> WriteLayer<'_, S> {
+    /// Checks that a null may be written here.
     #[inline]
     fn null(&self) -> Result<(), S::Error> {
-        match self.place == Place::Some && self.writing.rules.kind == Kind::Described {
-            true => Err(self.writing.object(SOME_NULL.into())),
+        match self.position == WritePosition::Some && self.writing.rules.kind == Kind::Described {
+            true => Err(self.writing.reject(SOME_NULL.into())),
             false => Ok(()),
         }
     }
@@ -94,28 +94,28 @@ macro_rules! plain {
     )*};
 }
 
-macro_rules! parts {
+macro_rules! compounds {
     ($($method:ident($($argument:ident: $t:ty),*) -> $parts:ident $name:expr;)*) => {$(
         #[inline]
         fn $method(self, $($argument: $t),*) -> Result<Self::$parts, S::Error> {
             let inner = self.inner.$method($($argument),*)?;
-            Ok(Parts { inner, writing: self.writing, name: $name })
+            Ok(Compound { inner, writing: self.writing, name: $name })
         }
     )*};
 }
 
 type Name = &'static str;
 
-impl<'w, S: Serializer> Serializer for Layer<'w, S> {
+impl<'w, S: Serializer> Serializer for WriteLayer<'w, S> {
     type Ok = S::Ok;
     type Error = S::Error;
-    type SerializeSeq = Parts<'w, S::SerializeSeq>;
-    type SerializeTuple = Parts<'w, S::SerializeTuple>;
-    type SerializeTupleStruct = Parts<'w, S::SerializeTupleStruct>;
-    type SerializeTupleVariant = Parts<'w, S::SerializeTupleVariant>;
-    type SerializeMap = Parts<'w, S::SerializeMap>;
-    type SerializeStruct = Parts<'w, S::SerializeStruct>;
-    type SerializeStructVariant = Parts<'w, S::SerializeStructVariant>;
+    type SerializeSeq = Compound<'w, S::SerializeSeq>;
+    type SerializeTuple = Compound<'w, S::SerializeTuple>;
+    type SerializeTupleStruct = Compound<'w, S::SerializeTupleStruct>;
+    type SerializeTupleVariant = Compound<'w, S::SerializeTupleVariant>;
+    type SerializeMap = Compound<'w, S::SerializeMap>;
+    type SerializeStruct = Compound<'w, S::SerializeStruct>;
+    type SerializeStructVariant = Compound<'w, S::SerializeStructVariant>;
 
     plain! {
         serialize_bool(bool) serialize_char(char) serialize_str(&str)
@@ -124,7 +124,7 @@ impl<'w, S: Serializer> Serializer for Layer<'w, S> {
         serialize_i128(i128) serialize_u128(u128)
     }
 
-    parts! {
+    compounds! {
         serialize_seq(length: Option<usize>) -> SerializeSeq "";
         serialize_tuple(length: usize) -> SerializeTuple "";
         serialize_tuple_struct(name: Name, length: usize) -> SerializeTupleStruct name;
@@ -151,14 +151,14 @@ impl<'w, S: Serializer> Serializer for Layer<'w, S> {
     #[inline]
     fn serialize_bytes(self, value: &[u8]) -> Result<S::Ok, S::Error> {
         match self.writing.rules.strings {
-            Strings::OctetsAreText => self.inner.serialize_str(&text_of(value)),
+            Strings::BytesAreText => self.inner.serialize_str(&text_of(value)),
             Strings::AsTheyAre | Strings::Either => self.inner.serialize_bytes(value),
         }
     }
 
     #[inline]
     fn serialize_unit(self) -> Result<S::Ok, S::Error> {
-        if self.place == Place::Whole && self.writing.unit_is_list {
+        if self.position == WritePosition::Whole && self.writing.unit_is_list {
             ser::SerializeTuple::end(self.inner.serialize_tuple(0)?)
         } else {
             self.null()?;
@@ -182,7 +182,7 @@ impl<'w, S: Serializer> Serializer for Layer<'w, S> {
 
     #[inline]
     fn serialize_some<T: Serialize + ?Sized>(self, value: &T) -> Result<S::Ok, S::Error> {
-        let value = Part(value, self.writing, Place::Some);
+        let value = Layered(value, self.writing, WritePosition::Some);
         self.inner.serialize_some(&value)
     }
 
@@ -211,8 +211,8 @@ impl<'w, S: Serializer> Serializer for Layer<'w, S> {
             OFFER => self.inner.serialize_none(),
             _ => {
                 let mut value = self.writing.inside(value);
-                if self.place == Place::Some {
-                    value.2 = Place::Some;
+                if self.position == WritePosition::Some {
+                    value.2 = WritePosition::Some;
                 }
                 self.inner.serialize_newtype_struct(name, &value)
             }
@@ -243,18 +243,18 @@ impl<'w, S: Serializer> Serializer for Layer<'w, S> {
     }
 }
 
-/// What is being written element by element.
-struct Parts<'w, C> {
+/// The layer around a value that is written element by element.
+struct Compound<'w, C> {
     inner: C,
-    writing: &'w Writing<'w>,
-    /// Of the struct, or of the variant.
+    writing: &'w WriteContext<'w>,
+    /// Name of the struct or variant.
     name: Name,
 }
 
 /// Lines of the form `trait: method(name of a field that may be left out)`.
 macro_rules! elements {
     ($($part:ident: $($method:ident($($name:ident: $t:ty)?)),*;)*) => {$(
-        impl<C: ser::$part> ser::$part for Parts<'_, C> {
+        impl<C: ser::$part> ser::$part for Compound<'_, C> {
             type Ok = C::Ok;
             type Error = C::Error;
 
@@ -297,11 +297,11 @@ elements! {
     SerializeStructVariant: serialize_field(name: Name);
 }
 
-impl<C> Parts<'_, C> {
+impl<C> Compound<'_, C> {
     #[cold]
     fn left_out<E: ser::Error>(&self, field: Name) -> E {
         let name = self.name;
-        self.writing.object(format!(
+        self.writing.reject(format!(
             "`{name}` leaves its field `{field}` out (`skip_serializing_if`), and the next one \
              would be read in its place: write all fields, or take `Cbor`, `Json` or `MessagePack`"
         ))

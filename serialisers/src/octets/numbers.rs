@@ -8,7 +8,7 @@ use super::strings::{AsOctetStrings, FromOctetStrings, OneByte, OneString};
 use super::{ListReader, ListWriter, wrong};
 use crate::error::Error;
 
-/// Lines of the form `types: kind, value output => writes its text, reads a text;`.
+/// Lines of the form `types: kind, value output => how to write it, how to parse it;`.
 macro_rules! numbers {
     ($($($t:ty)+: $number:ty, $value:ident $to:ident => $write:expr, $read:expr;)*) => {$($(
         impl AsOctetStrings for $t {
@@ -42,7 +42,7 @@ numbers! {
     char: OneString, char to => write!(to, "{char}"), FromStr::from_str;
 }
 
-/// Perl's false is the empty string, or 0.
+/// Parses a truth value. Perl's false is the empty string, or 0.
 fn truth(text: &str) -> Result<bool, &'static str> {
     match text {
         "1" | "true" => Ok(true),
@@ -62,7 +62,7 @@ fn read<T, E: Display>(
     parse(text).map_err(|why| error(&why))
 }
 
-/// The first of these bytes, for people.
+/// Displays up to 40 of these bytes, quoted and escaped.
 struct Quoted<'a>(&'a [u8]);
 
 impl Display for Quoted<'_> {

@@ -1,4 +1,4 @@
-//! What is an byte string, or a list of them.
+//! The types that are encoded as a byte string, or as a list of byte strings.
 
 use super::{ListReader, ListWriter, wrong};
 use crate::bytes::{Bytes, BytesRef};
@@ -10,26 +10,55 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
 
-/// Exactly one byte string, or descriptor. See [`AsOctetStrings::Number`].
+/// Marks types that are exactly one byte string or descriptor. See [`AsOctetStrings::Number`].
+///
+/// ```
+/// use offspring_serialisers::{AsOctetStrings, OneString};
+///
+/// fn one<T: AsOctetStrings<Number = OneString> + ?Sized>(_: &T) {}
+/// one("text");
+/// ```
 #[derive(Debug)]
 pub enum OneString {}
 
-/// Exactly one byte string that is a number of one byte: a list of them is a byte string. See
+/// Marks `u8`, which is exactly one byte string, but whose list is a byte string. See
 /// [`AsOctetStrings::Number`].
+///
+/// ```
+/// use offspring_serialisers::{AsOctetStrings, OneByte};
+///
+/// fn byte<T: AsOctetStrings<Number = OneByte>>(_: T) {}
+/// byte(7_u8);
+/// ```
 #[derive(Debug)]
 pub enum OneByte {}
 
-/// Any number of byte strings. See [`AsOctetStrings::Number`].
+/// Marks types that are any number of byte strings. See [`AsOctetStrings::Number`].
+///
+/// ```
+/// use offspring_serialisers::{AsOctetStrings, ManyStrings};
+///
+/// fn many<T: AsOctetStrings<Number = ManyStrings>>(_: T) {}
+/// many(vec!["a", "b"]);
+/// ```
 #[derive(Debug)]
 pub enum ManyStrings {}
 
-/// What can be an element of a tuple: [`OneString`] or [`OneByte`].
+/// [`OneString`] or [`OneByte`]: the type can be an element of a tuple.
+///
+/// ```
+/// use offspring_serialisers::{AsOctetStrings, One};
+///
+/// fn element<T: AsOctetStrings<Number: One>>(_: T) {}
+/// element(7_u8);
+/// element("text");
+/// ```
 pub trait One {}
 
 impl One for OneString {}
 impl One for OneByte {}
 
-/// An byte string, or a list of them, to be written. A string by itself is a list of one.
+/// A type that is encoded as a byte string, or as a list of them. A single string is a list of one.
 ///
 /// ```
 /// use offspring_serialisers::{AsOctetStrings, ListWriter, ManyStrings, OneString};
@@ -56,7 +85,8 @@ impl One for OneByte {}
     label = "not a byte string"
 )]
 pub trait AsOctetStrings {
-    /// [`OneString`] for an element of lists, [`OneByte`] for one of tuples alone, [`ManyStrings`] for a list.
+    /// [`OneString`] for an element of lists and tuples, [`OneByte`] for an element of tuples only, [`ManyStrings`] for a
+    /// list.
     type Number;
 
     /// Writes all strings of the list.
@@ -71,7 +101,7 @@ pub trait AsOctetStrings {
     fn write_strings(&self, list: &mut ListWriter<'_>);
 }
 
-/// An byte string, or a list of them, to be read. A string by itself is a list of one.
+/// A type that is decoded from a byte string, or from a list of them. A single string is a list of one.
 ///
 /// ```
 /// use offspring_serialisers::{Error, FromOctetStrings, ListReader, ManyStrings, OneString};
@@ -101,7 +131,7 @@ pub trait FromOctetStrings: Sized {
     /// As [`AsOctetStrings::Number`].
     type Number;
 
-    /// Takes its strings from the list. Strings left over are an error, which the caller makes.
+    /// Takes the strings of this value from the list. The caller checks that none is left over.
     ///
     /// ```
     /// # use offspring_serialisers::{Error, FromOctetStrings, ListReader};
@@ -111,62 +141,87 @@ pub trait FromOctetStrings: Sized {
     /// ```
     ///
     /// # Errors
-    /// There are too few strings, or one is not what it should be.
+    /// There are too few strings, or a string is no value of this type.
     fn read_strings(list: &mut ListReader<'_>) -> Result<Self, Error>;
 }
 
-/// Lines of the form `type: value => its bytes;`.
+/// Lines of the form `[generics] type: number, value list => how to write it;`.
 macro_rules! written {
-    ($($({$($generic:tt)+})? $t:ty: $value:ident => $bytes:expr;)*) => {$(
-        impl $(<$($generic)+>)? AsOctetStrings for $t {
-            type Number = OneString;
+    ($([$($generic:tt)*] $t:ty: $number:ty, $value:ident $list:ident => $write:expr;)*) => {$(
+        impl<$($generic)*> AsOctetStrings for $t {
+            type Number = $number;
 
-            fn write_strings(&self, list: &mut ListWriter<'_>) {
+            fn write_strings(&self, $list: &mut ListWriter<'_>) {
                 let $value = self;
-                list.push($bytes);
+                $write;
             }
         }
     )*};
 }
 
 written! {
-    [u8]: bytes => bytes;
-    {const N: usize} [u8; N]: bytes => bytes;
-    Vec<u8>: bytes => bytes;
-    Bytes: bytes => bytes;
-    BytesRef<'_>: bytes => bytes.0;
-    str: text => text.as_bytes();
-    String: text => text.as_bytes();
-    Path: path => path.as_os_str().as_bytes();
-    PathBuf: path => path.as_os_str().as_bytes();
-    OsStr: string => string.as_bytes();
-    OsString: string => string.as_bytes();
+    [] [u8]: OneString, bytes list => list.push(bytes);
+    [const N: usize] [u8; N]: OneString, bytes list => list.push(bytes);
+    [] Vec<u8>: OneString, bytes list => list.push(bytes);
+    [] Bytes: OneString, bytes list => list.push(bytes);
+    [] BytesRef<'_>: OneString, bytes list => list.push(bytes.0);
+    [] str: OneString, text list => list.push(text.as_bytes());
+    [] String: OneString, text list => list.push(text.as_bytes());
+    [] Path: OneString, path list => list.push(path.as_os_str().as_bytes());
+    [] PathBuf: OneString, path list => list.push(path.as_os_str().as_bytes());
+    [] OsStr: OneString, string list => list.push(string.as_bytes());
+    [] OsString: OneString, string list => list.push(string.as_bytes());
+    [T: AsFd] Descriptor<T>: OneString, owner list => list.push_descriptor(owner.as_fd());
+    [] DescriptorRef<'_>: OneString, descriptor list => list.push_descriptor(descriptor.0);
+    [A: AsOctetStrings + ?Sized] &A: A::Number, value list => A::write_strings(value, list);
+    [A: AsOctetStrings + ?Sized] Box<A>: A::Number, value list => A::write_strings(value, list);
+    [A: AsOctetStrings + ToOwned + ?Sized] Cow<'_, A>: A::Number, value list => A::write_strings(value, list);
+    [A: AsOctetStrings<Number = OneString>] [A]: ManyStrings, all list => all.iter().for_each(|one| one.write_strings(list));
+    [A: AsOctetStrings<Number = OneString>] Vec<A>: ManyStrings, all list => all[..].write_strings(list);
+    [A: AsOctetStrings<Number = OneString>, const N: usize] [A; N]: ManyStrings, all list => all[..].write_strings(list);
 }
 
-/// Lines of the form `type: string => value;`.
+/// Lines of the form `[generics] type: number, list => how to read it;`.
 macro_rules! read {
-    ($($({$($generic:tt)+})? $t:ty: $string:ident => $value:expr;)*) => {$(
-        impl $(<$($generic)+>)? FromOctetStrings for $t {
-            type Number = OneString;
+    ($([$($generic:tt)*] $t:ty: $number:ty, $list:ident => $read:expr;)*) => {$(
+        impl<$($generic)*> FromOctetStrings for $t {
+            type Number = $number;
 
-            fn read_strings(list: &mut ListReader<'_>) -> Result<Self, Error> {
-                let $string = list.take_string()?;
-                $value
+            fn read_strings($list: &mut ListReader<'_>) -> Result<Self, Error> {
+                $read
             }
         }
     )*};
 }
 
 read! {
-    Vec<u8>: string => Ok(string.to_vec());
-    Box<[u8]>: string => Ok(string.to_vec().into());
-    {const N: usize} [u8; N]: string => array(string);
-    Bytes: string => Ok(Self(string.to_vec()));
-    String: string => text(string.to_vec());
-    Box<str>: string => text(string.to_vec()).map(Self::from);
-    OsString: string => Ok(Self::from_vec(string.to_vec()));
-    PathBuf: string => Ok(OsString::from_vec(string.to_vec()).into());
-    Box<Path>: string => Ok(PathBuf::from(OsString::from_vec(string.to_vec())).into());
+    [] Vec<u8>: OneString, list => Ok(list.take_string()?.to_vec());
+    [] Box<[u8]>: OneString, list => Ok(list.take_string()?.into());
+    [const N: usize] [u8; N]: OneString, list => array(list.take_string()?);
+    [] Bytes: OneString, list => Ok(list.take_string()?.into());
+    [] String: OneString, list => text(list.take_string()?.to_vec());
+    [] Box<str>: OneString, list => text(list.take_string()?.to_vec()).map(Self::from);
+    [] OsString: OneString, list => Ok(Self::from_vec(list.take_string()?.to_vec()));
+    [] PathBuf: OneString, list => OsString::read_strings(list).map(Self::from);
+    [] Box<Path>: OneString, list => PathBuf::read_strings(list).map(Self::from);
+    [T: From<OwnedFd>] Descriptor<T>: OneString, list => {
+        let string = list.take_string()?;
+        Ok(Self::new(list.descriptor(string)?.into()))
+    };
+    [A: ToOwned<Owned: FromOctetStrings> + ?Sized] Cow<'_, A>: <A::Owned as FromOctetStrings>::Number, list =>
+        A::Owned::read_strings(list).map(Self::Owned);
+    [A: FromOctetStrings<Number = OneString>] Vec<A>: ManyStrings, list => {
+        let mut all = Self::new();
+        while !list.rest.is_empty() {
+            all.push(list.take_as(1)?);
+        }
+        Ok(all)
+    };
+    [A: FromOctetStrings<Number = OneString>, const N: usize] [A; N]: ManyStrings, list => {
+        let strings = (0..N).map(|_| list.take_as(N)).collect::<Result<Vec<A>, _>>()?;
+        let error = |_| wrong("an array has more strings than an array has");
+        strings.try_into().map_err(error)
+    };
 }
 
 fn array<const N: usize>(bytes: &[u8]) -> Result<[u8; N], Error> {
@@ -180,64 +235,7 @@ fn text(bytes: Vec<u8>) -> Result<String, Error> {
     String::from_utf8(bytes).map_err(|bytes| error(bytes.utf8_error()))
 }
 
-impl<A: AsOctetStrings + ?Sized> AsOctetStrings for &A {
-    type Number = A::Number;
-
-    fn write_strings(&self, list: &mut ListWriter<'_>) {
-        A::write_strings(self, list);
-    }
-}
-
-impl<A: AsOctetStrings + ?Sized> AsOctetStrings for Box<A> {
-    type Number = A::Number;
-
-    fn write_strings(&self, list: &mut ListWriter<'_>) {
-        A::write_strings(self, list);
-    }
-}
-
-impl<A: AsOctetStrings + ToOwned + ?Sized> AsOctetStrings for Cow<'_, A> {
-    type Number = A::Number;
-
-    fn write_strings(&self, list: &mut ListWriter<'_>) {
-        A::write_strings(self, list);
-    }
-}
-
-impl<A: ToOwned<Owned: FromOctetStrings> + ?Sized> FromOctetStrings for Cow<'_, A> {
-    type Number = <A::Owned as FromOctetStrings>::Number;
-
-    fn read_strings(list: &mut ListReader<'_>) -> Result<Self, Error> {
-        A::Owned::read_strings(list).map(Self::Owned)
-    }
-}
-
-impl<T: AsFd> AsOctetStrings for Descriptor<T> {
-    type Number = OneString;
-
-    fn write_strings(&self, list: &mut ListWriter<'_>) {
-        list.push_descriptor(self.as_fd());
-    }
-}
-
-impl AsOctetStrings for DescriptorRef<'_> {
-    type Number = OneString;
-
-    fn write_strings(&self, list: &mut ListWriter<'_>) {
-        list.push_descriptor(self.0);
-    }
-}
-
-impl<T: From<OwnedFd>> FromOctetStrings for Descriptor<T> {
-    type Number = OneString;
-
-    fn read_strings(list: &mut ListReader<'_>) -> Result<Self, Error> {
-        let string = list.take_string()?;
-        Ok(Self::new(list.descriptor(string)?.into()))
-    }
-}
-
-/// What the first byte of a [`DescriptorOrBytes`] says of the others.
+/// The first byte of a [`DescriptorOrBytes`]: the index of a descriptor follows, or the bytes.
 const INDEX: u8 = 0;
 const CONTENT: u8 = 1;
 
@@ -247,7 +245,7 @@ impl AsOctetStrings for DescriptorOrBytes<'_> {
     fn write_strings(&self, list: &mut ListWriter<'_>) {
         if !list.carries_descriptors() {
             list.push_parts([&[CONTENT], &(self.bytes)()]);
-        } else if let Some(index) = list.let_travel(self.descriptor) {
+        } else if let Some(index) = list.send_duplicate(self.descriptor) {
             list.push_parts([&[INDEX], &index.to_be_bytes()]);
         }
     }
@@ -262,54 +260,6 @@ impl FromOctetStrings for Arrived {
             Some((&CONTENT, bytes)) => Ok(Self::Bytes(bytes.into())),
             _ => Err(wrong("neither a descriptor nor bytes")),
         }
-    }
-}
-
-impl<A: AsOctetStrings<Number = OneString>> AsOctetStrings for [A] {
-    type Number = ManyStrings;
-
-    fn write_strings(&self, list: &mut ListWriter<'_>) {
-        self.iter().for_each(|string| string.write_strings(list));
-    }
-}
-
-impl<A: AsOctetStrings<Number = OneString>> AsOctetStrings for Vec<A> {
-    type Number = ManyStrings;
-
-    fn write_strings(&self, list: &mut ListWriter<'_>) {
-        self[..].write_strings(list);
-    }
-}
-
-impl<A: AsOctetStrings<Number = OneString>, const N: usize> AsOctetStrings for [A; N] {
-    type Number = ManyStrings;
-
-    fn write_strings(&self, list: &mut ListWriter<'_>) {
-        self[..].write_strings(list);
-    }
-}
-
-impl<A: FromOctetStrings<Number = OneString>> FromOctetStrings for Vec<A> {
-    type Number = ManyStrings;
-
-    fn read_strings(list: &mut ListReader<'_>) -> Result<Self, Error> {
-        let mut all = Self::new();
-        while !list.rest.is_empty() {
-            all.push(list.take_as(1)?);
-        }
-        Ok(all)
-    }
-}
-
-impl<A: FromOctetStrings<Number = OneString>, const N: usize> FromOctetStrings for [A; N] {
-    type Number = ManyStrings;
-
-    fn read_strings(list: &mut ListReader<'_>) -> Result<Self, Error> {
-        let strings = (0..N)
-            .map(|_| list.take_as(N))
-            .collect::<Result<Vec<A>, _>>()?;
-        let error = |_| wrong("an array has more strings than an array has");
-        strings.try_into().map_err(error)
     }
 }
 

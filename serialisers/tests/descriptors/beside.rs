@@ -30,8 +30,8 @@ impl<'de> Deserialize<'de> for Buffer {
             fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
                 f.write_str("octets")
             }
-            fn visit_byte_buf<E>(self, octets: Vec<u8>) -> Result<Buffer, E> {
-                Ok(Buffer(octets))
+            fn visit_byte_buf<E>(self, bytes: Vec<u8>) -> Result<Buffer, E> {
+                Ok(Buffer(bytes))
             }
         }
         deserializer.deserialize_byte_buf(Visitor)
@@ -89,8 +89,8 @@ where
         + Serialiser<(T, Descriptor, u8), ()>,
 {
     let _guard = guard();
-    let octets = write_plain::<S, (T,), _>(&(value,)).unwrap();
-    let mut input = Input::new(&octets);
+    let bytes = write_plain::<S, (T,), _>(&(value,)).unwrap();
+    let mut input = Input::new(&bytes);
     let (alone,) = <S as Serialiser<(T,), ()>>::decode(&mut input).unwrap();
     assert_eq!(alone, *value, "{}", S::NAME);
 
@@ -187,21 +187,21 @@ fn whatever_cbor_has() {
     same::<Cbor, _>(&Captured(None, vec![Captured(Some(2), Buffer(vec![1]))]));
 }
 
-/// The same octets, as the only argument, behind a descriptor and before one.
-fn as_others_write_it<T: DeserializeOwned + PartialEq + Debug>(octets: &[u8]) -> Option<T> {
-    let alone = [&b"\x81"[..], octets].concat();
+/// The same bytes, as the only argument, behind a descriptor and before one.
+fn as_others_write_it<T: DeserializeOwned + PartialEq + Debug>(bytes: &[u8]) -> Option<T> {
+    let alone = [&b"\x81"[..], bytes].concat();
     let alone = <Cbor as Serialiser<(T,), ()>>::decode(&mut Input::new(&alone));
     let alone = alone.map(|(value,)| value);
     let came = || vec![null().into()];
-    let behind = [&b"\x82\x00"[..], octets].concat();
+    let behind = [&b"\x82\x00"[..], bytes].concat();
     let mut input = Input::with_descriptors(&behind, came());
     let behind = <Cbor as Serialiser<(Descriptor, T), ()>>::decode(&mut input);
     let (alone, behind) = match (alone, behind) {
         (Ok(alone), Ok((_, behind))) => (alone, behind),
         (Err(_), Err(_)) => return None,
-        other => panic!("{octets:x?}: {other:?}"),
+        other => panic!("{bytes:x?}: {other:?}"),
     };
-    let front = [&b"\x82"[..], octets, b"\x00"].concat();
+    let front = [&b"\x82"[..], bytes, b"\x00"].concat();
     let mut input = Input::with_descriptors(&front, came());
     let front = <Cbor as Serialiser<(T, Descriptor), ()>>::decode(&mut input);
     let (front, _) = front.unwrap();
@@ -209,7 +209,7 @@ fn as_others_write_it<T: DeserializeOwned + PartialEq + Debug>(octets: &[u8]) ->
     let texts = [&alone, &behind, &front].map(|value| format!("{value:?}"));
     assert!(
         texts.iter().all(|text| *text == texts[0]),
-        "{octets:x?}: {texts:?}"
+        "{bytes:x?}: {texts:?}"
     );
     Some(alone)
 }
@@ -244,10 +244,10 @@ fn nesting_ends_at_the_same_level() {
     let _guard = guard();
     let mut read = Vec::new();
     for depth in 100..300 {
-        let mut octets = vec![0x81; depth];
-        octets.push(0x80);
-        let tree = as_others_write_it::<Tree>(&octets).is_some();
-        let value = as_others_write_it::<ciborium::Value>(&octets).is_some();
+        let mut bytes = vec![0x81; depth];
+        bytes.push(0x80);
+        let tree = as_others_write_it::<Tree>(&bytes).is_some();
+        let value = as_others_write_it::<ciborium::Value>(&bytes).is_some();
         read.push((tree, value));
     }
     assert_eq!(read.first(), Some(&(true, true)));
@@ -257,10 +257,10 @@ fn nesting_ends_at_the_same_level() {
 #[test]
 fn where_it_is_malformed() {
     let _guard = guard();
-    let octets = b"\x82\x00\x1c";
-    let mut input = Input::with_descriptors(octets, vec![null().into()]);
+    let bytes = b"\x82\x00\x1c";
+    let mut input = Input::with_descriptors(bytes, vec![null().into()]);
     let beside = <Cbor as Serialiser<(Descriptor, u8), ()>>::decode(&mut input);
-    let alone = <Cbor as Serialiser<(u8, u8), ()>>::decode(&mut Input::new(octets));
+    let alone = <Cbor as Serialiser<(u8, u8), ()>>::decode(&mut Input::new(bytes));
     assert_eq!(refusal(beside), refusal(alone));
 }
 
@@ -275,17 +275,17 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 3000, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
-    fn any_octets_are_the_same(octets in vec(likely(), 0..24)) {
+    fn any_bytes_are_the_same(bytes in vec(likely(), 0..24)) {
         let _guard = guard();
-        as_others_write_it::<ciborium::Value>(&octets);
-        as_others_write_it::<JsonValue>(&octets);
-        as_others_write_it::<Untagged>(&octets);
-        as_others_write_it::<Variants>(&octets);
-        as_others_write_it::<u128>(&octets);
-        as_others_write_it::<i128>(&octets);
-        as_others_write_it::<(f64, String)>(&octets);
-        as_others_write_it::<Vec<Bytes>>(&octets);
-        as_others_write_it::<Vec<Option<Buffer>>>(&octets);
-        as_others_write_it::<BTreeMap<String, ()>>(&octets);
+        as_others_write_it::<ciborium::Value>(&bytes);
+        as_others_write_it::<JsonValue>(&bytes);
+        as_others_write_it::<Untagged>(&bytes);
+        as_others_write_it::<Variants>(&bytes);
+        as_others_write_it::<u128>(&bytes);
+        as_others_write_it::<i128>(&bytes);
+        as_others_write_it::<(f64, String)>(&bytes);
+        as_others_write_it::<Vec<Bytes>>(&bytes);
+        as_others_write_it::<Vec<Option<Buffer>>>(&bytes);
+        as_others_write_it::<BTreeMap<String, ()>>(&bytes);
     }
 }

@@ -1,4 +1,4 @@
-//! Somebody who means ill, and a process that has too many open.
+//! Hostile bytes, and a process that has too many open files.
 
 use crate::*;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -51,7 +51,7 @@ fn indexes_that_are_wrong() {
     }
 }
 
-/// Whatever the octets are, what came is taken once or closed.
+/// Whatever the bytes are, each descriptor that arrived is taken once or closed.
 #[test]
 fn octets_of_all_kinds() {
     let _guard = guard();
@@ -145,7 +145,7 @@ fn what_is_handed_over_and_not_taken_is_closed() {
     drop(two.unwrap());
 }
 
-/// In a process of its own, since all of it would suffer.
+/// In a separate process, because the limit affects all threads.
 #[test]
 fn too_many_open() {
     let _guard = guard();
@@ -184,7 +184,7 @@ fn fill_up() {
     // There is room for one of two.
     let two = (&value[0], &value[0]);
     refusal(write::<Cbor, (), _>(&two));
-    drop(File::open("/dev/null").expect("that room is there again"));
+    drop(File::open("/dev/null").expect("a descriptor is free again"));
     drop(full);
     for error in errors {
         assert!(

@@ -1,4 +1,4 @@
-//! In lists of octet strings.
+//! Descriptors in lists of byte strings.
 
 use crate::*;
 use offspring_serialisers::{

@@ -1,4 +1,4 @@
-//! What holds in every format over serde.
+//! Rules of every format over serde.
 
 use crate::*;
 use std::borrow::Cow;
@@ -326,7 +326,7 @@ fn those_that_come_out_close_on_exec() {
     assert_ne!(flags & 0o2000000, 0, "{info}");
 }
 
-/// The original writes all strings as octets, so the first reading would fail behind the
+/// The original writes all strings as bytes, so the first try would fail behind the
 /// descriptor.
 #[test]
 fn cbor_of_perl_with_a_descriptor() {

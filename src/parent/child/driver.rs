@@ -1,392 +1,410 @@
 //! The driver: moves bytes between callers and one child.
 //!
-//! The driver has no thread. A thread in [`Driver::wait`] flushes, reads, and
-//! hands out all that it read; `state/roles.rs` says which one. What no thread
-//! waits for is done by the **helper** (`helper.rs`), which calls
-//! [`Driver::readable`], [`Driver::writable`] and [`Driver::tick`], and says how
-//! the process has exited. Callbacks run on a thread for them (`callbacks.rs`),
-//! never in here.
+//! The driver has no thread. A thread in [`Driver::wait`] writes, reads, and
+//! completes the calls of all waiting threads; `state/leadership.rs` has the rules.
+//! Work that no thread waits for is done by the **reactor** (`reactor.rs`). It calls
+//! [`Driver::readable`], [`Driver::writable`] and [`Driver::timer_fired`], and
+//! reports the exit of the process. Callbacks run on a thread for them
+//! (`callbacks.rs`).
 //!
 //! Invariants:
 //!
-//! * The lock is never held over a system call that may block, nor while
-//!   foreign code runs: wakers, callbacks, decoders. What is to be woken is
-//!   collected and woken after the lock was let go.
-//! * A thread that holds the reader, or the outbox, holds the role for it.
-//! * What follows from a change is done when the lock is let go, however that is
-//!   ([`Lock`]).
-//! * Flushing: with nothing else under way a call is written at once; else when
-//!   a thread waits, from [`BATCH`] bytes on, or by the helper within [`WRITTEN_WITHIN`].
+//! * The lock is never held over a system call that may block, nor while foreign
+//!   code runs: wakers, callbacks, decoders. Wakers are collected under the lock and
+//!   woken after it is released.
+//! * A thread that holds the reader, or the outbox, has the role for it.
+//! * [`Lock`] applies the rules whenever it is released, also if a panic unwinds while it is held.
+//! * A call is written at once if no other call is in flight. Otherwise it is written
+//!   when a thread waits, when [`BATCH`] bytes are unwritten, or by the reactor after
+//!   [`FLUSH_DELAY`].
 
-mod deliveries;
 pub(crate) mod lock;
 
 use std::io::IoSlice;
 use std::sync::{Arc, Weak};
-use std::task::{Context, Poll};
+use std::task::Waker;
 use std::time::{Duration, Instant};
 
 use self::lock::Lock;
-use super::courier::Courier;
-use super::state::roles::TICK;
-use super::state::waiting::{Errands, Waking, Want};
-use super::state::{Core, Reading};
-use super::wire::Wire;
+use super::handlers::ChildHandlers;
+use super::interface::WaitMode;
+use super::io::Io;
+use super::state::callback_queue::NextCallback;
+use super::state::leadership::{ReaderRole, TICK};
+use super::state::waiters::{Deferred, WaitFor, Waiter};
+use super::state::{ChildState, LinkReader};
 use crate::base::sync::explored::Mutex;
 use crate::error::ChildId;
-use crate::parcel::{Outbox, Reader};
-use crate::parent::callbacks::{self, Call};
-use crate::parent::maker::Maker;
-use crate::sys::{self, Interest, ReadMode};
+use crate::message::{FrameReader, Outbox};
+use crate::parent::callbacks::{self, CallbackWake, NextStep};
+use crate::parent::creator::Creator;
+use crate::sys::{self, Interest, Link, ReadMode};
+use crate::trace_calls::delivering;
 
-/// How many bytes are written without waiting for more.
+/// From this many unwritten bytes on, a call is written at once.
 const BATCH: usize = 16 << 10;
-/// How long a call may lie unwritten while others are in flight. A thread that waits
-/// writes before that; if the helper is to be spared being woken, it must not be short.
-const WRITTEN_WITHIN: Duration = Duration::from_micros(400);
-/// How many pieces go into one `writev`.
-const PIECES: usize = 16;
-/// How long a thread waits for another one that is reading.
-const MOMENT: Duration = Duration::from_micros(50);
-/// How often the helper reads one link before it looks at the others.
-const ROUNDS: usize = 16;
+/// How long a call may stay unwritten while others are in flight. A thread that waits
+/// usually writes before that. A shorter delay would wake the reactor for nothing.
+const FLUSH_DELAY: Duration = Duration::from_micros(400);
+/// How many slices are passed to one `writev`.
+const MAX_SLICES: usize = 16;
+/// How often [`Driver::catch_up`] looks whether another thread has finished reading.
+const READER_POLL: Duration = Duration::from_micros(50);
+/// How many reads of one link the reactor makes before it serves other sources.
+const READS_PER_EVENT: usize = 16;
 
-/// The machinery between the callers and one child.
+/// See the module.
 pub(crate) struct Driver<W> {
-    core: Mutex<Core>,
-    pub(crate) wire: W,
-    /// Which child it is.
+    state: Mutex<ChildState>,
+    pub(crate) io: W,
     pub(crate) child: Arc<ChildId>,
-    courier: Courier,
+    handlers: ChildHandlers,
     this: Weak<Self>,
-    maker: Maker,
+    creator: Creator,
 }
 
-impl<W> std::fmt::Debug for Driver<W> {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Driver").finish_non_exhaustive()
-    }
-}
+/// The number of bytes that were read or written. `None` if that would block. A read of zero bytes
+/// is the end of the stream.
+type IoResult = std::io::Result<Option<usize>>;
 
-/// What one attempt to read brought.
-enum Got {
-    /// Octets, in the reader.
-    Octets,
-    /// Nothing will come any more.
-    End,
-    /// Nothing now.
-    Nothing,
-    /// The child writes into shared memory what makes no sense.
-    Nonsense(String),
-}
-
-impl<W: Wire> Driver<W> {
-    pub(crate) fn new(core: Core, wire: W, courier: Courier) -> Arc<Self> {
-        let child = Arc::clone(core.life.child());
+impl<W: Io> Driver<W> {
+    pub(crate) fn new(state: ChildState, io: W, handlers: ChildHandlers) -> Arc<Self> {
+        let child = Arc::clone(state.lifecycle.child());
         Arc::new_cyclic(|this| Self {
-            core: Mutex::new(core),
-            wire,
+            state: Mutex::new(state),
+            io,
             child,
-            courier,
+            handlers,
             this: Weak::clone(this),
-            maker: Maker::this(),
+            creator: Creator::current(),
         })
     }
 
-    /// This is the process that made it, and not a copy (`forked.rs`).
+    /// Returns whether this process created the driver, and is no copy of it made by
+    /// `fork` (`forked.rs`).
     pub(crate) fn is_here(&self) -> bool {
-        self.maker.is_this()
+        self.creator.is_current()
+    }
+
+    /// Returns a weak reference to the driver.
+    pub(crate) fn downgrade(&self) -> Weak<Self> {
+        Weak::clone(&self.this)
     }
 
     pub(crate) fn lock(&self) -> Lock<'_, W> {
         Lock::new(self)
     }
 
-    /// Looks at the state, which nothing follows from.
-    pub(crate) fn look<T>(&self, look: impl FnOnce(&Core) -> T) -> T {
-        look(&self.core.lock())
+    /// Reads from the state. The rules are not applied afterwards.
+    pub(crate) fn inspect<T>(&self, inspect: impl FnOnce(&ChildState) -> T) -> T {
+        inspect(&self.state.lock())
     }
 
-    /// Changes the state, and does what follows from it.
-    pub(crate) fn change<T>(&self, change: impl FnOnce(&mut Core) -> T) -> T {
-        let mut core = self.lock();
-        let value = change(&mut core);
-        core.flush();
+    /// Changes the state, writes what is unwritten, and applies the rules.
+    pub(crate) fn change<T>(&self, change: impl FnOnce(&mut ChildState) -> T) -> T {
+        let mut state = self.lock();
+        let value = change(&mut state);
+        state.flush();
         value
     }
 
-    /// Does what was not to be done under the lock.
-    fn run(&self, errands: Errands) {
-        let returns = errands.returns();
-        let delivers = errands.run();
-        if returns {
-            self.change(Core::returned);
+    /// Does what was deferred until the lock is released.
+    fn run_deferred(&self, deferred: Deferred) {
+        let requeues = deferred.requeues();
+        let callbacks = deferred.run();
+        if requeues {
+            self.change(|state| state.waiters.requeued());
         }
-        match delivers {
-            Some(Call::Start) => {
+        match callbacks {
+            Some(CallbackWake::Start) => {
                 if let Some(this) = self.this.upgrade() {
-                    callbacks::run_each(move |may_wait| this.deliver_next(may_wait));
+                    callbacks::run_each(move |may_wait| this.run_callback(may_wait));
                 }
             }
-            Some(Call::Wake(thread)) => thread.unpark(),
+            Some(CallbackWake::Wake(thread)) => thread.unpark(),
             None => {}
         }
     }
 
-    /// Applies the rules, and does what the core cannot do by itself: tells the
-    /// helper, sends signals, sets timers.
-    fn settle(&self, core: &mut Core) {
-        for signal in core.take_signals() {
-            if let Err(error) = self.wire.signal(signal) {
-                core.cannot_signal(signal, &error);
+    /// Applies the rules, and executes their actions: tells the reactor what to watch,
+    /// sends signals, sets timers.
+    fn apply_rules(&self, state: &mut ChildState) {
+        for signal in std::mem::take(&mut state.signals) {
+            if let Err(error) = self.io.signal(signal) {
+                state.lifecycle.cannot_signal(signal, &error);
             }
         }
-        if let Some(at) = core.take_needless() {
-            self.wire.no_tick_at(at);
+        if let Some(at) = state.needless_tick.take() {
+            self.io.cancel_tick(at);
         }
-        if let Some(at) = core.next_time() {
-            self.wire.tick_at(at);
+        if let Some(at) = state.arm_timer() {
+            self.io.tick_at(at);
         }
-        let orders = core.settle();
-        if let Some(on) = orders.watch_read {
-            self.wire.watch_read(on);
+        let actions = state.apply_rules();
+        if actions.watch_read.or(actions.watch_write).is_some() {
+            self.io.watch(actions.watch_read, actions.watch_write);
         }
-        if let Some(on) = orders.watch_write {
-            self.wire.watch_write(on);
-        }
-        if orders.tick {
+        if actions.tick {
             let at = Instant::now() + TICK;
-            core.look_at(at);
-            self.wire.tick_at(at);
+            state.looks_at = Some(at);
+            self.io.tick_at(at);
         }
-        if orders.flush {
-            self.wire.tick_at(Instant::now() + WRITTEN_WITHIN);
+        if actions.flush {
+            self.io.tick_at(Instant::now() + FLUSH_DELAY);
         }
-        if core.may_shut_down() {
-            self.wire.shutdown_write();
+        if state.may_shut_down() {
+            let ended = self.io.link().shutdown_write();
+            if ended.is_err() {
+                let _ = self.io.signal(libc::SIGKILL);
+            }
         }
     }
 
-    /// Takes a call, and writes it if it should go at once.
-    pub(crate) fn call<T>(&self, enter: impl FnOnce(&mut Core) -> T) -> T {
-        let mut core = self.lock();
-        let entered = enter(&mut core);
-        if core.caller.open() <= 1 || core.caller.unwritten() >= BATCH {
-            core.flush();
+    /// Has `enter` take a call, and writes the call if no other is in flight.
+    pub(crate) fn call<T>(&self, enter: impl FnOnce(&mut ChildState) -> T) -> T {
+        let mut state = self.lock();
+        let entered = enter(&mut state);
+        if state.caller.open() <= 1 || state.caller.unwritten() >= BATCH {
+            state.flush();
         }
         entered
     }
 
-    /// Waits, on this thread, until `take` finds what it looks for; `None` once
-    /// the deadline is over.
+    /// Waits until `take` returns a value. `None` if it does not before the deadline, or not
+    /// at once for a task. The task is then woken when `take` may return a value.
     pub(crate) fn wait<T>(
         &self,
-        want: Want,
-        deadline: Option<Instant>,
-        mut take: impl FnMut(&mut Core) -> Option<T>,
+        wait_for: WaitFor,
+        mode: WaitMode<'_>,
+        mut take: impl FnMut(&mut ChildState) -> Option<T>,
     ) -> Option<T> {
-        let mut core = self.lock();
+        let deadline = match mode {
+            WaitMode::Thread(deadline) => deadline,
+            WaitMode::Task(waker) => return self.poll(wait_for, waker.clone(), take),
+        };
+        let mut state = self.lock();
         loop {
-            let mut found = take(&mut core);
-            if found.is_none() && core.has_unwritten() {
-                core.flush();
-                found = take(&mut core);
-            }
-            if found.is_some() {
-                core.roles.collected();
-                return found;
+            if let Some(found) = state.take_or_flush(&mut take) {
+                state.leadership.led = true;
+                return Some(found);
             }
             if deadline.is_some_and(|deadline| Instant::now() >= deadline) {
-                drop(core);
+                drop(state);
                 self.catch_up();
                 return self.change(take);
             }
-            let reading = match core.is_to_read(want) {
-                true => core.lead(),
+            let reader = match state.is_to_read(wait_for) {
+                true => state.take_reader(ReaderRole::Leader),
                 false => None,
             };
-            match reading {
-                Some(reading) => core.read_blocking(reading, deadline),
-                None => core.follow(want, deadline),
+            match reader {
+                Some(reader) => state.read_blocking(reader, deadline),
+                None => state.follow(wait_for, deadline),
             }
         }
     }
 
-    /// Like [`wait`](Self::wait), for a task: it is woken when it is to be
-    /// polled again.
-    pub(crate) fn poll<T>(
+    /// Waits for a task.
+    fn poll<T>(
         &self,
-        want: Want,
-        context: &mut Context<'_>,
-        mut take: impl FnMut(&mut Core) -> Option<T>,
-    ) -> Poll<T> {
-        let waker = context.waker().clone();
-        let mut core = self.lock();
-        let mut found = take(&mut core);
-        if found.is_none() && core.has_unwritten() {
-            core.flush();
-            found = take(&mut core);
-        }
-        // With rings it takes no system call to look whether the answer is there.
+        wait_for: WaitFor,
+        waker: Waker,
+        mut take: impl FnMut(&mut ChildState) -> Option<T>,
+    ) -> Option<T> {
+        let mut state = self.lock();
+        let mut found = state.take_or_flush(&mut take);
+        // With rings, a read for an answer that has arrived takes no system call.
         if found.is_none()
-            && self.wire.has_rings()
-            && !core.has_come(want)
-            && let Some(mut reading) = core.lead()
+            && self.io.link().has_rings()
+            && state.is_to_read(wait_for)
+            && let Some(mut reader) = state.take_reader(ReaderRole::Leader)
         {
-            let got = core.unlocked(|driver| driver.read_once(ReadMode::Look, &mut reading));
-            core.put_down(reading, &got);
-            core.flush();
-            found = take(&mut core);
+            let got = state.unlocked(|driver| driver.read_once(ReadMode::Look, &mut reader));
+            state.put_down(reader, &got);
+            state.flush();
+            found = take(&mut state);
         }
         if found.is_none() {
-            core.enlist(want, Waking::Task(waker));
+            state.add_waiter(wait_for, Waiter::Task(waker));
         }
-        found.map_or(Poll::Pending, Poll::Ready)
+        found
     }
 
-    /// For the helper: there is something to read.
+    /// Reads, for the reactor, because the link is readable.
     pub(crate) fn readable(&self) {
-        for _ in 0..ROUNDS {
-            let mut core = self.lock();
-            let Some(mut reading) = core.help() else {
+        for _ in 0..READS_PER_EVENT {
+            let mut state = self.lock();
+            let Some(mut reader) = state.take_reader(ReaderRole::Reactor) else {
                 return;
             };
-            let (got, more) = core.unlocked(|driver| {
-                let room = reading.reader.room();
-                let count = driver.recv(ReadMode::Try, &mut reading.reader, room);
-                // What comes later is told of again.
-                let more = matches!(count, Ok(Some(count)) if count == room);
-                (Got::from(count), more)
+            let (got, more) = state.unlocked(|driver| {
+                let room = reader.frames.room();
+                let got = driver.recv(ReadMode::Try, &mut reader.frames, room);
+                // Later bytes cause another event.
+                let more = matches!(got, Ok(Some(count)) if count == room);
+                (got, more)
             });
-            core.put_down(reading, &got);
-            core.flush();
+            state.put_down(reader, &got);
+            state.flush();
             if !more {
                 return;
             }
         }
     }
 
-    /// For the helper, where rings are in use: a doorbell has come, for whatever.
+    /// Handles a doorbell, for the reactor. A doorbell means that there is something to
+    /// read, or room to write.
     pub(crate) fn doorbell(&self) {
         self.readable();
-        let mut core = self.lock();
-        // A thread that reads takes doorbells itself.
-        if core.is_unread() {
-            self.wire.take_doorbells();
+        let mut state = self.lock();
+        // A thread that reads takes the doorbells itself.
+        if state.is_unread() {
+            self.io.link().take_doorbells();
         }
-        if self.wire.has_room_again() {
-            core.roles.unblock();
+        if self.io.link().has_room_again() {
+            state.leadership.blocked = false;
         }
-        core.flush();
-        self.wire.watch_again(core.is_unread());
+        state.flush();
+        self.io.watch_again(state.is_unread());
     }
 
-    /// For the helper: the socket has room.
+    /// Writes, for the reactor, because the socket has room.
     pub(crate) fn writable(&self) {
-        self.change(|core| core.roles.unblock());
+        self.change(|state| state.leadership.blocked = false);
     }
 
-    /// Reads what has come by now, because what follows is judged by it: after a
-    /// pause of the process a time may be over although what it was meant for
-    /// is here. Bytes that another thread is about to read are left to that
-    /// thread.
+    /// Reads everything that has arrived. A deadline is judged only after that: if the
+    /// process was stopped, the deadline may be over although the answer has arrived in
+    /// time. If another thread reads, waits until it has read those bytes.
     pub(crate) fn catch_up(&self) {
-        let mut core = self.lock();
-        let target = core.received() + self.wire.unread();
-        while core.received() < target && core.may_read() {
-            let Some(mut reading) = core.lead() else {
-                core.unlocked(|_| std::thread::sleep(MOMENT));
+        let mut state = self.lock();
+        let target = state.received + self.io.link().unread();
+        while state.received < target && state.may_read() {
+            let Some(mut reader) = state.take_reader(ReaderRole::Leader) else {
+                state.unlocked(|_| std::thread::sleep(READER_POLL));
                 continue;
             };
-            let got = core.unlocked(|driver| driver.read_once(ReadMode::Try, &mut reading));
-            core.put_down(reading, &got);
-            if matches!(got, Got::Nothing) {
+            let got = state.unlocked(|driver| driver.read_once(ReadMode::Try, &mut reader));
+            state.put_down(reader, &got);
+            if matches!(got, Ok(None)) {
                 break;
             }
         }
     }
 
-    /// For the helper: the timer fired. What is judged now is judged by all that
-    /// has come.
-    pub(crate) fn tick(&self, now: Instant) {
-        if self.look(|core| core.judges_at(now)) {
+    /// Does what is due at `now`, for the reactor.
+    pub(crate) fn timer_fired(&self, now: Instant) {
+        if self.inspect(|state| state.has_deadline_at(now)) {
             self.catch_up();
         }
-        self.change(|core| core.ticked(now));
+        self.change(|state| state.timer_fired(now));
     }
 
-    /// The time of call `id` is up.
+    /// Ends call `id`, whose time is up, unless its answer has arrived.
     pub(crate) fn expire(&self, id: u32) {
         self.catch_up();
-        self.change(|core| core.expire(id));
+        self.change(|state| state.expire(id));
+    }
+
+    // --- callbacks ---
+
+    /// Runs the next callback. If there is none, the thread waits, or exits if it may not
+    /// wait.
+    fn run_callback(&self, may_wait: bool) -> NextStep {
+        match self.change(|state| state.callbacks.next(may_wait)) {
+            NextCallback::Run(callback) => delivering(
+                || {
+                    let this = self.downgrade();
+                    move |call| this.upgrade()?.lock().span_of(call)
+                },
+                || self.handlers.run(callback),
+            ),
+            NextCallback::None if may_wait => return NextStep::Wait,
+            NextCallback::None => return NextStep::Exit,
+            NextCallback::End => {
+                self.handlers.end();
+                self.change(|state| {
+                    state.callbacks.end();
+                    state.callback_returned();
+                });
+                return NextStep::Exit;
+            }
+        }
+        if !self.is_here() {
+            // The callback has called `fork`, and returned in the copy of the process.
+            return NextStep::Exit;
+        }
+        self.change(|state| {
+            state.callbacks.returned();
+            state.callback_returned();
+        });
+        NextStep::Again
     }
 
     // --- the link, without the lock ---
 
     /// Reads once.
-    fn read_once(&self, mode: ReadMode, reading: &mut Reading) -> Got {
-        let room = reading.reader.room();
-        Got::from(self.recv(mode, &mut reading.reader, room))
+    fn read_once(&self, mode: ReadMode, reader: &mut LinkReader) -> IoResult {
+        let room = reader.frames.room();
+        self.recv(mode, &mut reader.frames, room)
     }
 
-    fn recv(
-        &self,
-        mode: ReadMode,
-        reader: &mut Reader,
-        room: usize,
-    ) -> std::io::Result<Option<usize>> {
+    fn recv(&self, mode: ReadMode, reader: &mut FrameReader, room: usize) -> IoResult {
         let mut arrivals = Vec::new();
-        let count = self.wire.recv(mode, reader.buffer(), room, &mut arrivals);
+        let link = self.io.link();
+        let got = link.recv(mode, reader.buffer(), room, &mut arrivals);
         reader.arrived(arrivals);
-        count
+        got
     }
 
-    /// Reads once, blocking. Returns also whether there is room to write.
+    /// Reads once, and blocks until something has arrived. Also returns whether there is
+    /// room to write.
     fn receive(
         &self,
-        reading: &mut Reading,
+        reader: &mut LinkReader,
         (writes, blocked): (bool, bool),
         spins: bool,
         deadline: Option<Instant>,
-    ) -> (Got, bool) {
-        let Reading { reader, spin, .. } = &mut *reading;
-        let room = reader.room();
+    ) -> (IoResult, bool) {
+        let LinkReader { frames, spin } = &mut *reader;
+        let (link, room) = (self.io.link(), frames.room());
         if spins && !writes {
-            let spin = spin.at(reader.is_empty());
+            let spin = spin.at(frames.is_empty());
             let look = || {
-                let count = self.recv(ReadMode::Look, reader, room);
-                let is_something =
-                    !matches!(count, Ok(None)) || blocked && self.wire.has_room_again();
-                is_something.then_some(count)
+                let got = self.recv(ReadMode::Look, frames, room);
+                let is_something = !matches!(got, Ok(None)) || blocked && link.has_room_again();
+                is_something.then_some(got)
             };
-            if let Some(count) = spin.look(look) {
-                return (Got::from(count), false);
+            if let Some(got) = spin.wait_for(look) {
+                return (got, false);
             }
         }
         if !writes && deadline.is_none() {
-            let count = self.recv(ReadMode::Block, reader, room);
-            return (Got::from(count), false);
+            return (self.recv(ReadMode::Block, frames, room), false);
         }
         let interest = Interest {
             read: true,
             write: writes,
         };
-        match self.wire.wait(interest, deadline) {
-            Err(_) => (Got::End, false),
-            Ok(ready) if ready.read => (self.read_once(ReadMode::Try, reading), ready.write),
-            Ok(ready) => (Got::Nothing, ready.write),
+        match link.wait(interest, deadline) {
+            Err(error) => (Err(error), false),
+            Ok(ready) if ready.read => (self.read_once(ReadMode::Try, reader), ready.write),
+            Ok(ready) => (Ok(None), ready.write),
         }
     }
 
-    /// Writes a batch as far as the link takes it. Returns how much that was.
-    fn write(&self, batch: &mut Outbox) -> (usize, std::io::Result<Option<usize>>) {
+    /// Writes `batch` as far as the link takes it. Returns the number of bytes, and the
+    /// result of the last write.
+    fn write(&self, batch: &mut Outbox) -> (usize, IoResult) {
         let mut written = 0;
-        let mut last = Ok(Some(0));
+        let (link, mut last) = (self.io.link(), Ok(Some(0)));
         while !batch.is_empty() {
-            let mut slices = [IoSlice::new(&[]); PIECES];
+            let mut slices = [IoSlice::new(&[]); MAX_SLICES];
             let count = batch.slices(&mut slices);
-            last = self.wire.try_send(&slices[..count], batch.descriptors());
-            if last.as_ref().is_err_and(sys::is_too_many_in_flight) && batch.give_up_descriptors() {
+            last = link.try_send(&slices[..count], batch.descriptors());
+            if last.as_ref().is_err_and(sys::is_too_many_fds_in_flight)
+                && batch.give_up_descriptors()
+            {
                 continue;
             }
             let Ok(Some(sent)) = last else { break };
@@ -394,20 +412,5 @@ impl<W: Wire> Driver<W> {
             written += sent;
         }
         (written, last)
-    }
-}
-
-impl From<std::io::Result<Option<usize>>> for Got {
-    /// An error ends the stream like its end does: how the child ended says
-    /// more than the error.
-    fn from(count: std::io::Result<Option<usize>>) -> Self {
-        match count {
-            Err(error) if error.kind() == std::io::ErrorKind::InvalidData => {
-                Self::Nonsense(error.to_string())
-            }
-            Ok(Some(0)) | Err(_) => Self::End,
-            Ok(Some(_)) => Self::Octets,
-            Ok(None) => Self::Nothing,
-        }
     }
 }

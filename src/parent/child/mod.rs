@@ -1,14 +1,14 @@
-//! One child as its parent sees it: the driver that reads and writes its link, the state behind the driver's lock,
-//! and its process. How a child is started is in `spawn`; what users hold is in `handles`.
+//! One child, seen by its parent: the driver that reads and writes its link, the state behind the
+//! driver's lock, and its process. `spawn` starts a child; `handles` has what users hold.
 
 pub(crate) mod call;
-pub(crate) mod connection;
-pub(crate) mod courier;
+pub(crate) mod child_io;
 pub(crate) mod driver;
-pub(crate) mod member;
+pub(crate) mod handlers;
+pub(crate) mod interface;
+pub(crate) mod io;
 pub(crate) mod output;
+pub(crate) mod pool_child;
 pub(crate) mod state;
-pub(crate) mod terms;
 #[cfg(test)]
 mod tests;
-pub(crate) mod wire;

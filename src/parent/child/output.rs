@@ -1,37 +1,38 @@
-//! What a child writes to its stdout and stderr, where this process reads it: the last bytes are kept, or lines are
-//! handed on.
+//! The stdout and stderr of a child, where this process reads them: the last bytes are kept, or
+//! a handler gets the lines.
 //!
-//! The helper reads, and the thread for callbacks hands lines on. Until that is done the pipe is not watched, so no more
-//! than one batch of lines waits, and a child that writes faster than its lines are handled is held up.
+//! The reactor reads, and the thread for callbacks calls the handler. The pipe is not watched
+//! until the handler has returned. So at most one batch of lines is queued, and a child that
+//! writes faster than its lines are handled has to wait.
 
 use std::fmt;
 use std::io::{self, PipeReader, Read};
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Arc;
 
-use super::state::delivery::Output;
-use crate::base::panics::shielded;
+use super::state::callback_queue::LinesCallback;
+use crate::base::panics::catch_panic;
 use crate::error::Error;
 
-/// What a pipe holds, in bytes, unless its size was changed.
+/// The capacity of a pipe in bytes, unless it was changed.
 pub(super) const PIPE: usize = 64 << 10;
-/// What a pipe holds at most, in bytes, if its size was changed without privileges.
+/// The largest capacity of a pipe in bytes that needs no privileges.
 const PIPE_MOST: usize = 1 << 20;
-/// The longest line that is handed on in one piece, in bytes.
+/// The longest line in bytes that the handler gets in one piece.
 const LONGEST: usize = 64 << 10;
 
-/// Is called with each line.
+/// Called with each line.
 pub(crate) type OnLine = Arc<dyn Fn(&str) + Send + Sync>;
 
-/// What becomes of what is read.
+/// The use of the bytes that are read.
 #[derive(Clone)]
-pub(crate) enum Use {
-    /// How many of the last bytes are kept for the report of the end.
+pub(crate) enum OutputMode {
+    /// This many of the last bytes are kept for the error of a crash.
     Tail(usize),
     Lines(OnLine),
 }
 
-impl fmt::Debug for Use {
+impl fmt::Debug for OutputMode {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Tail(bytes) => write!(f, "Tail({bytes})"),
@@ -40,16 +41,16 @@ impl fmt::Debug for Use {
     }
 }
 
-/// The end of a pipe that a child writes to.
+/// Reads a pipe that a child writes to.
 #[derive(Debug)]
-pub(crate) struct Reader {
+pub(crate) struct OutputReader {
     pub(super) pipe: Option<PipeReader>,
     bytes: Vec<u8>,
-    purpose: Use,
+    purpose: OutputMode,
 }
 
-impl Reader {
-    pub(crate) fn new(pipe: OwnedFd, purpose: Use) -> io::Result<Self> {
+impl OutputReader {
+    pub(crate) fn new(pipe: OwnedFd, purpose: OutputMode) -> io::Result<Self> {
         crate::sys::set_nonblocking(pipe.as_fd())?;
         Ok(Self {
             pipe: Some(pipe.into()),
@@ -58,8 +59,8 @@ impl Reader {
         })
     }
 
-    /// Reads what is there, but not much more than `most` bytes: the writer may be as fast as this. Returns whether it
-    /// has ended.
+    /// Reads what is in the pipe, but not much more than `most` bytes, because the child may write
+    /// as fast as this reads. Returns whether the pipe has ended.
     pub(super) fn drain(&mut self, most: usize) -> bool {
         let mut piece = [0; 4096];
         let mut count = 0;
@@ -81,61 +82,66 @@ impl Reader {
         false
     }
 
-    /// Cuts a tail that has this many times as many bytes as are kept: these are moved once for as many bytes as are
-    /// kept, and not for each piece.
+    /// Cuts the tail once it has `times` the number of bytes that are kept. So the bytes that are
+    /// kept are not moved for each piece that is read.
     fn shorten(&mut self, times: usize) {
-        if let Use::Tail(keep) = self.purpose
+        if let OutputMode::Tail(keep) = self.purpose
             && self.bytes.len() > times * keep.max(4096 * (times - 1))
         {
             self.bytes.drain(..self.bytes.len() - keep);
         }
     }
 
-    /// The child has exited: reads the rest of what it has written. Returns the tail, and what is to be handed on.
-    pub(super) fn end(&mut self) -> (Vec<u8>, Option<Output>) {
+    /// Reads the rest, because the child has exited. Returns the tail, and the last lines.
+    pub(super) fn end(&mut self) -> (Vec<u8>, Option<LinesCallback>) {
         self.drain(PIPE_MOST);
         self.shorten(1);
         match self.purpose {
-            Use::Tail(_) => (self.bytes.clone(), None),
-            Use::Lines(_) => (Vec::new(), self.take_lines(true, || ())),
+            OutputMode::Tail(_) => (self.bytes.clone(), None),
+            OutputMode::Lines(_) => (Vec::new(), self.take_lines(true, || ())),
         }
     }
 
-    /// What is to be handed on, after which `then` is called; at the end also what is no whole line.
+    /// Takes the lines that are complete. Once the handler has returned, `then` is called. At the
+    /// end, the rest counts as a line as well.
     pub(super) fn take_lines(
         &mut self,
         is_end: bool,
         then: impl FnOnce() + Send + 'static,
-    ) -> Option<Output> {
-        let Use::Lines(handler) = &self.purpose else {
+    ) -> Option<LinesCallback> {
+        let OutputMode::Lines(handler) = &self.purpose else {
             return None;
         };
         let newline = self.bytes.iter().rposition(|byte| *byte == b'\n');
         let mut end = newline.map_or(0, |at| at + 1);
-        // At least a byte is left of a line that has not ended, so its last piece is never empty.
+        // A line that has not ended keeps a byte, so its last piece is never empty.
         end += (self.bytes.len() - end).saturating_sub(1) / LONGEST * LONGEST;
         let rest = self
             .bytes
             .split_off(if is_end { self.bytes.len() } else { end });
         let lines = std::mem::replace(&mut self.bytes, rest);
         let handler = Arc::clone(handler);
-        (!lines.is_empty()).then(|| -> Output {
+        (!lines.is_empty()).then(|| -> LinesCallback {
             Box::new(move |on_error| {
-                hand_on(&lines, &*handler, on_error);
+                call_handler(&lines, &*handler, on_error);
                 then();
             })
         })
     }
 }
 
-/// Calls the handler with each line; a panic of it ends none but this call.
-fn hand_on(lines: &[u8], handler: &(dyn Fn(&str) + Send + Sync), on_error: &mut dyn FnMut(Error)) {
+/// Calls the handler with each line. If it panics, it gets the next line all the same.
+fn call_handler(
+    lines: &[u8],
+    handler: &(dyn Fn(&str) + Send + Sync),
+    on_error: &mut dyn FnMut(Error),
+) {
     for line in lines.split_inclusive(|byte| *byte == b'\n') {
         let line = line.strip_suffix(b"\n").unwrap_or(line);
         let empty: &[&[u8]] = if line.is_empty() { &[b""] } else { &[] };
         for piece in line.chunks(LONGEST).chain(empty.iter().copied()) {
             let text = String::from_utf8_lossy(piece);
-            if let Err(panic) = shielded(|| handler(&text)) {
+            if let Err(panic) = catch_panic(|| handler(&text)) {
                 on_error(Error::callback(panic));
             }
         }
@@ -148,17 +154,17 @@ mod tests {
     use crate::base::sync::Mutex;
     use std::io::{PipeWriter, Write};
 
-    fn reader(purpose: Use) -> (Reader, PipeWriter) {
+    fn reader(purpose: OutputMode) -> (OutputReader, PipeWriter) {
         let (read, write) = io::pipe().unwrap();
         let size = nix::fcntl::FcntlArg::F_SETPIPE_SZ(PIPE_MOST as i32);
         nix::fcntl::fcntl(&write, size).unwrap();
-        (Reader::new(read.into(), purpose).unwrap(), write)
+        (OutputReader::new(read.into(), purpose).unwrap(), write)
     }
 
-    /// X80: a child that writes as fast as it is read holds nobody up.
+    /// X80: a child that writes as fast as it is read does not keep the reactor busy.
     #[test]
     fn stderr_is_read_in_turns() {
-        let (mut reader, mut write) = reader(Use::Tail(3 * PIPE));
+        let (mut reader, mut write) = reader(OutputMode::Tail(3 * PIPE));
         let all: Vec<u8> = (0..PIPE_MOST).map(|n| (n % 251) as u8).collect();
         write.write_all(&all).unwrap();
         assert!(!reader.drain(PIPE));
@@ -173,13 +179,13 @@ mod tests {
         assert!(reader.drain(PIPE));
     }
 
-    /// The lines of a text that comes in pieces of this size.
+    /// The lines of `text`, which is read in pieces of `size` bytes.
     fn lines(text: &[u8], size: usize) -> Vec<String> {
         let lines: Arc<Mutex<Vec<String>>> = Arc::default();
         let own = Arc::clone(&lines);
         let handler = move |line: &str| own.lock().push(line.to_owned());
-        let (mut reader, mut write) = reader(Use::Lines(Arc::new(handler)));
-        let run = |output: Option<Output>| {
+        let (mut reader, mut write) = reader(OutputMode::Lines(Arc::new(handler)));
+        let run = |output: Option<LinesCallback>| {
             if let Some(output) = output {
                 output(&mut |error| panic!("{error}"));
             }
@@ -194,7 +200,7 @@ mod tests {
         std::mem::take(&mut *lines.lock())
     }
 
-    /// Whatever pieces it comes in, the lines are the same.
+    /// The lines do not depend on the pieces in which they are read.
     #[test]
     fn lines_are_cut_in_one_way() {
         let long = |count: usize| "x".repeat(count);

@@ -7,18 +7,17 @@ use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
 use super::events::CallEvents;
-use super::open::{Context as ErrorContext, State, result};
+use super::open_call::{CallState, ErrorContext, result};
 use super::try_call_error::TryCallError;
 use crate::error::Error;
-use crate::parcel::Decode;
-use crate::parent::child::terms::{Completion, Limit};
+use crate::message::Decode;
+use crate::parent::child::interface::{CallOptions, Completion, TimeLimit, WaitMode};
 
-/// One call: its result is to come.
+/// A call in flight.
 ///
-/// Wait for it with [`wait`](Self::wait), or `.await` it under any runtime or
-/// none, or have [`on_done`](Self::on_done) called, or [`detach`](Self::detach)
-/// it. **Dropping it cancels the call.** A handle borrows nothing and may be
-/// sent to another thread; waiting after a poll or a time-out works.
+/// [`wait`](Self::wait) for the result, `.await` it with any runtime or none, set a callback with
+/// [`on_done`](Self::on_done), or [`detach`](Self::detach) it. **Dropping it cancels the call.** A handle borrows nothing
+/// and may be sent to another thread. After a poll or a timeout it can be waited for again.
 ///
 /// ```
 /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -32,9 +31,9 @@ use crate::parent::child::terms::{Completion, Limit};
 /// assert_eq!(futures_lite::future::block_on(first)?, "ONE");
 /// # rpc.join().wait()?; Ok(()) }
 /// ```
-#[must_use = "a dropped call is cancelled: `wait` for it, `.await` it, or say `on_done` or `detach`"]
+#[must_use = "a dropped call is cancelled: `wait` for it, `.await` it, or call `on_done` or `detach`"]
 pub struct Call<R, E = crate::NoEvents> {
-    state: State,
+    state: CallState,
     decode: Decode<R>,
     decode_event: Decode<E>,
 }
@@ -42,16 +41,16 @@ pub struct Call<R, E = crate::NoEvents> {
 impl<R, E> std::fmt::Debug for Call<R, E> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let state = match &self.state {
-            State::Open(_) => "open".into(),
-            State::Failed(error, _) => format!("failed: {error}"),
-            State::Over => "over".into(),
+            CallState::Open(_) => "open".into(),
+            CallState::Failed(error, _) => format!("failed: {error}"),
+            CallState::Over => "over".into(),
         };
         write!(f, "Call({state})")
     }
 }
 
 impl<R, E> Call<R, E> {
-    pub(crate) fn new(state: State, decode: Decode<R>, decode_event: Decode<E>) -> Self {
+    pub(crate) fn new(state: CallState, decode: Decode<R>, decode_event: Decode<E>) -> Self {
         Self {
             state,
             decode,
@@ -73,16 +72,14 @@ impl<R, E> Call<R, E> {
     ///
     /// # Blocking
     ///
-    /// Blocks the thread until the child has answered or is gone. Meanwhile
-    /// this thread itself moves the octets of all calls of this child. Inside
-    /// a callback it returns as soon as the answer is there, without waiting
-    /// for callbacks that come before it.
+    /// Blocks the thread until the child has answered or is gone. While it waits, this thread may be the leader, which
+    /// moves the bytes of all calls of this child. Inside a callback it returns as soon as the answer has arrived, and does not
+    /// wait for earlier callbacks.
     ///
     /// # Errors
     ///
-    /// [`Error`] says whether it was a panic, the death of the child, a value
-    /// that could not be encoded or decoded, or the handshake. The worker's own
-    /// `Err` is inside the result.
+    /// [`Error`] tells apart a panic, the death of the child, a value that could not be encoded or decoded, and a failed
+    /// handshake. An `Err` that the worker's function returns is part of the result.
     pub fn wait(mut self) -> Result<R, Error> {
         self.wait_until(None, Duration::MAX)
     }
@@ -106,19 +103,18 @@ impl<R, E> Call<R, E> {
     ///
     /// # Blocking
     ///
-    /// Blocks the thread for `time` at most.
+    /// Blocks the thread for at most `time`.
     ///
     /// # Errors
     ///
-    /// Once the time is up, an error that [`is_timeout`](Error::is_timeout).
-    /// The call goes on then, and can be waited for again; drop it to cancel.
-    /// Else as [`wait`](Self::wait).
+    /// After `time`, an error that [`is_timeout`](Error::is_timeout). The call remains in flight, and can be waited for again.
+    /// Drop it to cancel it. Otherwise the same as [`wait`](Self::wait).
     ///
     /// # Panics
     ///
     /// If the result was taken before.
     pub fn wait_timeout(&mut self, time: Duration) -> Result<R, Error> {
-        // A time that no clock reaches is no limit.
+        // A time beyond the range of the clock is no limit.
         self.wait_until(Instant::now().checked_add(time), time)
     }
 
@@ -153,29 +149,36 @@ impl<R, E> Call<R, E> {
         self.wait_until(Some(deadline), time)
     }
 
-    /// Waits until `deadline`, which is in `time`.
+    /// Waits until `deadline`, which is `time` from now.
     fn wait_until(&mut self, deadline: Option<Instant>, time: Duration) -> Result<R, Error> {
-        let open = match &self.state {
-            State::Open(open) => open,
-            State::Failed(error, _) => return Err(error.clone()),
-            State::Over => panic!("the result of this call was taken before"),
-        };
-        let Some(outcome) = open.wait(deadline, |call, until| call.wait(until)) else {
-            return Err(open.unanswered(time));
-        };
-        let value = result(outcome, self.decode, || open.context());
-        self.state = State::Over;
-        value
+        match (
+            self.wait_for_result(WaitMode::Thread(deadline)),
+            &self.state,
+        ) {
+            (None, CallState::Open(open)) => Err(open.unanswered(time)),
+            (found, _) => found.expect("only an open call has no result yet"),
+        }
     }
 
-    /// Limits the call: if it is not done after `time` it fails with an error
-    /// that [`is_timeout`](Error::is_timeout), and is cancelled. A late answer
-    /// is dropped.
+    /// Waits for the result. `None` if it has not arrived yet.
+    pub(super) fn wait_for_result(&mut self, mode: WaitMode<'_>) -> Option<Result<R, Error>> {
+        let open = match &self.state {
+            CallState::Open(open) => open,
+            CallState::Failed(error, _) => return Some(Err(error.clone())),
+            CallState::Over => panic!("the result of this call was taken before"),
+        };
+        let outcome = open.wait(mode, |call, mode| call.wait(mode))?;
+        let value = result(outcome, self.decode, || open.context());
+        self.state = CallState::Over;
+        Some(value)
+    }
+
+    /// Sets the timeout of the call: if it is not done after `time`, it is cancelled, and fails with an error that
+    /// [`is_timeout`](Error::is_timeout). A late answer is dropped.
     ///
-    /// That holds however one waits, or does not wait: blocking, `.await` under
-    /// any runtime or none, [`on_done`](Self::on_done), [`detach`](Self::detach).
-    /// A call that is done already stays so. With `None` there is no limit, whatever
-    /// [`call_timeout`](crate::Builder::call_timeout) says.
+    /// The timeout applies to every way of waiting: blocking, `.await` with any runtime or none, [`on_done`](Self::on_done) and
+    /// [`detach`](Self::detach). It has no effect on a call that is already done. `None` removes the timeout, that of
+    /// [`call_timeout`](crate::Builder::call_timeout) included.
     ///
     /// ```
     /// # offspring::worker!(SLEEP: fn(String) = |ms: String| {
@@ -196,15 +199,14 @@ impl<R, E> Call<R, E> {
     ///
     /// # What it does not do
     ///
-    /// **It does not stop a function that blocks.** The call fails here, and the child runs it to its end; calls behind it
-    /// wait for that. To stop the work there is [`kill_on_cancel`](Self::kill_on_cancel), which ends the child. A
-    /// concurrent child drops the call's future where it stands, and needs no kill unless the future blocks.
+    /// **It does not stop a function that blocks.** The call fails in this process, and the child runs the function to its end.
+    /// Later calls wait for that. To stop the function, set [`kill_on_cancel`](Self::kill_on_cancel), which kills the child. A
+    /// concurrent child drops the call's future, and need not be killed unless the future blocks.
     pub fn timeout(self, time: impl Into<Option<Duration>>) -> Self {
-        self.limit(time.into().map(Limit::After))
+        self.limit(time.into().map(TimeLimit::After))
     }
 
-    /// Limits the call: if it is not done by `deadline` it fails. See
-    /// [`timeout`](Self::timeout).
+    /// Sets the deadline of the call: if it is not done by `deadline`, it fails. See [`timeout`](Self::timeout).
     ///
     /// ```
     /// # offspring::worker!(SLEEP: fn(String) = |ms: String| {
@@ -220,25 +222,24 @@ impl<R, E> Call<R, E> {
     /// # Ok(()) }
     /// ```
     pub fn deadline(self, deadline: Instant) -> Self {
-        self.limit(Some(Limit::At(deadline)))
+        self.limit(Some(TimeLimit::At(deadline)))
     }
 
-    fn limit(mut self, limit: Option<Limit>) -> Self {
-        if let State::Open(open) = &mut self.state {
+    fn limit(mut self, limit: Option<TimeLimit>) -> Self {
+        if let CallState::Open(open) = &mut self.state {
             open.limit(limit);
         }
         self
     }
 
-    /// Whether the child is killed if this call is cancelled, or its [time](Self::timeout) is up, while the child runs
-    /// it: for work that cannot be stopped otherwise. Default: what
-    /// [`Builder::kill_on_cancel`](crate::Builder::kill_on_cancel) says, else false.
+    /// Sets whether the child is killed if this call is cancelled, or [times out](Self::timeout), while the child runs it. For
+    /// functions that cannot be stopped otherwise. Default: that of
+    /// [`Builder::kill_on_cancel`](crate::Builder::kill_on_cancel), which is false by default.
     ///
-    /// The other calls of the child fail with it, and their errors say that it
-    /// was not their doing ([`Crash::reason`](crate::Crash::reason)) and whether
-    /// they had [started](Error::started). A call that was not sent is
-    /// withdrawn as usual; one that has not started takes the child with it only
-    /// if it starts in spite of being cancelled.
+    /// The other calls of the child fail, too. Their errors say that another call was the cause
+    /// ([`Crash::reason`](crate::Crash::reason)), and whether they had [started](Error::started). A cancelled call that was not
+    /// sent is withdrawn, and the child is not killed. If the call was sent and has not started, the child is killed only if it
+    /// starts the call after the cancellation.
     ///
     /// ```
     /// # offspring::worker!(SLEEP: fn(String) = |ms: String| {
@@ -255,20 +256,14 @@ impl<R, E> Call<R, E> {
     /// # Ok(()) }
     /// ```
     pub fn kill_on_cancel(self, kills: bool) -> Self {
-        if let State::Open(open) = &self.state {
-            open.call()
-                .update(&|options| options.kill_on_cancel = kills);
-        }
-        self
+        self.update(&|options| options.kill_on_cancel = kills)
     }
 
-    /// This call may be run again, up to so many times, if its child dies while
-    /// it may have been running. Without it such a call fails, and only one that
-    /// had not started moves to another child.
+    /// Allows the call to be run again, up to `times`, if its child dies while it may have been running. Default: 0. Without
+    /// it, a call that may have started fails, and only a call that had not started moves to another child.
     ///
-    /// That is for calls of a [`Pool`](crate::Pool); the child of
-    /// [`Builder::spawn`](crate::Builder::spawn) does not come back. Events that
-    /// the call sent before its child died have been sent, and may come again.
+    /// For calls of a [`Pool`](crate::Pool), because a child of [`Builder::spawn`](crate::Builder::spawn) is not replaced.
+    /// Events that the call sent before its child died remain delivered, and may be sent again.
     ///
     /// ```
     /// # fn once(mark: String) -> String {
@@ -290,23 +285,24 @@ impl<R, E> Call<R, E> {
     /// # pool.join().wait()?; Ok(()) }
     /// ```
     pub fn repeat(self, times: u32) -> Self {
-        if let State::Open(open) = &self.state {
-            open.call().update(&|options| options.repeats = times);
+        self.update(&|options| options.repeats = times)
+    }
+
+    fn update(self, change: &dyn Fn(&mut CallOptions)) -> Self {
+        if let CallState::Open(open) = &self.state {
+            open.call().update(change);
         }
         self
     }
 
-    /// The events of this call, in order, as a stream and iterator. It ends when
-    /// the call is done; then the result can be waited for.
+    /// Returns the events of this call, in order, as a stream and iterator. It ends when the call is done. The result can be
+    /// waited for afterwards.
     ///
-    /// Events are kept for the handle from the beginning, within the limits of
-    /// [`max_events`](crate::Builder::max_events) for the whole child. Once they
-    /// were asked for, a slow reader slows the child down, and with it its other
-    /// calls. What was not asked for makes way over the limits; if it is asked
-    /// for then, the first item is an error that [`is_full`](Error::is_full).
+    /// Events are kept from the start of the call, within the limits of [`max_events`](crate::Builder::max_events) for the whole
+    /// child. After this method was called, a slow reader slows down the child, and so its other calls. Before that, events
+    /// beyond the limits are dropped. In this case the first item is an error that [`is_full`](Error::is_full).
     ///
-    /// Waiting for the result, or polling for it, gives up the events that were
-    /// not read, and so do [`on_done`](Self::on_done) and
+    /// To wait or poll for the result discards the events that were not read, and so do [`on_done`](Self::on_done) and
     /// [`detach`](Self::detach).
     ///
     /// ```
@@ -325,21 +321,18 @@ impl<R, E> Call<R, E> {
         CallEvents::new(&mut self.state, self.decode_event)
     }
 
-    /// Has `callback` called with the result.
+    /// Calls `callback` with the result, exactly once.
     ///
-    /// It is called exactly once. A call that waits for room goes on waiting, and
-    /// its arguments are kept with the callback; [`try_call`](crate::Rpc) makes a
-    /// call only if there is room. It runs on the child's thread for callbacks, in the
-    /// order in which the child answered, after the events that came before.
-    /// That holds also for a call that was refused at once (the handle was
-    /// closed, say, or the arguments could not be encoded), and for a call whose
-    /// child is over already. The callback may block, call, wait, and drop
-    /// handles. A panic of it goes to [`on_error`](crate::Builder::on_error), or
-    /// to the log once the child is over.
+    /// The callback runs on the child's callback thread, in the order in which the child answered, after the events before the
+    /// answer. This is also true for a call that was refused at once (for example because the handle was closed, or the arguments
+    /// could not be encoded), and for a call whose child is gone. The callback may block, make calls, wait, and drop handles. A
+    /// panic is reported to [`on_error`](crate::Builder::on_error), or logged once the child is gone.
     ///
-    /// If the system refuses a thread for callbacks, one thread that was started
-    /// before the first child runs the callbacks of all children; if no child is
-    /// left either, the thread that calls `on_done` runs `callback`.
+    /// A call that waits for room keeps waiting, and its arguments are kept with the callback. [`try_call`](crate::Rpc) makes a
+    /// call only if there is room.
+    ///
+    /// If the system refuses to create the callback thread, the spare thread, which was started before the first child, runs the
+    /// callbacks of all children. If no child is left either, the thread that calls `on_done` runs `callback`.
     ///
     /// ```
     /// # offspring::worker!(ECHO: fn(String) -> String = |text: String| text);
@@ -357,26 +350,24 @@ impl<R, E> Call<R, E> {
     {
         let decode = self.decode;
         let context = match &self.state {
-            State::Open(open) => open.context(),
-            State::Failed(..) | State::Over => ErrorContext::default(),
+            CallState::Open(open) => open.context(),
+            CallState::Failed(..) | CallState::Over => ErrorContext::default(),
         };
         let callback = Box::new(move |outcome| callback(result(outcome, decode, || context)));
-        match std::mem::replace(&mut self.state, State::Over) {
-            State::Open(open) => {
-                open.call().entrust(Completion::Callback(callback));
+        match std::mem::replace(&mut self.state, CallState::Over) {
+            CallState::Open(open) => {
+                open.call().set_completion(Completion::Callback(callback));
             }
-            State::Failed(error, at) => Arc::clone(at.origin()).refuse(callback, error),
-            State::Over => panic!("the result of this call was taken before"),
+            CallState::Failed(error, at) => Arc::clone(at.client()).refuse(callback, error),
+            CallState::Over => panic!("the result of this call was taken before"),
         }
     }
 
-    /// Lets the call be done without a handle; its result, or error, is dropped.
+    /// Lets the call run without a handle. Its result or error is dropped.
     ///
-    /// The call must have been sent, or of a [`Pool`](crate::Pool) be one of
-    /// those for which [`max_queue`](crate::PoolBuilder::max_queue) has room: a
-    /// request that waits beyond the limits is kept by its handle only. A call
-    /// that [`try_call`](crate::Rpc) made finds room, unless it is longer than
-    /// the limit leaves room for.
+    /// The call must have been sent, or, in a [`Pool`](crate::Pool), there must be room for it within
+    /// [`max_queue`](crate::PoolBuilder::max_queue), because a request beyond the limits is kept only by its handle. There is room
+    /// for a call that [`try_call`](crate::Rpc) made, unless it is longer than the rest of the limit.
     ///
     /// ```
     /// # offspring::worker!(SLEEP: fn(String) = |ms: String| {
@@ -392,17 +383,16 @@ impl<R, E> Call<R, E> {
     ///
     /// # Errors
     ///
-    /// The call waits, and there is no room for it without its handle. The error
-    /// gives the handle [back](TryCallError::into_inner), to wait for it, say. If the
-    /// error is dropped, the call is cancelled.
+    /// The call is queued, and there is no room for it without its handle. [`TryCallError::into_inner`] returns the handle, for
+    /// example to wait for the call. If the error is dropped, the call is cancelled.
     pub fn detach(mut self) -> Result<(), TryCallError<Self>> {
-        let State::Open(open) = &self.state else {
+        let CallState::Open(open) = &self.state else {
             return Ok(());
         };
-        if !open.call().entrust(Completion::Discard) {
+        if !open.call().set_completion(Completion::Discard) {
             return Err(TryCallError(self));
         }
-        self.state = State::Over;
+        self.state = CallState::Over;
         Ok(())
     }
 }
@@ -410,30 +400,20 @@ impl<R, E> Call<R, E> {
 impl<R, E> Future for Call<R, E> {
     type Output = Result<R, Error>;
 
-    /// Polls for the result. The executor's thread is never blocked.
+    /// Polls for the result. Never blocks the executor's thread.
     ///
     /// # Panics
     ///
     /// If polled after it was ready.
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
-        let open = match &self.state {
-            State::Open(open) => open,
-            State::Failed(error, _) => return Poll::Ready(Err(error.clone())),
-            State::Over => panic!("the result of this call was taken before"),
-        };
-        open.check_time();
-        let polled = open.call().poll(context);
-        let value = polled.map(|outcome| result(outcome, self.decode, || open.context()));
-        if value.is_ready() {
-            self.state = State::Over;
-        }
-        value
+        let found = self.wait_for_result(WaitMode::Task(context.waker()));
+        found.map_or(Poll::Pending, Poll::Ready)
     }
 }
 
 impl<R, E> Drop for Call<R, E> {
     fn drop(&mut self) {
-        if let State::Open(open) = &self.state {
+        if let CallState::Open(open) = &self.state {
             open.call().cancel();
         }
     }

@@ -1,4 +1,4 @@
-//! Events, for whoever reads them: those of a child, and those of one call.
+//! Streams and iterators of events: those of a child, and those of a call.
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -6,28 +6,26 @@ use std::task::{Context, Poll};
 
 use futures_core::Stream;
 
-use super::decode::unpack;
-use super::open::State;
+use super::open_call::{CallState, unpack};
 use crate::error::Error;
-use crate::parcel::Decode;
-use crate::parent::child::connection::Connection;
+use crate::message::Decode;
+use crate::parent::child::child_io::ChildIo;
 use crate::parent::child::driver::Driver;
-use crate::parent::child::state::Core;
-use crate::parent::child::state::waiting::Want;
-use crate::parent::child::terms::{NextEvent, OnEvent};
-use crate::parent::forked::{self, Reach};
+use crate::parent::child::interface::{NextEvent, OnEvent, WaitMode};
+use crate::parent::child::state::ChildState;
+use crate::parent::child::state::waiters::WaitFor;
+use crate::parent::forked::{self, ClientRef};
 
-/// The events of a child, in its order: a [`Stream`], and by [`IntoIterator`]
-/// an iterator whose `next` blocks. It ends when the child is gone.
+/// The events of a child, in the order in which it sent them. It is a [`Stream`], and with [`IntoIterator`] an iterator whose
+/// `next` blocks. It ends when the child is gone.
 ///
-/// From [`Builder::spawn_with_events`](crate::Builder::spawn_with_events). The
-/// queue behind it is bounded: if it is not read, the child is slowed down, and
-/// in the end answers do not come through either.
+/// From [`Builder::spawn_with_events`](crate::Builder::spawn_with_events). Its queue is bounded. If it is not read,
+/// backpressure slows the child down, and in the end delays answers, too.
 ///
 /// ```
 /// # fn count(to: String, events: &offspring::Events<String>) {
 /// #     for n in 0..to.parse().unwrap_or(0) {
-/// #         events.send(n.to_string()).expect("the parent is there");
+/// #         events.send(n.to_string()).expect("the parent runs");
 /// #     }
 /// # }
 /// # offspring::worker!(COUNT: fn(String) = count, events = String);
@@ -42,9 +40,9 @@ use crate::parent::forked::{self, Reach};
 /// # Ok(()) }
 /// ```
 pub struct EventStream<E> {
-    driver: Arc<Driver<Connection>>,
+    driver: Arc<Driver<ChildIo>>,
     decode: Decode<E>,
-    /// It was said that this is another process.
+    /// Whether the error for use in a forked process was returned.
     ended: bool,
 }
 
@@ -55,7 +53,7 @@ impl<E> std::fmt::Debug for EventStream<E> {
 }
 
 impl<E> EventStream<E> {
-    pub(crate) fn new(driver: Arc<Driver<Connection>>, decode: Decode<E>) -> Self {
+    pub(crate) fn new(driver: Arc<Driver<ChildIo>>, decode: Decode<E>) -> Self {
         Self {
             driver,
             decode,
@@ -63,22 +61,26 @@ impl<E> EventStream<E> {
         }
     }
 
-    fn read(&self, event: NextEvent) -> Option<Result<E, Error>> {
-        let event = event.decode(self.decode)?;
-        Some(event.map_err(|error| error.about(&self.driver.child)))
-    }
-
-    /// In a copy of the process that `fork` made: an error, and then the end.
-    fn end_here(&mut self) -> Option<Result<E, Error>> {
-        let first = !std::mem::replace(&mut self.ended, true);
-        first.then(|| Err(forked::refusal().about(&self.driver.child)))
+    /// Waits for the next event, or for the end. In a forked copy of the process, finds an error
+    /// once, and then the end.
+    fn wait_for_event(&mut self, mode: WaitMode<'_>) -> Option<Option<Result<E, Error>>> {
+        let event = if self.driver.is_here() {
+            let found = self
+                .driver
+                .wait(WaitFor::Change, mode, ChildState::next_event);
+            found?.decode(self.decode)
+        } else {
+            let first = !std::mem::replace(&mut self.ended, true);
+            first.then(|| Err(forked::refusal()))
+        };
+        Some(event.map(|event| event.map_err(|error| error.about(&self.driver.child))))
     }
 }
 
 impl<E> Drop for EventStream<E> {
     fn drop(&mut self) {
         if self.driver.is_here() {
-            self.driver.change(|core| core.delivery.drop_stream());
+            self.driver.change(|state| state.callbacks.drop_stream());
         }
     }
 }
@@ -87,11 +89,8 @@ impl<E> Stream for EventStream<E> {
     type Item = Result<E, Error>;
 
     fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
-        if !self.driver.is_here() {
-            return Poll::Ready(self.end_here());
-        }
-        let polled = self.driver.poll(Want::Change, context, Core::next_event);
-        polled.map(|event| self.read(event))
+        let found = self.wait_for_event(WaitMode::Task(context.waker()));
+        found.map_or(Poll::Pending, Poll::Ready)
     }
 }
 
@@ -104,12 +103,12 @@ impl<E> IntoIterator for EventStream<E> {
     }
 }
 
-/// Waits for events, one after the other; from an [`EventStream`].
+/// A blocking iterator over events, from an [`EventStream`].
 ///
 /// ```
 /// # fn count(to: String, events: &offspring::Events<String>) {
 /// #     for n in 0..to.parse().unwrap_or(0) {
-/// #         events.send(n.to_string()).expect("the parent is there");
+/// #         events.send(n.to_string()).expect("the parent runs");
 /// #     }
 /// # }
 /// # offspring::worker!(COUNT: fn(String) = count, events = String);
@@ -129,13 +128,9 @@ pub struct EventIter<E>(EventStream<E>);
 impl<E> Iterator for EventIter<E> {
     type Item = Result<E, Error>;
 
-    /// Blocks until an event comes, or until the child is gone.
+    /// Blocks until an event arrives, or until the child is gone.
     fn next(&mut self) -> Option<Self::Item> {
-        if !self.0.driver.is_here() {
-            return self.0.end_here();
-        }
-        let event = self.0.driver.wait(Want::Change, None, Core::next_event);
-        self.0.read(event?)
+        self.0.wait_for_event(WaitMode::Thread(None)).flatten()
     }
 }
 
@@ -145,13 +140,13 @@ impl NextEvent {
             Self::Event(event) => {
                 Some(event.and_then(|payload| unpack(payload, decode, "an event")))
             }
-            Self::Stuck(error) => Some(Err(error)),
+            Self::WouldDeadlock(error) => Some(Err(error)),
             Self::End => None,
         }
     }
 }
 
-/// What is called with the bytes of each event.
+/// Returns the function that decodes each event and calls `handler` with it.
 pub(crate) fn handle_events<E: 'static>(
     handler: Option<Box<dyn FnMut(E) + Send>>,
     decode: Decode<E>,
@@ -164,8 +159,8 @@ pub(crate) fn handle_events<E: 'static>(
     }
 }
 
-/// The events of one call, in order: a [`Stream`], and by [`IntoIterator`] an
-/// iterator whose `next` blocks. It ends when the call is done.
+/// The events of a call, in order. It is a [`Stream`], and with [`IntoIterator`] an iterator whose `next` blocks. It ends
+/// when the call is done.
 ///
 /// From [`Call::events`](crate::Call::events).
 ///
@@ -178,13 +173,13 @@ pub(crate) fn handle_events<E: 'static>(
 /// let rpc = ECHO.spawn()?;
 /// let mut call = rpc.call("so");
 /// let mut events = call.events();
-/// // This worker sends none.
+/// // This worker sends no events.
 /// assert!(block_on(events.next()).is_none());
 /// assert_eq!(call.wait()?, "so");
 /// # Ok(()) }
 /// ```
 pub struct CallEvents<'a, E> {
-    state: &'a mut State,
+    state: &'a mut CallState,
     decode: Decode<E>,
 }
 
@@ -195,24 +190,26 @@ impl<E> std::fmt::Debug for CallEvents<'_, E> {
 }
 
 impl<'a, E> CallEvents<'a, E> {
-    pub(crate) fn new(state: &'a mut State, decode: Decode<E>) -> Self {
-        if let State::Open(open) = &*state {
+    pub(crate) fn new(state: &'a mut CallState, decode: Decode<E>) -> Self {
+        if let CallState::Open(open) = &*state {
             open.call().update(&|options| options.events = true);
         }
         Self { state, decode }
     }
 
-    fn finish(&mut self, found: NextEvent) -> Option<Result<E, Error>> {
-        let State::Open(open) = &*self.state else {
-            return found.decode(self.decode);
+    /// Waits for the next event, or for the end. A call that has ended has no further event.
+    fn wait_for_event(&mut self, mode: WaitMode<'_>) -> Option<Option<Result<E, Error>>> {
+        let CallState::Open(open) = &*self.state else {
+            return Some(None);
         };
+        let found = open.wait(mode, |call, mode| call.wait_event(mode))?;
         let context = open.context();
-        if let NextEvent::Stuck(error) = &found {
+        if let NextEvent::WouldDeadlock(error) = &found {
             let error = context.tell(error.clone());
-            *self.state = State::Failed(error, Reach::new(open.call().origin()));
+            *self.state = CallState::Failed(error, ClientRef::new(open.call().client()));
         }
-        let event = found.decode(self.decode)?;
-        Some(event.map_err(|error| context.tell(error)))
+        let event = found.decode(self.decode);
+        Some(event.map(|event| event.map_err(|error| context.tell(error))))
     }
 }
 
@@ -220,12 +217,8 @@ impl<E> Stream for CallEvents<'_, E> {
     type Item = Result<E, Error>;
 
     fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
-        let State::Open(open) = &*self.state else {
-            return Poll::Ready(None);
-        };
-        open.check_time();
-        let polled = open.call().poll_event(context);
-        polled.map(|found| self.finish(found))
+        let found = self.wait_for_event(WaitMode::Task(context.waker()));
+        found.map_or(Poll::Pending, Poll::Ready)
     }
 }
 
@@ -238,7 +231,7 @@ impl<'a, E> IntoIterator for CallEvents<'a, E> {
     }
 }
 
-/// Waits for the events of one call, one after the other; from [`CallEvents`].
+/// A blocking iterator over the events of a call, from [`CallEvents`].
 ///
 /// ```
 /// # offspring::worker!(ECHO: fn(String) -> String = |text: String| text, events = String);
@@ -258,12 +251,8 @@ pub struct CallEventIter<'a, E>(CallEvents<'a, E>);
 impl<E> Iterator for CallEventIter<'_, E> {
     type Item = Result<E, Error>;
 
-    /// Blocks until an event comes, or until the call is done.
+    /// Blocks until an event arrives, or until the call is done.
     fn next(&mut self) -> Option<Self::Item> {
-        let State::Open(open) = &*self.0.state else {
-            return None;
-        };
-        let found = open.wait(None, |call, until| call.wait_event(until))?;
-        self.0.finish(found)
+        self.0.wait_for_event(WaitMode::Thread(None)).flatten()
     }
 }

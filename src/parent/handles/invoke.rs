@@ -1,20 +1,20 @@
-//! Making calls: the arguments become bytes, and go to the driver.
+//! The methods that make calls: they encode the arguments and pass the bytes to the driver.
 
 use std::sync::Arc;
 
 use offspring_serialisers::{Error as SerialiserError, Output, SendAs, Serialiser};
 
 use super::call::Call;
-use super::open::{Open, State};
+use super::open_call::{CallState, OpenCall};
 use super::rpc::Rpc;
 use super::try_call_error::TryCallError;
 use crate::error::Error;
-use crate::parcel::Parcel;
-use crate::parent::child::terms::Refusal;
-use crate::parent::forked::Reach;
-use crate::parent::target::Pending;
+use crate::message::Message;
+use crate::parent::child::interface::Refusal;
+use crate::parent::client::AnyCall;
+use crate::parent::forked::ClientRef;
 use crate::protocol::HEADER;
-use crate::signature::{Signature, Whole};
+use crate::signature::{RawArgs, Signature};
 
 impl<F, S, E> Rpc<F, S, E> {
     pub(super) fn start<R>(
@@ -27,7 +27,7 @@ impl<F, S, E> Rpc<F, S, E> {
         self.handle(self.send(true, encode))
     }
 
-    /// Makes the call if it need not wait for room.
+    /// Makes the call if there is room. Otherwise returns the arguments.
     fn try_start<R, X>(
         &self,
         arguments: X,
@@ -42,64 +42,64 @@ impl<F, S, E> Rpc<F, S, E> {
         }
     }
 
-    fn handle<R>(&self, sent: Result<Pending, Refusal>) -> Call<R, E>
+    fn handle<R>(&self, sent: Result<AnyCall, Refusal>) -> Call<R, E>
     where
         S: Serialiser<R>,
     {
         let state = match sent {
-            Ok(pending) => State::Open(Open::new(pending, self.defaults)),
+            Ok(pending) => CallState::Open(OpenCall::new(pending, self.defaults)),
             Err(Refusal::Failed(error)) => self.failed(error),
             Err(Refusal::Full) => self.failed(TryCallError(()).into()),
         };
         Call::new(state, <S as Serialiser<R>>::decode, self.decode_event)
     }
 
-    fn failed(&self, error: Error) -> State {
+    fn failed(&self, error: Error) -> CallState {
         let error = self.about(error);
-        State::Failed(error, Reach::new(Arc::clone(self.origin())))
+        CallState::Failed(error, ClientRef::new(Arc::clone(self.client())))
     }
 
     fn send(
         &self,
         may_wait: bool,
         encode: impl FnOnce(&mut Output<'_>) -> Result<(), SerialiserError>,
-    ) -> Result<Pending, Refusal> {
-        let carries = self.origin().carries_descriptors();
-        with_parcel(|parcel| {
-            let encoded = crate::base::panics::shielded(|| encode(&mut parcel.output(carries)));
+    ) -> Result<AnyCall, Refusal> {
+        let carries = self.client().carries_descriptors();
+        with_message(|message| {
+            let encoded = crate::base::panics::catch_panic(|| encode(&mut message.output(carries)));
             encoded
                 .unwrap_or_else(|panic| Err(SerialiserError::new(panic)))
                 .map_err(|error| Error::encode("the arguments", error))?;
-            if parcel.frame.len() < HEADER {
+            if message.frame.len() < HEADER {
                 return Err(Error::encode(
                     "the arguments",
                     SerialiserError::new("the serialiser took bytes away that were not its own"),
                 )
                 .into());
             }
-            Arc::clone(self.origin()).call(parcel, may_wait)
+            Arc::clone(self.client()).call(message, may_wait)
         })
     }
 }
 
-/// Lends a buffer of this thread, with room for a header in front. A nested
-/// use, in a value's own serialisation, gets another one.
-fn with_parcel<T>(use_it: impl FnOnce(&mut Parcel) -> T) -> T {
-    let mut parcel = Parcel::new();
-    let value = use_it(&mut parcel);
-    parcel.recycle();
+/// Calls `use_it` with a recycled buffer that has space for a header. A nested use, inside the serialisation of a value, gets
+/// another buffer.
+fn with_message<T>(use_it: impl FnOnce(&mut Message) -> T) -> T {
+    let mut message = Message::new();
+    let value = use_it(&mut message);
+    message.recycle();
     value
 }
 
-/// The methods for one number of arguments. They are documented for two.
+/// Generates the methods for one number of arguments. They are documented for two.
 macro_rules! calls {
     ($(#[$hidden:meta])? $($name:ident $form:ident $argument:ident),*) => {
         $(#[$hidden])?
         impl<R: 'static, S, Ev, $($name: 'static),*> Rpc<fn($($name),*) -> R, S, Ev> {
             /// Calls the worker's function in the child.
             ///
-            /// This is the method for two arguments; with others, up to eight or none, it is the same. A worker that
-            /// takes the array of arguments whole ([`Whole`]) is given that one.
+            /// This is the method for two arguments. It exists for zero to eight. For a worker that takes the array of
+            /// arguments whole ([`RawArgs`]), the method takes that array.
             ///
             /// ```
             /// # offspring::worker!(ADD: fn(i32, i32) -> i32 = |a: i32, b: i32| a + b);
@@ -120,7 +120,7 @@ macro_rules! calls {
             /// a `PathBuf`, `&[T]` for a `Vec<T>` ([`SendAs`]). While the limits of
             /// [`max_outstanding`](crate::Builder::max_outstanding) are reached, the bytes are queued in this process.
             ///
-            /// All errors come through the [`Call`], also that the arguments could not be encoded.
+            /// All errors are returned by the [`Call`], those of encoding the arguments included.
             #[allow(clippy::too_many_arguments, reason = "one for each of the worker's")]
             pub fn call<$($form),*>(&self, $($argument: $form),*) -> Call<R, Ev>
             where
@@ -131,29 +131,37 @@ macro_rules! calls {
                 self.start::<R>(|output| <S as Serialiser<($($name,)*), _>>::encode(&arguments, output))
             }
 
-            /// Like [`call`](Self::call) if there is room; else gives the arguments back, in the form in which they are
-            /// sent. The method for two arguments stands for those of other numbers, too.
+            /// Calls the function like [`call`](Self::call) if there is room. Otherwise returns the arguments, in the form in
+            /// which they are sent. This is the method for two arguments. It exists for zero to eight.
             ///
             /// ```
             /// # offspring::worker!(ADD: fn(i32, i32) -> i32 = |a: i32, b: i32| a + b);
+            /// # offspring::worker!(JOIN: fn(..Vec<String>) -> String = |words: Vec<String>| words.join(" "));
             /// # fn main() -> Result<(), offspring::Error> {
             /// # offspring::init();
-            /// let rpc = ADD.spawn()?;
-            /// match rpc.try_call(3, 4) {
+            /// let add = ADD.spawn()?;
+            /// match add.try_call(3, 4) {
             ///     Ok(call) => assert_eq!(call.wait()?, 7),
             ///     Err(full) => println!("not now: {:?}", full.into_inner()),
+            /// }
+            ///
+            /// // A worker that takes the array of arguments.
+            /// let join = JOIN.spawn()?;
+            /// match join.try_call(vec!["so".to_owned()]) {
+            ///     Ok(call) => assert_eq!(call.wait()?, "so"),
+            ///     Err(full) => println!("not now: {}", full.into_inner().join(" ")),
             /// }
             /// # Ok(()) }
             /// ```
             ///
-            /// There is room while the call, with its bytes, stays within the limits of
-            /// [`max_outstanding`](crate::Builder::max_outstanding) and no other call is queued; of a pool, while fewer
-            /// calls and bytes are queued than [`max_queue`](crate::PoolBuilder::max_queue) says. The arguments are encoded
-            /// before that is known.
+            /// There is room if the call and its bytes are within the limits of
+            /// [`max_outstanding`](crate::Builder::max_outstanding), and no other call is queued. A pool has room if fewer
+            /// calls and bytes are queued than [`max_queue`](crate::PoolBuilder::max_queue) allows. The arguments are encoded
+            /// in any case.
             ///
             /// # Errors
             ///
-            /// There is no room now. All other errors come through the [`Call`].
+            /// There is no room now. All other errors are returned by the [`Call`].
             #[allow(clippy::too_many_arguments, reason = "one for each of the worker's")]
             pub fn try_call<$($form),*>(&self, $($argument: $form),*) -> Result<Call<R, Ev>, TryCallError<($($form::Form,)*)>>
             where
@@ -177,8 +185,8 @@ calls!(#[doc(hidden)] A1 X1 a, A2 X2 b, A3 X3 c, A4 X4 d, A5 X5 e, A6 X6 f, A7 X
 calls!(#[doc(hidden)] A1 X1 a, A2 X2 b, A3 X3 c, A4 X4 d, A5 X5 e, A6 X6 f, A7 X7 g, A8 X8 h);
 
 #[doc(hidden)]
-impl<A: 'static, R: 'static, S, E> Rpc<Whole<fn(A) -> R>, S, E> {
-    /// The same for an array of arguments.
+impl<A: 'static, R: 'static, S, E> Rpc<RawArgs<fn(A) -> R>, S, E> {
+    /// Calls the function with an array of arguments.
     pub fn call<X>(&self, arguments: X) -> Call<R, E>
     where
         X: SendAs<A>,
@@ -188,7 +196,7 @@ impl<A: 'static, R: 'static, S, E> Rpc<Whole<fn(A) -> R>, S, E> {
         self.start::<R>(|output| <S as Serialiser<A, _>>::encode(&arguments, output))
     }
 
-    /// The same for an array of arguments.
+    /// Calls the function with an array of arguments if there is room.
     ///
     /// # Errors
     ///
@@ -203,8 +211,7 @@ impl<A: 'static, R: 'static, S, E> Rpc<Whole<fn(A) -> R>, S, E> {
 }
 
 impl<F: Signature, S, E> Rpc<F, S, E> {
-    /// Calls the worker's function with the arguments as one value: for code
-    /// that is generic over the signature.
+    /// Calls the worker's function with all arguments in a single value, for code that is generic over the signature.
     ///
     /// ```
     /// # offspring::worker!(ECHO: fn(String) -> String = |text: String| text);

@@ -1,21 +1,26 @@
-//! One call of a fresh child.
+//! A single call to a new child.
 
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use super::call::Call;
-use super::rpc::{Hold, Rpc};
+use super::rpc::{KeepOpen, Rpc};
 use crate::error::Error;
+use crate::parent::child::interface::WaitMode;
 
-/// A call of a fresh child that ends with it: its result is to come. From [`Worker::once`](crate::Worker::once) and
+/// The pending result of a call to a new child, which exits after the call. From [`Worker::once`](crate::Worker::once) and
 /// [`Builder::once`](crate::Builder::once).
 ///
-/// [`wait`](Self::wait) for it, or `.await` it. The result comes once the child has exited and was reaped. After a
-/// result it exits by itself, with what the worker does at its end; after an error it is killed. **Dropping this kills
-/// the child**, also in the middle of the call.
+/// [`wait`](Self::wait) for it, or `.await` it. The result is returned once the child has exited and is reaped. After a
+/// result the child exits normally, and runs the worker's cleanup. After an error it is killed. **Dropping this kills the
+/// child**, even during the call.
+///
+/// `once` starts the child like [`spawn`](crate::Builder::spawn), and blocks for about a millisecond, or until its template is
+/// ready. Async code that must not block starts the child by [`spawn_async`](crate::Builder::spawn_async) instead, with
+/// [`kill_on_drop`](crate::Builder::kill_on_drop), and makes one call.
 ///
 /// ```
 /// # offspring::worker!(UPPER: fn(String) -> String = |text: String| text.to_uppercase());
@@ -28,8 +33,8 @@ use crate::error::Error;
 #[must_use = "a child that is dropped is killed: `wait` for it, or `.await` it"]
 pub struct Once<R, E = crate::NoEvents> {
     call: Option<Call<R, E>>,
-    /// Until the child is gone.
-    child: Option<Arc<Hold>>,
+    /// The handle of the child. `None` once the child is gone.
+    child: Option<Arc<KeepOpen>>,
     outcome: Option<Result<R, Error>>,
 }
 
@@ -41,17 +46,17 @@ impl<R, E> std::fmt::Debug for Once<R, E> {
     }
 }
 
-/// Nothing in it is pinned.
+/// No field is pinned.
 impl<R, E> Unpin for Once<R, E> {}
 
 impl<R, E> Once<R, E> {
-    /// Calls a child that goes with its handle.
+    /// Makes the call. The child is killed when its handle is dropped.
     pub(crate) fn new<F, S>(
         child: Result<Rpc<F, S, E>, Error>,
         call: impl FnOnce(&Rpc<F, S, E>) -> Call<R, E>,
     ) -> Self {
         let (call, child, outcome) = match child {
-            Ok(rpc) => (Some(call(&rpc)), Some(rpc.hold()), None),
+            Ok(rpc) => (Some(call(&rpc)), Some(rpc.keep_open()), None),
             Err(error) => (None, None, Some(Err(error))),
         };
         Self {
@@ -61,13 +66,22 @@ impl<R, E> Once<R, E> {
         }
     }
 
-    /// Limits the call, as [`Call::timeout`] does; the child is killed then.
+    /// Sets the timeout of the call, like [`Call::timeout`]. If it expires, the child is killed.
+    ///
+    /// ```
+    /// # offspring::worker!(SLEEP: fn(u64) = |s: u64| std::thread::sleep(std::time::Duration::from_secs(s)));
+    /// # fn main() -> Result<(), offspring::Error> {
+    /// # offspring::init();
+    /// let once = SLEEP.once(u64::MAX).timeout(std::time::Duration::from_millis(20));
+    /// assert!(once.wait().unwrap_err().is_timeout());
+    /// # Ok(()) }
+    /// ```
     pub fn timeout(mut self, time: impl Into<Option<Duration>>) -> Self {
         self.call = self.call.map(|call| call.timeout(time));
         self
     }
 
-    /// Waits for the result, and until the child is gone.
+    /// Waits for the result and for the exit of the child.
     ///
     /// ```
     /// # offspring::worker!(UPPER: fn(String) -> String = |text: String| text.to_uppercase());
@@ -79,27 +93,30 @@ impl<R, E> Once<R, E> {
     ///
     /// # Errors
     ///
-    /// What kept the child from being started, or as [`Call::wait`].
+    /// The child could not be started, or the same as [`Call::wait`].
     pub fn wait(mut self) -> Result<R, Error> {
-        if let Some(call) = self.call.take() {
-            self.finish(call.wait());
-        }
-        if let Some(child) = self.child.take() {
-            // The result says what there is to say.
-            let _ = child.origin().wait_end(None);
-        }
-        self.outcome.take().expect("the call is done")
+        let outcome = self.wait_for_end(WaitMode::Thread(None));
+        outcome.expect("there is no deadline")
     }
 
-    fn finish(&mut self, outcome: Result<R, Error>) {
-        if let Some(child) = &self.child {
-            match &outcome {
-                Ok(_) => child.origin().close(),
-                Err(_) => child.origin().kill(),
+    fn wait_for_end(&mut self, mode: WaitMode<'_>) -> Option<Result<R, Error>> {
+        if let Some(call) = &mut self.call {
+            let outcome = call.wait_for_result(mode)?;
+            self.call = None;
+            if let Some(child) = &self.child {
+                match &outcome {
+                    Ok(_) => child.client().close(None),
+                    Err(_) => child.client().kill(),
+                }
             }
+            self.outcome = Some(outcome);
         }
-        self.call = None;
-        self.outcome = Some(outcome);
+        if let Some(child) = &self.child {
+            // The outcome of the call is returned, and the exit status is not needed.
+            let _ = child.client().wait_end(mode)?;
+            self.child = None;
+        }
+        Some(self.outcome.take().expect("the result was taken before"))
     }
 }
 
@@ -110,15 +127,7 @@ impl<R, E> Future for Once<R, E> {
     ///
     /// If polled after it was ready.
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
-        if let Some(call) = &mut self.call {
-            let outcome = ready!(Pin::new(call).poll(context));
-            self.finish(outcome);
-        }
-        if let Some(child) = &self.child {
-            let _ = ready!(child.origin().poll_end(context));
-            self.child = None;
-        }
-        let outcome = self.outcome.take();
-        Poll::Ready(outcome.expect("the result was taken before"))
+        let outcome = self.wait_for_end(WaitMode::Task(context.waker()));
+        outcome.map_or(Poll::Pending, Poll::Ready)
     }
 }

@@ -12,31 +12,26 @@ use std::time::{Duration, Instant};
 use crate::base::sync::Mutex;
 use crate::error::{ChildId, Error};
 use crate::exit_status::ExitStatus;
-use crate::parcel::Decode;
-use crate::parent::child::terms::{CallDefaults, HandleOptions};
-use crate::parent::forked::Reach;
+use crate::message::Decode;
+use crate::parent::child::interface::{CallDefaults, HandleOptions, WaitMode};
+use crate::parent::client::Client;
+use crate::parent::forked::ClientRef;
 use crate::parent::spawn::streams::Streams;
-use crate::parent::target::Origin;
 use crate::signature::{Service, Signature};
 
-/// A child that runs one worker: call it.
+/// The handle of a child, through which its worker is called.
 ///
-/// It is cheap to clone, and may be used from any number of threads and tasks
-/// at once. When the last clone is dropped, the child finishes the calls it was
-/// given, answers them, and exits; that goes on in the background, as long as
-/// this process lives. [`join`](Self::join) waits for it. With
-/// [`kill_on_drop`](crate::Builder::kill_on_drop) the child is killed instead.
+/// It is cheap to clone, and may be used from any number of threads and tasks at the same time. After the last clone is
+/// dropped, the child finishes and answers its calls, and exits, in the background while this process lives.
+/// [`join`](Self::join) waits for that. With [`kill_on_drop`](crate::Builder::kill_on_drop) the child is killed instead.
 ///
-/// The handle of a [`Pool`](crate::Pool) is one of these, too; what is said of the
-/// child here is then true of all its children together.
+/// A [`Pool`](crate::Pool) has a handle of this type, too. The documentation then applies to all its children together.
 ///
-/// The type parameters are the signature, the serialiser and the events, as in
-/// the declaration.
+/// The type parameters are the signature, the serialiser and the events, as in the declaration.
 ///
-/// A handle works in the process that made it. In a copy of that process made by
-/// `fork`, every use of the handle, of its calls and of its pool is an error at
-/// once ([`is_closed`](Error::is_closed)), and neither that nor dropping it has
-/// an effect on the original. The copy may start new children.
+/// A handle works in the process that created it. In a copy of that process made by `fork`, every use of the handle, of its
+/// calls and of its pool fails at once ([`is_closed`](Error::is_closed)). Neither use nor drop in the copy affects the original
+/// process. The copy may start new children.
 ///
 /// ```
 /// # offspring::worker!(ECHO: fn(String) -> String = |text: String| text);
@@ -51,50 +46,45 @@ use crate::signature::{Service, Signature};
 /// });
 /// # Ok(()) }
 /// ```
+#[doc(alias = "AnyEvent::Fork::RPC")]
 pub struct Rpc<F, S = crate::Octets, E = crate::NoEvents> {
-    hold: Arc<Hold>,
-    /// The pipes to a child's streams that were not taken.
+    keep_open: Arc<KeepOpen>,
+    /// The pipes to the child's streams that were not taken yet.
     pipes: Arc<Mutex<Streams>>,
     pub(crate) decode_event: Decode<E>,
     pub(super) defaults: CallDefaults,
     types: crate::signature::Types<(F, S, E)>,
 }
 
-/// What keeps a child open: it is closed, or killed, when the last handle, or wait for its end, goes.
-pub(crate) struct Hold {
-    reach: Reach,
+/// Keeps a child open. When the last handle and the last [`Join`] are dropped, the child is closed or killed.
+pub(crate) struct KeepOpen {
+    client: ClientRef,
     kills: bool,
 }
 
-impl Hold {
-    pub(crate) fn origin(&self) -> &Arc<dyn Origin> {
-        self.reach.origin()
+impl KeepOpen {
+    pub(crate) fn client(&self) -> &Arc<dyn Client> {
+        self.client.client()
     }
 
     fn child_id(&self) -> Option<Arc<ChildId>> {
-        self.reach.child_id()
+        self.client.child_id()
     }
 }
 
-impl Drop for Hold {
+impl Drop for KeepOpen {
     fn drop(&mut self) {
         if self.kills {
-            self.origin().kill();
+            self.client().kill();
         } else {
-            self.origin().close();
+            self.client().close(None);
         }
     }
 }
 
 impl<F, S, E> Clone for Rpc<F, S, E> {
     fn clone(&self) -> Self {
-        Self {
-            hold: Arc::clone(&self.hold),
-            pipes: Arc::clone(&self.pipes),
-            decode_event: self.decode_event,
-            defaults: self.defaults,
-            types: PhantomData,
-        }
+        self.with_types()
     }
 }
 
@@ -107,9 +97,10 @@ impl<F, S, E> std::fmt::Debug for Rpc<F, S, E> {
 }
 
 impl<T: ?Sized, S, E> Rpc<Service<T>, S, E> {
-    /// Returns a handle by which one method of a service is called, with its name
-    /// as the first argument: for what a client's methods do not offer, such as
-    /// [`map`](Self::map). It holds the child like any other.
+    /// Returns a handle that calls methods of a service by name, for a method that the child has and the client lacks.
+    ///
+    /// The first argument of a call is the name. The handle keeps the child open like any other. To map a method that the client
+    /// has, use [`map_calls`](Self::map_calls).
     ///
     /// ```
     /// use offspring::{service, worker};
@@ -130,35 +121,29 @@ impl<T: ?Sized, S, E> Rpc<Service<T>, S, E> {
     /// worker!(WORDS: dyn Words = || Plain);
     /// # fn main() -> Result<(), offspring::Error> {
     /// # offspring::init();
-    /// let pool = WORDS.pool().spawn()?;
-    /// let twice = pool.method::<fn(String, String) -> String>();
-    /// let calls = ["a", "b"].map(|word| ("twice", word));
-    /// let all: Result<Vec<_>, _> = twice.map(calls).into_iter().collect();
-    /// assert_eq!(all?, ["aa", "bb"]);
+    /// let words = WORDS.spawn()?;
+    /// let unary = words.method::<fn(String, String) -> String>();
+    /// assert_eq!(unary.call("twice", "a").wait()?, "aa");
+    /// let error = unary.call("thrice", "a").wait().unwrap_err();
+    /// assert!(error.is_refused());
     /// # Ok(()) }
     /// ```
     #[must_use]
     pub fn method<F: Signature>(&self) -> Rpc<F, S, E> {
-        Rpc {
-            hold: Arc::clone(&self.hold),
-            pipes: Arc::clone(&self.pipes),
-            decode_event: self.decode_event,
-            defaults: self.defaults,
-            types: PhantomData,
-        }
+        self.with_types()
     }
 }
 
 impl<F, S, E> Rpc<F, S, E> {
     pub(crate) fn new(
-        origin: Arc<dyn Origin>,
+        client: Arc<dyn Client>,
         decode_event: Decode<E>,
         pipes: Streams,
         options: HandleOptions,
     ) -> Self {
         Self {
-            hold: Arc::new(Hold {
-                reach: Reach::new(origin),
+            keep_open: Arc::new(KeepOpen {
+                client: ClientRef::new(client),
                 kills: options.kill_on_drop,
             }),
             pipes: Arc::new(Mutex::new(pipes)),
@@ -168,23 +153,38 @@ impl<F, S, E> Rpc<F, S, E> {
         }
     }
 
-    pub(crate) fn origin(&self) -> &Arc<dyn Origin> {
-        self.hold.origin()
+    /// Returns another handle of the same child, which may have another signature.
+    fn with_types<G>(&self) -> Rpc<G, S, E> {
+        Rpc {
+            keep_open: Arc::clone(&self.keep_open),
+            pipes: Arc::clone(&self.pipes),
+            decode_event: self.decode_event,
+            defaults: self.defaults,
+            types: PhantomData,
+        }
     }
 
-    /// What keeps the child open, without the types.
-    pub(crate) fn hold(&self) -> Arc<Hold> {
-        Arc::clone(&self.hold)
+    pub(crate) fn client(&self) -> &Arc<dyn Client> {
+        self.keep_open.client()
     }
 
-    /// Says in an error which child, or pool, it is about.
+    /// Returns whether this process created the handle, and is no copy of it made by `fork`.
+    pub(crate) fn is_here(&self) -> bool {
+        self.keep_open.client.is_here()
+    }
+
+    /// Returns the reference that keeps the child open, without the types.
+    pub(crate) fn keep_open(&self) -> Arc<KeepOpen> {
+        Arc::clone(&self.keep_open)
+    }
+
+    /// Adds the child or pool to an error.
     pub(crate) fn about(&self, error: Error) -> Error {
-        error.about(self.hold.child_id().as_ref())
+        error.about(self.keep_open.child_id().as_ref())
     }
 
-    /// The process that was started for this child: the child itself, or the
-    /// command that leads to it. `None` for descriptors that were given, and for a
-    /// pool.
+    /// Returns the process ID of the child, or of the command that leads to it. `None` for a socket or pair of descriptors, for
+    /// a worker in a thread, and for a pool.
     ///
     /// ```
     /// # offspring::worker!(ECHO: fn(String) -> String = |text: String| text);
@@ -196,12 +196,11 @@ impl<F, S, E> Rpc<F, S, E> {
     /// ```
     #[must_use]
     pub fn pid(&self) -> Option<u32> {
-        self.origin().pid()
+        self.client().pid()
     }
 
-    /// Takes the pipe that leads to the child's stdin, if that was said to be
-    /// [piped](crate::Stdio::piped). `None` if it was taken before. What is not
-    /// taken is closed with the last handle.
+    /// Takes the pipe to the child's stdin. `None` if it is not [piped](crate::Stdio::piped), or was taken before. A pipe that is
+    /// not taken is closed with the last handle.
     ///
     /// ```
     /// # fn line() -> String {
@@ -224,9 +223,8 @@ impl<F, S, E> Rpc<F, S, E> {
         self.take_pipe(0).map(ChildStdin::from)
     }
 
-    /// Takes the pipe that the child's stdout leads to, if that was said to be
-    /// [piped](crate::Stdio::piped). `None` if it was taken before. It has to be
-    /// read: the child blocks once it is full.
+    /// Takes the pipe from the child's stdout. `None` if it is not [piped](crate::Stdio::piped), or was taken before. It must be
+    /// read, because the child blocks once it is full.
     ///
     /// ```
     /// # offspring::worker!(SAY: fn(String) = |text: String| println!("{text}"));
@@ -244,9 +242,8 @@ impl<F, S, E> Rpc<F, S, E> {
         self.take_pipe(1).map(ChildStdout::from)
     }
 
-    /// Takes the pipe that the child's stderr leads to, like
-    /// [`take_stdout`](Self::take_stdout). To see only the last of it, when the
-    /// child has died, there is [`capture_stderr`](crate::Builder::capture_stderr).
+    /// Takes the pipe from the child's stderr, like [`take_stdout`](Self::take_stdout). To get only the end of it after the child
+    /// has died, use [`capture_stderr`](crate::Builder::capture_stderr).
     ///
     /// ```
     /// # offspring::worker!(WARN: fn(String) = |text: String| eprintln!("{text}"));
@@ -264,19 +261,18 @@ impl<F, S, E> Rpc<F, S, E> {
         self.take_pipe(2).map(ChildStderr::from)
     }
 
-    /// In a copy of the process nothing can be taken, and the lock may be held for ever.
+    /// Takes a pipe. `None` in a forked copy of the process, in which the lock may be held forever.
     fn take_pipe(&self, number: usize) -> Option<OwnedFd> {
-        if !self.hold.reach.is_here() {
+        if !self.is_here() {
             return None;
         }
         self.pipes.lock()[number].take()
     }
 
-    /// Waits until the child has said hello and its `init` is done. Of a pool,
-    /// until one child is ready, which is started if there is none.
+    /// Waits until the child has sent its hello and its `init` is done. For a pool, waits until a child is ready, and starts one if
+    /// there is none.
     ///
-    /// Calls do not need it: they go out at once, and what keeps a child from
-    /// getting ready is their error.
+    /// Calls do not need it: they are sent at once. If the child does not become ready, they fail with the reason.
     ///
     /// ```
     /// # offspring::worker!(ECHO: fn(String) -> String = |text: String| text);
@@ -288,14 +284,14 @@ impl<F, S, E> Rpc<F, S, E> {
     /// ```
     #[must_use = "wait for it, or await it"]
     pub fn ready(&self) -> Ready {
-        Ready(self.hold.reach.clone())
+        Ready(self.keep_open.client.clone())
     }
 
-    /// Closes the child for all clones, and waits until it has finished its
-    /// calls, has exited and was reaped, and the last callback has returned.
+    /// Closes the child for all clones of the handle, and waits until it has finished its calls, has exited and is reaped, and the
+    /// last callback has returned.
     ///
-    /// Calls made from now on fail. Without a [limit](Join::within) it may take
-    /// as long as the calls do.
+    /// Calls that are made afterwards fail. Without a [limit](Join::within), the wait is as long as the calls are. A clone of
+    /// the handle keeps the descriptors and the memory of the link until it is dropped.
     ///
     /// ```
     /// # offspring::worker!(ECHO: fn(String) -> String = |text: String| text);
@@ -309,17 +305,19 @@ impl<F, S, E> Rpc<F, S, E> {
     /// # Ok(()) }
     /// ```
     #[must_use = "wait for it, or await it"]
+    #[doc(alias = "rpc_quit")]
+    #[doc(alias = "quit")]
+    #[doc(alias = "on_destroy")]
     pub fn join(self) -> Join {
-        self.origin().close();
-        Join(self.hold())
+        self.client().close(None);
+        Join(self.keep_open())
     }
 
-    /// Kills the child with `SIGKILL`, now. Open calls fail; [`join`](Self::join)
-    /// still tells how it ended. Without a process of ours the link is cut. So it
-    /// is if the system refuses the signal, because the child has become another
-    /// user's or in a sandbox; a child that has not ended a second later is given
-    /// up: its calls and `join` fail with an error that says so. It is reaped
-    /// when it ends.
+    /// Kills the child at once with `SIGKILL`. Open calls fail, and [`join`](Self::join) returns the exit status.
+    ///
+    /// If this process has started no process for the child, it closes the link instead. It does so, too, if the system refuses
+    /// the signal, in a sandbox or because the child runs as another user. If the child has not exited a second later, it is
+    /// given up: its calls and `join` fail with an error that says so. It is reaped when it exits.
     ///
     /// ```
     /// # offspring::worker!(SLEEP: fn(String) = |ms: String| {
@@ -335,12 +333,11 @@ impl<F, S, E> Rpc<F, S, E> {
     /// # Ok(()) }
     /// ```
     pub fn kill(&self) {
-        self.origin().kill();
+        self.client().kill();
     }
 }
 
-/// Waits until a child can work; from [`Rpc::ready`], or
-/// [`Template::ready`](crate::Template::ready). A future, too.
+/// Waits until a child is ready. A future, too. From [`Rpc::ready`] and [`Template::ready`](crate::Template::ready).
 ///
 /// ```
 /// # offspring::worker!(ECHO: fn(String) -> String = |text: String| text);
@@ -352,16 +349,16 @@ impl<F, S, E> Rpc<F, S, E> {
 /// # Ok(()) }
 /// ```
 #[must_use = "wait for it, or await it"]
-pub struct Ready(Reach);
+pub struct Ready(ClientRef);
 
 impl Ready {
-    pub(crate) fn of(origin: Arc<dyn Origin>) -> Self {
-        Self(Reach::new(origin))
+    pub(crate) fn of(client: Arc<dyn Client>) -> Self {
+        Self(ClientRef::new(client))
     }
 }
 
-/// Waits until a child is gone; from [`Rpc::join`]. A future, too. If it is dropped, the child ends in the background;
-/// with [`kill_on_drop`](crate::Builder::kill_on_drop) it is killed.
+/// Waits until a child is gone. A future, too. From [`Rpc::join`]. If it is dropped, the child exits in the background, or is
+/// killed with [`kill_on_drop`](crate::Builder::kill_on_drop).
 ///
 /// ```
 /// # offspring::worker!(ECHO: fn(String) -> String = |text: String| text);
@@ -373,11 +370,10 @@ impl Ready {
 /// # Ok(()) }
 /// ```
 #[must_use = "wait for it, or await it"]
-pub struct Join(Arc<Hold>);
+pub struct Join(Arc<KeepOpen>);
 
 impl Join {
-    /// Limits the wait: after `time` the child is told to end (`SIGTERM`), and
-    /// a second later killed (`SIGKILL`). Its open calls fail then.
+    /// Limits the wait: after `time` the child gets `SIGTERM`, and a second later `SIGKILL`. Its open calls fail then.
     ///
     /// ```
     /// # offspring::worker!(SLEEP: fn(String) = |ms: String| {
@@ -393,59 +389,95 @@ impl Join {
     /// # Ok(()) }
     /// ```
     pub fn within(self, time: Duration) -> Self {
-        // A time that no clock reaches is no limit.
-        if let Some(at) = Instant::now().checked_add(time) {
-            self.0.origin().close_within(at);
-        }
+        // A time beyond the range of the clock is no limit.
+        let at = Instant::now().checked_add(time);
+        self.0.client().close(at);
         self
     }
 }
 
 macro_rules! waits {
-    ($type:ident, $wait:ident, $poll:ident, $value:ty, $late:literal) => {
+    ($type:ident, $method:literal, $wait:ident, $value:ty, $late:literal) => {
         impl $type {
-            /// Waits for it.
+            /// Waits without a limit.
+            ///
+            /// ```
+            /// # offspring::worker!(ECHO: fn(String) -> String = |text: String| text);
+            /// # fn main() -> Result<(), offspring::Error> {
+            /// # offspring::init();
+            /// let rpc = ECHO.spawn()?;
+            #[doc = concat!("rpc.", $method, "().wait()?;")]
+            /// # Ok(()) }
+            /// ```
             ///
             /// # Blocking
             ///
-            /// Blocks the thread, which meanwhile moves the bytes of the calls
-            /// of this child.
+            /// Blocks the thread. While it waits, this thread may be the leader, which moves the bytes of the child's calls.
             ///
             /// # Errors
             ///
-            /// What kept the child from working: the handshake, its `init`, a
-            /// breach of the protocol.
+            /// The child could not work: the handshake or its `init` failed, or it broke the protocol.
             pub fn wait(self) -> Result<$value, Error> {
                 self.wait_until(None, Duration::MAX)
             }
 
-            /// Waits for it, but no longer than `time`.
+            /// Waits for at most `time`.
+            ///
+            /// ```
+            /// # offspring::worker!(ECHO: fn(String) -> String = |text: String| text);
+            /// # fn main() -> Result<(), offspring::Error> {
+            /// # offspring::init();
+            /// use std::time::Duration;
+            ///
+            /// let rpc = ECHO.spawn()?;
+            #[doc = concat!("let mut wait = rpc.", $method, "();")]
+            /// loop {
+            ///     match wait.wait_timeout(Duration::from_secs(5)) {
+            ///         Err(error) if error.is_timeout() => eprintln!("{error}, and is waited for again"),
+            ///         outcome => break outcome.map(drop),
+            ///     }
+            /// }
+            /// # }
+            /// ```
             ///
             /// # Errors
             ///
-            /// As [`wait`](Self::wait); and once the time is up an error that
-            /// [`is_timeout`](Error::is_timeout). It can be waited for again.
+            /// The same as [`wait`](Self::wait), and after `time` an error that [`is_timeout`](Error::is_timeout). The wait
+            /// can be repeated.
             pub fn wait_timeout(&mut self, time: Duration) -> Result<$value, Error> {
                 self.wait_until(Instant::now().checked_add(time), time)
             }
 
-            /// Waits for it, but no longer than until `deadline`.
+            /// Waits until `deadline` at most.
+            ///
+            /// ```
+            /// # offspring::worker!(ECHO: fn(String) -> String = |text: String| text);
+            /// # fn main() -> Result<(), offspring::Error> {
+            /// # offspring::init();
+            /// use std::time::{Duration, Instant};
+            ///
+            /// let deadline = Instant::now() + Duration::from_secs(60);
+            /// let (one, two) = (ECHO.spawn()?, ECHO.spawn()?);
+            #[doc = concat!("one.", $method, "().wait_deadline(deadline)?;")]
+            #[doc = concat!("two.", $method, "().wait_deadline(deadline)?; // one deadline for both")]
+            /// # Ok(()) }
+            /// ```
             ///
             /// # Errors
             ///
-            /// As [`wait_timeout`](Self::wait_timeout).
+            /// The same as [`wait_timeout`](Self::wait_timeout).
             pub fn wait_deadline(&mut self, deadline: Instant) -> Result<$value, Error> {
                 let time = deadline.saturating_duration_since(Instant::now());
                 self.wait_until(Some(deadline), time)
             }
 
-            /// Waits until `deadline`, which is in `time`.
+            /// Waits until `deadline`, which is `time` from now.
             fn wait_until(
                 &self,
                 deadline: Option<Instant>,
                 time: Duration,
             ) -> Result<$value, Error> {
-                let outcome = self.0.origin().$wait(deadline);
+                let outcome = self.0.client().$wait(WaitMode::Thread(deadline));
                 let outcome = outcome.unwrap_or_else(|| Err(Error::timed_out($late, time)));
                 outcome.map_err(|error| error.about(self.0.child_id().as_ref()))
             }
@@ -461,17 +493,18 @@ macro_rules! waits {
             type Output = Result<$value, Error>;
 
             fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
-                let polled = self.0.origin().$poll(context);
-                polled.map_err(|error| error.about(self.0.child_id().as_ref()))
+                let outcome = self.0.client().$wait(WaitMode::Task(context.waker()));
+                let outcome = outcome.map_or(Poll::Pending, Poll::Ready);
+                outcome.map_err(|error| error.about(self.0.child_id().as_ref()))
             }
         }
     };
 }
-waits!(Ready, wait_ready, poll_ready, (), "was not ready");
+waits!(Ready, "ready", wait_ready, (), "was not ready");
 waits!(
     Join,
+    "join",
     wait_end,
-    poll_end,
     ExitStatus,
     "did not end, or one of its callbacks did not return,"
 );

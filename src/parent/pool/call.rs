@@ -1,4 +1,4 @@
-//! One call of a pool, wherever it is.
+//! One call of a pool.
 //!
 //! ```text
 //!         it is given to a child      it is done, or cancelled
@@ -8,67 +8,30 @@
 //!      └─────────────▶ Done: it failed here ──────────────────────┘
 //! ```
 //!
-//! While it is *At* a child, a thread or task that waits for it waits there, and
-//! has its events, order and callbacks as if there were no pool. Else its waker is
-//! kept here, and passed on with the call. The one exception is a callback of a
-//! child that waits: it must ask its child itself, and is woken to do so.
+//! While the call is *At* a child, a thread or task that waits for it waits at the child. Events, order and callbacks are
+//! then as without a pool. In the other states its waker is kept here, and is passed to the child with the call. A child's
+//! callback that waits is the exception: it must ask the child itself, and is woken to do so.
 //!
-//! What the user wishes of a call is kept here in any case, since the call may
-//! have to be sent once more; and so are its arguments, until that is certain not
-//! to happen.
+//! The call's options and completion are always kept here, because the call may be sent again. Its arguments are kept
+//! until it is certain that they will not be.
 
 use std::sync::Arc;
 use std::task::Waker;
-use std::time::Instant;
 
+use super::super::callbacks::is_callback_thread;
 use super::super::child::call::ChildCall;
-use super::super::child::member::{Member, Request};
-use super::super::child::terms::{Answer, CallOptions, Callback, Completion, Requeue, Wishes};
-use super::aside::Job;
-use crate::base::sync::{Mutex, MutexGuard};
-use crate::error::Error;
-use crate::trace_calls::CallSpan;
+use super::super::child::interface::{
+    Answer, CallOptions, CallSetup, Completion, Moved, NextEvent, OnDone, Requeue, WaitMode,
+};
+use super::super::child::pool_child::PoolChild;
+use super::super::client::{Client, PendingCall};
+use super::engine::{Location, PoolCall, PoolCallState};
+use crate::base::waker::wake;
+use crate::error::{ChildId, Error};
+use crate::protocol::Started;
+use crate::trace;
 
-/// See the module.
-pub(super) struct CallState(Mutex<State>);
-
-#[derive(Default)]
-struct State {
-    spot: Spot,
-    /// The arguments, until it is certain that they will not be sent again.
-    request: Option<Request>,
-    /// What waits while it is not at a child, and may be passed on.
-    waker: Option<Waker>,
-    nested: bool,
-    options: CallOptions,
-    completion: Completion,
-    /// Why a child gave it back.
-    error: Option<Error>,
-    span: CallSpan,
-}
-
-/// Where a call is.
-#[derive(Default)]
-pub(super) enum Spot {
-    #[default]
-    Queued,
-    At(ChildCall),
-    Done(Answer),
-    Over,
-}
-
-/// What became of an attempt to send it.
-pub(super) enum Attempt {
-    Sent,
-    /// The child takes no calls: it waits as before.
-    Waits,
-    /// It is not wanted any more.
-    Dropped,
-    /// No child can take it.
-    Failed(Error),
-}
-
-impl State {
+impl PoolCallState {
     /// Returns the waker to pass on, and the waker to wake now.
     fn take_wakers(&mut self) -> (Option<Waker>, Option<Waker>) {
         let waker = self.waker.take();
@@ -79,80 +42,76 @@ impl State {
         }
     }
 
-    /// The child that has it.
+    /// Returns the call at the child that has it.
     fn child(&self) -> Option<ChildCall> {
-        match &self.spot {
-            Spot::At(call) => Some(call.clone()),
-            Spot::Queued | Spot::Done(_) | Spot::Over => None,
+        match &self.location {
+            Location::At(call) => Some(call.clone()),
+            Location::Queued | Location::Done(_) | Location::Over => None,
         }
     }
 }
 
-impl CallState {
-    pub(super) fn new(request: Request) -> Self {
-        Self(Mutex::new(State {
-            request: Some(request),
-            ..State::default()
-        }))
+impl PoolCall {
+    /// Returns the function that a child calls with the outcome. It calls the user's callback.
+    fn callback(&self) -> OnDone {
+        let own = self.own.upgrade();
+        Box::new(move |answer| {
+            if let Some(own) = own {
+                own.call_back(answer);
+            }
+        })
     }
 
-    fn lock(&self) -> MutexGuard<'_, State> {
-        self.0.lock()
-    }
-
-    pub(super) fn deadline(&self) -> Option<Instant> {
-        self.lock().options.deadline
-    }
-
-    /// Sends it to this child. `call_back` makes what calls
-    /// [`call_back`](Self::call_back).
+    /// Sends the call to `child`. Returns whether the child has it. If the child accepts no calls, the call is queued again. If
+    /// the arguments could not be copied, no child can take the call.
     ///
-    /// The lock is held until the child has the call, and let go under the lock of
-    /// the child: so nothing is said of the call while it is on its way, and what
-    /// follows from it follows without both locks.
-    pub(super) fn send(
-        &self,
-        child: &Member,
-        owner: Arc<dyn Requeue>,
-        call_back: impl FnOnce() -> Callback,
-    ) -> Attempt {
-        let mut state = self.lock();
-        let parcel = match (&state.spot, &state.request) {
-            (Spot::Queued, Some(request)) => request.copy(),
-            _ => return Attempt::Dropped,
+    /// The lock is held until the child has the call, and released under the child's lock. No thread can therefore change the
+    /// call before the child has it. The wakers and callbacks that follow run without either lock.
+    pub(super) fn send(self: &Arc<Self>, child: &PoolChild) -> bool {
+        let mut state = self.state.lock();
+        let message = match (&state.location, &state.request) {
+            (Location::Queued, Some(request)) => request.copy(),
+            _ => return false,
         };
-        let parcel = match parcel {
-            Ok(parcel) => parcel,
-            Err(error) => return Attempt::Failed(error),
+        let message = match message {
+            Ok(message) => message,
+            Err(error) => {
+                drop(state);
+                self.fail(error);
+                return false;
+            }
         };
         let mut nested = None;
-        let sent = child.send(parcel, owner, |call| {
-            state.spot = Spot::At(call);
+        let sent = child.send(message, Arc::clone(self) as _, |call| {
+            state.location = Location::At(call);
             let waker;
             (waker, nested) = state.take_wakers();
             let completion = match state.completion {
                 Completion::Keep => Completion::Keep,
-                Completion::Callback(_) => Completion::Callback(call_back()),
+                Completion::Callback(_) => Completion::Callback(self.callback()),
                 Completion::Discard => Completion::Discard,
             };
             let (options, span) = (state.options, state.span.clone());
             drop(state);
-            Wishes {
+            CallSetup {
                 options,
                 completion,
                 waker,
                 span,
             }
         });
-        nested.into_iter().for_each(Waker::wake);
-        if sent { Attempt::Sent } else { Attempt::Waits }
+        nested.into_iter().for_each(wake);
+        if !sent {
+            self.requeue();
+        }
+        sent
     }
 
-    /// Its outcome is there, and this is a thread for callbacks.
-    pub(super) fn call_back(&self, answer: Answer) {
+    /// Calls the user's callback with the outcome. Only a callback thread calls this.
+    fn call_back(&self, answer: Answer) {
         let completion = {
-            let mut state = self.lock();
-            state.spot = Spot::Over;
+            let mut state = self.state.lock();
+            state.location = Location::Over;
             std::mem::take(&mut state.completion)
         };
         if let Completion::Callback(callback) = completion {
@@ -160,56 +119,62 @@ impl CallState {
         }
     }
 
-    /// It will not be run, for this reason, unless there is an older one and the
-    /// pool was closed. Any thread. Returns what is to run on a thread for
-    /// callbacks.
-    pub(super) fn fail(&self, error: Error) -> Option<Job> {
-        let mut state = self.lock();
-        if matches!(state.spot, Spot::Over | Spot::Done(_)) {
-            return None;
+    /// Ends the call with `error`, from any thread. If the pool was closed and a child gave the call back before, the older
+    /// error is used.
+    pub(super) fn fail(&self, error: Error) {
+        let mut state = self.state.lock();
+        if matches!(state.location, Location::Over | Location::Done(_)) {
+            return;
         }
         let older = state.error.take().filter(|_| error.is_closed());
-        let error = older.unwrap_or(error);
+        let error = older.unwrap_or(error).after(state.options.earlier);
         let waker = state.waker.take();
         let request = state.request.take();
         let completion = std::mem::take(&mut state.completion);
-        let mut job: Option<Job> = None;
-        state.spot = match completion {
-            Completion::Keep => Spot::Done(Err(error)),
-            Completion::Discard => Spot::Over,
-            Completion::Callback(callback) => {
-                job = Some(Box::new(move || callback(Err(error))));
-                Spot::Over
-            }
+        let (location, job) = match completion {
+            Completion::Keep => (Location::Done(Err(error)), None),
+            Completion::Discard => (Location::Over, None),
+            Completion::Callback(callback) => (Location::Over, Some(|| callback(Err(error)))),
         };
+        state.location = location;
         drop(state);
         drop(request);
-        waker.into_iter().for_each(Waker::wake);
-        job
+        waker.into_iter().for_each(wake);
+        if let Some(job) = job {
+            self.engine.run_callback(Box::new(job));
+        }
     }
 
-    /// A callback of a child that waits here shall look again.
+    /// Queues the call again, for another child.
+    pub(super) fn requeue(self: &Arc<Self>) {
+        trace::call_moved(self.engine.name, self.ticket);
+        let deadline = self.state.lock().options.deadline;
+        self.engine.change(|it| {
+            it.counts.moved += 1;
+            it.submit(self.ticket, Arc::clone(self), self.bytes, deadline);
+        });
+    }
+
+    /// Wakes the callback of a child that waits here, to look again.
     pub(super) fn wake_nested(&self) {
-        let (_, nested) = match self.lock() {
+        let (_, nested) = match self.state.lock() {
             mut state if state.nested => state.take_wakers(),
             _ => return,
         };
-        nested.into_iter().for_each(Waker::wake);
+        nested.into_iter().for_each(wake);
     }
 
-    /// Says where to look for what it brings, but not at the child from which it
-    /// has `moved`. If that is nowhere, it is `Queued`, and the waker is woken when
-    /// it is worth looking again; whether it is that of a callback of a child is
-    /// said with it.
-    pub(super) fn find(&self, moved: Option<&ChildCall>, enlisted: Option<(Waker, bool)>) -> Spot {
-        let mut state = self.lock();
-        match &state.spot {
-            Spot::Done(_) => return std::mem::replace(&mut state.spot, Spot::Over),
-            Spot::At(call) if !moved.is_some_and(|old| old.is(call)) => {
-                return Spot::At(call.clone());
+    /// Returns where the call is, other than at the child from which it has `moved`. If that is `Queued`, the waker of
+    /// `enlisted` is kept, and is woken when it changes. Its flag says whether it belongs to a callback of a child.
+    fn look(&self, moved: Option<&ChildCall>, enlisted: Option<(Waker, bool)>) -> Location {
+        let mut state = self.state.lock();
+        match &state.location {
+            Location::Done(_) => return std::mem::replace(&mut state.location, Location::Over),
+            Location::At(call) if !moved.is_some_and(|old| old.is(call)) => {
+                return Location::At(call.clone());
             }
-            Spot::Queued | Spot::At(_) => {}
-            Spot::Over => panic!("the result of this call was taken before"),
+            Location::Queued | Location::At(_) => {}
+            Location::Over => panic!("the result of this call was taken before"),
         }
         if let Some((waker, nested)) = enlisted {
             state.nested = nested;
@@ -217,73 +182,179 @@ impl CallState {
             drop(state);
             drop(old);
         }
-        Spot::Queued
+        Location::Queued
     }
 
-    /// Puts an outcome back, which is not what was looked for.
-    pub(super) fn put_back(&self, answer: Answer) {
-        self.lock().spot = Spot::Done(answer);
-    }
-
-    /// Changes what is wished. Returns the child that is to be told.
-    pub(super) fn update(&self, change: &dyn Fn(&mut CallOptions)) -> Option<ChildCall> {
-        let mut state = self.lock();
-        change(&mut state.options);
-        state.child()
-    }
-
-    /// Returns whether it takes room in the pool if its handle goes.
-    pub(super) fn needs_room(&self) -> bool {
-        !matches!(self.lock().spot, Spot::At(_) | Spot::Done(_))
-    }
-
-    /// The child that has it.
-    pub(super) fn child(&self) -> Option<ChildCall> {
-        self.lock().child()
-    }
-
-    /// Says what becomes of the outcome. Returns the child that is to be told; if
-    /// the outcome is there, that, and `completion` is left.
-    pub(super) fn entrust(&self, completion: &mut Completion) -> Spot {
-        let mut state = self.lock();
-        if let Spot::Done(_) = state.spot {
-            return std::mem::replace(&mut state.spot, Spot::Over);
+    /// Returns where the call is, other than at `moved`. If that is `Queued`, what waits is woken when it changes.
+    fn find(&self, moved: Option<&ChildCall>, mode: WaitMode<'_>) -> Location {
+        match self.look(moved, None) {
+            Location::Queued => {}
+            found => return found,
         }
-        state.completion = std::mem::take(completion);
-        state.child().map_or(Spot::Queued, Spot::At)
+        let nested = is_callback_thread();
+        let found = self.look(moved, Some((mode.waker(), nested)));
+        // This takes the pool's lock, so the call's lock must not be held.
+        if nested
+            && matches!(found, Location::Queued)
+            && self.engine.any(PoolChild::would_deadlock_here)
+        {
+            let earlier = self.state.lock().options.earlier;
+            self.cancel();
+            let error = Error::would_deadlock(Started::No).after(earlier);
+            return Location::Done(Err(error));
+        }
+        found
     }
 
-    /// It is not wanted any more. Returns where it was.
-    pub(super) fn cancel(&self) -> Spot {
-        let mut state = self.lock();
-        let spot = std::mem::replace(&mut state.spot, Spot::Over);
+    /// Waits at the child that has the call, or in the pool. `here` converts an outcome that is in the pool.
+    fn wait_at<T>(
+        &self,
+        mode: WaitMode<'_>,
+        here: impl Fn(Answer) -> T,
+        wait: impl Fn(&ChildCall, WaitMode<'_>) -> Option<Result<T, Moved>>,
+    ) -> Option<T> {
+        let mut moved = None;
+        loop {
+            match self.find(moved.as_ref(), mode) {
+                Location::Done(answer) => return Some(here(answer)),
+                Location::At(call) => match wait(&call, mode)? {
+                    Ok(found) => return Some(found),
+                    Err(Moved) => moved = Some(call),
+                },
+                Location::Queued | Location::Over if mode.park() => {}
+                Location::Queued | Location::Over => return None,
+            }
+        }
+    }
+
+    /// Returns the call at the child that has it.
+    fn child(&self) -> Option<ChildCall> {
+        self.state.lock().child()
+    }
+}
+
+impl Requeue for PoolCall {
+    /// Drops the arguments: the call will not be sent again.
+    fn finished(&self) {
+        let request = self.state.lock().request.take();
+        drop(request);
+    }
+
+    fn lost(self: Arc<Self>, error: Error, started: bool) {
+        let mut state = self.state.lock();
+        let repeats = &mut state.options.repeats;
+        *repeats = repeats.saturating_sub(u32::from(started));
+        state.options.earlier = Some(error.started());
+        state.error = Some(error);
+        if matches!(state.location, Location::At(_)) {
+            let left = std::mem::take(&mut state.location);
+            drop(state);
+            // This may be the last handle of the child.
+            drop(left);
+            self.requeue();
+        }
+    }
+}
+
+impl PendingCall for PoolCall {
+    fn client(&self) -> Arc<dyn Client> {
+        Arc::clone(&self.engine) as _
+    }
+
+    fn child_id(&self) -> Option<Arc<ChildId>> {
+        match self.child() {
+            Some(call) => call.child_id(),
+            None => Some(Arc::clone(&self.engine.child)),
+        }
+    }
+
+    fn has_started(&self) -> Started {
+        let state = self.state.lock();
+        let (call, earlier) = (state.child(), state.options.earlier);
+        drop(state);
+        let now = call.map_or(Started::No, |call| call.has_started());
+        earlier.map_or(now, |earlier| earlier.either(now))
+    }
+
+    fn wait(&self, mode: WaitMode<'_>) -> Option<Answer> {
+        self.wait_at(mode, |answer| answer, ChildCall::wait)
+    }
+
+    fn wait_event(&self, mode: WaitMode<'_>) -> Option<NextEvent> {
+        // An outcome that is found instead of an event is put back. No event follows.
+        let end = |answer| {
+            self.state.lock().location = Location::Done(answer);
+            NextEvent::End
+        };
+        self.wait_at(mode, end, ChildCall::wait_event)
+    }
+
+    fn cancel(&self) {
+        let mut state = self.state.lock();
+        let location = std::mem::replace(&mut state.location, Location::Over);
         let completion = std::mem::take(&mut state.completion);
         let spent = (state.waker.take(), completion, state.request.take());
         drop(state);
         drop(spent);
-        spot
-    }
-
-    /// A child has given it back; it may have started it. Returns whether it waits
-    /// again.
-    pub(super) fn lost(&self, error: Error, started: bool) -> bool {
-        let mut state = self.lock();
-        let repeats = &mut state.options.repeats;
-        *repeats = repeats.saturating_sub(u32::from(started));
-        state.error = Some(error);
-        let waits = matches!(state.spot, Spot::At(_));
-        if waits {
-            let left = std::mem::take(&mut state.spot);
-            drop(state);
-            // It may be the last of its child.
-            drop(left);
+        match location {
+            Location::At(call) => call.cancel(),
+            Location::Queued => self.engine.change(|it| drop(it.withdraw(self.ticket))),
+            Location::Done(_) | Location::Over => {}
         }
-        waits
     }
 
-    /// It will not be sent again.
-    pub(super) fn settle(&self) {
-        let request = self.lock().request.take();
-        drop(request);
+    fn update(&self, change: &dyn Fn(&mut CallOptions)) {
+        let mut state = self.state.lock();
+        let before = state.options.deadline;
+        change(&mut state.options);
+        let (child, deadline) = (state.child(), state.options.deadline);
+        drop(state);
+        match child {
+            Some(call) => call.update(change),
+            None if deadline == before => {}
+            None => self
+                .engine
+                .change(|it| it.set_deadline(self.ticket, deadline)),
+        }
+    }
+
+    /// A call at a child needs no room in the queue, because a child has at most `load` calls.
+    fn set_completion(&self, completion: Completion) -> bool {
+        let is_callback = completion.is_callback();
+        let is_queued = || {
+            matches!(
+                self.state.lock().location,
+                Location::Queued | Location::Over
+            )
+        };
+        if !is_callback && is_queued() && self.engine.lock().scheduler.is_full(0) {
+            return false;
+        }
+        let mut state = self.state.lock();
+        if let Location::Done(_) = state.location {
+            let done = std::mem::replace(&mut state.location, Location::Over);
+            drop(state);
+            if let (Location::Done(answer), Completion::Callback(callback)) = (done, completion) {
+                self.engine.run_callback(Box::new(move || callback(answer)));
+            }
+            return true;
+        }
+        state.completion = completion;
+        let child = state.child();
+        drop(state);
+        if let Some(call) = child {
+            call.set_completion(match is_callback {
+                true => Completion::Callback(self.callback()),
+                false => Completion::Discard,
+            });
+        }
+        true
+    }
+
+    fn expire(&self) {
+        match self.child() {
+            Some(call) => call.expire(),
+            None => self.engine.change(|_| ()),
+        }
     }
 }

@@ -1,17 +1,13 @@
-//! Many children of one worker, and calls that are shared out among them.
+//! Many children of one worker, and the distribution of calls among them.
 //!
-//! What is to be done is decided by the [`Scheduler`](scheduler::Scheduler), without
-//! doing it; the [`Engine`] does it. [`CallState`](call::CallState) is one call on its
-//! way, and handles reach the pool through [`PoolClient`](client::PoolClient). A pool
-//! has single children, each a [`Member`](super::child::member::Member), as a user of
-//! this crate could have them.
+//! The [`Scheduler`](scheduler::Scheduler) decides and returns actions. The [`Engine`] executes them.
+//! [`PoolCall`](engine::PoolCall) is one call, and handles reach the pool through the traits of `parent/client.rs`. Each
+//! child is a [`PoolChild`](super::child::pool_child::PoolChild), the same as a child outside a pool.
 
-mod aside;
 mod builder;
 mod call;
-mod client;
 mod engine;
-mod launcher;
+mod kind;
 mod scheduler;
 mod status;
 
@@ -26,29 +22,23 @@ pub use self::status::PoolStatus;
 use super::handles::call::Call;
 use super::handles::rpc::{Join, Rpc};
 
-/// Several children that run one worker: call it as if it were one.
+/// Several children that run one worker, used like a single child.
 ///
-/// It is used like the handle of a single child, and *is* one: it dereferences to
-/// [`Rpc`], so `call`, `try_call`, `call_with` and [`ready`](Rpc::ready) are
-/// there, and what takes an `&Rpc` takes an `&Pool`. To own the
-/// handle, clone [`rpc`](Self::rpc).
+/// A pool dereferences to [`Rpc`]: it has `call`, `try_call`, `call_with` and [`ready`](Rpc::ready), and a function that
+/// takes an `&Rpc` takes an `&Pool`. To own the handle, clone [`rpc`](Self::rpc).
 ///
-/// Each call goes to the child with the least to do. Once all have
-/// [`load`](PoolBuilder::load) calls, further calls wait in the pool, first come,
-/// first served, and more children are started, up to
-/// [`max`](PoolBuilder::max). Events of a call, callbacks, timeouts, cancelling
-/// are as with one child; order is promised for what comes from one child.
+/// Each call is sent to the child with the fewest calls. Once all children have [`load`](PoolBuilder::load) calls, further
+/// calls wait in the pool, first in, first out, and more children are started, up to [`max`](PoolBuilder::max). Events of a
+/// call, callbacks, timeouts and cancelling work as with a single child. Order is guaranteed only among the messages of one
+/// child.
 ///
-/// **A child that dies is replaced.** Calls that it had not started move to
-/// another child, in their old order. One that had started, or may have, fails,
-/// and its error says how the child died; unless it may
-/// [repeat](crate::Call::repeat). So no call is lost, and none runs twice unless
-/// that was allowed. The pool keeps the bytes of a call until it is done, as
-/// they may be needed once more.
+/// **A child that dies is replaced.** Calls that it had not started move to another child, in their old order. A call that
+/// had started, or may have, fails with an error that says how the child died, unless it may
+/// [repeat](crate::Call::repeat). No call is lost, and none runs twice unless that was allowed. The pool keeps the bytes of
+/// a call until it is done, because it may send them again.
 ///
-/// When the last handle is dropped, the pool finishes all calls it was given,
-/// also those that wait, and lets its children end; that goes on in the
-/// background. [`join`](Self::join) waits for it.
+/// After the last handle is dropped, the pool finishes all its calls in the background, queued calls included, and then
+/// lets its children exit. [`join`](Self::join) waits for that.
 ///
 /// ```
 /// # offspring::worker!(UPPER: fn(String) -> String = |text: String| text.to_uppercase());
@@ -65,12 +55,11 @@ use super::handles::rpc::{Join, Rpc};
 ///
 /// # Threads
 ///
-/// A pool has no thread to share out calls: the thread that reads an answer sends
-/// the next call. For each kind of children there is a thread that starts them,
-/// created by the thread that builds the pool. Another runs while there are
-/// callbacks that belong to no child (`on_destroy`, failed starts, calls that no
-/// child was given). What single children need is there, too: the helper,
-/// and for each child with callbacks one thread for these.
+/// A pool has no thread that distributes calls: the thread that reads an answer sends the next call. Each kind of children
+/// has a thread that starts them, created by the thread that builds the pool. Another thread runs while callbacks without a
+/// child are pending (`on_destroy`, failed starts, calls that were given to no child). As without a pool, the reactor runs,
+/// and each child with callbacks has a thread for them.
+#[doc(alias = "AnyEvent::Fork::Pool")]
 pub struct Pool<F, S = crate::Octets, E = crate::NoEvents> {
     rpc: Rpc<F, S, E>,
     engine: Arc<Engine>,
@@ -99,9 +88,9 @@ impl<F, S, E> Deref for Pool<F, S, E> {
     }
 }
 
-/// Here for the reference: the methods for other numbers of arguments are those of [`Rpc`] alone.
+/// `call` for two arguments, repeated here for the reference. [`Rpc`] has it for other numbers of arguments.
 impl<R: 'static, S, E, A1: 'static, A2: 'static> Pool<fn(A1, A2) -> R, S, E> {
-    /// Calls the worker's function in one of the children, like [`Rpc::call`], with any number of arguments.
+    /// Calls the worker's function in a child, like [`Rpc::call`], with any number of arguments.
     ///
     /// ```
     /// # offspring::worker!(ADD: fn(i32, i32) -> i32 = |a: i32, b: i32| a + b);
@@ -115,8 +104,8 @@ impl<R: 'static, S, E, A1: 'static, A2: 'static> Pool<fn(A1, A2) -> R, S, E> {
     /// # pool.join().wait()?; Ok(()) }
     /// ```
     ///
-    /// Never blocks: a call for which no child is free is queued, without a bound.
-    /// [`try_call`](Rpc::try_call) has one, [`PoolBuilder::max_queue`].
+    /// Never blocks: if all children are busy, the call is queued, and the queue is unbounded.
+    /// [`try_call`](Rpc::try_call) has a bound, [`PoolBuilder::max_queue`].
     pub fn call<X1, X2>(&self, a: X1, b: X2) -> Call<R, E>
     where
         X1: SendAs<A1>,
@@ -128,7 +117,7 @@ impl<R: 'static, S, E, A1: 'static, A2: 'static> Pool<fn(A1, A2) -> R, S, E> {
 }
 
 impl<F, S, E> Pool<F, S, E> {
-    /// The handle for calls, which keeps the pool open like the pool itself.
+    /// Returns the handle for calls. A clone of it keeps the pool open, as a clone of the pool does.
     ///
     /// ```
     /// # offspring::worker!(ECHO: fn(String) -> String = |text: String| text);
@@ -150,7 +139,7 @@ impl<F, S, E> Pool<F, S, E> {
         &self.rpc
     }
 
-    /// How the pool is, and what it has done so far.
+    /// Returns the state of the pool and its counters.
     ///
     /// ```
     /// # offspring::worker!(ECHO: fn(String) -> String = |text: String| text);
@@ -164,16 +153,17 @@ impl<F, S, E> Pool<F, S, E> {
     /// ```
     #[must_use]
     pub fn status(&self) -> PoolStatus {
-        self.engine.status()
+        match self.rpc.is_here() {
+            true => self.engine.status(),
+            false => PoolStatus::default(),
+        }
     }
 
-    /// Closes the pool for all its handles, and waits until all calls are done,
-    /// also those that wait for a child, all children were reaped, and the last
-    /// callback has returned.
+    /// Closes the pool for all its handles, and waits until all calls are done, queued calls included, all children are
+    /// reaped, and the last callback has returned.
     ///
-    /// The status is that of the last child that did not end well when the pool
-    /// was closing; else it is a success. With a limit, see [`Join::within`],
-    /// what still waits for a child then fails, too.
+    /// The status is that of the last child that failed while the pool was closing, or success if none did. With
+    /// [`Join::within`], calls that are still queued at the limit fail, too.
     ///
     /// ```
     /// # offspring::worker!(ECHO: fn(String) -> String = |text: String| text);

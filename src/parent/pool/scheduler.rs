@@ -1,94 +1,95 @@
-//! The rules of a pool, without any of the doing, and without a clock: what
-//! happens comes in with its time, and [`Scheduler::settle`] says what is to be done.
+//! The rules of a pool, without I/O and without a clock: inputs come with their time, and [`Scheduler::step`] returns the
+//! actions to execute.
 //!
-//! A scheduler is the same for all that calls and children may be: a call is a `C`,
-//! a child an `M`, and both are only handed on.
+//! The scheduler is generic over the call `C` and the child `M`, which it only passes on.
 //!
-//! A **call** is known by its ticket, tickets by the order in which calls came.
-//! It waits in the queue until it is given to a child, and is then that child's
-//! affair, unless the child gives it back: then it waits in its old place.
+//! A **call** has a ticket. Tickets increase in the order in which calls were made. A call waits in the queue until it is
+//! given to a child. If the child gives it back, it waits in its old place again.
 //!
-//! A **child** is in one of these stages, and goes through them downwards:
+//! A **child** goes through these stages, from top to bottom:
 //!
 //! ```text
-//! Starting  it has not said that it is ready, and is given nothing
-//! Ready     it is given calls, `load` at once at most
-//! Leaving   it gets no more, and finishes what it has
-//! Closed    it has nothing, and was told to end
-//! Ended     it has, but its last callbacks have not returned
+//! Starting  it is not ready yet, and is given no calls
+//! Ready     it is given calls, at most `load` at a time
+//! Leaving   it is given no more calls, and finishes those it has
+//! Closed    it has no calls, and was told to exit
+//! Ended     it has exited, and its last callbacks have not returned
 //! ```
 //!
-//! The rules are in `scheduler/settle.rs`. A child counts for `max` from its start
-//! until it is closed or has ended.
+//! The rules are in `scheduler/step.rs`. A child counts for `max` from its start until it is closed or has ended.
 
-mod launchers;
-mod look;
+mod backoff;
+mod observe;
 mod queue;
-mod settle;
+mod step;
 
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
-use self::launchers::Launcher;
+use self::backoff::KindState;
 use self::queue::Queue;
 use super::status::PoolStatus;
 use crate::error::Error;
 use crate::exit_status::ExitStatus;
 
-/// Names a call.
+/// Identifies a call.
 pub(super) type Ticket = u64;
-/// Names a child.
+/// Identifies a child.
 pub(super) type Key = u64;
 
-/// What the user chose.
+/// The options of a pool: see [`PoolBuilder`](super::PoolBuilder).
 #[derive(Debug, Clone)]
-pub(super) struct Rules {
-    /// For each launcher.
+pub(super) struct PoolConfig {
+    /// Maximum number of children of each kind.
     pub(super) max: Vec<usize>,
     pub(super) idle: usize,
     pub(super) load: usize,
     pub(super) start: Duration,
     pub(super) stop: Duration,
-    /// The first pause after a failure, and the longest.
+    /// The first and the longest pause after a failed start.
     pub(super) pause: (Duration, Duration),
-    /// The calls, the age and the bytes of memory after which a child leaves.
+    /// Number of calls after which a child leaves. Age and memory in bytes follow.
     pub(super) calls: Option<u64>,
     pub(super) age: Option<Duration>,
     pub(super) memory: Option<u64>,
+    /// Maximum number of queued calls, and of bytes of their arguments.
+    pub(super) queue: (usize, usize),
 }
 
-/// What is to be done, in this order, and without a lock.
+/// An action for the engine. Actions are executed in order, without the pool's lock.
 #[derive(Debug)]
 pub(super) enum Action<C, M> {
-    /// Start this child, from this launcher.
+    /// Start this child of this kind.
     Start(Key, usize),
-    /// Say whenever there is something to see of this child.
+    /// Call [`notice`](Scheduler::notice) whenever the state of this child changes.
     Watch(Key, M),
-    /// This child gets this call.
+    /// Send this call to this child.
     Give(C, Key, M),
-    /// What it answers is read at once from now on, or not.
+    /// Read this child's answers at once from now on, or no longer.
     Attend(M, bool),
-    /// Say how much memory it has.
+    /// Read the resident memory of this child, and report it to [`weighed`](Scheduler::weighed).
     Weigh(Key, M),
-    /// Let it end.
+    /// Close this child, so that it exits.
     Close(M),
-    /// Let it end, and make it end by then.
+    /// Close this child, and kill it at this time.
     CloseWithin(M, Instant),
-    /// Make it end.
+    /// Kill this child.
     Kill(M),
-    /// The child is over.
+    /// Drop this child: it has exited, and its callbacks have returned.
     Forget(M),
-    /// This call will not be run.
+    /// Fail this call, which no child will run.
     Fail(C, Error),
-    /// A callback of a child may wait for one of these calls, and shall look again.
+    /// Wake the callbacks of children that wait for one of these calls.
     LookAgain(Vec<C>),
-    /// The user hears that a start has failed, of this launcher.
+    /// Wake what waits for a ready child, or for the end: there is something new to see.
+    Changed,
+    /// Report a failed start of this kind to the user.
     Report(usize, Error),
-    /// A child is ready.
+    /// Trace that this child is ready.
     Ready(Key),
-    /// A child has ended, and was or was not told to.
+    /// Trace that this child has exited, and whether it was told to.
     Ended(Key, ExitStatus, bool),
-    /// Nothing is left, and nothing will come.
+    /// End the pool: it is closed, and has neither calls nor children.
     Over,
 }
 
@@ -102,39 +103,39 @@ enum Stage {
 }
 
 #[derive(Debug)]
-struct Child<M> {
-    /// What it is, once it was started.
+struct ChildEntry<M> {
+    /// The handle of the child. `None` until it was started.
     own: Option<M>,
-    launcher: usize,
+    kind: usize,
     stage: Stage,
-    was_ready: bool,
-    /// There may be something to see.
+    /// Whether its state may have changed since it was last observed.
     news: bool,
-    /// When it was last asked how much memory it has, and whether that is not
-    /// answered yet.
+    /// When its memory was last asked for.
     weighed: Option<Instant>,
+    /// Whether the answer to that is pending.
     weighs: bool,
-    /// Calls that it has, was given, and has answered.
+    /// Number of calls that it has.
     load: usize,
+    /// Number of calls that it was given so far.
     given: u64,
+    /// Number of calls that it has answered so far.
     answered: u64,
     began: Instant,
-    readied: Instant,
-    /// Since when it has had nothing to do.
+    readied: Option<Instant>,
+    /// Since when it has been idle.
     rests: Instant,
-    /// When it was given something, in turns.
+    /// The number of the last call that it was given, counted over all children.
     turn: u64,
-    /// What it answers is read at once.
+    /// Whether its answers are read at once.
     eager: bool,
 }
 
-impl<M> Child<M> {
-    fn new(launcher: usize, now: Instant) -> Self {
+impl<M> ChildEntry<M> {
+    fn new(kind: usize, now: Instant) -> Self {
         Self {
             own: None,
-            launcher,
+            kind,
             stage: Stage::Starting,
-            was_ready: false,
             news: false,
             weighed: None,
             weighs: false,
@@ -142,14 +143,14 @@ impl<M> Child<M> {
             given: 0,
             answered: 0,
             began: now,
-            readied: now,
+            readied: None,
             rests: now,
             turn: 0,
             eager: false,
         }
     }
 
-    /// It counts for `max`.
+    /// Returns whether it counts for `max`.
     fn works(&self) -> bool {
         matches!(self.stage, Stage::Starting | Stage::Ready | Stage::Leaving)
     }
@@ -159,50 +160,50 @@ impl<M> Child<M> {
     }
 }
 
-/// See the module.
+/// The state of a pool: see the module.
 #[derive(Debug)]
 pub(super) struct Scheduler<C, M> {
-    rules: Rules,
+    config: PoolConfig,
     queue: Queue<C>,
     tickets: Ticket,
-    children: BTreeMap<Key, Child<M>>,
-    launchers: Vec<Launcher>,
+    children: BTreeMap<Key, ChildEntry<M>>,
+    kinds: Vec<KindState>,
     keys: Key,
     turns: u64,
-    /// The children that are there at the beginning were started.
+    /// Whether the first `idle` children were started.
     begun: bool,
-    /// Since when there have been too few, or since one was started then.
+    /// Since when more children have been needed, or when the last of these was started.
     short: Option<Instant>,
-    /// When the last one was stopped.
+    /// When the last idle child was closed.
     stopped: Option<Instant>,
-    /// How many have died and were not replaced, and when the last of them has.
+    /// Number of children that died and were not replaced.
     vacant: usize,
+    /// When the last of these died.
     vacated: Option<Instant>,
-    /// A thread or task waits for a child to be ready.
-    wanted: bool,
-    /// A start has failed just now.
+    /// Whether a thread or task waits for a ready child.
+    pub(super) wanted: bool,
+    /// Whether a start has failed since the last step.
     verdict: bool,
-    /// Why the last start failed.
+    /// The error of the last start that failed.
     failure: Option<Error>,
-    closing: bool,
-    /// How the last child ended that did not end well when the pool was closing.
-    exit: ExitStatus,
-    /// By then all must be over.
+    pub(super) closing: bool,
+    /// The status of the last child that failed while the pool was closing.
+    pub(super) exit: ExitStatus,
+    /// When everything that is not done fails.
     limit: Option<Instant>,
+    /// Whether calls fail instead of being queued.
     forced: bool,
-    over: bool,
+    pub(super) over: bool,
     actions: Vec<Action<C, M>>,
-    /// Those that wait for a child to be ready, or for the end, shall look again.
-    changed: bool,
-    alarm: Option<Instant>,
-    counts: PoolStatus,
+    pub(super) alarm: Option<Instant>,
+    pub(super) counts: PoolStatus,
 }
 
 impl<C: Clone, M: Clone> Scheduler<C, M> {
-    pub(super) fn new(rules: Rules) -> Self {
+    pub(super) fn new(config: PoolConfig) -> Self {
         Self {
-            launchers: rules.max.iter().map(|_| Launcher::default()).collect(),
-            rules,
+            kinds: config.max.iter().map(|_| KindState::default()).collect(),
+            config,
             queue: Queue::new(),
             tickets: 0,
             children: BTreeMap::new(),
@@ -222,21 +223,20 @@ impl<C: Clone, M: Clone> Scheduler<C, M> {
             forced: false,
             over: false,
             actions: Vec::new(),
-            changed: false,
             alarm: None,
             counts: PoolStatus::default(),
         }
     }
 
-    // --- what happens ---
+    // --- inputs ---
 
-    /// A number for the next call.
+    /// Returns the ticket for a new call.
     pub(super) fn ticket(&mut self) -> Ticket {
         self.tickets += 1;
         self.tickets
     }
 
-    /// A call comes, or comes back.
+    /// Queues a call that is new, or that a child gave back.
     pub(super) fn submit(
         &mut self,
         ticket: Ticket,
@@ -251,27 +251,17 @@ impl<C: Clone, M: Clone> Scheduler<C, M> {
         }
     }
 
-    /// A child will not run one of its calls, which comes back.
-    pub(super) fn count_moved(&mut self) {
-        self.counts.moved += 1;
-    }
-
-    /// Takes this call out of the queue, if it is there.
+    /// Removes a call from the queue. `None` if it is not queued.
     pub(super) fn withdraw(&mut self, ticket: Ticket) -> Option<C> {
         self.queue.remove(ticket)
     }
 
-    /// This call is to be done by then.
+    /// Sets the deadline of a queued call.
     pub(super) fn set_deadline(&mut self, ticket: Ticket, at: Option<Instant>) {
         self.queue.set_deadline(ticket, at);
     }
 
-    /// A thread or task waits for a child to be ready.
-    pub(super) fn want_one(&mut self) {
-        self.wanted = true;
-    }
-
-    /// This child was started. It may have been closed meanwhile.
+    /// Records that a child was started. It may have been closed since its start was decided.
     pub(super) fn started(&mut self, key: Key, own: M) {
         self.counts.started += 1;
         let Some(child) = self.children.get_mut(&key) else {
@@ -293,33 +283,31 @@ impl<C: Clone, M: Clone> Scheduler<C, M> {
         }
     }
 
-    /// This child could not be started.
+    /// Records that a child could not be started.
     pub(super) fn failed(&mut self, key: Key, error: Error, now: Instant) {
         let Some(child) = self.children.remove(&key) else {
             return;
         };
-        let report = Action::Report(child.launcher, error.clone());
+        let report = Action::Report(child.kind, error.clone());
         self.actions.push(report);
-        self.start_failed(child.launcher, child.began, error.is_lasting(), now);
+        self.start_failed(child.kind, child.began, error.is_permanent(), now);
         self.failure = Some(error);
-        self.changed = true;
+        self.actions.push(Action::Changed);
     }
 
-    /// No more calls will come.
-    pub(super) fn close(&mut self) {
+    /// Accepts no more calls: the pool ends when all calls are done. At `until`, it gives up the calls in the queue, and each
+    /// child is told to end.
+    pub(super) fn close(&mut self, until: Option<Instant>) {
         self.closing = true;
+        if let Some(at) = until {
+            self.limit = until;
+            let children = self.children.values().filter_map(|child| child.own.clone());
+            let told = children.map(|own| Action::CloseWithin(own, at));
+            self.actions.extend(told);
+        }
     }
 
-    /// What is not done by then will not be.
-    pub(super) fn close_within(&mut self, at: Instant) {
-        self.closing = true;
-        self.limit = Some(at);
-        let children = self.children.values().filter_map(|child| child.own.clone());
-        let told = children.map(|own| Action::CloseWithin(own, at));
-        self.actions.extend(told);
-    }
-
-    /// All is to end now.
+    /// Closes the pool, fails the queued calls and kills all children.
     pub(super) fn kill(&mut self) {
         self.give_up();
         for child in self.children.values_mut() {
@@ -341,45 +329,35 @@ impl<C: Clone, M: Clone> Scheduler<C, M> {
         }
     }
 
-    /// Tells a child something, if it was started.
+    /// Adds an action for a child, if it was started.
     fn tell(&mut self, key: Key, action: impl FnOnce(M) -> Action<C, M>) {
         let own = self.children.get(&key).and_then(|child| child.own.clone());
         self.actions.extend(own.map(action));
     }
 
-    // --- what can be asked ---
+    // --- queries ---
 
-    /// No more calls are taken.
-    pub(super) fn is_closing(&self) -> bool {
-        self.closing
+    /// Returns whether the queue would be over its limits with `more` calls of a byte each.
+    pub(super) fn is_full(&self, more: usize) -> bool {
+        let (calls, bytes) = self.config.queue;
+        self.queue.calls.len() + more > calls || self.queue.bytes + more > bytes
     }
 
-    /// How many calls wait, and how many bytes of arguments they have.
-    pub(super) fn queued(&self) -> (usize, usize) {
-        (self.queue.len(), self.queue.bytes())
-    }
-
-    /// Returns how many calls all children together may have under way.
+    /// Returns how many calls all children together may have in flight.
     pub(super) fn capacity(&self) -> usize {
-        let children = self.rules.max.iter().copied();
+        let children = self.config.max.iter().copied();
         let children = children.fold(0, usize::saturating_add);
-        children.saturating_mul(self.rules.load)
+        children.saturating_mul(self.config.load)
     }
 
-    /// All children that were started.
+    /// Returns all children that were started.
     pub(super) fn children(&self) -> impl Iterator<Item = &M> {
         self.children
             .values()
             .filter_map(|child| child.own.as_ref())
     }
 
-    /// Returns whether those that wait for a child or the end shall look again,
-    /// once.
-    pub(super) fn take_changed(&mut self) -> bool {
-        std::mem::take(&mut self.changed)
-    }
-
-    /// That a child can work, or why none will.
+    /// Returns whether a child is ready, or the error why none will be. `None` if that is open.
     pub(super) fn readiness(&self) -> Option<Result<(), Error>> {
         if self.has_ready() {
             return Some(Ok(()));
@@ -396,36 +374,25 @@ impl<C: Clone, M: Clone> Scheduler<C, M> {
             .any(|child| matches!(child.stage, Stage::Ready | Stage::Leaving))
     }
 
-    /// A start has failed, and none has succeeded since.
+    /// Returns whether the starts of every kind fail.
     fn fails(&self) -> bool {
-        self.launchers.iter().all(Launcher::fails)
+        self.kinds.iter().all(KindState::fails)
     }
 
-    /// Nothing is left, and nothing will come.
-    pub(super) fn is_over(&self) -> bool {
-        self.over
-    }
-
-    /// All is done but for the callbacks of children that are excepted, and there
-    /// is one of these.
+    /// Returns whether everything is done except callbacks of children that are `excepted`, and at least one of these remains.
     pub(super) fn is_over_but_for(&self, excepted: impl Fn(&M) -> bool) -> bool {
-        let last = |child: &Child<M>| {
+        let last = |child: &ChildEntry<M>| {
             child.stage == Stage::Ended && child.own.as_ref().is_some_and(&excepted)
         };
         let mut children = self.children.values();
-        let is_done = self.closing && self.queue.is_empty() && !self.children.is_empty();
+        let is_done = self.closing && self.queue.calls.is_empty() && !self.children.is_empty();
         is_done && children.all(last)
     }
 
-    /// How the last child ended that did not end well when the pool was closing.
-    pub(super) fn exit(&self) -> ExitStatus {
-        self.exit
-    }
-
-    /// What can be counted.
+    /// Returns the counters.
     pub(super) fn status(&self) -> PoolStatus {
         let mut status = self.counts;
-        status.queued = self.queue.len();
+        status.queued = self.queue.calls.len();
         for child in self.children.values() {
             status.running += child.load;
             match child.stage {

@@ -1,7 +1,6 @@
-//! What can be seen of a pool.
+//! The state of a pool, for its user.
 
-/// How a pool is, and what it has done so far; from
-/// [`Pool::status`](crate::Pool::status).
+/// The state of a pool and its counters, from [`Pool::status`](crate::Pool::status).
 ///
 /// ```
 /// # offspring::worker!(ECHO: fn(String) -> String = |text: String| text);
@@ -18,33 +17,47 @@
 pub struct PoolStatus {
     /// Children that are not ready yet.
     pub starting: usize,
-    /// Children with nothing to do.
+    /// Ready children without calls.
     pub idle: usize,
-    /// Children with calls.
+    /// Ready children with calls.
     pub busy: usize,
-    /// Children that finish what they have and get no more.
+    /// Children that finish their calls and are given no more.
     pub leaving: usize,
-    /// Calls that wait for a child.
+    /// Calls that wait in the pool for a child.
     pub queued: usize,
-    /// Calls that children have and have not answered, also those that were
-    /// cancelled.
+    /// Calls that children have and have not answered, cancelled calls included.
     pub running: usize,
-    /// Children started, ever.
+    /// Children started so far.
     pub started: u64,
     /// Starts that failed: no process, no hello, or an `init` that failed.
     pub failed: u64,
-    /// Children that were ready, and ended without being told to.
+    /// Children that were ready and exited without being told to.
     pub died: u64,
-    /// Children that asked to retire, or had done, aged or grown enough.
+    /// Children that retired, or reached [`max_calls`](crate::PoolBuilder::max_calls), [`max_age`](crate::PoolBuilder::max_age)
+    /// or [`max_memory`](crate::PoolBuilder::max_memory).
     pub retired: u64,
     /// Calls answered.
     pub answered: u64,
-    /// Calls that had to move from a child that died.
+    /// Calls that a child gave back, and that were queued again.
     pub moved: u64,
 }
 
 impl PoolStatus {
-    /// Children that count for [`max`](crate::PoolBuilder::max).
+    /// Returns the number of children that count for [`max`](crate::PoolBuilder::max): all except those that were told to exit.
+    ///
+    /// ```
+    /// # offspring::worker!(ECHO: fn(String) -> String = |text: String| text);
+    /// # fn main() -> Result<(), offspring::Error> {
+    /// # offspring::init();
+    /// let pool = ECHO.pool().max(2).spawn()?;
+    /// assert_eq!(pool.status().children(), 0);
+    /// let calls: Vec<_> = (0..100).map(|number| pool.call(number.to_string())).collect();
+    /// assert!((1..=2).contains(&pool.status().children()));
+    /// for call in calls {
+    ///     call.wait()?;
+    /// }
+    /// # pool.join().wait()?; Ok(()) }
+    /// ```
     #[must_use]
     pub fn children(&self) -> usize {
         self.starting + self.idle + self.busy + self.leaving

@@ -1,28 +1,26 @@
-//! What confines the child's process: limits, rights, and a group or a
-//! session.
+//! The confinement of a child's process: limits, rights, and a process group or a session.
 //!
-//! All but the group are set by the child itself, which says so in its
-//! hello; one that does not say so is refused. The group is made with the
-//! process, so that no signal can come in between; the child is told of it, too,
-//! since another process may have started it.
+//! The child itself applies everything except the group, and confirms it in its hello. A child that does not confirm it is
+//! refused. The group is created with the process, so that no signal arrives in between. The hello to the child names it,
+//! too, because another process may have started the child.
 
 use crate::limits::Limits;
 use crate::protocol::Hello;
 use crate::rights::Rights;
 
-/// Which processes the child shares signals with.
+/// The process group of the child, which decides about its signals.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) enum Group {
-    /// This process and its group.
+    /// The process group of this process.
     #[default]
     Shared,
-    /// Only what it starts itself.
+    /// A new process group.
     Own,
-    /// The same, and it has no terminal.
+    /// A new session, and so a new process group and no terminal.
     Session,
 }
 
-/// What is demanded of the child's process. Default: nothing.
+/// The limits, rights and group of a child's process. Default: none, and the group of this process.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Confinement {
     pub(crate) limits: Limits,
@@ -31,7 +29,7 @@ pub(crate) struct Confinement {
 }
 
 impl Confinement {
-    /// Adds them to the hello for the child.
+    /// Adds the confinement to the hello for the child.
     pub(crate) fn add_to(&self, mut hello: Hello) -> Hello {
         if self.limits != Limits::new() {
             hello = hello.with("limits", self.limits.to_text());
@@ -46,7 +44,7 @@ impl Confinement {
         }
     }
 
-    /// Checks that the child has done what only it could.
+    /// Checks that the child's hello confirms what the child had to apply.
     pub(crate) fn check(&self, hello: &Hello) -> Result<(), String> {
         let demands = [
             ("limits", self.limits.to_text()),
@@ -55,12 +53,12 @@ impl Confinement {
         for (name, wanted) in demands {
             if hello.text(name) != wanted {
                 return Err(format!(
-                    "it does not keep the {name} `{wanted}`: it has not heard of them"
+                    "it does not keep the {name} `{wanted}`: it does not know them"
                 ));
             }
         }
         if self.group == Group::Session && hello.field("group") != Some(b"session") {
-            return Err("it has made no session of its own: it has not heard of that".into());
+            return Err("it has made no separate session: it does not know the option".into());
         }
         Ok(())
     }

@@ -1,8 +1,7 @@
-//! What a child's environment and directory differ in.
+//! The changes to a child's environment variables and working directory.
 //!
-//! They are kept as values, since there are two ways to make them so: by the
-//! command that is started, or, where a template forks, by the child itself,
-//! which is told in its hello and sent the directory along.
+//! They are kept as values, because there are two ways to apply them. A command that is started applies them itself. The
+//! fork of a template applies what its hello says, and receives the open directory with it.
 
 use std::ffi::{OsStr, OsString};
 use std::os::fd::OwnedFd;
@@ -14,7 +13,7 @@ use super::failed;
 use crate::error::Error;
 use crate::sys;
 
-/// The changes, those of variables in their order; later ones win.
+/// The changes. Changes of variables are applied in order.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub(crate) struct Environment {
     variables: Vec<Change>,
@@ -25,7 +24,7 @@ pub(crate) struct Environment {
 enum Change {
     Set(OsString, OsString),
     Remove(OsString),
-    /// No variable is left.
+    /// Remove all variables.
     Clear,
 }
 
@@ -48,7 +47,7 @@ impl Environment {
         self.directory = Some(directory.as_ref().to_owned());
     }
 
-    /// Makes a command do it.
+    /// Applies the changes to a command.
     pub(crate) fn apply(&self, command: &mut Command) {
         for change in &self.variables {
             match change {
@@ -62,7 +61,7 @@ impl Environment {
         }
     }
 
-    /// The variables for a child that does it by itself: see `docs/protocol.md`.
+    /// Encodes the changes of variables for the hello of a child that applies them itself: see `docs/protocol.md`.
     pub(crate) fn to_bytes(&self) -> Result<Vec<u8>, Error> {
         let mut words = Vec::new();
         for change in &self.variables {
@@ -76,17 +75,18 @@ impl Environment {
             };
             if name.is_empty() || name.contains(&b'=') || word.contains(&0) {
                 let text = "the name of a variable of its environment is empty or has a `=` in it, or there is a zero byte";
-                return Err(Error::start(text).lasting());
+                return Err(Error::start(text).permanent());
             }
             words.push(word);
         }
         Ok(words.join(&0))
     }
 
-    /// The directory, opened for a child that enters it by itself.
+    /// Opens the directory for a child that enters it itself.
     pub(crate) fn open_directory(&self) -> Result<Option<OwnedFd>, Error> {
         let open = |path: &PathBuf| {
-            sys::open_directory(path).map_err(|error| failed(sys::no_directory(path), error))
+            sys::open_directory(path)
+                .map_err(|error| failed(sys::cannot_enter_directory(path), error))
         };
         self.directory.as_ref().map(open).transpose()
     }

@@ -1,6 +1,6 @@
-//! What a child comes from: the only place that knows which launcher it is.
+//! The launchers of children. No other file distinguishes them.
 
-use std::ffi::OsStr;
+use std::ffi::{OsStr, OsString};
 use std::io;
 use std::mem::replace;
 use std::os::fd::OwnedFd;
@@ -15,46 +15,36 @@ use super::starter::Starter;
 use super::streams::Streams;
 use super::{Recipe, failed, no_descriptor};
 use crate::error::Error;
-use crate::startup::{MARKER, VARIABLE, blocking, linked};
-use crate::sys::{self, Fresh, Link};
+use crate::parent::child::child_io::Launched;
+use crate::startup::{self, MARKER, VARIABLE, link_argument, mask_argument};
+use crate::sys::{self, KillOnDrop, ParentLink};
 
-/// What is started.
+/// The way in which a child is started.
 #[derive(Debug)]
 pub(crate) enum Launcher {
-    /// This program once more.
+    /// Another process of this program.
     Own,
     /// Another program, with a socket as its stdin.
     Program(Command),
-    /// A command whose stdin and stdout are the link: two pipes, since some
-    /// commands do not work over sockets.
+    /// A command whose stdin and stdout are the link. It is a pair of pipes, because some commands do not work over sockets.
     Command(Command),
     /// A fork of this template.
     Template(Arc<dyn ForkServer>),
     /// A thread of this process.
     Thread,
-    /// Nothing. This is our side of the link, until a child has it.
-    Link(Option<Side>),
+    /// No process. The user gave the parent's side of a link, which the first child takes.
+    Link(Option<StdioPair>),
 }
 
-/// One side of a link: what is read from, and what is written to if that is not
-/// the same socket.
-pub(crate) type Side = (OwnedFd, Option<OwnedFd>);
+/// A side of a link: the file descriptor to read from, and the file descriptor to write to if it is not the same socket.
+pub(crate) type StdioPair = (OwnedFd, Option<OwnedFd>);
 
-/// What was started; nothing if all of it is `None`.
-#[derive(Default)]
-pub(crate) struct Launched {
-    pub(crate) process: Option<Fresh>,
-    /// What has started it, if that has to stay.
-    pub(crate) starter: Option<Arc<Starter>>,
-}
-
-/// What forks children: a template, which is started like a child itself.
+/// A process that forks children: a template.
 pub(crate) trait ForkServer: std::fmt::Debug + Send + Sync {
-    /// Has a child forked that is given this end of its link.
+    /// Forks a child with `link` as its end of the link.
     ///
     /// # Blocking
-    /// Until the template is ready, and then until it has forked, for at most
-    /// `time`.
+    /// Until the template is ready, and then until it has forked, for at most `time`.
     fn start_child(&self, link: &OwnedFd, time: Duration) -> Result<Launched, Error>;
 }
 
@@ -64,19 +54,24 @@ impl Launcher {
         matches!(self, Self::Own | Self::Template(_))
     }
 
-    /// Returns whether the child is forked, and not executed.
+    /// Returns whether the child is forked and does not call `exec`.
     pub(crate) fn forks(&self) -> bool {
         matches!(self, Self::Template(_))
     }
 
-    /// Says what runs the worker, for errors.
-    pub(crate) fn describe(&self) -> String {
+    /// Returns a description of the program, and what to check if it sends no hello.
+    fn describe(&self) -> (String, &'static str) {
+        let init = "; does the program call `offspring::init()` first in `main`?";
+        let serve = "; does the worker's program call `serve` in `main`, as in `WORKER.serve()`?";
         match self {
-            Self::Own => "this program".into(),
-            Self::Program(command) | Self::Command(command) => shown(command),
-            Self::Template(_) => "a fork of the template".into(),
-            Self::Thread => "a thread of this process".into(),
-            Self::Link(_) => "what is at the other end".into(),
+            Self::Own => ("this program".into(), init),
+            Self::Program(command) | Self::Command(command) => {
+                let words = std::iter::once(command.get_program()).chain(command.get_args());
+                (shown(words), serve)
+            }
+            Self::Template(_) => ("a fork of the template".into(), init),
+            Self::Thread => ("a thread of this process".into(), ""),
+            Self::Link(_) => ("what is at the other end".into(), serve),
         }
     }
 
@@ -99,40 +94,43 @@ impl Launcher {
         }
     }
 
-    /// Has the children block what the thread that made `starter` blocks. This
-    /// program is told when it is started.
+    /// Gives children the signal mask of the thread that created `starter`. This program receives the mask as an argument
+    /// instead.
     pub(crate) fn hand_down_mask(&mut self, starter: &Starter) {
         if let Self::Program(command) | Self::Command(command) = self {
             starter.hand_down_mask(command);
         }
     }
 
-    /// Opens the link, and the other side of it for a child that is started.
-    pub(crate) fn open_link(&mut self, plain: bool) -> Result<(Link, Option<Side>), Error> {
+    /// Opens the link. Returns the parent's side, and the child's side if a child is started.
+    pub(crate) fn open_link(
+        &mut self,
+        plain: bool,
+    ) -> Result<(ParentLink, Option<StdioPair>), Error> {
         let opened = match self {
             Self::Link(side) => {
                 let side = side.take().ok_or_else(|| {
                     Error::start("a socket, or a pair of descriptors, leads to one child only")
-                        .lasting()
+                        .permanent()
                 })?;
                 let link = match side {
-                    (socket, None) => Link::from_socket(socket),
-                    (read, Some(write)) => Link::from_pair(read, write),
+                    (socket, None) => ParentLink::from_socket(socket),
+                    (read, Some(write)) => ParentLink::from_pair(read, write),
                 };
                 return link
                     .map(|link| (link, None))
                     .map_err(|error| Error::start("this is no link").caused_by(error));
             }
             Self::Command(_) => {
-                Link::pipes().map(|(link, read, write)| (link, (read, Some(write))))
+                ParentLink::pipes().map(|(link, read, write)| (link, (read, Some(write))))
             }
-            // Without a hello a program cannot know that its stdin is both ways.
-            Self::Program(_) if plain => Link::pair().and_then(|(link, theirs)| {
+            // Without a hello, a program cannot know that its stdin is bidirectional.
+            Self::Program(_) if plain => ParentLink::pair().and_then(|(link, theirs)| {
                 let write = theirs.try_clone()?;
                 Ok((link, (theirs, Some(write))))
             }),
             Self::Own | Self::Program(_) | Self::Template(_) | Self::Thread => {
-                Link::pair().map(|(link, theirs)| (link, (theirs, None)))
+                ParentLink::pair().map(|(link, theirs)| (link, (theirs, None)))
             }
         };
         let (link, theirs) = opened.map_err(no_descriptor)?;
@@ -141,10 +139,21 @@ impl Launcher {
 }
 
 impl Recipe {
-    /// Starts the process, which is given its side of the link, and streams.
+    /// Returns a description of the program, and what to check if it sends no hello; `None` is its stderr. Behind a prefix
+    /// this program may not have run at all.
+    pub(super) fn describe(&self) -> (String, Option<&'static str>) {
+        if self.prefix.is_empty() {
+            let (program, advice) = self.launcher.describe();
+            return (program, Some(advice));
+        }
+        let words = self.prefix.iter().map(OsString::as_os_str);
+        (format!("the prefix {}", shown(words)), None)
+    }
+
+    /// Starts the process with its side of the link and its streams.
     pub(crate) fn launch(
         &mut self,
-        side: Option<Side>,
+        side: Option<StdioPair>,
         streams: Streams,
     ) -> Result<Launched, Error> {
         let Some(side) = side else {
@@ -174,8 +183,8 @@ impl Recipe {
         launched
     }
 
-    /// Runs this program behind other words: these have its stdin, so the link is
-    /// another descriptor.
+    /// Runs this program behind the words of `prefix`. Its stdin may be in use by the prefix, so the link is another file
+    /// descriptor.
     fn run_prefixed(&self, link: OwnedFd, streams: Streams) -> Result<Launched, Error> {
         let mut command = Command::new(&self.prefix[0]);
         let program = std::env::current_exe();
@@ -184,8 +193,8 @@ impl Recipe {
         if let Some(starter) = &self.starter {
             starter.hand_down_mask(&mut command);
         }
-        let told = sys::hand_down_socket(&mut command, link).map_err(no_descriptor)?;
-        command.arg(linked(&told));
+        let told = sys::inherit_socket(&mut command, link).map_err(no_descriptor)?;
+        command.arg(link_argument(&told));
         self.environment.apply(&mut command);
         command.env(VARIABLE, std::process::id().to_string());
         let [_, stdout, stderr] = streams;
@@ -197,23 +206,22 @@ impl Recipe {
         let parent = std::process::id();
         command.arg0(format!("{} of {parent}", self.declared.name));
         command.arg(MARKER);
-        command.args(self.starter.as_ref().map(|own| blocking(&own.mask())));
+        command.args(self.starter.as_ref().map(|own| mask_argument(&own.mask())));
         self.environment.apply(&mut command);
-        // After all that the user may say of the environment.
+        // After the user's changes of the environment, which may clear it.
         command.env(VARIABLE, parent.to_string());
         command
     }
 
-    /// Starts the thread, which takes the signals of faults only.
+    /// Starts the worker's thread, which blocks all signals except those of faults.
     fn start_thread(&self, link: OwnedFd) -> Result<Launched, Error> {
         let worker = self.declared.function.expect("it was checked");
         let run = move || {
-            sys::take_faults();
+            sys::unblock_fault_signals();
             worker.run_here(link);
         };
-        let started = sys::spawn_thread("offspring-worker", run);
-        let started =
-            started.map_err(|error| Error::start("there is no thread for it").caused_by(error));
+        let started = sys::spawn_thread(startup::thread_name(self.declared.name), run);
+        let started = started.map_err(|error| failed("there is no thread for it", error));
         started.map(|_| Launched::default())
     }
 
@@ -226,11 +234,11 @@ impl Recipe {
         let is_given = given.each_ref().map(Option::is_some);
         give(command, given.map(|stream| stream.map(Stdio::from)));
         if self.confinement.group == Group::Own {
-            // With the process, so that no signal can come in between.
+            // Created with the process, so that no signal arrives in between.
             command.process_group(0);
         }
         let process = self.spawn(command, starter.as_deref());
-        // What was given is the child's alone.
+        // Drops this process's copies of the child's streams.
         give(command, is_given.map(|given| given.then(Stdio::null)));
         Ok(Launched {
             process: Some(process.map_err(|error| why_not(command, error))?),
@@ -238,9 +246,9 @@ impl Recipe {
         })
     }
 
-    fn spawn(&self, command: &mut Command, starter: Option<&Starter>) -> io::Result<Fresh> {
+    fn spawn(&self, command: &mut Command, starter: Option<&Starter>) -> io::Result<KillOnDrop> {
         let (limits, plain) = (self.confinement.limits, self.plain);
-        // One that speaks the full form is told, and limits itself.
+        // In the full form the child applies the limits itself.
         let limit = move |pid| match plain {
             true => limits.set(pid).map_err(io::Error::other),
             false => Ok(()),
@@ -259,12 +267,12 @@ impl Recipe {
     }
 }
 
-/// The streams of a command whose stdin, and perhaps stdout, are the link.
-fn over((stdin, stdout): Side, [_, own_stdout, stderr]: Streams) -> Streams {
+/// Returns the streams of a command whose stdin is the link, and whose stdout is, too, if the link is a pair.
+fn over((stdin, stdout): StdioPair, [_, own_stdout, stderr]: Streams) -> Streams {
     [Some(stdin), stdout.or(own_stdout), stderr]
 }
 
-/// Says what the streams of a command are, of which something is to be said.
+/// Sets the streams of a command that are not `None`.
 fn give(command: &mut Command, [stdin, stdout, stderr]: [Option<Stdio>; 3]) {
     if let Some(stdin) = stdin {
         command.stdin(stdin);
@@ -277,12 +285,11 @@ fn give(command: &mut Command, [stdin, stdout, stderr]: [Option<Stdio>; 3]) {
     }
 }
 
-/// How much of a command is shown, in characters.
+/// Maximum length of a command in an error, in characters.
 const SHOWN: usize = 200;
 
-/// The program and its arguments.
-fn shown(command: &Command) -> String {
-    let words = std::iter::once(command.get_program()).chain(command.get_args());
+/// Returns the words of a command for an error, at most [`SHOWN`] characters.
+fn shown<'w>(words: impl Iterator<Item = &'w OsStr>) -> String {
     let words: Vec<_> = words.map(OsStr::to_string_lossy).collect();
     let text = words.join(" ");
     match text.char_indices().nth(SHOWN) {
@@ -291,9 +298,9 @@ fn shown(command: &Command) -> String {
     }
 }
 
-/// Says why a command could not be run.
+/// Returns the error of a command that could not be started.
 fn why_not(command: &Command, error: io::Error) -> Error {
     let program = Path::new(command.get_program());
-    let text = sys::why_not_started(program, command.get_current_dir(), &error);
+    let text = sys::explain_failed_spawn(program, command.get_current_dir(), &error);
     failed(text, error)
 }

@@ -1,10 +1,9 @@
-//! Starting a child, in five steps: the link, the streams, the hello, the
-//! process, the driver.
+//! The start of a child, in five steps: the link, the streams, the hello, the process, the driver.
 //!
-//! The hello lies in the link before there is a process. So the child need not
-//! wait for it, and a template that dies can be replaced by one that is given the
-//! same link.
+//! The hello is written to the link before the process exists. The child therefore does not wait for it, and a template
+//! that dies can be replaced by another that is given the same link.
 
+pub(crate) mod background;
 pub(crate) mod confinement;
 mod environment;
 mod launcher;
@@ -19,78 +18,78 @@ use std::time::Duration;
 
 use self::confinement::{Confinement, Group};
 pub(crate) use self::environment::Environment;
-pub(crate) use self::launcher::{ForkServer, Launched, Launcher};
+pub(crate) use self::launcher::{ForkServer, Launcher};
 use self::starter::Starter;
-use self::streams::{NAMES, Opened, Stdio, Streams};
-use super::child::connection::{Charge, Connection, Outputs};
-use super::child::courier::Courier;
+use self::streams::{NAMES, OpenedStreams, Stdio, Streams};
+use super::child::child_io::{ChildIo, Launched, Outputs};
 use super::child::driver::Driver;
-use super::child::state::delivery::{Delivery, EventLimits};
-use super::child::state::life::{Expected, Life};
-use super::child::state::{Caller, Core, Reading};
-use super::child::terms::{EventSink, Handlers};
-use super::helper::Helper;
-use crate::base::registry::Registered;
+use super::child::handlers::ChildHandlers;
+use super::child::interface::{EventSink, Handlers};
+use super::child::state::callback_queue::{CallbackQueue, EventLimits};
+use super::child::state::lifecycle::{Expected, Lifecycle};
+use super::child::state::{Caller, ChildState, LinkReader};
+use super::reactor;
+use crate::base::registry::WorkerEntry;
 use crate::base::spin::Spins;
 use crate::error::{ChildId, Error};
-use crate::parcel::{Parcel, Reader};
+use crate::message::{FrameReader, Message};
 use crate::protocol::{
-    DESCRIPTORS, Form, HEADER, Hello, LONGEST_PARENT_HELLO, Limits, MOST, Role, TEMPLATE,
+    DESCRIPTORS, FlowLimits, Form, HEADER, Hello, MAX_PARENT_HELLO, MOST, Role, TEMPLATE,
 };
 use crate::startup;
-use crate::sys::{self, Fresh, Link, LinkMemory, Rings};
+use crate::sys::{self, Link, LinkMemory, ParentLink, Rings};
 
-/// How much of a hello is kept for all but the arguments of `init`, in bytes: the environment may be long.
+/// Bytes of a hello that are reserved for everything except the arguments of `init`: the environment may be long.
 const OTHERS: usize = 16 << 20;
 
-/// A descriptor that goes along with hello, and what it is for.
-pub(crate) type Along = (&'static str, OwnedFd);
+/// A file descriptor that is sent with the hello, and its name there.
+pub(crate) type HelloFd = (&'static str, OwnedFd);
 
-/// What a declaration tells the parent.
+/// The declaration of a worker, as the parent knows it.
 #[derive(Debug)]
-pub(crate) struct Declared {
+pub(crate) struct WorkerInfo {
     pub(crate) name: &'static str,
     pub(crate) origin: String,
     pub(crate) serialiser: &'static str,
-    /// What runs it in this program, if it has the function.
-    pub(crate) function: Option<&'static dyn Registered>,
+    /// The entry that runs the worker in this program. `None` if it was declared without a function.
+    pub(crate) function: Option<&'static dyn WorkerEntry>,
 }
 
-/// All that is known before a child is started.
+/// Everything that is needed to start a child.
 #[derive(Debug)]
 pub(crate) struct Recipe {
     pub(crate) launcher: Launcher,
-    pub(crate) declared: Declared,
-    init: Result<Parcel, Error>,
+    pub(crate) declared: WorkerInfo,
+    init: Result<Message, Error>,
     pub(crate) plain: bool,
     pub(crate) hello_timeout: Duration,
-    pub(crate) limits: Limits,
+    pub(crate) limits: FlowLimits,
     pub(crate) events: EventLimits,
     pub(crate) exit_with_parent: bool,
     pub(crate) spin: bool,
-    /// Bytes travel through shared memory, if the child can do that.
+    /// Whether the link uses rings, if the child supports them.
     pub(crate) rings: bool,
     pub(crate) confinement: Confinement,
     pub(crate) environment: Environment,
-    /// What stands before this program. Default: nothing.
+    /// The words before this program on the command line. Default: none.
     pub(crate) prefix: Vec<OsString>,
-    /// What is said of the standard streams, by their numbers.
+    /// The options of the standard streams, indexed by file descriptor number.
     pub(crate) streams: [Option<Stdio>; 3],
-    /// What else goes along with the hello of the next child.
-    pub(crate) along: Vec<Along>,
-    /// What processes are started from, if not from the calling thread.
+    /// Further file descriptors for the hello of the next child.
+    pub(crate) hello_fds: Vec<HelloFd>,
+    /// The thread that starts processes. `None`: the calling thread.
     pub(crate) starter: Option<Arc<Starter>>,
 }
 
 impl Recipe {
-    pub(crate) fn new(declared: Declared, init: Result<Parcel, Error>) -> Self {
+    pub(crate) fn new(declared: WorkerInfo, init: Result<Message, Error>) -> Self {
         Self {
             launcher: Launcher::Own,
             declared,
             init,
             plain: false,
             hello_timeout: Duration::from_secs(10),
-            limits: Limits {
+            limits: FlowLimits {
                 calls: 1 << 16,
                 bytes: 16 << 20,
                 frame: 1 << 30,
@@ -108,18 +107,18 @@ impl Recipe {
             environment: Environment::default(),
             prefix: Vec::new(),
             streams: [None, None, None],
-            along: Vec::new(),
+            hello_fds: Vec::new(),
             starter: None,
         }
     }
 
-    /// Has children started from `starter` by itself, not for a thread that waits.
+    /// Lets `starter` start the children, with the signal mask of its creator. No thread waits for these starts.
     pub(crate) fn start_from(&mut self, starter: Arc<Starter>) {
         self.launcher.hand_down_mask(&starter);
         self.starter = Some(starter);
     }
 
-    /// What keeps every child from being started, if that is known.
+    /// Checks what would make every start fail.
     pub(crate) fn check(&self) -> Result<(), Error> {
         let init = self.init.as_ref().map_err(Error::clone)?;
         let own = self.launcher.is_own();
@@ -128,9 +127,9 @@ impl Recipe {
             return Err(Error::start(
                 "it is declared without a function here: start the program that has it, by `program` or `command`",
             )
-            .lasting());
+            .permanent());
         }
-        let is_child = startup::role() != startup::Role::Program;
+        let is_child = startup::role() != startup::ProcessRole::Program;
         if (own || is_child) && !startup::can_be_child() {
             let advice = match startup::is_test_binary() {
                 true => {
@@ -147,11 +146,7 @@ impl Recipe {
                 "the plain form cannot say which worker of this program is meant: name a `program` or a `command`",
             ));
         }
-        if !self.prefix.is_empty() && !matches!(self.launcher, Launcher::Own) {
-            return Err(Error::start(
-                "a `prefix` stands before this program: put its words in front of another `program` or `command`, and start the child without a template",
-            ));
-        }
+        self.check_prefix()?;
         self.check_thread()?;
         self.check_confinement()?;
         self.check_streams()?;
@@ -159,50 +154,70 @@ impl Recipe {
         self.check_descriptors(init.descriptors.len())
     }
 
-    /// What keeps children without a handle from being started in this way.
+    /// Checks what would make every start fail for children without a handle, which are those of a pool.
     pub(crate) fn check_without_handle(&self) -> Result<(), Error> {
         let mut streams = NAMES.iter().zip(&self.streams);
         let piped = |stdio: &Option<Stdio>| stdio.as_ref().is_some_and(Stdio::is_piped);
-        match streams.find(|(_, stdio)| piped(stdio)) {
+        let checked = match streams.find(|(_, stdio)| piped(stdio)) {
             Some((name, _)) => Err(Error::start(format_args!(
                 "there is no handle of one child here that the pipe of its {name} could be taken from: give it a descriptor, `Stdio::lines` or `Stdio::null`"
             ))),
             None => self.check(),
-        }
+        };
+        checked.map_err(|error| error.about(&self.child_id(None)))
     }
 
-    /// The child is a program that gets a hello over a socket, and takes from it what it needs.
+    /// Returns whether a process is started that receives its hello over a socket, and applies the options in it.
     fn is_told(&self) -> bool {
         self.launcher.starts() && self.launcher.is_socket() && !self.plain
     }
 
-    /// Descriptors may go along: it is for no command's stdin and stdout, which
-    /// may lead anywhere.
+    /// Returns whether file descriptors can be sent to the child. They cannot over the stdin and stdout of a command, which
+    /// may lead to another machine.
     pub(crate) fn may_carry(&self) -> bool {
         self.launcher.is_socket() && !self.plain
     }
 
-    /// What a thread cannot have without changing this process.
+    /// Refuses options that would change this process if the worker runs in a thread of it.
     fn check_thread(&self) -> Result<(), Error> {
         let Confinement { limits, rights, .. } = &self.confinement;
+        let changes_environment = self.environment != Environment::default();
         let own = [
-            ("form, the plain one,", self.plain),
-            ("limits", *limits != crate::limits::Limits::new()),
-            ("rights", *rights != crate::rights::Rights::new()),
-            (
-                "environment or directory",
-                self.environment != Environment::default(),
-            ),
+            ("form", "plain", self.plain),
+            ("limits", "limits", *limits != crate::limits::Limits::new()),
+            ("rights", "rights", *rights != crate::rights::Rights::new()),
+            ("environment and directory", "env", changes_environment),
+            ("lifetime", "exit_with_parent", self.exit_with_parent),
         ];
-        match own
-            .into_iter()
-            .find(|(_, is_set)| self.launcher.is_thread() && *is_set)
-        {
-            Some((what, _)) => Err(Error::start(format_args!(
-                "a thread has the {what} of its process: leave `in_process` out"
-            ))),
-            None => Ok(()),
+        let mut set = own.into_iter().filter(|(.., is_set)| *is_set);
+        match set.next() {
+            Some((what, option, _)) if self.launcher.is_thread() => {
+                Err(Error::start(format_args!(
+                    "a thread has the {what} of its process: leave `{option}` or `in_process` out"
+                )))
+            }
+            _ => Ok(()),
         }
+    }
+
+    fn check_prefix(&self) -> Result<(), Error> {
+        let text = match self.launcher {
+            _ if self.prefix.is_empty() => return Ok(()),
+            Launcher::Own => return Ok(()),
+            Launcher::Program(_) | Launcher::Command(_) => {
+                "a `prefix` is for this program: put its words in front of those of the `program` or `command`"
+            }
+            Launcher::Template(_) => {
+                "a template forks its children, so no `prefix` can run them: leave `prefix` out, or start the child without a template"
+            }
+            Launcher::Thread => {
+                "a thread is not a program that a `prefix` could run: leave `prefix` or `in_process` out"
+            }
+            Launcher::Link(_) => {
+                "no process is started here that a `prefix` could run: leave `prefix` out"
+            }
+        };
+        Err(Error::start(text))
     }
 
     fn check_confinement(&self) -> Result<(), Error> {
@@ -220,10 +235,10 @@ impl Recipe {
                 "rights cannot be told in the plain form: put `setpriv` in front of the command, or give it `uid` and `gid` (of `std::os::unix::process::CommandExt`)"
             }
             Group::Own if nothing_starts => {
-                "no process is started that could have a group of its own"
+                "no process is started that could have a separate group"
             }
             Group::Session if !self.is_told() => {
-                "a session of its own is for a program in the full form: put `setsid` in front of the command"
+                "a separate session is for a program in the full form: put `setsid` in front of the command"
             }
             _ => return Ok(()),
         };
@@ -256,9 +271,9 @@ impl Recipe {
                 "the arguments of `init` hold descriptors, which cannot travel over the stdin and stdout of a command, nor in the plain form",
             ));
         }
-        // Stdin may go along, with the memory, and to a fork with the other streams and the directory.
+        // The hello may also have stdin and the memory. For a fork it may have the other streams and the directory.
         let others = if self.launcher.forks() { 5 } else { 2 };
-        let most = MOST - others - self.along.len();
+        let most = MOST - others - self.hello_fds.len();
         if count > most {
             return Err(Error::start(format_args!(
                 "the arguments of `init`, or what is to be preloaded, hold {count} descriptors, the most is {most}: send others with calls"
@@ -267,23 +282,26 @@ impl Recipe {
         Ok(())
     }
 
-    /// Starts a child and all that belongs to it, and gives the pipes to its
-    /// streams. What was not given away with it can be started again.
+    /// Starts a child, its driver and its callbacks. Returns the parent's ends of the pipes to its streams. Another child can
+    /// be started from the recipe, except from a [`Launcher::Link`].
     pub(crate) fn start(
         &mut self,
         sink: EventSink,
         handlers: Handlers,
-    ) -> Result<(Arc<Driver<Connection>>, Streams), Error> {
+    ) -> Result<(Arc<Driver<ChildIo>>, Streams), Error> {
         let child = self.child_id(None);
         let started = self.start_child(sink, handlers);
         started.map_err(|error| error.about(&child))
     }
 
-    /// The child of this recipe, with this process.
+    /// Returns how errors name a child of this recipe.
     pub(crate) fn child_id(&self, pid: Option<u32>) -> Arc<ChildId> {
+        let (program, advice) = self.describe();
         Arc::new(ChildId {
             pid,
-            program: self.launcher.describe(),
+            program,
+            advice,
+            is_thread: self.launcher.is_thread(),
             ..ChildId::of_worker(self.declared.name)
         })
     }
@@ -292,60 +310,60 @@ impl Recipe {
         &mut self,
         sink: EventSink,
         mut handlers: Handlers,
-    ) -> Result<(Arc<Driver<Connection>>, Streams), Error> {
+    ) -> Result<(Arc<Driver<ChildIo>>, Streams), Error> {
         self.check()?;
         let (link, theirs) = self.launcher.open_link(self.plain)?;
-        let mut streams = Opened::new(&self.streams).map_err(no_descriptor)?;
-        let (along, memory) = self.gather(&link, &mut streams.theirs)?;
+        let mut streams = OpenedStreams::new(&self.streams).map_err(no_descriptor)?;
+        let (hello_fds, memory) = self.gather(&link, &mut streams.theirs)?;
         let rings = memory.clone().filter(|_| self.rings).map(Rings::of_parent);
         let link = link.with_rings(rings);
-        let caller = self.greet(&link, along)?;
+        let caller = self.write_hello(&link, hello_fds)?;
         let launched = self.launch(theirs, streams.theirs)?;
         let pid = launched.process.as_ref().map(|own| own.pid());
         let child = self.child_id(pid);
         let (named, mut on_error) = (Arc::clone(&child), handlers.on_error);
         handlers.on_error = Box::new(move |error| on_error(error.about(&named)));
-        let delivery = Delivery::new(sink, self.events, handlers.on_destroy.is_some());
-        let core = self.core(caller, child, memory, delivery);
+        let callbacks = CallbackQueue::new(sink, self.events, handlers.on_destroy.is_some());
+        let state = self.state(caller, child, memory, callbacks);
         let carries = link.carries_descriptors() && !self.plain;
-        let process = (launched.process, launched.starter);
-        let driver = connect((link, carries), process, streams.outputs, core, handlers)?;
+        let driver = connect((link, carries), launched, streams.outputs, state, handlers)?;
         driver.change(|_| ());
         Ok((driver, streams.pipes))
     }
 
-    /// Gathers the descriptors that go along with hello: streams that nothing
-    /// else gives to the child, and the memory that is shared with it.
+    /// Returns the file descriptors for the hello, and the memory that is shared with the child. The descriptors are that
+    /// memory, and the streams that the child does not inherit.
     fn gather(
         &mut self,
-        link: &Link,
+        link: &ParentLink,
         streams: &mut Streams,
-    ) -> Result<(Vec<Along>, Option<Arc<LinkMemory>>), Error> {
-        let mut along = std::mem::take(&mut self.along);
+    ) -> Result<(Vec<HelloFd>, Option<Arc<LinkMemory>>), Error> {
+        let mut hello_fds = std::mem::take(&mut self.hello_fds);
         let forks = self.launcher.forks();
         let by_hello = if forks { 3 } else { 1 };
         let streams = NAMES.into_iter().zip(streams).take(by_hello);
-        along.extend(streams.filter_map(|(name, stream)| Some((name, stream.take()?))));
+        hello_fds.extend(streams.filter_map(|(name, stream)| Some((name, stream.take()?))));
         if forks {
             let directory = self.environment.open_directory()?;
-            along.extend(directory.map(|fd| ("directory", fd)));
+            hello_fds.extend(directory.map(|fd| ("directory", fd)));
         }
-        // Without memory files, or room for one, all goes over the socket.
-        // Over a socket that leads anywhere, only for rings: what has started is not known of a child without hello.
+        // If no memory file can be created, all bytes are sent over the socket.
+        // Over a socket of the user, the memory is created for rings only: it is unknown whether the child records in it which
+        // calls it has started.
         let shares = self.is_told() || self.rings && link.carries_descriptors() && !self.plain;
         let memory = shares.then(LinkMemory::create);
         let (memory, fd) = memory.and_then(Result::ok).unzip();
-        along.extend(fd.map(|fd| ("memory", fd)));
-        Ok((along, memory.map(Arc::new)))
+        hello_fds.extend(fd.map(|fd| ("memory", fd)));
+        Ok((hello_fds, memory.map(Arc::new)))
     }
 
-    /// Writes what the link takes of the hello. The driver writes the rest.
-    fn greet(&self, link: &Link, along: Vec<Along>) -> Result<Caller, Error> {
+    /// Writes as much of the hello as the link accepts without blocking. The driver writes the rest.
+    fn write_hello(&self, link: &ParentLink, hello_fds: Vec<HelloFd>) -> Result<Caller, Error> {
         let init = self.init.as_ref().map_err(Error::clone)?;
         let init = init.try_clone().map_err(no_descriptor)?;
-        let along = along.into_iter();
-        let along = along.chain(init.descriptors.into_iter().map(|own| ("init", own)));
-        let (names, descriptors): (Vec<_>, Vec<_>) = along.unzip();
+        let hello_fds = hello_fds.into_iter();
+        let hello_fds = hello_fds.chain(init.descriptors.into_iter().map(|own| ("init", own)));
+        let (names, descriptors): (Vec<_>, Vec<_>) = hello_fds.unzip();
         if self.plain {
             return Ok(Caller::new(None, descriptors, self.limits));
         }
@@ -357,14 +375,20 @@ impl Recipe {
         let mut slices = [IoSlice::new(&[])];
         let count = outbox.slices(&mut slices);
         let sent = link.try_send(&slices[..count], outbox.descriptors());
-        // If that has failed the driver sees it, too.
-        let written = sent.ok().flatten().unwrap_or(0);
+        let written = match sent {
+            Ok(count) => count.unwrap_or(0),
+            // The driver gets the same error.
+            Err(error) if sys::is_gone_peer(&error) || sys::is_too_many_fds_in_flight(&error) => 0,
+            Err(error) => {
+                return Err(Error::start("its link cannot be written to").caused_by(error));
+            }
+        };
         outbox.consume(written);
         caller.wrote(written, outbox);
         Ok(caller)
     }
 
-    fn hello(&self, link: &Link, descriptors: &str, init: &[u8]) -> Result<Hello, Error> {
+    fn hello(&self, link: &ParentLink, descriptors: &str, init: &[u8]) -> Result<Hello, Error> {
         let mut hello = Hello::new(Role::Parent)
             .with("worker", self.declared.name)
             .with("serialiser", self.declared.serialiser)
@@ -379,32 +403,28 @@ impl Recipe {
                 hello = hello.with("environment", environment);
             }
         }
-        if !self.spin {
-            hello = hello.with("spin", "no");
-        }
-        if self.exit_with_parent {
-            hello = hello.with("parent-death", "exit");
-        }
-        if link.is_socket() {
-            hello = hello.with("link", "socket");
-        }
-        if link.offers_rings() {
-            hello = hello.with("rings", "offered");
-        }
-        if link.carries_descriptors() {
-            hello = hello.with("carries", "descriptors");
+        for (says, name, value) in [
+            (!self.spin, "spin", "no"),
+            (self.exit_with_parent, "parent-death", "exit"),
+            (link.is_socket(), "link", "socket"),
+            (link.offers_rings(), "rings", "offered"),
+            (link.carries_descriptors(), "carries", "descriptors"),
+        ] {
+            if says {
+                hello = hello.with(name, value);
+            }
         }
         Ok(self.confinement.add_to(hello))
     }
 
-    /// The state of the child, as it is now.
-    fn core(
+    /// Returns the state of a child that was just started.
+    fn state(
         &self,
         caller: Caller,
         child: Arc<ChildId>,
         memory: Option<Arc<LinkMemory>>,
-        delivery: Delivery,
-    ) -> Core {
+        callbacks: CallbackQueue,
+    ) -> ChildState {
         let expected = Expected {
             child,
             serialiser: self.declared.serialiser,
@@ -416,22 +436,22 @@ impl Recipe {
         };
         let is_first = self.prefix.is_empty();
         let direct = is_first && self.launcher.starts() && self.launcher.is_socket();
-        // Behind a prefix it may run on when that has ended, and start more calls.
-        let life = Life::new(expected, time, memory.filter(|_| is_first), direct);
-        let mut reader = Reader::new(form, self.limits.frame);
+        // The process is then the prefix. The worker may outlive it, and start more calls.
+        let lifecycle = Lifecycle::new(expected, time, memory.filter(|_| is_first), direct);
+        let mut reader = FrameReader::new(form, self.limits.frame);
         reader.set_most_descriptors(self.limits.descriptors);
-        let reading = Reading {
-            reader,
+        let reader = LinkReader {
+            frames: reader,
             spin: Spins::new(self.spin),
         };
-        Core::new(caller, reading, life, delivery)
+        ChildState::new(caller, reader, lifecycle, callbacks)
     }
 }
 
-/// The arguments of `init` fit into the hello, with all else that is there.
-fn check_length(init: &Parcel) -> Result<(), Error> {
+/// Checks that the arguments of `init` fit into the hello with everything else.
+fn check_length(init: &Message) -> Result<(), Error> {
     let length = init.frame.len().saturating_sub(HEADER);
-    let most = LONGEST_PARENT_HELLO as usize - OTHERS;
+    let most = MAX_PARENT_HELLO as usize - OTHERS;
     if length <= most {
         return Ok(());
     }
@@ -441,35 +461,31 @@ fn check_length(init: &Parcel) -> Result<(), Error> {
 }
 
 fn connect(
-    (link, carries): (Link, bool),
-    (process, starter): (Option<Fresh>, Option<Arc<Starter>>),
+    (link, carries): (ParentLink, bool),
+    launched: Launched,
     outputs: Outputs,
-    core: Core,
+    state: ChildState,
     handlers: Handlers,
-) -> Result<Arc<Driver<Connection>>, Error> {
-    let charge = Helper::attach(|helper, key| {
-        let connection =
-            Connection::new(helper, key, (link, carries), (process, starter), outputs)?;
-        let driver = Driver::new(core, connection, Courier::new(handlers));
-        Ok(Arc::new(Charge(driver)))
+) -> Result<Arc<Driver<ChildIo>>, Error> {
+    let driver = reactor::register(|registration| {
+        let io = ChildIo::new(registration, (link, carries), launched, outputs)?;
+        Ok(Driver::new(state, io, ChildHandlers::new(handlers)))
     });
-    let charge =
-        charge.map_err(|error| Error::start("there is no helper for it").caused_by(error))?;
-    Ok(Arc::clone(&charge.0))
+    driver.map_err(|error| failed("the reactor cannot watch it", error))
 }
 
-/// A start has failed for this reason, in these words.
+/// Returns the error of a start, permanent if `error` is.
 fn failed(text: impl std::fmt::Display, error: io::Error) -> Error {
-    let failed = Error::start(text);
-    let failed = match sys::is_lasting(&error) {
-        true => failed.lasting(),
+    let failed = Error::start(format_args!("{text}{}", sys::name_limit(&error)));
+    let failed = match sys::is_permanent(&error) {
+        true => failed.permanent(),
         false => failed,
     };
     failed.caused_by(error)
 }
 
 fn no_descriptor(error: io::Error) -> Error {
-    Error::start("there is no descriptor for it").caused_by(error)
+    failed("there is no descriptor for it", error)
 }
 
 #[cfg(test)]
@@ -478,12 +494,12 @@ mod tests {
 
     #[test]
     fn arguments_of_init_beyond_a_hello_are_refused() {
-        let most = LONGEST_PARENT_HELLO as usize - OTHERS;
-        let init = |length| Parcel {
+        let most = MAX_PARENT_HELLO as usize - OTHERS;
+        let init = |length| Message {
             frame: vec![0; HEADER + length],
-            ..Parcel::default()
+            ..Message::default()
         };
-        assert!(check_length(&Parcel::default()).is_ok());
+        assert!(check_length(&Message::default()).is_ok());
         assert!(check_length(&init(most)).is_ok());
         let error = check_length(&init(most + 1)).unwrap_err();
         assert!(error.is_too_long());

@@ -1,20 +1,17 @@
-//! A thread that processes are started from, and that stays as long as they do.
+//! A thread that starts processes, and lives as long as they do.
 //!
-//! The thread that starts a process leaves its mark on it twice. The process
-//! inherits from it: CPU affinity, priority and scheduling, namespaces,
-//! capabilities, seccomp filters. And for the kernel it is the parent: a
-//! parent-death signal (`PR_SET_PDEATHSIG`, `bwrap --die-with-parent`,
-//! `setpriv --pdeathsig`) comes when that thread ends, not when the program does.
+//! A process depends on the thread that starts it in two ways. It inherits CPU affinity, priority and scheduling, namespaces,
+//! capabilities and seccomp filters. And the kernel treats the thread as the parent: a parent-death signal
+//! (`PR_SET_PDEATHSIG`, `bwrap --die-with-parent`, `setpriv --pdeathsig`) is sent when that thread exits, and not when the
+//! program does.
 //!
-//! So each pool has a starter for each kind of children, each template has one,
-//! and so has each child that is another program or a command. The thread is
-//! created by the thread that builds the pool, starts the template, or calls
-//! `spawn`, and inherits all of the above from it, whichever thread later finds
-//! that a child is needed. It ends when the last owner of the [`Starter`] is
-//! gone: its pool or template, and each child until that has exited.
+//! So each pool has a starter for each kind of children, each template has one, and each child that is another program or a
+//! command has one. The thread is created by the thread that builds the pool, starts the template, or calls `spawn`, and
+//! inherits the above from it. It does not matter which thread later needs a child. The starter exits when the last owner of
+//! the [`Starter`] is gone. Owners are the pool or template, and each child until it has exited.
 //!
-//! The thread blocks all signals, since they are the program's. Children get the
-//! mask of the thread that created it.
+//! The thread blocks all signals, because signals are the program's concern. Children get the signal mask of the thread that
+//! created the starter.
 
 use std::io;
 use std::process::Command;
@@ -22,20 +19,20 @@ use std::sync::Arc;
 use std::sync::mpsc::{Sender, channel};
 use std::thread::{ThreadId, current};
 
-use super::super::maker::Maker;
-use crate::base::panics::shielded;
+use super::super::creator::Creator;
+use crate::base::panics::catch_panic;
 use crate::error::Error;
-use crate::sys::{self, Mask};
+use crate::sys::{self, SignalMask};
 
 type Job = Box<dyn FnOnce() + Send>;
 
-/// See the module.
+/// A handle of the thread: see the module.
 pub(crate) struct Starter {
     jobs: Sender<Job>,
     thread: ThreadId,
-    /// What the thread that created it blocked.
-    mask: Mask,
-    maker: Maker,
+    /// The signal mask of the thread that created the starter.
+    mask: SignalMask,
+    creator: Creator,
 }
 
 impl std::fmt::Debug for Starter {
@@ -45,8 +42,8 @@ impl std::fmt::Debug for Starter {
 }
 
 impl Starter {
-    /// Creates the thread for one child. `None` where the calling thread can start
-    /// processes, but no threads: after `unshare(CLONE_NEWPID)`.
+    /// Creates the thread for a single child. `None` if the calling thread can start processes but no threads, which is so
+    /// after `unshare(CLONE_NEWPID)`.
     pub(crate) fn for_child() -> Result<Option<Arc<Self>>, Error> {
         match Self::create() {
             Err(error) if error.kind() == io::ErrorKind::InvalidInput => Ok(None),
@@ -54,7 +51,7 @@ impl Starter {
         }
     }
 
-    /// Creates the thread, which inherits from this one.
+    /// Creates the thread, which inherits from the calling thread.
     pub(crate) fn new() -> Result<Arc<Self>, Error> {
         Self::create().map_err(refused)
     }
@@ -62,76 +59,71 @@ impl Starter {
     fn create() -> io::Result<Arc<Self>> {
         let (jobs, queue) = channel::<Job>();
         let run = move || {
-            sys::hand_down_own_mask();
-            queue.into_iter().for_each(|job| drop(shielded(job)));
+            sys::children_inherit_own_mask();
+            queue.into_iter().for_each(|job| drop(catch_panic(job)));
         };
         let thread = sys::spawn_thread("offspring-start", run)?;
         Ok(Arc::new(Self {
             jobs,
             thread: thread.id(),
-            mask: sys::caller_mask(),
-            maker: Maker::this(),
+            mask: sys::mask_for_children(),
+            creator: Creator::current(),
         }))
     }
 
-    /// Has the thread run this, behind what it was given before.
+    /// Queues `job` for the thread.
     pub(crate) fn push(&self, job: impl FnOnce() + Send + 'static) {
-        // The thread takes jobs as long as this exists.
+        // The thread receives jobs while `self` exists.
         let _ = self.jobs.send(Box::new(job));
     }
 
-    /// Runs this on the thread, and returns the result; `None` if it panicked. On
-    /// the thread itself, and in a copy of the process that has no such thread,
-    /// it runs at once.
+    /// Runs `job` on the thread, and returns its result. `None` if it panicked. On the thread itself, and in a forked copy of
+    /// the process, which lacks the thread, `job` runs at once.
     ///
-    /// Meanwhile the thread has the signal mask of the calling thread, which
-    /// waits: so it takes no signal that the calling thread could not take.
+    /// While `job` runs, the thread has the signal mask of the waiting caller. It therefore takes no signal that the caller has
+    /// blocked.
     ///
     /// # Blocking
-    /// Until it has run.
+    /// Until `job` has run.
     pub(crate) fn run<T: Send + 'static>(
         &self,
         job: impl FnOnce() -> T + Send + 'static,
     ) -> Option<T> {
-        if self.is_here() || !self.maker.is_this() {
+        if self.is_here() || !self.creator.is_current() {
             return Some(job());
         }
         let (sender, receiver) = channel();
-        let mask = sys::caller_mask();
+        let mask = sys::mask_for_children();
         self.push(move || {
             let before = mask.set();
-            let value = shielded(job);
+            let value = catch_panic(job);
             before.set();
-            // The caller waits for it.
+            // The caller waits for the value.
             let _ = value.map(|value| sender.send(value));
         });
         receiver.recv().ok()
     }
 
-    /// Whether this is the thread.
+    /// Returns whether the calling thread is the starter.
     fn is_here(&self) -> bool {
         current().id() == self.thread
     }
 
-    /// Has the command's process block the signals that it should, where the
-    /// thread starts it by itself: `run` sees to it for a thread that waits.
+    /// Gives `command` the signal mask of the thread that created the starter. Only for jobs that were [pushed](Self::push):
+    /// [`run`](Self::run) uses the mask of the caller.
     pub(crate) fn hand_down_mask(&self, command: &mut Command) {
-        self.mask.hand_down(command);
+        self.mask.apply_to(command);
     }
 
-    /// The signals that children block, as text for this program.
+    /// Returns the signal mask for children, as an argument for this program.
     pub(crate) fn mask(&self) -> String {
-        self.mask.to_text()
+        self.mask.to_hex()
     }
 }
 
 fn refused(error: io::Error) -> Error {
-    let advice = if error.kind() == io::ErrorKind::WouldBlock {
-        " (is the limit of processes and threads reached, RLIMIT_NPROC or pids.max?)"
-    } else {
-        ""
-    };
-    let text = format_args!("there is no thread to start it from{advice}");
+    let limit = sys::name_limit(&error);
+    let text = format_args!("there is no thread to start it from{limit}");
     Error::start(text).caused_by(error)
 }
 
@@ -156,7 +148,7 @@ mod tests {
         assert_eq!(starter.run(|| -> u8 { panic!("a start may") }), None);
         starter.push(move || sender.send(3).unwrap());
         drop(starter);
-        // What it was given before is done; then nothing holds the sender.
+        // The queued job runs, and then the last sender is dropped.
         assert_eq!(receiver.iter().collect::<Vec<_>>(), [3]);
     }
 
@@ -164,15 +156,15 @@ mod tests {
     fn it_takes_no_signals_but_lends_itself_to_a_caller() {
         let starter = Starter::new().unwrap();
         let (sender, receiver) = channel();
-        starter.push(move || sender.send(Mask::current().to_text()).unwrap());
+        starter.push(move || sender.send(SignalMask::current().to_hex()).unwrap());
         assert_eq!(receiver.recv().unwrap(), {
             let all = thread::spawn(|| {
-                Mask::all().set();
-                Mask::current().to_text()
+                SignalMask::all().set();
+                SignalMask::current().to_hex()
             });
             all.join().unwrap()
         });
-        let own = Mask::current().to_text();
-        assert_eq!(starter.run(|| Mask::current().to_text()), Some(own));
+        let own = SignalMask::current().to_hex();
+        assert_eq!(starter.run(|| SignalMask::current().to_hex()), Some(own));
     }
 }

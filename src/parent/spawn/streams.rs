@@ -1,23 +1,23 @@
-//! The standard streams of a child: what the user says of them, and the
-//! descriptors that come of it, in the same way for every launcher.
+//! The standard streams of a child: the user's options, and the file descriptors that are opened for them. They are the same
+//! for every launcher.
 
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Arc;
 
-use crate::parent::child::connection::Outputs;
-use crate::parent::child::output::{Reader, Use};
+use crate::parent::child::child_io::Outputs;
+use crate::parent::child::output::{OutputMode, OutputReader};
 use crate::sys;
 
-/// What the streams are called, by their numbers.
+/// The names of the streams, indexed by file descriptor number.
 pub(crate) const NAMES: [&str; 3] = ["stdin", "stdout", "stderr"];
 
-/// What a standard stream of a child is: for [`Builder::stdin`](crate::Builder::stdin),
-/// [`stdout`](crate::Builder::stdout) and [`stderr`](crate::Builder::stderr).
+/// A standard stream of a child, for [`Builder::stdin`](crate::Builder::stdin), [`stdout`](crate::Builder::stdout) and
+/// [`stderr`](crate::Builder::stderr).
 ///
-/// It is made from anything that has a descriptor (a file, a socket, an end of a
-/// pipe, a [`ChildStdout`](std::process::ChildStdout)), or is one of [`null`](Self::null),
-/// [`inherit`](Self::inherit), [`piped`](Self::piped) and [`lines`](Self::lines).
+/// It is created from any type that owns a file descriptor (a file, a socket, an end of a pipe, a
+/// [`ChildStdout`](std::process::ChildStdout)), or by [`null`](Self::null), [`inherit`](Self::inherit),
+/// [`piped`](Self::piped) or [`lines`](Self::lines).
 ///
 /// ```
 /// # offspring::worker!(SAY: fn(String) = |text: String| println!("{text}"));
@@ -41,27 +41,44 @@ enum Kind {
     Inherit,
     Piped,
     /// A pipe that this process reads.
-    Read(Use),
+    Read(OutputMode),
     Descriptor(OwnedFd),
 }
 
 impl Stdio {
-    /// Reads as empty, and takes whatever is written: `/dev/null`.
+    /// Returns `/dev/null`: reads are at the end of the file, and writes are discarded.
+    ///
+    /// ```
+    /// # offspring::worker!(SAY: fn(String) = |text: String| println!("{text}"));
+    /// # fn main() -> Result<(), offspring::Error> {
+    /// # offspring::init();
+    /// let rpc = SAY.builder().stdout(offspring::Stdio::null()).spawn()?;
+    /// rpc.call("so").wait()?;
+    /// # Ok(()) }
+    /// ```
     #[must_use]
     pub const fn null() -> Self {
         Self(Kind::Null)
     }
 
-    /// The stream of this process, as it is when the child is started.
+    /// Returns the same stream of this process, as it is when the child is started.
+    ///
+    /// ```
+    /// # offspring::worker!(SAY: fn(String) = |text: String| eprintln!("{text}"));
+    /// # fn main() -> Result<(), offspring::Error> {
+    /// # offspring::init();
+    /// // The child writes to the stderr of this process.
+    /// let rpc = SAY.builder().stderr(offspring::Stdio::inherit()).spawn()?;
+    /// rpc.call("so").wait()?;
+    /// # Ok(()) }
+    /// ```
     #[must_use]
     pub const fn inherit() -> Self {
         Self(Kind::Inherit)
     }
 
-    /// A new pipe. This process takes its end from the handle: see
-    /// [`Rpc::take_stdin`](crate::Rpc::take_stdin),
-    /// [`take_stdout`](crate::Rpc::take_stdout) and
-    /// [`take_stderr`](crate::Rpc::take_stderr).
+    /// Returns a new pipe. This process takes its end from the handle: see [`Rpc::take_stdin`](crate::Rpc::take_stdin),
+    /// [`take_stdout`](crate::Rpc::take_stdout) and [`take_stderr`](crate::Rpc::take_stderr).
     ///
     /// ```
     /// # offspring::worker!(SAY: fn(String) = |text: String| println!("{text}"));
@@ -79,27 +96,23 @@ impl Stdio {
         Self(Kind::Piped)
     }
 
-    /// A pipe, of which this process keeps the last `bytes`.
+    /// Returns a new pipe, from which this process reads and keeps the last `bytes`.
     pub(crate) const fn captured(bytes: usize) -> Self {
-        Self(Kind::Read(Use::Tail(bytes)))
+        Self(Kind::Read(OutputMode::Tail(bytes)))
     }
 
-    /// A new pipe whose lines `handler` is called with, without their newlines, as
-    /// UTF-8 in which what is none is replaced. For stdout and stderr, of a single
-    /// child or of each child of a pool.
+    /// Returns a new pipe. `handler` is called with each line that the child writes, without the newline, and with invalid UTF-8
+    /// replaced. For the stdout and stderr of a single child, or of each child of a pool.
     ///
-    /// A line of more than 64 KiB comes in pieces of that size. The last line need
-    /// not end with a newline. What the child has written is handed on before
-    /// [`join`](crate::Rpc::join) is done; what a process that outlives the child
-    /// writes there later is not. A line says nothing of how far calls are: it may
-    /// come before or after the answer of the call that has written it.
+    /// A line of more than 64 KiB is split into pieces of that size. The last line need not end with a newline. Everything that
+    /// the child has written is passed to the handler before [`join`](crate::Rpc::join) is done. Output of a process that
+    /// outlives the child is not, from then on. Lines and answers are not ordered: a line may arrive before or after the answer
+    /// of the call that wrote it.
     ///
-    /// The handler runs on the child's thread for callbacks, one after the other
-    /// with [`on_event`](crate::Builder::on_event) and the others; that of a pool
-    /// on the threads of several children at once. While it runs later answers
-    /// wait for it, and a child that writes more than the pipe holds (64 KiB). If
-    /// it panics, that goes to [`on_error`](crate::Builder::on_error), and the next
-    /// line comes.
+    /// The handler runs on the child's callback thread, never at the same time as [`on_event`](crate::Builder::on_event) and
+    /// other callbacks of the child. In a pool it may run on the callback threads of several children at the same time. While it
+    /// runs, later answers wait, and the child blocks if it writes more than the pipe holds (64 KiB). A panic is reported to
+    /// [`on_error`](crate::Builder::on_error), and the handler is called with the next line.
     ///
     /// ```
     /// # offspring::worker!(SAY: fn(String) = |text: String| println!("{text}"));
@@ -117,7 +130,7 @@ impl Stdio {
     /// ```
     #[must_use]
     pub fn lines(handler: impl Fn(&str) + Send + Sync + 'static) -> Self {
-        Self(Kind::Read(Use::Lines(Arc::new(handler))))
+        Self(Kind::Read(OutputMode::Lines(Arc::new(handler))))
     }
 
     /// Returns whether this process reads what the child writes.
@@ -137,21 +150,21 @@ impl<T: Into<OwnedFd>> From<T> for Stdio {
     }
 }
 
-/// Descriptors for the streams, by their numbers.
+/// File descriptors of the streams, indexed by number.
 pub(crate) type Streams = [Option<OwnedFd>; 3];
 
-/// The streams of one child.
+/// The open streams of a child.
 #[derive(Debug, Default)]
-pub(crate) struct Opened {
-    /// What the child is given. `None`: nothing was said of that stream.
+pub(crate) struct OpenedStreams {
+    /// The child's streams. `None` if the user did not set the stream.
     pub(crate) theirs: Streams,
     /// The ends of pipes that the user takes.
     pub(crate) pipes: Streams,
     pub(crate) outputs: Outputs,
 }
 
-impl Opened {
-    /// Opens the streams of one child.
+impl OpenedStreams {
+    /// Opens the streams of a child.
     pub(crate) fn new(streams: &[Option<Stdio>; 3]) -> io::Result<Self> {
         let mut opened = Self::default();
         for (number, stdio) in streams.iter().enumerate() {
@@ -171,7 +184,7 @@ impl Opened {
                 }
                 Kind::Read(purpose) => {
                     let (read, write) = sys::pipe()?;
-                    let reader = Reader::new(read, purpose.clone())?;
+                    let reader = OutputReader::new(read, purpose.clone())?;
                     // Stdin cannot be read: see `Recipe::check`.
                     opened.outputs[usize::from(number == 2)] = Some(reader);
                     write
@@ -182,7 +195,7 @@ impl Opened {
     }
 }
 
-/// A stream of this process; one that is closed is like [`Stdio::null`].
+/// Returns a duplicate of a stream of this process, or `/dev/null` if it is closed.
 fn inherited(number: usize) -> io::Result<OwnedFd> {
     let copy = match number {
         0 => io::stdin().as_fd().try_clone_to_owned(),

@@ -3,20 +3,18 @@
 //! ```text
 //!            ready                      gone, or too slow
 //!  starting ──────▶ forks on request ───────────────────▶ replaced at the next start
-//!      └── it fails: the error of the start that waits, and the next makes a new one
+//!      └── it fails: the start that waits fails, and the next start creates a new template
 //! ```
 //!
-//! A template is a child of its own, with a driver like others, that never gets
-//! a call: that is how its hello is checked, how it tells what went wrong, and
-//! how it is reaped. Besides it has a socket for requests, of which one is
-//! under way at a time.
+//! A template is itself a child with a driver, and is never sent a call. The driver checks its hello, reports its errors and
+//! reaps it. A second socket is for requests, of which at most one is in flight.
 //!
-//! The link of a child is made here, and its hello lies in it, before anything
-//! is asked for. So if the template dies before it has forked, the next one is given the
-//! very same link. Whether the dead one had forked is told by the kernel, in
-//! the memory that is shared with it: then that child is the one that was wanted.
+//! The link of a child is opened in this process, and its hello is written to it, before the request is sent. If the
+//! template dies before it has forked, the next template is given the same link. If it had forked, the kernel has recorded
+//! that in the memory that is shared with it, and that child is the result.
 
 use std::ffi::OsStr;
+use std::future::Future;
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
@@ -27,46 +25,43 @@ use std::time::{Duration, Instant};
 use offspring_serialisers::{Format, Octets, Serialiser};
 
 use super::builder::Builder;
-use super::child::connection::Connection;
+use super::child::child_io::{ChildIo, Launched};
 use super::child::driver::Driver;
-use super::child::state::Core;
-use super::child::state::life::Ending;
-use super::child::state::waiting::Want;
-use super::child::terms::{EventSink, Handlers};
+use super::child::interface::{EventSink, Handlers, WaitMode};
+use super::child::state::ChildState;
+use super::child::state::waiters::WaitFor;
+use super::creator::Creator;
 use super::forked;
 use super::handles::rpc::Ready;
-use super::maker::Maker;
+use super::spawn::background::Background;
 use super::spawn::starter::Starter;
-use super::spawn::{Declared, Environment, ForkServer, Launched, Launcher, Recipe};
+use super::spawn::{Environment, ForkServer, Launcher, Recipe, WorkerInfo};
 use crate::base::sync::Mutex;
 use crate::error::Error;
-use crate::parcel::Parcel;
-use crate::preload::Preloading;
+use crate::message::Message;
+use crate::preload::PreloadSpec;
 use crate::protocol::{HEADER, TEMPLATE};
-use crate::sys::{Answer, ForkClient, Fresh};
+use crate::sys::{self, ForkClient, ForkOutcome, KillOnDrop};
 
-/// How often a start asks, if templates die under it.
+/// How many templates a start asks at most, if they die.
 const ATTEMPTS: u32 = 2;
 
-/// A small process, made from this program, that forks children on request: see
-/// [`Worker::template`](crate::Worker::template).
+/// A small process that runs this program and forks children on request: see [`Worker::template`](crate::Worker::template).
 ///
-/// To fork a child costs a fraction of what it costs to start a program, and
-/// costs the same however large this process is. What the template has
-/// [preloaded](TemplateBuilder::preload) its children have, too, without loading
-/// it, and share its memory for as long as they do not write to it. Apart from
-/// that they are children like others, with the same handle, and are waited for
-/// by this process: it gets to know how they end.
+/// A fork costs a fraction of the start of a program, and its cost does not depend on the size of this process. The children
+/// have the values that the template has [preloaded](TemplateBuilder::preload) without loading them, and share their memory
+/// until they write to it. They have the same handle as other children. This process is their parent, reaps them, and gets
+/// their exit status.
 ///
-/// A child begins as a copy of the template: with its environment, its
-/// directory, its stdout and stderr, which are those of this process when the
-/// template was started, unless the template's builder or the child's says
-/// something else.
+/// A child begins as a copy of the template, with its environment, working directory, stdout and stderr. These are the ones
+/// that this process had when the template was started, unless the builder of the template or of the child changes them.
 ///
-/// It is cheap to clone, and may be used from any number of threads. The process
-/// ends when the last clone (and builder that was given one) is dropped, and at
-/// once when this process dies, however that may be. Its children do not care.
-/// If it dies itself, the next start makes a new one.
+/// A `Template` is cheap to clone, and may be used from any number of threads. The process exits when the last clone is
+/// dropped, clones in builders included. It exits at once when this process dies, in any way. Its children are not affected.
+/// If the template dies, the next start creates a new one.
+///
+/// A start waits for the fork. While the template is stopped (`SIGSTOP`), `spawn` blocks, at most for the
+/// [`hello_timeout`](crate::Builder::hello_timeout) of the child; then the template is killed, and the start fails.
 ///
 /// ```
 /// # offspring::worker!(ECHO: fn(String) -> String = |text: String| text);
@@ -82,50 +77,52 @@ const ATTEMPTS: u32 = 2;
 ///
 /// # What it needs
 ///
-/// The template forks only while it has one thread. In this process any number
-/// is welcome. This process must not have moved its children into another
-/// namespace of process ids (`unshare`), as a template there would be the first
-/// one, which may not fork for its parent.
+/// The template forks only while it has a single thread. This process may have any number. This process must not have moved
+/// its children into another PID namespace (`unshare`): the template would be the init process there, which cannot fork
+/// children for its parent.
 #[derive(Clone)]
-pub struct Template(Arc<Shared>);
+#[doc(alias = "AnyEvent::Fork")]
+#[doc(alias = "zygote")]
+#[doc(alias = "forkserver")]
+pub struct Template(Arc<TemplateState>);
 
-struct Shared {
-    maker: Maker,
-    contents: Contents,
-    /// Each of the processes is started from it.
+struct TemplateState {
+    creator: Creator,
+    spec: TemplateSpec,
+    /// The thread that starts each template process.
     starter: Arc<Starter>,
-    current: Mutex<Arc<Running>>,
+    current: Mutex<Arc<RunningTemplate>>,
 }
 
-/// What a new process is made by.
+/// The options of a template, from which each of its processes is started.
 #[derive(Debug)]
-struct Contents {
-    preloads: Vec<Preloading>,
+struct TemplateSpec {
+    preloads: Vec<PreloadSpec>,
     environment: Environment,
     timeout: Duration,
 }
 
-/// One process.
-struct Running {
-    driver: Arc<Driver<Connection>>,
+/// A template process.
+struct RunningTemplate {
+    driver: Arc<Driver<ChildIo>>,
     forks: ForkClient,
     ready_by: Option<Instant>,
-    /// It was seen to be gone.
+    /// Whether a request found it gone, or it was killed from here.
     gone: AtomicBool,
-    /// It was killed from here.
+    /// Whether it was killed from here.
     killed: AtomicBool,
 }
 
 impl std::fmt::Debug for Template {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Template")
-            .field("contents", &self.0.contents)
+            .field("spec", &self.0.spec)
             .finish_non_exhaustive()
     }
 }
 
 impl Template {
-    /// Says what the template is to be like.
+    /// Returns a builder of a template.
     ///
     /// ```
     /// # fn main() -> Result<(), offspring::Error> {
@@ -134,19 +131,17 @@ impl Template {
     /// # Ok(()) }
     /// ```
     pub fn builder() -> TemplateBuilder {
-        TemplateBuilder(Contents {
+        TemplateBuilder(TemplateSpec {
             preloads: Vec::new(),
             environment: Environment::default(),
             timeout: Duration::from_secs(60),
         })
     }
 
-    /// Waits until the process that is there now has preloaded everything, or
-    /// has failed to.
+    /// Waits until the current process has preloaded everything, or has failed to.
     ///
-    /// Starts do not need it: the first one waits by itself, blocking, and what
-    /// keeps a template from getting ready is its error. Waiting here is for
-    /// code that must not block, or that needs to know early.
+    /// This is optional: the first start of a child blocks until the template is ready, and returns its error if it fails. Use
+    /// it in code that must not block, or to detect a failure early.
     ///
     /// ```
     /// # fn main() -> Result<(), offspring::Error> {
@@ -158,12 +153,11 @@ impl Template {
     pub fn ready(&self) -> Ready {
         match self.0.here() {
             Ok(shared) => Ready::of(Arc::clone(&shared.current.lock().driver) as _),
-            Err(_) => Ready::of(forked::origin()),
+            Err(_) => Ready::of(forked::client()),
         }
     }
 
-    /// The number of the process that is there now, or was the last: that of
-    /// the next one may be another.
+    /// Returns the process ID of the current template process, or of the last. It changes when the template is replaced.
     ///
     /// ```
     /// # fn main() -> Result<(), offspring::Error> {
@@ -175,7 +169,7 @@ impl Template {
     #[must_use]
     pub fn pid(&self) -> Option<u32> {
         let shared = self.0.here().ok()?;
-        shared.current.lock().driver.wire.pid()
+        shared.current.lock().driver.io.pid()
     }
 }
 
@@ -185,7 +179,7 @@ impl ForkServer for Template {
         let mut died = None;
         for _ in 0..ATTEMPTS {
             let running = shared.running()?;
-            match running.be_ready(shared.contents.timeout) {
+            match running.be_ready(shared.spec.timeout) {
                 Ok(()) => {
                     if let Some(process) = running.request(link, time)? {
                         return Ok(Launched {
@@ -204,27 +198,27 @@ impl ForkServer for Template {
     }
 }
 
-impl Shared {
-    /// Itself, in the process that made it.
+impl TemplateState {
+    /// Returns `self` in the process that created it, and an error in a fork of that process.
     fn here(&self) -> Result<&Self, Error> {
-        let here = self.maker.is_this();
+        let here = self.creator.is_current();
         here.then_some(self).ok_or_else(forked::refusal)
     }
 
-    /// The process, or a new one if that is gone.
-    fn running(&self) -> Result<Arc<Running>, Error> {
+    /// Returns the current process. Starts a new one if it is gone.
+    fn running(&self) -> Result<Arc<RunningTemplate>, Error> {
         let mut current = self.current.lock();
         if current.is_gone() {
-            *current = self.contents.start(&self.starter)?;
+            *current = self.spec.start(&self.starter)?;
         }
         Ok(Arc::clone(&current))
     }
 }
 
-impl Contents {
-    fn start(&self, starter: &Arc<Starter>) -> Result<Arc<Running>, Error> {
+impl TemplateSpec {
+    fn start(&self, starter: &Arc<Starter>) -> Result<Arc<RunningTemplate>, Error> {
         let (forks, control, memory) = ForkClient::new().map_err(describe)?;
-        let declared = Declared {
+        let declared = WorkerInfo {
             name: TEMPLATE,
             origin: String::new(),
             serialiser: Octets::NAME,
@@ -233,14 +227,9 @@ impl Contents {
         let mut recipe = Recipe::new(declared, self.list());
         recipe.environment = self.environment.clone();
         recipe.starter = Some(Arc::clone(starter));
-        recipe.along = vec![("control", control), ("forks", memory)];
-        let handlers = Handlers {
-            on_event: Box::new(|_| Ok(())),
-            on_error: Box::new(|error| log::error!("{error}")),
-            on_destroy: None,
-        };
-        let (driver, _) = recipe.start(EventSink::Nobody, handlers)?;
-        Ok(Arc::new(Running {
+        recipe.hello_fds = vec![("control", control), ("forks", memory)];
+        let (driver, _) = recipe.start(EventSink::Unhandled, Handlers::default())?;
+        Ok(Arc::new(RunningTemplate {
             driver,
             forks,
             ready_by: Instant::now().checked_add(self.timeout),
@@ -249,8 +238,8 @@ impl Contents {
         }))
     }
 
-    /// What is to be preloaded, for the template's `init`.
-    fn list(&self) -> Result<Parcel, Error> {
+    /// Encodes the preloads as the arguments of the template's `init`.
+    fn list(&self) -> Result<Message, Error> {
         let mut list: Vec<Vec<u8>> = Vec::new();
         let mut descriptors = Vec::new();
         for preload in &self.preloads {
@@ -262,30 +251,37 @@ impl Contents {
             list.push(arguments.frame.get(HEADER..).unwrap_or_default().to_vec());
             descriptors.extend(arguments.descriptors);
         }
-        let mut parcel = Parcel::new();
-        <Octets as Serialiser<Vec<Vec<u8>>, _>>::encode(&list, &mut parcel.output(false))
+        let mut message = Message::new();
+        <Octets as Serialiser<Vec<Vec<u8>>, _>>::encode(&list, &mut message.output(false))
             .map_err(|error| Error::encode("what it is to preload", error))?;
-        parcel.descriptors = descriptors;
-        Ok(parcel)
+        message.descriptors = descriptors;
+        Ok(message)
     }
 }
 
 fn describe(error: io::Error) -> Error {
-    Error::start("there is no descriptor for it").caused_by(error)
+    refused("there is no descriptor for it", error)
 }
 
-impl Running {
+fn refused(what: &str, error: io::Error) -> Error {
+    Error::start(format_args!("{what}{}", sys::name_limit(&error))).caused_by(error)
+}
+
+impl RunningTemplate {
     fn is_gone(&self) -> bool {
-        let over = |core: &mut Core| core.life.is_over() || core.life.has_exited();
+        let over =
+            |state: &mut ChildState| state.lifecycle.is_over() || state.lifecycle.has_exited();
         self.gone.load(Ordering::Relaxed) || over(&mut self.driver.lock())
     }
 
-    /// Waits until it can fork. Returns what the start of a child is told if it
-    /// cannot, and whether another may do better: a signal has ended it that was
-    /// not sent from here.
+    /// Waits until the template can fork. An error says whether another template may succeed: a signal ended this one, and it
+    /// was not sent from here.
     fn be_ready(&self, time: Duration) -> Result<(), (Error, bool)> {
-        let ready = |core: &mut Core| core.readiness();
-        let error = match self.driver.wait(Want::Change, self.ready_by, ready) {
+        let ready = |state: &mut ChildState| state.readiness();
+        let error = match self
+            .driver
+            .wait(WaitFor::Change, WaitMode::Thread(self.ready_by), ready)
+        {
             Some(Ok(())) => return Ok(()),
             Some(Err(error)) => error,
             None => {
@@ -295,8 +291,8 @@ impl Running {
                 return Err((Error::start(text), false));
             }
         };
-        let life = &self.driver.lock().life;
-        let status = life.exit_status().filter(|_| !life.refuses());
+        let lifecycle = &self.driver.lock().lifecycle;
+        let status = lifecycle.exit_status().filter(|_| !lifecycle.refuses());
         let killed = status.filter(|status| status.signal().is_some());
         let is_ours = self.killed.load(Ordering::Relaxed);
         let error = match (error.crash(), killed) {
@@ -309,43 +305,44 @@ impl Running {
         Err((error, killed.is_some() && !is_ours))
     }
 
-    /// The child; `None` if this process is gone and has not forked one.
-    fn request(&self, link: &OwnedFd, time: Duration) -> Result<Option<Fresh>, Error> {
+    /// Requests a child. `None` if the template is gone and has not forked it.
+    fn request(&self, link: &OwnedFd, time: Duration) -> Result<Option<KillOnDrop>, Error> {
         let fail = |why: String| Err(Error::start(format_args!("its template{why}")));
         let kill = || self.kill("it did not fork in time, and was killed");
         match self.forks.request_child(link.as_fd(), time, kill) {
-            Ok(Answer::Forked(process)) => Ok(Some(process)),
-            Ok(Answer::Gone) => Ok(None),
-            Ok(Answer::Late) => fail(format!(" did not answer within {time:?}, and was killed")),
-            Ok(Answer::Failed(why)) => fail(format!(": {why}")),
-            Err(error) => Err(Error::start("its template does not answer").caused_by(error)),
+            Ok(ForkOutcome::Forked(process)) => Ok(Some(process)),
+            Ok(ForkOutcome::Gone) => Ok(None),
+            Ok(ForkOutcome::Late) => {
+                fail(format!(" did not answer within {time:?}, and was killed"))
+            }
+            Ok(ForkOutcome::Failed(why)) => fail(format!(": {why}")),
+            Err(error) => Err(refused("its template does not answer", error)),
         }
     }
 
     fn kill(&self, why: &str) {
         self.gone.store(true, Ordering::Relaxed);
         self.killed.store(true, Ordering::Relaxed);
-        let ending = Ending::Killed(why.to_owned());
-        self.driver.change(|core| core.kill(ending));
+        self.driver.change(|state| state.kill(why));
     }
 }
 
-impl Drop for Running {
-    /// It ends with its requests; before that they are not read.
+impl Drop for RunningTemplate {
+    /// A ready template exits when its request socket is closed. Before it is ready it does not read from it, so it is killed.
     fn drop(&mut self) {
         if !self.driver.is_here() {
             return;
         }
-        self.driver.change(|core| {
-            core.close();
-            if core.life.readiness().is_none() {
-                core.kill(Ending::Killed("no handle of it is left".to_owned()));
+        self.driver.change(|state| {
+            state.lifecycle.closing = true;
+            if state.lifecycle.readiness().is_none() {
+                state.kill("no handle of it is left");
             }
         });
     }
 }
 
-/// What a template is to be like; from [`Template::builder`].
+/// The options of a template, from [`Template::builder`].
 ///
 /// ```
 /// use offspring::{Template, preload};
@@ -364,12 +361,11 @@ impl Drop for Running {
 /// ```
 #[derive(Debug)]
 #[must_use = "nothing is started before `start`"]
-pub struct TemplateBuilder(Contents);
+pub struct TemplateBuilder(TemplateSpec);
 
 impl TemplateBuilder {
-    /// Has the template load this before it forks: a reference to a
-    /// [`Preload`](crate::Preload), or what its `with` made of arguments. If
-    /// there are several, they are loaded in this order.
+    /// Adds a value that the template loads before it forks: a reference to a [`Preload`](crate::Preload), or the result of
+    /// [`Preload::with`](crate::Preload::with). Values are loaded in the order in which they were added.
     ///
     /// ```
     /// use offspring::{Template, preload, worker};
@@ -384,39 +380,77 @@ impl TemplateBuilder {
     ///     Ok(())
     /// }
     /// ```
-    pub fn preload(mut self, preload: impl Into<Preloading>) -> Self {
+    pub fn preload(mut self, preload: impl Into<PreloadSpec>) -> Self {
         self.0.preloads.push(preload.into());
         self
     }
 
     /// Sets a variable of the environment of the template and its children.
+    ///
+    /// ```
+    /// # offspring::worker!(VARIABLE: fn(String) -> String = |name: String| std::env::var(name).unwrap_or_default());
+    /// # fn main() -> Result<(), offspring::Error> {
+    /// # offspring::init();
+    /// let template = offspring::Template::builder().env("LEVEL", "9").start()?;
+    /// let rpc = VARIABLE.template(&template).spawn()?;
+    /// assert_eq!(rpc.call("LEVEL").wait()?, "9");
+    /// # Ok(()) }
+    /// ```
     pub fn env(mut self, name: impl AsRef<OsStr>, value: impl AsRef<OsStr>) -> Self {
         self.0.environment.set(name, value);
         self
     }
 
     /// Removes a variable from the environment of the template and its children.
+    ///
+    /// ```
+    /// # offspring::worker!(VARIABLE: fn(String) -> String = |name: String| std::env::var(name).unwrap_or_default());
+    /// # fn main() -> Result<(), offspring::Error> {
+    /// # offspring::init();
+    /// let template = offspring::Template::builder().env_remove("HOME").start()?;
+    /// let rpc = VARIABLE.template(&template).spawn()?;
+    /// assert_eq!(rpc.call("HOME").wait()?, "");
+    /// # Ok(()) }
+    /// ```
     pub fn env_remove(mut self, name: impl AsRef<OsStr>) -> Self {
         self.0.environment.remove(name);
         self
     }
 
-    /// Empties the environment of the template and its children, except for what is
-    /// set later.
+    /// Clears the environment of the template and its children. Variables that are set later are kept.
+    ///
+    /// ```
+    /// # offspring::worker!(HAS: fn(String) -> bool = |name: String| std::env::var_os(name).is_some());
+    /// # fn main() -> Result<(), offspring::Error> {
+    /// # offspring::init();
+    /// let template = offspring::Template::builder().env_clear().env("A", "1").start()?;
+    /// let rpc = HAS.template(&template).spawn()?;
+    /// assert!(rpc.call("A").wait()? && !rpc.call("PATH").wait()?);
+    /// # Ok(()) }
+    /// ```
     pub fn env_clear(mut self) -> Self {
         self.0.environment.clear();
         self
     }
 
-    /// The working directory of the template and its children.
+    /// Sets the working directory of the template and its children.
+    ///
+    /// ```
+    /// # offspring::worker!(PLACE: fn() -> std::path::PathBuf = || std::env::current_dir().unwrap_or_default());
+    /// # fn main() -> Result<(), offspring::Error> {
+    /// # offspring::init();
+    /// let template = offspring::Template::builder().current_dir("/").start()?;
+    /// let rpc = PLACE.template(&template).spawn()?;
+    /// assert_eq!(rpc.call().wait()?, std::path::Path::new("/"));
+    /// # Ok(()) }
+    /// ```
     pub fn current_dir(mut self, directory: impl AsRef<Path>) -> Self {
         self.0.environment.enter(directory);
         self
     }
 
-    /// How long it may take until everything is preloaded; 60 s if nothing is
-    /// said. A template that is slower is killed, and the starts that wait for
-    /// it fail.
+    /// Sets how long the template may take to preload everything. Default: 60 s. A template that is slower is killed, and the
+    /// starts that wait for it fail.
     ///
     /// ```
     /// use std::time::Duration;
@@ -441,8 +475,18 @@ impl TemplateBuilder {
         self
     }
 
-    /// Starts the template. Returns once the process runs, and does not wait
-    /// until it is [ready](Template::ready), which is a future, too.
+    /// Starts the template. Returns once the process runs. To wait until it can fork, use [`Template::ready`].
+    ///
+    /// ```
+    /// # offspring::worker!(ECHO: fn(String) -> String = |text: String| text);
+    /// # fn main() -> Result<(), offspring::Error> {
+    /// # offspring::init();
+    /// let template = offspring::Template::builder().start()?;
+    /// template.ready().wait()?;
+    /// let rpc = ECHO.template(&template).spawn()?;
+    /// assert_eq!(rpc.call("so").wait()?, "so");
+    /// # Ok(()) }
+    /// ```
     ///
     /// # Blocking
     ///
@@ -450,21 +494,44 @@ impl TemplateBuilder {
     ///
     /// # Threads
     ///
-    /// The template, each that replaces it, and their children inherit from the
-    /// calling thread: CPU affinity, priority, signal mask, namespaces. For that
-    /// the calling thread creates another, which starts them, and stays as long as
-    /// the template and its children.
+    /// The template, its replacements and their children inherit CPU affinity, priority, signal mask and namespaces from the
+    /// calling thread. It creates a thread that starts them, and that lives as long as the template and its children.
     ///
     /// # Errors
     ///
-    /// The program, or the thread to start it from, could not be started; arguments
-    /// could not be encoded; or this program has not called [`init`](crate::init).
+    /// The program, or the thread that starts it, could not be started, arguments could not be encoded, or this program has not
+    /// called [`init`](crate::init).
     pub fn start(self) -> Result<Template, Error> {
-        let starter = Starter::new()?;
+        self.start_from(Starter::new()?)
+    }
+
+    /// Starts the template like [`start`](Self::start), on another thread. Returns a future, for async code that must not block.
+    ///
+    /// The start does not depend on the future being polled. If the future is dropped, the template exits after its start. The
+    /// template inherits from the calling thread, as with `start`. The errors are those of `start`.
+    ///
+    /// ```
+    /// # offspring::worker!(ECHO: fn(String) -> String = |text: String| text);
+    /// # fn main() -> Result<(), offspring::Error> {
+    /// # offspring::init();
+    /// # futures_lite::future::block_on(async {
+    /// let template = offspring::Template::builder().start_async().await?;
+    /// template.ready().await?;
+    /// let rpc = ECHO.template(&template).spawn_async().await?;
+    /// assert_eq!(rpc.call("so").await?, "so");
+    /// # Ok(()) }) }
+    /// ```
+    pub fn start_async(
+        self,
+    ) -> impl Future<Output = Result<Template, Error>> + Send + Unpin + 'static {
+        Background::new(Starter::new(), |starter| self.start_from(starter))
+    }
+
+    fn start_from(self, starter: Arc<Starter>) -> Result<Template, Error> {
         let running = self.0.start(&starter)?;
-        Ok(Template(Arc::new(Shared {
-            maker: Maker::this(),
-            contents: self.0,
+        Ok(Template(Arc::new(TemplateState {
+            creator: Creator::current(),
+            spec: self.0,
             starter,
             current: Mutex::new(running),
         })))
@@ -472,11 +539,10 @@ impl TemplateBuilder {
 }
 
 impl<F, S, E: Send + 'static> Builder<F, S, E> {
-    /// Has a template fork the child, instead of starting this program anew: see
-    /// [`Template`]. Everything else that can be said here holds for it, too.
+    /// Lets a template fork the child instead of starting this program again: see [`Template`]. All other options apply to it,
+    /// too.
     ///
-    /// `spawn` then returns once the child is forked. The first one waits, and
-    /// blocks, until the template is ready.
+    /// `spawn` returns once the child is forked. The first `spawn` blocks until the template is ready.
     ///
     /// ```
     /// # offspring::worker!(LEVEL: fn() -> String = || std::env::var("LEVEL").unwrap_or_default());

@@ -1,63 +1,62 @@
-//! What is known of open calls, at the child's end and before it.
+//! The outcome of open calls, at the child's end and before it.
 
-use super::{Caller, Outcome, Sent, Started, State};
+use super::{CallOutcome, Caller, EntryState, SentCall, Started};
 
-/// What is known of the calls that a child had started when it went.
+/// The calls that a child had started when it ended, as far as they are known.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Known {
-    /// It had started the first so many that were sent.
+pub(crate) enum StartedInfo {
+    /// It had started this number of the calls sent, the first ones.
     Count(u64),
-    /// The child runs calls one after the other, in the order they were sent,
-    /// and writes an answer before it starts the next. Only the first unanswered
-    /// call is in doubt: its ordinal is one more than the number of answers.
+    /// The child runs one call at a time, in the order they were sent, and writes each answer before it starts the next
+    /// call. So only the first call without an answer may have started: its ordinal is the number of answers plus one.
     OneByOne,
     /// Nothing.
     Nothing,
 }
 
 impl<W, D> Caller<W, D> {
-    /// Calls taken and unanswered, whether they were sent or not.
+    /// Returns the number of calls without an answer, queued or sent.
     pub(crate) fn unanswered(&self) -> usize {
         self.sending.open + self.queue.len()
     }
 
-    /// Calls answered since the beginning.
+    /// Returns the number of answers that ever arrived.
     pub(crate) fn answered(&self) -> u64 {
         self.answered
     }
 
-    /// Whether this call had started, if it was lost with the child.
+    /// Returns whether call `id` had started, if it was lost with the child.
     pub(crate) fn lost(&self, id: u32) -> Option<Started> {
         match self.table.get(id)?.state {
-            State::Done(Outcome::Lost(started)) => Some(started),
+            EntryState::Done(CallOutcome::Lost(started)) => Some(started),
             _ => None,
         }
     }
 
-    /// No answer will come any more: every open call is lost. Whether it had
-    /// started follows from `known` and from what was written at all.
-    pub(crate) fn fail_all(&mut self, known: Known) -> Vec<u32> {
-        let (reached, answered) = (self.written + self.in_hand, self.answered);
+    /// Completes every open call as lost, because no answer can come, and returns their ids in ascending order. Whether a
+    /// call had started follows from `known` and from the number of bytes written.
+    pub(crate) fn fail_all(&mut self, known: StartedInfo) -> Vec<u32> {
+        let (reached, answered) = (self.written + self.being_written, self.answered);
         let mut lost = Vec::new();
         for id in self.table.ids() {
             let slot = self.table.get_mut(id).expect("the table listed it");
             let started = match slot.state {
-                State::Done(_) => continue,
-                State::Expired(_, started) => {
-                    slot.state = State::Done(Outcome::Expired(started));
+                EntryState::Done(_) => continue,
+                EntryState::Expired(_, started) => {
+                    slot.state = EntryState::Done(CallOutcome::Expired(started));
                     continue;
                 }
-                State::Abandoned(_) => {
+                EntryState::Abandoned(_) => {
                     self.table.remove(id);
                     continue;
                 }
-                State::Queued(_, ref mut parcel) => {
-                    self.spent.append(&mut parcel.descriptors);
+                EntryState::Queued(_, ref mut message) => {
+                    self.unwanted.append(&mut message.descriptors);
                     Started::No
                 }
-                State::Sent(sent) => had_started(sent, known, reached, answered),
+                EntryState::Sent(sent) => had_started(sent, known, reached, answered),
             };
-            slot.state = State::Done(Outcome::Lost(started));
+            slot.state = EntryState::Done(CallOutcome::Lost(started));
             lost.push(id);
         }
         lost.sort_unstable();
@@ -67,41 +66,39 @@ impl<W, D> Caller<W, D> {
         lost
     }
 
-    /// Returns whether the child has started any call that it has not answered, or
-    /// may have.
-    pub(crate) fn may_have_started(&self, known: Known) -> bool {
-        let (reached, answered) = (self.written + self.in_hand, self.answered);
+    /// Returns whether the child has, or may have, started a call that it has not answered.
+    pub(crate) fn may_have_started(&self, known: StartedInfo) -> bool {
+        let (reached, answered) = (self.written + self.being_written, self.answered);
         let slots = self.table.ids().into_iter();
         let mut slots = slots.filter_map(|id| self.table.get(id));
         slots.any(|slot| match slot.state {
-            State::Sent(sent) | State::Expired(sent, _) | State::Abandoned(sent) => {
+            EntryState::Sent(sent) | EntryState::Expired(sent, _) | EntryState::Abandoned(sent) => {
                 had_started(sent, known, reached, answered) != Started::No
             }
             _ => false,
         })
     }
 
-    /// Returns whether the child has started call `id`, which it has not answered,
-    /// and the call's ordinal. `None` if the call was not sent, or is answered.
-    /// Takes constant time, however many calls are in flight.
-    pub(crate) fn has_started(&self, id: u32, known: Known) -> Option<(Started, u64)> {
-        let (State::Sent(sent) | State::Expired(sent, _) | State::Abandoned(sent)) =
+    /// Returns whether the child has started call `id`, and the call's ordinal. `None` if the call was not sent, or is
+    /// answered. Takes constant time.
+    pub(crate) fn has_started(&self, id: u32, known: StartedInfo) -> Option<(Started, u64)> {
+        let (EntryState::Sent(sent) | EntryState::Expired(sent, _) | EntryState::Abandoned(sent)) =
             self.table.get(id)?.state
         else {
             return None;
         };
-        let reached = self.written + self.in_hand;
+        let reached = self.written + self.being_written;
         let started = had_started(sent, known, reached, self.answered);
         Some((started, sent.ordinal))
     }
 }
 
-fn had_started(sent: Sent, known: Known, reached: u64, answered: u64) -> Started {
+fn had_started(sent: SentCall, known: StartedInfo, reached: u64, answered: u64) -> Started {
     match known {
         _ if sent.end > reached => Started::No,
-        Known::Count(count) if sent.ordinal <= count => Started::Yes,
-        Known::Count(_) => Started::No,
-        Known::OneByOne if sent.ordinal > answered + 1 => Started::No,
-        Known::OneByOne | Known::Nothing => Started::Unknown,
+        StartedInfo::Count(count) if sent.ordinal <= count => Started::Yes,
+        StartedInfo::Count(_) => Started::No,
+        StartedInfo::OneByOne if sent.ordinal > answered + 1 => Started::No,
+        StartedInfo::OneByOne | StartedInfo::Nothing => Started::Unknown,
     }
 }

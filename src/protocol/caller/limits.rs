@@ -1,12 +1,12 @@
-//! What goes beyond the limits of one message, and of the descriptors that wait.
+//! Limits of one request, and of the descriptors of uncollected results.
 
-use super::super::{Failure, FailureCode, HEADER, Parcel};
-use super::{Caller, Limits, Outcome, State};
+use super::super::{Failure, FailureCode, HEADER, Message};
+use super::{CallOutcome, Caller, EntryState, FlowLimits};
 
-impl Limits {
-    /// Why this request cannot be sent at all.
-    pub(super) fn refusal<D>(&self, parcel: &Parcel<D>) -> Option<Failure> {
-        let (length, count) = (parcel.len() - HEADER, parcel.descriptors.len());
+impl FlowLimits {
+    /// Returns why this request can never be sent. `None` if it can.
+    pub(super) fn refusal<D>(&self, message: &Message<D>) -> Option<Failure> {
+        let (length, count) = (message.len() - HEADER, message.descriptors.len());
         if length > self.frame as usize {
             return Some(too_long("the request", length, self.frame));
         }
@@ -16,29 +16,29 @@ impl Limits {
 }
 
 impl<W, D> Caller<W, D> {
-    /// Whether this call waits for room.
+    /// Returns whether call `id` is in the queue.
     pub(crate) fn is_queued(&self, id: u32) -> bool {
         let state = self.table.get(id).map(|slot| &slot.state);
-        matches!(state, Some(State::Queued(..)))
+        matches!(state, Some(EntryState::Queued(..)))
     }
 }
 
-impl<D> Outcome<D> {
-    /// How many descriptors came along.
+impl<D> CallOutcome<D> {
+    /// Returns the number of descriptors of the result.
     pub(super) fn descriptors(&self) -> usize {
         match self {
             Self::Result(payload) => payload.descriptors(),
-            Self::Failed(_) | Self::Lost(_) | Self::Expired(_) => 0,
+            Self::Failed(_) | Self::NotSent(_) | Self::Lost(_) | Self::Expired(_) => 0,
         }
     }
 
-    /// Counts the descriptors among those that are kept, or gives them up if these would be more than `most`.
-    pub(super) fn keep(&mut self, kept: &mut usize, most: usize, spent: &mut Vec<D>) {
+    /// Adds the result's descriptors to the count `kept`, or moves them to `unwanted` if the count would exceed `most`.
+    pub(super) fn keep(&mut self, kept: &mut usize, most: usize, unwanted: &mut Vec<D>) {
         let own = self.descriptors();
         if *kept + own <= most {
             *kept += own;
         } else if let Self::Result(payload) = self {
-            payload.give_up_descriptors(spent);
+            payload.give_up_descriptors(unwanted);
         }
     }
 }

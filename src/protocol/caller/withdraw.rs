@@ -1,95 +1,94 @@
-//! Calls that are not wanted any more, or too late.
+//! Cancelled and expired calls.
 
-use super::super::{Form, Frame, HEADER, Kind};
-use super::{Caller, Outcome, Started, State};
+use super::super::{Form, Frame, FrameKind, HEADER};
+use super::{CallOutcome, Caller, EntryState, Started};
 
 impl<W, D> Caller<W, D> {
-    /// Nobody wants the answer of this call any more. One that was not sent is
-    /// withdrawn; else the child is told, and the answer dropped when it comes.
+    /// Cancels call `id`. If it was sent, the child is told, and the answer is dropped when it comes.
     pub(crate) fn cancel(&mut self, id: u32) {
         let Some(slot) = self.table.get_mut(id) else {
             return;
         };
         match slot.state {
-            State::Sent(sent) => {
-                slot.state = State::Abandoned(sent);
+            EntryState::Sent(sent) => {
+                slot.state = EntryState::Abandoned(sent);
                 self.push_cancel(id);
             }
-            State::Expired(sent, _) => slot.state = State::Abandoned(sent),
-            State::Abandoned(_) => {}
-            State::Queued(place, _) => {
+            EntryState::Expired(sent, _) => slot.state = EntryState::Abandoned(sent),
+            EntryState::Abandoned(_) => {}
+            EntryState::Queued(place, _) => {
                 self.remove(id);
                 self.queue.remove(&place);
                 self.refill();
             }
-            State::Done(_) => self.remove(id),
+            EntryState::Done(_) => self.remove(id),
         }
     }
 
     fn remove(&mut self, id: u32) {
         let state = self.table.remove(id).map(|slot| slot.state);
-        state.into_iter().for_each(|state| self.spend(state));
+        state.into_iter().for_each(|state| self.discard(state));
     }
 
-    /// What goes along with it is not wanted any more.
-    fn spend(&mut self, state: State<D>) {
+    /// Discards the descriptors of a call in this state.
+    fn discard(&mut self, state: EntryState<D>) {
         match state {
-            State::Queued(_, parcel) => self.spent.extend(parcel.descriptors),
-            State::Done(outcome) => {
+            EntryState::Queued(_, message) => self.unwanted.extend(message.descriptors),
+            EntryState::Done(outcome) => {
                 self.kept -= outcome.descriptors();
-                self.spend_outcome(outcome);
+                self.discard_outcome(outcome);
             }
-            State::Sent(_) | State::Expired(..) | State::Abandoned(_) => {}
+            EntryState::Sent(_) | EntryState::Expired(..) | EntryState::Abandoned(_) => {}
         }
     }
 
-    /// The outcome of a call that was not done before.
-    pub(super) fn spend_outcome(&mut self, outcome: Outcome<D>) {
-        if let Outcome::Result(mut payload) = outcome {
-            payload.take_ancillary().spend(&mut self.spent);
+    /// Discards the descriptors of an outcome that was not counted yet.
+    pub(super) fn discard_outcome(&mut self, outcome: CallOutcome<D>) {
+        if let CallOutcome::Result(mut payload) = outcome {
+            payload.take_ancillary().discard(&mut self.unwanted);
         }
     }
 
-    /// There are descriptors that nobody wants any more.
-    pub(crate) fn has_spent(&self) -> bool {
-        !self.spent.is_empty()
+    /// Returns whether descriptors are to be closed.
+    pub(crate) fn has_unwanted(&self) -> bool {
+        !self.unwanted.is_empty()
     }
 
-    /// Descriptors that nobody wants any more, to be closed where that may take
-    /// its time.
-    pub(crate) fn take_spent(&mut self) -> Vec<D> {
-        std::mem::take(&mut self.spent)
+    /// Takes the descriptors to close, so that the owner closes them without holding a lock.
+    pub(crate) fn take_unwanted(&mut self) -> Vec<D> {
+        std::mem::take(&mut self.unwanted)
     }
 
     fn push_cancel(&mut self, id: u32) {
         if self.form == Form::Full {
             self.sending
                 .outbox
-                .push_parts(Frame::of(Kind::Cancel, id, 0), &[]);
+                .push_parts(Frame::of(FrameKind::Cancel, id, 0), &[]);
             self.sending.pushed += HEADER as u64;
         }
     }
 
-    /// The time of this call is up: it is done, and cancelled like any other;
-    /// `started` is what is known of it if it was sent. False if it was done
-    /// before.
+    /// Completes call `id` as timed out, and cancels it. `started` is whether it had started, if it was sent. Returns
+    /// whether the call was open.
     pub(crate) fn expire(&mut self, id: u32, started: Started) -> bool {
         let Some(slot) = self.table.get_mut(id) else {
             return false;
         };
         match slot.state {
-            State::Sent(sent) => {
-                slot.state = State::Expired(sent, started);
+            EntryState::Sent(sent) => {
+                slot.state = EntryState::Expired(sent, started);
                 self.push_cancel(id);
             }
-            State::Queued(place, _) => {
-                let expired = State::Done(Outcome::Expired(Started::No));
+            EntryState::Queued(place, _) => {
+                let expired = EntryState::Done(CallOutcome::Expired(Started::No));
                 let queued = std::mem::replace(&mut slot.state, expired);
-                self.spend(queued);
+                self.discard(queued);
                 self.queue.remove(&place);
                 self.refill();
             }
-            State::Expired(..) | State::Abandoned(_) | State::Done(_) => return false,
+            EntryState::Expired(..) | EntryState::Abandoned(_) | EntryState::Done(_) => {
+                return false;
+            }
         }
         true
     }

@@ -1,4 +1,4 @@
-//! Descriptors beside the octets: what goes along, comes along, and is lost.
+//! Descriptors beside the bytes: sent, received, lost.
 
 use std::collections::VecDeque;
 use std::io::IoSlice;
@@ -8,47 +8,48 @@ use proptest::test_runner::FileFailurePersistence;
 
 use super::super::ancillary::Loss;
 use super::super::frame::announcement;
-use super::super::reader::Step;
-use super::super::{Absorbed, Form, Frame, HEADER, Hello, Kind, Limits, Replies, Requests, Role};
-use super::{Caller, Fd, Notice, Outbox, Outcome, Parcel, Reader, WIDE, feed, parcel};
+use super::super::reader::NextFrame;
+use super::super::{
+    FlowLimits, Form, Frame, FrameKind, HEADER, Hello, ReadUpTo, ReplyFrames, RequestReader, Role,
+};
+use super::{CallOutcome, Caller, Fd, FrameReader, Message, Notice, Outbox, WIDE, feed, message};
 
 const LIMIT: u32 = 100_000;
 
-/// What came of one frame: its octets, and its descriptors or why there are none.
+/// A frame that arrived: its bytes, and its descriptors or why they are missing.
 type Came = (Vec<u8>, Result<Vec<Fd>, Loss>);
 
-/// A socket of the Unix domain as far as descriptors go: a piece that some came
-/// with ends what is read with it.
+/// Models how a Unix domain socket passes descriptors: a `recvmsg` ends with the chunk that descriptors came with.
 #[derive(Default)]
 struct Socket(VecDeque<(Vec<u8>, Vec<Fd>)>);
 
 impl Socket {
-    /// One `sendmsg` of at most so many octets.
+    /// One `sendmsg` of at most `most` bytes.
     fn send(&mut self, outbox: &mut Outbox, most: usize) {
         let mut slices = [IoSlice::new(&[]); 16];
         let count = outbox.slices(&mut slices);
-        let octets: Vec<u8> = slices[..count].iter().flat_map(|s| s.to_vec()).collect();
-        let octets = octets[..octets.len().min(most)].to_vec();
-        let count = octets.len();
-        self.0.push_back((octets, outbox.descriptors().to_vec()));
+        let bytes: Vec<u8> = slices[..count].iter().flat_map(|s| s.to_vec()).collect();
+        let bytes = bytes[..bytes.len().min(most)].to_vec();
+        let count = bytes.len();
+        self.0.push_back((bytes, outbox.descriptors().to_vec()));
         outbox.consume(count);
     }
 
-    /// One `recvmsg`; false if there was nothing.
-    fn recv(&mut self, reader: &mut Reader, most: usize) -> bool {
+    /// One `recvmsg`. Returns whether it read anything.
+    fn recv(&mut self, reader: &mut FrameReader, most: usize) -> bool {
         let mut room = reader.room().min(most);
         let mut came = false;
-        while let Some((octets, descriptors)) = self.0.front_mut() {
-            let some = octets.len().min(room);
-            reader.buffer().extend(octets.drain(..some));
+        while let Some((bytes, descriptors)) = self.0.front_mut() {
+            let some = bytes.len().min(room);
+            reader.buffer().extend(bytes.drain(..some));
             room -= some;
             came |= some > 0;
-            let lot = std::mem::take(descriptors);
-            let carries = !lot.is_empty();
+            let batch = std::mem::take(descriptors);
+            let carries = !batch.is_empty();
             if carries {
-                reader.push_arrival(lot, false);
+                reader.push_arrival(batch, false);
             }
-            if octets.is_empty() {
+            if bytes.is_empty() {
                 self.0.pop_front();
             }
             if carries || room == 0 {
@@ -59,55 +60,55 @@ impl Socket {
     }
 }
 
-/// Takes all frames that have come.
-fn frames(reader: &mut Reader, came: &mut Vec<Came>) {
+/// Takes all frames that have arrived.
+fn frames(reader: &mut FrameReader, came: &mut Vec<Came>) {
     loop {
         match reader.advance() {
-            Step::Short => return,
-            Step::Whole(_) => {
+            NextFrame::Short => return,
+            NextFrame::Whole(_) => {
                 let mut payload = reader.take();
                 let descriptors = payload.take_ancillary().into_descriptors();
                 came.push((payload.to_vec(), descriptors));
             }
-            Step::TooLong(_) => came.push((b"too long".to_vec(), Ok(Vec::new()))),
+            NextFrame::TooLong(_) => came.push((b"too long".to_vec(), Ok(Vec::new()))),
         }
     }
 }
 
-fn reader() -> Reader {
-    Reader::new(Form::Full, LIMIT)
+fn reader() -> FrameReader {
+    FrameReader::new(Form::Full, LIMIT)
 }
 
-fn message(octets: &[u8], descriptors: &[Fd]) -> Parcel {
-    let mut parcel = parcel(octets, descriptors);
-    let head = Frame::message(7, octets.len());
-    parcel.frame[..HEADER].copy_from_slice(&head.to_octets());
-    parcel
+fn with_header(bytes: &[u8], descriptors: &[Fd]) -> Message {
+    let mut message = message(bytes, descriptors);
+    let head = Frame::message(7, bytes.len());
+    message.frame[..HEADER].copy_from_slice(&head.to_bytes());
+    message
 }
 
-/// Frames as a peer of ours would not send them.
-fn raw(announced: &[usize], octets: &[u8]) -> Vec<u8> {
+/// Frames that this crate would not send.
+fn raw(announced: &[usize], bytes: &[u8]) -> Vec<u8> {
     let mut frames: Vec<u8> = announced.iter().flat_map(|n| announcement(*n)).collect();
-    frames.extend_from_slice(&message(octets, &[]).frame);
+    frames.extend_from_slice(&with_header(bytes, &[]).frame);
     frames
 }
 
-/// More than the kernel takes at once goes in several lots, each before what it
-/// belongs to, and each the first of what is written together.
+/// More descriptors than one `sendmsg` takes are sent in several batches, each before its frame, and each the first chunk
+/// of a write.
 #[test]
 fn many_go_in_lots() {
     let all: Vec<Fd> = (0..600).collect();
     let mut outbox = Outbox::default();
-    outbox.push(&mut message(b"before", &[]));
-    outbox.push(&mut message(b"many", &all));
-    outbox.push(&mut message(b"behind", &[]));
+    outbox.push(&mut with_header(b"before", &[]));
+    outbox.push(&mut with_header(b"many", &all));
+    outbox.push(&mut with_header(b"behind", &[]));
     let mut socket = Socket::default();
-    let mut lots = Vec::new();
+    let mut batches = Vec::new();
     while !outbox.is_empty() {
-        lots.push(outbox.descriptors().len());
+        batches.push(outbox.descriptors().len());
         socket.send(&mut outbox, usize::MAX);
     }
-    assert_eq!(lots, [0, 253, 253, 94]);
+    assert_eq!(batches, [0, 253, 253, 94]);
     let (mut reader, mut came) = (reader(), Vec::new());
     while socket.recv(&mut reader, usize::MAX) {
         frames(&mut reader, &mut came);
@@ -123,8 +124,7 @@ proptest! {
         ..ProptestConfig::default()
     })]
 
-    /// Whatever is written and read at once: each frame has what was sent along
-    /// with it.
+    /// Whatever is written and read at once, each frame has its own descriptors.
     #[test]
     fn each_frame_gets_its_own(
         sizes in prop::collection::vec((0..2000usize, prop_oneof![3 => Just(0), 1 => 1..600usize]), 1..20),
@@ -137,9 +137,9 @@ proptest! {
         for (length, count) in sizes {
             let descriptors: Vec<Fd> = (0..count as Fd).map(|n| next + n).collect();
             next += count as Fd;
-            let octets = vec![length as u8; length];
-            outbox.push(&mut message(&octets, &descriptors));
-            want.push((octets, Ok(descriptors)));
+            let bytes = vec![length as u8; length];
+            outbox.push(&mut with_header(&bytes, &descriptors));
+            want.push((bytes, Ok(descriptors)));
         }
         let (mut writes, mut reads) = (writes.into_iter().cycle(), reads.into_iter().cycle());
         let (mut socket, mut reader, mut came) = (Socket::default(), reader(), Vec::new());
@@ -155,14 +155,14 @@ proptest! {
             }
         }
         prop_assert_eq!(came, want);
-        let mut spent = Vec::new();
-        reader.take_spent(&mut spent);
-        prop_assert_eq!(spent, Vec::<Fd>::new());
+        let mut unwanted = Vec::new();
+        unwanted.append(&mut reader.arrivals.unwanted);
+        prop_assert_eq!(unwanted, Vec::<Fd>::new());
     }
 }
 
-/// What a peer that lies, or a process that can open no more, makes of a frame is
-/// its loss, and the next frame's descriptors are its own.
+/// A false announcement, or a batch without room in this process, fails its frame only. The next frame has its own
+/// descriptors.
 #[test]
 fn a_loss_is_that_of_one_frame() {
     use Loss::{Mismatch, NoRoom, Unsent};
@@ -171,7 +171,7 @@ fn a_loss_is_that_of_one_frame() {
         ("too few", vec![2], vec![(&[1][..], false)], Mismatch),
         ("too many", vec![2], vec![(&[1, 2, 3][..], false)], Mismatch),
         (
-            "none of two lots",
+            "none of two batches",
             vec![1, 1],
             vec![(&[1][..], false)],
             Mismatch,
@@ -193,19 +193,19 @@ fn a_loss_is_that_of_one_frame() {
             Unsent,
         ),
     ];
-    for (name, announced, lots, loss) in table {
+    for (name, announced, batches, loss) in table {
         let (mut reader, mut came) = (reader(), Vec::new());
         feed(&mut reader, &raw(&announced, b"bad"));
         let mut count = 0;
-        for (lot, is_cut) in lots {
-            count += lot.len();
-            reader.push_arrival(lot.to_vec(), is_cut);
+        for (batch, is_cut) in batches {
+            count += batch.len();
+            reader.push_arrival(batch.to_vec(), is_cut);
         }
         frames(&mut reader, &mut came);
         assert_eq!(came.pop(), Some((b"bad".to_vec(), Err(loss))), "{name}");
-        let mut spent = Vec::new();
-        reader.take_spent(&mut spent);
-        assert_eq!(spent.len(), count, "{name}");
+        let mut unwanted = Vec::new();
+        unwanted.append(&mut reader.arrivals.unwanted);
+        assert_eq!(unwanted.len(), count, "{name}");
         feed(&mut reader, &raw(&[1], b"good"));
         reader.push_arrival(vec![9], false);
         frames(&mut reader, &mut came);
@@ -213,65 +213,64 @@ fn a_loss_is_that_of_one_frame() {
     }
 }
 
-/// Nobody announces them, or wants them: they do not stay.
+/// Descriptors that are not announced, or not taken, are closed.
 #[test]
-fn what_nobody_takes_is_given_up() {
-    let spent = |reader: &mut Reader| {
-        let mut spent = Vec::new();
-        reader.take_spent(&mut spent);
-        spent
+fn descriptors_that_are_not_taken_are_given_up() {
+    let unwanted = |reader: &mut FrameReader| {
+        let mut unwanted = Vec::new();
+        unwanted.append(&mut reader.arrivals.unwanted);
+        unwanted
     };
     let mut came = Vec::new();
     let mut reader = reader();
     feed(&mut reader, &raw(&[], b"x"));
     reader.push_arrival(vec![1, 2], false);
     frames(&mut reader, &mut came);
-    assert_eq!((spent(&mut reader), reader.unclaimed()), (vec![1, 2], 0));
-    // They may still be announced by what has come in part.
+    assert_eq!((unwanted(&mut reader), reader.unclaimed()), (vec![1, 2], 0));
+    // A frame that has arrived in part may announce them.
     let announced = raw(&[1], b"y");
     feed(&mut reader, &announced[..5]);
     reader.push_arrival(vec![3], false);
     frames(&mut reader, &mut came);
-    assert_eq!((spent(&mut reader), reader.unclaimed()), (vec![], 1));
+    assert_eq!((unwanted(&mut reader), reader.unclaimed()), (vec![], 1));
     feed(&mut reader, &announced[5..]);
     frames(&mut reader, &mut came);
     assert_eq!(came.pop(), Some((b"y".to_vec(), Ok(vec![3]))));
-    // A frame that nobody looks at, and one that is too long.
-    for octets in [vec![], vec![0; LIMIT as usize + 1]] {
-        let announced = raw(&[2], &octets);
+    // A frame that is not taken, and a frame that is too long.
+    for bytes in [vec![], vec![0; LIMIT as usize + 1]] {
+        let announced = raw(&[2], &bytes);
         feed(&mut reader, &announced[..2 * HEADER]);
         reader.push_arrival(vec![4, 5], false);
-        assert!(!matches!(reader.advance(), Step::Short));
-        assert!(matches!(reader.advance(), Step::Short));
-        assert_eq!(spent(&mut reader), [4, 5]);
+        assert!(!matches!(reader.advance(), NextFrame::Short));
+        assert!(matches!(reader.advance(), NextFrame::Short));
+        assert_eq!(unwanted(&mut reader), [4, 5]);
     }
 }
 
-/// An announcement is nothing but that.
+/// An announcement has no payload and no impossible number.
 #[test]
-fn an_announcement_has_no_octets_and_no_more_than_a_lot() {
+fn an_announcement_has_no_bytes_and_a_limited_count() {
     for (id, length) in [(254, 0), (1, 1)] {
         let mut reader = reader();
         feed(
             &mut reader,
-            &Frame::of(Kind::Descriptors, id, length).to_octets(),
+            &Frame::of(FrameKind::Descriptors, id, length).to_bytes(),
         );
         feed(&mut reader, &vec![0; length]);
-        let (Step::Whole(frame) | Step::TooLong(frame)) = reader.advance() else {
+        let (NextFrame::Whole(frame) | NextFrame::TooLong(frame)) = reader.advance() else {
             panic!("it is no frame")
         };
-        assert_eq!(frame.kind, Some(Kind::Descriptors));
+        assert_eq!(frame.kind, Some(FrameKind::Descriptors));
     }
 }
 
-/// The system refuses to send a lot: the other side is told, and nothing else is
-/// lost.
+/// If the system refuses to send a batch, the other side is told, and nothing else is lost.
 #[test]
 fn a_lot_that_cannot_be_sent_is_given_up() {
     let mut outbox = Outbox::default();
     assert!(!outbox.give_up_descriptors());
-    outbox.push(&mut message(b"one", &[1, 2]));
-    outbox.push(&mut message(b"two", &[3]));
+    outbox.push(&mut with_header(b"one", &[1, 2]));
+    outbox.push(&mut with_header(b"two", &[3]));
     let length = outbox.len();
     assert!(outbox.give_up_descriptors() && outbox.len() == length);
     assert!(!outbox.give_up_descriptors(), "there are none now");
@@ -289,93 +288,92 @@ fn a_lot_that_cannot_be_sent_is_given_up() {
     assert_eq!(came, want);
 }
 
-/// However a call ends without its descriptors being wanted, they are handed out
-/// to be closed, and those that are wanted are not.
+/// However a call ends, its descriptors are handed out to be closed if they are not taken, and only then.
 #[test]
 fn what_a_call_leaves_is_handed_out() {
-    let narrow = Limits { calls: 1, ..WIDE };
+    let narrow = FlowLimits { calls: 1, ..WIDE };
     let mut caller = Caller::new(None, Vec::new(), narrow);
-    let sent = caller.call(&mut parcel(b"a", &[1]), ());
-    let queued = caller.call(&mut parcel(b"b", &[2]), ());
-    let late = caller.call(&mut parcel(b"c", &[3]), ());
-    let kept = caller.call(&mut parcel(b"d", &[4]), ());
+    let sent = caller.call(&mut message(b"a", &[1]), ());
+    let queued = caller.call(&mut message(b"b", &[2]), ());
+    let late = caller.call(&mut message(b"c", &[3]), ());
+    let kept = caller.call(&mut message(b"d", &[4]), ());
     caller.cancel(queued);
-    assert_eq!(caller.take_spent(), [2]);
+    assert_eq!(caller.take_unwanted(), [2]);
     caller.expire(late, super::super::Started::Unknown);
-    assert_eq!(caller.take_spent(), [3]);
+    assert_eq!(caller.take_unwanted(), [3]);
     caller.cancel(sent);
-    assert!(caller.take_spent().is_empty(), "it is on its way");
-    caller.fail_all(super::super::Known::Nothing);
-    assert_eq!(caller.take_spent(), [4]);
+    assert!(caller.take_unwanted().is_empty(), "it is on its way");
+    caller.fail_all(super::super::StartedInfo::Nothing);
+    assert_eq!(caller.take_unwanted(), [4]);
     assert!(caller.is_done(kept));
 
-    // Answers that nobody wants any more.
+    // Answers to calls that were cancelled.
     let mut caller = full();
     let mut reader = reader();
     let ids: Vec<u32> = (0..4)
-        .map(|_| caller.call(&mut parcel(b"x", &[]), ()))
+        .map(|_| caller.call(&mut message(b"x", &[]), ()))
         .collect();
     caller.cancel(ids[0]);
     caller.expire(ids[1], super::super::Started::Yes);
     let mut notices: Vec<Notice> = Vec::new();
     for (id, descriptor) in ids.iter().zip(10..) {
         feed(&mut reader, &announcement(1));
-        feed(&mut reader, &Frame::message(*id, 0).to_octets());
+        feed(&mut reader, &Frame::message(*id, 0).to_bytes());
         reader.push_arrival(vec![descriptor], false);
-        caller.absorb(&mut reader, &mut notices).unwrap();
+        caller.read_frames(&mut reader, &mut notices).unwrap();
     }
-    assert_eq!(caller.take_spent(), [10, 11]);
+    assert_eq!(caller.take_unwanted(), [10, 11]);
     caller.cancel(ids[2]);
-    assert_eq!(caller.take_spent(), [12]);
-    let Some((Outcome::Result(mut payload), ())) = caller.collect(ids[3], |()| true) else {
+    assert_eq!(caller.take_unwanted(), [12]);
+    let Some((CallOutcome::Result(mut payload), ())) = caller.collect(ids[3], |()| true) else {
         panic!("it was answered")
     };
     assert_eq!(payload.take_ancillary().into_descriptors(), Ok(vec![13]));
-    assert!(caller.take_spent().is_empty());
+    assert!(caller.take_unwanted().is_empty());
 }
 
 /// A parent after hello.
 fn full() -> Caller {
-    use super::super::{Hello, Replies, Role};
+    use super::super::{Hello, ReplyFrames, Role};
     let mut caller = Caller::new(Some(&Hello::new(Role::Parent)), Vec::new(), WIDE);
     let mut reader = reader();
-    feed(&mut reader, &Replies::hello(&Hello::new(Role::Child)));
-    caller.absorb(&mut reader, &mut Vec::new()).unwrap();
+    feed(&mut reader, &ReplyFrames::hello(&Hello::new(Role::Child)));
+    caller.read_frames(&mut reader, &mut Vec::new()).unwrap();
     caller
 }
 
-/// X84: descriptors whose message has not come are counted, announced or not.
+/// X84: descriptors whose message has not arrived are counted, announced or not.
 #[test]
 fn descriptors_without_a_message_have_a_limit() {
     let announced = [&announcement(2)[..], &announcement(2)].concat();
-    let begun = Frame::message(0, 100).to_octets().to_vec();
-    for octets in [announced, begun] {
+    let begun = Frame::message(0, 100).to_bytes().to_vec();
+    for bytes in [announced, begun] {
         let hello = Hello::new(Role::Parent);
         let mut caller = Caller::new(Some(&hello), Vec::new(), WIDE);
         let mut reader = reader();
         reader.set_most_descriptors(4);
-        feed(&mut reader, &Replies::hello(&Hello::new(Role::Child)));
+        feed(&mut reader, &ReplyFrames::hello(&Hello::new(Role::Child)));
         let mut notices = Vec::new();
-        let mut absorb = |reader: &mut Reader| loop {
-            match caller.absorb(reader, &mut notices) {
-                Ok(Absorbed::Hello) => {}
+        let mut read_frames = |reader: &mut FrameReader| loop {
+            match caller.read_frames(reader, &mut notices) {
+                Ok(ReadUpTo::Hello) => {}
                 other => return other.map(drop),
             }
         };
-        for lot in octets.chunks(HEADER) {
-            feed(&mut reader, lot);
+        for batch in bytes.chunks(HEADER) {
+            feed(&mut reader, batch);
             reader.push_arrival(vec![1, 2], false);
         }
-        assert_eq!(absorb(&mut reader), Ok(()));
-        feed(&mut reader, &Frame::message(0, 100).to_octets());
+        assert_eq!(read_frames(&mut reader), Ok(()));
+        feed(&mut reader, &Frame::message(0, 100).to_bytes());
         reader.push_arrival(vec![3, 4, 5], false);
-        let error = absorb(&mut reader).unwrap_err();
+        let error = read_frames(&mut reader).unwrap_err();
         assert!(error.0.contains("the limit is 4"), "{error:?}");
         assert!(error.0.contains("`max_descriptors`"), "{error:?}");
     }
-    // The same of a parent's.
-    let mut requests = Requests::default();
-    let mut reader = Reader::new(Form::Plain, LIMIT);
+    // The same for a parent's descriptors.
+    let mut requests = RequestReader::default();
+    let mut reader = FrameReader::new(Form::Plain, LIMIT);
     reader.set_most_descriptors(4);
     feed(&mut reader, &[0, 0, 0, 1, 0, 0, 0, 9]);
     reader.push_arrival(vec![1; 4], false);
@@ -384,51 +382,54 @@ fn descriptors_without_a_message_have_a_limit() {
     assert!(requests.next(&mut reader).is_err());
 }
 
-/// X84: in the plain form none is announced, so none is kept.
+/// X84: in the plain form no descriptor is announced, so none is kept.
 #[test]
 fn descriptors_in_the_plain_form_are_handed_out_at_once() {
     let mut caller = Caller::new(None, Vec::new(), WIDE);
-    let mut reader = Reader::new(Form::Plain, LIMIT);
+    let mut reader = FrameReader::new(Form::Plain, LIMIT);
     feed(&mut reader, &[0; 3]);
     reader.push_arrival(vec![1, 2], false);
     assert_eq!(
-        caller.absorb(&mut reader, &mut Vec::new()),
-        Ok(Absorbed::All)
+        caller.read_frames(&mut reader, &mut Vec::new()),
+        Ok(ReadUpTo::All)
     );
-    assert_eq!(caller.take_spent(), [1, 2]);
+    assert_eq!(caller.take_unwanted(), [1, 2]);
 }
 
-/// X84: results that wait keep no more descriptors than the limit, however they
-/// are collected; a request with more is refused.
+/// X84: uncollected results hold no more descriptors than the limit, however they are collected. A request with more is
+/// refused.
 #[test]
 fn descriptors_of_results_that_wait_have_a_limit() {
-    let narrow = Limits {
+    let narrow = FlowLimits {
         descriptors: 3,
         ..WIDE
     };
     let hello = Hello::new(Role::Parent);
     let mut caller = Caller::new(Some(&hello), Vec::new(), narrow);
     let mut reader = reader();
-    feed(&mut reader, &Replies::hello(&Hello::new(Role::Child)));
+    feed(&mut reader, &ReplyFrames::hello(&Hello::new(Role::Child)));
     let mut notices = Vec::new();
     assert_eq!(
-        caller.absorb(&mut reader, &mut notices),
-        Ok(Absorbed::Hello)
+        caller.read_frames(&mut reader, &mut notices),
+        Ok(ReadUpTo::Hello)
     );
     for _ in 0..3 {
         let ids: Vec<u32> = (0..4)
-            .map(|_| caller.call(&mut parcel(b"", &[]), ()))
+            .map(|_| caller.call(&mut message(b"", &[]), ()))
             .collect();
         for id in &ids {
             feed(&mut reader, &announcement(1));
             reader.push_arrival(vec![*id], false);
-            feed(&mut reader, &Frame::message(*id, 0).to_octets());
-            assert_eq!(caller.absorb(&mut reader, &mut notices), Ok(Absorbed::All));
+            feed(&mut reader, &Frame::message(*id, 0).to_bytes());
+            assert_eq!(
+                caller.read_frames(&mut reader, &mut notices),
+                Ok(ReadUpTo::All)
+            );
         }
-        // The last had no room.
-        assert_eq!(caller.take_spent(), ids[3..]);
+        // The last one was over the limit.
+        assert_eq!(caller.take_unwanted(), ids[3..]);
         let mut result = |id| match caller.collect(id, |()| true) {
-            Some((Outcome::Result(payload), ())) => Some(payload),
+            Some((CallOutcome::Result(payload), ())) => Some(payload),
             _ => None,
         };
         let mut last = result(ids[3]).unwrap();
@@ -437,10 +438,10 @@ fn descriptors_of_results_that_wait_have_a_limit() {
         assert_eq!(first.take_ancillary().into_descriptors(), Ok(vec![ids[0]]));
         assert!(result(ids[1]).is_some());
         caller.cancel(ids[2]);
-        assert_eq!(caller.take_spent(), [ids[2]]);
+        assert_eq!(caller.take_unwanted(), [ids[2]]);
     }
-    let id = caller.call(&mut parcel(b"", &[1, 2, 3, 4]), ());
-    let Some((Outcome::Failed(failure), ())) = caller.collect(id, |_| true) else {
+    let id = caller.call(&mut message(b"", &[1, 2, 3, 4]), ());
+    let Some((CallOutcome::NotSent(failure), ())) = caller.collect(id, |_| true) else {
         panic!("it is refused");
     };
     assert!(failure.message.contains("4 descriptors, the limit is 3"));

@@ -1,45 +1,47 @@
-//! The parent's half alone: room, the queue, cancels, ids, the end.
+//! The parent's half: limits, the queue, cancels, ids, the end.
 
 use super::super::frame::largest_id;
-use super::super::{FailureCode, Form, Frame, HEADER, Hello, Known, Limits, Role, Started};
-use super::{Caller, FORMS, Notice, Outcome, Reader, WIDE, feed, hex, parcel, written};
+use super::super::{
+    FailureCode, FlowLimits, Form, Frame, HEADER, Hello, Role, Started, StartedInfo,
+};
+use super::{CallOutcome, Caller, FORMS, FrameReader, Notice, WIDE, feed, hex, message, written};
 
-fn plain(limits: Limits) -> (Caller, Reader) {
+fn plain(limits: FlowLimits) -> (Caller, FrameReader) {
     (
         Caller::new(None, Vec::new(), limits),
-        Reader::new(Form::Plain, 1000),
+        FrameReader::new(Form::Plain, 1000),
     )
 }
 
-/// A caller of this form, beyond hello.
-fn caller(form: Form) -> (Caller, Reader) {
+/// A caller of this form, after hello.
+fn caller(form: Form) -> (Caller, FrameReader) {
     let hello = Hello::new(Role::Parent);
     let mut caller = Caller::new((form == Form::Full).then_some(&hello), Vec::new(), WIDE);
-    let mut reader = Reader::new(form, 1000);
+    let mut reader = FrameReader::new(form, 1000);
     if form == Form::Full {
         feed(
             &mut reader,
-            &super::super::Replies::hello(&Hello::new(Role::Child)),
+            &super::super::ReplyFrames::hello(&Hello::new(Role::Child)),
         );
-        caller.absorb(&mut reader, &mut Vec::new()).unwrap();
+        caller.read_frames(&mut reader, &mut Vec::new()).unwrap();
     }
     (caller, reader)
 }
 
 fn call(caller: &mut Caller, length: usize) -> u32 {
-    caller.call(&mut parcel(&vec![0; length], &[]), ())
+    caller.call(&mut message(&vec![0; length], &[]), ())
 }
 
-/// The child answers with as many octets.
-fn answer(caller: &mut Caller, reader: &mut Reader, id: u32, length: usize) -> Vec<Notice> {
+/// The child answers call `id` with `length` bytes.
+fn answer(caller: &mut Caller, reader: &mut FrameReader, id: u32, length: usize) -> Vec<Notice> {
     let mut notices = Vec::new();
-    feed(reader, &Frame::message(id, length).to_octets());
+    feed(reader, &Frame::message(id, length).to_bytes());
     feed(reader, &vec![id as u8; length]);
-    caller.absorb(reader, &mut notices).unwrap();
+    caller.read_frames(reader, &mut notices).unwrap();
     notices
 }
 
-/// All that is in the outbox is written.
+/// Writes all that is in the outbox.
 fn write(caller: &mut Caller) -> usize {
     let mut outbox = caller.take_outbox();
     let count = outbox.len();
@@ -48,37 +50,37 @@ fn write(caller: &mut Caller) -> usize {
     count
 }
 
-fn outcome(caller: &mut Caller, id: u32) -> Outcome {
+fn outcome(caller: &mut Caller, id: u32) -> CallOutcome {
     caller.collect(id, |_| true).unwrap().0
 }
 
 #[test]
 fn over_the_limit_of_calls_the_first_comes_first() {
-    let (mut caller, mut reader) = plain(Limits { calls: 2, ..WIDE });
+    let (mut caller, mut reader) = plain(FlowLimits { calls: 2, ..WIDE });
     let ids: Vec<_> = (0..5).map(|_| call(&mut caller, 0)).collect();
     assert_eq!((caller.open(), write(&mut caller)), (2, 2 * HEADER));
     assert!(!caller.is_flushed());
-    // The third is withdrawn while it waits, so the fourth is next.
+    // The third is cancelled in the queue, so the fourth is next.
     caller.cancel(ids[2]);
     assert_eq!(
         answer(&mut caller, &mut reader, ids[1], 0),
         [Notice::Completed(ids[1])]
     );
     assert_eq!((caller.open(), caller.entries()), (2, (4, 1)));
-    let octets = written(&caller.take_outbox(), 1);
-    assert_eq!(octets[..4], ids[3].to_be_bytes());
+    let bytes = written(&caller.take_outbox(), 1);
+    assert_eq!(bytes[..4], ids[3].to_be_bytes());
 }
 
 #[test]
-fn over_the_limit_of_octets_calls_wait_but_a_large_one_is_sent_alone() {
-    let (mut caller, mut reader) = plain(Limits { bytes: 100, ..WIDE });
+fn over_the_limit_of_bytes_calls_wait_but_a_large_one_is_sent_alone() {
+    let (mut caller, mut reader) = plain(FlowLimits { bytes: 100, ..WIDE });
     let large = call(&mut caller, 500);
     let small = call(&mut caller, 10);
     let more = call(&mut caller, 90);
     assert_eq!((caller.open(), caller.open_bytes()), (1, 508));
     answer(&mut caller, &mut reader, large, 0);
     assert_eq!((caller.open(), caller.open_bytes()), (1, 18));
-    // One that would fit does not overtake.
+    // A small call does not overtake a large one.
     call(&mut caller, 1);
     assert_eq!(caller.open(), 1);
     answer(&mut caller, &mut reader, small, 0);
@@ -89,27 +91,27 @@ fn over_the_limit_of_octets_calls_wait_but_a_large_one_is_sent_alone() {
 
 #[test]
 fn a_request_that_is_too_long_fails_alone() {
-    let (mut caller, _) = plain(Limits { frame: 10, ..WIDE });
+    let (mut caller, _) = plain(FlowLimits { frame: 10, ..WIDE });
     let (long, short) = (call(&mut caller, 11), call(&mut caller, 10));
     assert!(
-        matches!(outcome(&mut caller, long), Outcome::Failed(failure) if failure.code == FailureCode::TooLong)
+        matches!(outcome(&mut caller, long), CallOutcome::NotSent(failure) if failure.code == FailureCode::TooLong)
     );
     assert!(!caller.is_done(short));
     assert_eq!((caller.open(), write(&mut caller)), (1, 18));
-    caller.limit_frames(5);
+    caller.lower_frame_limit(5);
     let long = call(&mut caller, 6);
     assert!(caller.is_done(long));
 }
 
 #[test]
 fn a_result_that_is_too_long_fails_alone_and_names_the_limit_of_results() {
-    let (mut caller, mut reader) = plain(Limits { frame: 10, ..WIDE });
+    let (mut caller, mut reader) = plain(FlowLimits { frame: 10, ..WIDE });
     let (one, two) = (call(&mut caller, 0), call(&mut caller, 0));
     assert_eq!(
         answer(&mut caller, &mut reader, one, 1001),
         [Notice::Completed(one)]
     );
-    let Outcome::Failed(failure) = outcome(&mut caller, one) else {
+    let CallOutcome::Failed(failure) = outcome(&mut caller, one) else {
         panic!()
     };
     assert!(
@@ -118,10 +120,10 @@ fn a_result_that_is_too_long_fails_alone_and_names_the_limit_of_results() {
         failure.message
     );
     answer(&mut caller, &mut reader, two, 3);
-    assert!(matches!(outcome(&mut caller, two), Outcome::Result(octets) if octets.len() == 3));
+    assert!(matches!(outcome(&mut caller, two), CallOutcome::Result(bytes) if bytes.len() == 3));
     feed(&mut reader, &hex("00000000 000003e9"));
     assert!(
-        caller.absorb(&mut reader, &mut Vec::new()).is_err(),
+        caller.read_frames(&mut reader, &mut Vec::new()).is_err(),
         "an event has no call to fail"
     );
 }
@@ -137,7 +139,7 @@ fn a_cancelled_call_is_never_reported_and_keeps_its_id_until_it_is_answered() {
         caller.cancel(cancelled);
         let frames = if form == Form::Full { 2 } else { 1 };
         assert_eq!(write(&mut caller), frames * HEADER, "one call, one cancel");
-        // The counter comes around; the id is passed over.
+        // The counter wraps and skips the id.
         caller.start_ids_at(cancelled);
         let next = call(&mut caller, 0);
         assert_ne!(next, cancelled);
@@ -151,7 +153,7 @@ fn a_cancelled_call_is_never_reported_and_keeps_its_id_until_it_is_answered() {
 
 #[test]
 fn a_cancel_in_every_state_leaves_nothing_behind() {
-    let (mut caller, mut reader) = plain(Limits { calls: 1, ..WIDE });
+    let (mut caller, mut reader) = plain(FlowLimits { calls: 1, ..WIDE });
     let done = call(&mut caller, 0);
     answer(&mut caller, &mut reader, done, 0);
     caller.cancel(done);
@@ -182,7 +184,7 @@ fn ids_near_the_top_wrap_and_pass_over_those_in_use() {
                 [Notice::Completed(id)]
             );
             assert!(
-                matches!(outcome(&mut caller, id), Outcome::Result(octets) if *octets == [id as u8; 2])
+                matches!(outcome(&mut caller, id), CallOutcome::Result(bytes) if *bytes == [id as u8; 2])
             );
         }
     }
@@ -191,14 +193,14 @@ fn ids_near_the_top_wrap_and_pass_over_those_in_use() {
 #[test]
 fn what_is_known_of_lost_calls() {
     let lost = |known, write_so_much: Option<usize>| {
-        let (mut caller, mut reader) = plain(Limits { calls: 4, ..WIDE });
+        let (mut caller, mut reader) = plain(FlowLimits { calls: 4, ..WIDE });
         let ids: Vec<_> = (0..5).map(|_| call(&mut caller, 0)).collect();
         if let Some(count) = write_so_much {
             let mut outbox = caller.take_outbox();
             outbox.consume(count);
             caller.wrote(count, outbox);
         } else {
-            // A writer has them in hand, and is not back.
+            // A writer has taken the bytes, and has not reported back.
             drop(caller.take_outbox());
         }
         answer(&mut caller, &mut reader, ids[0], 0);
@@ -207,31 +209,37 @@ fn what_is_known_of_lost_calls() {
         assert_eq!(lost, ids[2..]);
         assert_eq!(caller.unwritten(), 0);
         let started = |id| match caller.collect(id, |_| true) {
-            Some((Outcome::Lost(started), ())) => started,
+            Some((CallOutcome::Lost(started), ())) => started,
             other => panic!("{other:?}"),
         };
         let started: Vec<_> = lost.into_iter().map(started).collect();
-        assert!(matches!(outcome(&mut caller, ids[0]), Outcome::Result(_)));
+        assert!(matches!(
+            outcome(&mut caller, ids[0]),
+            CallOutcome::Result(_)
+        ));
         assert_eq!(caller.entries(), (0, 0));
         <[Started; 3]>::try_from(started).unwrap()
     };
     use Started::{No, Unknown, Yes};
-    assert_eq!(lost(Known::Count(3), Some(4 * HEADER)), [Yes, No, No]);
-    assert_eq!(lost(Known::Count(4), Some(4 * HEADER)), [Yes, Yes, No]);
+    assert_eq!(lost(StartedInfo::Count(3), Some(4 * HEADER)), [Yes, No, No]);
     assert_eq!(
-        lost(Known::Count(4), None),
+        lost(StartedInfo::Count(4), Some(4 * HEADER)),
+        [Yes, Yes, No]
+    );
+    assert_eq!(
+        lost(StartedInfo::Count(4), None),
         [Yes, Yes, No],
         "written, but not noted yet"
     );
-    assert_eq!(lost(Known::Nothing, None), [Unknown, Unknown, No]);
+    assert_eq!(lost(StartedInfo::Nothing, None), [Unknown, Unknown, No]);
     assert_eq!(
-        lost(Known::Nothing, Some(4 * HEADER)),
+        lost(StartedInfo::Nothing, Some(4 * HEADER)),
         [Unknown, Unknown, No]
     );
     assert_eq!(
-        lost(Known::Nothing, Some(4 * HEADER - 1)),
+        lost(StartedInfo::Nothing, Some(4 * HEADER - 1)),
         [Unknown, No, No]
     );
-    // The second, cancelled, may be the one that runs.
-    assert_eq!(lost(Known::OneByOne, Some(4 * HEADER)), [No, No, No]);
+    // The second, cancelled, may be running.
+    assert_eq!(lost(StartedInfo::OneByOne, Some(4 * HEADER)), [No, No, No]);
 }

@@ -1,15 +1,19 @@
-//! What the octets mean: one table for each side and form, fed whole, octet by
-//! octet, and with the beginning of a next frame.
+//! The meaning of the bytes: a table for each side and form, fed whole, byte by byte, and with the beginning of another
+//! frame.
 
 use super::super::hello::{Failure, FailureCode, Hello, Role};
-use super::super::reader::Step;
-use super::super::{Absorbed, Form, Frame, HEADER, Kind, Replies, Request, Requests, Violation};
+use super::super::reader::NextFrame;
+use super::super::{
+    Form, Frame, FrameKind, HEADER, MAX_PARENT_HELLO, ReadUpTo, ReplyFrames, Request,
+    RequestReader, Violation,
+};
 use super::{
-    Caller, FORMS, Notice, Outbox, Outcome, Parcel, Reader, WIDE, feed, hex, parcel, written,
+    CallOutcome, Caller, FORMS, FrameReader, Message, Notice, Outbox, WIDE, feed, hex, message,
+    written,
 };
 
 const LIMIT: u32 = 100;
-/// So many bytes can be fed at any time.
+/// Number of bytes that can be fed at any time.
 const READ: usize = 64 << 10;
 
 /// The hello of a parent, role `P`, version 1, one field `a` with `b`.
@@ -17,26 +21,26 @@ const PARENT_HELLO: &str = "ff ff 59 42 00000006 50 01 01 61 01 62";
 /// The same of a child.
 const CHILD_HELLO: &str = "ff ff 59 42 00000006 43 01 01 61 01 62";
 
-/// What a parent makes of the octets; calls 1 and 2 are open.
-fn read_as_parent(form: Form, pieces: &[&[u8]]) -> (Vec<String>, Option<Violation>) {
+/// Reads the bytes as a parent. Calls 1 and 2 are open.
+fn read_as_parent(form: Form, chunks: &[&[u8]]) -> (Vec<String>, Option<Violation>) {
     let hello = Hello::new(Role::Parent);
     let mut caller = Caller::new((form == Form::Full).then_some(&hello), Vec::new(), WIDE);
-    let mut reader = Reader::new(form, LIMIT);
+    let mut reader = FrameReader::new(form, LIMIT);
     for _ in 0..2 {
-        caller.call(&mut parcel(&[], &[]), ());
+        caller.call(&mut message(&[], &[]), ());
     }
     let (mut seen, mut notices) = (Vec::new(), Vec::new());
-    for piece in pieces {
-        feed(&mut reader, piece);
+    for chunk in chunks {
+        feed(&mut reader, chunk);
         loop {
-            let absorbed = caller.absorb(&mut reader, &mut notices);
+            let absorbed = caller.read_frames(&mut reader, &mut notices);
             for notice in notices.drain(..) {
                 seen.push(tell(&mut caller, notice));
             }
             match absorbed {
-                // It stops after a hello, so that this can be checked.
-                Ok(Absorbed::Hello) => {}
-                Ok(Absorbed::All) => break,
+                // It stops after a hello, so that the owner can check it.
+                Ok(ReadUpTo::Hello) => {}
+                Ok(ReadUpTo::All) => break,
                 Err(violation) => return (seen, Some(violation)),
             }
         }
@@ -47,11 +51,13 @@ fn read_as_parent(form: Form, pieces: &[&[u8]]) -> (Vec<String>, Option<Violatio
 fn tell(caller: &mut Caller, notice: Notice) -> String {
     match notice {
         Notice::Completed(id) => match caller.collect(id, |_| true).unwrap().0 {
-            Outcome::Result(payload) => format!("{id} is {payload:02x?}", payload = &*payload),
-            Outcome::Failed(failure) => {
+            CallOutcome::Result(payload) => format!("{id} is {payload:02x?}", payload = &*payload),
+            CallOutcome::Failed(failure) => {
                 format!("{id} failed: {:?} {}", failure.code, failure.message)
             }
-            Outcome::Lost(_) | Outcome::Expired(_) => unreachable!("nothing is lost here"),
+            CallOutcome::NotSent(_) | CallOutcome::Lost(_) | CallOutcome::Expired(_) => {
+                unreachable!("each was sent and is answered")
+            }
         },
         Notice::Event(payload) => format!("event {:02x?}", &*payload),
         Notice::CallEvent(id, payload) => format!("event of {id} {:02x?}", &*payload),
@@ -67,27 +73,27 @@ fn tell_hello(hello: &Hello) -> String {
     format!("hello {:?} {} a={text}", hello.role, hello.version)
 }
 
-fn read_plain(pieces: &[&[u8]]) -> (Vec<String>, Option<Violation>) {
-    read_as_parent(Form::Plain, pieces)
+fn read_plain(chunks: &[&[u8]]) -> (Vec<String>, Option<Violation>) {
+    read_as_parent(Form::Plain, chunks)
 }
 
-fn read_full(pieces: &[&[u8]]) -> (Vec<String>, Option<Violation>) {
-    read_as_parent(Form::Full, pieces)
+fn read_full(chunks: &[&[u8]]) -> (Vec<String>, Option<Violation>) {
+    read_as_parent(Form::Full, chunks)
 }
 
-/// What a child makes of the octets.
-fn read_as_child(pieces: &[&[u8]]) -> (Vec<String>, Option<Violation>) {
-    let mut requests = Requests::default();
-    let mut reader = Reader::new(Form::Plain, LIMIT);
+/// Reads the bytes as a child.
+fn read_as_child(chunks: &[&[u8]]) -> (Vec<String>, Option<Violation>) {
+    let mut requests = RequestReader::default();
+    let mut reader = FrameReader::new(Form::Plain, LIMIT);
     let mut seen = Vec::new();
-    for piece in pieces {
-        feed(&mut reader, piece);
-        requests.look_ahead(&mut reader);
+    for chunk in chunks {
+        feed(&mut reader, chunk);
+        requests.note_cancels(&mut reader);
         loop {
             match requests.next(&mut reader) {
                 Ok(None) => break,
                 Ok(Some(request)) => seen.push(match request {
-                    Request::Call(id) => format!("call {id} {:02x?}", reader.octets()),
+                    Request::Call(id) => format!("call {id} {:02x?}", reader.bytes()),
                     Request::Refuse(id, failure) => format!("refuse {id}: {:?}", failure.code),
                     Request::Cancel(id) => format!("cancel {id}"),
                     Request::Hello(hello) => tell_hello(&hello),
@@ -99,24 +105,24 @@ fn read_as_child(pieces: &[&[u8]]) -> (Vec<String>, Option<Violation>) {
     (seen, None)
 }
 
-/// Feeds the octets in every way, and compares what comes out.
+/// Feeds the bytes in each way, and compares what is read.
 fn check(
-    octets: &str,
+    bytes: &str,
     want: &[&str],
     broken: Option<&str>,
     read: impl Fn(&[&[u8]]) -> (Vec<String>, Option<Violation>),
 ) {
-    let octets = hex(octets.replace("ff ff 59 42", "f0 ff 59 42").as_str());
-    let whole: Vec<&[u8]> = vec![&octets];
-    let single: Vec<&[u8]> = octets.chunks(1).collect();
-    let tail = [octets.as_slice(), &[0, 0, 0]].concat();
-    for pieces in [whole, single, vec![&tail]] {
-        let (seen, violation) = read(&pieces);
-        assert_eq!(seen, want, "{octets:02x?}");
+    let bytes = hex(bytes.replace("ff ff 59 42", "f0 ff 59 42").as_str());
+    let whole: Vec<&[u8]> = vec![&bytes];
+    let single: Vec<&[u8]> = bytes.chunks(1).collect();
+    let tail = [bytes.as_slice(), &[0, 0, 0]].concat();
+    for chunks in [whole, single, vec![&tail]] {
+        let (seen, violation) = read(&chunks);
+        assert_eq!(seen, want, "{bytes:02x?}");
         match (&violation, broken) {
             (None, None) => {}
             (Some(violation), Some(words)) if violation.0.contains(words) => {}
-            _ => panic!("{octets:02x?}: {violation:?} instead of {broken:?}"),
+            _ => panic!("{bytes:02x?}: {violation:?} instead of {broken:?}"),
         }
     }
 }
@@ -143,8 +149,8 @@ fn what_a_child_writes_in_the_plain_form() {
         ),
         ("10000001 00000000", &[], Some("which is not open")),
     ];
-    for (octets, want, broken) in table {
-        check(octets, want, broken, read_plain);
+    for (bytes, want, broken) in table {
+        check(bytes, want, broken, read_plain);
     }
 }
 
@@ -172,10 +178,10 @@ fn what_a_child_writes_in_the_full_form() {
         ("70000001 00000000", &[], Some("does not know")),
         ("10000001 00000001 05", &[], Some("")),
     ];
-    for (octets, want, broken) in table {
+    for (bytes, want, broken) in table {
         let want = [&[hello], want].concat();
-        let octets = format!("{CHILD_HELLO} {octets}");
-        check(&octets, &want, broken, read_full);
+        let bytes = format!("{CHILD_HELLO} {bytes}");
+        check(&bytes, &want, broken, read_full);
     }
     let again = format!("{CHILD_HELLO} {CHILD_HELLO}");
     check(&again, &[hello], Some("kind Hello"), read_full);
@@ -187,9 +193,9 @@ fn what_a_child_writes_in_the_full_form() {
         ("ff ff 59 42 00000002 43 09", &[], Some("speaks version 9")),
         ("ff ff 59 42 00000002 58 01", &[], Some("role 88")),
     ];
-    for (octets, want, broken) in table {
+    for (bytes, want, broken) in table {
         let broken = broken.map(|words| words.replace('\\', ""));
-        check(octets, want, broken.as_deref(), read_full);
+        check(bytes, want, broken.as_deref(), read_full);
     }
 }
 
@@ -206,8 +212,8 @@ fn what_a_parent_writes() {
         ("00000000 00000000", &[], Some("id 0")),
         ("00000007 000000c8", &["refuse 7: TooLong"], None),
     ];
-    for (octets, want, broken) in table {
-        check(octets, want, broken, read_as_child);
+    for (bytes, want, broken) in table {
+        check(bytes, want, broken, read_as_child);
     }
     // After hello.
     let table: [(&str, &[&str], Option<&str>); 8] = [
@@ -224,10 +230,10 @@ fn what_a_parent_writes() {
             Some("kind Cancel of 200 bytes, the limit is 0"),
         ),
     ];
-    for (octets, want, broken) in table {
+    for (bytes, want, broken) in table {
         let want = [&[hello], want].concat();
         check(
-            &format!("{PARENT_HELLO} {octets}"),
+            &format!("{PARENT_HELLO} {bytes}"),
             &want,
             broken,
             read_as_child,
@@ -242,7 +248,7 @@ fn what_a_parent_writes() {
 fn what_both_sides_write_is_what_the_table_says() {
     let hello = Hello::new(Role::Parent).with("a", "b");
     let mut full = Caller::new(Some(&hello), Vec::new(), WIDE);
-    let id = full.call(&mut parcel(&[0xaa, 0xbb], &[]), ());
+    let id = full.call(&mut message(&[0xaa, 0xbb], &[]), ());
     full.cancel(id);
     let want = format!(
         "f{} 00000001 00000002 aabb 30000001 00000000",
@@ -250,27 +256,27 @@ fn what_both_sides_write_is_what_the_table_says() {
     );
     assert_eq!(written(&full.take_outbox(), 4), hex(&want));
     let mut plain = Caller::new(None, Vec::new(), WIDE);
-    let id = plain.call(&mut parcel(&[0xaa, 0xbb], &[]), ());
+    let id = plain.call(&mut message(&[0xaa, 0xbb], &[]), ());
     plain.cancel(id);
     assert_eq!(
         written(&plain.take_outbox(), 4),
         hex("00000001 00000002 aabb")
     );
 
-    let replies = Replies::new(20);
+    let replies = ReplyFrames::new(20);
     let mut frame = hex("0000000000000000 aabb");
     replies.message(0x0102_0304, &mut frame).unwrap();
     assert_eq!(frame, hex("01020304 00000002 aabb"));
     assert_eq!(replies.message(1, &mut [0; HEADER + 21]), Err(20));
-    assert_eq!(Replies::ready(), hex("40000000 00000000"));
+    assert_eq!(ReplyFrames::ready(), hex("40000000 00000000"));
     let hello = Hello::new(Role::Child).with("a", "b");
     assert_eq!(
-        Replies::hello(&hello),
+        ReplyFrames::hello(&hello),
         hex(&CHILD_HELLO.replacen("ff", "f0", 1))
     );
     let failure = Failure::new(FailureCode::Panic, "oh");
     assert_eq!(
-        Replies::failed(2, &failure),
+        ReplyFrames::failed(2, &failure),
         hex("10000002 0000000b 0570616e6963 026f68 00 00")
     );
 }
@@ -306,20 +312,20 @@ fn a_frame_that_is_no_message_is_refused_at_its_header() {
         ("30000001 00000001", "kind Cancel of 1 bytes"),
         ("70000001 00000001", "does not know"),
     ];
-    for (octets, broken) in table {
-        let octets = format!("{CHILD_HELLO} {octets}");
-        check(&octets, &[hello], Some(broken), read_full);
+    for (bytes, broken) in table {
+        let bytes = format!("{CHILD_HELLO} {bytes}");
+        check(&bytes, &[hello], Some(broken), read_full);
     }
     check("f0ff5942 00010001", &[], Some("65537"), read_full);
     // A parent's may be longer.
-    let mut reader = Reader::new(Form::Full, LIMIT);
-    reader.await_parent();
+    let mut reader = FrameReader::new(Form::Full, LIMIT);
+    reader.hello_limit = MAX_PARENT_HELLO;
     feed(&mut reader, &hex("f0ff5942 40000000"));
-    assert_eq!(reader.advance(), Step::Short);
-    let mut reader = Reader::new(Form::Full, LIMIT);
-    reader.await_parent();
+    assert_eq!(reader.advance(), NextFrame::Short);
+    let mut reader = FrameReader::new(Form::Full, LIMIT);
+    reader.hello_limit = MAX_PARENT_HELLO;
     feed(&mut reader, &hex("f0ff5942 40000001"));
-    assert!(matches!(reader.advance(), Step::TooLong(_)));
+    assert!(matches!(reader.advance(), NextFrame::TooLong(_)));
 }
 
 #[test]
@@ -331,12 +337,12 @@ fn lists_have_a_limit() {
     assert!(Failure::parse(&[0; 16]).is_ok());
     let error = Failure::parse(&[0; 1 << 20]).unwrap_err();
     assert!(error.0.contains("more than 16 strings"), "{error:?}");
-    // A name without a value is none.
+    // A name without a value is no field.
     let odd = Hello::parse(b"P\x01\x01a\x01b\x01c").unwrap();
     assert_eq!((odd.field("a"), odd.field("c")), (Some(&b"b"[..]), None));
 }
 
-/// X80: what is sent is cut off where it would be refused.
+/// X80: a text that would be refused is cut before it is sent.
 #[test]
 fn long_texts_are_cut_off_by_the_sender() {
     for letter in ["x", "é", "€", "🦀"] {
@@ -347,29 +353,29 @@ fn long_texts_are_cut_off_by_the_sender() {
                 backtrace: text.clone(),
                 ..Failure::new(FailureCode::Panic, &text)
             };
-            let failed = Replies::failed(2, &failure);
-            let mut reader = Reader::new(Form::Full, 0);
-            for piece in failed.chunks(READ) {
-                assert_eq!(reader.advance(), Step::Short);
-                feed(&mut reader, piece);
+            let failed = ReplyFrames::failed(2, &failure);
+            let mut reader = FrameReader::new(Form::Full, 0);
+            for chunk in failed.chunks(READ) {
+                assert_eq!(reader.advance(), NextFrame::Short);
+                feed(&mut reader, chunk);
             }
-            assert!(matches!(reader.advance(), Step::Whole(_)));
-            let read = Failure::parse(reader.octets()).unwrap();
+            assert!(matches!(reader.advance(), NextFrame::Whole(_)));
+            let read = Failure::parse(reader.bytes()).unwrap();
             let note = format!(" … (cut off, of {} bytes)", text.len());
             for part in [&read.message, &read.place, &read.backtrace] {
                 let rest = part.strip_suffix(&note).unwrap();
                 assert!(text.starts_with(rest) && rest.len() > 4000);
             }
-            let frame = Replies::hello(&Hello::refusal(&text));
+            let frame = ReplyFrames::hello(&Hello::refusal(&text));
             let hello = Hello::parse(&frame[HEADER..]).unwrap();
             assert!(hello.text("error").ends_with(&note));
             assert!(frame.len() < 64 << 10);
         }
     }
     let text = "x".repeat(256 << 10);
-    let failed = Replies::failed(2, &Failure::new(FailureCode::Panic, &text));
+    let failed = ReplyFrames::failed(2, &Failure::new(FailureCode::Panic, &text));
     assert_eq!(Failure::parse(&failed[HEADER..]).unwrap().message, text);
-    let frame = Replies::hello(&Hello::new(Role::Child).with("worker", &text));
+    let frame = ReplyFrames::hello(&Hello::new(Role::Child).with("worker", &text));
     let hello = Hello::parse(&frame[HEADER..]).unwrap();
     assert!(hello.text("error").contains("the limit is 65536"));
 }
@@ -377,10 +383,10 @@ fn long_texts_are_cut_off_by_the_sender() {
 #[test]
 fn a_length_is_only_a_claim() {
     for form in FORMS {
-        let mut reader = Reader::new(form, u32::MAX);
+        let mut reader = FrameReader::new(form, u32::MAX);
         feed(&mut reader, &hex("00000001 ffffffff"));
         for _ in 0..100 {
-            assert_eq!(reader.advance(), Step::Short);
+            assert_eq!(reader.advance(), NextFrame::Short);
             assert!(reader.room() <= 1 << 20);
             feed(&mut reader, &[0; 4096]);
         }
@@ -389,41 +395,44 @@ fn a_length_is_only_a_claim() {
 }
 
 #[test]
-fn a_frame_over_the_limit_is_passed_over_octet_by_octet() {
+fn a_frame_over_the_limit_is_passed_over_byte_by_byte() {
     for form in FORMS {
         for step in [1, 7, 1000] {
-            let mut reader = Reader::new(form, 5);
-            // Inside lie octets that look like headers.
-            let octets = [
+            let mut reader = FrameReader::new(form, 5);
+            // The payload holds bytes that look like headers.
+            let bytes = [
                 hex("00000001 00000120"),
                 hex("30000007 00000000").repeat(36),
                 hex("00000002 00000001 aa"),
             ];
             let (mut steps, mut last) = (Vec::new(), Vec::new());
-            for piece in octets.concat().chunks(step) {
-                feed(&mut reader, piece);
+            for chunk in bytes.concat().chunks(step) {
+                feed(&mut reader, chunk);
                 loop {
                     let mut looked = Vec::new();
                     reader.scan(|frame| looked.push(frame.id));
                     assert!(looked.iter().all(|id| [1, 2].contains(id)), "{looked:?}");
                     match reader.advance() {
-                        Step::Short => break,
+                        NextFrame::Short => break,
                         step => {
                             steps.push(step);
-                            last = reader.octets().to_vec();
+                            last = reader.bytes().to_vec();
                         }
                     }
                 }
                 assert!(reader.buffer().capacity() <= 1024);
             }
             let frame = |id, length| Frame {
-                kind: Some(Kind::Message),
+                kind: Some(FrameKind::Message),
                 id,
                 length,
             };
             assert_eq!(
                 steps,
-                [Step::TooLong(frame(1, 0x120)), Step::Whole(frame(2, 1))]
+                [
+                    NextFrame::TooLong(frame(1, 0x120)),
+                    NextFrame::Whole(frame(2, 1))
+                ]
             );
             assert_eq!(last, [0xaa]);
         }
@@ -433,12 +442,12 @@ fn a_frame_over_the_limit_is_passed_over_octet_by_octet() {
 #[test]
 fn a_large_frame_is_put_together_in_linear_time() {
     const SIZE: usize = 64 << 20;
-    let mut reader = Reader::new(Form::Full, u32::MAX);
+    let mut reader = FrameReader::new(Form::Full, u32::MAX);
     feed(&mut reader, &hex("00000001 00000000"));
-    assert!(matches!(reader.advance(), Step::Whole(_)));
-    feed(&mut reader, &Frame::message(2, SIZE).to_octets());
+    assert!(matches!(reader.advance(), NextFrame::Whole(_)));
+    feed(&mut reader, &Frame::message(2, SIZE).to_bytes());
     let (mut copied, mut place) = (0, (std::ptr::null(), 0));
-    while reader.advance() == Step::Short {
+    while reader.advance() == NextFrame::Short {
         let have = reader.rest().len();
         feed(&mut reader, &[7; 4096][..4096.min(HEADER + SIZE - have)]);
         let buffer = reader.buffer();
@@ -447,8 +456,8 @@ fn a_large_frame_is_put_together_in_linear_time() {
             place = (buffer.as_ptr(), buffer.capacity());
         }
     }
-    assert!(copied <= 3 * SIZE, "{copied} octets were copied");
-    let place = reader.octets().as_ptr();
+    assert!(copied <= 3 * SIZE, "{copied} bytes were copied");
+    let place = reader.bytes().as_ptr();
     let payload = reader.take();
     assert_eq!(
         (payload.len(), payload.as_ptr()),
@@ -458,10 +467,25 @@ fn a_large_frame_is_put_together_in_linear_time() {
     assert!(reader.buffer().capacity() < 1 << 20);
 }
 
-fn of_frame(frame: Vec<u8>) -> Parcel {
-    Parcel {
+#[test]
+fn looking_again_and_again_keeps_a_large_buffer() {
+    let pool = &mut super::BufferPool::new();
+    let mut reader = FrameReader::new(Form::Full, u32::MAX);
+    let frame = Frame::message(1, 1 << 20).to_bytes();
+    reader.room_in(pool);
+    reader.buffer().extend(frame);
+    reader.buffer().resize(HEADER + (1 << 20), 7);
+    assert!(matches!(reader.advance(), NextFrame::Whole(_)));
+    for _ in 0..100 {
+        reader.room_in(pool);
+        assert!(reader.buffer().capacity() > 1 << 20);
+    }
+}
+
+fn of_frame(frame: Vec<u8>) -> Message {
+    Message {
         frame,
-        ..Parcel::default()
+        ..Message::default()
     }
 }
 
@@ -476,7 +500,7 @@ fn pieces_come_out_of_the_outbox_as_they_went_in() {
     }
     let (mut have, mut step) = (Vec::new(), 1);
     while !outbox.is_empty() {
-        // A writer takes it away, writes some, and brings it back.
+        // A writer takes the outbox, writes some of it, and gives it back.
         let mut taken = std::mem::take(&mut outbox);
         let some = written(&taken, 3);
         let some = &some[..step.min(some.len())];

@@ -1,36 +1,36 @@
-//! Both halves over a link that delivers what it likes, when it likes.
+//! Both halves over a model of a link that delivers any number of bytes at any time.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use proptest::prelude::*;
 
 use super::super::{
-    Absorbed, Failure, FailureCode, Form, HEADER, Hello, Known, Limits, Replies, Request, Requests,
-    Role, Started,
+    Failure, FailureCode, FlowLimits, Form, HEADER, Hello, ReadUpTo, ReplyFrames, Request,
+    RequestReader, Role, Started, StartedInfo,
 };
-use super::{Caller, Notice, Outcome, Reader, feed, parcel, written};
+use super::{CallOutcome, Caller, FrameReader, Notice, feed, message, written};
 
-const LIMITS: Limits = Limits {
+const LIMITS: FlowLimits = FlowLimits {
     calls: 4,
     bytes: 150,
     frame: 1000,
     descriptors: 1000,
 };
 
-/// One thing that happens. Numbers choose, modulo what there is.
+/// A step of a run. A number is an index, modulo the number of candidates.
 #[derive(Debug, Clone)]
 enum Step {
     Call(usize),
     Cancel(usize),
-    /// The next ids are the lowest that are free.
+    /// The counter of ids wraps: the next ids are the lowest that are free.
     ComeAround,
-    /// So many octets reach the socket, or the child, or the parent.
+    /// That number of bytes reaches the socket, or the child, or the parent.
     Write(usize),
     Down(usize),
     Up(usize),
     /// The child takes the next request.
     Take,
-    /// The child answers one of those it has taken, in this way.
+    /// The child answers a request that it has taken, with a failure if `true`.
     Answer(usize, bool),
     Event,
     Collect,
@@ -51,23 +51,23 @@ fn step() -> impl Strategy<Value = Step> {
     ]
 }
 
-/// How it ends.
+/// The end of a run.
 #[derive(Debug, Clone)]
 enum End {
-    /// The parent closes, and the child finishes.
+    /// The parent closes its side, and the child finishes its calls.
     Drain,
-    /// The child dies: so many of the octets it wrote still arrive.
+    /// The child dies. That number of the bytes that it wrote still arrives.
     Death(usize, bool),
 }
 
 fn end() -> impl Strategy<Value = End> {
     prop_oneof![
         Just(End::Drain),
-        (0..500_usize, any::<bool>()).prop_map(|(octets, count)| End::Death(octets, count)),
+        (0..500_usize, any::<bool>()).prop_map(|(bytes, count)| End::Death(bytes, count)),
     ]
 }
 
-/// What the child made, in its order: events and answers, by serial number.
+/// The events and answers that the child sent, in order, by serial number.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Made {
     Event(u32),
@@ -77,23 +77,23 @@ enum Made {
 struct Pair {
     in_order: bool,
     caller: Caller,
-    from_child: Reader,
+    from_child: FrameReader,
     down: VecDeque<u8>,
     up: VecDeque<u8>,
-    requests: Requests,
-    from_parent: Reader,
-    replies: Replies,
-    /// Taken and not answered: id and serial number.
+    requests: RequestReader,
+    from_parent: FrameReader,
+    replies: ReplyFrames,
+    /// Requests taken and not answered: id and serial number.
     running: Vec<(u32, u32)>,
     made: Vec<Made>,
     serials: u32,
     events: u32,
-    // What ought to be.
+    // What is expected.
     calls: BTreeMap<u32, u32>,
     cancelled: BTreeSet<u32>,
     taken: BTreeSet<u32>,
     seen: Vec<Made>,
-    resolved: BTreeMap<u32, Outcome>,
+    resolved: BTreeMap<u32, CallOutcome>,
 }
 
 impl Pair {
@@ -102,12 +102,12 @@ impl Pair {
         let mut pair = Self {
             in_order,
             caller: Caller::new(hello.as_ref(), Vec::new(), LIMITS),
-            from_child: Reader::new(form, 1000),
+            from_child: FrameReader::new(form, 1000),
             down: VecDeque::new(),
             up: VecDeque::new(),
-            requests: Requests::default(),
-            from_parent: Reader::new(Form::Plain, 1000),
-            replies: Replies::new(1000),
+            requests: RequestReader::default(),
+            from_parent: FrameReader::new(Form::Plain, 1000),
+            replies: ReplyFrames::new(1000),
             running: Vec::new(),
             made: Vec::new(),
             serials: 0,
@@ -119,7 +119,7 @@ impl Pair {
             resolved: BTreeMap::new(),
         };
         if form == Form::Full {
-            pair.up.extend(Replies::hello(&Hello::new(Role::Child)));
+            pair.up.extend(ReplyFrames::hello(&Hello::new(Role::Child)));
         }
         pair
     }
@@ -143,13 +143,13 @@ impl Pair {
 
     fn call(&mut self, size: usize) {
         self.serials += 1;
-        let octets = [&self.serials.to_be_bytes()[..], &vec![0; size]].concat();
-        let id = self.caller.call(&mut parcel(&octets, &[]), ());
+        let bytes = [&self.serials.to_be_bytes()[..], &vec![0; size]].concat();
+        let id = self.caller.call(&mut message(&bytes, &[]), ());
         let old = self.calls.insert(id, self.serials);
         assert_eq!(old, None, "the id {id} is in use");
     }
 
-    /// Calls whose handle somebody has are in `calls`.
+    /// Calls whose handle exists are in `calls`.
     fn cancel(&mut self, which: usize) {
         let Some((&id, &serial)) = self.calls.iter().nth(which % self.calls.len().max(1)) else {
             return;
@@ -161,24 +161,24 @@ impl Pair {
 
     fn write(&mut self, count: usize) {
         let mut outbox = self.caller.take_outbox();
-        let octets = written(&outbox, 8);
-        let octets = &octets[..count.min(octets.len())];
-        self.down.extend(octets);
-        outbox.consume(octets.len());
-        self.caller.wrote(octets.len(), outbox);
+        let bytes = written(&outbox, 8);
+        let bytes = &bytes[..count.min(bytes.len())];
+        self.down.extend(bytes);
+        outbox.consume(bytes.len());
+        self.caller.wrote(bytes.len(), outbox);
     }
 
     fn down(&mut self, count: usize) {
-        let octets: Vec<u8> = self.down.drain(..count.min(self.down.len())).collect();
-        feed(&mut self.from_parent, &octets);
-        self.requests.look_ahead(&mut self.from_parent);
+        let bytes: Vec<u8> = self.down.drain(..count.min(self.down.len())).collect();
+        feed(&mut self.from_parent, &bytes);
+        self.requests.note_cancels(&mut self.from_parent);
     }
 
     fn take(&mut self) -> bool {
         match self.requests.next(&mut self.from_parent).unwrap() {
             None => return false,
             Some(Request::Call(id)) => {
-                let serial = self.from_parent.octets()[..4].try_into().unwrap();
+                let serial = self.from_parent.bytes()[..4].try_into().unwrap();
                 let serial = u32::from_be_bytes(serial);
                 assert!(self.running.iter().all(|(other, _)| *other != id));
                 assert!(self.taken.insert(serial), "handed out twice");
@@ -186,7 +186,7 @@ impl Pair {
             }
             Some(Request::Refuse(id, failure)) => {
                 assert_eq!(failure.code, FailureCode::Cancelled);
-                self.up.extend(Replies::failed(id, &failure));
+                self.up.extend(ReplyFrames::failed(id, &failure));
             }
             Some(Request::Cancel(_) | Request::Hello(_)) => {}
         }
@@ -204,9 +204,9 @@ impl Pair {
         };
         let (id, serial) = self.running.remove(which);
         self.made.push(Made::Answer(serial));
-        if fails && self.from_child.form() == Form::Full {
+        if fails && self.from_child.form == Form::Full {
             let failure = Failure::new(FailureCode::Panic, serial.to_string());
-            self.up.extend(Replies::failed(id, &failure));
+            self.up.extend(ReplyFrames::failed(id, &failure));
             return;
         }
         self.send(id, serial);
@@ -225,19 +225,19 @@ impl Pair {
     }
 
     fn up(&mut self, count: usize) {
-        let octets: Vec<u8> = self.up.drain(..count.min(self.up.len())).collect();
-        feed(&mut self.from_child, &octets);
+        let bytes: Vec<u8> = self.up.drain(..count.min(self.up.len())).collect();
+        feed(&mut self.from_child, &bytes);
         let mut notices = Vec::new();
         while self
             .caller
-            .absorb(&mut self.from_child, &mut notices)
+            .read_frames(&mut self.from_child, &mut notices)
             .unwrap()
-            == Absorbed::Hello
+            == ReadUpTo::Hello
         {}
         for notice in notices {
             match notice {
-                Notice::Event(octets) => {
-                    let number = u32::from_be_bytes((*octets).try_into().unwrap());
+                Notice::Event(bytes) => {
+                    let number = u32::from_be_bytes((*bytes).try_into().unwrap());
                     self.seen.push(Made::Event(number));
                 }
                 Notice::Completed(id) => {
@@ -262,16 +262,17 @@ impl Pair {
             let serial = self.calls.remove(&id).unwrap();
             let outcome = self.caller.collect(id, |_| true).unwrap().0;
             match &outcome {
-                Outcome::Result(octets) => assert_eq!(**octets, serial.to_be_bytes()),
-                Outcome::Failed(failure) => assert_eq!(failure.message, serial.to_string()),
-                Outcome::Lost(_) | Outcome::Expired(_) => {}
+                CallOutcome::Result(bytes) => assert_eq!(**bytes, serial.to_be_bytes()),
+                CallOutcome::Failed(failure) => assert_eq!(failure.message, serial.to_string()),
+                CallOutcome::NotSent(failure) => panic!("not sent: {}", failure.message),
+                CallOutcome::Lost(_) | CallOutcome::Expired(_) => {}
             }
             let twice = self.resolved.insert(serial, outcome);
             assert_eq!(twice, None);
         }
     }
 
-    /// What goes on by itself, until nothing more does.
+    /// Moves all bytes and answers all calls, until nothing changes.
     fn drain(&mut self) {
         loop {
             self.write(usize::MAX);
@@ -291,16 +292,16 @@ impl Pair {
         assert!(
             self.resolved
                 .values()
-                .all(|outcome| !matches!(outcome, Outcome::Lost(_)))
+                .all(|outcome| !matches!(outcome, CallOutcome::Lost(_)))
         );
     }
 
-    fn die(&mut self, octets: usize, count: bool) {
-        self.up(octets);
+    fn die(&mut self, bytes: usize, count: bool) {
+        self.up(bytes);
         let known = if count {
-            Known::Count(self.requests.started())
+            StartedInfo::Count(self.requests.started())
         } else {
-            Known::Nothing
+            StartedInfo::Nothing
         };
         let lost: BTreeSet<_> = self.caller.fail_all(known).into_iter().collect();
         assert!(
@@ -310,9 +311,9 @@ impl Pair {
         self.collect();
         for (serial, outcome) in &self.resolved {
             match outcome {
-                Outcome::Lost(Started::No) => assert!(!self.taken.contains(serial)),
-                Outcome::Lost(Started::Yes) => assert!(self.taken.contains(serial)),
-                Outcome::Lost(Started::Unknown) => assert!(!count, "the child has said it"),
+                CallOutcome::Lost(Started::No) => assert!(!self.taken.contains(serial)),
+                CallOutcome::Lost(Started::Yes) => assert!(self.taken.contains(serial)),
+                CallOutcome::Lost(Started::Unknown) => assert!(!count, "the child has said it"),
                 _ => {}
             }
         }
@@ -321,7 +322,7 @@ impl Pair {
     fn finish(mut self, end: &End) {
         match *end {
             End::Drain => self.drain(),
-            End::Death(octets, count) => self.die(octets, count),
+            End::Death(bytes, count) => self.die(bytes, count),
         }
         assert!(self.calls.is_empty(), "{:?} are not resolved", self.calls);
         assert_eq!(self.caller.entries(), (0, 0));
@@ -329,7 +330,7 @@ impl Pair {
             self.resolved.len() + self.cancelled.len(),
             self.serials as usize
         );
-        // Order: what is seen is what was made, less what nobody wanted.
+        // Order: what is seen is what was sent, without the answers to cancelled calls.
         let mut seen = self.seen.iter().peekable();
         for made in &self.made {
             if seen.peek() == Some(&made) {

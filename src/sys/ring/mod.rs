@@ -1,29 +1,29 @@
-//! Two byte rings in memory that parent and child share: the local link without a system call for each byte.
+//! Two byte rings in memory that parent and child share, so that a local link needs no system call while both are awake.
+//!
+//! Not here: the socket beside the rings, and the ends of a link (`link`).
 //!
 //! A ring is `CAPACITY` bytes and two [counters](Counter): `head`, how many bytes its writer has put in since the
 //! start, and `tail`, how many its reader has taken out. Byte `n` of the stream lies at `n` modulo the capacity. Each
 //! side keeps a copy of the counter that it moves, and the last value of the other's that it saw.
 //!
-//! * **Writing**: copy in what fits, move `head`; send a doorbell if the reader sleeps. After each [`PIECE`] `head` is
-//!   moved, so that of a long message the reader copies one piece while the writer copies the next.
-//! * **Reading**: copy out what is there, move `tail`; send a doorbell if the writer sleeps. What was copied out is
-//!   private, and is parsed only then.
-//! * **Sleeping**: say so in the counter that is waited for, look once more, then block on the socket.
-//! * **Doorbell**: one byte on the socket. How it is sent is the caller's affair.
-//! * **The end**: after the end of the socket, or of the process, what lies before `head` is still read. A writer that ends
-//!   its stream says so in `head`, too, for a reader that looks at nothing else.
-//! * **File descriptors** go over the socket, one message a lot, before `head` is moved past the bytes that announce
-//!   them. `head` has a count of the lots, so a reader that is awake knows when to look at the socket. No more than one
-//!   lot is ahead of `head`.
-//! * **Fallback**: a peer that does not answer for the rings reads the socket alone; what was written into the ring for
-//!   it is [taken back](Writer::take_back).
+//! * **Writing**: copy in what fits, move `head`, send a doorbell if the reader sleeps. `head` is moved after each
+//!   [`CHUNK`], so the reader copies one chunk of a long message while the writer copies the next.
+//! * **Reading**: copy out what is available, move `tail`, send a doorbell if the writer sleeps. Only the private copy is
+//!   parsed.
+//! * **Sleeping**: set `sleeps` beside the awaited counter, load the counter once more, then block on the socket.
+//! * **Doorbell**: one byte on the socket. The caller sends it.
+//! * **The end**: after the end of the socket, or of the process, the bytes before `head` are still read. A writer that
+//!   ends its stream also sets a flag beside `head`, for a reader that looks at the memory only.
+//! * **File descriptors** are sent over the socket, one message per batch, before `head` is moved past the bytes that
+//!   announce them. A count of the batches lies beside `head`, so a reader that is awake knows when to read the socket. At
+//!   most one batch is ahead of `head`.
 //!
 //! The other process may write anything into the memory at any time. A counter is loaded once, checked, and only then
-//! used: less than was seen before, or more than the capacity ahead, is a violation. Nothing in the memory is lent.
-//! After a counter that says that there is something, that much is copied, so no loop goes on without a byte or a sleep.
+//! used: a value below the last one, or more than the capacity ahead, is a violation. Nothing in the memory is lent. Each
+//! step of a loop copies bytes or sleeps, so a lying peer cannot make a loop spin.
 
 mod counter;
-mod lots;
+mod fd_queue;
 mod memory;
 mod rings;
 #[cfg(test)]
@@ -34,97 +34,121 @@ use std::sync::Arc;
 
 use self::counter::Counter;
 pub(crate) use self::memory::LinkMemory;
-pub(crate) use self::rings::Rings;
+pub(in crate::sys) use self::rings::send_doorbell;
+pub(crate) use self::rings::{Rings, coarse_clock};
 use crate::base::sync::explored::{AtomicU64, Ordering};
 
-/// After this many bytes `head` or `tail` is moved. Measured with messages of 1 MiB: 8 KiB give 0.22 to 0.3 ms there
-/// and back, all that fits at once 0.42 to 0.6 ms.
-const PIECE: usize = 8 << 10;
+/// `head` and `tail` are moved after this many bytes. Measured round trip of 1 MiB: 0.22 to 0.3 ms with 8 KiB, 0.42 to
+/// 0.6 ms if all that fits is published at once.
+const CHUNK: usize = 8 << 10;
 
-/// Which ring.
+/// The ring that is meant.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Way {
+pub(crate) enum Direction {
     /// The parent writes, the child reads.
     ToChild,
     /// The child writes, the parent reads.
     ToParent,
 }
 
-/// Where two rings lie.
-pub(crate) trait Memory {
-    /// How many bytes a ring has.
+/// The memory of two rings.
+pub(crate) trait RingMemory {
+    /// The size of a ring in bytes.
     fn capacity(&self) -> usize;
-    /// How many bytes were written into the ring.
-    fn head(&self, way: Way) -> &Counter;
-    /// How many bytes were read from it.
-    fn tail(&self, way: Way) -> &Counter;
-    /// Copies `bytes` to the place of byte `at` of the stream and on; at most the capacity.
-    fn copy_in(&self, way: Way, at: u64, bytes: &[u8]);
-    /// Appends `count` bytes from the place of byte `at` of the stream and on; at most the capacity.
-    fn copy_out(&self, way: Way, at: u64, count: usize, buffer: &mut Vec<u8>);
+    /// The numbers of bytes ever written into the ring (`head`) and ever read from it (`tail`).
+    fn counters(&self, direction: Direction) -> &[Counter; 2];
+    /// Copies `bytes`, at most the capacity, to the position of byte `at` of the stream.
+    fn copy_in(&self, direction: Direction, at: u64, bytes: &[u8]);
+    /// Appends `count` bytes, at most the capacity, from the position of byte `at` of the stream.
+    fn copy_out(&self, direction: Direction, at: u64, count: usize, buffer: &mut Vec<u8>);
 }
 
-/// What the other process says of a ring makes no sense.
-fn violation() -> io::Error {
-    io::Error::new(
-        io::ErrorKind::InvalidData,
-        "the counters of the shared memory contradict each other",
-    )
-}
-
-/// The writing end of a ring. One thread at a time uses it.
+/// The writing or the reading end of a ring, for one thread at a time.
+///
+/// The writer moves `head`, and may go up to `tail` plus the capacity. The reader moves `tail`, and may go up to `head`.
 #[derive(Debug)]
-pub(crate) struct Writer<M> {
+pub(crate) struct RingEnd<M> {
     memory: Arc<M>,
-    way: Way,
-    /// How many bytes were written; what the counter should say.
-    head: AtomicU64,
-    /// How many the reader had read when this side last looked.
-    tail: AtomicU64,
+    direction: Direction,
+    /// The number of bytes that this end may be ahead of the other's counter: the capacity for a writer, zero for a reader.
+    lead: u64,
+    /// The number of bytes that this end has passed on: the private copy of the counter that it moves.
+    position: AtomicU64,
+    /// Up to which position it may go, by the other's counter as last seen.
+    limit: AtomicU64,
 }
 
-impl<M: Memory> Writer<M> {
-    /// The end of a ring that nothing was written into.
-    pub(crate) fn new(memory: Arc<M>, way: Way) -> Self {
+impl<M: RingMemory> RingEnd<M> {
+    /// Returns the writing end of an empty ring.
+    pub(crate) fn writer(memory: Arc<M>, direction: Direction) -> Self {
+        let capacity = memory.capacity() as u64;
+        Self::new(memory, direction, capacity)
+    }
+
+    /// Returns the reading end of an empty ring.
+    pub(crate) fn reader(memory: Arc<M>, direction: Direction) -> Self {
+        Self::new(memory, direction, 0)
+    }
+
+    fn new(memory: Arc<M>, direction: Direction, lead: u64) -> Self {
         Self {
             memory,
-            way,
-            head: AtomicU64::new(0),
-            tail: AtomicU64::new(0),
+            direction,
+            lead,
+            position: AtomicU64::new(0),
+            limit: AtomicU64::new(lead),
         }
     }
 
-    /// Writes what there is room for and returns how many bytes; calls `doorbell` if the reader is to be sent one.
+    /// Returns the counter that this end moves.
+    pub(super) fn own(&self) -> &Counter {
+        &self.memory.counters(self.direction)[usize::from(self.lead == 0)]
+    }
+
+    /// Returns the counter that the other end moves.
+    pub(super) fn other(&self) -> &Counter {
+        &self.memory.counters(self.direction)[usize::from(self.lead > 0)]
+    }
+
+    /// Returns the number of bytes that this end has passed on, which is the position of the next.
+    pub(super) fn position(&self) -> u64 {
+        self.position.load(Ordering::Relaxed)
+    }
+
+    /// Moves the counter of this end. Returns whether the other end sleeps and must be sent a doorbell.
+    #[must_use]
+    fn advance(&self, to: u64) -> bool {
+        self.position.store(to, Ordering::Relaxed);
+        self.own().advance(to)
+    }
+
+    /// In a writer: writes what fits and returns the number of bytes. Calls `doorbell` if the reader sleeps.
     ///
     /// # Errors
     /// The counters contradict each other.
     pub(crate) fn write(&self, parts: &[IoSlice<'_>], doorbell: impl Fn()) -> io::Result<usize> {
-        let start = self.head.load(Ordering::Relaxed);
+        let start = self.position();
         let (mut head, mut moved) = (start, start);
-        // One for all pieces: on one CPU each would be two changes of processes.
+        // One doorbell for all chunks: on one CPU each doorbell costs two context switches.
         let mut sleeps = false;
-        let mut publish = |head| {
-            self.head.store(head, Ordering::Relaxed);
-            sleeps |= self.memory.head(self.way).advance(head);
-        };
         'parts: for part in parts {
             let mut rest: &[u8] = part;
             while !rest.is_empty() {
-                let room = self.room(head, rest.len().min(PIECE))?;
+                let room = self.available_behind(head, rest.len().min(CHUNK))?;
                 if room == 0 {
                     break 'parts;
                 }
-                let (now, later) = rest.split_at(room.min(rest.len()).min(PIECE));
-                self.memory.copy_in(self.way, head, now);
+                let (now, later) = rest.split_at(room.min(rest.len()).min(CHUNK));
+                self.memory.copy_in(self.direction, head, now);
                 (head, rest) = (head + now.len() as u64, later);
-                if head - moved >= PIECE as u64 {
-                    publish(head);
+                if head - moved >= CHUNK as u64 {
+                    sleeps |= self.advance(head);
                     moved = head;
                 }
             }
         }
         if head > moved {
-            publish(head);
+            sleeps |= self.advance(head);
         }
         if sleeps {
             doorbell();
@@ -132,103 +156,7 @@ impl<M: Memory> Writer<M> {
         Ok((head - start) as usize)
     }
 
-    /// Returns how many bytes can be written behind `head`; looks at the counter only if it was fewer than `want`.
-    fn room(&self, head: u64, want: usize) -> io::Result<usize> {
-        let capacity = self.memory.capacity() as u64;
-        let room = |tail| capacity - (head - tail);
-        let tail = self.tail.load(Ordering::Relaxed);
-        if room(tail) >= want as u64 {
-            return Ok(room(tail) as usize);
-        }
-        self.saw(head, self.memory.tail(self.way).get())?;
-        Ok(room(self.tail.load(Ordering::Relaxed)) as usize)
-    }
-
-    /// Takes note of a value of `tail`.
-    fn saw(&self, head: u64, tail: u64) -> io::Result<()> {
-        if tail < self.tail.load(Ordering::Relaxed) || tail > head {
-            return Err(violation());
-        }
-        self.tail.store(tail, Ordering::Relaxed);
-        Ok(())
-    }
-
-    /// Returns whether there seems to be room, or a violation, of which a write will tell. Any thread may ask: nothing is
-    /// noted.
-    pub(super) fn has_room(&self) -> bool {
-        let head = self.head.load(Ordering::Relaxed);
-        let used = head.wrapping_sub(self.memory.tail(self.way).get());
-        used != self.memory.capacity() as u64
-    }
-
-    /// Says that this side sleeps until there is room, and returns whether it may: there is none yet.
-    ///
-    /// # Errors
-    /// The counters contradict each other.
-    pub(crate) fn sleep(&self) -> io::Result<bool> {
-        let head = self.head.load(Ordering::Relaxed);
-        let tail = self.tail.load(Ordering::Relaxed);
-        if head - tail < self.memory.capacity() as u64 {
-            return Ok(false);
-        }
-        match self.memory.tail(self.way).sleep(tail) {
-            Ok(()) => Ok(true),
-            Err(tail) => self.saw(head, tail).map(|()| false),
-        }
-    }
-
-    /// Says that this side does not sleep any more.
-    pub(crate) fn wake(&self) {
-        self.memory.tail(self.way).wake();
-    }
-
-    /// Returns how many bytes were written: the place of the next.
-    pub(super) fn head(&self) -> u64 {
-        self.head.load(Ordering::Relaxed)
-    }
-
-    /// Counts a lot of file descriptors that was sent over the socket. Its announcement is written after this.
-    pub(crate) fn sent_lot(&self) {
-        self.memory.head(self.way).add_lot();
-    }
-
-    /// Says that nothing more will be written.
-    pub(crate) fn end(&self) {
-        self.memory.head(self.way).end();
-    }
-
-    /// Returns all that was written, for a peer that reads no ring: it has read nothing, so all of it is still here.
-    pub(crate) fn take_back(&self) -> Vec<u8> {
-        let count = self.head.load(Ordering::Relaxed) as usize;
-        let mut bytes = Vec::new();
-        self.memory.copy_out(self.way, 0, count, &mut bytes);
-        bytes
-    }
-}
-
-/// The reading end of a ring. One thread at a time uses it.
-#[derive(Debug)]
-pub(crate) struct Reader<M> {
-    memory: Arc<M>,
-    way: Way,
-    /// How many bytes were read; what the counter should say.
-    tail: AtomicU64,
-    /// How many were written when this side last looked.
-    head: AtomicU64,
-}
-
-impl<M: Memory> Reader<M> {
-    /// The end of a ring that nothing was read from.
-    pub(crate) fn new(memory: Arc<M>, way: Way) -> Self {
-        Self {
-            memory,
-            way,
-            tail: AtomicU64::new(0),
-            head: AtomicU64::new(0),
-        }
-    }
-
-    /// Appends at most `room` bytes and returns how many there were; calls `doorbell` if the writer is to be sent one.
+    /// In a reader: appends at most `room` bytes and returns their number. Calls `doorbell` if the writer sleeps.
     ///
     /// # Errors
     /// The counters contradict each other.
@@ -241,11 +169,9 @@ impl<M: Memory> Reader<M> {
         let count = self.available()?.min(room);
         let (mut left, mut sleeps) = (count, false);
         while left > 0 {
-            let (tail, now) = (self.tail.load(Ordering::Relaxed), left.min(PIECE));
-            self.memory.copy_out(self.way, tail, now, buffer);
-            let tail = tail + now as u64;
-            self.tail.store(tail, Ordering::Relaxed);
-            sleeps |= self.memory.tail(self.way).advance(tail);
+            let (tail, now) = (self.position(), left.min(CHUNK));
+            self.memory.copy_out(self.direction, tail, now, buffer);
+            sleeps |= self.advance(tail + now as u64);
             left -= now;
         }
         if sleeps {
@@ -254,74 +180,68 @@ impl<M: Memory> Reader<M> {
         Ok(count)
     }
 
-    /// Returns how many bytes can be read, at least; looks at the counter only if there were none.
+    /// Returns how many bytes can be written or read. Loads the shared counter only if the last value leaves none.
     ///
     /// # Errors
     /// The counters contradict each other.
     pub(crate) fn available(&self) -> io::Result<usize> {
-        let (tail, head) = (
-            self.tail.load(Ordering::Relaxed),
-            self.head.load(Ordering::Relaxed),
-        );
-        if head == tail {
-            self.saw(tail, self.memory.head(self.way).get())?;
+        self.available_behind(self.position(), 1)
+    }
+
+    /// Returns how many bytes can be written or read from `position` on. Loads the shared counter only if the last value
+    /// leaves fewer than `want`.
+    fn available_behind(&self, position: u64, want: usize) -> io::Result<usize> {
+        let mut limit = self.limit.load(Ordering::Relaxed);
+        if limit - position < want as u64 {
+            limit = self.saw(position, self.other().get())?;
         }
-        Ok((self.head.load(Ordering::Relaxed) - tail) as usize)
+        Ok((limit - position) as usize)
     }
 
-    /// Takes note of a value of `head`.
-    fn saw(&self, tail: u64, head: u64) -> io::Result<()> {
-        let before = self.head.load(Ordering::Relaxed);
-        if head < before || head - tail > self.memory.capacity() as u64 {
-            return Err(violation());
+    /// Checks a value of the other end's counter. Stores and returns the limit that follows.
+    fn saw(&self, position: u64, value: u64) -> io::Result<u64> {
+        let limit = value.wrapping_add(self.lead);
+        let before = self.limit.load(Ordering::Relaxed);
+        if limit < before || limit - position > self.memory.capacity() as u64 {
+            let text = "the counters of the shared memory contradict each other";
+            return Err(io::Error::new(io::ErrorKind::InvalidData, text));
         }
-        self.head.store(head, Ordering::Relaxed);
-        Ok(())
+        self.limit.store(limit, Ordering::Relaxed);
+        Ok(limit)
     }
 
-    /// Returns whether the other side has said that it writes no more. What is read after this is the last.
-    pub(super) fn has_ended(&self) -> bool {
-        self.memory.head(self.way).has_ended()
+    /// Returns whether a write or read would pass something on: there is something, or the counters contradict each other.
+    /// Any thread may call this; it changes nothing.
+    pub(super) fn may_go_on(&self) -> bool {
+        let (position, limit) = (self.position(), self.limit.load(Ordering::Relaxed));
+        // The other counter may lie about what was seen of it before.
+        limit > position || self.other().get().wrapping_add(self.lead) != position
     }
 
-    /// Says that this side sleeps until there is something to read, and returns whether it may: there is nothing yet.
+    /// Announces that this side sleeps until bytes can be written or read. Returns whether there are still none, so that it
+    /// may.
     ///
     /// # Errors
     /// The counters contradict each other.
     pub(crate) fn sleep(&self) -> io::Result<bool> {
-        let tail = self.tail.load(Ordering::Relaxed);
-        if self.head.load(Ordering::Relaxed) > tail {
+        let (position, limit) = (self.position(), self.limit.load(Ordering::Relaxed));
+        if limit > position {
             return Ok(false);
         }
-        match self.memory.head(self.way).sleep(tail) {
+        match self.other().sleep(limit - self.lead) {
             Ok(()) => Ok(true),
-            Err(head) => self.saw(tail, head).map(|()| false),
+            Err(value) => self.saw(position, value).map(|_| false),
         }
     }
 
-    /// Says that this side does not sleep any more.
+    /// Withdraws the announcement of [`sleep`](Self::sleep).
     pub(crate) fn wake(&self) {
-        self.memory.head(self.way).wake();
+        self.other().wake();
     }
 
-    /// Returns how many bytes were read.
-    pub(super) fn tail(&self) -> u64 {
-        self.tail.load(Ordering::Relaxed)
-    }
-
-    /// Returns how many bytes seem to be unread, at most what a ring has. Any thread may ask: nothing is noted.
-    pub(super) fn unread(&self) -> u64 {
-        let unread = self.head().saturating_sub(self.tail());
+    /// In a reader: returns the number of unread bytes, at most the capacity. Any thread may call this; it changes nothing.
+    pub(in crate::sys) fn unread(&self) -> u64 {
+        let unread = self.other().get().saturating_sub(self.position());
         unread.min(self.memory.capacity() as u64)
-    }
-
-    /// Returns how many bytes the other side has written by now, if that is true.
-    pub(super) fn head(&self) -> u64 {
-        self.memory.head(self.way).get()
-    }
-
-    /// Returns how many lots of file descriptors were sent, modulo 2^32, before what can be read now or later.
-    pub(super) fn lots(&self) -> u32 {
-        self.memory.head(self.way).lots()
     }
 }

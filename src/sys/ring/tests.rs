@@ -1,17 +1,17 @@
-//! The rings under every schedule that loom finds, against what a queue does, and with a liar on the other side.
+//! The rings under every schedule of loom, compared with a queue, and with a lying peer.
 
 use std::collections::VecDeque;
 use std::io::{self, IoSlice};
 use std::sync::Arc;
 
 use super::counter::Counter;
-use super::{Memory, Reader, Way, Writer};
+use super::{Direction, RingEnd, RingMemory};
 use crate::base::sync::explored::{AtomicU32, Mutex, Ordering};
 use crate::base::sync::testing::{Condvar, explore, spawn};
 
-/// Rings of a few bytes that are atomics, so that loom sees a byte that is read too early.
+/// Rings of a few atomic bytes, so that loom finds a byte that is read too early.
 struct Small {
-    counters: [Counter; 4],
+    counters: [[Counter; 2]; 2],
     bytes: [Vec<AtomicU32>; 2],
 }
 
@@ -24,36 +24,33 @@ impl Small {
         })
     }
 
-    fn byte(&self, way: Way, at: u64) -> &AtomicU32 {
-        let ring = &self.bytes[usize::from(way == Way::ToParent)];
+    fn byte(&self, direction: Direction, at: u64) -> &AtomicU32 {
+        let ring = &self.bytes[direction as usize];
         &ring[at as usize % ring.len()]
     }
 }
 
-impl Memory for Small {
+impl RingMemory for Small {
     fn capacity(&self) -> usize {
         self.bytes[0].len()
     }
-    fn head(&self, way: Way) -> &Counter {
-        &self.counters[2 * usize::from(way == Way::ToParent)]
+    fn counters(&self, direction: Direction) -> &[Counter; 2] {
+        &self.counters[direction as usize]
     }
-    fn tail(&self, way: Way) -> &Counter {
-        &self.counters[2 * usize::from(way == Way::ToParent) + 1]
-    }
-    fn copy_in(&self, way: Way, at: u64, bytes: &[u8]) {
+    fn copy_in(&self, direction: Direction, at: u64, bytes: &[u8]) {
         for (place, byte) in (at..).zip(bytes) {
-            self.byte(way, place)
+            self.byte(direction, place)
                 .store(u32::from(*byte), Ordering::Relaxed);
         }
     }
-    fn copy_out(&self, way: Way, at: u64, count: usize, buffer: &mut Vec<u8>) {
+    fn copy_out(&self, direction: Direction, at: u64, count: usize, buffer: &mut Vec<u8>) {
         for place in at..at + count as u64 {
-            buffer.push(self.byte(way, place).load(Ordering::Relaxed) as u8);
+            buffer.push(self.byte(direction, place).load(Ordering::Relaxed) as u8);
         }
     }
 }
 
-/// What doorbells are sent over: one direction of a socket.
+/// One direction of a socket for doorbells.
 struct Socket {
     state: Mutex<(u32, bool)>,
     news: Condvar,
@@ -77,7 +74,7 @@ impl Socket {
         self.news.notify_all();
     }
 
-    /// Blocks until there is a doorbell, and takes them all; false at the end.
+    /// Blocks until a doorbell comes, and takes all of them. Returns false at the end.
     fn recv(&self) -> bool {
         let mut state = self.state.lock();
         while *state == (0, false) {
@@ -87,8 +84,8 @@ impl Socket {
     }
 }
 
-/// Writes all, sleeping while there is no room; false if the other side is gone.
-fn send(writer: &Writer<Small>, mut bytes: &[u8], to: &Socket, from: &Socket) -> io::Result<bool> {
+/// Writes all bytes, and sleeps while there is no room. Returns false if the other side has ended.
+fn send(writer: &RingEnd<Small>, mut bytes: &[u8], to: &Socket, from: &Socket) -> io::Result<bool> {
     while !bytes.is_empty() {
         let count = writer.write(&[IoSlice::new(bytes)], || to.doorbell())?;
         bytes = &bytes[count..];
@@ -99,8 +96,8 @@ fn send(writer: &Writer<Small>, mut bytes: &[u8], to: &Socket, from: &Socket) ->
     Ok(true)
 }
 
-/// Reads until the end, sleeping while there is nothing.
-fn receive(reader: &Reader<Small>, to: &Socket, from: &Socket) -> io::Result<Vec<u8>> {
+/// Reads until the end, and sleeps while the ring is empty.
+fn receive(reader: &RingEnd<Small>, to: &Socket, from: &Socket) -> io::Result<Vec<u8>> {
     let mut bytes = Vec::new();
     loop {
         if reader.read(&mut bytes, 100, || to.doorbell())? == 0 && reader.sleep()? && !from.recv() {
@@ -116,19 +113,19 @@ fn model(capacity: usize, message: &'static [u8]) {
         let sockets = Arc::new([Socket::new(), Socket::new()]);
         let (ours, theirs) = (Arc::clone(&memory), Arc::clone(&sockets));
         let writing = spawn(move || {
-            let writer = Writer::new(ours, Way::ToChild);
+            let writer = RingEnd::writer(ours, Direction::ToChild);
             let [to, from] = &*theirs;
             assert!(send(&writer, message, to, from).unwrap());
             to.end();
         });
-        let reader = Reader::new(memory, Way::ToChild);
+        let reader = RingEnd::reader(memory, Direction::ToChild);
         let [from, to] = &*sockets;
         assert_eq!(receive(&reader, to, from).unwrap(), message);
         writing.join().unwrap();
     });
 }
 
-/// Reader and writer sleep and wake each other; a wake-up that is lost is a deadlock, which loom reports.
+/// Reader and writer sleep and wake each other. A lost wake-up is a deadlock, which loom reports.
 #[test]
 fn loom_every_byte_arrives_once_through_a_ring_of_two() {
     model(2, &[1, 2, 3]);
@@ -147,11 +144,13 @@ fn loom_a_liar_stops_nothing() {
         let memory = Small::new(2);
         let lies = Arc::clone(&memory);
         let liar = spawn(move || {
-            let _ = lies.head(Way::ToChild).advance(2);
-            let _ = lies.tail(Way::ToParent).advance(9);
-            let _ = lies.head(Way::ToChild).advance(1);
+            let [head, _] = lies.counters(Direction::ToChild);
+            let [_, tail] = lies.counters(Direction::ToParent);
+            let _ = head.advance(2);
+            let _ = tail.advance(9);
+            let _ = head.advance(1);
         });
-        let reader = Reader::new(Arc::clone(&memory), Way::ToChild);
+        let reader = RingEnd::reader(Arc::clone(&memory), Direction::ToChild);
         let mut bytes = Vec::new();
         for _ in 0..3 {
             let before = bytes.len();
@@ -164,40 +163,40 @@ fn loom_a_liar_stops_nothing() {
             }
         }
         assert!(bytes.len() <= 2, "no more than was claimed at once");
-        let writer = Writer::new(memory, Way::ToParent);
+        let writer = RingEnd::writer(memory, Direction::ToParent);
         let written = writer.write(&[IoSlice::new(&[1, 2, 3])], || ());
         assert!(written.is_err() || written.unwrap() == 2);
         liar.join().unwrap();
     });
 }
 
-/// Without loom: whole processes' worth of bytes, and the mapped memory itself.
+/// Tests without loom, of the mapped memory.
 #[cfg(not(loom))]
 mod mapped {
     use super::*;
     use crate::sys::ring::memory::{CAPACITY, LENGTH, tests::file};
-    use crate::sys::ring::{LinkMemory, PIECE};
+    use crate::sys::ring::{CHUNK, LinkMemory};
     use nix::fcntl::{FcntlArg, SealFlag, fcntl};
     use nix::unistd::ftruncate;
     use proptest::prelude::*;
 
-    fn both_ends(way: Way) -> (Writer<LinkMemory>, Reader<LinkMemory>) {
+    fn both_ends(direction: Direction) -> (RingEnd<LinkMemory>, RingEnd<LinkMemory>) {
         let (ours, fd) = LinkMemory::create().unwrap();
         let theirs = LinkMemory::open(fd).unwrap();
         (
-            Writer::new(Arc::new(ours), way),
-            Reader::new(Arc::new(theirs), way),
+            RingEnd::writer(Arc::new(ours), direction),
+            RingEnd::reader(Arc::new(theirs), direction),
         )
     }
 
     proptest! {
         #![proptest_config(ProptestConfig::with_cases(32))]
 
-        /// Writes and reads of any sizes do what a bounded queue does, in both directions.
+        /// Writes and reads of any sizes act as on a bounded queue, in both directions.
         #[test]
         fn a_ring_is_a_bounded_queue(steps in prop::collection::vec((any::<bool>(), 0usize..200_000), 1..40)) {
-            for way in [Way::ToChild, Way::ToParent] {
-                let (writer, reader) = both_ends(way);
+            for direction in [Direction::ToChild, Direction::ToParent] {
+                let (writer, reader) = both_ends(direction);
                 let capacity = CAPACITY;
                 let (mut queue, mut next) = (VecDeque::<u8>::new(), 0u8);
                 for (writes, size) in &steps {
@@ -220,7 +219,7 @@ mod mapped {
                         prop_assert_eq!(count, queue.len().min(*size));
                         prop_assert!(bytes.into_iter().eq(queue.drain(..count)));
                     }
-                    prop_assert_eq!(writer.has_room(), queue.len() < capacity);
+                    prop_assert_eq!(writer.may_go_on(), queue.len() < capacity);
                     prop_assert_eq!(reader.available().unwrap() > 0, !queue.is_empty());
                     prop_assert_eq!(reader.unread(), queue.len() as u64);
                 }
@@ -230,7 +229,7 @@ mod mapped {
 
     #[test]
     fn a_doorbell_is_asked_for_once_a_sleep() {
-        let (writer, reader) = both_ends(Way::ToChild);
+        let (writer, reader) = both_ends(Direction::ToChild);
         let rung = std::cell::Cell::new(0);
         let doorbell = || rung.set(rung.get() + 1);
         let write = |bytes: &[u8]| writer.write(&[IoSlice::new(bytes)], doorbell).unwrap();
@@ -251,7 +250,7 @@ mod mapped {
         let all = vec![0; 2 * CAPACITY];
         write(&all);
         assert!(writer.sleep().unwrap());
-        assert!(!writer.has_room());
+        assert!(!writer.may_go_on());
         for _ in 0..2 {
             assert_eq!(reader.read(&mut Vec::new(), 1, doorbell).unwrap(), 1);
         }
@@ -259,10 +258,10 @@ mod mapped {
         assert!(!writer.sleep().unwrap(), "there is room");
     }
 
-    /// Of a long message the reader can have a piece while the next is copied.
+    /// The reader can copy one chunk of a long message while the writer copies the next.
     #[test]
     fn a_long_message_is_seen_in_pieces() {
-        let (writer, reader) = both_ends(Way::ToParent);
+        let (writer, reader) = both_ends(Direction::ToParent);
         let seen = std::cell::RefCell::new(Vec::new());
         reader.sleep().unwrap();
         let doorbell = || {
@@ -271,7 +270,7 @@ mod mapped {
                 .unwrap();
             reader.sleep().unwrap();
         };
-        let message: Vec<u8> = (0..5 * PIECE + 7).map(|n| (n / 3) as u8).collect();
+        let message: Vec<u8> = (0..5 * CHUNK + 7).map(|n| (n / 3) as u8).collect();
         assert_eq!(
             writer.write(&[IoSlice::new(&message)], doorbell).unwrap(),
             message.len()
@@ -280,42 +279,44 @@ mod mapped {
     }
 
     #[test]
-    fn what_nobody_reads_is_taken_back() {
-        let (writer, _reader) = both_ends(Way::ToChild);
-        let bytes: Vec<u8> = (0..CAPACITY + 1000).map(|n| (n * 7) as u8).collect();
-        let count = writer.write(&[IoSlice::new(&bytes)], || ()).unwrap();
-        assert_eq!(writer.take_back(), bytes[..count]);
-    }
-
-    #[test]
     fn counters_that_contradict_each_other_are_a_violation() {
         let refused = |error: io::Error| assert_eq!(error.kind(), io::ErrorKind::InvalidData);
         for head in [CAPACITY as u64 + 1, u64::MAX] {
-            let (_, reader) = both_ends(Way::ToChild);
-            let _ = reader.memory.head(Way::ToChild).advance(head);
+            let (_, reader) = both_ends(Direction::ToChild);
+            let _ = reader.other().advance(head);
             refused(reader.read(&mut Vec::new(), 9, || ()).unwrap_err());
             refused(reader.sleep().unwrap_err());
         }
         for tail in [CAPACITY as u64 + 1, u64::MAX] {
-            let (writer, _) = both_ends(Way::ToChild);
-            let _ = writer.memory.tail(Way::ToChild).advance(tail);
+            let (writer, _) = both_ends(Direction::ToChild);
+            let _ = writer.other().advance(tail);
             refused(
                 writer
                     .write(&[IoSlice::new(&[0; CAPACITY + 1000])], || ())
                     .unwrap_err(),
             );
         }
-        // One that goes back is as wrong.
-        let (writer, reader) = both_ends(Way::ToChild);
+        // A counter that decreases is a violation, too.
+        let (writer, reader) = both_ends(Direction::ToChild);
         writer.write(&[IoSlice::new(b"four")], || ()).unwrap();
         reader.read(&mut Vec::new(), 2, || ()).unwrap();
-        let _ = reader.memory.head(Way::ToChild).advance(1);
+        let _ = reader.other().advance(1);
         reader.read(&mut Vec::new(), 2, || ()).unwrap();
         assert!(reader.sleep().is_err());
+        // A tail that decreases until the ring looks full: a side that believed it would look for room without end.
+        let (writer, _) = both_ends(Direction::ToChild);
+        writer.write(&[IoSlice::new(b"four")], || ()).unwrap();
+        let _ = writer.other().advance(4_u64.wrapping_sub(CAPACITY as u64));
+        assert!(writer.may_go_on());
+        refused(
+            writer
+                .write(&[IoSlice::new(&[0; CAPACITY])], || ())
+                .unwrap_err(),
+        );
     }
 
-    /// A program that writes at random over the whole mapping, while this side goes on reading and writing: nothing is
-    /// read outside, nothing panics, and each step is a byte, a sleep or an error.
+    /// Another process writes at random over the whole mapping while this side reads and writes: no access is out of
+    /// bounds, nothing panics, and each step is a byte, a sleep or an error.
     #[test]
     fn a_scribbler_ends_nothing_but_the_ring() {
         let (memory, fd) = LinkMemory::create().unwrap();
@@ -337,8 +338,8 @@ mod mapped {
         let (mut errors, mut bytes) = (0u64, Vec::new());
         while !scribbler.is_finished() {
             let own = || Arc::clone(&memory);
-            let writer = Writer::new(own(), Way::ToParent);
-            let reader = Reader::new(own(), Way::ToChild);
+            let writer = RingEnd::writer(own(), Direction::ToParent);
+            let reader = RingEnd::reader(own(), Direction::ToChild);
             let step = |bytes: &mut Vec<u8>| {
                 bytes.clear();
                 let wrote = writer.write(&[IoSlice::new(&[7; 40])], || ())?;

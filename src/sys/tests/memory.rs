@@ -1,7 +1,7 @@
 //! Memory files.
 
 use super::{alone, limit_descriptors, open_descriptors, pipe};
-use crate::sys::memory::{Found, Lasting, Sealed, create_file};
+use crate::sys::memory::{SealedMap, SharedFile, SharedMap, create_file};
 use nix::fcntl::{FcntlArg, SealFlag, fcntl};
 use nix::sys::memfd::{MFdFlags, memfd_create};
 use nix::sys::mman::{MapFlags, ProtFlags, mmap, munmap};
@@ -27,7 +27,7 @@ fn duplicate(file: impl AsFd) -> OwnedFd {
     file.as_fd().try_clone_to_owned().unwrap()
 }
 
-/// The mappings of this process that are memory files of ours.
+/// Returns the mappings of the crate's memory files in this process.
 fn mapped() -> usize {
     let maps = std::fs::read_to_string("/proc/self/maps").unwrap();
     maps.lines()
@@ -42,26 +42,26 @@ fn numbers(count: usize) -> Vec<u8> {
 #[test]
 fn what_is_sealed_comes_out_as_it_was() {
     for length in [0, 1, 4095, 4096, 4097, 1 << 20] {
-        let octets = numbers(length);
-        let copied = Sealed::copy(&octets).unwrap();
-        let built = Sealed::build(length, |room| {
-            assert!(room.iter().all(|&octet| octet == 0));
-            room.copy_from_slice(&octets);
+        let bytes = numbers(length);
+        let copied = SealedMap::copy(&bytes).unwrap();
+        let built = SealedMap::build(length, |room| {
+            assert!(room.iter().all(|&byte| byte == 0));
+            room.copy_from_slice(&bytes);
         });
         for sealed in [copied, built.unwrap()] {
-            assert_eq!(sealed.octets(), octets);
-            let opened = Sealed::open(duplicate(sealed.file())).unwrap();
+            assert_eq!(sealed.bytes(), bytes);
+            let opened = SealedMap::open(duplicate(sealed.file())).unwrap();
             drop(sealed);
-            assert_eq!(opened.octets(), octets);
+            assert_eq!(opened.bytes(), bytes);
         }
     }
 }
 
 #[test]
-fn nobody_can_change_what_is_sealed() {
+fn no_process_can_change_what_is_sealed() {
     for sealed in [
-        Sealed::copy(b"abc").unwrap(),
-        Sealed::build(3, |room| room.copy_from_slice(b"abc")).unwrap(),
+        SealedMap::copy(b"abc").unwrap(),
+        SealedMap::build(3, |room| room.copy_from_slice(b"abc")).unwrap(),
     ] {
         let mut file = File::from(duplicate(sealed.file()));
         assert!(file.write(b"x").is_err());
@@ -69,7 +69,7 @@ fn nobody_can_change_what_is_sealed() {
         assert!(!can_be_mapped_to_write(&file));
         let unseal = FcntlArg::F_ADD_SEALS(SealFlag::empty());
         assert!(fcntl(&file, unseal).is_err());
-        assert_eq!(sealed.octets(), b"abc");
+        assert_eq!(sealed.bytes(), b"abc");
     }
 }
 
@@ -78,7 +78,7 @@ fn can_be_mapped_to_write(file: impl AsFd) -> bool {
     let length = NonZeroUsize::new(4096).unwrap();
     // SAFETY: the kernel chooses the place.
     match unsafe { mmap(None, length, access, MapFlags::MAP_SHARED, file, 0) } {
-        // SAFETY: it has just been mapped, and nobody knows of it.
+        // SAFETY: it was just mapped, and no other code knows the address.
         Ok(place) => unsafe { munmap(place, 4096) }.is_ok(),
         Err(_) => false,
     }
@@ -95,10 +95,10 @@ fn what_another_could_change_is_not_sealed() {
         STEADY | SealFlag::from_bits_retain(libc::F_SEAL_FUTURE_WRITE),
     ];
     for seals in too_little {
-        let error = Sealed::open(file(100, seals)).unwrap_err();
+        let error = SealedMap::open(file(100, seals)).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::InvalidData, "{seals:?}");
     }
-    Sealed::open(file(100, FROZEN)).unwrap();
+    SealedMap::open(file(100, FROZEN)).unwrap();
 }
 
 #[test]
@@ -114,14 +114,14 @@ fn what_is_no_memory_file_is_refused_unread() {
             .0,
     ];
     for other in others {
-        let error = Sealed::open(duplicate(&other)).unwrap_err();
+        let error = SealedMap::open(duplicate(&other)).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::InvalidData);
-        let error = Found::new(other).unwrap_err();
+        let error = SharedFile::new(other).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::InvalidData);
     }
 }
 
-/// A page of these may be lacking when it is touched. Where the machine can make such files at all.
+/// A page of a file of huge pages may be missing when it is touched. Passes on a machine without huge pages.
 #[test]
 fn a_file_of_huge_pages_is_refused() {
     let flags = MFdFlags::MFD_ALLOW_SEALING | MFdFlags::MFD_HUGETLB | MFdFlags::MFD_CLOEXEC;
@@ -129,11 +129,11 @@ fn a_file_of_huge_pages_is_refused() {
         return;
     };
     fcntl(&file, FcntlArg::F_ADD_SEALS(FROZEN)).unwrap();
-    let error = Sealed::open(file).unwrap_err();
+    let error = SealedMap::open(file).unwrap_err();
     assert!(error.to_string().contains("ordinary pages"), "{error}");
 }
 
-/// Somebody has forked with the mapping in hand.
+/// A forked process has a writable mapping.
 #[test]
 fn what_cannot_be_sealed_is_copied() {
     let file = file(3, SealFlag::empty());
@@ -142,29 +142,29 @@ fn what_cannot_be_sealed_is_copied() {
     // SAFETY: the kernel chooses the place.
     let place = unsafe { mmap(None, length, access, MapFlags::MAP_SHARED, &file, 0) }.unwrap();
     File::from(duplicate(&file)).write_all(b"abc").unwrap();
-    let sealed = Sealed::finish(file, 3).unwrap();
-    // SAFETY: the mapping is of three octets, and nobody else uses it.
+    let sealed = SealedMap::seal_and_map(file, 3).unwrap();
+    // SAFETY: the mapping is of three bytes, and no other code uses it.
     unsafe { place.cast::<u8>().write_volatile(b'x') };
-    assert_eq!(sealed.octets(), b"abc");
+    assert_eq!(sealed.bytes(), b"abc");
     assert!(!can_be_mapped_to_write(sealed.file()));
     // SAFETY: it is this test's own.
     unsafe { munmap(place, 3) }.unwrap();
 }
 
 #[test]
-fn what_lasts_is_seen_by_all_who_have_it() {
+fn what_lasts_is_seen_by_all_holders() {
     for length in [0, 1, 7, 8, 4096, 100_000] {
-        let ours = Lasting::create(length).unwrap();
-        let found = Found::new(duplicate(ours.file())).unwrap();
+        let ours = SharedMap::create(length).unwrap();
+        let found = SharedFile::new(duplicate(ours.file())).unwrap();
         assert_eq!(found.identity, ours.identity());
         let theirs = found.map().unwrap();
         assert_eq!((ours.len(), theirs.len()), (length, length));
-        let (octets, mut came) = (numbers(length), vec![1; length]);
+        let (bytes, mut came) = (numbers(length), vec![1; length]);
         theirs.read(0, &mut came);
         assert_eq!(came, vec![0; length]);
-        ours.write(0, &octets);
+        ours.write(0, &bytes);
         theirs.read(0, &mut came);
-        assert_eq!(came, octets);
+        assert_eq!(came, bytes);
         theirs.fill(9);
         ours.read(0, &mut came);
         assert_eq!(came, vec![9; length]);
@@ -180,36 +180,36 @@ fn what_lasts_must_have_a_size_that_lasts() {
         SealFlag::F_SEAL_GROW,
         SealFlag::F_SEAL_WRITE,
     ] {
-        let error = Found::new(file(size, seals)).unwrap_err();
+        let error = SharedFile::new(file(size, seals)).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::InvalidData, "{seals:?}");
     }
     for length in [0, 100] {
-        let found = Found::new(file(length, STEADY)).unwrap();
+        let found = SharedFile::new(file(length, STEADY)).unwrap();
         assert_eq!(found.map().unwrap().len(), length as usize);
     }
     // What cannot be written to is of the other kind.
-    assert!(Found::new(file(size, FROZEN)).unwrap().map().is_err());
-    let ours = Lasting::create(100).unwrap();
+    assert!(SharedFile::new(file(size, FROZEN)).unwrap().map().is_err());
+    let ours = SharedMap::create(100).unwrap();
     assert!(ftruncate(duplicate(ours.file()), 0).is_err());
-    assert!(Sealed::open(duplicate(ours.file())).is_err());
+    assert!(SealedMap::open(duplicate(ours.file())).is_err());
 }
 
 #[test]
 fn two_files_are_never_the_same() {
-    let (one, other) = (Lasting::create(9).unwrap(), Lasting::create(9).unwrap());
-    let again = Found::new(duplicate(one.file())).unwrap();
+    let (one, other) = (SharedMap::create(9).unwrap(), SharedMap::create(9).unwrap());
+    let again = SharedFile::new(duplicate(one.file())).unwrap();
     assert_eq!(again.identity, one.identity());
     assert_ne!(other.identity(), one.identity());
 }
 
 #[test]
 fn beyond_the_end_is_a_panic_and_touches_nothing() {
-    let memory = Lasting::create(10).unwrap();
+    let memory = SharedMap::create(10).unwrap();
     memory.fill(1);
     for (at, count) in [(0, 11), (10, 1), (11, 0), (usize::MAX, 1), (3, 20)] {
-        let mut octets = vec![2; count];
-        assert!(catch_unwind(AssertUnwindSafe(|| memory.write(at, &octets))).is_err());
-        assert!(catch_unwind(AssertUnwindSafe(|| memory.read(at, &mut octets))).is_err());
+        let mut bytes = vec![2; count];
+        assert!(catch_unwind(AssertUnwindSafe(|| memory.write(at, &bytes))).is_err());
+        assert!(catch_unwind(AssertUnwindSafe(|| memory.read(at, &mut bytes))).is_err());
     }
     memory.read(10, &mut []);
     let mut all = [0; 10];
@@ -217,10 +217,10 @@ fn beyond_the_end_is_a_panic_and_touches_nothing() {
     assert_eq!(all, [1; 10]);
 }
 
-/// Octets that share a word are different octets.
+/// Writes to bytes of the same word do not affect each other.
 #[test]
 fn neighbours_do_not_disturb_each_other() {
-    let memory = Lasting::create(8).unwrap();
+    let memory = SharedMap::create(8).unwrap();
     thread::scope(|scope| {
         for at in 0..8 {
             let memory = &memory;
@@ -240,10 +240,10 @@ fn neighbours_do_not_disturb_each_other() {
 fn nothing_stays_mapped_or_open() {
     alone("memory::nothing_stays_mapped_or_open", || {
         let (open, maps) = (open_descriptors(), mapped());
-        let sealed = Sealed::copy(&numbers(9999)).unwrap();
-        let built = Sealed::build(9999, |room| room.fill(1)).unwrap();
-        let lasting = Lasting::create(9999).unwrap();
-        let other = Found::new(duplicate(lasting.file()))
+        let sealed = SealedMap::copy(&numbers(9999)).unwrap();
+        let built = SealedMap::build(9999, |room| room.fill(1)).unwrap();
+        let lasting = SharedMap::create(9999).unwrap();
+        let other = SharedFile::new(duplicate(lasting.file()))
             .unwrap()
             .map()
             .unwrap();
@@ -251,8 +251,8 @@ fn nothing_stays_mapped_or_open() {
             (open_descriptors().len(), mapped()),
             (open.len() + 4, maps + 4)
         );
-        assert!(catch_unwind(|| Sealed::build(9, |_| panic!("in the middle"))).is_err());
-        assert!(Sealed::open(file(9, STEADY)).is_err());
+        assert!(catch_unwind(|| SealedMap::build(9, |_| panic!("in the middle"))).is_err());
+        assert!(SealedMap::open(file(9, STEADY)).is_err());
         drop((sealed, built, lasting, other));
         assert_eq!((open_descriptors(), mapped()), (open, maps));
     });
@@ -260,20 +260,22 @@ fn nothing_stays_mapped_or_open() {
 
 #[test]
 fn without_room_there_is_an_error() {
-    assert!(Sealed::build(usize::MAX >> 1, |_| unreachable!()).is_err());
-    assert!(Lasting::create(usize::MAX).is_err());
-    assert!(Lasting::create(usize::MAX >> 1).is_err());
+    assert!(SealedMap::build(usize::MAX >> 1, |_| unreachable!()).is_err());
+    assert!(SharedMap::create(usize::MAX).is_err());
+    assert!(SharedMap::create(usize::MAX >> 1).is_err());
     // More than any address space has: a sender's claim.
-    assert!(Sealed::open(file(i64::MAX - 4095, FROZEN)).is_err());
+    assert!(SealedMap::open(file(i64::MAX - 4095, FROZEN)).is_err());
     alone("memory::without_room_there_is_an_error", || {
         limit_descriptors(3);
         assert_eq!(
-            Sealed::copy(b"a").unwrap_err().raw_os_error(),
+            SealedMap::copy(b"a").unwrap_err().raw_os_error(),
             Some(libc::EMFILE)
         );
         assert_eq!(
-            Lasting::create(1).unwrap_err().raw_os_error(),
+            SharedMap::create(1).unwrap_err().raw_os_error(),
             Some(libc::EMFILE)
         );
+        // The leak checker of a sanitizer opens files at the exit of the process.
+        limit_descriptors(64);
     });
 }

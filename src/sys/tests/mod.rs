@@ -1,17 +1,18 @@
-//! Tests of what needs more than one file, or a process of its own.
+//! Tests that span several files, or need a separate process.
 
+mod child_link;
 mod descriptors;
 mod link;
 mod memory;
 mod poller;
-mod port;
 mod process;
 mod registry;
 mod signals;
-mod streams;
+mod stdio;
 
-use super::{Link, LinkMemory, Port, Process, Rings};
+use super::{ChildLink, Link, LinkMemory, ParentLink, Process, Rings};
 use nix::fcntl::{FcntlArg, FdFlag, OFlag, fcntl};
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use nix::unistd::pipe2;
 use std::collections::BTreeSet;
 use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd, RawFd};
@@ -20,10 +21,10 @@ use std::sync::mpsc;
 use std::thread;
 use std::time::Duration;
 
-/// Set in a process that was started to run the body of one test.
+/// The variable that is set in a process that runs the body of one test.
 const BODY: &str = "OFFSPRING_TEST_BODY";
 
-/// Runs a test alone in a process: for what is one for all threads, such as signals and the table of descriptors.
+/// Runs a test in a separate process, because signals and the table of file descriptors belong to the process.
 fn alone(name: &str, body: impl FnOnce()) {
     if std::env::var_os(BODY).is_some() {
         return body();
@@ -41,7 +42,7 @@ fn alone(name: &str, body: impl FnOnce()) {
     );
 }
 
-/// This test binary, told to run one test of this folder.
+/// Returns the command that runs one test of this folder.
 fn again(name: &str) -> Command {
     let mut command = Command::new(std::env::current_exe().expect("a path"));
     command.args(["--exact", "--nocapture", &format!("sys::tests::{name}")]);
@@ -49,11 +50,11 @@ fn again(name: &str) -> Command {
     command
 }
 
-fn text(octets: &[u8]) -> String {
-    String::from_utf8_lossy(octets).into_owned()
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
 }
 
-/// Runs what must come to an end, and fails the test if it does not.
+/// Runs `body`, and fails the test if it does not end within 20 s.
 fn soon<T: Send + 'static>(body: impl FnOnce() -> T + Send + 'static) -> T {
     let (done, result) = mpsc::channel();
     thread::spawn(move || done.send(body()));
@@ -62,12 +63,12 @@ fn soon<T: Send + 'static>(body: impl FnOnce() -> T + Send + 'static) -> T {
         .expect("it ends, and without a panic")
 }
 
-/// A link over a socket with its port, one over two pipes, and one over rings.
-fn all_kinds() -> [(Link, Port); 3] {
+/// Returns both ends of a link over a socket, over two pipes, and over rings.
+fn all_kinds() -> [(ParentLink, ChildLink); 3] {
     [over_socket(), over_pipes(), over_rings()]
 }
 
-fn over_rings() -> (Link, Port) {
+fn over_rings() -> (ParentLink, ChildLink) {
     let (link, port) = over_socket();
     let (ours, fd) = LinkMemory::create().expect("memory");
     let theirs = LinkMemory::open(fd).expect("the same memory");
@@ -77,28 +78,31 @@ fn over_rings() -> (Link, Port) {
     (link, port)
 }
 
-fn over_socket() -> (Link, Port) {
-    let (link, theirs) = Link::pair().expect("a socket pair");
-    (link, Port::from_socket(theirs).expect("a port"))
+fn over_socket() -> (ParentLink, ChildLink) {
+    let (link, theirs) = ParentLink::pair().expect("a socket pair");
+    (link, ChildLink::from_socket(theirs).expect("a port"))
 }
 
-fn over_pipes() -> (Link, Port) {
+fn over_pipes() -> (ParentLink, ChildLink) {
     let ((to_child, from_parent), (to_parent, from_child)) = (pipe(), pipe());
-    let link = Link::from_pair(to_parent, from_parent).expect("a link");
-    (link, Port::from_pair(to_child, from_child).expect("a port"))
+    let link = ParentLink::from_pair(to_parent, from_parent).expect("a link");
+    (
+        link,
+        ChildLink::from_pair(to_child, from_child).expect("a port"),
+    )
 }
 
-/// Starts a program that needs nothing more.
+/// Starts a program.
 fn spawn(command: &mut Command) -> std::io::Result<Process> {
     Ok(super::spawn(command, |_| Ok(()))?.keep())
 }
 
-/// The end to read from, and the end to write to.
+/// Returns the end to read from and the end to write to.
 fn pipe() -> (OwnedFd, OwnedFd) {
     pipe2(OFlag::O_CLOEXEC).expect("a pipe")
 }
 
-/// The numbers of all open descriptors.
+/// Returns the numbers of all open file descriptors.
 fn open_descriptors() -> BTreeSet<RawFd> {
     let list = std::fs::read_dir("/proc/self/fd").expect("/proc");
     let numbers = list.map(|entry| {
@@ -118,7 +122,7 @@ fn open_descriptors() -> BTreeSet<RawFd> {
         .collect()
 }
 
-/// Those that a program started now would inherit.
+/// Returns the file descriptors that a program started now would inherit.
 fn inheritable() -> BTreeSet<RawFd> {
     let inherits =
         |number: &RawFd| flags_of(*number).is_some_and(|flags| !flags.contains(FdFlag::FD_CLOEXEC));
@@ -139,12 +143,8 @@ fn set_nonblocking(fd: BorrowedFd<'_>) {
     assert!(fd.as_raw_fd() > 2);
 }
 
-/// Lowers the highest number that a new descriptor can get; for a test that runs alone.
+/// Sets the soft limit of open files. For a test in a separate process.
 fn limit_descriptors(count: u64) {
-    let limit = libc::rlimit {
-        rlim_cur: count,
-        rlim_max: count,
-    };
-    // SAFETY: the pointer is to a live limit.
-    assert_eq!(unsafe { libc::setrlimit(libc::RLIMIT_NOFILE, &limit) }, 0);
+    let (_, hard) = getrlimit(Resource::RLIMIT_NOFILE).unwrap();
+    setrlimit(Resource::RLIMIT_NOFILE, count, hard).unwrap();
 }

@@ -1,6 +1,6 @@
-//! The poller.
+//! The set of file descriptors with epoll.
 
-use super::{over_socket, soon};
+use super::{Link, over_socket, soon};
 use crate::sys::ReadMode::Block;
 use crate::sys::{Interest, PollEvent, Poller};
 use std::io::IoSlice;
@@ -18,7 +18,7 @@ fn what_is_ready_is_told_until_it_is_not() {
     let (poller, (link, port)) = (Poller::new().unwrap(), over_socket());
     poller.add(link.read_fd(), 5, Interest::READ).unwrap();
     assert_eq!(look(&poller), []);
-    port.send_all(b"x").unwrap();
+    port.send_all(b"x", &[]).unwrap();
     let readable = PollEvent {
         token: 5,
         readable: true,
@@ -73,7 +73,7 @@ fn a_disarmed_descriptor_that_hangs_up_is_silent() {
     );
 }
 
-/// X9: words are merged, and never block.
+/// X9: notifications are merged, and never block.
 #[test]
 fn a_word_wakes_once() {
     soon(|| {

@@ -1,7 +1,8 @@
-//! Children, and how they end.
+//! Children: starting, waiting, signalling.
 
 use super::{alone, limit_descriptors, open_descriptors, spawn, text};
-use crate::sys::{Process, Status, own_program};
+use crate::exit_status::ExitStatus;
+use crate::sys::{Process, own_program};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::signal::{SigHandler, Signal, signal};
 use nix::sys::wait::{WaitPidFlag, waitpid};
@@ -16,7 +17,7 @@ fn shell(script: &str) -> Process {
     spawn(Command::new("sh").args(["-c", script]).stdin(Stdio::null())).unwrap()
 }
 
-/// A child that cannot be made ready is not left behind, unless it has ended by itself.
+/// A child that `prepare` fails for is killed and reaped, unless it has exited by itself.
 #[test]
 fn preparing_fails() {
     let fail = |_: u32| Err(std::io::Error::other("no such limit"));
@@ -37,12 +38,12 @@ fn preparing_fails() {
         fail(pid)
     };
     let process = crate::sys::spawn(&mut Command::new("true"), until_it_ends).unwrap();
-    assert_eq!(process.try_reap().unwrap(), Some(Status::Exited(0)));
+    assert_eq!(process.try_reap().unwrap(), Some(ExitStatus::Code(0)));
 }
 
-/// What fails between the start of a child and its being looked after leaves neither a process nor a zombie.
+/// A failure between the start of a child and `keep` leaves neither a process nor a zombie.
 #[test]
-fn a_child_that_nobody_keeps_is_gone() {
+fn a_child_that_is_not_kept_is_gone() {
     let start = || crate::sys::spawn(Command::new("sleep").arg("20"), |_| Ok(())).unwrap();
     let there = |pid| std::fs::metadata(format!("/proc/{pid}")).is_ok();
     let fresh = start();
@@ -56,7 +57,7 @@ fn a_child_that_nobody_keeps_is_gone() {
     status_of(&process);
 }
 
-/// Sleeps until the pidfd says that the child has ended.
+/// Sleeps until the pidfd says that the child has exited.
 fn end_of(process: &Process) {
     let ready = poll(
         &mut [PollFd::new(process.pidfd(), PollFlags::POLLIN)],
@@ -65,7 +66,7 @@ fn end_of(process: &Process) {
     assert_eq!(ready, Ok(1), "the child ends");
 }
 
-fn status_of(process: &Process) -> Status {
+fn status_of(process: &Process) -> ExitStatus {
     end_of(process);
     assert!(process.is_over().unwrap());
     process.try_reap().unwrap().expect("it has ended")
@@ -73,21 +74,21 @@ fn status_of(process: &Process) -> Status {
 
 #[test]
 fn the_status_tells_how_it_ended() {
-    assert_eq!(status_of(&shell("exit 7")), Status::Exited(7));
-    assert_eq!(status_of(&shell("exit 0")), Status::Exited(0));
+    assert_eq!(status_of(&shell("exit 7")), ExitStatus::Code(7));
+    assert_eq!(status_of(&shell("exit 0")), ExitStatus::Code(0));
     assert_eq!(
         status_of(&shell("ulimit -c 0; kill -11 $$")),
-        Status::Signalled {
-            signal: 11,
-            core: false
+        ExitStatus::Signal {
+            number: 11,
+            core_dumped: false
         }
     );
     let real_time = status_of(&shell("kill -40 $$"));
     assert_eq!(
         real_time,
-        Status::Signalled {
-            signal: 40,
-            core: false
+        ExitStatus::Signal {
+            number: 40,
+            core_dumped: false
         }
     );
 }
@@ -95,8 +96,8 @@ fn the_status_tells_how_it_ended() {
 #[test]
 fn a_status_stays_and_no_zombie_does() {
     let process = shell("exit 3");
-    assert_eq!(status_of(&process), Status::Exited(3));
-    assert_eq!(process.try_reap().unwrap(), Some(Status::Exited(3)));
+    assert_eq!(status_of(&process), ExitStatus::Code(3));
+    assert_eq!(process.try_reap().unwrap(), Some(ExitStatus::Code(3)));
     process.signal(libc::SIGKILL).unwrap();
     let number = Pid::from_raw(process.pid() as i32);
     assert_eq!(waitpid(number, None), Err(nix::errno::Errno::ECHILD));
@@ -114,9 +115,9 @@ fn a_running_child_is_not_over_until_it_is_killed() {
     process.signal(libc::SIGKILL).unwrap();
     assert_eq!(
         process.try_reap().unwrap(),
-        Some(Status::Signalled {
-            signal: libc::SIGKILL,
-            core: false
+        Some(ExitStatus::Signal {
+            number: libc::SIGKILL,
+            core_dumped: false
         })
     );
 }
@@ -130,11 +131,11 @@ fn with_sigchld_ignored_the_status_is_unknown() {
             // SAFETY: no handler runs, and this process is this test's own.
             unsafe { signal(Signal::SIGCHLD, SigHandler::SigIgn) }.unwrap();
             let process = spawn(Command::new("cat").stdin(Stdio::null())).unwrap();
-            assert_eq!(status_of(&process), Status::Unknown);
+            assert_eq!(status_of(&process), ExitStatus::Unknown);
             let process = spawn(Command::new("sleep").arg("1000")).unwrap();
             assert_eq!(process.try_reap().unwrap(), None);
             process.signal(libc::SIGKILL).unwrap();
-            assert_eq!(status_of(&process), Status::Unknown);
+            assert_eq!(status_of(&process), ExitStatus::Unknown);
             process.signal(libc::SIGKILL).unwrap();
         },
     );
@@ -142,11 +143,11 @@ fn with_sigchld_ignored_the_status_is_unknown() {
 
 /// X27.
 #[test]
-fn somebody_else_may_reap() {
+fn another_thread_may_reap() {
     let process = shell("exit 3");
     waitpid(Pid::from_raw(process.pid() as i32), None).unwrap();
     process.signal(libc::SIGKILL).unwrap();
-    assert_eq!(status_of(&process), Status::Unknown);
+    assert_eq!(status_of(&process), ExitStatus::Unknown);
     process.signal(libc::SIGKILL).unwrap();
 }
 
@@ -157,16 +158,16 @@ fn a_child_that_has_vanished_has_an_unknown_status() {
     child.wait().unwrap();
     assert_eq!(
         status_of(&Process::open(child.id()).unwrap()),
-        Status::Unknown
+        ExitStatus::Unknown
     );
 }
 
-/// X28: the number has gone to somebody else; here to the parent, who notices that it lives.
+/// X28: another process has got the process id; here it is the parent of this one.
 #[test]
 fn a_stranger_is_never_touched() {
     alone("process::a_stranger_is_never_touched", || {
         let stranger = Process::open(parent_id()).unwrap();
-        assert_eq!(status_of(&stranger), Status::Unknown);
+        assert_eq!(status_of(&stranger), ExitStatus::Unknown);
         stranger.signal(libc::SIGKILL).unwrap();
     });
 }
@@ -187,7 +188,7 @@ fn a_missing_program_is_an_error_and_leaves_nothing() {
     );
 }
 
-/// X32: no descriptor is left for the pidfd.
+/// X32: the process cannot open another file descriptor for the pidfd.
 #[test]
 fn a_child_without_a_pidfd_is_killed_and_reaped() {
     alone(
@@ -207,7 +208,7 @@ fn a_child_without_a_pidfd_is_killed_and_reaped() {
     );
 }
 
-/// X23: as long as the file stays busy, a bounded time.
+/// X23: a start gives up after a bounded time if the file stays busy.
 #[test]
 fn a_busy_program_is_given_up_in_the_end() {
     let path = std::env::temp_dir().join(format!("offspring-busy-{}", std::process::id()));
@@ -228,10 +229,10 @@ fn a_busy_program_is_given_up_in_the_end() {
     std::fs::remove_file(&path).unwrap();
     assert_eq!(error.kind(), ErrorKind::ExecutableFileBusy);
     assert!(start.elapsed() >= Duration::from_millis(63));
-    assert_eq!(status_of(&run.unwrap()), Status::Exited(0));
+    assert_eq!(status_of(&run.unwrap()), ExitStatus::Code(0));
 }
 
-/// X20: while other threads make descriptors and start children, a child gets what is its own.
+/// X20: while other threads create descriptors and start children, a child inherits only its own.
 #[test]
 fn a_child_inherits_no_descriptor() {
     alone("process::a_child_inherits_no_descriptor", || {
@@ -263,5 +264,5 @@ fn this_program_can_be_started_again() {
             .stdout(Stdio::null()),
     )
     .unwrap();
-    assert_eq!(status_of(&process), Status::Exited(0));
+    assert_eq!(status_of(&process), ExitStatus::Code(0));
 }

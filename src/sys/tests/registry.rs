@@ -1,12 +1,12 @@
-//! Registrations of this very binary.
+//! The entries of this test binary.
 
-use crate::base::registry::{Declaration, Registered};
+use crate::base::registry::{Named, WorkerEntry};
 use crate::sys::registrations;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 #[derive(Debug)]
 struct Sample(&'static str);
-impl Declaration for Sample {
+impl Named for Sample {
     fn name(&self) -> &'static str {
         self.0
     }
@@ -15,12 +15,12 @@ impl Declaration for Sample {
         format!("{}:0:0", file!())
     }
 }
-impl Registered for Sample {
+impl WorkerEntry for Sample {
     fn run(&'static self, _: Box<dyn std::any::Any>) -> i32 {
-        unreachable!("nobody asks for it")
+        unreachable!("it is not called")
     }
     fn run_here(&'static self, _: std::os::fd::OwnedFd) {
-        unreachable!("nobody asks for it")
+        unreachable!("it is not called")
     }
 }
 

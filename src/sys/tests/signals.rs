@@ -1,6 +1,6 @@
-//! Signals that must not disturb.
+//! Signals that must have no effect.
 
-use super::{all_kinds, alone, over_pipes};
+use super::{Link, all_kinds, alone, over_pipes};
 use crate::sys::ReadMode::{Block, Try};
 use crate::sys::{Interest, Poller};
 use nix::sys::signal::{SaFlags, SigAction, SigHandler, SigSet, Signal, raise, sigaction, signal};
@@ -27,7 +27,7 @@ fn a_gone_peer_raises_no_signal() {
         for (link, port) in all_kinds() {
             drop(link);
             assert_eq!(
-                port.send_all(b"x").unwrap_err().kind(),
+                port.send_all(b"x", &[]).unwrap_err().kind(),
                 ErrorKind::BrokenPipe
             );
         }
@@ -35,7 +35,7 @@ fn a_gone_peer_raises_no_signal() {
     });
 }
 
-/// Somebody else's `SIGPIPE`, waiting while blocked, is left alone; ours is not left to them.
+/// A pending `SIGPIPE` of other code stays pending; one that a write of the crate has raised does not.
 #[test]
 fn a_pending_signal_is_left_alone() {
     alone("signals::a_pending_signal_is_left_alone", || {
@@ -69,7 +69,7 @@ extern "C" fn count(_: i32) {
     INTERRUPTIONS.fetch_add(1, Ordering::Relaxed);
 }
 
-/// Runs `wait` under a storm of signals; `end` is called when hundreds have come, and must let it return.
+/// Runs `wait` while another thread sends signals to this one. After some hundred, `end` is called and must let it return.
 fn storm(wait: impl FnOnce(), end: impl FnOnce() + Send) {
     INTERRUPTIONS.store(0, Ordering::Relaxed);
     let (target, over) = (gettid(), AtomicBool::new(false));
@@ -88,7 +88,7 @@ fn storm(wait: impl FnOnce(), end: impl FnOnce() + Send) {
     });
 }
 
-/// Ends the storm, even after a panic.
+/// Stops the signals, also after a panic.
 struct Calm<'a>(&'a AtomicBool);
 
 impl Drop for Calm<'_> {
@@ -130,11 +130,11 @@ fn interruptions_are_not_seen() {
                         Some(1)
                     )
                 },
-                || port.send_all(b"x").unwrap(),
+                || port.send_all(b"x", &[]).unwrap(),
             );
             storm(
                 || assert!(link.wait(Interest::READ, None).unwrap().read),
-                || port.send_all(b"x").unwrap(),
+                || port.send_all(b"x", &[]).unwrap(),
             );
             link.recv(Block, &mut Vec::new(), 9, &mut Vec::new())
                 .unwrap();
@@ -151,7 +151,7 @@ fn interruptions_are_not_seen() {
             );
             let megabytes = vec![0; 4 << 20];
             storm(
-                || port.send_all(&megabytes).unwrap(),
+                || port.send_all(&megabytes, &[]).unwrap(),
                 || drain(&link, megabytes.len()),
             );
             storm(|| port.wait_hang_up().unwrap(), || drop(link));
@@ -170,9 +170,9 @@ fn interruptions_are_not_seen() {
     });
 }
 
-fn drain(link: &crate::sys::Link, octets: usize) {
+fn drain(link: &crate::sys::ParentLink, bytes: usize) {
     let mut buffer = Vec::new();
-    while buffer.len() < octets {
+    while buffer.len() < bytes {
         link.recv(Block, &mut buffer, 1 << 16, &mut Vec::new())
             .unwrap();
     }

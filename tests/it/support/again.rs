@@ -1,6 +1,7 @@
-//! A test in a process of its own, which is this test binary with only this test.
+//! A test in a separate process: this test binary, told to run that test only.
 
 use std::any::type_name;
+use std::ffi::OsStr;
 use std::io::{BufRead, BufReader, Lines};
 use std::process::{Child, ChildStdout, Command, Stdio};
 
@@ -8,13 +9,13 @@ use super::guard;
 
 const TOLD: &str = "OFFSPRING_TEST_TOLD";
 
-/// The name of a test, by its function or a closure in it.
+/// Returns the name of a test from the type of its function, or of a closure in it.
 fn name_of<F>(_: &F) -> &'static str {
     let path = type_name::<F>().trim_end_matches("::{{closure}}");
     path.split_once("::").unwrap().1
 }
 
-/// This test binary with only this test, which is told something.
+/// Returns the command of this test binary with only this test, and `told` in a variable.
 pub(crate) fn again<F>(test: &F, told: &str) -> Command {
     let mut command = Command::new(std::env::current_exe().unwrap());
     command.args([name_of(test), "--exact", "--nocapture"]);
@@ -22,12 +23,24 @@ pub(crate) fn again<F>(test: &F, told: &str) -> Command {
     command
 }
 
-/// What this process was told, if it was started to run one test.
+/// Returns the command of a test that is run again, with these words in place of the program.
+pub(crate) fn with_words(words: &[&OsStr], inner: &Command) -> Command {
+    let mut outer = Command::new(words[0]);
+    outer.args(&words[1..]).args(inner.get_args());
+    outer.envs(
+        inner
+            .get_envs()
+            .filter_map(|(name, value)| Some((name, value?))),
+    );
+    outer
+}
+
+/// Returns the text that the starter of this process passed. `None` outside such a process.
 pub(crate) fn told() -> Option<String> {
     std::env::var(TOLD).ok()
 }
 
-/// Runs such a process to its end.
+/// Runs such a process until it exits.
 #[track_caller]
 pub(crate) fn succeeds(command: &mut Command) {
     let output = command.output().unwrap();
@@ -37,7 +50,7 @@ pub(crate) fn succeeds(command: &mut Command) {
     assert!(passed, "{}\n{text}\n{errors}", output.status);
 }
 
-/// Runs the body of a test in a process of its own: for what changes a whole process.
+/// Runs the body of a test in a separate process, because it changes the state of the process.
 pub(crate) fn alone<F: FnOnce()>(body: F) {
     if told().is_some() {
         return body();
@@ -46,7 +59,7 @@ pub(crate) fn alone<F: FnOnce()>(body: F) {
     succeeds(&mut again(&body, ""));
 }
 
-/// A process between this one and its children, to be killed.
+/// A process between this one and its children, which the test kills.
 pub(crate) struct Middle(Child, Lines<BufReader<ChildStdout>>);
 
 impl Middle {
@@ -56,7 +69,7 @@ impl Middle {
         Self(process, lines)
     }
 
-    /// The numbers that it prints behind this word.
+    /// Returns the numbers that it prints behind this word.
     pub(crate) fn says(&mut self, word: &str) -> Vec<u32> {
         let mut lines = self.1.by_ref().map_while(Result::ok);
         let numbers = lines.find_map(|line| line.split_once(word).map(|(_, rest)| rest.to_owned()));

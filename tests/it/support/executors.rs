@@ -1,4 +1,4 @@
-//! Wakers that count, and the least of an executor.
+//! Wakers that count, and a minimal executor.
 
 use std::pin::pin;
 use std::sync::Arc;
@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::{Context, Poll, Wake, Waker};
 use std::thread::{self, Thread};
 
-/// Unparks the thread that made it, and counts how often.
+/// Unparks the thread that created it, and counts the wake-ups.
 pub(crate) struct Parker(Thread, AtomicUsize);
 
 impl Parker {
@@ -26,7 +26,7 @@ impl Wake for Parker {
     }
 }
 
-/// Polls the future with a waker of this.
+/// Polls the future with this waker.
 pub(crate) fn poll<F: Future + Unpin>(
     future: &mut F,
     wake: &Arc<impl Wake + Send + Sync + 'static>,
@@ -35,7 +35,7 @@ pub(crate) fn poll<F: Future + Unpin>(
     std::pin::Pin::new(future).poll(&mut Context::from_waker(&waker))
 }
 
-/// Runs the future: the least of an executor.
+/// Runs the future: a minimal executor.
 pub(crate) fn run<T>(future: impl Future<Output = T>) -> T {
     let parker = Parker::new();
     let mut future = pin!(future);

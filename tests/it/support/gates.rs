@@ -1,4 +1,4 @@
-//! Folders of a test, gates for a child to wait at, and lines that it writes.
+//! Temporary directories, gates that a child waits at, and files that it appends lines to.
 
 use std::fs::{self, File};
 use std::io::{Read, Write};
@@ -10,12 +10,12 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::stat::Mode;
 use nix::unistd::{mkdtemp, mkfifo};
 
-/// A directory that goes with its owner.
+/// A directory that is removed when it is dropped.
 pub(crate) struct Temp(PathBuf);
 
 impl Temp {
     pub(crate) fn new() -> Self {
-        // A run that was killed may have left one of any other name.
+        // A run that was killed may have left directories with other names.
         Self(mkdtemp(&std::env::temp_dir().join("offspring-it-XXXXXX")).unwrap())
     }
 
@@ -23,13 +23,13 @@ impl Temp {
         self.0.join(name).to_str().unwrap().to_owned()
     }
 
-    /// The lines of a file; none if there is no file.
+    /// Returns the lines of a file. Empty if the file does not exist.
     pub(crate) fn lines(&self, name: &str) -> Vec<String> {
         let text = fs::read_to_string(self.0.join(name)).unwrap_or_default();
         text.lines().map(str::to_owned).collect()
     }
 
-    /// A gate for a child to wait at.
+    /// Returns a gate that a child can wait at.
     pub(crate) fn gate(&self, name: &str) -> Gate {
         let path = self.0.join(name);
         mkfifo(&path, Mode::S_IRWXU).unwrap();
@@ -49,14 +49,14 @@ impl Drop for Temp {
     }
 }
 
-/// A named pipe: the child waits at it, the test knows that it does.
+/// A named pipe that the child waits at. The test can tell that it does.
 pub(crate) struct Gate {
     path: PathBuf,
     _temp: Option<Temp>,
 }
 
 impl Gate {
-    /// In a directory that goes with it.
+    /// Returns a gate in a directory that is removed with it.
     pub(crate) fn new() -> Self {
         let (temp, gate) = Temp::with_gate();
         Self {
@@ -69,10 +69,10 @@ impl Gate {
         self.path.to_str().unwrap().to_owned()
     }
 
-    /// Lets the worker that waits here go on.
+    /// Opens the gate for the worker that waits.
     pub(crate) fn open(&self) {
         let mut options = File::options();
-        // With none that waits it cannot be opened.
+        // Opening fails while no worker waits.
         drop(
             options
                 .write(true)
@@ -81,13 +81,13 @@ impl Gate {
         );
     }
 
-    /// Returns once a child waits here; it goes on when the result is dropped.
+    /// Waits until a child waits here. The child continues when the result is dropped.
     pub(crate) fn reached(&self) -> File {
         File::options().write(true).open(&self.path).unwrap()
     }
 }
 
-/// In the child: waits until the gate is opened, or the parent is gone.
+/// In the child: waits until the gate is opened or the parent has exited.
 pub(crate) fn wait_here_at(gate: impl AsRef<Path>) {
     let own = std::os::unix::process::parent_id();
     let fifo = File::options()
@@ -95,7 +95,7 @@ pub(crate) fn wait_here_at(gate: impl AsRef<Path>) {
         .custom_flags(libc::O_NONBLOCK)
         .open(gate)
         .unwrap();
-    // With no writer yet there is nothing; after the last there is a hang-up.
+    // Before the first writer nothing is reported; after the last a hang-up.
     let mut ready = [PollFd::new(fifo.as_fd(), PollFlags::POLLIN)];
     while !matches!(poll(&mut ready, PollTimeout::from(100_u16)), Ok(1)) {
         if std::os::unix::process::parent_id() != own {
@@ -104,13 +104,13 @@ pub(crate) fn wait_here_at(gate: impl AsRef<Path>) {
     }
 }
 
-/// In the child: waits until the gate is opened, whatever becomes of the parent.
+/// In the child: waits until the gate is opened, also without a parent.
 pub(crate) fn wait_at(gate: impl AsRef<Path>) {
     let mut pipe = File::open(gate).unwrap();
     let _ = pipe.read(&mut [0]);
 }
 
-/// In the child: a side effect that can be counted.
+/// In the child: appends a line, as a side effect that the test can count.
 pub(crate) fn append(path: impl AsRef<Path>, line: &str) {
     let mut file = File::options()
         .append(true)

@@ -1,11 +1,9 @@
-//! The guard of a test and its watchdog, time limits, tests in a process of their own.
+//! The guard of a test and its watchdog, and time limits.
 //!
-//! Tests of one binary run in parallel threads, but what the guard looks at
-//! belongs to the whole process. So whoever has the guard has the process: the
-//! tests run one after the other.
+//! Tests of one binary run in parallel threads, but the threads, children and descriptors that the guard counts belong to
+//! the process. So a test with the guard has the process alone: such tests run one after the other.
 
 use std::collections::BTreeMap;
-use std::fs::{self};
 use std::io::Write;
 use std::process::abort;
 use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
@@ -13,32 +11,34 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::thread::{sleep, spawn};
 use std::time::{Duration, Instant};
 
-use super::{children, descriptors, own_threads, stat};
+use super::{children, descriptors, dump, own_threads};
+use nix::errno::Errno;
 use nix::sys::signal::{Signal, kill};
+use nix::sys::wait::{WaitPidFlag, waitpid};
 use nix::unistd::Pid;
 
-/// How much longer everything may take here; `OFFSPRING_TEST_SCALE`.
+/// The factor for time limits and repetitions: `OFFSPRING_TEST_SCALE`.
 fn patience() -> f64 {
     let set = std::env::var("OFFSPRING_TEST_SCALE").ok();
     set.and_then(|text| text.parse().ok()).unwrap_or(1.0)
 }
 
-/// A time limit for this machine.
+/// Scales a time limit for this machine.
 pub(crate) fn limit(time: Duration) -> Duration {
     time.mul_f64(patience().max(1.0))
 }
 
-/// How often something is repeated that is to be repeated so often.
+/// Scales a number of repetitions.
 pub(crate) fn rounds(count: u32) -> u32 {
     ((f64::from(count) * patience()) as u32).max(10)
 }
 
-/// "At once" with tenfold slack: what is promised within a second.
+/// The limit for "at once", with tenfold slack over the promised second.
 pub(crate) fn soon() -> Duration {
     limit(Duration::from_secs(10))
 }
 
-/// How long a test may take; `OFFSPRING_TEST_WATCHDOG` says how many seconds.
+/// The time limit of a test: `OFFSPRING_TEST_WATCHDOG`, in seconds.
 fn longest() -> Duration {
     let set = std::env::var("OFFSPRING_TEST_WATCHDOG").ok();
     let set = set.and_then(|text| text.parse().ok());
@@ -47,15 +47,15 @@ fn longest() -> Duration {
 
 static PROCESS: Mutex<()> = Mutex::new(());
 
-/// The process as it was when a test began, and the watchdog.
+/// The state of the process when a test began, and the watchdog.
 pub(crate) struct Guard {
     descriptors: BTreeMap<u32, String>,
     watchdog: Sender<()>,
     _process: MutexGuard<'static, ()>,
 }
 
-/// To be taken first by every test: waits for its turn, and in the end asserts
-/// that nothing is left of it.
+/// Every test takes it first. Waits for the turn of the test; when it is dropped, asserts that no thread, child or
+/// descriptor of the test is left.
 pub(crate) fn guard() -> Guard {
     let process = PROCESS.lock().unwrap_or_else(PoisonError::into_inner);
     let name = std::thread::current().name().unwrap_or("?").to_owned();
@@ -68,7 +68,7 @@ pub(crate) fn guard() -> Guard {
                 "{name}: it takes too long; the process is ended\n{}before: {before:?}\n",
                 dump()
             );
-            // Not `eprintln!`, which the test's harness keeps to itself.
+            // The test harness captures `eprintln!`.
             let _ = std::io::stderr().write_all(text.as_bytes());
             kill_children();
             abort();
@@ -84,17 +84,18 @@ pub(crate) fn guard() -> Guard {
 impl Drop for Guard {
     fn drop(&mut self) {
         if std::thread::panicking() {
-            // The next test is not to suffer for it.
+            // The next test must not fail because of this one. A child that only this test would have waited for is reaped.
             kill_children();
+            until(|| waitpid(None, Some(WaitPidFlag::WNOHANG)) == Err(Errno::ECHILD));
         }
-        // No deadline but the watchdog's.
+        // Only the watchdog limits this.
         until(|| self.left().is_none());
         let _ = self.watchdog.send(());
     }
 }
 
 impl Guard {
-    /// What is still there of this test, in words.
+    /// Returns what is left of this test, as text.
     fn left(&self) -> Option<String> {
         let children = children();
         if !children.is_empty() {
@@ -115,26 +116,7 @@ fn kill_children() {
     }
 }
 
-/// All threads and children, for whoever must find out why nothing moves.
-fn dump() -> String {
-    let mut text = String::new();
-    for task in fs::read_dir("/proc/self/task").unwrap().flatten() {
-        let read = |file| fs::read_to_string(task.path().join(file)).unwrap_or_default();
-        let (name, place, call) = (read("comm"), read("wchan"), read("syscall"));
-        text += &format!("thread {} in {place}: {}\n", name.trim(), call.trim());
-    }
-    for child in children() {
-        let command = fs::read_to_string(format!("/proc/{child}/cmdline")).unwrap_or_default();
-        let state = stat(child).map_or('?', |(state, _)| state);
-        text += &format!("child {child} ({state}): {}\n", command.replace('\0', " "));
-    }
-    for (number, target) in descriptors() {
-        text += &format!("descriptor {number}: {target}\n");
-    }
-    text
-}
-
-/// Waits until this is so; only the watchdog ends it.
+/// Waits until `condition` holds. Only the watchdog limits this.
 #[track_caller]
 pub(crate) fn until(mut reached: impl FnMut() -> bool) {
     while !reached() {
@@ -142,7 +124,7 @@ pub(crate) fn until(mut reached: impl FnMut() -> bool) {
     }
 }
 
-/// Fails unless this took less time than "at once" may take.
+/// Runs `body`, and fails if it takes longer than the limit for "at once".
 #[track_caller]
 pub(crate) fn quickly<T>(act: impl FnOnce() -> T) -> T {
     let start = Instant::now();

@@ -1,4 +1,4 @@
-//! What the tests share.
+//! Helpers of all tests: workers, gates, processes, the guard.
 
 mod again;
 mod executors;
@@ -25,7 +25,7 @@ pub(crate) use self::processes::*;
 pub(crate) use self::serving::*;
 pub(crate) use self::workers::*;
 
-/// Starts what a test needs.
+/// Starts a child, or panics.
 pub(crate) trait Begin {
     type Begun;
     fn begin(self) -> Self::Begun;
@@ -38,12 +38,12 @@ impl Begin for &mut Command {
     }
 }
 
-/// Errors that belong to no call are as they should be.
+/// Fails if there is an error that belongs to no call.
 pub(crate) trait Quiet {
     fn quiet(self) -> Self;
 }
 
-/// Whether children are called over the socket alone, where a test leaves it open: `OFFSPRING_TEST_RINGS` is `no`.
+/// Returns whether tests use the socket instead of rings by default: `OFFSPRING_TEST_RINGS` is `no`.
 fn over_socket() -> bool {
     static SOCKET: LazyLock<bool> =
         LazyLock::new(|| std::env::var_os("OFFSPRING_TEST_RINGS").is_some_and(|is| is == "no"));
@@ -77,7 +77,7 @@ macro_rules! builders {
 }
 builders!(Builder, PoolBuilder);
 
-/// Starts children as soon as calls wait, whatever has failed.
+/// Starts children as soon as calls wait, also after failures.
 pub(crate) trait Eager {
     fn eager(self) -> Self;
 }
@@ -89,20 +89,20 @@ impl<F, S: Format, E: Send + 'static> Eager for PoolBuilder<F, S, E> {
     }
 }
 
-/// A sink of what callbacks are given, and all that came.
+/// Returns a sink for the values of callbacks, and a function that returns all of them.
 pub(crate) fn sink<T: Send + 'static>() -> (impl Fn(T) + Clone + Send + Sync, Receiver<T>) {
     let (sender, came) = channel();
     (move |one| sender.send(one).unwrap(), came)
 }
 
-/// What all of these calls return, in their order.
+/// Returns the results of all calls, in their order.
 #[track_caller]
 pub(crate) fn answers<T, E>(calls: impl IntoIterator<Item = Call<T, E>>) -> Vec<T> {
     let wait = |call: Call<T, E>| call.wait().unwrap();
     calls.into_iter().map(wait).collect()
 }
 
-/// A step of a chain that is only sometimes taken.
+/// A step of a chain of methods that is taken only if a condition holds.
 pub(crate) trait When: Sized {
     fn when(self, is: bool, then: impl FnOnce(Self) -> Self) -> Self {
         if is { then(self) } else { self }
@@ -111,7 +111,7 @@ pub(crate) trait When: Sized {
 
 impl<T> When for T {}
 
-/// Runs this for each of these workers, whose types differ.
+/// Runs a block for each of these workers, whose types differ.
 #[allow(unused_macros, reason = "features choose the tests that need it")]
 macro_rules! each_of {
     ($worker:ident, $body:expr, $($(#[$attribute:meta])* $which:ident),* $(,)?) => {$(
@@ -125,7 +125,7 @@ macro_rules! each_of {
 #[allow(unused_imports, reason = "features choose the tests that need it")]
 pub(crate) use each_of;
 
-/// Fails unless an error is of this kind, says this about its call, and has these words.
+/// Fails unless an error has this kind, this `started`, and these words.
 macro_rules! assert_error {
     ($error:expr, $kind:ident, started = $started:ident $(, $word:expr)* $(,)?) => {{
         let error: &offspring::Error = &$error;

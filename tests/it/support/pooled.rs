@@ -10,17 +10,17 @@ use serde::{Deserialize, Serialize};
 
 use super::{Json, append, children_of, wait_here_at};
 
-/// The variable that says to a child where it is.
+/// The variable with the name of the kind of a child.
 pub(crate) const PLACE: &str = "OFFSPRING_TEST_PLACE";
 
-/// What a child of these pools can be asked to do.
+/// The jobs of a child of these pools.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) enum Do {
-    /// Its process id.
+    /// Returns its process id.
     Pid,
     Echo(String),
     Append(String, String),
-    /// Appends a line, and where it was that, and the process id.
+    /// Appends a line with the kind and process id of the child.
     Visit(String, String),
     Gate(String),
     Sleep(u64),
@@ -28,15 +28,15 @@ pub(crate) enum Do {
     Abort,
     Exit(i32),
     Retire,
-    /// Kills another child of the parent, if there is one: which of them, this chooses.
+    /// Kills another child of the parent, if there is one. The number selects it.
     KillAnother(usize),
-    /// Keeps so many octets.
+    /// Keeps this many bytes.
     Keep(usize),
-    /// Sends so many events of the child, or of the call.
+    /// Sends this many events of the child, or of the call.
     Events(u32),
     Progress(u32),
     Both(Box<Self>, Box<Self>),
-    /// Uses a pool of its own; the ids of its children.
+    /// Starts and uses another pool; returns the ids of its children.
     Nested,
 }
 
@@ -61,11 +61,11 @@ pub(crate) fn run(kept: &mut Vec<Vec<u8>>, job: Do, events: &Events<u32>) -> Str
             others.retain(|pid| *pid != own);
             if !others.is_empty() {
                 let pid = others[which % others.len()] as i32;
-                // It may be gone by now.
+                // It may have exited.
                 let _ = kill(Pid::from_raw(pid), Signal::SIGKILL);
             }
         }
-        Do::Keep(octets) => kept.push(vec![1; octets]),
+        Do::Keep(bytes) => kept.push(vec![1; bytes]),
         Do::Events(count) => (0..count).for_each(|n| events.send(n).unwrap()),
         Do::Progress(count) => (0..count).for_each(|n| events.progress(n).unwrap()),
         Do::Both(one, two) => {
@@ -75,7 +75,7 @@ pub(crate) fn run(kept: &mut Vec<Vec<u8>>, job: Do, events: &Events<u32>) -> Str
         Do::Nested => {
             let pool = POOLED.init(false).pool().max(2).idle(2).spawn().unwrap();
             let pids: Vec<_> = (0..2).map(|_| pool.call(Do::Pid).wait().unwrap()).collect();
-            // It stays for as long as this process does.
+            // It stays until this process exits.
             std::mem::forget(pool);
             return pids.join(" ");
         }

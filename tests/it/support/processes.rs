@@ -1,4 +1,4 @@
-//! Processes, their threads, memory and descriptors, as the system shows them.
+//! Processes, their threads, memory and file descriptors, as `/proc` shows them.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -11,7 +11,7 @@ use nix::unistd::Pid;
 
 use super::until;
 
-/// The processes whose parent this one is, zombies too.
+/// Returns the children of this process, also zombies.
 pub(crate) fn children() -> Vec<u32> {
     children_of(std::process::id())
 }
@@ -23,14 +23,14 @@ pub(crate) fn children_of(parent: u32) -> Vec<u32> {
         .collect()
 }
 
-/// State and parent of a process.
+/// Returns state and parent of a process.
 pub(crate) fn stat(pid: u32) -> Option<(char, u32)> {
     let text = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
     let mut words = text.rsplit_once(')')?.1.split_whitespace();
     Some((words.next()?.chars().next()?, words.next()?.parse().ok()?))
 }
 
-/// Is there a process that runs, and not only its number?
+/// Returns whether a process runs. A zombie does not.
 pub(crate) fn is_alive(pid: u32) -> bool {
     stat(pid).is_some_and(|(state, _)| state != 'Z' && state != 'X')
 }
@@ -39,7 +39,7 @@ pub(crate) fn kill_process(pid: u32) {
     kill(Pid::from_raw(pid as i32), Signal::SIGKILL).unwrap();
 }
 
-/// Stops a process, and waits until it stands.
+/// Stops a process, and waits until it has stopped.
 pub(crate) fn stop(pid: u32) {
     kill(Pid::from_raw(pid as i32), Signal::SIGSTOP).unwrap();
     until(|| stat(pid).is_none_or(|(state, _)| state == 'T'));
@@ -60,7 +60,7 @@ pub(crate) fn until_stuck(pid: u32) {
     });
 }
 
-/// The threads of the crate, by name.
+/// Returns the names of the crate's threads.
 pub(crate) fn own_threads() -> Vec<String> {
     let names = fs::read_dir("/proc/self/task").unwrap().flatten();
     let names = names.filter_map(|task| fs::read_to_string(task.path().join("comm")).ok());
@@ -69,20 +69,20 @@ pub(crate) fn own_threads() -> Vec<String> {
         .collect()
 }
 
-/// How often the helper has gone to sleep.
+/// Returns how many times the reactor has slept.
 pub(crate) fn naps() -> Option<u64> {
     let tasks = fs::read_dir("/proc/self/task").unwrap();
     let mut tasks = tasks.map(|task| task.unwrap().path());
     let name = |task: &PathBuf| fs::read_to_string(task.join("comm")).unwrap_or_default();
-    let helper = tasks.find(|task| name(task).starts_with("offspring-helpe"))?;
-    let status = fs::read_to_string(helper.join("status")).unwrap();
+    let reactor = tasks.find(|task| name(task).starts_with("offspring-react"))?;
+    let status = fs::read_to_string(reactor.join("status")).unwrap();
     let mut lines = status.lines();
     let count = lines.find_map(|line| line.strip_prefix("voluntary_ctxt_switches:"))?;
     count.trim().parse().ok()
 }
 
-/// Open descriptors and what they lead to, without the one that looks, and the one by which the allocator asks for its
-/// policy in another thread.
+/// Returns the open file descriptors and their targets, without the one that reads the directory, and the one by which the
+/// allocator reads its policy in another thread.
 pub(crate) fn descriptors() -> BTreeMap<u32, String> {
     let mut found = BTreeMap::new();
     for entry in fs::read_dir("/proc/self/fd").unwrap().flatten() {
@@ -97,7 +97,7 @@ pub(crate) fn descriptors() -> BTreeMap<u32, String> {
     found
 }
 
-/// Resident memory of a process, in bytes.
+/// Returns the resident memory of a process in bytes.
 pub(crate) fn memory(pid: u32) -> usize {
     let text = fs::read_to_string(format!("/proc/{pid}/statm")).unwrap();
     let pages: usize = text.split_whitespace().nth(1).unwrap().parse().unwrap();
@@ -106,4 +106,23 @@ pub(crate) fn memory(pid: u32) -> usize {
 
 pub(crate) fn own_memory() -> usize {
     memory(std::process::id())
+}
+
+/// Returns the state of all threads and children, to find the reason of a hang.
+pub(crate) fn dump() -> String {
+    let mut text = String::new();
+    for task in fs::read_dir("/proc/self/task").unwrap().flatten() {
+        let read = |file| fs::read_to_string(task.path().join(file)).unwrap_or_default();
+        let (name, place, call) = (read("comm"), read("wchan"), read("syscall"));
+        text += &format!("thread {} in {place}: {}\n", name.trim(), call.trim());
+    }
+    for child in children() {
+        let command = fs::read_to_string(format!("/proc/{child}/cmdline")).unwrap_or_default();
+        let state = stat(child).map_or('?', |(state, _)| state);
+        text += &format!("child {child} ({state}): {}\n", command.replace('\0', " "));
+    }
+    for (number, target) in descriptors() {
+        text += &format!("descriptor {number}: {target}\n");
+    }
+    text
 }

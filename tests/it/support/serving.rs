@@ -1,4 +1,4 @@
-//! Test binaries as other programs: workers that they serve.
+//! This test binary as another program, which serves one worker.
 
 use std::io::{Read, Write};
 use std::process::Command;
@@ -10,14 +10,14 @@ use super::pooled::POOLED;
 
 worker!(pub(crate) TEXTS: fn(String) -> String = |text: String| text, name = "it::peer");
 
-/// This test binary as a program that serves one worker.
+/// Returns the command of this test binary as a program that serves one worker.
 pub(crate) fn serving(worker: &str) -> Command {
     let mut command = Command::new(std::env::current_exe().unwrap());
     command.args(["--serve", worker]);
     command
 }
 
-/// In a process that was started to be another program.
+/// Runs as the other program, if this process was started for that.
 pub(crate) fn serve_if_asked(others: impl FnOnce(&str)) {
     let arguments: Vec<_> = std::env::args().collect();
     if arguments.get(1).map(String::as_str) != Some("--serve") {
@@ -31,11 +31,11 @@ pub(crate) fn serve_if_asked(others: impl FnOnce(&str)) {
             std::io::stdout().write_all(&[b'#'; 1 << 20]).unwrap();
             WORK.serve()
         }
-        // As `sleep` would, but without a process to find.
+        // Like `sleep`, without another process.
         "silence" => loop {
             std::thread::park();
         },
-        // One of a later version, whose hello nobody can read yet.
+        // A worker of a later version, whose hello has an unknown layout.
         "later" => {
             let mut stdout = std::io::stdout().lock();
             stdout.write_all(&hello(b'C', 2, &["new", "x"])).unwrap();
@@ -48,7 +48,7 @@ pub(crate) fn serve_if_asked(others: impl FnOnce(&str)) {
     }
 }
 
-/// A hello as the protocol has it: kind 15, role, version, strings.
+/// Returns a hello: kind 15, role, version, strings.
 pub(crate) fn hello(role: u8, version: u8, strings: &[&str]) -> Vec<u8> {
     let mut payload = vec![role, version];
     for text in strings {

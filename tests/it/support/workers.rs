@@ -1,5 +1,6 @@
-//! The workers of the tests.
+//! The workers of most tests.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::fs;
 use std::io::{Read, Write};
@@ -15,11 +16,11 @@ use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
 use super::{append, descriptors, serving, wait_at, wait_here_at};
 
-/// What the worker of most tests can be asked to do.
+/// The jobs of the worker of most tests.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) enum Job {
     Echo(String),
-    /// So many octets.
+    /// Returns this many bytes.
     Make(usize),
     Len(String),
     Fail(String),
@@ -32,9 +33,9 @@ pub(crate) enum Job {
     NoMemory,
     Append(String, String),
     Gate(String),
-    /// Even without a parent.
+    /// Waits at a gate, also without a parent.
     LonelyGate(String),
-    /// First the one, then the other.
+    /// Does one job after the other.
     Both(Box<Self>, Box<Self>),
     /// Sends these events.
     Events(u32, u32),
@@ -46,22 +47,23 @@ pub(crate) enum Job {
     Arguments,
     ThreadName,
     Descriptors,
-    /// What a process that the worker starts has open, besides its streams.
+    /// Returns the descriptors that a process of the worker's inherits, except the standard streams.
     Inherited,
-    /// A process of its own that holds the link; its id.
+    /// Starts a process that holds the link open; returns its id.
     Grandchild,
     CloseLink,
-    /// Writes these bytes to the link, between frames or within one, and exits, or
-    /// crashes.
+    /// Writes these bytes to the link, between frames or inside one, and exits or crashes.
     Garbage(Vec<u8>, bool),
     IgnoreTerm,
     Stop,
     Spin,
-    /// Starts a child of its own that does this.
+    /// Takes this many milliseconds.
+    Sleep(u64),
+    /// Starts another child that does this job.
     Nested(Box<Self>),
-    /// Starts a child of its own and keeps it; its id.
+    /// Starts another child and keeps it; returns its id.
     NestedPid,
-    /// Exits in a hook that runs when this thread ends, so after the answer.
+    /// Exits in a destructor of this thread, after the answer.
     ExitSoon(i32),
 }
 
@@ -72,7 +74,7 @@ worker!(pub(crate) WORK: fn(Job) -> Result<String, String> = work, events = u32,
 pub(crate) fn work(job: Job, events: &Events<u32>) -> Result<String, String> {
     match job {
         Job::Echo(text) => return Ok(text),
-        Job::Make(octets) => return Ok("x".repeat(octets)),
+        Job::Make(bytes) => return Ok("x".repeat(bytes)),
         Job::Len(text) => return Ok(text.len().to_string()),
         Job::Fail(text) => return Err(text),
         Job::Panic(text) => panic!("{text}"),
@@ -129,7 +131,7 @@ pub(crate) fn work(job: Job, events: &Events<u32>) -> Result<String, String> {
         Job::Garbage(bytes, crashes) => {
             for (number, target) in descriptors() {
                 if target.starts_with("socket:") {
-                    // SAFETY: the link is open as long as this process lives.
+                    // SAFETY: the link is open until this process exits.
                     let link = unsafe { BorrowedFd::borrow_raw(number as i32) };
                     nix::unistd::write(link, &bytes).unwrap();
                 }
@@ -140,13 +142,16 @@ pub(crate) fn work(job: Job, events: &Events<u32>) -> Result<String, String> {
             std::process::exit(0);
         }
         Job::IgnoreTerm => {
-            // SAFETY: ignoring a signal runs no code.
+            // SAFETY: no handler runs for an ignored signal.
             unsafe { signal(Signal::SIGTERM, SigHandler::SigIgn) }.unwrap();
         }
         Job::Stop => raise(Signal::SIGSTOP).unwrap(),
         Job::Spin => loop {
             std::hint::spin_loop();
         },
+        Job::Sleep(milliseconds) => {
+            std::thread::sleep(std::time::Duration::from_millis(milliseconds))
+        }
         Job::Nested(job) => {
             let rpc = WORK
                 .on_event(|_| ())
@@ -184,7 +189,7 @@ fn inherited_by_another() -> String {
     let mut other = Command::new("cat");
     other.stdin(Stdio::piped()).stdout(Stdio::piped());
     let mut other = other.spawn().unwrap();
-    // Once it answers it has its own descriptors and no others; and if this
+    // Once it answers, it has only its own descriptors; and if this
     // process goes, so does it.
     let mut input = other.stdin.take().unwrap();
     input.write_all(b"x").unwrap();
@@ -210,9 +215,11 @@ fn inherited_by_another() -> String {
 fn grandchild() -> u32 {
     let held: Vec<_> = descriptors()
         .into_iter()
-        .filter(|(_, target)| target.starts_with("socket:"))
+        // The link is put aside, and the streams belong to other programs.
+        .filter(|(number, _)| *number > 2)
+        .filter(|(_, target)| target.starts_with("socket:") || target.starts_with("pipe:"))
         .map(|(number, _)| {
-            // SAFETY: it is open, and nobody closes it meanwhile.
+            // SAFETY: it stays open during the call.
             let link = unsafe { BorrowedFd::borrow_raw(number as i32) };
             nix::unistd::dup(link).unwrap()
         })
@@ -238,7 +245,7 @@ pub(crate) fn both(one: Job, two: Job) -> Job {
 
 pub(crate) type Children = Builder<fn(Job) -> Result<String, String>, Json, u32>;
 
-/// Runs this for each way to start a child from this program, or from a template of it.
+/// Runs a block for a child by exec, and for a child of a template.
 pub(crate) fn in_each_way(mut test: impl FnMut(&str, &dyn Fn() -> Children)) {
     let template = Template::builder().start().unwrap();
     test("own", &|| WORK.builder());
@@ -248,18 +255,27 @@ pub(crate) fn in_each_way(mut test: impl FnMut(&str, &dyn Fn() -> Children)) {
 
 pub(crate) type Work = Rpc<fn(Job) -> Result<String, String>, Json, u32>;
 
-/// The child works.
+/// Fails unless the child answers a call.
 #[track_caller]
 pub(crate) fn echoes(rpc: &Work, text: impl ToString) {
     let text = text.to_string();
     assert_eq!(rpc.call(echo(&text)).wait().unwrap(), Ok(text));
 }
 
-/// JSON through serde, whatever features there are.
+/// JSON through serde, without the feature `json`.
 pub(crate) struct Json;
 
 impl Format for Json {
     const NAME: &'static str = "test-json";
+
+    fn method(arguments: &[u8]) -> Result<Cow<'_, str>, SerialiserError> {
+        let list: Vec<serde_json::Value> =
+            serde_json::from_slice(arguments).map_err(SerialiserError::other)?;
+        match list.into_iter().next() {
+            Some(serde_json::Value::String(name)) => Ok(name.into()),
+            _ => Err(SerialiserError::new("no name of a method")),
+        }
+    }
 }
 
 impl<T: DeserializeOwned, Sent: Serialize + ?Sized> Serialiser<T, Sent> for Json {

@@ -1,272 +1,293 @@
-//! What becomes of calls: how they come in, are done, cancelled, or late.
+//! The calls of a child: how they are made, completed, cancelled, and expire, and how those of a
+//! pool go back to it if the child will not run them.
 
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::super::terms::{CallOptions, Completion, Refusal, Requeue};
-use super::Core;
+use super::super::interface::{CallOptions, CallSetup, Completion, Refusal, Requeue};
+use super::ChildState;
+use super::callback_queue::Callback;
 use super::deadlines::NO_CALL;
-use super::delivery::Item;
-use super::inbox::Inbox;
-use super::life::Ending;
-use super::waiting::{Waking, Want};
+use super::events::CallEventQueue;
+use super::waiters::{WaitFor, Waiter};
 use crate::error::Error;
-use crate::parcel::{Parcel, Payload};
+use crate::message::{Message, Payload};
 use crate::protocol::Started;
 use crate::trace_calls::CallSpan;
 
-type Outcome = crate::protocol::Outcome<OwnedFd>;
+type Outcome = crate::protocol::CallOutcome<OwnedFd>;
 
-/// How soon the helper looks again whether a condemned call has started.
+/// How often the reactor looks whether a call has started for which the child is to be
+/// killed.
 const RECHECK: Duration = Duration::from_millis(10);
 
-/// What is kept for each call. It is as small as it can be: there may be a
-/// million of them.
+/// The state of each call. It is small, because there may be a million of them.
 #[derive(Default)]
-pub(crate) struct Waiter {
-    pub(super) waking: Option<Waking>,
-    /// So many deliveries come before its outcome.
+pub(crate) struct CallEntry {
+    pub(super) waiter: Option<Waiter>,
+    /// The number of callbacks that must have returned before the outcome may be seen.
     after: u64,
-    /// It waits inside a callback, and so does not wait for callbacks.
+    /// The waiter waits inside a callback, so no callback holds the outcome back.
     pub(super) nested: bool,
-    /// Its own events.
-    pub(crate) inbox: Inbox,
-    special: Option<Box<Special>>,
+    pub(crate) events: CallEventQueue,
+    extras: Option<Box<CallExtras>>,
     pub(super) span: CallSpan,
 }
 
-/// What most calls do without.
+/// The state that only few calls have.
 #[derive(Default)]
-pub(super) struct Special {
+pub(super) struct CallExtras {
     pub(super) completion: Completion,
     pub(super) options: CallOptions,
-    /// Takes it back if the child is lost before it started, or, if it may run
-    /// again, at all.
+    /// Takes the call back if it is lost with the child and had not started, or is
+    /// repeatable.
     pub(super) owner: Option<Arc<dyn Requeue>>,
 }
 
-impl Waiter {
-    /// For a call that goes back to its owner if it is not run.
-    pub(super) fn of(owner: Arc<dyn Requeue>) -> Self {
-        let mut waiter = Self::default();
-        waiter.special().owner = Some(owner);
-        waiter
+impl CallEntry {
+    /// An entry for a call that goes back to `owner` if it is not run.
+    pub(super) fn with_owner(owner: Arc<dyn Requeue>) -> Self {
+        let mut entry = Self::default();
+        entry.extras_mut().owner = Some(owner);
+        entry
     }
 
-    /// To be set.
-    pub(super) fn special(&mut self) -> &mut Special {
-        self.special.get_or_insert_default()
+    /// Returns the extras, which are made if there are none.
+    pub(super) fn extras_mut(&mut self) -> &mut CallExtras {
+        self.extras.get_or_insert_default()
     }
 
-    /// To be looked at, or taken from, if there is anything.
-    pub(super) fn has_special(&mut self) -> Option<&mut Special> {
-        self.special.as_deref_mut()
+    /// Returns the extras if there are any.
+    pub(super) fn extras(&mut self) -> Option<&mut CallExtras> {
+        self.extras.as_deref_mut()
     }
 
-    fn kills(&self) -> bool {
-        let special = self.special.as_ref();
-        special.is_some_and(|special| special.options.kill_on_cancel)
+    /// Whether other children have started the call, if there were attempts.
+    pub(super) fn earlier(&self) -> Option<Started> {
+        self.extras.as_ref()?.options.earlier
+    }
+
+    fn kills_on_cancel(&self) -> bool {
+        let extras = self.extras.as_ref();
+        extras.is_some_and(|extras| extras.options.kill_on_cancel)
     }
 }
 
-impl Core {
-    /// Takes a call: room for a header, then its arguments. It is refused if it
-    /// would have to wait for room, and may not.
-    pub(crate) fn call(&mut self, parcel: &mut Parcel, may_wait: bool) -> Result<u32, Refusal> {
-        if let Some(error) = self.life.refusal() {
+impl ChildState {
+    /// Takes a call, whose `message` has room for a header and then the arguments. Returns
+    /// its id.
+    ///
+    /// # Errors
+    /// [`Refusal::Full`] if the call would have to wait for room and `may_wait` is false.
+    pub(crate) fn call(&mut self, message: &mut Message, may_wait: bool) -> Result<u32, Refusal> {
+        if let Some(error) = self.lifecycle.refusal() {
             return Err(error.into());
         }
-        if !may_wait && self.caller.would_wait(parcel) {
+        if !may_wait && self.caller.would_wait(message) {
             return Err(Refusal::Full);
         }
-        Ok(self.caller.call(parcel, Waiter::default()))
+        Ok(self.caller.call(message, CallEntry::default()))
     }
 
-    /// The span that this call was made in.
+    /// Returns the span in which the call was made.
     pub(crate) fn span_of(&mut self, id: u32) -> Option<CallSpan> {
         Some(self.caller.waiter(id)?.span.clone())
     }
 
-    /// The outcome of this call, if its turn has come. Whoever asks does not
-    /// want its events.
+    /// Takes the outcome of the call, if it has arrived and no callback holds it back. The
+    /// events of the call are dropped.
     pub(crate) fn collect(&mut self, id: u32) -> Option<Result<Payload, Error>> {
-        let delivery = &self.delivery;
-        let is_due = |waiter: &Waiter| delivery.is_before(waiter.after);
-        let Some((outcome, waiter)) = self.caller.collect(id, is_due) else {
-            let waiter = self.caller.waiter(id)?;
-            self.delivery.inboxes.decline(id, &mut waiter.inbox);
+        let callbacks = &self.callbacks;
+        let is_due = |entry: &CallEntry| callbacks.may_see(entry.after);
+        let Some((outcome, entry)) = self.caller.collect(id, is_due) else {
+            let entry = self.caller.waiter(id)?;
+            self.callbacks.call_events.decline(id, &mut entry.events);
             return None;
         };
-        self.dismiss(id, waiter);
-        Some(self.judge(outcome))
+        let earlier = entry.earlier();
+        self.release(id, entry);
+        Some(self.answer(outcome, earlier))
     }
 
-    /// Whether the child has started this call, as far as it is known.
+    /// Returns whether the child has started the call, as far as this is known.
     pub(crate) fn has_started(&self, id: u32) -> Started {
-        match self.started_and_ordinal(id) {
+        match self.started_and_position(id) {
             Some((started, _)) => started,
             None if self.caller.is_queued(id) => Started::No,
-            // It is answered, and a callback holds the answer back.
+            // The answer has arrived, and a callback holds it back.
             None => Started::Yes,
         }
     }
 
-    /// It is done, and whatever came before that has been seen.
-    pub(crate) fn may_see_end(&mut self, id: u32) -> bool {
-        let after = self.caller.waiter(id).map_or(0, |waiter| waiter.after);
-        self.caller.is_done(id) && self.delivery.is_before(after)
+    /// Returns whether the call is done and no callback holds the outcome back.
+    pub(crate) fn may_see_outcome(&mut self, id: u32) -> bool {
+        let after = self.caller.waiter(id).map_or(0, |entry| entry.after);
+        self.caller.is_done(id) && self.callbacks.may_see(after)
     }
 
-    /// What was kept for this call is not needed any more.
-    pub(super) fn dismiss(&mut self, id: u32, mut waiter: Waiter) {
-        self.waiting.discard(waiter.waking.take());
-        self.delivery.inboxes.decline(id, &mut waiter.inbox);
-        let Some(special) = waiter.has_special() else {
+    /// Drops what was kept for a call.
+    pub(super) fn release(&mut self, id: u32, mut entry: CallEntry) {
+        self.waiters.drop_waiter(entry.waiter.take());
+        self.callbacks.call_events.decline(id, &mut entry.events);
+        let Some(extras) = entry.extras() else {
             return;
         };
-        if let Some(at) = special.options.deadline {
+        if let Some(at) = extras.options.deadline {
             self.deadlines.remove(at, id);
         }
-        if let Some(owner) = special.owner.take() {
-            self.waiting.discard_owner(owner);
+        if let Some(owner) = extras.owner.take() {
+            self.waiters.drop_owner(owner);
         }
     }
 
-    /// An answer may come soon: looking for it may pay.
+    /// Returns whether an answer may arrive soon, so that spinning may pay.
     pub(crate) fn expects_answer(&self) -> bool {
         self.caller.open() > 0
     }
 
-    /// It is not the link that this one waits for.
-    pub(crate) fn has_come(&mut self, want: Want) -> bool {
-        let Want::Call(id) = want else { return false };
-        let waiter = self.caller.waiter(id);
-        waiter.is_none_or(|waiter| !waiter.inbox.is_empty()) || self.caller.is_done(id)
+    /// Returns whether what is waited for has arrived, so that reading does not help.
+    pub(crate) fn is_there(&mut self, wait_for: WaitFor) -> bool {
+        let WaitFor::Call(id) = wait_for else {
+            return false;
+        };
+        let entry = self.caller.waiter(id);
+        entry.is_none_or(|entry| !entry.events.is_empty()) || self.caller.is_done(id)
     }
 
-    /// Nobody wants the outcome of this call any more.
+    /// Cancels the call: its outcome is no longer wanted.
     pub(crate) fn cancel(&mut self, id: u32) {
-        let Some(waiter) = self.caller.waiter(id).map(std::mem::take) else {
+        let Some(entry) = self.caller.waiter(id).map(std::mem::take) else {
             return;
         };
-        if waiter.kills() && !self.caller.is_done(id) {
-            self.condemn(id);
+        if entry.kills_on_cancel() && !self.caller.is_done(id) {
+            self.kill_if_started(id);
         }
-        self.dismiss(id, waiter);
+        self.release(id, entry);
         self.caller.cancel(id);
-        self.waiting.news();
+        self.waiters.wake_pool();
     }
 
-    /// A callback waits for this call, which cannot come before it returns:
-    /// cancels the call.
-    pub(crate) fn stuck(&mut self, id: u32) -> Error {
+    /// Cancels a call that a callback waits for and that cannot be answered before the
+    /// callback returns. Returns the error.
+    pub(crate) fn would_deadlock(&mut self, id: u32) -> Error {
+        let earlier = self.caller.waiter(id).and_then(|entry| entry.earlier());
+        let started = self.started_before_cancel(id);
         self.cancel(id);
-        Error::would_deadlock().about(self.life.child())
+        let error = Error::would_deadlock(started).about(self.lifecycle.child());
+        error.after(earlier)
     }
 
-    /// Says what becomes of the outcome. No handle waits for the call any more.
-    pub(crate) fn entrust(&mut self, id: u32, completion: Completion) {
-        let Some(waiter) = self.caller.waiter(id) else {
-            return self.waiting.discard_completion(completion);
-        };
-        self.callbacks += usize::from(completion.is_callback());
-        let old = std::mem::replace(&mut waiter.special().completion, completion);
-        self.callbacks -= usize::from(old.is_callback());
-        self.waiting.discard_completion(old);
-        self.waiting.discard(waiter.waking.take());
-        self.delivery.inboxes.decline(id, &mut waiter.inbox);
-        if self.caller.is_done(id) {
-            self.completed(id);
+    /// Returns what can be said of a call that is cancelled now. If it was sent, it may still start before the child reads
+    /// the cancel.
+    fn started_before_cancel(&self, id: u32) -> Started {
+        match self.has_started(id) {
+            Started::No if !self.caller.is_queued(id) => Started::Unknown,
+            started => started,
         }
     }
 
-    /// This call is done, in its turn among the deliveries.
-    pub(super) fn completed(&mut self, id: u32) {
-        self.completed_after(id, self.delivery.enqueued());
+    /// Says what becomes of the outcome, because the handle of the call goes.
+    pub(crate) fn set_completion(&mut self, id: u32, completion: Completion) {
+        let Some(entry) = self.caller.waiter(id) else {
+            return self.waiters.drop_completion(completion);
+        };
+        self.callback_calls += usize::from(completion.is_callback());
+        let old = std::mem::replace(&mut entry.extras_mut().completion, completion);
+        self.callback_calls -= usize::from(old.is_callback());
+        self.waiters.drop_completion(old);
+        self.waiters.drop_waiter(entry.waiter.take());
+        self.callbacks.call_events.decline(id, &mut entry.events);
+        if self.caller.is_done(id) {
+            self.complete(id);
+        }
     }
 
-    fn completed_after(&mut self, id: u32, after: u64) {
-        self.settle_owner(id);
-        let Some(waiter) = self.caller.waiter(id) else {
+    /// Completes a call. Its outcome may be seen after the callbacks that are queued.
+    pub(super) fn complete(&mut self, id: u32) {
+        self.complete_after(id, self.callbacks.queued);
+    }
+
+    fn complete_after(&mut self, id: u32, after: u64) {
+        self.finish_owner(id);
+        let Some(entry) = self.caller.waiter(id) else {
             return;
         };
-        waiter.after = after;
-        let completion = waiter
-            .has_special()
+        entry.after = after;
+        let completion = entry
+            .extras()
             .map(|own| std::mem::take(&mut own.completion));
         match completion.unwrap_or_default() {
-            Completion::Keep => {
-                let passed = self.delivery.is_passed(after);
-                if passed || waiter.nested {
-                    self.waiting.wake(waiter.waking.take());
-                }
-                if !passed {
-                    self.delivery.bar(id, after);
-                }
-            }
-            Completion::Discard => {
-                if let Some((_, waiter)) = self.caller.collect(id, |_| true) {
-                    self.dismiss(id, waiter);
-                }
-            }
-            Completion::Callback(callback) => {
-                self.callbacks -= 1;
-                let Some((outcome, waiter)) = self.caller.collect(id, |_| true) else {
+            Completion::Keep => self.wake_or_hold(id, after),
+            completion => {
+                let Some((outcome, entry)) = self.caller.collect(id, |_| true) else {
                     return;
                 };
-                self.dismiss(id, waiter);
-                let outcome = self.judge(outcome);
-                self.delivery.push(Item::Done(callback, outcome));
+                let earlier = entry.earlier();
+                self.release(id, entry);
+                if let Completion::Callback(on_done) = completion {
+                    self.callback_calls -= 1;
+                    let outcome = self.answer(outcome, earlier);
+                    self.callbacks.push(Callback::Done(on_done, outcome));
+                }
             }
         }
     }
 
-    /// Something has come for whoever waits for this call, to be seen after so
-    /// many deliveries.
-    pub(crate) fn come(&mut self, id: u32, after: u64) {
-        // Inside a callback it may be seen at once; but whoever waits there may
-        // hand the call on.
-        let Some(waiter) = self.caller.waiter(id) else {
+    /// Wakes the waiter of a call for which something has arrived. If callbacks must return
+    /// first, the waiter is woken after the first `after` callbacks have.
+    pub(super) fn wake_or_hold(&mut self, id: u32, after: u64) {
+        let Some(entry) = self.caller.waiter(id) else {
             return;
         };
-        let passed = self.delivery.is_passed(after);
-        if passed || waiter.nested {
-            self.waiting.wake(waiter.waking.take());
+        let is_due = self.callbacks.returned_up_to(after);
+        if is_due || entry.nested {
+            self.waiters.wake(entry.waiter.take());
         }
-        if !passed {
-            self.delivery.bar(id, after);
+        // A waiter inside a callback may hand the call on, so the call is held as well.
+        if !is_due {
+            self.callbacks.hold_until(after, id);
         }
     }
 
-    pub(super) fn judge(&self, outcome: Outcome) -> Result<Payload, Error> {
-        match outcome {
+    /// Returns the outcome of a call as the user sees it. `earlier`: what is known of other attempts at the call.
+    pub(super) fn answer(
+        &self,
+        outcome: Outcome,
+        earlier: Option<Started>,
+    ) -> Result<Payload, Error> {
+        let outcome = match outcome {
             Outcome::Result(payload) => Ok(payload),
-            Outcome::Failed(failure) => Err(Error::from(*failure).about(self.life.child())),
-            Outcome::Lost(started) => Err(self.life.lost(started, true)),
-            Outcome::Expired(started) => Err(Error::expired(started).about(self.life.child())),
-        }
+            Outcome::Failed(failure) => Err(Error::from(*failure).about(self.lifecycle.child())),
+            Outcome::NotSent(failure) => {
+                let error = Error::from(*failure).had_started(Started::No);
+                Err(error.about(self.lifecycle.child()))
+            }
+            Outcome::Lost(started) => Err(self.lifecycle.error_for(started, true)),
+            Outcome::Expired(started) => Err(Error::expired(started).about(self.lifecycle.child())),
+        };
+        outcome.map_err(|error| error.after(earlier))
     }
 
     // --- time ---
 
-    /// Changes what is wished of a call.
+    /// Changes the options of a call.
     pub(crate) fn update(&mut self, id: u32, change: impl FnOnce(&mut CallOptions)) {
-        let Some(waiter) = self.caller.waiter(id) else {
+        let Some(entry) = self.caller.waiter(id) else {
             return;
         };
-        let options = &mut waiter.special().options;
+        let options = &mut entry.extras_mut().options;
         let old = *options;
         change(options);
         let new = *options;
+        if new.events && !old.events {
+            self.callbacks.call_events.subscribe(id, &mut entry.events);
+        }
         if new.deadline != old.deadline {
             self.move_deadline(id, old.deadline, new.deadline);
         }
-        if new.events && !old.events {
-            self.ask_for_events(id);
-        }
         if new.repeats > 0 {
-            self.hand_back(id);
+            self.requeue(id);
         }
     }
 
@@ -279,79 +300,170 @@ impl Core {
         }
     }
 
-    /// The calls whose time is up by now are done.
-    pub(super) fn times_up(&mut self, now: Instant) {
+    /// Ends the calls whose time is up at `now`.
+    pub(super) fn expire_calls(&mut self, now: Instant) {
         for id in self.deadlines.take_due(now) {
             if id == NO_CALL {
-                self.look_at_condemned();
+                self.check_kill_if_started();
             } else {
                 self.expire(id);
             }
         }
     }
 
-    /// The time of this call is up: it is done with an error, unless it was done
-    /// before, and cancelled.
+    /// Ends a call with an error and cancels it, because its time is up. A call that is
+    /// done keeps its outcome.
     pub(crate) fn expire(&mut self, id: u32) {
-        let known = self.life.known();
-        let started = match self.caller.has_started(id, known) {
-            Some((Started::Yes, _)) => Started::Yes,
-            // It may still start before the child reads that it should not.
-            _ => Started::Unknown,
-        };
+        let started = self.started_before_cancel(id);
         if !self.caller.expire(id, started) {
             return;
         }
-        if self.caller.waiter(id).is_some_and(|waiter| waiter.kills()) {
-            self.condemn(id);
+        let entry = self.caller.waiter(id);
+        if entry.is_some_and(|entry| entry.kills_on_cancel()) {
+            self.kill_if_started(id);
         }
-        // It is late already: it waits for no callback.
-        self.completed_after(id, 0);
+        // No callback holds it back, because it is late already.
+        self.complete_after(id, 0);
     }
 
-    /// A call that is to take the child with it is cancelled. One that has not
-    /// started yet may do so before a blocking child reads of the cancel.
-    fn condemn(&mut self, id: u32) {
-        if let Some((_, ordinal)) = self.started_and_ordinal(id) {
-            self.condemned.insert(ordinal, id);
-            // Behind another that has not started, this one has not either.
-            if self.condemned.len() == 1 {
-                self.look_at_condemned();
+    /// Kills the child if it runs the call, which was cancelled. If the call has not
+    /// started, it may still start before the child reads the cancel, so the reactor looks
+    /// again.
+    fn kill_if_started(&mut self, id: u32) {
+        if let Some((_, position)) = self.started_and_position(id) {
+            self.kill_if_started.insert(position, id);
+            // If an earlier call has not started, neither has this one.
+            if self.kill_if_started.len() == 1 {
+                self.check_kill_if_started();
             }
         }
     }
 
-    fn started_and_ordinal(&self, id: u32) -> Option<(Started, u64)> {
-        self.caller.has_started(id, self.life.known())
+    fn started_and_position(&self, id: u32) -> Option<(Started, u64)> {
+        self.caller.has_started(id, self.lifecycle.started_info())
     }
 
-    /// Kills the child if it runs a condemned call. One that it has passed
-    /// already, run or skipped, is left alone.
-    fn look_at_condemned(&mut self) {
-        while let Some((&ordinal, &id)) = self.condemned.first_key_value() {
+    /// Kills the child if it runs a call of `kill_if_started`. Calls that it has answered
+    /// or skipped are removed.
+    fn check_kill_if_started(&mut self) {
+        while let Some((&position, &id)) = self.kill_if_started.first_key_value() {
             match self
-                .started_and_ordinal(id)
-                .filter(|(_, own)| *own == ordinal)
+                .started_and_position(id)
+                .filter(|(_, own)| *own == position)
             {
-                Some((Started::No, _)) if !self.life.drops_cancelled() => {
+                Some((Started::No, _)) if !self.lifecycle.drops_cancelled() => {
                     return self.deadlines.insert(Instant::now() + RECHECK, NO_CALL);
                 }
-                Some((Started::Yes | Started::Unknown, _)) if !self.life.has_passed(ordinal) => {
-                    self.kill(Ending::Killed(
-                        "a call was cancelled or late, and its caller had asked that the child be killed for it".into(),
-                    ));
+                Some((Started::Yes | Started::Unknown, _))
+                    if !self.lifecycle.has_passed(position) =>
+                {
+                    self.kill("a call was cancelled or late, and its caller had asked that the child be killed for it");
                 }
-                // It was answered, and its id may be another call's now.
+                // The call was answered, and its id may belong to another call.
                 _ => {}
             }
-            self.condemned.pop_first();
+            self.kill_if_started.pop_first();
         }
     }
-}
 
-#[cfg(test)]
-impl Core {
-    pub(crate) fn has_no_deadlines(&self) -> bool {
-        self.deadlines.is_empty() && self.condemned.is_empty()
+    // --- calls of a pool ---
+
+    /// Returns whether the child has the call. It has not if the call was given back.
+    pub(crate) fn has_call(&mut self, id: u32) -> bool {
+        self.caller.waiter(id).is_some()
+    }
+
+    /// Takes a call that goes back to `owner` if it is not run. `setup` is called with its
+    /// id. Returns whether the child takes calls.
+    pub(crate) fn call_for_pool(
+        &mut self,
+        message: &mut Message,
+        owner: Arc<dyn Requeue>,
+        setup: impl FnOnce(u32) -> CallSetup,
+    ) -> bool {
+        if self.lifecycle.refusal().is_some() {
+            self.waiters.drop_owner(owner);
+            return false;
+        }
+        let id = self.caller.call(message, CallEntry::with_owner(owner));
+        let CallSetup {
+            options,
+            completion,
+            waker,
+            span,
+        } = setup(id);
+        if let Some(entry) = self.caller.waiter(id) {
+            entry.span = span;
+        }
+        self.update(id, |own| *own = options);
+        if !matches!(completion, Completion::Keep) {
+            self.set_completion(id, completion);
+        }
+        // What waits for a call that is over already is woken at once.
+        let mut place = None;
+        let entry = self.caller.waiter(id);
+        if let Some(waker) = waker {
+            let place = entry.map_or(&mut place, |entry| &mut entry.waiter);
+            self.waiters.add(place, Waiter::Task(waker));
+        }
+        self.waiters.wake(place);
+        if self.may_see_outcome(id) {
+            self.wake_call(id);
+        }
+        if self.caller.is_done(id) {
+            // The message is too long for any child.
+            self.finish_owner(id);
+        }
+        true
+    }
+
+    /// Tells the owner of a call that it is done, so that the owner can drop the arguments.
+    /// A lost call is not finished, because it may still be made repeatable.
+    pub(super) fn finish_owner(&mut self, id: u32) {
+        let entry = self.caller.waiter(id);
+        if entry.is_none_or(|entry| entry.extras().is_none()) || self.caller.lost(id).is_some() {
+            return;
+        }
+        let extras = self.caller.waiter(id).and_then(CallEntry::extras);
+        if let Some(owner) = extras.and_then(|own| own.owner.take()) {
+            self.waiters.finish(owner);
+        }
+    }
+
+    /// Gives a call that was lost with the child back to its owner, or completes it.
+    pub(super) fn handle_lost(&mut self, id: u32) {
+        if !self.requeue(id) {
+            self.complete(id);
+        }
+    }
+
+    /// Gives a call back to its owner, if it was lost and may run elsewhere. Returns
+    /// whether it did.
+    pub(super) fn requeue(&mut self, id: u32) -> bool {
+        let Some(started) = self.caller.lost(id) else {
+            return false;
+        };
+        let extras = self.caller.waiter(id).and_then(CallEntry::extras);
+        let may_run_elsewhere = |extras: &CallExtras| {
+            extras.owner.is_some() && (started == Started::No || extras.options.repeats > 0)
+        };
+        if !extras.is_some_and(|extras| may_run_elsewhere(extras)) {
+            return false;
+        }
+        let Some((outcome, mut entry)) = self.caller.collect(id, |_| true) else {
+            return false;
+        };
+        let earlier = entry.earlier();
+        let extras = entry.extras_mut();
+        let owner = extras.owner.take();
+        let completion = std::mem::take(&mut extras.completion);
+        self.callback_calls -= usize::from(completion.is_callback());
+        self.waiters.drop_completion(completion);
+        self.waiters.wake(entry.waiter.take());
+        self.release(id, entry);
+        if let (Some(owner), Err(error)) = (owner, self.answer(outcome, earlier)) {
+            self.waiters.requeue(owner, error, started != Started::No);
+        }
+        true
     }
 }

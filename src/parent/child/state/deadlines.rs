@@ -1,44 +1,43 @@
-//! Deadlines of calls, for those that have one: a call without pays nothing.
+//! The deadlines of calls. A call without a deadline costs nothing here.
 //!
-//! The helper is told of the next deadline only, and only if it does not look
-//! before that anyway: calls that are done in time leave no timers behind. At
-//! most [`BATCH`] calls expire at a time, so that other children, and threads
-//! that want the lock of this one, get their turn in between.
+//! The reactor has a timer for the next deadline only, and none if it wakes up before that
+//! anyway. So calls that are done in time leave no timers behind. At most [`BATCH`] calls
+//! expire at a time, so that other children, and threads that wait for the lock, get their
+//! turn.
 
 use std::collections::BTreeSet;
 use std::time::Instant;
 
-/// Stands for no call: then the helper looks at the child, and at the calls that are
-/// condemned.
+/// The id of no call. At such a deadline the reactor looks at the child, and at calls for
+/// which the child is to be killed.
 pub(super) const NO_CALL: u32 = 0;
-/// How many calls expire in one go: at about 1 µs each, some hundred
-/// microseconds under the lock.
+/// How many calls expire while the lock is held. Each takes about 1 µs.
 const BATCH: usize = 256;
 
 /// See the module.
 #[derive(Debug, Default)]
 pub(super) struct Deadlines {
     calls: BTreeSet<(Instant, u32)>,
-    /// When the helper will look.
-    armed: Option<Instant>,
+    /// When the reactor wakes up.
+    pub(super) armed: Option<Instant>,
 }
 
 impl Deadlines {
-    /// This call is late from then on.
+    /// Adds a deadline.
     pub(super) fn insert(&mut self, at: Instant, id: u32) {
         self.calls.insert((at, id));
     }
 
-    /// This one is not.
+    /// Removes a deadline.
     pub(super) fn remove(&mut self, at: Instant, id: u32) {
         self.calls.remove(&(at, id));
     }
 
-    /// When the helper is to look, if it does not know: at the next deadline or
-    /// `alarm`.
-    pub(super) fn arm(&mut self, alarm: Option<Instant>) -> Option<Instant> {
+    /// Returns the next deadline, or `timeout` if that is earlier. `None` if the reactor
+    /// wakes up by then anyway.
+    pub(super) fn arm(&mut self, timeout: Option<Instant>) -> Option<Instant> {
         let call = self.calls.first().map(|(at, _)| *at);
-        let next = call.into_iter().chain(alarm).min()?;
+        let next = call.into_iter().chain(timeout).min()?;
         if self.armed.is_some_and(|armed| armed <= next) {
             return None;
         }
@@ -46,17 +45,12 @@ impl Deadlines {
         self.armed
     }
 
-    /// The helper is not to look, or to be told anew. Returns when it would have.
-    pub(super) fn disarm(&mut self) -> Option<Instant> {
-        self.armed.take()
-    }
-
-    /// Returns whether a call is late by now.
+    /// Returns whether a deadline is over at `now`.
     pub(super) fn is_due(&self, now: Instant) -> bool {
         self.calls.first().is_some_and(|(at, _)| *at <= now)
     }
 
-    /// Up to [`BATCH`] calls that are late by now. The next are due at once.
+    /// Removes up to [`BATCH`] deadlines that are over at `now`, and returns their calls.
     pub(super) fn take_due(&mut self, now: Instant) -> Vec<u32> {
         self.armed.take_if(|armed| *armed <= now);
         let mut due = Vec::new();
@@ -83,8 +77,14 @@ mod tests {
         }
     }
 
+    impl super::super::ChildState {
+        pub(crate) fn has_no_deadlines(&self) -> bool {
+            self.deadlines.is_empty() && self.kill_if_started.is_empty()
+        }
+    }
+
     #[test]
-    fn the_helper_is_told_of_the_next_one_only() {
+    fn the_reactor_gets_a_timer_for_the_next_deadline_only() {
         let start = Instant::now();
         let at = |ms| start + Duration::from_millis(ms);
         let mut deadlines = Deadlines::default();
@@ -104,7 +104,7 @@ mod tests {
     }
 
     #[test]
-    fn many_that_are_late_at_once_come_in_batches() {
+    fn many_deadlines_at_once_expire_in_batches() {
         let now = Instant::now();
         let mut deadlines = Deadlines::default();
         for id in 1..=1000 {

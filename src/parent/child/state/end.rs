@@ -1,103 +1,125 @@
-//! How a child comes to its end: the state is over once the stream has ended and
-//! the exit is known.
+//! The end of a child: it is over once its stream has ended and its exit is known.
 
-use std::io;
 use std::time::Instant;
 
+use super::callback_queue::Callback;
 use super::deadlines::NO_CALL;
-use super::delivery::Item;
-use super::life::{Ending, GRACE};
-use super::{Core, Reading};
+use super::lifecycle::{ExitCause, GRACE};
+use super::{ChildState, LinkReader};
+use crate::error::Error;
 use crate::exit_status::ExitStatus;
+use crate::protocol::Started;
 
-impl Core {
-    /// The reader is put down; nothing will come any more.
-    pub(crate) fn end_of_input(&mut self, reading: Reading) {
-        if !self.life.is_greeted() {
-            let rest = reading.reader.rest();
+impl ChildState {
+    /// Takes the reader back after the end of the stream.
+    pub(crate) fn handle_end(&mut self, reader: LinkReader) {
+        if !self.lifecycle.has_said_hello() {
+            let rest = reader.frames.rest();
             let came = if rest.is_empty() {
                 String::new()
             } else {
                 format!(" after {}", crate::protocol::show(rest))
             };
             let foreign = !crate::protocol::may_be_hello(rest);
-            self.life.doom(Ending::NoHello(came, foreign));
+            self.lifecycle
+                .set_cause(ExitCause::NoHello { came, foreign });
         }
-        self.stop_reading(reading);
-        self.life.stream_ends(Instant::now() + GRACE);
+        self.stop_reading(reader);
+        self.lifecycle.stream_ends(Instant::now() + GRACE);
         self.proceed();
     }
 
-    /// The reader is put down: the child has written nonsense into shared memory.
-    pub(crate) fn nonsense(&mut self, reading: Reading, text: &str) {
-        self.stop_reading(reading);
-        self.break_off(Ending::Violation(text.to_owned()));
+    /// Gives the child up because it broke the protocol in this way.
+    pub(crate) fn violated(&mut self, why: impl ToString) {
+        self.break_off(ExitCause::Violation(why.to_string()));
     }
 
-    /// Nothing more is read, and the child is ended.
-    pub(super) fn break_off(&mut self, ending: Ending) {
-        self.life.doom(ending);
-        self.life.stream_ends(Instant::now() + GRACE);
+    /// Stops reading, and kills the child.
+    pub(super) fn break_off(&mut self, cause: ExitCause) {
+        self.lifecycle.set_cause(cause);
+        self.lifecycle.stream_ends(Instant::now() + GRACE);
         self.signals.push(libc::SIGKILL);
         self.proceed();
     }
 
-    /// The child has exited.
+    /// Notes the exit of the child, with what was kept of its stderr.
     pub(crate) fn exited(&mut self, status: ExitStatus, stderr: Vec<u8>) {
-        self.life.exits(status, stderr);
+        self.lifecycle.exited(status, stderr);
         self.proceed();
     }
 
-    /// The child is ended for this reason; no error of its own.
-    pub(crate) fn kill(&mut self, ending: Ending) {
-        self.life.doom(ending);
+    /// Kills the child. The errors of its calls say `why`.
+    pub(crate) fn kill(&mut self, why: impl Into<String>) {
+        self.lifecycle.set_cause(ExitCause::Killed(why.into()));
         self.signals.push(libc::SIGKILL);
     }
 
-    /// The system refuses to send the child a signal, for this reason.
-    pub(crate) fn cannot_signal(&mut self, signal: i32, error: &io::Error) {
-        self.life.cannot_be_told(signal, error);
+    /// Kills the child on behalf of the user.
+    pub(crate) fn kill_for_user(&mut self) {
+        self.kill("`kill` was called, or its last handle was dropped (`kill_on_drop`)");
     }
 
-    /// No more calls are taken; the child ends when all are done.
-    pub(crate) fn close(&mut self) {
-        self.life.close();
+    /// Returns `Ok` if the child is ready, or why it never will be. `None` if it is not ready
+    /// yet.
+    pub(crate) fn readiness(&self) -> Option<Result<(), Error>> {
+        self.unless_deadlock(self.lifecycle.readiness())
     }
 
-    /// After this long the child is told to end, and then killed.
-    pub(crate) fn close_within(&mut self, at: Instant) {
-        self.life.limit(at);
+    /// Returns how the child ended, once its callbacks have returned.
+    pub(crate) fn end(&self) -> Option<Result<ExitStatus, Error>> {
+        let delivered = self.callbacks.is_over() || self.callbacks.is_running_here();
+        self.unless_deadlock(self.lifecycle.outcome().filter(|_| delivered))
     }
 
-    /// Ends the child once its exit and the end of its stream are both known, and
-    /// only once: what comes later changes nothing, and sets no alarm.
+    /// Returns an error in place of `None`, if this is a callback and nothing is read before
+    /// it returns.
+    fn unless_deadlock<T>(&self, found: Option<Result<T, Error>>) -> Option<Result<T, Error>> {
+        let would_deadlock = found.is_none() && self.callbacks.would_deadlock_here();
+        if would_deadlock {
+            let error = Error::would_deadlock(Started::No);
+            Some(Err(error.about(self.lifecycle.child())))
+        } else {
+            found
+        }
+    }
+
+    /// Takes no more calls. The child ends when all calls are done, or is told to at `until`.
+    pub(crate) fn close(&mut self, until: Option<Instant>) {
+        self.lifecycle.closing = true;
+        if let Some(at) = until {
+            self.lifecycle.end_at(at);
+        }
+    }
+
+    /// Ends the child if its exit and the end of its stream are both known. It ends once:
+    /// later news changes nothing and sets no timeout.
     pub(super) fn proceed(&mut self) {
-        if self.life.is_over() {
+        if self.lifecycle.is_over() {
             return;
         }
-        let Some(known) = self.life.finish() else {
+        let Some(known) = self.lifecycle.finish() else {
             return;
         };
         if self.caller.answered() > 0 || self.caller.may_have_started(known) {
-            self.life.has_worked = true;
+            self.lifecycle.has_worked = true;
         }
         for id in self.caller.fail_all(known) {
-            self.life.lost_one();
-            self.lose(id);
+            self.lifecycle.lost += 1;
+            self.handle_lost(id);
         }
-        if let Some(error) = self.life.report() {
-            self.delivery.push(Item::Report(error));
+        if let Some(error) = self.lifecycle.report() {
+            self.callbacks.push(Callback::Report(error));
         }
-        self.delivery.finish();
-        // So that the helper looks once more, and forgets the child.
+        self.callbacks.finish();
+        // The reactor then looks once more, and deregisters the child.
         self.deadlines.insert(Instant::now(), NO_CALL);
-        self.waiting.news();
-        self.wake_changes();
-        self.waiting.wake_all_parked();
+        self.waiters.wake_pool();
+        self.waiters.wake_changes();
+        self.waiters.wake_all_parked();
     }
 
-    /// The child's input may be ended now.
+    /// Returns whether the child's input is to be ended now. It is so once.
     pub(crate) fn may_shut_down(&mut self) -> bool {
-        self.life.is_closing() && self.caller.is_flushed() && self.life.shut_down()
+        self.lifecycle.closing && self.caller.is_flushed() && self.lifecycle.shut_down()
     }
 }

@@ -1,143 +1,150 @@
-//! What the driver's lock guards: the conversation, the roles, who waits, and
-//! how far the child is in its life.
+//! The state that the driver's lock guards: the conversation with the child, the leadership, the
+//! waiters, the callbacks, and the lifecycle.
 //!
 //! ```text
-//!            hello        ready          end of input, and exit
-//!  Greeting ───────▶ Init ───────▶ Open ───────────────────────▶ Over
-//!      └───────────────┴──── also from each of these ──────────────▲
+//!                 hello        ready          end of input, and exit
+//!  AwaitingHello ───────▶ Init ───────▶ Open ───────────────────────▶ Over
+//!      └────────────────────┴──── also from each of these ──────────────▲
 //! ```
 //!
-//! A child is over once its stream has ended *and* its exit is known, whichever
-//! comes first; then every call that is left is lost, and says how it ended.
-//! The two are watched independently:
+//! A child is over once its stream has ended *and* its exit is known, whichever comes
+//! first. Every open call then fails with how the child ended. The two are watched
+//! independently:
 //!
-//! * It exits, but the stream does not end, because a grandchild holds it: the
-//!   helper shuts the socket, and readers find the end behind what was written.
-//! * The stream ends, but it does not exit: it is killed after [`GRACE`].
+//! * If the child exits but a grandchild keeps the stream open, the reactor shuts the
+//!   socket down. Readers find the end behind what was written.
+//! * If the stream ends but the child does not exit, it is killed after [`GRACE`].
 //!
-//! A violation ends the stream, too, and has the child killed. Exit, end of
-//! stream and violation come in any order, and some more than once; the child
-//! is over once ([`Core::proceed`]).
+//! A violation of the protocol ends the stream and kills the child. Exit, end of stream
+//! and violation come in any order, and may come more than once; the child is over once
+//! ([`ChildState::proceed`]).
 
+pub(crate) mod callback_queue;
 mod calls;
 mod deadlines;
-pub(crate) mod delivery;
 mod end;
 mod events;
-pub(crate) mod inbox;
-pub(crate) mod life;
-mod members;
-pub(crate) mod roles;
-pub(crate) mod waiting;
+pub(crate) mod leadership;
+pub(crate) mod lifecycle;
+pub(crate) mod waiters;
 
 use std::collections::BTreeMap;
 use std::os::fd::OwnedFd;
 use std::time::Instant;
 
+use self::callback_queue::{Callback, CallbackQueue};
 use self::deadlines::Deadlines;
-use self::delivery::{Delivery, Item};
-use self::life::{Ending, Life};
-use self::roles::{Needs, Orders, Roles, Ticket};
-use self::waiting::{Errands, Waiting, Waking, Want};
-use super::terms::{Callback, EventSink};
+use self::leadership::{Actions, Inputs, Leadership, ParkedId, ReaderRole};
+use self::lifecycle::{ExitCause, Lifecycle};
+use self::waiters::{Deferred, WaitFor, Waiter, Waiters};
+use super::interface::{EventSink, OnDone};
 use crate::base::spin::Spins;
 use crate::base::sync::Thread;
 use crate::error::Error;
-use crate::parcel::{Outbox, Payload, Reader};
-use crate::protocol::{Absorbed, Failure, Hello};
-use crate::sys::Arrival;
+use crate::message::{FrameReader, Outbox, Payload};
+use crate::parent::callbacks::is_callback_thread;
+use crate::protocol::{Failure, Hello, ReadUpTo};
+use crate::sys::{self, FdBatch};
 
-pub(crate) use self::calls::Waiter;
+pub(crate) use self::calls::CallEntry;
 
-pub(crate) type Caller = crate::protocol::Caller<Waiter, OwnedFd>;
+pub(crate) type Caller = crate::protocol::Caller<CallEntry, OwnedFd>;
 type Notice = crate::protocol::Notice<OwnedFd>;
 
-/// What the role of the reader goes with.
+/// The tools of the thread that reads the link.
 #[derive(Debug)]
-pub(crate) struct Reading {
-    pub(crate) reader: Reader,
+pub(crate) struct LinkReader {
+    pub(crate) frames: FrameReader,
     pub(crate) spin: Spins,
 }
 
 /// See the module.
-pub(crate) struct Core {
+pub(crate) struct ChildState {
     pub(crate) caller: Caller,
-    pub(crate) roles: Roles,
-    pub(crate) life: Life,
-    pub(crate) delivery: Delivery,
-    /// `None` while somebody reads.
-    reader: Option<Reading>,
+    pub(crate) leadership: Leadership,
+    pub(crate) lifecycle: Lifecycle,
+    pub(crate) callbacks: CallbackQueue,
+    /// `None` while a thread reads.
+    reader: Option<LinkReader>,
     notices: Vec<Notice>,
-    waiting: Waiting,
-    /// How many bytes of the stream were absorbed.
-    received: u64,
-    /// How many calls are done for callbacks.
-    callbacks: usize,
+    pub(crate) waiters: Waiters,
+    /// How many bytes of the stream were handled.
+    pub(crate) received: u64,
+    /// How many open calls complete with a callback.
+    callback_calls: usize,
     deadlines: Deadlines,
-    /// Calls that take the child with them if they start: the id by the ordinal,
-    /// in whose order the child starts them.
-    condemned: BTreeMap<u64, u32>,
-    /// The leader watches for room.
+    /// Cancelled calls for which the child is killed if it starts them: their ids, by
+    /// their position among all calls sent. The child starts calls in that order.
+    kill_if_started: BTreeMap<u64, u32>,
+    /// The leader watches for room to write.
     leader_writes: bool,
-    /// The helper reads what comes, at once and alone, for a pool.
-    eager: bool,
-    /// When the helper will look again.
-    look_at: Option<Instant>,
-    signals: Vec<i32>,
-    /// When the helper would look for nothing.
-    needless: Option<Instant>,
-    /// What the child has answered for the rings, until the link knows.
-    rings: Option<RingsAnswer>,
+    /// Only the reactor reads, because calls are queued in the pool.
+    pub(crate) eager: bool,
+    /// When the reactor looks whether it is to read.
+    pub(crate) looks_at: Option<Instant>,
+    /// The signals that are to be sent to the child.
+    pub(crate) signals: Vec<i32>,
+    /// A tick that is no longer needed.
+    pub(crate) needless_tick: Option<Instant>,
+    /// The answer of the child's hello about the rings, until the link is told.
+    pub(crate) rings: Option<RingsAnswer>,
 }
 
-/// What a child's hello says of the rings.
+/// The answer of a child's hello about the rings.
 #[derive(Debug)]
 pub(crate) enum RingsAnswer {
-    /// They are used; behind hello this has come over the socket.
-    Accepted(Vec<u8>, Vec<Arrival>),
+    /// They are used. These bytes, and what came with them, have arrived over the socket
+    /// behind hello.
+    Accepted(Vec<u8>, Vec<FdBatch>),
     /// They are not used.
     Refused,
 }
 
-impl Core {
-    pub(crate) fn new(caller: Caller, reading: Reading, life: Life, delivery: Delivery) -> Self {
+impl ChildState {
+    pub(crate) fn new(
+        caller: Caller,
+        reader: LinkReader,
+        lifecycle: Lifecycle,
+        callbacks: CallbackQueue,
+    ) -> Self {
         Self {
             caller,
-            roles: Roles::new(),
-            life,
-            delivery,
-            reader: Some(reading),
+            leadership: Leadership::new(),
+            lifecycle,
+            callbacks,
+            reader: Some(reader),
             notices: Vec::new(),
-            waiting: Waiting::default(),
+            waiters: Waiters::default(),
             received: 0,
-            callbacks: 0,
+            callback_calls: 0,
             deadlines: Deadlines::default(),
-            condemned: BTreeMap::new(),
+            kill_if_started: BTreeMap::new(),
             leader_writes: false,
             eager: false,
-            look_at: None,
+            looks_at: None,
             signals: Vec::new(),
-            needless: None,
+            needless_tick: None,
             rings: None,
         }
     }
 
-    // --- roles ---
+    // --- leadership ---
 
-    /// The calling thread becomes the leader, if reading is free and possible.
-    pub(crate) fn lead(&mut self) -> Option<Reading> {
-        (self.may_read() && self.roles.lead()).then(|| self.take_reader())
+    /// Takes the reader, for the role `role`. `None` if another thread reads, or nothing may be
+    /// read.
+    pub(crate) fn take_reader(&mut self, role: ReaderRole) -> Option<LinkReader> {
+        (self.may_read() && self.leadership.take_reading(role)).then(|| {
+            let reader = self.reader.take();
+            reader.expect("a thread with the role has the reader")
+        })
     }
 
-    /// The helper becomes the reader, if reading is free and possible.
-    pub(crate) fn help(&mut self) -> Option<Reading> {
-        (self.may_read() && self.roles.help()).then(|| self.take_reader())
-    }
-
-    /// The helper may look for answers before it sleeps.
-    pub(crate) fn helper_may_look(&self) -> bool {
-        let spins = |own: &Reading| own.spin.is_on();
-        self.roles.is_watched() && self.expects_answer() && self.reader.as_ref().is_some_and(spins)
+    /// Returns whether the reactor may spin for answers before it sleeps.
+    pub(crate) fn reactor_may_spin(&self) -> bool {
+        let spins = |own: &LinkReader| own.spin.is_on();
+        self.leadership.watches_read
+            && self.expects_answer()
+            && self.reader.as_ref().is_some_and(spins)
     }
 
     /// Returns whether no thread reads.
@@ -145,243 +152,222 @@ impl Core {
         self.reader.is_some()
     }
 
-    fn take_reader(&mut self) -> Reading {
-        self.reader
-            .take()
-            .expect("whoever has the role has the reader")
-    }
-
-    /// There may be something to read, and there is room for it. Of a child that
-    /// has exited only what the socket held can come, so there is always room.
+    /// Returns whether the stream goes on and there is room for what it brings. There is
+    /// always room after the exit, because only what the socket holds can still arrive.
     pub(crate) fn may_read(&self) -> bool {
-        let room = !self.delivery.is_full() || self.life.has_exited();
-        !self.life.stream_ended() && room
+        let room = !self.callbacks.is_full() || self.lifecycle.has_exited();
+        !self.lifecycle.stream_ended && room
     }
 
-    /// How many bytes of the stream were read and absorbed.
-    pub(crate) fn received(&self) -> u64 {
-        self.received
-    }
-
-    pub(crate) fn settle(&mut self) -> Orders {
-        // Who keeps several children waits for each to be ready.
-        let is_awaited = self.waiting.is_watched() && self.life.readiness().is_none();
-        let nobody_reads = self.waiting.has_tasks()
-            || self.callbacks > 0
-            || self.delivery.wants_events()
-            || is_awaited;
-        let needs = Needs {
+    /// Applies the rules of the leadership.
+    pub(crate) fn apply_rules(&mut self) -> Actions {
+        // A pool waits for each of its children to be ready.
+        let is_awaited = self.waiters.pool.is_some() && self.lifecycle.readiness().is_none();
+        let needs_reactor = self.waiters.tasks > 0
+            || self.callback_calls > 0
+            || self.callbacks.wants_events()
+            || is_awaited
+            // Calls are sent once hello has come.
+            || self.has_unwritten() && !self.lifecycle.has_said_hello();
+        let inputs = Inputs {
             readable: self.may_read(),
-            urgent: nobody_reads || self.eager || self.life.is_urgent(),
-            unwritten: self.has_unwritten() && !(self.leader_writes && self.roles.is_blocked()),
+            urgent: needs_reactor || self.eager || self.lifecycle.is_urgent(),
+            unwritten: self.has_unwritten() && !(self.leader_writes && self.leadership.blocked),
         };
-        let orders = self.roles.settle(needs);
-        if let Some(heir) = orders.wake {
-            self.waiting.wake_parked(heir);
+        let actions = self.leadership.apply_rules(inputs);
+        if let Some(successor) = actions.wake {
+            self.waiters.wake_parked(successor);
         }
-        orders
+        actions
     }
 
-    /// Returns whether a thread that waits for this reads. What has come already waits for callbacks, not for bytes.
-    pub(crate) fn is_to_read(&mut self, want: Want) -> bool {
-        !self.eager && !self.has_come(want)
+    /// Returns whether a thread that waits for this may read. If the answer has arrived,
+    /// it is held until callbacks have returned, and reading does not help.
+    pub(crate) fn is_to_read(&mut self, wait_for: WaitFor) -> bool {
+        !self.eager && !self.is_there(wait_for)
     }
 
-    /// This thread goes to sleep, and would lead if it was asked to.
-    pub(crate) fn park(&mut self, thread: Thread) -> Ticket {
-        let ticket = self.waiting.park(thread);
+    /// Notes that this thread goes to sleep. It becomes the leader if it is woken for that.
+    pub(crate) fn park(&mut self, thread: Thread) -> ParkedId {
+        let parked_id = self.waiters.park(thread);
         if !self.eager {
-            self.roles.park(ticket);
+            self.leadership.park(parked_id);
         }
-        ticket
+        parked_id
     }
 
-    pub(crate) fn unpark(&mut self, ticket: Ticket) {
-        self.waiting.unpark(ticket);
-        self.roles.unpark(ticket);
+    /// Notes that the thread is awake.
+    pub(crate) fn unpark(&mut self, parked_id: ParkedId) {
+        self.waiters.unpark(parked_id);
+        self.leadership.unpark(parked_id);
     }
 
-    // --- who is woken ---
+    // --- waking ---
 
-    /// What is to be done without the lock, if anything is.
-    pub(crate) fn take_errands(&mut self) -> Option<Errands> {
-        if !self.has_errands() {
+    /// Takes what is to be done after the lock is released. `None` if it is nothing.
+    pub(crate) fn take_deferred(&mut self) -> Option<Deferred> {
+        if !(self.waiters.has_deferred() || self.caller.has_unwanted() || self.callbacks.due) {
             return None;
         }
-        let spent = self.caller.take_spent();
-        let delivers = self.delivery.take_due();
-        Some(self.waiting.take_errands(spent, delivers))
+        let unwanted = self.caller.take_unwanted();
+        let callbacks = self.callbacks.take_due();
+        Some(self.waiters.take_deferred(unwanted, callbacks))
     }
 
-    pub(crate) fn has_errands(&self) -> bool {
-        self.waiting.has_errands() || self.caller.has_spent() || self.delivery.is_due()
+    /// Has `on_done` called with `error`, after the callbacks that are queued.
+    pub(crate) fn refuse(&mut self, on_done: OnDone, error: Error) {
+        self.callbacks.push(Callback::Done(on_done, Err(error)));
     }
 
-    /// Has `callback` called with an error in its turn.
-    pub(crate) fn refuse(&mut self, callback: Callback, error: Error) {
-        self.delivery.push(Item::Done(callback, Err(error)));
-    }
-
-    /// This one is to be woken when what it wants may have come.
-    pub(crate) fn enlist(&mut self, want: Want, waking: Waking) {
-        let nested = self.delivery.is_running_here();
-        match want {
-            Want::Call(id) => match self.caller.waiter(id) {
-                Some(waiter) => {
-                    waiter.nested = nested;
-                    self.waiting.enlist(&mut waiter.waking, waking);
+    /// Has `waiter` woken when what it waits for may be there.
+    pub(crate) fn add_waiter(&mut self, wait_for: WaitFor, waiter: Waiter) {
+        let nested = is_callback_thread();
+        match wait_for {
+            WaitFor::Call(id) => match self.caller.waiter(id) {
+                Some(entry) => {
+                    entry.nested = nested;
+                    self.waiters.add(&mut entry.waiter, waiter);
                 }
-                None => debug_assert!(false, "only who holds a call waits for it"),
+                None => debug_assert!(false, "only the holder of a call waits for it"),
             },
-            Want::Change => self.waiting.enlist_for_change(waking),
+            WaitFor::Change => self.waiters.add_for_change(waiter),
         }
-    }
-
-    /// Wakes whoever waits for anything but a call.
-    pub(crate) fn wake_changes(&mut self) {
-        self.waiting.wake_changes();
     }
 
     fn wake_call(&mut self, id: u32) {
-        let waiter = self.caller.waiter(id);
-        let waking = waiter.and_then(|waiter| waiter.waking.take());
-        self.waiting.wake(waking);
+        let entry = self.caller.waiter(id);
+        let waiter = entry.and_then(|entry| entry.waiter.take());
+        self.waiters.wake(waiter);
     }
 
     // --- reading ---
 
-    /// The reader is put down; octets have come.
-    pub(crate) fn came(&mut self, mut reading: Reading) {
-        let absorbed = self.absorb(&mut reading);
-        self.stop_reading(reading);
-        if let Err(ending) = absorbed {
-            self.break_off(ending);
+    /// Handles the bytes that were read, and takes the reader back.
+    pub(crate) fn handle_bytes(&mut self, mut reader: LinkReader) {
+        let handled = self.handle_frames(&mut reader);
+        self.stop_reading(reader);
+        if let Err(cause) = handled {
+            self.break_off(cause);
         }
     }
 
-    /// Takes all whole frames. An error is a violation, behind which nothing is
-    /// taken.
-    fn absorb(&mut self, reading: &mut Reading) -> Result<(), Ending> {
-        self.received = reading.reader.received();
+    /// Handles all complete frames. An error says how the child broke the protocol;
+    /// nothing behind that is handled.
+    fn handle_frames(&mut self, reader: &mut LinkReader) -> Result<(), ExitCause> {
+        self.received = reader.frames.received();
         let mut notices = std::mem::take(&mut self.notices);
         let answered = self.caller.answered();
-        let mut absorbed = Ok(Absorbed::Hello);
-        // A hello is checked before what comes after it is believed.
-        while absorbed == Ok(Absorbed::Hello) && !self.life.stream_ended() {
-            absorbed = self.caller.absorb(&mut reading.reader, &mut notices);
+        let mut read = Ok(ReadUpTo::Hello);
+        // A hello is checked before anything behind it is handled.
+        while read == Ok(ReadUpTo::Hello) && !self.lifecycle.stream_ended {
+            read = self.caller.read_frames(&mut reader.frames, &mut notices);
             for notice in notices.drain(..) {
                 self.notice(notice);
             }
             if let Some(RingsAnswer::Accepted(bytes, arrivals)) = &mut self.rings {
-                let (more, lots) = reading.reader.leave_socket();
+                let (more, batches) = reader.frames.leave_socket();
                 bytes.extend(more);
-                arrivals.extend(lots);
+                arrivals.extend(batches);
             }
         }
         self.notices = notices;
-        self.crowd_out();
+        self.drop_unasked_events();
         if self.caller.answered() != answered {
-            self.waiting.news();
+            self.waiters.wake_pool();
         }
-        if self.delivery.is_full() {
-            // A callback that waits must hear that nothing more will be read.
-            self.waiting.wake_all_parked();
-            self.waiting.news();
+        if self.callbacks.is_full() {
+            // A callback that waits must learn that nothing more is read before it returns.
+            self.waiters.wake_all_parked();
+            self.waiters.wake_pool();
         }
-        match absorbed {
+        match read {
             Ok(_) => Ok(()),
-            Err(violation) if self.life.is_greeted() => Err(Ending::Violation(violation.0)),
-            Err(violation) => Err(Ending::Handshake(violation.0)),
+            Err(violation) if self.lifecycle.has_said_hello() => {
+                Err(ExitCause::Violation(violation.0))
+            }
+            Err(violation) => Err(ExitCause::Handshake(violation.0)),
         }
     }
 
-    /// The reader is put down.
-    pub(crate) fn stop_reading(&mut self, reading: Reading) {
-        self.reader = Some(reading);
+    /// Takes the reader back: no thread reads now.
+    pub(crate) fn stop_reading(&mut self, reader: LinkReader) {
+        self.reader = Some(reader);
         self.leader_writes = false;
-        self.roles.leave();
+        self.leadership.leave();
     }
 
     fn notice(&mut self, notice: Notice) {
         match notice {
-            Notice::Completed(id) => self.completed(id),
-            Notice::Event(payload) => self.event(payload),
-            Notice::CallEvent(id, payload) => self.call_event(id, payload),
-            Notice::Hello(hello) => self.greet(&hello),
-            Notice::Ready => self.ready(),
+            Notice::Completed(id) => self.complete(id),
+            Notice::Event(payload) => self.handle_event(payload),
+            Notice::CallEvent(id, payload) => self.handle_call_event(id, payload),
+            Notice::Hello(hello) => self.handle_hello(&hello),
+            Notice::Ready => self.handle_ready(),
             Notice::Retired => {
-                self.life.retire();
-                self.waiting.news();
+                self.lifecycle.retire();
+                self.waiters.wake_pool();
             }
-            Notice::Unfit(failure) => self.unfit(&failure),
+            Notice::Unfit(failure) => self.handle_unfit(&failure),
         }
     }
 
-    fn event(&mut self, payload: Payload) {
-        match self.delivery.sink() {
-            EventSink::Handler => self.delivery.push(Item::Event(payload)),
-            EventSink::Nobody => self.delivery.push(Item::Report(Error::unhandled())),
+    fn handle_event(&mut self, payload: Payload) {
+        match self.callbacks.sink {
+            EventSink::Handler => self.callbacks.push(Callback::Event(payload)),
+            EventSink::Unhandled => self.callbacks.push(Callback::Report(Error::unhandled())),
             EventSink::Stream => {
-                self.delivery.push_stream(payload);
-                self.wake_changes();
+                self.callbacks.push_stream(payload);
+                self.waiters.wake_changes();
             }
             EventSink::Dropped => {}
         }
     }
 
-    fn greet(&mut self, hello: &Hello) {
-        // The time for it is not waited for any more.
-        self.needless = self.deadlines.disarm();
+    fn handle_hello(&mut self, hello: &Hello) {
+        // The reactor need not wake up for the hello timeout any more.
+        self.needless_tick = self.deadlines.armed.take();
         self.rings = Some(match hello.field("rings") {
             Some(b"used") => RingsAnswer::Accepted(Vec::new(), Vec::new()),
             _ => RingsAnswer::Refused,
         });
-        if let Err(text) = self.life.greet(hello) {
-            return self.break_off(Ending::Handshake(text));
+        if let Err(text) = self.lifecycle.accept_hello(hello) {
+            return self.break_off(ExitCause::Handshake(text));
         }
         if let Some(limit) = hello.number("max-message") {
-            self.caller.limit_frames(limit);
+            self.caller.lower_frame_limit(limit);
         }
     }
 
-    fn ready(&mut self) {
-        self.life.ready();
-        self.waiting.news();
-        self.wake_changes();
+    fn handle_ready(&mut self) {
+        self.lifecycle.ready();
+        self.waiters.wake_pool();
+        self.waiters.wake_changes();
     }
 
-    fn unfit(&mut self, failure: &Failure) {
+    fn handle_unfit(&mut self, failure: &Failure) {
         let place = if failure.place.is_empty() {
             String::new()
         } else {
             format!(" (panicked at {})", failure.place)
         };
-        self.life
-            .doom(Ending::Init(format!("{}{place}", failure.message)));
+        self.lifecycle
+            .set_cause(ExitCause::Init(format!("{}{place}", failure.message)));
     }
 
     // --- writing ---
-
-    /// What the child has answered for the rings, unless a thread writes: its
-    /// bytes may be to be sent once more.
-    pub(crate) fn take_rings_answer(&mut self) -> Option<RingsAnswer> {
-        let is_writing = self.roles.is_writing();
-        self.rings
-            .take_if(|answer| !matches!(answer, RingsAnswer::Refused) || !is_writing)
-    }
 
     pub(crate) fn has_unwritten(&self) -> bool {
         self.caller.unwritten() > 0
     }
 
-    /// The leader is to watch for room, too, instead of the helper.
+    /// Says whether the leader watches for room to write, instead of the reactor.
     pub(crate) fn lets_leader_write(&mut self, rings: bool) -> bool {
-        self.leader_writes = rings || self.roles.is_blocked() && self.has_unwritten();
+        self.leader_writes = rings || self.leadership.blocked && self.has_unwritten();
         self.leader_writes
     }
 
-    /// The writer is back with what it could not write. True if somebody else
-    /// came to write meanwhile.
+    /// Notes that `count` bytes were written, and takes the rest back. Returns whether
+    /// another thread wanted to write meanwhile.
     pub(crate) fn wrote(
         &mut self,
         count: usize,
@@ -389,79 +375,62 @@ impl Core {
         last: &std::io::Result<Option<usize>>,
     ) -> bool {
         self.caller.wrote(count, unwritten);
-        let again = self.roles.wrote(matches!(last, Ok(None)));
-        if last.is_err() || self.life.is_over() {
-            // Nobody reads any more. How the child ended comes from elsewhere.
+        let again = self.leadership.wrote(matches!(last, Ok(None)));
+        if last.is_err() || self.lifecycle.is_over() {
+            // The child does not read any more. The cause is its exit status.
             self.caller.drop_outbox();
-            self.life.shut_down();
+            self.lifecycle.shut_down();
         }
-        if let Err(error) = last
-            && error.kind() == std::io::ErrorKind::InvalidData
-        {
-            self.break_off(Ending::Violation(error.to_string()));
+        match last {
+            Err(error) if error.kind() == std::io::ErrorKind::InvalidData => {
+                self.break_off(ExitCause::Violation(error.to_string()));
+            }
+            Err(error) if !sys::is_gone_peer(error) => {
+                self.kill(format!("its link cannot be written to: {error}"));
+            }
+            _ => {}
         }
         again
     }
 
     // --- time ---
 
-    /// The helper is told to look again then.
-    pub(crate) fn look_at(&mut self, at: Instant) {
-        self.look_at = Some(at);
+    /// Returns whether a deadline of the child or of a call is over at `now`.
+    pub(crate) fn has_deadline_at(&self, now: Instant) -> bool {
+        self.lifecycle.is_timeout_due(now) || self.deadlines.is_due(now)
     }
 
-    /// Returns whether a child or a call is given up at `now` for what it has not done.
-    pub(crate) fn judges_at(&self, now: Instant) -> bool {
-        self.life.is_alarm_due(now) || self.deadlines.is_due(now)
-    }
-
-    /// A time has come, one of several that were asked for; what is unwritten
-    /// will be flushed.
-    pub(crate) fn ticked(&mut self, now: Instant) {
-        self.roles.flushed();
-        if self.look_at.take_if(|at| *at <= now).is_some() {
-            self.roles.looked();
+    /// Does what is due at `now`. The driver writes what is unwritten afterwards.
+    pub(crate) fn timer_fired(&mut self, now: Instant) {
+        self.leadership.flushing = false;
+        if self.looks_at.take_if(|at| *at <= now).is_some() {
+            self.leadership.ticking = false;
         }
-        if let Some(signal) = self.life.alarm(now) {
+        if let Some(signal) = self.lifecycle.time_out(now) {
             self.signals.push(signal);
         }
-        if self.life.gives_up(now) {
+        if self.lifecycle.gives_up(now) {
             self.proceed();
         }
-        self.times_up(now);
+        self.expire_calls(now);
     }
 
-    pub(crate) fn take_signals(&mut self) -> Vec<i32> {
-        std::mem::take(&mut self.signals)
+    /// Returns the next deadline of the child or of a call. `None` if the reactor wakes up
+    /// by then anyway.
+    pub(crate) fn arm_timer(&mut self) -> Option<Instant> {
+        self.deadlines.arm(self.lifecycle.next_timeout())
     }
 
-    pub(crate) fn take_needless(&mut self) -> Option<Instant> {
-        self.needless.take()
-    }
+    // --- callbacks ---
 
-    /// When the helper is to look at the child, or at a call, if it does not know.
-    pub(crate) fn next_time(&mut self) -> Option<Instant> {
-        self.deadlines.arm(self.life.next_alarm())
-    }
-
-    // --- deliveries ---
-
-    /// A delivery was made: whoever had to wait for it goes on.
-    pub(crate) fn delivered(&mut self) {
-        while let Some(id) = self.delivery.next_freed() {
+    /// Wakes the threads and tasks that had to wait until a callback returned.
+    pub(crate) fn callback_returned(&mut self) {
+        while let Some(id) = self.callbacks.next_released() {
             self.wake_call(id);
         }
-        if self.life.is_over() {
-            self.waiting.news();
+        if self.lifecycle.is_over() {
+            self.waiters.wake_pool();
         }
-        self.wake_changes();
-    }
-}
-
-impl std::fmt::Debug for Core {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Core")
-            .field("roles", &self.roles)
-            .finish_non_exhaustive()
+        self.waiters.wake_changes();
     }
 }

@@ -1,17 +1,18 @@
-//! Calls that are late: nothing is left of them.
+//! Calls whose deadline is over: nothing is left of them.
 
 use std::time::{Duration, Instant};
 
 use super::super::driver::Driver;
-use super::super::state::waiting::Want;
-use super::{FakeWire, call, driver, wait};
+use super::super::interface::WaitMode;
+use super::super::state::waiters::WaitFor;
+use super::{FakeIo, call, driver, wait};
 
-/// Ticks as often as the driver asks for it, as the helper would.
-fn expire_all(driver: &Driver<FakeWire>, at: Instant) {
+/// Runs the timers that the driver asks for, as the reactor would.
+fn expire_all(driver: &Driver<FakeIo>, at: Instant) {
     let now = at + Duration::from_secs(1);
-    driver.wire.set(|state| state.ticks.push(now));
-    while driver.wire.set(|state| take_due(&mut state.ticks, now)) {
-        driver.tick(now);
+    driver.io.set(|fake| fake.ticks.push(now));
+    while driver.io.set(|fake| take_due(&mut fake.ticks, now)) {
+        driver.timer_fired(now);
     }
 }
 
@@ -21,25 +22,25 @@ fn take_due(ticks: &mut Vec<Instant>, now: Instant) -> bool {
     ticks.len() < before
 }
 
-/// X18. The child is silent until all are late, and answers then (X17).
+/// X18. The child is silent until the deadline of all calls is over, and then answers (X17).
 #[test]
 fn a_hundred_thousand_late_calls_leave_nothing_behind() {
     let driver = driver(1000);
     let at = Instant::now() + Duration::from_secs(3600);
     for round in 0..100 {
-        driver.wire.set(|state| state.silent = true);
+        driver.io.set(|fake| fake.silent = true);
         let ids: Vec<_> = (0..1000).map(|_| call(&driver, "late").unwrap()).collect();
         for id in &ids {
-            driver.change(|core| core.update(*id, |own| own.deadline = Some(at)));
+            driver.change(|state| state.update(*id, |options| options.deadline = Some(at)));
         }
         expire_all(&driver, at);
         for id in &ids {
-            let outcome = driver.change(|core| core.collect(*id)).unwrap();
+            let outcome = driver.change(|state| state.collect(*id)).unwrap();
             assert!(outcome.unwrap_err().is_timeout());
         }
-        // No id is free before its answer came.
+        // An id is not free before its answer has arrived.
         assert_eq!(driver.lock().caller.entries(), (1000, 0));
-        driver.wire.set(|state| state.silent = false);
+        driver.io.set(|fake| fake.silent = false);
         let text = round.to_string();
         let next = call(&driver, &text).unwrap();
         assert!(!ids.contains(&next));
@@ -49,37 +50,43 @@ fn a_hundred_thousand_late_calls_leave_nothing_behind() {
     }
 }
 
-/// Calls that are done in time leave no timers: the helper is told once.
+/// Calls that are done in time leave one timer in the reactor, and not one each.
 #[test]
-fn calls_that_are_done_in_time_leave_no_timers_behind() {
+fn calls_that_are_done_in_time_leave_no_timers() {
     let driver = driver(1000);
     let at = Instant::now() + Duration::from_secs(3600);
     for n in 0..1000 {
         let id = call(&driver, "soon").unwrap();
-        driver
-            .change(|core| core.update(id, |own| own.deadline = Some(at + Duration::from_secs(n))));
+        driver.change(|state| {
+            state.update(id, |options| {
+                options.deadline = Some(at + Duration::from_secs(n))
+            })
+        });
         wait(&driver, id).unwrap();
         assert!(driver.lock().has_no_deadlines());
     }
-    let far = driver.wire.set(|state| {
-        let far = state.ticks.iter().filter(|tick| **tick >= at);
+    let far = driver.io.set(|fake| {
+        let far = fake.ticks.iter().filter(|tick| **tick >= at);
         far.count()
     });
     assert_eq!(far, 1);
 }
 
-/// A call that waits for room is late, too, and was not started.
+/// The deadline of a call that waits for room can be over as well. The call was not started.
 #[test]
-fn a_call_that_was_not_sent_is_late_without_having_started() {
+fn a_call_that_was_not_sent_expires_without_having_started() {
     let driver = driver(1);
-    driver.wire.set(|state| state.silent = true);
+    driver.io.set(|fake| fake.silent = true);
     let ids = [(); 2].map(|()| call(&driver, "one").unwrap());
     let at = Instant::now();
-    ids.iter()
-        .for_each(|id| driver.change(|core| core.update(*id, |own| own.deadline = Some(at))));
+    ids.iter().for_each(|id| {
+        driver.change(|state| state.update(*id, |options| options.deadline = Some(at)))
+    });
     expire_all(&driver, at);
     let errors = ids.map(|id| {
-        let outcome = driver.wait(Want::Call(id), None, |core| core.collect(id));
+        let outcome = driver.wait(WaitFor::Call(id), WaitMode::Thread(None), |state| {
+            state.collect(id)
+        });
         outcome.unwrap().unwrap_err()
     });
     assert_eq!(errors[0].started(), crate::Started::Unknown);
@@ -87,38 +94,45 @@ fn a_call_that_was_not_sent_is_late_without_having_started() {
     assert_eq!(driver.lock().caller.entries(), (1, 0));
 }
 
-/// Whoever waits in another thread, or as a task, is woken.
 #[test]
-fn who_follows_is_woken_when_it_is_late() {
+fn a_task_is_woken_when_its_call_expires() {
     let driver = driver(10);
-    driver.wire.set(|state| state.silent = true);
+    driver.io.set(|fake| fake.silent = true);
     let id = call(&driver, "late").unwrap();
     let at = Instant::now();
-    driver.change(|core| core.update(id, |own| own.deadline = Some(at)));
-    let mut context = std::task::Context::from_waker(std::task::Waker::noop());
-    let polled = driver.poll(Want::Call(id), &mut context, |core| core.collect(id));
-    assert!(polled.is_pending());
+    driver.change(|state| state.update(id, |options| options.deadline = Some(at)));
+    let waker = std::task::Waker::noop();
+    let polled = driver.wait(WaitFor::Call(id), WaitMode::Task(waker), |state| {
+        state.collect(id)
+    });
+    assert!(polled.is_none());
     expire_all(&driver, at);
-    let polled = driver.poll(Want::Call(id), &mut context, |core| core.collect(id));
-    assert!(polled.is_ready());
+    let polled = driver.wait(WaitFor::Call(id), WaitMode::Task(waker), |state| {
+        state.collect(id)
+    });
+    assert!(polled.is_some());
 }
 
-/// X72: the time is up, but the answer is here, and only nobody has read it.
+/// X72: the deadline is over, but the answer has arrived and no thread has read it.
 #[test]
-fn an_answer_that_has_come_counts_whoever_judges() {
+fn an_answer_that_has_arrived_counts_before_a_deadline() {
     let driver = driver(10);
-    for judge in 0..3 {
-        driver.wire.set(|state| state.silent = true);
+    for way in 0..3 {
+        driver.io.set(|fake| fake.silent = true);
         let id = call(&driver, "in time").unwrap();
         let at = Instant::now();
-        driver.change(|core| core.update(id, |own| own.deadline = Some(at)));
-        driver.wire.set(|state| state.silent = false);
-        match judge {
-            0 => driver.tick(at),
+        driver.change(|state| state.update(id, |options| options.deadline = Some(at)));
+        driver.io.set(|fake| fake.silent = false);
+        match way {
+            0 => driver.timer_fired(at),
             1 => driver.expire(id),
-            _ => drop(driver.wait(Want::Call(id), Some(at), |_| None::<()>)),
+            _ => drop(driver.wait(
+                WaitFor::Call(id),
+                WaitMode::Thread(Some(at)),
+                |_| None::<()>,
+            )),
         }
-        let outcome = driver.change(|core| core.collect(id)).unwrap();
+        let outcome = driver.change(|state| state.collect(id)).unwrap();
         assert_eq!(*outcome.unwrap(), *b"in time");
     }
 }

@@ -1,6 +1,5 @@
-//! The driver over a link that is no link: the child is the echo that a plain
-//! child would be, and the helper a thread that does what it is told and no
-//! more.
+//! The driver over a fake link. The child echoes as a plain child would, and the reactor is a
+//! thread that does exactly what it is told.
 
 mod driver;
 #[cfg(not(loom))]
@@ -12,70 +11,71 @@ use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::courier::Courier;
 use super::driver::Driver;
-use super::state::delivery::{Delivery, EventLimits};
-use super::state::life::{Expected, Life};
-use super::state::waiting::Want;
-use super::state::{Caller, Core, Reading};
-use super::terms::{EventSink, Handlers, OnEvent, Refusal};
-use super::wire::Wire;
+use super::handlers::ChildHandlers;
+use super::interface::{EventSink, Handlers, OnEvent, Refusal, WaitMode};
+use super::io::Io;
+use super::state::callback_queue::{CallbackQueue, EventLimits};
+use super::state::lifecycle::{Expected, Lifecycle};
+use super::state::waiters::WaitFor;
+use super::state::{Caller, ChildState, LinkReader};
 use crate::base::spin::Spins;
 use crate::base::sync::explored::{Guard, Mutex};
 use crate::base::sync::testing::Condvar;
 use crate::error::{ChildId, Error};
-use crate::parcel::{Parcel, Payload, Reader};
+use crate::message::{FrameReader, Message, Payload};
 use crate::parent::spawn::confinement::Confinement;
-use crate::protocol::{Form, HEADER, Limits, Replies, Request, Requests};
-use crate::sys::{Arrival, Interest, ReadMode, Ready};
+use crate::protocol::{FlowLimits, Form, HEADER, ReplyFrames, Request, RequestReader};
+use crate::sys::{FdBatch, Interest, Link, ReadMode, Readiness};
 
 /// A link without a socket.
-pub(crate) struct FakeWire {
-    state: Mutex<State>,
-    news: Condvar,
+pub(crate) struct FakeIo {
+    state: Mutex<FakeState>,
+    changed: Condvar,
 }
 
-/// What there is between the two, and what the helper was told.
-pub(crate) struct State {
-    reader: Reader,
-    requests: Requests,
-    /// What the child wrote and the parent has not read.
+/// The child, the bytes on their way, and what the reactor was told.
+pub(crate) struct FakeState {
+    reader: FrameReader,
+    requests: RequestReader,
+    /// Bytes that the child has written and the parent has not read.
     input: Vec<u8>,
-    /// Nothing more comes.
+    /// The stream has ended.
     ended: bool,
-    /// The socket, or the ring, takes nothing.
+    /// The socket, or the ring, has no room.
     full: bool,
-    /// Of a link over rings, what has to do with sleeping; `None`: a socket.
+    /// `None` if the link is a socket.
     rings: Option<Rings>,
-    /// The child does not answer now; what it has to answer.
+    /// The child does not answer now.
     silent: bool,
+    /// The calls that the child has not answered.
     due: Vec<(u32, Vec<u8>)>,
     watches: Interest,
     ticks: Vec<Instant>,
-    /// The helper heeds the time, too.
-    heeds_time: bool,
-    /// The helper goes.
+    /// The reactor also runs timers.
+    runs_timers: bool,
+    /// The reactor ends.
     over: bool,
-    /// How often the parent was asked to read, and found nothing.
+    /// How often the parent read and found nothing.
     pub(crate) idle_reads: usize,
 }
 
-/// What the two say to each other of sleeping, and what the helper is to make of it.
+/// The part of a link over rings that is about sleeping.
 struct Rings {
-    /// The parent sleeps until there is something to read, or room.
+    /// The parent sleeps until there is something to read, or room to write.
     sleeps: Interest,
     /// How many doorbells are in the socket.
     doorbells: u32,
-    /// There was something to read when the helper was to sleep, or room: it is to look
-    /// at once.
-    is_now: Ready,
+    /// There was something to read, or room to write, when the reactor was told to watch for it.
+    /// It looks at once.
+    is_now: Readiness,
 }
 
-impl FakeWire {
+impl FakeIo {
     fn new() -> Self {
-        let state = State {
-            reader: Reader::new(Form::Plain, 1 << 20),
-            requests: Requests::default(),
+        let fake = FakeState {
+            reader: FrameReader::new(Form::Plain, 1 << 20),
+            requests: RequestReader::default(),
             input: Vec::new(),
             ended: false,
             full: false,
@@ -84,34 +84,34 @@ impl FakeWire {
             due: Vec::new(),
             watches: Interest::NONE,
             ticks: Vec::new(),
-            heeds_time: false,
+            runs_timers: false,
             over: false,
             idle_reads: 0,
         };
         Self {
-            state: Mutex::new(state),
-            news: Condvar::new(),
+            state: Mutex::new(fake),
+            changed: Condvar::new(),
         }
     }
 
-    /// Changes what the other side does.
-    pub(crate) fn set<T>(&self, change: impl FnOnce(&mut State) -> T) -> T {
-        let mut state = self.state.lock();
-        let value = change(&mut state);
-        state.answer();
-        state.ring();
-        drop(state);
-        self.news.notify_all();
+    /// Changes what the child and the reactor do.
+    pub(crate) fn set<T>(&self, change: impl FnOnce(&mut FakeState) -> T) -> T {
+        let mut fake = self.state.lock();
+        let value = change(&mut fake);
+        fake.answer();
+        fake.ring();
+        drop(fake);
+        self.changed.notify_all();
         value
     }
 
-    /// The link is one over rings from now on.
+    /// Makes the link one over rings.
     pub(crate) fn use_rings(&self) {
-        self.set(|state| {
-            state.rings = Some(Rings {
+        self.set(|fake| {
+            fake.rings = Some(Rings {
                 sleeps: Interest::NONE,
                 doorbells: 0,
-                is_now: Ready {
+                is_now: Readiness {
                     read: false,
                     write: false,
                 },
@@ -119,22 +119,22 @@ impl FakeWire {
         });
     }
 
-    fn until(&self, ready: impl Fn(&State) -> bool) -> Guard<'_, State> {
-        let mut state = self.state.lock();
-        while !ready(&state) {
-            state = self.news.wait(state).unwrap();
+    fn until(&self, ready: impl Fn(&FakeState) -> bool) -> Guard<'_, FakeState> {
+        let mut fake = self.state.lock();
+        while !ready(&fake) {
+            fake = self.changed.wait(fake).unwrap();
         }
-        state
+        fake
     }
 }
 
-impl State {
-    fn run(&mut self, octets: &[u8]) {
+impl FakeState {
+    fn run(&mut self, bytes: &[u8]) {
         self.reader.room();
-        self.reader.buffer().extend_from_slice(octets);
+        self.reader.buffer().extend_from_slice(bytes);
         while let Some(request) = self.requests.next(&mut self.reader).unwrap() {
             if let Request::Call(id) = request {
-                self.due.push((id, self.reader.octets().to_vec()));
+                self.due.push((id, self.reader.bytes().to_vec()));
             }
         }
         self.answer();
@@ -144,15 +144,15 @@ impl State {
         if self.silent || self.ended {
             return;
         }
-        for (id, octets) in std::mem::take(&mut self.due) {
-            self.send(id, &octets);
+        for (id, bytes) in std::mem::take(&mut self.due) {
+            self.send(id, &bytes);
         }
     }
 
-    /// The child writes a result, or (id 0) an event.
-    pub(crate) fn send(&mut self, id: u32, octets: &[u8]) {
-        let mut frame = [&[0; HEADER], octets].concat();
-        Replies::new(u32::MAX).message(id, &mut frame).unwrap();
+    /// The child writes a result, or an event if `id` is 0.
+    pub(crate) fn send(&mut self, id: u32, bytes: &[u8]) {
+        let mut frame = [&[0; HEADER], bytes].concat();
+        ReplyFrames::new(u32::MAX).message(id, &mut frame).unwrap();
         self.input.extend_from_slice(&frame);
     }
 
@@ -173,14 +173,14 @@ impl State {
         }
     }
 
-    /// The parent, which finds nothing, takes doorbells.
+    /// The parent has found nothing, and takes the doorbells.
     fn take_doorbells(&mut self) {
         if let Some(rings) = &mut self.rings {
             rings.doorbells = 0;
         }
     }
 
-    /// The parent says that it sleeps as a reader, unless there is something.
+    /// The parent says that it sleeps until there is something to read. Returns false if there is.
     fn sleep_reading(&mut self) -> bool {
         let sleeps = !self.is_readable();
         if let Some(rings) = &mut self.rings {
@@ -195,8 +195,8 @@ impl State {
         }
     }
 
-    /// Has the helper watch for what is wanted; for what is to be read anew, if it
-    /// `reads`.
+    /// Has the reactor watch for what is wanted. If `reads` is true, it watches anew for something
+    /// to read.
     fn watch(&mut self, reads: bool) {
         let (read, write) = (self.watches.read, self.watches.write && !self.full);
         let something = reads && read && !self.sleep_reading();
@@ -209,19 +209,19 @@ impl State {
         }
     }
 
-    /// What the helper would be told of.
-    fn event(&self) -> Ready {
+    /// Returns the event that `epoll` would report.
+    fn event(&self) -> Readiness {
         let Interest { read, write } = self.watches;
         let write = write && !self.full;
         match &self.rings {
-            None => Ready {
+            None => Readiness {
                 read: read && self.is_readable(),
                 write,
             },
             Some(rings) => {
                 let heard = (read || self.watches.write) && (rings.doorbells > 0 || self.ended);
                 let is_now = rings.is_now.read || rings.is_now.write;
-                Ready {
+                Readiness {
                     read: heard || is_now,
                     write: false,
                 }
@@ -236,57 +236,57 @@ impl State {
     }
 }
 
-/// What a read does, by its mode.
-impl FakeWire {
+/// One function for each mode of reading.
+impl FakeIo {
     fn look(&self, buffer: &mut Vec<u8>, room: usize) -> io::Result<Option<usize>> {
-        let mut state = self.state.lock();
-        Ok(state.is_readable().then(|| state.read(buffer, room)))
+        let mut fake = self.state.lock();
+        Ok(fake.is_readable().then(|| fake.read(buffer, room)))
     }
 
     fn try_recv(&self, buffer: &mut Vec<u8>, room: usize) -> io::Result<Option<usize>> {
-        let mut state = self.state.lock();
-        let readable = state.is_readable();
+        let mut fake = self.state.lock();
+        let readable = fake.is_readable();
         if !readable {
-            state.take_doorbells();
+            fake.take_doorbells();
         }
-        state.idle_reads += usize::from(!readable);
-        Ok(readable.then(|| state.read(buffer, room)))
+        fake.idle_reads += usize::from(!readable);
+        Ok(readable.then(|| fake.read(buffer, room)))
     }
 
     fn recv_blocking(&self, buffer: &mut Vec<u8>, room: usize) -> io::Result<Option<usize>> {
-        let mut state = self.state.lock();
-        if state.rings.is_none() {
-            drop(state);
-            return Ok(Some(self.until(State::is_readable).read(buffer, room)));
+        let mut fake = self.state.lock();
+        if fake.rings.is_none() {
+            drop(fake);
+            return Ok(Some(self.until(FakeState::is_readable).read(buffer, room)));
         }
-        if state.sleep_reading() {
-            drop(state);
-            state = self.until(|state| {
-                let doorbells = state.rings.as_ref().map_or(0, |rings| rings.doorbells);
-                doorbells > 0 || state.ended
+        if fake.sleep_reading() {
+            drop(fake);
+            fake = self.until(|fake| {
+                let doorbells = fake.rings.as_ref().map_or(0, |rings| rings.doorbells);
+                doorbells > 0 || fake.ended
             });
-            state.take_doorbells();
-            state.stop_sleeping();
+            fake.take_doorbells();
+            fake.stop_sleeping();
         }
-        Ok(state.is_readable().then(|| state.read(buffer, room)))
+        Ok(fake.is_readable().then(|| fake.read(buffer, room)))
     }
 }
 
-impl Wire for FakeWire {
+impl Link for FakeIo {
     fn try_send(&self, parts: &[IoSlice<'_>], _: &[OwnedFd]) -> io::Result<Option<usize>> {
-        let mut state = self.state.lock();
-        if state.ended {
+        let mut fake = self.state.lock();
+        if fake.ended {
             return Err(io::ErrorKind::BrokenPipe.into());
         }
-        if state.full {
+        if fake.full {
             return Ok(None);
         }
-        let octets: Vec<u8> = parts.iter().flat_map(|part| part.to_vec()).collect();
-        state.run(&octets);
-        state.ring();
-        drop(state);
-        self.news.notify_all();
-        Ok(Some(octets.len()))
+        let bytes: Vec<u8> = parts.iter().flat_map(|part| part.to_vec()).collect();
+        fake.run(&bytes);
+        fake.ring();
+        drop(fake);
+        self.changed.notify_all();
+        Ok(Some(bytes.len()))
     }
 
     fn recv(
@@ -294,7 +294,7 @@ impl Wire for FakeWire {
         mode: ReadMode,
         buffer: &mut Vec<u8>,
         room: usize,
-        _: &mut Vec<Arrival>,
+        _: &mut Vec<FdBatch>,
     ) -> io::Result<Option<usize>> {
         match mode {
             ReadMode::Look => self.look(buffer, room),
@@ -307,18 +307,14 @@ impl Wire for FakeWire {
         self.state.lock().take_doorbells();
     }
 
-    fn watch_again(&self, reads: bool) {
-        self.set(|state| state.watch(reads && state.watches.read));
-    }
-
     fn has_rings(&self) -> bool {
         self.state.lock().rings.is_some()
     }
 
     fn awaits_room(&self) -> bool {
-        let mut state = self.state.lock();
-        let full = state.full;
-        match &mut state.rings {
+        let mut fake = self.state.lock();
+        let full = fake.full;
+        match &mut fake.rings {
             Some(rings) => {
                 rings.sleeps.write = full;
                 full
@@ -328,82 +324,94 @@ impl Wire for FakeWire {
     }
 
     fn has_room_again(&self) -> bool {
-        let state = self.state.lock();
-        state.rings.is_some() && !state.full
+        let fake = self.state.lock();
+        fake.rings.is_some() && !fake.full
     }
 
     fn unread(&self) -> u64 {
         self.state.lock().input.len() as u64
     }
 
-    fn wait(&self, interest: Interest, deadline: Option<Instant>) -> io::Result<Ready> {
-        let mut state = self.state.lock();
-        let rings = state.rings.is_some();
+    fn wait(&self, interest: Interest, deadline: Option<Instant>) -> io::Result<Readiness> {
+        let mut fake = self.state.lock();
+        let rings = fake.rings.is_some();
         if rings && interest.read {
-            state.sleep_reading();
+            fake.sleep_reading();
         }
-        drop(state);
-        let ready = |state: &State| {
-            let write = interest.write && !state.full;
-            let rung = state
-                .rings
-                .as_ref()
-                .is_some_and(|rings| rings.doorbells > 0);
-            interest.read && state.is_readable() || write || rung || deadline.is_some()
+        drop(fake);
+        let ready = |fake: &FakeState| {
+            let write = interest.write && !fake.full;
+            let rung = fake.rings.as_ref().is_some_and(|rings| rings.doorbells > 0);
+            interest.read && fake.is_readable() || write || rung || deadline.is_some()
         };
-        let mut state = self.until(ready);
-        let rung = state
-            .rings
-            .as_ref()
-            .is_some_and(|rings| rings.doorbells > 0);
-        state.stop_sleeping();
-        Ok(Ready {
-            read: interest.read && (rung || state.is_readable()),
-            write: interest.write && !state.full,
+        let mut fake = self.until(ready);
+        let rung = fake.rings.as_ref().is_some_and(|rings| rings.doorbells > 0);
+        fake.stop_sleeping();
+        Ok(Readiness {
+            read: interest.read && (rung || fake.is_readable()),
+            write: interest.write && !fake.full,
         })
     }
 
-    fn shutdown_write(&self) {}
-
-    fn watch_read(&self, on: bool) {
-        self.set(|state| {
-            let changes = std::mem::replace(&mut state.watches.read, on) != on;
-            state.watch(changes);
-        });
+    fn accept_rings(&self, _: &[u8], _: Vec<FdBatch>) -> bool {
+        true
     }
 
-    fn watch_write(&self, on: bool) {
-        self.set(|state| {
-            state.watches.write = on;
-            state.watch(false);
-        });
-    }
+    fn refuse_rings(&self) {}
 
-    fn tick_at(&self, at: Instant) {
-        self.set(|state| state.ticks.push(at));
-    }
-
-    fn no_tick_at(&self, at: Instant) {
-        self.set(|state| state.ticks.retain(|tick| *tick != at));
-    }
-
-    fn signal(&self, _: i32) -> std::io::Result<()> {
-        self.set(|state| state.ended = true);
+    fn shutdown_write(&self) -> io::Result<()> {
         Ok(())
     }
 }
 
-/// A driver with room for so many calls at once.
-pub(crate) fn driver(calls: usize) -> Arc<Driver<FakeWire>> {
-    driver_with(calls, EventSink::Nobody)
+impl Io for FakeIo {
+    type Link = Self;
+
+    fn link(&self) -> &Self {
+        self
+    }
+
+    fn watch_again(&self, reads: bool) {
+        self.set(|fake| fake.watch(reads && fake.watches.read));
+    }
+
+    fn watch(&self, read: Option<bool>, write: Option<bool>) {
+        self.set(|fake| {
+            let Interest {
+                read: reads,
+                write: writes,
+            } = fake.watches;
+            fake.watches.read = read.unwrap_or(reads);
+            fake.watches.write = write.unwrap_or(writes);
+            fake.watch(reads != fake.watches.read);
+        });
+    }
+
+    fn tick_at(&self, at: Instant) {
+        self.set(|fake| fake.ticks.push(at));
+    }
+
+    fn cancel_tick(&self, at: Instant) {
+        self.set(|fake| fake.ticks.retain(|tick| *tick != at));
+    }
+
+    fn signal(&self, _: i32) -> std::io::Result<()> {
+        self.set(|fake| fake.ended = true);
+        Ok(())
+    }
 }
 
-pub(crate) fn driver_with(calls: usize, sink: EventSink) -> Arc<Driver<FakeWire>> {
-    let courier = Courier::new(handlers(Box::new(|_| Ok(()))));
-    new_driver(calls, sink, None, courier)
+/// A driver with room for `calls` calls at once.
+pub(crate) fn driver(calls: usize) -> Arc<Driver<FakeIo>> {
+    driver_with(calls, EventSink::Unhandled)
 }
 
-/// Handlers of which only `on_event` does anything.
+pub(crate) fn driver_with(calls: usize, sink: EventSink) -> Arc<Driver<FakeIo>> {
+    let handlers = ChildHandlers::new(handlers(Box::new(|_| Ok(()))));
+    new_driver(calls, sink, None, handlers)
+}
+
+/// Handlers of which only `on_event` does something.
 pub(crate) fn handlers(on_event: OnEvent) -> Handlers {
     Handlers {
         on_event,
@@ -412,14 +420,14 @@ pub(crate) fn handlers(on_event: OnEvent) -> Handlers {
     }
 }
 
-/// With a time for hello the child is not ready yet.
+/// If there is a time for `hello`, the child is not ready yet.
 pub(crate) fn new_driver(
     calls: usize,
     sink: EventSink,
     hello: Option<Duration>,
-    courier: Courier,
-) -> Arc<Driver<FakeWire>> {
-    let limits = Limits {
+    handlers: ChildHandlers,
+) -> Arc<Driver<FakeIo>> {
+    let limits = FlowLimits {
         calls,
         bytes: 1 << 20,
         frame: 1 << 20,
@@ -435,36 +443,35 @@ pub(crate) fn new_driver(
         bytes: 1 << 20,
         descriptors: 1000,
     };
-    let core = Core::new(
+    let state = ChildState::new(
         Caller::new(None, Vec::new(), limits),
-        Reading {
-            reader: Reader::new(Form::Plain, limits.frame),
+        LinkReader {
+            frames: FrameReader::new(Form::Plain, limits.frame),
             spin: Spins::new(false),
         },
-        Life::new(expected, hello, None, false),
-        Delivery::new(sink, events, false),
+        Lifecycle::new(expected, hello, None, false),
+        CallbackQueue::new(sink, events, false),
     );
-    Driver::new(core, FakeWire::new(), courier)
+    Driver::new(state, FakeIo::new(), handlers)
 }
 
-/// The helper of this driver, until it is told to go. Nothing is done that was
-/// not ordered.
-pub(crate) fn help(driver: &Driver<FakeWire>) {
+/// Runs the reactor of this driver until it is told to end. It does only what it was told.
+pub(crate) fn run_reactor(driver: &Driver<FakeIo>) {
     loop {
-        let mut state = driver.wire.until(|state| {
-            let tick = state.heeds_time && !state.ticks.is_empty();
-            let Ready { read, write } = state.event();
-            state.over || read || write || tick
+        let mut fake = driver.io.until(|fake| {
+            let tick = fake.runs_timers && !fake.ticks.is_empty();
+            let Readiness { read, write } = fake.event();
+            fake.over || read || write || tick
         });
-        if state.over {
+        if fake.over {
             return;
         }
-        let Ready { read, write } = state.event();
-        let rings = state.rings.is_some();
-        let tick = state.heeds_time.then(|| state.ticks.pop()).flatten();
-        drop(state);
+        let Readiness { read, write } = fake.event();
+        let rings = fake.rings.is_some();
+        let tick = fake.runs_timers.then(|| fake.ticks.pop()).flatten();
+        drop(fake);
         if let Some(at) = tick {
-            driver.tick(at);
+            driver.timer_fired(at);
         }
         if write {
             driver.writable();
@@ -478,19 +485,21 @@ pub(crate) fn help(driver: &Driver<FakeWire>) {
 }
 
 /// Makes a call.
-pub(crate) fn call(driver: &Driver<FakeWire>, text: &str) -> Result<u32, Error> {
-    let mut parcel = Parcel::new();
-    parcel.frame.extend_from_slice(text.as_bytes());
-    let called = driver.call(|core| core.call(&mut parcel, true));
+pub(crate) fn call(driver: &Driver<FakeIo>, text: &str) -> Result<u32, Error> {
+    let mut message = Message::new();
+    message.frame.extend_from_slice(text.as_bytes());
+    let called = driver.call(|state| state.call(&mut message, true));
     called.map_err(|refusal| match refusal {
         Refusal::Failed(error) => error,
-        Refusal::Full => unreachable!("it may wait"),
+        Refusal::Full => unreachable!("the call may wait"),
     })
 }
 
-/// Waits for its result.
-pub(crate) fn wait(driver: &Driver<FakeWire>, id: u32) -> Result<Payload, Error> {
+/// Waits for the result of a call.
+pub(crate) fn wait(driver: &Driver<FakeIo>, id: u32) -> Result<Payload, Error> {
     driver
-        .wait(Want::Call(id), None, |core| core.collect(id))
+        .wait(WaitFor::Call(id), WaitMode::Thread(None), |state| {
+            state.collect(id)
+        })
         .expect("there is no deadline")
 }

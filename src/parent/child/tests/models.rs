@@ -1,19 +1,20 @@
-//! The driver under every schedule that loom finds (`RUSTFLAGS="--cfg loom"`),
-//! else under a few hundred that happen.
+//! The driver under every schedule that loom finds (`RUSTFLAGS="--cfg loom"`). Without loom, a few
+//! hundred schedules are tried that happen.
 //!
-//! Where the helper does not heed the time, nothing but the rules themselves
-//! can wake anybody: a wake-up that is lost is a deadlock, and loom says so.
+//! If the reactor runs no timers, only the rules can wake a thread. A lost wake-up is then a
+//! deadlock, which loom reports.
 
 use std::sync::Arc;
-use std::task::{Context, Poll, Wake, Waker};
+use std::task::{Wake, Waker};
 
 use super::super::driver::Driver;
-use super::super::state::waiting::Want;
-use super::{FakeWire, call, driver, help, wait};
+use super::super::interface::WaitMode;
+use super::super::state::waiters::WaitFor;
+use super::{FakeIo, call, driver, run_reactor, wait};
 use crate::base::sync::testing::{explore, spawn};
 use crate::base::sync::{Thread, current, park_until};
 use crate::error::Error;
-use crate::parcel::Payload;
+use crate::message::Payload;
 
 struct Unpark(Thread);
 
@@ -23,74 +24,76 @@ impl Wake for Unpark {
     }
 }
 
-/// Awaits the result of a call, as a task that has this thread for itself.
-fn wait_as_task(driver: &Driver<FakeWire>, id: u32) -> Result<Payload, Error> {
+/// Awaits the result of a call, as a task that is alone on this thread.
+fn wait_as_task(driver: &Driver<FakeIo>, id: u32) -> Result<Payload, Error> {
     let waker = Waker::from(Arc::new(Unpark(current())));
-    let mut context = Context::from_waker(&waker);
     loop {
-        let polled = driver.poll(Want::Call(id), &mut context, |core| core.collect(id));
-        if let Poll::Ready(outcome) = polled {
+        let polled = driver.wait(WaitFor::Call(id), WaitMode::Task(&waker), |state| {
+            state.collect(id)
+        });
+        if let Some(outcome) = polled {
             return outcome;
         }
         park_until(None);
     }
 }
 
-fn ask(driver: &Driver<FakeWire>, text: &str) {
+fn ask(driver: &Driver<FakeIo>, text: &str) {
     let id = call(driver, text).unwrap();
     assert_eq!(*wait(driver, id).unwrap(), *text.as_bytes());
 }
 
-fn ask_as_task(driver: &Driver<FakeWire>, text: &str) {
+fn ask_as_task(driver: &Driver<FakeIo>, text: &str) {
     let id = call(driver, text).unwrap();
     assert_eq!(*wait_as_task(driver, id).unwrap(), *text.as_bytes());
 }
 
-type Shared = Arc<Driver<FakeWire>>;
+type Shared = Arc<Driver<FakeIo>>;
 
-/// Over a socket and over rings, under each schedule, with a new driver with so much room and prepared so: runs `one` and `two` at once, beside a
-/// helper that stays until both are done.
-fn with_helper(
+/// Runs `one` and `two` at once, beside a reactor that stays until both are done: over a socket and
+/// over rings, under each schedule. Each run has a new driver with room for `room` calls, which
+/// `prepare` has prepared.
+fn with_reactor(
     room: usize,
     prepare: fn(&Shared),
-    one: fn(&Driver<FakeWire>),
-    two: fn(&Driver<FakeWire>),
+    one: fn(&Driver<FakeIo>),
+    two: fn(&Driver<FakeIo>),
 ) {
     for rings in [false, true] {
-        with_helper_over(rings, room, prepare, one, two);
+        with_reactor_over(rings, room, prepare, one, two);
     }
 }
 
-fn with_helper_over(
+fn with_reactor_over(
     rings: bool,
     room: usize,
     prepare: fn(&Shared),
-    one: fn(&Driver<FakeWire>),
-    two: fn(&Driver<FakeWire>),
+    one: fn(&Driver<FakeIo>),
+    two: fn(&Driver<FakeIo>),
 ) {
     explore(3, move || {
         let driver = driver(room);
         if rings {
-            driver.wire.use_rings();
+            driver.io.use_rings();
         }
         prepare(&driver);
-        let (first, helper) = (Arc::clone(&driver), Arc::clone(&driver));
-        let helper = spawn(move || help(&helper));
+        let (first, reactor) = (Arc::clone(&driver), Arc::clone(&driver));
+        let reactor = spawn(move || run_reactor(&reactor));
         let first = spawn(move || one(&first));
         two(&driver);
         first.join().unwrap();
-        driver.wire.set(|state| state.over = true);
-        helper.join().unwrap();
+        driver.io.set(|fake| fake.over = true);
+        reactor.join().unwrap();
     });
 }
 
-/// The socket takes nothing, or something again.
-fn set_full(driver: &Driver<FakeWire>, full: bool) {
-    driver.wire.set(|state| state.full = full);
+/// Says whether the socket is full.
+fn set_full(driver: &Driver<FakeIo>, full: bool) {
+    driver.io.set(|fake| fake.full = full);
 }
 
 #[test]
-fn loom_two_threads_need_no_helper() {
+fn loom_two_threads_need_no_reactor() {
     explore(5, || {
         let driver = driver(10);
         let other = Arc::clone(&driver);
@@ -101,27 +104,27 @@ fn loom_two_threads_need_no_helper() {
 }
 
 #[test]
-fn loom_two_threads_beside_a_helper_that_watches() {
+fn loom_two_threads_beside_a_reactor_that_watches() {
     let watch = |driver: &Shared| {
         drop(driver.lock());
-        // Nobody has come for so long.
-        let at = driver.wire.set(|state| state.ticks.pop()).unwrap();
-        driver.tick(at);
-        assert!(driver.wire.set(|state| state.watches.read));
+        // No thread has led for the time of a tick.
+        let at = driver.io.set(|fake| fake.ticks.pop()).unwrap();
+        driver.timer_fired(at);
+        assert!(driver.io.set(|fake| fake.watches.read));
     };
-    with_helper(10, watch, |own| ask(own, "other"), |own| ask(own, "this"));
+    with_reactor(10, watch, |own| ask(own, "other"), |own| ask(own, "this"));
 }
 
 #[test]
 fn loom_a_thread_and_a_task() {
-    let task = |own: &Driver<FakeWire>| ask_as_task(own, "task");
-    with_helper(10, |_| (), |own| ask(own, "thread"), task);
+    let task = |own: &Driver<FakeIo>| ask_as_task(own, "task");
+    with_reactor(10, |_| (), |own| ask(own, "thread"), task);
 }
 
 #[test]
 fn loom_two_tasks() {
-    let other = |own: &Driver<FakeWire>| ask_as_task(own, "two");
-    with_helper(10, |_| (), |own| ask_as_task(own, "one"), other);
+    let other = |own: &Driver<FakeIo>| ask_as_task(own, "two");
+    with_reactor(10, |_| (), |own| ask_as_task(own, "one"), other);
 }
 
 #[test]
@@ -131,7 +134,7 @@ fn loom_a_call_is_dropped_beside_a_wait() {
         let other = Arc::clone(&driver);
         let other = spawn(move || {
             let id = call(&other, "dropped").unwrap();
-            other.change(|core| core.cancel(id));
+            other.change(|state| state.cancel(id));
         });
         ask(&driver, "this");
         other.join().unwrap();
@@ -145,10 +148,10 @@ fn loom_the_end_comes_in_between() {
         let other = Arc::clone(&driver);
         let other = spawn(move || {
             if let Ok(id) = call(&other, "other") {
-                // Either is right; what counts is that it comes.
+                // A result and an error are both right, as long as the wait ends.
                 let _ = wait(&other, id);
             }
-            other.wire.set(|state| state.ended = true);
+            other.io.set(|fake| fake.ended = true);
         });
         if let Ok(id) = call(&driver, "this") {
             let _ = wait(&driver, id);
@@ -161,7 +164,7 @@ fn loom_the_end_comes_in_between() {
 #[test]
 fn loom_a_full_socket_has_room_again() {
     let fill = |own: &Shared| set_full(own, true);
-    with_helper(
+    with_reactor(
         10,
         fill,
         |own| ask(own, "other"),
@@ -172,7 +175,7 @@ fn loom_a_full_socket_has_room_again() {
 #[test]
 fn loom_a_full_socket_and_two_threads() {
     let fill = |own: &Shared| set_full(own, true);
-    with_helper(
+    with_reactor(
         10,
         fill,
         |own| ask(own, "other"),
@@ -185,11 +188,13 @@ fn loom_a_full_socket_and_two_threads() {
 }
 
 #[test]
-fn loom_a_call_waits_for_room_behind_one_that_nobody_waits_for() {
+fn loom_a_call_waits_for_room_behind_a_discarded_one() {
     let take_room = |own: &Shared| {
-        let nobodys = call(own, "nobody's").unwrap();
-        own.change(|core| core.entrust(nobodys, super::super::terms::Completion::Discard));
+        let first = call(own, "discarded").unwrap();
+        own.change(|state| {
+            state.set_completion(first, super::super::interface::Completion::Discard)
+        });
     };
-    let task = |own: &Driver<FakeWire>| ask_as_task(own, "task");
-    with_helper(1, take_room, task, |own| ask(own, "thread"));
+    let task = |own: &Driver<FakeIo>| ask_as_task(own, "task");
+    with_reactor(1, take_room, task, |own| ask(own, "thread"));
 }

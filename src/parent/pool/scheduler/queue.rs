@@ -1,22 +1,22 @@
-//! The calls that wait for a child, in the order in which they came.
+//! The calls that wait for a child, in the order in which they were made.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Instant;
 
 use super::Ticket;
 
-/// See the module. A call is a `C`.
+/// The queue of calls `C`: see the module.
 #[derive(Debug)]
 pub(super) struct Queue<C> {
-    calls: BTreeMap<Ticket, Waiting<C>>,
-    deadlines: BTreeSet<(Instant, Ticket)>,
-    /// How many bytes of arguments they have.
-    bytes: usize,
+    pub(super) calls: BTreeMap<Ticket, Waiting<C>>,
+    pub(super) deadlines: BTreeSet<(Instant, Ticket)>,
+    /// Length of the arguments of all calls, in bytes.
+    pub(super) bytes: usize,
 }
 
 #[derive(Debug)]
-struct Waiting<C> {
-    call: C,
+pub(super) struct Waiting<C> {
+    pub(super) call: C,
     bytes: usize,
     deadline: Option<Instant>,
 }
@@ -30,29 +30,8 @@ impl<C> Queue<C> {
         }
     }
 
-    pub(super) fn is_empty(&self) -> bool {
-        self.calls.is_empty()
-    }
-
-    pub(super) fn len(&self) -> usize {
-        self.calls.len()
-    }
-
-    pub(super) fn bytes(&self) -> usize {
-        self.bytes
-    }
-
-    pub(super) fn calls(&self) -> impl Iterator<Item = &C> {
-        self.calls.values().map(|waiting| &waiting.call)
-    }
-
     pub(super) fn first(&self) -> Option<Ticket> {
         self.calls.first_key_value().map(|(ticket, _)| *ticket)
-    }
-
-    /// The first deadline, and whose it is.
-    pub(super) fn next_deadline(&self) -> Option<(Instant, Ticket)> {
-        self.deadlines.first().copied()
     }
 
     pub(super) fn insert(

@@ -1,11 +1,11 @@
-//! The rules, against children that are only thought of, in a time that is.
+//! The rules, tested with simulated children and simulated time.
 
 use std::collections::BTreeSet;
 
 use proptest::prelude::*;
 use proptest::test_runner::FileFailurePersistence;
 
-use super::super::super::child::member::Snapshot;
+use super::super::super::child::pool_child::Snapshot;
 use super::*;
 
 mod single;
@@ -13,8 +13,8 @@ mod single;
 const MS: Duration = Duration::from_millis(1);
 const US: Duration = Duration::from_micros(1);
 
-fn rules() -> Rules {
-    Rules {
+fn config() -> PoolConfig {
+    PoolConfig {
         max: vec![4],
         idle: 0,
         load: 2,
@@ -24,26 +24,29 @@ fn rules() -> Rules {
         calls: None,
         age: None,
         memory: None,
+        queue: (1 << 16, 16 << 20),
     }
 }
 
-/// A child as it would be.
+/// A simulated child.
 #[derive(Debug, Clone, Default)]
 struct Fake {
-    launcher: usize,
+    kind: usize,
     seen: Snapshot,
-    /// Calls that it has; the first so many have started.
+    /// Calls that it has.
     calls: Vec<Ticket>,
+    /// Number of calls that have started, the first of `calls`.
     begun: usize,
-    /// It was started, and told to end.
+    /// Whether it was started.
     there: bool,
+    /// Whether it was told to exit.
     closed: bool,
     leaves: bool,
     given: u64,
     eager: bool,
 }
 
-/// Why a call was not run.
+/// The error of a call that was not run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Fault {
     Late,
@@ -61,7 +64,7 @@ impl Fault {
     }
 }
 
-/// What became of a call.
+/// The outcome of a call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum End {
     Answered,
@@ -70,26 +73,26 @@ enum End {
     Withdrawn,
 }
 
-/// A pool whose children do what they are told to.
+/// A pool of simulated children.
 struct World {
     scheduler: Scheduler<Ticket, Key>,
-    rules: Rules,
+    config: PoolConfig,
     now: Instant,
     children: BTreeMap<Key, Fake>,
     tickets: Ticket,
     ends: BTreeMap<Ticket, End>,
     order: Vec<Ticket>,
-    /// The children whose memory is asked for.
+    /// Children whose memory was asked for.
     weighings: Vec<Key>,
     over: bool,
     closing: bool,
 }
 
 impl World {
-    fn new(rules: Rules) -> Self {
+    fn new(config: PoolConfig) -> Self {
         let mut world = Self {
-            scheduler: Scheduler::new(rules.clone()),
-            rules,
+            scheduler: Scheduler::new(config.clone()),
+            config,
             now: Instant::now(),
             children: BTreeMap::new(),
             tickets: 0,
@@ -99,45 +102,44 @@ impl World {
             over: false,
             closing: false,
         };
-        world.settle();
+        world.step();
         world
     }
 
-    fn settle(&mut self) {
-        for action in self.scheduler.settle(self.now) {
-            self.perform(action);
+    fn step(&mut self) {
+        for action in self.scheduler.step(self.now) {
+            self.execute(action);
         }
-        for launcher in 0..self.rules.max.len() {
-            let works = |fake: &&Fake| {
-                fake.launcher == launcher && !fake.closed && fake.seen.ended.is_none()
-            };
+        for kind in 0..self.config.max.len() {
+            let works =
+                |fake: &&Fake| fake.kind == kind && !fake.closed && fake.seen.ended.is_none();
             let count = self.children.values().filter(works).count();
-            assert!(count <= self.rules.max[launcher], "{count} children");
+            assert!(count <= self.config.max[kind], "{count} children");
         }
         assert!(
-            self.scheduler.settle(self.now).is_empty(),
+            self.scheduler.step(self.now).is_empty(),
             "settled is settled"
         );
-        // As long as calls wait, no child is left unread that could take one.
+        // While calls are queued, every child that could take a call is read eagerly.
         for fake in self.children.values() {
             let gives = fake.seen.ready && fake.seen.ended.is_none() && !fake.closed;
-            assert!(!gives || self.scheduler.queue.is_empty() || fake.eager);
+            assert!(!gives || self.scheduler.queue.calls.is_empty() || fake.eager);
         }
     }
 
-    fn perform(&mut self, action: Action<Ticket, Key>) {
+    fn execute(&mut self, action: Action<Ticket, Key>) {
         assert!(!self.over, "{action:?} after the end");
         match action {
-            Action::Start(key, launcher) => {
+            Action::Start(key, kind) => {
                 let fake = Fake {
-                    launcher,
+                    kind,
                     ..Fake::default()
                 };
                 assert!(self.children.insert(key, fake).is_none());
             }
             Action::Give(ticket, key, _) => {
-                let load = self.rules.load;
-                let fake = self.children.get_mut(&key).expect("it is there");
+                let load = self.config.load;
+                let fake = self.children.get_mut(&key).expect("it exists");
                 assert!(
                     fake.seen.ready && fake.seen.ended.is_none() && !fake.closed && !fake.leaves
                 );
@@ -145,18 +147,18 @@ impl World {
                 fake.given += 1;
                 fake.seen.load = fake.calls.len();
                 assert!(fake.seen.load <= load);
-                assert!(self.rules.calls.is_none_or(|most| fake.given <= most));
+                assert!(self.config.calls.is_none_or(|most| fake.given <= most));
                 assert!(!self.ends.contains_key(&ticket), "{ticket} is done");
                 self.order.push(ticket);
             }
             Action::Close(key) => {
-                let fake = self.children.get_mut(&key).expect("it is there");
+                let fake = self.children.get_mut(&key).expect("it exists");
                 assert!(fake.calls.is_empty());
                 fake.closed = true;
             }
-            Action::Kill(key) => self.children.get_mut(&key).expect("it is there").closed = true,
+            Action::Kill(key) => self.children.get_mut(&key).expect("it exists").closed = true,
             Action::Attend(key, eagerly) => {
-                let fake = self.children.get_mut(&key).expect("it is there");
+                let fake = self.children.get_mut(&key).expect("it exists");
                 assert!(eagerly || fake.calls.is_empty(), "threads wait at it");
                 fake.eager = eagerly;
             }
@@ -170,7 +172,7 @@ impl World {
             Action::Weigh(key, _) => self.weighings.push(key),
             Action::Watch(..) | Action::CloseWithin(..) | Action::Forget(_) => {}
             Action::LookAgain(_) | Action::Report(..) => {}
-            Action::Ready(_) | Action::Ended(..) => {}
+            Action::Ready(_) | Action::Ended(..) | Action::Changed => {}
         }
     }
 
@@ -182,35 +184,35 @@ impl World {
     fn submit(&mut self) -> Ticket {
         self.tickets = self.scheduler.ticket();
         self.scheduler.submit(self.tickets, self.tickets, 1, None);
-        self.settle();
+        self.step();
         self.tickets
     }
 
     fn advance(&mut self, time: Duration) {
         let end = self.now + time;
-        // As the alarm would have it.
-        while let Some(at) = self.scheduler.alarm().filter(|at| *at <= end) {
+        // Steps at each alarm.
+        while let Some(at) = self.scheduler.alarm.filter(|at| *at <= end) {
             self.now = at.max(self.now + Duration::from_nanos(1));
-            self.settle();
+            self.step();
         }
         self.now = end;
-        self.settle();
+        self.step();
     }
 
-    fn look(&mut self, key: Key) {
+    fn observe(&mut self, key: Key) {
         let Some(fake) = self.children.get(&key) else {
             return;
         };
         let seen = fake.seen.clone();
         let gone = seen.gone;
-        self.scheduler.saw(key, seen, self.now);
+        self.scheduler.observed(key, seen, self.now);
         if gone {
             self.children.remove(&key);
         }
-        self.settle();
+        self.step();
     }
 
-    /// It was started, whatever is to be seen of it.
+    /// Reports that a child was started.
     fn arrive(&mut self, key: Key) {
         if let Some(fake) = self.children.get_mut(&key)
             && !std::mem::replace(&mut fake.there, true)
@@ -225,7 +227,7 @@ impl World {
         };
         fake.seen.ready |= fake.seen.ended.is_none();
         self.arrive(key);
-        self.look(key);
+        self.observe(key);
     }
 
     fn answer(&mut self, key: Key) {
@@ -240,14 +242,14 @@ impl World {
         fake.seen.load -= 1;
         fake.seen.answered += 1;
         self.end(ticket, End::Answered);
-        self.look(key);
+        self.observe(key);
     }
 
-    /// Calls of 50 µs, for so long; enough of them wait all the time.
+    /// Runs calls of 50 µs for `time`, with a queue that is never empty.
     fn rush(&mut self, time: Duration) {
         let end = self.now + time;
         while self.now < end {
-            while !self.closing && self.scheduler.queue.len() < 50 {
+            while !self.closing && self.scheduler.queue.calls.len() < 50 {
                 self.submit();
             }
             let keys: Vec<_> = self.children.keys().copied().collect();
@@ -274,7 +276,7 @@ impl World {
             let error = error.unwrap_or_else(|| Error::start("it fails"));
             self.children.remove(&key);
             self.scheduler.failed(key, error, self.now);
-            return self.settle();
+            return self.step();
         }
         if fake.seen.ended.is_some() {
             return;
@@ -289,13 +291,13 @@ impl World {
         for ticket in back {
             self.scheduler.submit(ticket, ticket, 1, None);
         }
-        self.look(key);
+        self.observe(key);
     }
 
-    /// It fails to start, and so would the next.
+    /// Reports that a child could not be started, permanently if `hopeless`.
     fn fail(&mut self, key: Key, hopeless: bool) {
         let error = match hopeless {
-            true => Error::start("it cannot be").lasting(),
+            true => Error::start("it cannot be").permanent(),
             false => Error::start("it fails"),
         };
         let fake = self.children.get_mut(&key).expect("it starts");
@@ -307,7 +309,7 @@ impl World {
         if let Some(fake) = self.children.get_mut(&key) {
             fake.seen.gone = fake.seen.ended.is_some();
         }
-        self.look(key);
+        self.observe(key);
     }
 
     fn retire(&mut self, key: Key) {
@@ -315,7 +317,7 @@ impl World {
             (fake.seen.retired, fake.leaves) = (true, true);
         }
         self.arrive(key);
-        self.look(key);
+        self.observe(key);
     }
 
     fn withdraw(&mut self, ticket: Ticket) {
@@ -326,11 +328,11 @@ impl World {
         if (1..=self.tickets).contains(&ticket) && !at_a_child && !self.ends.contains_key(&ticket) {
             self.scheduler.withdraw(ticket);
             self.end(ticket, End::Withdrawn);
-            self.settle();
+            self.step();
         }
     }
 
-    /// All that start are ready, and what follows from it.
+    /// Makes all starting children ready, until none is left.
     fn settle_in(&mut self) {
         loop {
             let all = self.children.iter();
@@ -343,7 +345,7 @@ impl World {
         }
     }
 
-    /// The child that has this call.
+    /// Returns the child that has this call.
     fn holder(&self, ticket: Ticket) -> (Key, &Fake) {
         let mut all = self.children.iter();
         let found = all.find(|(_, fake)| fake.calls.contains(&ticket));
@@ -359,14 +361,14 @@ impl World {
 
     fn weighed(&mut self, key: Key, memory: u64) {
         self.scheduler.weighed(key, Some(memory));
-        self.settle();
+        self.step();
     }
 
-    /// Everything goes well from now on.
+    /// Closes the pool, answers all calls, and steps until the pool is over.
     fn let_it_end(&mut self) {
         self.closing = true;
-        self.scheduler.close();
-        self.settle();
+        self.scheduler.close(None);
+        self.step();
         for _ in 0..10_000 {
             if self.over {
                 return;
@@ -420,7 +422,7 @@ fn step() -> impl Strategy<Value = Step> {
     ]
 }
 
-fn any_rules() -> impl Strategy<Value = Rules> {
+fn any_config() -> impl Strategy<Value = PoolConfig> {
     let max = prop::collection::vec(1..4_usize, 1..3);
     let times = (0..3_u64, 0..3_u64, 0..2_u64);
     let leave = (prop::option::of(1..5_u64), prop::option::of(1..400_u64));
@@ -431,7 +433,7 @@ fn any_rules() -> impl Strategy<Value = Rules> {
         times,
         leave,
     )
-        .prop_map(|(max, idle, load, times, leave)| Rules {
+        .prop_map(|(max, idle, load, times, leave)| PoolConfig {
             max,
             idle,
             load,
@@ -441,6 +443,7 @@ fn any_rules() -> impl Strategy<Value = Rules> {
             calls: leave.0,
             age: leave.1.map(Duration::from_millis),
             memory: None,
+            ..config()
         })
 }
 
@@ -451,15 +454,15 @@ proptest! {
         ..ProptestConfig::default()
     })]
 
-    /// Whatever happens in whatever order, each call has one end, and the pool
-    /// ends when it is closed. What is asserted all along is in `World`.
+    /// For any inputs in any order, each call has one outcome, and the pool ends when it is closed. `World` has the
+    /// invariants that are asserted in each step.
     #[test]
     fn no_call_is_lost_or_run_twice(
-        rules in any_rules(),
+        config in any_config(),
         steps in prop::collection::vec(step(), 0..120),
         last in prop_oneof![2 => Just(Step::Close), 1 => Just(Step::Kill)],
     ) {
-        let mut world = World::new(rules);
+        let mut world = World::new(config);
         for step in steps {
             take(&mut world, step);
         }
@@ -486,13 +489,13 @@ fn take(world: &mut World, step: Step) {
         Step::Deadline(ticket, ms) => {
             let at = world.now + Duration::from_millis(ms);
             world.scheduler.set_deadline(ticket, Some(at));
-            world.settle();
+            world.step();
         }
         Step::Close => world.let_it_end(),
         Step::Kill => {
             world.closing = true;
             world.scheduler.kill();
-            world.settle();
+            world.step();
             let keys: Vec<_> = world.children.keys().copied().collect();
             for key in keys {
                 world.ready(key);

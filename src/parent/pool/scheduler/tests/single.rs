@@ -1,4 +1,4 @@
-//! One rule after the other.
+//! Each rule by itself.
 
 use super::*;
 
@@ -8,10 +8,10 @@ fn count(world: &World) -> usize {
         + world.scheduler.status().busy
 }
 
-/// `start`: the first at once, the others one by one, and only while calls wait.
+/// `start`: the first child at once, the others one by one, and only while calls are queued.
 #[test]
-fn it_grows_slowly() {
-    let mut world = World::new(rules());
+fn children_are_started_one_at_a_time() {
+    let mut world = World::new(config());
     assert_eq!(count(&world), 0);
     world.submit();
     assert_eq!(count(&world), 1);
@@ -29,14 +29,14 @@ fn it_grows_slowly() {
     }
 }
 
-/// `stop`: one in that time, down to `idle`, the one first that rested longest.
+/// `stop`: one child in that time, down to `idle`, and the child first that has been idle longest.
 #[test]
-fn it_shrinks_slowly() {
-    let mut world = World::new(Rules {
+fn idle_children_are_closed_one_at_a_time() {
+    let mut world = World::new(PoolConfig {
         idle: 1,
         start: Duration::ZERO,
         load: 1,
-        ..rules()
+        ..config()
     });
     assert_eq!(count(&world), 1);
     for _ in 0..4 {
@@ -59,11 +59,10 @@ fn it_shrinks_slowly() {
     assert!(!world.children[&4].closed && world.children[&3].closed);
 }
 
-/// After a failure it waits, each time twice as long, and tells the callers
-/// after the fifth.
+/// The pause after a failed start doubles each time. After the fifth, queued calls fail.
 #[test]
 fn it_backs_off() {
-    let mut world = World::new(rules());
+    let mut world = World::new(config());
     let start = world.now;
     let ticket = world.submit();
     let mut waits = Vec::new();
@@ -89,10 +88,10 @@ fn it_backs_off() {
     assert_eq!(world.ends[&ticket], End::Failed(Fault::NoChild));
 }
 
-/// A child that has worked is replaced at once, whether a call ended it or not.
+/// A child that had answered a call is replaced at once, whether a call crashed it or not.
 #[test]
-fn who_has_worked_is_replaced_at_once() {
-    let mut world = World::new(rules());
+fn a_child_that_has_answered_is_replaced_at_once() {
+    let mut world = World::new(config());
     world.submit();
     world.ready(1);
     world.answer(1);
@@ -107,40 +106,39 @@ fn who_has_worked_is_replaced_at_once() {
     assert!(world.children.contains_key(&3));
 }
 
-/// X61: calls that end their child, one after the other, cost a start each and
-/// no time, whatever kind of pool it is.
+/// X61: calls that crash their child, one after the other, cost a start each and no time, with any options.
 #[test]
 fn calls_that_end_their_child_delay_nothing() {
-    let base = rules();
+    let base = config();
     let kinds = [
-        Rules {
+        PoolConfig {
             load: 1,
             idle: 4,
             ..base.clone()
         },
-        Rules {
+        PoolConfig {
             max: vec![1],
             idle: 1,
             load: 1 << 16,
             ..base.clone()
         },
-        Rules {
+        PoolConfig {
             calls: Some(1),
             load: 1,
             ..base.clone()
         },
-        Rules {
+        PoolConfig {
             max: vec![1],
             ..base.clone()
         },
-        Rules {
+        PoolConfig {
             max: vec![2, 2],
             idle: 1,
             ..base.clone()
         },
     ];
-    for rules in kinds {
-        let mut world = World::new(rules.clone());
+    for config in kinds {
+        let mut world = World::new(config.clone());
         world.settle_in();
         let start = world.now;
         let before = world.scheduler.status().started;
@@ -156,22 +154,22 @@ fn calls_that_end_their_child_delay_nothing() {
         let ticket = world.submit();
         world.settle_in();
         world.holder(ticket);
-        assert_eq!(world.now, start, "{rules:?}");
+        assert_eq!(world.now, start, "{config:?}");
         let starts = world.scheduler.status().started - before;
-        assert!(starts <= 15, "{starts} starts: {rules:?}");
+        assert!(starts <= 15, "{starts} starts: {config:?}");
     }
 }
 
-/// X61: bad inputs among many; all wait in the queue from the beginning.
+/// X61: some of many queued calls crash their child.
 #[test]
 fn bad_calls_among_others_cost_a_start_each() {
     for calls in [None, Some(1)] {
-        let mut world = World::new(Rules {
+        let mut world = World::new(PoolConfig {
             max: vec![4],
             load: 1,
             start: Duration::ZERO,
             calls,
-            ..rules()
+            ..config()
         });
         let start = world.now;
         for _ in 0..200 {
@@ -206,14 +204,13 @@ fn bad_calls_among_others_cost_a_start_each() {
     }
 }
 
-/// X61: a child that was lost to a call is replaced without waiting for `start`,
-/// also if others are busy.
+/// X61: a child that a call crashed is replaced without waiting for `start`, even if others are busy.
 #[test]
 fn a_dead_child_is_replaced_while_others_are_busy() {
-    let mut world = World::new(Rules {
+    let mut world = World::new(PoolConfig {
         load: 1,
         idle: 2,
-        ..rules()
+        ..config()
     });
     world.settle_in();
     let long = world.submit();
@@ -234,11 +231,14 @@ fn a_dead_child_is_replaced_while_others_are_busy() {
     }
 }
 
-/// A child that ends by itself, before it was given anything: starts for `idle`
-/// back off, each time longer, and a call does not wait for them.
+/// If children exit before they are given a call, starts for `idle` back off, each time longer. A start for a call does
+/// not wait.
 #[test]
 fn children_that_end_by_themselves_are_started_more_and_more_rarely() {
-    let mut world = World::new(Rules { idle: 1, ..rules() });
+    let mut world = World::new(PoolConfig {
+        idle: 1,
+        ..config()
+    });
     let mut waits = Vec::new();
     for key in 1..=9 {
         let before = world.now;
@@ -252,22 +252,31 @@ fn children_that_end_by_themselves_are_started_more_and_more_rarely() {
     assert_eq!(waits, [0, 100, 200, 400, 800, 1600, 3200, 6400, 10_000]);
     assert_eq!(world.scheduler.status().failed, 0);
     world.submit();
-    assert!(world.children.contains_key(&10), "a call is no spare");
+    assert!(
+        world.children.contains_key(&10),
+        "a call does not wait for `idle`"
+    );
     world.ready(10);
     world.answer(10);
-    // It has worked, and its like are trusted again.
+    // It has answered a call, which ends backing off.
     world.die(10);
     assert!(world.children.contains_key(&11));
     world.ready(11);
     world.advance(10_000 * MS);
     world.die(11);
-    assert!(world.children.contains_key(&12), "it lived for long");
+    assert!(
+        world.children.contains_key(&12),
+        "the child was ready for long"
+    );
 }
 
-/// Children that are ended together, from outside say, count once.
+/// Children that exit together, for example killed from outside, count as one failure.
 #[test]
 fn several_at_once_count_once() {
-    let mut world = World::new(Rules { idle: 4, ..rules() });
+    let mut world = World::new(PoolConfig {
+        idle: 4,
+        ..config()
+    });
     world.settle_in();
     for key in 1..=4 {
         world.die(key);
@@ -278,11 +287,11 @@ fn several_at_once_count_once() {
     assert!(count(&world) > 0);
 }
 
-/// A child that is ready and ends before it starts what it is given: the calls
-/// come back, so that it must not be started again and again.
+/// If children are ready and exit before they start their calls, starts back off: the calls are queued again, and would
+/// otherwise cause starts without end.
 #[test]
 fn a_child_that_starts_no_call_backs_off() {
-    let mut world = World::new(rules());
+    let mut world = World::new(config());
     let ticket = world.submit();
     let start = world.now;
     for key in 1..=5 {
@@ -297,10 +306,10 @@ fn a_child_that_starts_no_call_backs_off() {
     assert!(world.ends.is_empty());
 }
 
-/// A failed start is not held against those after the next call that started.
+/// A call that starts ends backing off.
 #[test]
 fn a_call_that_starts_ends_the_backing_off() {
-    let mut world = World::new(rules());
+    let mut world = World::new(config());
     for key in [1, 3, 5] {
         world.submit();
         world.die(key);
@@ -315,13 +324,13 @@ fn a_call_that_starts_ends_the_backing_off() {
     }
 }
 
-/// The least to do, the first kind, the last used.
+/// The child with the fewest calls, then the first kind, then the child that was used last.
 #[test]
-fn who_gets_a_call() {
-    let mut world = World::new(Rules {
+fn the_least_busy_child_gets_a_call() {
+    let mut world = World::new(PoolConfig {
         max: vec![2, 2],
         idle: 4,
-        ..rules()
+        ..config()
     });
     for key in 1..=4 {
         world.ready(key);
@@ -346,16 +355,16 @@ fn who_gets_a_call() {
     assert_eq!(given(&mut world), Some(1));
 }
 
-/// A launcher that fails makes way for the next one.
+/// While a kind backs off, the next kind is started.
 #[test]
 fn a_second_kind_steps_in() {
-    let mut world = World::new(Rules {
+    let mut world = World::new(PoolConfig {
         max: vec![1, 1],
-        ..rules()
+        ..config()
     });
     world.submit();
     world.die(1);
-    assert_eq!(world.children[&2].launcher, 1);
+    assert_eq!(world.children[&2].kind, 1);
     for key in 2..=10 {
         assert!(world.ends.is_empty());
         while !world.children.contains_key(&key) {
@@ -366,10 +375,10 @@ fn a_second_kind_steps_in() {
     assert_eq!(world.ends[&1], End::Failed(Fault::NoChild));
 }
 
-/// Who takes too long to start is not counted on.
+/// A child that starts slowly does not delay the start of another.
 #[test]
 fn a_slow_start() {
-    let mut world = World::new(rules());
+    let mut world = World::new(config());
     world.submit();
     world.advance(900 * MS);
     assert_eq!(count(&world), 1);
@@ -379,11 +388,10 @@ fn a_slow_start() {
     assert_eq!(world.order, [1]);
 }
 
-/// What another attempt cannot mend is told at once, and again while the
-/// launcher backs off; then it is tried again.
+/// After a permanent failure, calls fail at once, also new calls while the kind backs off. Then it is tried again.
 #[test]
 fn a_hopeless_start_is_told_at_once() {
-    let mut world = World::new(rules());
+    let mut world = World::new(config());
     let start = world.now;
     for _ in 0..3 {
         world.submit();
@@ -403,11 +411,10 @@ fn a_hopeless_start_is_told_at_once() {
     assert!(!world.scheduler.fails());
 }
 
-/// Not if the child was there before it was found to be wrong, nor if the last
-/// failure is one that may pass.
+/// Calls do not fail at once if a child is running, or if the last failure is not permanent.
 #[test]
 fn the_last_failure_counts() {
-    let mut world = World::new(rules());
+    let mut world = World::new(config());
     world.submit();
     world.children.get_mut(&1).unwrap().there = true;
     world.fail(1, true);
@@ -419,34 +426,33 @@ fn the_last_failure_counts() {
     assert!(!world.ends.contains_key(&ticket));
 }
 
-/// Another kind takes the calls, and what may pass of that kind is waited for.
+/// If one kind fails permanently, calls wait for the other kind while its failures are not permanent.
 #[test]
 fn a_hopeless_kind_makes_way() {
-    let mut world = World::new(Rules {
+    let mut world = World::new(PoolConfig {
         max: vec![1, 1],
-        ..rules()
+        ..config()
     });
     let ticket = world.submit();
     world.fail(1, true);
-    assert_eq!(world.children[&2].launcher, 1);
+    assert_eq!(world.children[&2].kind, 1);
     world.fail(2, false);
     assert!(world.ends.is_empty());
     world.advance(100 * MS);
     world.fail(3, true);
     world.ready(4);
     world.answer(4);
-    assert_eq!(world.children[&4].launcher, 1);
+    assert_eq!(world.children[&4].kind, 1);
     assert_eq!(world.ends[&ticket], End::Answered);
 }
 
-/// A child is given nothing before it is known how much memory it has; that is
-/// asked for once in a while.
+/// A child is given no call while its memory is being read. The reads are limited in frequency.
 #[test]
 fn a_child_is_weighed_before_it_is_given_more() {
-    let mut world = World::new(Rules {
+    let mut world = World::new(PoolConfig {
         max: vec![1],
         memory: Some(100),
-        ..rules()
+        ..config()
     });
     let first = world.submit();
     world.ready(1);
@@ -457,7 +463,7 @@ fn a_child_is_weighed_before_it_is_given_more() {
     world.answer(1);
     assert!(world.weighings.is_empty(), "not so soon again");
     world.advance(100 * MS);
-    world.look(1);
+    world.observe(1);
     assert_eq!(std::mem::take(&mut world.weighings), [1]);
     let second = world.submit();
     assert!(world.children[&1].calls.is_empty());
@@ -470,10 +476,10 @@ fn a_child_is_weighed_before_it_is_given_more() {
 
 #[test]
 fn children_are_read_at_once_from_when_calls_wait_until_they_rest() {
-    let mut world = World::new(Rules {
+    let mut world = World::new(PoolConfig {
         max: vec![2],
         idle: 2,
-        ..rules()
+        ..config()
     });
     world.ready(1);
     world.ready(2);
