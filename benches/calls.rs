@@ -1,4 +1,4 @@
-//! Every row with criterion: `cargo bench --all-features --bench calls -- [FILTER]`.
+//! Every row with criterion: `cargo bench -p benches --bench calls -- [FILTER]`.
 //!
 //! For following one row over time. For one row beside another take `ratios`.
 

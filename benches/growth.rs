@@ -1,11 +1,11 @@
-//! How cost grows: `cargo bench --all-features --bench growth -- [OPTIONS] [FILTER]`.
+//! How cost grows: `cargo bench -p benches --bench growth -- [OPTIONS] [FILTER]`.
 //!
-//! Calls per second over the number of calls under way, of calling threads, of children, and over the length of what
-//! is sent. Nothing may bend but for a reason that is known: see `docs/performance.md`.
+//! Calls per second over the number of calls in flight, of calling threads, of children, and over the length of what
+//! is sent. Nothing may bend except for a known reason: see `docs/performance.md`.
 //!
-//! * `--rounds N`: three if nothing is said; each round has every point once
-//! * `--turn MILLISECONDS`: how long a point is measured; 300 if nothing is said
-//! * `--largest OCTETS`: the largest payload. It is held six times, in parent and child; so if nothing is said, it is
+//! * `--rounds N`: default 3; each round has every point once
+//! * `--turn MILLISECONDS`: how long a point is measured; default 300
+//! * `--largest BYTES`: the largest payload. It is held six times, in parent and child; so by default it is
 //!   1 GiB where 12 GiB are free, else 32 MiB.
 //! * `--publish`: puts the tables and `growth.svg` into `docs`, too
 //! * `FILTER`: only the curves whose name has this
@@ -18,13 +18,6 @@
 )]
 mod rows;
 
-#[path = "support/page.rs"]
-#[allow(unreachable_pub, reason = "shared with the other benches")]
-mod page;
-#[path = "support/svg.rs"]
-#[allow(unreachable_pub, dead_code, reason = "shared with the other benches")]
-mod svg;
-
 use std::fmt::Write;
 use std::path::Path;
 use std::time::Duration;
@@ -32,7 +25,8 @@ use std::time::Duration;
 use offspring::{Octets, Rpc};
 use rows::calls::{SMALL, blocking, concurrent};
 use rows::{Row, bare};
-use svg::{Anchor, COLOURS, Scale, Svg, short};
+use support::page;
+use support::svg::{Anchor, COLOURS, Scale, Svg, short};
 
 type Echo = Rpc<fn(Vec<u8>) -> Vec<u8>, Octets>;
 
@@ -41,7 +35,7 @@ struct Curve {
     name: &'static str,
     points: Vec<u64>,
     start: fn(u64) -> Row,
-    /// What was measured: calls per second, each round.
+    /// The measured calls per second, each round.
     rates: Vec<Vec<f64>>,
 }
 
@@ -119,11 +113,11 @@ fn children(children: u64) -> Row {
     })
 }
 
-fn payload(octets: u64) -> Row {
+fn payload(bytes: u64) -> Row {
     // A message is 1 GiB at most, with what its form adds.
-    let octets = octets.min((1 << 30) - 64);
+    let bytes = bytes.min((1 << 30) - 64);
     row(move || {
-        let (rpc, payload) = (spawn(), vec![7; octets as usize]);
+        let (rpc, payload) = (spawn(), vec![7; bytes as usize]);
         move |times| {
             rows::timed(times, || {
                 let answer = rpc.call(&payload).wait().expect("an answer");
@@ -133,18 +127,18 @@ fn payload(octets: u64) -> Row {
     })
 }
 
-fn bare_payload(octets: u64) -> Row {
-    row(move || bare::echoes(octets as usize, false))
+fn bare_payload(bytes: u64) -> Row {
+    row(move || bare::echoes(bytes as usize, false))
 }
 
 fn panels(largest: u64) -> Vec<Panel> {
     const WINDOWS: [u64; 6] = [1, 10, 100, 1000, 10_000, 100_000];
     const POWERS: [u64; 7] = [1, 2, 4, 8, 16, 32, 64];
     let mut payloads: Vec<u64> = (0..=10).map(|power| 8u64.pow(power)).collect();
-    payloads.retain(|octets| *octets <= largest);
+    payloads.retain(|bytes| *bytes <= largest);
     vec![
         Panel {
-            title: "calls under way",
+            title: "calls in flight",
             curves: vec![
                 curve("blocking child", &WINDOWS, outstanding),
                 curve("concurrent child", &WINDOWS, outstanding_concurrent),
@@ -162,7 +156,7 @@ fn panels(largest: u64) -> Vec<Panel> {
             curves: vec![curve("a call in each", &POWERS, children)],
         },
         Panel {
-            title: "octets there and back",
+            title: "bytes there and back",
             curves: vec![
                 curve("blocking child", &payloads, payload),
                 curve("bare socketpair", &payloads, bare_payload),
@@ -338,7 +332,7 @@ fn main() {
     let tables = tables(&panels, &options);
     println!("{tables}");
     if options.publish {
-        let docs = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs");
+        let docs = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs");
         page::replace(&docs.join("performance.md"), "growth", &tables);
         std::fs::write(docs.join("growth.svg"), picture(&panels)).expect("docs can be written");
     }

@@ -1,19 +1,19 @@
 //! From which size on a memory file is faster than the way through the socket.
 //!
 //! ```sh
-//! cargo bench --bench memory              # 1 KiB to 256 MiB; about two minutes
-//! cargo bench --bench memory -- 1048576   # these sizes
+//! cargo bench -p benches --bench memory              # 1 KiB to 256 MiB; about two minutes
+//! cargo bench -p benches --bench memory -- 1048576   # these sizes
 //! ```
 //!
-//! In each row the parent has so many octets in a vector of its own, has a child invert them, and has the result in
-//! another vector of its own:
+//! In each row the parent has that many bytes in a vector, has a child invert them, and has the result in another
+//! vector:
 //!
 //! - **plain**: `Bytes` there and back;
 //! - **fresh**: a `SharedBytes` made for each call, and another for each result;
-//! - **given**: one `SharedBytes`, made beforehand and sent with every call; the child adds its octets up. The copies of
+//! - **given**: one `SharedBytes`, made beforehand and sent with every call; the child adds its bytes up. The copies of
 //!   the others are not made: this is one thing for many;
 //! - **lasting**: one `SharedMemory` that goes back and forth;
-//! - **bare**: the same without this crate: a memory file that two processes have mapped all the time, and one octet
+//! - **bare**: the same without this crate: a memory file that two processes have mapped all the time, and one byte
 //!   through a socket to say that it is the other's turn.
 //!
 //! A cell is the median of the calls in one run of them, in microseconds, and in GiB/s of the size, counted once. The
@@ -34,20 +34,20 @@ use offspring::{Bytes, SharedBytes, SharedMemory, worker};
 
 type Result<T> = std::result::Result<T, Box<dyn std::error::Error>>;
 
-worker!(PLAIN: fn(Bytes) -> Bytes = |mut octets: Bytes| -> Bytes {
-    invert(&mut octets);
-    octets
+worker!(PLAIN: fn(Bytes) -> Bytes = |mut bytes: Bytes| -> Bytes {
+    invert(&mut bytes);
+    bytes
 });
-worker!(FRESH: fn(SharedBytes) -> SharedBytes = |octets: SharedBytes| -> SharedBytes {
-    let inverted = SharedBytes::build(octets.len(), |room| {
-        for (to, from) in room.iter_mut().zip(octets.iter()) {
+worker!(FRESH: fn(SharedBytes) -> SharedBytes = |bytes: SharedBytes| -> SharedBytes {
+    let inverted = SharedBytes::build(bytes.len(), |room| {
+        for (to, from) in room.iter_mut().zip(bytes.iter()) {
             *to = !*from;
         }
     });
     inverted.expect("room for the result")
 });
-worker!(GIVEN: fn(SharedBytes) -> Vec<u8> = |octets: SharedBytes| -> Vec<u8> {
-    let sum: u64 = octets.iter().map(|&octet| u64::from(octet)).sum();
+worker!(GIVEN: fn(SharedBytes) -> Vec<u8> = |bytes: SharedBytes| -> Vec<u8> {
+    let sum: u64 = bytes.iter().map(|&byte| u64::from(byte)).sum();
     sum.to_be_bytes().to_vec()
 });
 worker!(LASTING: fn(SharedMemory) -> SharedMemory = |memory: SharedMemory| -> SharedMemory {
@@ -55,9 +55,9 @@ worker!(LASTING: fn(SharedMemory) -> SharedMemory = |memory: SharedMemory| -> Sh
     memory
 });
 
-fn invert(octets: &mut [u8]) {
-    for octet in octets {
-        *octet = !*octet;
+fn invert(bytes: &mut [u8]) {
+    for byte in bytes {
+        *byte = !*byte;
     }
 }
 
@@ -78,7 +78,7 @@ fn main() -> Result<()> {
         sizes = powers.map(|power| 1 << power).collect();
     }
     let time = Duration::from_millis(if in_earnest { 1000 } else { 10 });
-    print!("{:>10}", "octets");
+    print!("{:>10}", "bytes");
     NAMES.iter().for_each(|name| print!(" {name:>20}"));
     println!();
     for size in sizes {
@@ -96,19 +96,19 @@ fn main() -> Result<()> {
 type Act<'a> = Box<dyn FnMut(&[u8], &mut [u8]) -> Result<()> + 'a>;
 
 fn row(size: usize, time: Duration) -> Result<[Duration; 5]> {
-    let octets: Vec<u8> = (0..size).map(|n| (n * 7) as u8).collect();
-    let inverted: Vec<u8> = octets.iter().map(|octet| !octet).collect();
-    let sum: u64 = octets.iter().map(|&octet| u64::from(octet)).sum();
+    let bytes: Vec<u8> = (0..size).map(|n| (n * 7) as u8).collect();
+    let inverted: Vec<u8> = bytes.iter().map(|byte| !byte).collect();
+    let sum: u64 = bytes.iter().map(|&byte| u64::from(byte)).sum();
     let (plain, fresh) = (PLAIN.spawn()?, FRESH.spawn()?);
     let (given, lasting) = (GIVEN.spawn()?, LASTING.spawn()?);
     let (shared, memory) = (
-        SharedBytes::copy_from_slice(&octets)?,
+        SharedBytes::copy_from_slice(&bytes)?,
         SharedMemory::new(size)?,
     );
     let mut bare = Bare::start(size)?;
     let mut acts: [Act<'_>; 5] = [
         Box::new(|from, to| {
-            // What has come is in a vector of its own, but one that is new each time; the others copy to an old one.
+            // The result is in a vector that is new each time; the other rows copy to an old one.
             let came = plain.call(from).wait()?;
             to[..1].copy_from_slice(&came[..1]);
             to[size - 1] = came[size - 1];
@@ -141,7 +141,7 @@ fn row(size: usize, time: Duration) -> Result<[Duration; 5]> {
             // Some in a row, as they would come, and enough for the clock.
             for _ in 0..(1_usize << 20).div_ceil(size).min(20) {
                 let start = Instant::now();
-                act(&octets, &mut to)?;
+                act(&bytes, &mut to)?;
                 took.push(start.elapsed());
                 assert_eq!((to[0], to[size - 1]), (inverted[0], inverted[size - 1]));
             }
@@ -208,7 +208,7 @@ impl Bare {
         drop(self.socket);
         let length = self.memory.len();
         let place = std::ptr::NonNull::from(self.memory);
-        // SAFETY: nobody refers to it any more.
+        // SAFETY: it is not referred to any more.
         unsafe { nix::sys::mman::munmap(place.cast(), length)? };
         self.child.wait()?;
         Ok(())

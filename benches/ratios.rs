@@ -1,10 +1,10 @@
-//! Every row beside the bare socketpair: `cargo bench --all-features --bench ratios -- [OPTIONS] [FILTER]`.
+//! Every row beside the bare socketpair: `cargo bench -p benches --bench ratios -- [OPTIONS] [FILTER]`.
 //!
 //! criterion measures a row for seconds, and then the next one; what disturbs the machine meanwhile is in their ratio.
 //! Here each row has a short turn in each round, and what is printed is the median of its turns.
 //!
-//! * `--rounds N`: 11 if nothing is said
-//! * `--turn MILLISECONDS`: how long a turn is; 50 if nothing is said
+//! * `--rounds N`: default 11
+//! * `--turn MILLISECONDS`: how long a turn is; default 50
 //! * `--publish`: puts the tables into `docs/performance.md`, too
 //! * `FILTER`: only groups whose name has this
 
@@ -16,16 +16,12 @@
 )]
 mod rows;
 
-#[path = "support/page.rs"]
-#[allow(unreachable_pub, reason = "shared with the other benches")]
-mod page;
-
 use std::fmt::Write;
 use std::path::Path;
 use std::time::Duration;
 
-use page::median;
 use rows::{BARE, Group};
+use support::page::{self, median};
 
 struct Options {
     rounds: usize,
@@ -110,8 +106,8 @@ fn table(group: &Group, values: &[f64]) -> String {
 
 const PAIRS: &str = "two children, two threads";
 
-/// What spinning gains or costs two children that are called by two threads: the turns alternate, and what is told is
-/// the median of their ratios.
+/// The gain or cost of spinning for two children that are called by two threads. The turns alternate; the result is the
+/// median of their ratios.
 fn pairs(options: &Options) -> String {
     let mut text = format!("| {PAIRS}: a call | µs, spinning off | on, of off |\n|---|--:|--:|\n");
     for mut pair in rows::pairs::pairs() {
@@ -161,7 +157,7 @@ fn main() {
         pages.push_str(&table);
     }
     if options.publish {
-        let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-        page::replace(&root.join("docs/performance.md"), "ratios", &pages);
+        let page = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/performance.md");
+        page::replace(&page, "ratios", &pages);
     }
 }

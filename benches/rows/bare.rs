@@ -1,4 +1,4 @@
-//! The bare socketpair: octets to another process and back, with nothing above them. No header, no ids, no types.
+//! The bare socketpair: bytes to another process and back, with nothing above them. No header, no ids, no types.
 
 use std::io::{IoSlice, IoSliceMut, Read, Write};
 use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd, RawFd};
@@ -18,8 +18,8 @@ const LONGEST: Duration = Duration::from_micros(50);
 
 /// The bare child, if this process was started to be one.
 pub fn serve_if_asked() {
-    if let Some((mut socket, octets, spins)) = asked(ARGUMENT) {
-        serve(&mut socket, octets, spins);
+    if let Some((mut socket, bytes, spins)) = asked(ARGUMENT) {
+        serve(&mut socket, bytes, spins);
         exit(0)
     }
 }
@@ -31,17 +31,17 @@ fn asked(argument: &str) -> Option<(UnixStream, usize, bool)> {
         return None;
     }
     let mut number = || arguments.next()?.parse().ok();
-    let (octets, spins) = (number().expect("a length"), number() == Some(1));
+    let (bytes, spins) = (number().expect("a length"), number() == Some(1));
     let stdin = std::io::stdin().as_fd().try_clone_to_owned();
     let socket = UnixStream::from(stdin.expect("a descriptor"));
-    Some((socket, octets, spins))
+    Some((socket, bytes, spins))
 }
 
 /// This program, started so.
-fn start(argument: &str, octets: usize, spins: bool) -> (UnixStream, Child) {
+fn start(argument: &str, bytes: usize, spins: bool) -> (UnixStream, Child) {
     let (socket, other) = UnixStream::pair().expect("a socketpair");
     let child = Command::new("/proc/self/exe")
-        .args([argument, &octets.to_string(), if spins { "1" } else { "0" }])
+        .args([argument, &bytes.to_string(), if spins { "1" } else { "0" }])
         .stdin(OwnedFd::from(other))
         .spawn()
         .expect("this program starts");
@@ -49,8 +49,8 @@ fn start(argument: &str, octets: usize, spins: bool) -> (UnixStream, Child) {
 }
 
 /// Echoes, to the end.
-fn serve(socket: &mut UnixStream, octets: usize, spins: bool) {
-    let mut buffer = vec![0; octets];
+fn serve(socket: &mut UnixStream, bytes: usize, spins: bool) {
+    let mut buffer = vec![0; bytes];
     while read(socket, &mut buffer, spins) {
         socket.write_all(&buffer).expect("the parent reads");
     }
@@ -89,28 +89,26 @@ fn read(socket: &mut UnixStream, buffer: &mut [u8], spins: bool) -> bool {
 pub struct Bare {
     socket: UnixStream,
     child: Child,
-    octets: Vec<u8>,
+    bytes: Vec<u8>,
     answer: Vec<u8>,
     spins: bool,
 }
 
 impl Bare {
-    pub fn start(octets: usize, spins: bool) -> Self {
-        let (socket, child) = start(ARGUMENT, octets, spins);
-        let (octets, answer) = (vec![7; octets], vec![0; octets]);
+    pub fn start(bytes: usize, spins: bool) -> Self {
+        let (socket, child) = start(ARGUMENT, bytes, spins);
+        let (bytes, answer) = (vec![7; bytes], vec![0; bytes]);
         Self {
             socket,
             child,
-            octets,
+            bytes,
             answer,
             spins,
         }
     }
 
     pub fn echo(&mut self) {
-        self.socket
-            .write_all(&self.octets)
-            .expect("the child reads");
+        self.socket.write_all(&self.bytes).expect("the child reads");
         assert!(
             read(&mut self.socket, &mut self.answer, self.spins),
             "the child answers"
@@ -129,7 +127,7 @@ const FORKS: &str = "--bare-forks";
 /// The bare fork server, if this process was started to be one: forks a child of its parent for each socket that comes,
 /// and says which number it has.
 pub fn fork_if_asked() {
-    let Some((mut requests, octets, spins)) = asked(FORKS) else {
+    let Some((mut requests, bytes, spins)) = asked(FORKS) else {
         return;
     };
     while let Some(mut socket) = receive(&requests) {
@@ -138,7 +136,7 @@ pub fn fork_if_asked() {
         let pid = unsafe { libc::syscall(libc::SYS_clone, flags, 0, 0, 0, 0) } as i32;
         assert!(pid >= 0, "a fork");
         if pid == 0 {
-            serve(&mut socket, octets, spins);
+            serve(&mut socket, bytes, spins);
             // SAFETY: it takes a number.
             unsafe { libc::_exit(0) };
         }
@@ -150,8 +148,8 @@ pub fn fork_if_asked() {
 
 /// The socket of the next child.
 fn receive(requests: &UnixStream) -> Option<UnixStream> {
-    let mut octet = [0];
-    let mut parts = [IoSliceMut::new(&mut octet)];
+    let mut byte = [0];
+    let mut parts = [IoSliceMut::new(&mut byte)];
     let mut space = nix::cmsg_space!([RawFd; 1]);
     let flags = MsgFlags::MSG_CMSG_CLOEXEC;
     let message = recvmsg::<()>(requests.as_raw_fd(), &mut parts, Some(&mut space), flags);
@@ -160,7 +158,7 @@ fn receive(requests: &UnixStream) -> Option<UnixStream> {
     let ControlMessageOwned::ScmRights(descriptors) = rights else {
         return None;
     };
-    // SAFETY: it has just come, and nobody else knows it.
+    // SAFETY: it has just come, and has no other owner.
     Some(unsafe { UnixStream::from_raw_fd(descriptors[0]) })
 }
 
@@ -171,8 +169,8 @@ struct Forks {
 }
 
 impl Forks {
-    fn start(octets: usize, spins: bool) -> Self {
-        let (socket, server) = start(FORKS, octets, spins);
+    fn start(bytes: usize, spins: bool) -> Self {
+        let (socket, server) = start(FORKS, bytes, spins);
         Self { socket, server }
     }
 
@@ -197,9 +195,9 @@ impl Drop for Forks {
 }
 
 /// A child forked by the bare server, one echo, its end.
-pub fn forks(octets: usize, spins: bool) -> impl FnMut(u64) -> Duration {
-    let mut server = Forks::start(octets, spins);
-    let (payload, mut answer) = (vec![7; octets], vec![0; octets]);
+pub fn forks(bytes: usize, spins: bool) -> impl FnMut(u64) -> Duration {
+    let mut server = Forks::start(bytes, spins);
+    let (payload, mut answer) = (vec![7; bytes], vec![0; bytes]);
     move |times| {
         timed(times, || {
             let (mut socket, pid) = server.fork();
@@ -211,15 +209,15 @@ pub fn forks(octets: usize, spins: bool) -> impl FnMut(u64) -> Duration {
     }
 }
 
-/// Echoes of so many octets, one after the other.
-pub fn echoes(octets: usize, spins: bool) -> impl FnMut(u64) -> Duration {
-    let mut bare = Bare::start(octets, spins);
+/// Echoes of this many bytes, one after the other.
+pub fn echoes(bytes: usize, spins: bool) -> impl FnMut(u64) -> Duration {
+    let mut bare = Bare::start(bytes, spins);
     move |times| timed(times, || bare.echo())
 }
 
-/// Echoes of so many octets, so many in each write; the time of one.
-pub fn batches(octets: usize, batch: u32, spins: bool) -> impl FnMut(u64) -> Duration {
-    let mut bare = Bare::start(octets * batch as usize, spins);
+/// Echoes of this many bytes, several in each write; the time of one.
+pub fn batches(bytes: usize, batch: u32, spins: bool) -> impl FnMut(u64) -> Duration {
+    let mut bare = Bare::start(bytes * batch as usize, spins);
     move |times| {
         let full = times.div_ceil(batch.into());
         let taken = timed(full, || bare.echo());
@@ -228,6 +226,6 @@ pub fn batches(octets: usize, batch: u32, spins: bool) -> impl FnMut(u64) -> Dur
 }
 
 /// A process started, one echo, its end.
-pub fn starts(octets: usize, spins: bool) -> impl FnMut(u64) -> Duration {
-    move |times| timed(times, || Bare::start(octets, spins).echo())
+pub fn starts(bytes: usize, spins: bool) -> impl FnMut(u64) -> Duration {
+    move |times| timed(times, || Bare::start(bytes, spins).echo())
 }

@@ -4,25 +4,41 @@ use std::collections::VecDeque;
 use std::future::Future;
 use std::time::Duration;
 
-use offspring::{Builder, Call, Octets, Rpc, Template, worker};
+use offspring::{Builder, Call, Octets, Rpc, Template, service, worker};
 
 use super::{Group, bare, pinned, timed};
 
 type Echo = fn(Vec<u8>) -> Vec<u8>;
 
-fn echo(octets: Vec<u8>) -> Vec<u8> {
-    octets
+fn echo(bytes: Vec<u8>) -> Vec<u8> {
+    bytes
 }
 
-async fn echo_later(octets: Vec<u8>) -> Vec<u8> {
-    octets
+async fn echo_later(bytes: Vec<u8>) -> Vec<u8> {
+    bytes
 }
 
 worker!(BLOCKING: fn(Vec<u8>) -> Vec<u8> = echo);
 worker!(CONCURRENT: fn(Vec<u8>) -> Vec<u8> = echo_later);
 
+service! {
+    trait Echoes => EchoesClient {
+        fn echo(&mut self, bytes: Vec<u8>) -> Vec<u8>;
+    }
+}
+
+struct Server;
+
+impl Echoes for Server {
+    fn echo(&mut self, bytes: Vec<u8>) -> Vec<u8> {
+        bytes
+    }
+}
+
+worker!(SERVICE: dyn Echoes = || Server);
+
 pub const SMALL: &[u8] = &[7; 32];
-/// How many calls are under way in the pipelined rows.
+/// How many calls are in flight in the pipelined rows.
 pub const WINDOW: u32 = 1024;
 
 pub fn blocking() -> Builder<Echo, Octets> {
@@ -33,10 +49,10 @@ pub fn concurrent() -> Builder<Echo, Octets> {
     CONCURRENT.builder()
 }
 
-/// Calls of so many octets, each waited for.
-fn round_trips(builder: Builder<Echo, Octets>, octets: usize) -> impl FnMut(u64) -> Duration {
+/// Calls of this many bytes, each waited for.
+fn round_trips(builder: Builder<Echo, Octets>, bytes: usize) -> impl FnMut(u64) -> Duration {
     let rpc = builder.spawn().expect("a child");
-    let payload = vec![7; octets];
+    let payload = vec![7; bytes];
     move |times| {
         timed(times, || {
             let answer = rpc.call(&payload).wait().expect("an answer");
@@ -76,10 +92,14 @@ fn tokio_multi() -> impl Fn(Job) {
     move |job| runtime.block_on(runtime.spawn(job)).expect("no panic")
 }
 
-/// Calls of 32 bytes with so many under way, waited for in order.
+/// Calls of 32 bytes with this many in flight, waited for in order.
 pub fn pipelined(rpc: Rpc<Echo, Octets>, window: usize) -> impl FnMut(u64) -> Duration {
+    in_flight(window, move || rpc.call(SMALL))
+}
+
+fn in_flight(window: usize, make: impl Fn() -> Call<Vec<u8>>) -> impl FnMut(u64) -> Duration {
     let came = |call: Option<Call<Vec<u8>>>| {
-        let answer = call.expect("one is under way").wait().expect("an answer");
+        let answer = call.expect("one is in flight").wait().expect("an answer");
         assert_eq!(answer, SMALL);
     };
     move |times| {
@@ -89,7 +109,7 @@ pub fn pipelined(rpc: Rpc<Echo, Octets>, window: usize) -> impl FnMut(u64) -> Du
             if open.len() == window {
                 came(open.pop_front());
             }
-            open.push_back(rpc.call(SMALL));
+            open.push_back(make());
         }
         while !open.is_empty() {
             came(open.pop_front());
@@ -100,6 +120,34 @@ pub fn pipelined(rpc: Rpc<Echo, Octets>, window: usize) -> impl FnMut(u64) -> Du
 
 fn many(builder: Builder<Echo, Octets>) -> impl FnMut(u64) -> Duration {
     pipelined(builder.spawn().expect("a child"), WINDOW as usize)
+}
+
+fn of_service() -> impl FnMut(u64) -> Duration {
+    let rpc = SERVICE.spawn().expect("a child");
+    in_flight(WINDOW as usize, move || EchoesClient::echo(&rpc, SMALL))
+}
+
+/// The same calls, with the results of `map` or `map_unordered`.
+fn mapped(is_ordered: bool) -> impl FnMut(u64) -> Duration {
+    let rpc = blocking().spawn().expect("a child");
+    move |times| {
+        let start = std::time::Instant::now();
+        let items = (0..times).map(|_| SMALL);
+        let came = |answer: Result<Vec<u8>, _>| assert_eq!(answer.expect("an answer"), SMALL);
+        match is_ordered {
+            true => rpc
+                .map(items)
+                .window(WINDOW as usize)
+                .into_iter()
+                .for_each(came),
+            false => rpc
+                .map_unordered(items)
+                .window(WINDOW as usize)
+                .into_iter()
+                .for_each(came),
+        }
+        start.elapsed()
+    }
 }
 
 /// A child started, one call, its end.
@@ -159,7 +207,7 @@ fn huge() -> Group {
         })
 }
 
-/// Beside octets that go there and back in batches.
+/// Beside bytes that go there and back in batches.
 fn pipeline() -> Group {
     Group::beside("1024 echoes of 32 bytes in flight, each", |spins| {
         bare::batches(32, WINDOW, spins)
@@ -169,6 +217,9 @@ fn pipeline() -> Group {
     .row("blocking, one CPU", || pinned(|| many(blocking())))
     .row("blocking, rings off", || many(blocking().rings(false)))
     .row("concurrent", || many(concurrent()))
+    .row("`map`", || mapped(true))
+    .row("`map_unordered`", || mapped(false))
+    .row("a method of a service", of_service)
 }
 
 fn start() -> Group {

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{Group, timed};
 
-/// What a real program might send: 64 of these.
+/// A record that a real program might send, 64 at once.
 #[derive(Serialize, Deserialize, Clone, Debug, PartialEq)]
 pub struct Record {
     id: u64,
@@ -59,28 +59,28 @@ worker!(RECORDS_CBOR: fn(Vec<Record>) -> Vec<Record> = same, serialiser = Cbor);
 worker!(RECORDS_JSON: fn(Vec<Record>) -> Vec<Record> = same, serialiser = Json);
 
 fn encoded<S: Serialiser<T>, T>(value: &T) -> Vec<u8> {
-    let mut octets = Vec::new();
-    S::encode(value, &mut Output::new(&mut octets)).expect("it has a form");
-    octets
+    let mut bytes = Vec::new();
+    S::encode(value, &mut Output::new(&mut bytes)).expect("it has a form");
+    bytes
 }
 
 fn encodes<S: Serialiser<T>, T>(value: T) -> impl FnMut(u64) -> Duration {
-    let mut octets = Vec::new();
+    let mut bytes = Vec::new();
     move |times| {
         timed(times, || {
-            octets.clear();
-            S::encode(black_box(&value), &mut Output::new(&mut octets)).expect("it has a form");
-            black_box(&octets);
+            bytes.clear();
+            S::encode(black_box(&value), &mut Output::new(&mut bytes)).expect("it has a form");
+            black_box(&bytes);
         })
     }
 }
 
 fn decodes<S: Serialiser<T>, T: PartialEq>(value: T) -> impl FnMut(u64) -> Duration {
-    let octets = encoded::<S, T>(&value);
-    assert!(S::decode(&mut Input::new(&octets)).expect("its own form") == value);
+    let bytes = encoded::<S, T>(&value);
+    assert!(S::decode(&mut Input::new(&bytes)).expect("its own form") == value);
     move |times| {
         timed(times, || {
-            let value = S::decode(&mut Input::new(black_box(&octets)));
+            let value = S::decode(&mut Input::new(black_box(&bytes)));
             black_box(value.expect("its own form"));
         })
     }
@@ -105,14 +105,14 @@ struct Value<T> {
 }
 
 impl<T: Clone + PartialEq + 'static> Value<T> {
-    /// The bare rows carry as many octets as postcard makes of it.
+    /// The bare rows carry as many bytes as postcard makes of it.
     fn new(name: &'static str, value: T) -> Self
     where
         Postcard: Serialiser<T>,
     {
-        let octets = encoded::<Postcard, T>(&value).len();
+        let bytes = encoded::<Postcard, T>(&value).len();
         Self {
-            group: Group::new(name, octets),
+            group: Group::new(name, bytes),
             value,
         }
     }
@@ -144,9 +144,9 @@ pub fn groups() -> Vec<Group> {
         .format(&RECORDS_MESSAGEPACK)
         .format(&RECORDS_CBOR)
         .format(&RECORDS_JSON);
-    // Of all values, as JSON writes some of them in one octet, some in two, and some in six.
-    let octets: Vec<u8> = (0..1 << 20).map(|n: u32| n as u8).collect();
-    let large = Value::new("1 MiB of bytes", Bytes::from(octets))
+    // Of all values, as JSON writes some of them in one byte, some in two, and some in six.
+    let bytes: Vec<u8> = (0..1 << 20).map(|n: u32| n as u8).collect();
+    let large = Value::new("1 MiB of bytes", Bytes::from(bytes))
         .format(&LARGE_OCTETS)
         .format(&LARGE_POSTCARD)
         .format(&LARGE_MESSAGEPACK)

@@ -1,4 +1,4 @@
-//! What is measured. A row is one way to do something so many times; a group has rows that do the same, and first of
+//! The rows that are measured. A row is one way to do something many times; a group has rows that do the same, and first of
 //! all the bare socketpair: blocking, spinning, and with both sides on one CPU.
 //!
 //! Workers, and the rows that call them, are in one file. A new kind of child is a few more rows.
@@ -11,7 +11,7 @@ pub mod pairs;
 use std::sync::Barrier;
 use std::time::{Duration, Instant};
 
-/// Does something so many times, and says how long it took.
+/// Does something this many times, and returns how long it took.
 pub type Run = Box<dyn FnMut(u64) -> Duration>;
 
 enum State {
@@ -37,7 +37,7 @@ impl Row {
         }
     }
 
-    /// Does it so many times.
+    /// Does it this many times.
     pub fn run(&mut self, times: u64) -> Duration {
         if let State::Idle(start) = &mut self.state {
             let mut run = start.take().expect("started once")();
@@ -74,9 +74,9 @@ pub struct Group {
 }
 
 impl Group {
-    /// With the bare socketpair carrying so many octets there and back.
-    fn new(name: &'static str, octets: usize) -> Self {
-        Self::beside(name, move |spins| bare::echoes(octets, spins))
+    /// With the bare socketpair carrying this many bytes there and back.
+    fn new(name: &'static str, bytes: usize) -> Self {
+        Self::beside(name, move |spins| bare::echoes(bytes, spins))
     }
 
     /// With a bare program that does the same: blocking, looking without sleeping, and blocking on one CPU.
@@ -117,7 +117,7 @@ pub fn timed(times: u64, mut once: impl FnMut()) -> Duration {
     start.elapsed()
 }
 
-/// So many threads, each with its turn of the calls, one after the other; a call is told which thread makes it.
+/// This many threads, each with its turn of the calls, one after the other; a call is told which thread makes it.
 pub fn in_threads(threads: u64, times: u64, call: impl Fn(u64) + Sync) -> Duration {
     let each = times.div_ceil(threads);
     let (ready, done) = (

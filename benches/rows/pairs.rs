@@ -1,4 +1,4 @@
-//! Two children, each called by a thread of its own, for functions of different lengths: whether spinning takes the CPU
+//! Two children, each called by its thread, for functions of different lengths: whether spinning takes the CPU
 //! from those who need it.
 
 use std::time::Duration;
@@ -8,9 +8,9 @@ use offspring::{Builder, Octets, worker};
 
 use super::Row;
 
-/// Uses so many microseconds of CPU.
+/// Uses this many microseconds of CPU.
 fn work(microseconds: Vec<u8>) -> Vec<u8> {
-    let wanted = u32::from_le_bytes(microseconds.try_into().expect("four octets"));
+    let wanted = u32::from_le_bytes(microseconds.try_into().expect("four bytes"));
     let wanted = Duration::from_micros(wanted.into());
     let start = used();
     while !wanted.is_zero() && used() - start < wanted {
@@ -46,8 +46,8 @@ fn two(children: fn() -> Children, spin: bool, microseconds: u32) -> Row {
         let both = [(); 2].map(|()| children().spin(spin).spawn().expect("a child"));
         move |times| {
             let call = |at: u64| {
-                let octets = microseconds.to_le_bytes();
-                let answer = both[at as usize].call(&octets[..]).wait();
+                let bytes = microseconds.to_le_bytes();
+                let answer = both[at as usize].call(&bytes[..]).wait();
                 assert!(answer.expect("an answer").is_empty());
             };
             super::in_threads(2, times, call)

@@ -96,7 +96,7 @@ pub struct Scale {
 }
 
 impl Scale {
-    /// One that has room for all of these, and begins and ends with a power of ten.
+    /// An axis that has room for all of these, and begins and ends with a power of ten.
     pub fn around(values: impl Iterator<Item = f64>, from: f64, to: f64) -> Self {
         let (mut low, mut high) = (f64::MAX, f64::MIN_POSITIVE);
         for value in values {

@@ -1,7 +1,7 @@
-//! What a peer must offer, the workloads, and the measuring.
+//! The trait that each peer implements, the workloads, and how they are measured.
 //!
-//! `PEER VARIANT WORKLOAD quick|full` is one repetition of one workload; each result is a line
-//! `workload,metric,value` on stdout. The runner (`main.rs`) repeats and interleaves.
+//! `PEER VARIANT WORKLOAD quick|full` runs one repetition of one workload, and writes each result as a line
+//! `workload,metric,value` to stdout. The runner (`main.rs`) repeats and interleaves.
 
 use std::time::{Duration, Instant};
 
@@ -33,8 +33,8 @@ pub fn make_records() -> Vec<Record> {
         .collect()
 }
 
-/// The same records, but for the last digit of the floats (serde_json's default parsing is not exact). Says no more
-/// than yes or no: the values are long.
+/// Returns whether the records are equal. Floats may differ in the last digit: serde_json's default parsing is not
+/// exact. Callers assert the `bool`, as the values are too long for a message.
 pub fn same(a: &[Record], b: &[Record]) -> bool {
     a.len() == b.len()
         && a.iter().zip(b).all(|(x, y)| {
@@ -46,31 +46,32 @@ pub fn same(a: &[Record], b: &[Record]) -> bool {
 
 pub const UNLIMITED: usize = usize::MAX;
 
-/// One way to call a child process. Methods that return a bool say whether the peer has the thing at all.
+/// A way to call a child process. A method that returns `false` is not supported by the peer.
 pub trait Peer: Sized {
     /// Starts the child process and connects to it.
     fn start(variant: &str) -> Self;
-    /// The child's process id.
+    /// Returns the child's process id.
     fn pid(&mut self) -> i32;
-    /// `n` sequential echo calls, each waiting for its answer.
+    /// Makes `n` sequential echo calls, each after the answer to the one before.
     fn rtt(&mut self, payload: &[u8], n: usize);
-    /// `n` echo calls with up to `window` outstanding.
+    /// Makes `n` echo calls with up to `window` in flight.
     fn pipe(&mut self, _payload: &[u8], _n: usize, _window: usize) -> bool {
         false
     }
-    /// `n` sequential echo calls of the structured value.
+    /// Makes `n` sequential echo calls with the records.
     fn records(&mut self, _records: &[Record], _n: usize) -> bool {
         false
     }
-    /// The child for the sleepers, if it is another one.
+    /// Starts the child for `sleepers`. Default: the same child.
     fn for_sleepers(variant: &str) -> Self {
         Self::start(variant)
     }
-    /// `n` concurrent jobs, each sleeping so long in the child, then answering.
+    /// Runs `n` concurrent jobs, each of which sleeps in the child, then answers.
     fn sleepers(&mut self, _n: usize, _milliseconds: u64) -> bool {
         false
     }
-    /// `n` jobs that burn so much CPU each, in as many processes as the variant says, kept as busy as the peer can.
+    /// Runs `n` jobs that each burn CPU time. The variant gives the number of processes; the peer keeps them as busy as
+    /// it can.
     fn burn(&mut self, _n: usize, _microseconds: u64) -> bool {
         false
     }
@@ -159,10 +160,10 @@ fn bulk<P: Peer>(workload: &str, variant: &str, size: usize, n: usize) {
     peer.stop();
 }
 
-/// With a heap of so many octets, all touched.
+/// Measures starts while `heap` bytes of this process are in use.
 fn spawns<P: Peer>(workload: &str, variant: &str, full: bool, heap: usize) {
     let mut heap = vec![0u8; heap];
-    heap.iter_mut().step_by(4096).for_each(|octet| *octet = 1);
+    heap.iter_mut().step_by(4096).for_each(|byte| *byte = 1);
     let one = || {
         let start = Instant::now();
         let mut peer = P::start(variant);
@@ -233,14 +234,14 @@ fn pool<P: Peer>(variant: &str, full: bool) {
     peer.stop();
 }
 
-/// The `main` of a peer.
+/// Runs the workload that the arguments name: the `main` of a peer.
 pub fn run<P: Peer>() {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let [variant, workload, mode] = &arguments[..] else {
         eprintln!("usage: PEER VARIANT WORKLOAD quick|full; usually the runner does this");
         std::process::exit(2);
     };
-    // Nothing hangs longer than this.
+    // The alarm ends a peer that hangs for 120 s.
     unsafe { libc::alarm(120) };
     let full = mode == "full";
     match workload.as_str() {

@@ -1,15 +1,15 @@
-//! Runs the peers side by side: round after round, each row of each workload once, so that what disturbs the machine
-//! disturbs all alike. Prints a table of ratios, and writes everything to a folder.
+//! Runs the peers side by side. Each round runs each row of each workload once, so a disturbance of the machine affects
+//! all rows alike. Prints a table of ratios, and writes all results to a folder.
 //!
 //!     cargo run --release --manifest-path benches/peers/Cargo.toml -- [OPTIONS]
 //!
 //! * `--quick`: fewer calls, two rounds
-//! * `--rounds N`: five if nothing is said
+//! * `--rounds N`: default 5
 //! * `--rows A,B` and `--workloads A,B`: only these (see `src/plan.rs`); a row is also chosen by its program's name
 //! * `--output DIR`: instead of `peers-results` in the target folder
-//! * `--publish`: puts tables and picture into README.md and docs, too
+//! * `--publish`: also puts the tables and the plot into README.md and docs
 //!
-//! The Perl original takes part where `AnyEvent::Fork::RPC` is found (`PERL5LIB`), zmq where it builds.
+//! The Perl original takes part if `AnyEvent::Fork::RPC` is found (`PERL5LIB`), zmq if it builds.
 
 mod plan;
 mod report;
@@ -93,7 +93,7 @@ impl Options {
     }
 }
 
-/// The programs that can be run, and why the others cannot.
+/// Returns the programs that can be run. Adds to `failures` why others cannot.
 fn programs(options: &Options, failures: &mut Vec<String>) -> BTreeMap<&'static str, PathBuf> {
     let wanted = |row: &&Row| {
         row.workloads
@@ -162,8 +162,8 @@ fn look_for_perl() -> Result<PathBuf, String> {
     }
 }
 
-fn first_line(octets: &[u8], start: &str) -> String {
-    let text = String::from_utf8_lossy(octets);
+fn first_line(bytes: &[u8], start: &str) -> String {
+    let text = String::from_utf8_lossy(bytes);
     let line = text
         .lines()
         .find(|line| line.starts_with(start))
@@ -177,7 +177,7 @@ fn first_line(octets: &[u8], start: &str) -> String {
         .collect()
 }
 
-/// One repetition of one workload by one row.
+/// Runs one repetition of one workload for one row.
 fn run(row: &Row, program: &Path, workload: &str, mode: &str) -> Result<Output, String> {
     let mut command = Command::new(program);
     if row.program == PERL {
@@ -241,7 +241,7 @@ fn measure(
     results
 }
 
-/// The machine and the versions.
+/// Describes the machine and the versions.
 fn head(options: &Options) -> String {
     let versions: Vec<_> = CRATES
         .iter()

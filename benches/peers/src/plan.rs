@@ -1,4 +1,4 @@
-//! What is measured: the rows, the workloads, and what one is compared with.
+//! The rows, the workloads and their measures, and the row that others are compared with.
 
 /// A peer in one variant.
 pub struct Row {
@@ -7,7 +7,7 @@ pub struct Row {
     pub program: &'static str,
     pub variant: &'static str,
     pub workloads: &'static str,
-    /// `NAME=VALUE`, for peers that are too slow for the usual number of calls.
+    /// `NAME=VALUE`, for peers that are too slow for the default number of calls.
     pub environment: &'static str,
 }
 
@@ -198,17 +198,17 @@ pub const ROWS: &[Row] = &[
     row("original-json", PERL, "sync-json", "struct", ""),
 ];
 
-/// One number that a workload gives.
+/// A number that a workload measures.
 pub struct Measure {
     pub workload: &'static str,
     pub metric: &'static str,
     pub title: &'static str,
     pub unit: &'static str,
-    /// So that a figure of the unit comes out.
+    /// Factor that converts a value into `unit`.
     pub scale: f64,
     pub digits: usize,
     pub more_is_better: bool,
-    /// What the others are compared with.
+    /// The row that others are compared with.
     pub base: &'static str,
 }
 
@@ -363,7 +363,7 @@ pub const MEASURES: &[Measure] = &[
     cost(
         "idle",
         "private_dirty_kib",
-        "memory of an idle child, of its own",
+        "private memory of an idle child",
         "KiB",
         0,
         "bare",
@@ -394,7 +394,8 @@ pub const MEASURES: &[Measure] = &[
     ),
 ];
 
-/// A column of the short table: of the peer's rows its best, of our own the first that has the workload.
+/// A column of the short table. It shows the best of the peer's rows, or with `first` the first row that has the
+/// workload.
 pub struct Column {
     pub title: &'static str,
     pub rows: &'static [&'static str],
@@ -447,7 +448,7 @@ pub const COLUMNS: &[Column] = &[
     },
 ];
 
-/// Pairs of one format: ours, and the same with nothing around it.
+/// For each format: the row of this crate, and the row of the format over a bare socketpair.
 pub const FORMATS: &[(&str, &str, &str)] = &[
     ("postcard", "offspring-postcard", "bare-postcard"),
     ("messagepack", "offspring-messagepack", "bare-messagepack"),

@@ -1,4 +1,4 @@
-//! Tables and a picture.
+//! Tables and a plot of the results.
 
 use std::fmt::Write;
 
@@ -10,7 +10,7 @@ fn figure(measure: &Measure, value: f64) -> String {
     format!("{:.*}", measure.digits, value * measure.scale)
 }
 
-/// Two digits that count, and no more: the third is noise.
+/// Formats a ratio with two significant digits. The third would be noise.
 pub fn ratio(value: f64) -> String {
     match value {
         value if value < 0.095 => format!("{value:.3}"),
@@ -37,7 +37,7 @@ fn base(results: &Results, measure: &Measure) -> Option<String> {
     )
 }
 
-/// The rows of the README: workload and metric.
+/// The measures in the README's table: workload and metric.
 const FRONT: &[(&str, &str)] = &[
     ("rtt32", "us"),
     ("pipe32", "calls_s"),
@@ -47,12 +47,12 @@ const FRONT: &[(&str, &str)] = &[
     ("fork", "ms"),
 ];
 
-/// The rows that the README has.
+/// The README's table.
 pub fn front(results: &Results) -> String {
     table(results, |own| FRONT.contains(&(own.workload, own.metric)))
 }
 
-/// What each costs beside the bare socketpair.
+/// The table of costs in relation to the bare socketpair.
 pub fn summary(results: &Results) -> String {
     table(results, |_| true)
 }
@@ -90,12 +90,12 @@ fn table(results: &Results, has: impl Fn(&Measure) -> bool) -> String {
     text
 }
 
-/// A format through us, beside the same format with nothing around it.
+/// The table of formats: this crate beside the format over a bare socketpair.
 pub fn formats(results: &Results) -> String {
     let measure = MEASURES
         .iter()
         .find(|measure| measure.workload == "struct")
-        .expect("it is there");
+        .expect("the row exists");
     let mut text = String::from(
         "| | bare, calls/s | offspring, calls/s | of the bare rate |\n|---|--:|--:|--:|\n",
     );
@@ -117,7 +117,7 @@ pub fn formats(results: &Results) -> String {
     text
 }
 
-/// Our own rows, beside the bare socketpair.
+/// The table of this crate's rows, in relation to the bare socketpair.
 pub fn variants(results: &Results) -> String {
     let mut text =
         String::from("| | row | median | least to most | beside bare |\n|---|---|--:|--:|--:|\n");
@@ -150,7 +150,7 @@ pub fn variants(results: &Results) -> String {
     text
 }
 
-/// Everything.
+/// All tables, with the machine and the failures.
 pub fn full(results: &Results, head: &str, failures: &[String]) -> String {
     let mut text = format!("{head}\n{}", summary(results));
     for measure in MEASURES {
@@ -202,7 +202,7 @@ pub fn full(results: &Results, head: &str, failures: &[String]) -> String {
     text
 }
 
-/// A point for each column and workload.
+/// The plot: a point for each column and workload.
 pub fn picture(results: &Results) -> String {
     const LEFT: f64 = 260.0;
     const RIGHT: f64 = 820.0;
@@ -247,7 +247,7 @@ pub fn picture(results: &Results) -> String {
         let indent = if first { 0.0 } else { 12.0 };
         svg.text((10.0 + indent, y + 4.0), Anchor::Start, measure.title);
         svg.line((LEFT, y), (RIGHT, y), "#eee");
-        // Our own last, so that it lies on top.
+        // This crate's points are last, so they are on top.
         for (at, column) in columns.iter().enumerate().rev() {
             if let Some(ratio) = ratio_of(column, measure) {
                 svg.dot(

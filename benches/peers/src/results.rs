@@ -1,18 +1,18 @@
-//! What was measured, and what follows from it.
+//! The measured values, their medians and ratios.
 
 use std::collections::BTreeMap;
 
 use crate::page::median;
 use crate::plan::{COLUMNS, Column, Measure, ROWS};
 
-/// All values, by row, workload and metric.
+/// All values by row, workload and metric.
 #[derive(Default)]
 pub struct Results {
     values: BTreeMap<(String, String, String), Vec<f64>>,
     pub lines: Vec<String>,
 }
 
-/// The median of a row, and what it cost beside the base: below one is better than that.
+/// The median of a row, and its cost in relation to the base: below 1 is better than the base.
 pub struct Found {
     pub row: &'static str,
     pub median: f64,
@@ -22,7 +22,7 @@ pub struct Found {
 }
 
 impl Results {
-    /// Takes a line `workload,metric,value` of a peer; others are ignored.
+    /// Takes a line `workload,metric,value` of a peer, and ignores other lines.
     pub fn take(&mut self, round: usize, row: &str, line: &str) {
         let mut fields = line.split(',');
         let (Some(workload), Some(metric), Some(value)) =
@@ -74,7 +74,7 @@ impl Results {
         })
     }
 
-    /// All rows that have it, the best first.
+    /// All rows with this measure, the best first.
     pub fn ranking(&self, measure: &Measure) -> Vec<Found> {
         let mut found: Vec<_> = ROWS
             .iter()
@@ -100,7 +100,7 @@ impl Results {
         }
     }
 
-    /// The columns that have anything at all.
+    /// The columns with at least one value.
     pub fn columns(&self) -> impl Iterator<Item = &'static Column> {
         let any = |column: &&Column| {
             self.values

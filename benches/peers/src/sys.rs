@@ -1,4 +1,4 @@
-//! System helpers: socketpair, re-exec of this binary, CPU clocks, smaps.
+//! System calls: socketpair, starting this binary again, CPU clocks, smaps.
 
 use std::ffi::CString;
 use std::fs;
@@ -22,7 +22,7 @@ pub fn socketpair() -> (OwnedFd, OwnedFd) {
     unsafe { (OwnedFd::from_raw_fd(sv[0]), OwnedFd::from_raw_fd(sv[1])) }
 }
 
-/// posix_spawn of this same binary with `args`, `fd` as its descriptor 3.
+/// Starts this binary with `posix_spawn` and `args`, with `fd` as its descriptor 3.
 pub fn reexec(args: &[&str], fd: Option<RawFd>) -> i32 {
     let argv: Vec<CString> = std::iter::once("peer")
         .chain(args.iter().copied())
@@ -69,7 +69,7 @@ pub fn write_all(fd: RawFd, mut b: &[u8]) {
     }
 }
 
-/// Returns false on end of file at the first byte.
+/// Reads exactly `b.len()` bytes. Returns `false` if the end of file comes before the first byte.
 pub fn read_exact(fd: RawFd, b: &mut [u8]) -> bool {
     let mut got = 0;
     while got < b.len() {
@@ -96,7 +96,7 @@ pub fn set_bufs(fd: RawFd, bytes: i32) {
     }
 }
 
-/// Sends `bytes` and, if given, one descriptor.
+/// Sends `bytes` and the descriptor `fd`.
 pub fn send_fd(sock: RawFd, bytes: &[u8], fd: RawFd) {
     unsafe {
         let mut iov = libc::iovec {
@@ -201,7 +201,7 @@ pub fn burn(us: u64) {
     while clock_us(libc::CLOCK_THREAD_CPUTIME_ID) < end {}
 }
 
-/// CPU time (user + system, all threads) of another process.
+/// CPU time of another process in µs: user and system, all threads.
 pub fn cpu_of_us(pid: i32) -> f64 {
     clock_us((!pid << 3) | 2)
 }
@@ -232,7 +232,7 @@ pub fn threads(pid: i32) -> usize {
     fs::read_dir(format!("/proc/{pid}/task")).map_or(0, |d| d.count())
 }
 
-/// Process ids of our direct children.
+/// Process ids of this process's children.
 pub fn children() -> Vec<i32> {
     let me = std::process::id();
     let mut v = Vec::new();
@@ -244,7 +244,7 @@ pub fn children() -> Vec<i32> {
     v
 }
 
-/// This thread, and what it starts, on one CPU until this is dropped.
+/// Pins this thread, and processes that it starts, to one CPU until dropped.
 pub struct Pinned(libc::cpu_set_t);
 
 impl Pinned {

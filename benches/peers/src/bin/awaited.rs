@@ -1,4 +1,4 @@
-//! This crate, where calls are awaited: a program of its own, so that no other child carries the runtimes along.
+//! This crate with awaited calls. A separate program, so that children of other rows do not contain the runtimes.
 //!
 //! Variants: `smol`; `tokio`, on one thread; `tokio-mt`, on two.
 use std::collections::VecDeque;
@@ -9,8 +9,8 @@ use peers::{Peer, UNLIMITED, run};
 
 type Echo = Rpc<fn(Vec<u8>) -> Vec<u8>, Octets>;
 
-fn echo(octets: Vec<u8>) -> Vec<u8> {
-    octets
+fn echo(bytes: Vec<u8>) -> Vec<u8> {
+    bytes
 }
 
 worker!(ECHO: fn(Vec<u8>) -> Vec<u8> = echo);
@@ -18,7 +18,7 @@ worker!(ECHO: fn(Vec<u8>) -> Vec<u8> = echo);
 enum Runtime {
     Smol,
     Tokio(tokio::runtime::Runtime),
-    /// With threads of its own.
+    /// A multi-threaded runtime.
     Threads(tokio::runtime::Runtime),
 }
 
@@ -35,7 +35,7 @@ impl Runtime {
         }
     }
 
-    /// On one of the runtime's threads, where it has some.
+    /// Runs `job` to its end, on a thread of the runtime if it has several.
     fn run(&self, job: impl Future<Output = ()> + Send + 'static) {
         match self {
             Self::Smol => smol::block_on(job),

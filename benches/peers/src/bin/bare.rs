@@ -1,9 +1,9 @@
-//! The physical limit: frames over a socketpair with nothing above them.
+//! The base of the ratios: frames over a socketpair with nothing above them.
 //!
-//! Variants: `std`, with the usual socket buffers; `big`, with raised ones; `shm`, two lasting shared mappings where the
-//! socket only wakes; `zygote`, a child forked by a helper; `spin`, where both sides look without sleeping for up to
-//! 50 µs before they block; `pool1` and `pool2`, so many processes, for the workload of that name; `postcard`,
-//! `messagepack`, `cbor`, `json`, with that for the structured value.
+//! Variants: `std`, with default socket buffers; `big`, with larger ones; `shm`, two permanent shared mappings, where the
+//! socket only wakes; `zygote`, a child forked by a helper; `spin`, where both sides spin for up to 50 µs before they
+//! block; `pool1` and `pool2`, one or two processes, for the workload `pool`; `postcard`, `messagepack`, `cbor`, `json`,
+//! with that format for the records.
 use peers::{Peer, Record, UNLIMITED, run, sys};
 use std::os::fd::{AsRawFd, OwnedFd, RawFd};
 
@@ -18,7 +18,7 @@ struct Bare {
     shm: Option<(sys::Map, sys::Map)>,
 }
 
-/// The helper that forks on request: started once, lives as long as we do.
+/// The helper that forks on request. It is started once, and runs until this process exits.
 static ZYGOTE: std::sync::OnceLock<OwnedFd> = std::sync::OnceLock::new();
 
 fn zygote() -> &'static OwnedFd {
@@ -32,7 +32,7 @@ fn zygote() -> &'static OwnedFd {
 fn zygote_main() -> ! {
     let mut b = [0u8; 1];
     while let Some(fd) = sys::recv_fd(3, &mut b) {
-        // CLONE_PARENT: the new process is a child of whoever started us, so
+        // CLONE_PARENT: the new process is a child of the process that started this one, so
         // the real parent can wait for it.
         let pid = unsafe {
             libc::syscall(
@@ -104,7 +104,7 @@ fn child_burn() {
     }
 }
 
-/// Like `read_exact`, but tries without blocking for a while first.
+/// Like `read_exact`, but first spins for up to 50 µs.
 fn spin_read(fd: RawFd, b: &mut [u8]) -> bool {
     let t = std::time::Instant::now();
     while t.elapsed().as_micros() < 50 {
@@ -171,7 +171,7 @@ fn send_records(fd: RawFd, ser: &str, v: &[Record], out: &mut Vec<u8>) {
     sys::write_all(fd, out);
 }
 
-/// One frame into `buf` (usually one read); false at end of file.
+/// Reads a frame into `buf`, usually with one read. Returns `false` at the end of file.
 fn recv_frame(fd: RawFd, buf: &mut Vec<u8>) -> bool {
     if buf.len() < 64 << 10 {
         buf.resize(64 << 10, 0);
@@ -302,7 +302,7 @@ impl Peer for Bare {
         let mut rbuf = vec![0u8; 256 << 10];
         let mut have = 0;
         while got < n {
-            // Fill and write what the window lets us.
+            // Buffer and write as many calls as the window allows.
             let mut full = false;
             loop {
                 if at == out.len() {
@@ -358,7 +358,7 @@ impl Peer for Bare {
         true
     }
 
-    /// A thread per process, two jobs under way in each.
+    /// Runs a thread for each process, which keeps two jobs in flight.
     fn burn(&mut self, n: usize, us: u64) -> bool {
         use std::sync::atomic::{AtomicUsize, Ordering};
         let procs: usize = self.variant.trim_start_matches("pool").parse().unwrap_or(0);

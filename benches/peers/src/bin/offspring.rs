@@ -14,16 +14,16 @@ type Echo<S = Octets> = Rpc<fn(Vec<u8>) -> Vec<u8>, S>;
 type EchoPostcard = Rpc<fn(Bytes) -> Bytes, Postcard>;
 type Records<S> = Rpc<fn(Vec<Record>) -> Vec<Record>, S>;
 
-fn echo(octets: Vec<u8>) -> Vec<u8> {
-    octets
+fn echo(bytes: Vec<u8>) -> Vec<u8> {
+    bytes
 }
 
-async fn echo_later(octets: Vec<u8>) -> Vec<u8> {
-    octets
+async fn echo_later(bytes: Vec<u8>) -> Vec<u8> {
+    bytes
 }
 
-fn echo_bytes(octets: Bytes) -> Bytes {
-    octets
+fn echo_bytes(bytes: Bytes) -> Bytes {
+    bytes
 }
 
 async fn nap(milliseconds: Vec<u8>) -> Vec<u8> {
@@ -56,7 +56,7 @@ struct Offspring {
     more: More,
 }
 
-/// A child of another worker, where a workload needs one.
+/// The child of another worker, for workloads that need one.
 enum More {
     None,
     Postcard(EchoPostcard),
@@ -66,7 +66,7 @@ enum More {
     InPostcard(Records<Postcard>),
 }
 
-/// `n` calls with up to `window` outstanding.
+/// Makes `n` calls with up to `window` in flight.
 fn pipelined<R>(
     n: usize,
     window: usize,
@@ -83,7 +83,7 @@ fn pipelined<R>(
     open.into_iter().for_each(|call| came(call.wait().unwrap()));
 }
 
-/// All jobs given to a pool at once.
+/// Gives all jobs to a pool at once.
 fn burn_in_pool(children: usize, load: usize, n: usize, microseconds: u64) {
     let pool = BURN.pool().max(children).idle(children).load(load);
     let pool = pool.spawn().unwrap();
@@ -93,7 +93,7 @@ fn burn_in_pool(children: usize, load: usize, n: usize, microseconds: u64) {
     pool.join().wait().unwrap();
 }
 
-/// A thread for each child, two jobs under way in each.
+/// Runs a thread for each child, which keeps two jobs in flight.
 fn burn_in(children: usize, n: usize, microseconds: u64) {
     let next = std::sync::atomic::AtomicUsize::new(0);
     std::thread::scope(|scope| {
@@ -115,7 +115,7 @@ fn burn_in(children: usize, n: usize, microseconds: u64) {
     });
 }
 
-/// The process that forks children: started once, lives as long as we do.
+/// The template that forks children. It is started once, and runs until this process exits.
 fn template() -> &'static Template {
     static TEMPLATE: OnceLock<Template> = OnceLock::new();
     TEMPLATE.get_or_init(|| Template::builder().start().unwrap())
