@@ -20,6 +20,8 @@ pub(crate) fn again<F>(test: &F, told: &str) -> Command {
     let mut command = Command::new(std::env::current_exe().unwrap());
     command.args([name_of(test), "--exact", "--nocapture"]);
     command.env(TOLD, told).stdin(Stdio::null());
+    // The message of its panic is what is looked for in its output.
+    command.env("RUST_BACKTRACE", "0");
     command
 }
 
