@@ -10,6 +10,7 @@
 //! the child has [read ahead](Conn::has_read_ahead), in the link. A cancel
 //! takes effect as soon as it is read.
 
+use std::backtrace::Backtrace;
 use std::cell::Cell;
 use std::future::poll_fn;
 use std::io;
@@ -50,9 +51,24 @@ const FAR: Duration = Duration::from_secs(1000);
 /// After this many rounds without a pause the runtime runs timers and other tasks.
 const ROUNDS: usize = 16;
 
+/// Part of the name of each function in which a tokio runtime of one thread runs its main future.
+const TOKIO: &str = "tokio::runtime::scheduler::current_thread";
+
+/// Fails if this thread is inside the `block_on` of a tokio runtime that has no other thread. Its timers and sockets are
+/// there for the calls, but nothing runs them while the thread serves, so the calls would wait for ever.
+fn check_runtime() -> io::Result<()> {
+    // The names of a backtrace cost milliseconds. Such a runtime has an epoll set.
+    if sys::has_epoll()? && Backtrace::force_capture().to_string().contains(TOKIO) {
+        let text = "`init` was called inside a tokio runtime of one thread (`#[tokio::main(flavor = \"current_thread\")]`), whose timers and sockets do not work while the thread serves: call `offspring::init()` first in a `main` that is not async";
+        return Err(io::Error::new(io::ErrorKind::Unsupported, text));
+    }
+    Ok(())
+}
+
 /// Starts `async-io`'s reactor and its thread. `async-io` panics if the system has no file descriptor or thread left.
 fn start_reactor() -> io::Result<()> {
     sys::check_async_io()?;
+    check_runtime()?;
     let hook = std::panic::take_hook();
     // The error goes to the parent instead of stderr.
     std::panic::set_hook(Box::new(|_| ()));

@@ -32,7 +32,7 @@ pub use memory::SharedMemory;
 pub(crate) use memory::{FileId, SealedMap, SharedFile, SharedMap};
 #[cfg(test)]
 pub(crate) use poll::Readiness;
-pub(crate) use poll::{Interest, PollEvent, Poller, check_async_io};
+pub(crate) use poll::{Interest, PollEvent, Poller, check_async_io, has_epoll};
 pub(crate) use process::credentials::{
     find_group, find_user, set_group, set_groups, set_no_new_privileges, set_umask, set_user,
 };

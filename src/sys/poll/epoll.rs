@@ -9,7 +9,7 @@ use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTime
 use nix::sys::eventfd::EventFd;
 use nix::sys::timerfd::{ClockId, TimerFd, TimerFlags};
 use std::io;
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 use std::ptr;
 use std::time::{Duration, Instant};
 
@@ -17,6 +17,8 @@ use std::time::{Duration, Instant};
 const WAKE: u64 = u64::MAX;
 /// The most events that one call returns. The others come with the next.
 const BATCH: usize = 64;
+/// The number of descriptors that [`has_epoll`] tests.
+const FIRST: RawFd = 64;
 
 /// A level-triggered set of file descriptors, each with its interest.
 ///
@@ -65,6 +67,24 @@ pub(crate) fn check_async_io() -> io::Result<()> {
             .map_err(|errno| refused("timerfd_settime", errno))?;
     }
     Ok(())
+}
+
+/// Returns whether this process has an epoll set, among its first descriptors.
+pub(crate) fn has_epoll() -> io::Result<bool> {
+    let own = create(|| Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC).map(|epoll| epoll.0))?;
+    Ok((0..FIRST).any(|number| {
+        // SAFETY: a deletion reads no event.
+        let deleted = unsafe {
+            libc::epoll_ctl(
+                number,
+                libc::EPOLL_CTL_DEL,
+                own.as_raw_fd(),
+                ptr::null_mut(),
+            )
+        };
+        // Another epoll set does not contain the new one. Any other descriptor is `EINVAL` or `EBADF`.
+        Errno::result(deleted) == Err(Errno::ENOENT)
+    }))
 }
 
 impl Poller {

@@ -2,7 +2,7 @@
 
 mod epoll;
 
-pub(crate) use self::epoll::{PollEvent, Poller, check_async_io};
+pub(crate) use self::epoll::{PollEvent, Poller, check_async_io, has_epoll};
 use crate::sys::retry;
 use nix::poll::{PollFd, PollFlags, ppoll};
 use nix::sys::time::TimeSpec;
