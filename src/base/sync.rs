@@ -1,4 +1,4 @@
-//! Locks and parking. The only file that knows of loom, which explores the driver and the rings.
+//! Locks and parking. The only file that knows of loom, which explores the driver and the rings, and of the thread sanitizer.
 
 #[cfg(not(loom))]
 pub(crate) use std::thread::{Thread, current};
@@ -6,15 +6,23 @@ pub(crate) use std::thread::{Thread, current};
 #[cfg(loom)]
 pub(crate) use self::explored::{Thread, current};
 
+#[cfg(tsan)]
+mod tsan;
+
+#[cfg(not(tsan))]
 pub(crate) use std::sync::MutexGuard;
+#[cfg(tsan)]
+pub(crate) use tsan::{Mutex, MutexGuard};
 
 use std::sync::PoisonError;
 use std::time::Instant;
 
 /// A mutex without poisoning: no code of the user's runs while it is held, so its data stay consistent.
+#[cfg(not(tsan))]
 #[derive(Debug, Default)]
 pub(crate) struct Mutex<T>(std::sync::Mutex<T>);
 
+#[cfg(not(tsan))]
 impl<T> Mutex<T> {
     pub(crate) const fn new(value: T) -> Self {
         Self(std::sync::Mutex::new(value))
@@ -115,10 +123,14 @@ pub(crate) mod explored {
 /// Items that only tests need.
 #[cfg(test)]
 pub(crate) mod testing {
+    #[cfg(tsan)]
+    pub(crate) use super::tsan::Condvar;
     #[cfg(loom)]
     pub(crate) use loom::{sync::Condvar, thread::spawn};
+    #[cfg(not(any(loom, tsan)))]
+    pub(crate) use std::sync::Condvar;
     #[cfg(not(loom))]
-    pub(crate) use std::{sync::Condvar, thread::spawn};
+    pub(crate) use std::thread::spawn;
 
     /// Runs `run` under every schedule with at most `preemptions`.
     #[cfg(loom)]
