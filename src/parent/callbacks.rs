@@ -44,21 +44,29 @@ fn start(run: impl FnOnce() + Send + 'static) -> io::Result<()> {
     sys::spawn_thread("offspring-callbacks", run).map(drop)
 }
 
-/// Starts the spare.
-pub(super) fn start_spare() -> io::Result<()> {
-    let (sender, jobs) = channel::<CallbackJob>();
-    start(move || {
-        for job in jobs {
-            let _ = catch_panic(|| job(false));
-        }
-    })?;
-    *SPARE.get().lock() = Some(sender);
-    Ok(())
-}
+/// The spare. It ends when this is dropped, once it has run the jobs that were sent.
+pub(super) struct Spare(Sender<CallbackJob>);
 
-/// Ends the spare, once it has run the jobs that were sent.
-pub(super) fn end_spare() {
-    *SPARE.get().lock() = None;
+impl Spare {
+    pub(super) fn start() -> io::Result<Self> {
+        let (sender, jobs) = channel::<CallbackJob>();
+        start(move || {
+            for job in jobs {
+                let _ = catch_panic(|| job(false));
+            }
+        })?;
+        Ok(Self(sender))
+    }
+
+    /// Makes this the spare of the process.
+    pub(super) fn install(self) {
+        *SPARE.get().lock() = Some(self.0);
+    }
+
+    /// Ends the spare of the process.
+    pub(super) fn uninstall() {
+        *SPARE.get().lock() = None;
+    }
 }
 
 /// The thread that runs the callbacks of a queue. The lock of the queue guards it, so a callback

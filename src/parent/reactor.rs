@@ -16,7 +16,7 @@ use std::os::fd::BorrowedFd;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::callbacks;
+use super::callbacks::Spare;
 use crate::base::panics::catch_panic;
 use crate::base::spin::Spin;
 use crate::base::sync::{Mutex, MutexGuard};
@@ -132,6 +132,8 @@ struct ReactorState {
     sleep: Sleep,
     /// When the thread ends. `None` while there are sources.
     ends: Option<Instant>,
+    /// The thread has ended.
+    over: bool,
     last_key: u64,
 }
 
@@ -182,42 +184,57 @@ static RUNNING: PerProcess<Mutex<Option<Arc<Reactor>>>> = PerProcess::new();
 pub(crate) fn register<T: Source + 'static>(
     make: impl FnOnce(Registration) -> io::Result<Arc<T>>,
 ) -> io::Result<Arc<T>> {
-    let mut running = RUNNING.get().lock();
-    let reactor = match &*running {
-        Some(reactor) => Arc::clone(reactor),
-        None => Reactor::start()?,
-    };
-    *running = Some(Arc::clone(&reactor));
-    let key = reactor.state.lock().next_key();
-    let made = make(Registration {
-        reactor: Arc::clone(&reactor),
-        key,
-    });
-    match &made {
-        // An event before this line finds no source. `epoll` is level-triggered, so the
-        // event comes again.
-        Ok(source) => {
-            let mut state = reactor.state.lock();
-            state.sources.insert(key, source.clone());
-            state.ends = None;
+    loop {
+        if let Some(reactor) = &*RUNNING.get().lock() {
+            return reactor.register(make);
         }
-        // The thread may have no source at all, and then has to note when it ends.
-        Err(_) => reactor.wake(),
+        let (reactor, spare) = Reactor::start()?;
+        reactor.install(spare);
     }
-    made
 }
 
 impl Reactor {
-    fn start() -> io::Result<Arc<Self>> {
+    /// Starts a reactor and the spare of the callbacks. They end after [`LINGER`] unless they are installed.
+    fn start() -> io::Result<(Arc<Self>, Spare)> {
         let reactor = Arc::new(Self {
             poller: Poller::new()?,
-            state: Mutex::default(),
+            state: Mutex::new(ReactorState {
+                ends: Some(Instant::now() + LINGER),
+                ..ReactorState::default()
+            }),
         });
-        callbacks::start_spare()?;
+        let spare = Spare::start()?;
         let own = Arc::clone(&reactor);
-        sys::spawn_thread("offspring-reactor", move || own.run())
-            .inspect_err(|_| callbacks::end_spare())?;
-        Ok(reactor)
+        sys::spawn_thread("offspring-reactor", move || own.run())?;
+        Ok((reactor, spare))
+    }
+
+    /// Makes this the reactor of the process, unless another thread was faster, or this one has already ended.
+    fn install(self: Arc<Self>, spare: Spare) {
+        let mut running = RUNNING.get().lock();
+        if running.is_none() && !self.state.lock().over {
+            spare.install();
+            *running = Some(self);
+        }
+    }
+
+    /// Registers a source. The caller holds the lock on [`RUNNING`].
+    fn register<T: Source + 'static>(
+        self: &Arc<Self>,
+        make: impl FnOnce(Registration) -> io::Result<Arc<T>>,
+    ) -> io::Result<Arc<T>> {
+        let key = self.state.lock().next_key();
+        let made = make(Registration {
+            reactor: Arc::clone(self),
+            key,
+        });
+        // An event before the next lines finds no source. `epoll` is level-triggered, so the event comes again.
+        let source = made?;
+        let mut state = self.state.lock();
+        state.sources.insert(key, source.clone());
+        state.ends = None;
+        drop(state);
+        Ok(source)
     }
 
     /// Wakes the thread if it sleeps beyond `at`.
@@ -314,12 +331,13 @@ impl Reactor {
             return false;
         }
         let now = Instant::now();
-        let ends = *state.ends.get_or_insert(now + LINGER) <= now;
-        if ends {
-            callbacks::end_spare();
+        state.over = *state.ends.get_or_insert(now + LINGER) <= now;
+        let is_installed = (running.as_deref()).is_some_and(|own| std::ptr::eq(own, self));
+        if state.over && is_installed {
+            Spare::uninstall();
             *running = None;
         }
-        ends
+        state.over
     }
 }
 
@@ -357,6 +375,37 @@ mod tests {
             source.1.tick_at(Instant::now());
         }
         assert_eq!(ticks.recv(), Ok(()));
+    }
+
+    #[test]
+    fn a_reactor_that_has_ended_is_not_installed() {
+        let (reactor, spare) = Reactor::start().unwrap();
+        while !reactor.state.lock().over {
+            std::thread::yield_now();
+        }
+        let own = Arc::downgrade(&reactor);
+        reactor.install(spare);
+        let running = RUNNING.get().lock().clone();
+        assert!(running.is_none_or(|other| !std::ptr::eq(&raw const *other, own.as_ptr())));
+    }
+
+    #[test]
+    fn reactors_that_start_at_the_same_time() {
+        let (sender, ticks) = std::sync::mpsc::channel();
+        let sender = &sender;
+        let all = std::sync::Barrier::new(4);
+        std::thread::scope(|scope| {
+            for _ in 0..4 {
+                scope.spawn(|| {
+                    all.wait();
+                    let make = |own| Ok(Arc::new(Ticks(Some(sender.clone()), own)));
+                    register(make).unwrap().1.tick_at(Instant::now());
+                });
+            }
+        });
+        for _ in 0..4 {
+            ticks.recv().unwrap();
+        }
     }
 
     #[test]
