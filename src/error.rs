@@ -111,6 +111,15 @@ impl Error {
         self.with(|own| (own.started, own.was_tried) = (started, true))
     }
 
+    /// Says that four other children have ended in the same way.
+    pub(crate) fn fatal(self) -> Self {
+        self.with(|own| {
+            if let Cause::Crash(_, during) = &mut own.cause {
+                *during = " before it started this call, like four children before it";
+            }
+        })
+    }
+
     /// Returns the words for attempts of other children at this call. Empty if there were none.
     fn attempts(&self) -> &'static str {
         match self.0.started {

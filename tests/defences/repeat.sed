@@ -1,4 +1,4 @@
 # file: src/parent/pool/call.rs
 # target: --test it
 # test: pool::what_may_be_repeated_is
-/repeats.saturating_sub(u32::from(started));/d
+/repeats.saturating_sub((reached == Reached::Running).into());/d

@@ -5,7 +5,7 @@
 use std::process::Command;
 use std::time::Duration;
 
-use offspring::{Pool, PoolBuilder, Template};
+use offspring::{Bytes, Limits, Pool, PoolBuilder, Started, Template, worker};
 
 use crate::support::pooled::{Do, POOLED};
 use crate::support::*;
@@ -93,6 +93,33 @@ fn bad_calls_in_the_plain_form_delay_nothing() {
             assert_eq!(error.crash().unwrap().status().code(), Some(101));
         }
     });
+}
+
+worker!(LENGTH: fn(Bytes) -> u64 = |bytes: Bytes| bytes.len() as u64);
+
+/// A call that no child can receive goes to five, and then fails. Calls beside it, and behind it in the same child, do not.
+#[test]
+fn arguments_that_end_each_child_that_receives_them() {
+    let _guard = guard();
+    let limits = Limits::new().memory(200 << 20).core_size(0);
+    let children = || LENGTH.builder().limits(limits).pool().quiet();
+    let millisecond = Duration::from_millis(1);
+    for set in [children().max(2), children().single()] {
+        let pool = set.backoff(millisecond, millisecond).begin();
+        let large = Bytes::from(vec![7; 250 << 20]);
+        let large = pool.call(large);
+        let others = [(); 4].map(|()| pool.call(Bytes::from(vec![7; 10])));
+        let error = large.wait().unwrap_err();
+        assert_eq!(error.started(), Started::No);
+        let text = error.to_string();
+        let said = "SIGABRT) before it started this call, like four children before it; its memory was limited";
+        assert!(text.contains(said), "{text}");
+        for other in others {
+            assert_eq!(other.wait().unwrap(), 10);
+        }
+        assert_eq!(pool.status().died, 5);
+        pool.join().wait().unwrap();
+    }
 }
 
 /// A child that exits when it is ready, without any call, is not restarted without pause.

@@ -157,13 +157,23 @@ pub(crate) struct CallSetup {
 
 /// Takes back a call that its child will not run.
 pub(crate) trait Requeue: Send + Sync {
-    /// The child has ended with `error`, and does not have the call any more. `started` says
-    /// whether it may have started the call. The thread that noticed calls this, and holds no
-    /// lock.
-    fn lost(self: Arc<Self>, error: Error, started: bool);
+    /// The child has ended with `error`, and does not have the call any more. The thread that
+    /// noticed calls this, and holds no lock.
+    fn lost(self: Arc<Self>, error: Error, reached: Reached);
 
     /// The call is done, and will not come back. The caller holds no lock.
     fn finished(&self);
+}
+
+/// How far a call came in a child that has ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Reached {
+    /// It waited behind another.
+    Waiting,
+    /// It was the next, and no call ran: the child may have ended because it received this one.
+    Receiving,
+    /// It ran, or may have.
+    Running,
 }
 
 /// The receiver of the events of a child.

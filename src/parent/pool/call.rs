@@ -12,6 +12,8 @@
 //! then as without a pool. In the other states its waker is kept here, and is passed to the child with the call. A child's
 //! callback that waits is the exception: it must ask the child itself, and is woken to do so.
 //!
+//! A call whose arguments end the child that receives them would go from child to child. So it fails with the fifth.
+//!
 //! The call's options and completion are always kept here, because the call may be sent again. Its arguments are kept
 //! until it is certain that they will not be.
 
@@ -21,11 +23,13 @@ use std::task::Waker;
 use super::super::callbacks::is_callback_thread;
 use super::super::child::call::ChildCall;
 use super::super::child::interface::{
-    Answer, CallOptions, CallSetup, Completion, Moved, NextEvent, OnDone, Requeue, WaitMode,
+    Answer, CallOptions, CallSetup, Completion, Moved, NextEvent, OnDone, Reached, Requeue,
+    WaitMode,
 };
 use super::super::child::pool_child::PoolChild;
 use super::super::client::{Client, PendingCall};
 use super::engine::{Location, PoolCall, PoolCallState};
+use super::scheduler::PATIENCE;
 use crate::base::waker::wake;
 use crate::error::{ChildId, Error};
 use crate::protocol::Started;
@@ -240,18 +244,23 @@ impl Requeue for PoolCall {
         drop(request);
     }
 
-    fn lost(self: Arc<Self>, error: Error, started: bool) {
+    fn lost(self: Arc<Self>, error: Error, reached: Reached) {
         let mut state = self.state.lock();
         let repeats = &mut state.options.repeats;
-        *repeats = repeats.saturating_sub(u32::from(started));
+        *repeats = repeats.saturating_sub((reached == Reached::Running).into());
         state.options.earlier = Some(error.started());
-        state.error = Some(error);
+        state.fatal += u32::from(reached == Reached::Receiving);
+        let is_fatal = state.fatal >= PATIENCE;
+        state.error = Some(error.clone());
         if matches!(state.location, Location::At(_)) {
             let left = std::mem::take(&mut state.location);
             drop(state);
             // This may be the last handle of the child.
             drop(left);
-            self.requeue();
+            match is_fatal {
+                true => self.fail(error.fatal()),
+                false => self.requeue(),
+            }
         }
     }
 }

@@ -100,6 +100,8 @@ pub(super) struct PoolCallState {
     pub(super) nested: bool,
     pub(super) options: CallOptions,
     pub(super) completion: Completion,
+    /// How many children ended when they received the call.
+    pub(super) fatal: u32,
     /// The error with which a child gave the call back.
     pub(super) error: Option<Error>,
     pub(super) span: CallSpan,

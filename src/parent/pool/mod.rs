@@ -32,7 +32,8 @@ use super::handles::rpc::{Join, Rpc};
 /// call, callbacks, timeouts and cancelling work as with a single child. Order is guaranteed only among the messages of one
 /// child.
 ///
-/// **A child that dies is replaced.** Calls that it had not started move to another child, in their old order. A call that
+/// **A child that dies is replaced.** Calls that it had not started move to another child, in their old order. If five children
+/// die when they receive the same call (its arguments need more memory than they may have, for example), it fails. A call that
 /// had started, or may have, fails with an error that says how the child died, unless it may
 /// [repeat](crate::Call::repeat). No call is lost, and none runs twice unless that was allowed. The pool keeps the bytes of
 /// a call until it is done, because it may send them again.

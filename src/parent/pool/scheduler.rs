@@ -27,6 +27,7 @@ use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use self::backoff::KindState;
+pub(super) use self::backoff::PATIENCE;
 use self::queue::Queue;
 use super::status::PoolStatus;
 use crate::error::Error;

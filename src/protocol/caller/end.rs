@@ -79,6 +79,18 @@ impl<W, D> Caller<W, D> {
         })
     }
 
+    /// Returns the first of the calls that were sent and are not answered.
+    pub(crate) fn first_sent(&self) -> Option<u32> {
+        let ids = self.table.ids().into_iter();
+        let sent = ids.filter_map(|id| match self.table.get(id)?.state {
+            EntryState::Sent(sent) | EntryState::Expired(sent, _) | EntryState::Abandoned(sent) => {
+                Some((sent.ordinal, id))
+            }
+            _ => None,
+        });
+        sent.min().map(|(_, id)| id)
+    }
+
     /// Returns whether the child has started call `id`, and the call's ordinal. `None` if the call was not sent, or is
     /// answered. Takes constant time.
     pub(crate) fn has_started(&self, id: u32, known: StartedInfo) -> Option<(Started, u64)> {

@@ -5,7 +5,7 @@ use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::super::interface::{CallOptions, CallSetup, Completion, Refusal, Requeue};
+use super::super::interface::{CallOptions, CallSetup, Completion, Reached, Refusal, Requeue};
 use super::ChildState;
 use super::callback_queue::Callback;
 use super::deadlines::NO_CALL;
@@ -287,7 +287,7 @@ impl ChildState {
             self.move_deadline(id, old.deadline, new.deadline);
         }
         if new.repeats > 0 {
-            self.requeue(id);
+            self.requeue(id, false);
         }
     }
 
@@ -430,16 +430,16 @@ impl ChildState {
         }
     }
 
-    /// Gives a call that was lost with the child back to its owner, or completes it.
-    pub(super) fn handle_lost(&mut self, id: u32) {
-        if !self.requeue(id) {
+    /// Gives a call that was lost with the child back to its owner, or completes it. `receiving`: see [`Reached::Receiving`].
+    pub(super) fn handle_lost(&mut self, id: u32, receiving: bool) {
+        if !self.requeue(id, receiving) {
             self.complete(id);
         }
     }
 
     /// Gives a call back to its owner, if it was lost and may run elsewhere. Returns
     /// whether it did.
-    pub(super) fn requeue(&mut self, id: u32) -> bool {
+    fn requeue(&mut self, id: u32, receiving: bool) -> bool {
         let Some(started) = self.caller.lost(id) else {
             return false;
         };
@@ -462,7 +462,12 @@ impl ChildState {
         self.waiters.wake(entry.waiter.take());
         self.release(id, entry);
         if let (Some(owner), Err(error)) = (owner, self.answer(outcome, earlier)) {
-            self.waiters.requeue(owner, error, started != Started::No);
+            let reached = match started {
+                Started::No if receiving => Reached::Receiving,
+                Started::No => Reached::Waiting,
+                Started::Yes | Started::Unknown => Reached::Running,
+            };
+            self.waiters.requeue(owner, error, reached);
         }
         true
     }

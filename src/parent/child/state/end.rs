@@ -100,12 +100,15 @@ impl ChildState {
         let Some(known) = self.lifecycle.finish() else {
             return;
         };
-        if self.caller.answered() > 0 || self.caller.may_have_started(known) {
+        let ran = self.caller.may_have_started(known);
+        if self.caller.answered() > 0 || ran {
             self.lifecycle.has_worked = true;
         }
+        let idle = !ran && self.lifecycle.is_ready() && !self.lifecycle.was_killed();
+        let received = self.caller.first_sent().filter(|_| idle);
         for id in self.caller.fail_all(known) {
             self.lifecycle.lost += 1;
-            self.handle_lost(id);
+            self.handle_lost(id, received == Some(id));
         }
         if let Some(error) = self.lifecycle.report() {
             self.callbacks.push(Callback::Report(error));

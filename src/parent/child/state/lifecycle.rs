@@ -200,6 +200,11 @@ impl Lifecycle {
         self.phase = Phase::Retired;
     }
 
+    /// Returns whether `init` was done.
+    pub(crate) fn is_ready(&self) -> bool {
+        matches!(self.phase, Phase::Open | Phase::Retired)
+    }
+
     pub(crate) fn is_retired(&self) -> bool {
         self.phase == Phase::Retired
     }
@@ -215,12 +220,11 @@ impl Lifecycle {
 
     /// Returns `Ok` if `init` is done, or why it never will be. `None` if it is not done yet.
     pub(crate) fn readiness(&self) -> Option<Result<(), Error>> {
-        match self.phase {
-            Phase::Open | Phase::Retired => Some(Ok(())),
-            _ => self
-                .is_over()
-                .then(|| Err(self.error_for(Started::No, false))),
+        if self.is_ready() {
+            return Some(Ok(()));
         }
+        self.is_over()
+            .then(|| Err(self.error_for(Started::No, false)))
     }
 
     /// Returns whether the child is known to run many calls at once. It then drops cancelled

@@ -9,7 +9,7 @@ use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::task::Waker;
 
-use super::super::interface::{Completion, Requeue};
+use super::super::interface::{Completion, Reached, Requeue};
 use super::leadership::ParkedId;
 use crate::base::panics::catch_panic;
 use crate::base::sync::Thread;
@@ -55,7 +55,7 @@ pub(crate) struct Deferred {
     pool: Option<Waker>,
     /// Calls that were lost with the child and go back to their owners, with the error, and
     /// whether they may have started.
-    requeue: Vec<(Arc<dyn Requeue>, Error, bool)>,
+    requeue: Vec<(Arc<dyn Requeue>, Error, Reached)>,
     wake: Vec<Waiter>,
     finished: Vec<Arc<dyn Requeue>>,
     dropped: Vec<Dropped>,
@@ -93,8 +93,8 @@ impl Deferred {
         if let Some(pool) = self.pool {
             pool.wake();
         }
-        for (owner, error, started) in self.requeue {
-            owner.lost(error, started);
+        for (owner, error, reached) in self.requeue {
+            owner.lost(error, reached);
         }
         for waiter in self.wake {
             match waiter {
@@ -166,8 +166,8 @@ impl Waiters {
     }
 
     /// Gives a call that was lost back to its owner.
-    pub(crate) fn requeue(&mut self, owner: Arc<dyn Requeue>, error: Error, started: bool) {
-        self.deferred.requeue.push((owner, error, started));
+    pub(crate) fn requeue(&mut self, owner: Arc<dyn Requeue>, error: Error, reached: Reached) {
+        self.deferred.requeue.push((owner, error, reached));
     }
 
     /// Returns whether there are calls that are lost and not requeued yet.

@@ -9,7 +9,9 @@ use std::time::{Duration, Instant};
 use super::super::driver::Driver;
 use super::super::driver::lock::Lock;
 use super::super::handlers::ChildHandlers;
-use super::super::interface::{CallSetup, Completion, EventSink, OnEvent, Requeue, WaitMode};
+use super::super::interface::{
+    CallSetup, Completion, EventSink, OnEvent, Reached, Requeue, WaitMode,
+};
 use super::super::pool_child::Snapshot;
 use super::super::state::leadership::ReaderRole;
 use super::super::state::waiters::{WaitFor, Waiter};
@@ -364,7 +366,7 @@ struct Looker {
 }
 
 impl Requeue for Looker {
-    fn lost(self: Arc<Self>, _: Error, _: bool) {
+    fn lost(self: Arc<Self>, _: Error, _: Reached) {
         let driver = self.driver.get().unwrap();
         drop(self.proceed.lock().take());
         while !driver.lock().callbacks.is_over() {

@@ -15,8 +15,9 @@
 
 use std::time::{Duration, Instant};
 
-/// Number of starts that fail in a row before queued calls fail.
-pub(super) const PATIENCE: u32 = 5;
+/// Number of starts that fail in a row before queued calls fail, and of children that end when they receive a call before the
+/// call fails.
+pub(in super::super) const PATIENCE: u32 = 5;
 
 /// A pause that doubles after each failure.
 #[derive(Debug, Default)]
