@@ -27,8 +27,9 @@ pub use strings::{AsOctetStrings, FromOctetStrings, ManyStrings, One, OneByte, O
 /// | [`Descriptor`](crate::Descriptor) | its index in the table beside the bytes: 4 bytes, most significant first |
 ///
 /// Borrowed forms are encoded the same. A list is `()`, a tuple, a `Vec`, a slice or an array of these. Its length is not
-/// encoded, and a single byte string is a list of one. A `Vec<u8>` is a byte string, not a list of numbers. Implement
-/// [`AsOctetStrings`] and [`FromOctetStrings`] for your own types.
+/// encoded, and a single byte string is a list of one. A `Vec<u8>` is a byte string, not a list of numbers. A
+/// `Result<T, WorkerError>` is a list, too: `ok` and the strings of the value, or `error`, the message and the causes.
+/// Implement [`AsOctetStrings`] and [`FromOctetStrings`] for your own types.
 ///
 /// Numbers are written and read as Perl prints and reads them. A text that is no number of the expected type is an error
 /// that quotes it.
@@ -81,8 +82,8 @@ impl Format for Octets {
 
 /// The types that [`Octets`] carries: the only trait that a compile error names, for both directions.
 #[diagnostic::on_unimplemented(
-    message = "the format `Octets` cannot carry `{T}`, only bytes, text, paths, numbers, `bool`, `char`, and one list or tuple of them",
-    note = "for all types of serde: `serialiser = offspring::Cbor` in the declaration, and `features = [\"cbor\"]` for `offspring` in Cargo.toml; in `worker!` a list of these may be the array of arguments: `fn(..Vec<T>)`"
+    message = "the format `Octets` cannot carry `{T}`, only bytes, text, paths, numbers, `bool`, `char`, `Descriptor`, one list or tuple of them, and `Result<T, WorkerError>`",
+    note = "for all types of serde: `serialiser = offspring::Cbor` in the declaration, and `features = [\"cbor\"]` for `offspring` in Cargo.toml; a file is sent as an `offspring::Descriptor<File>`, an error as an `offspring::WorkerError`; in `worker!` a list of these may be the array of arguments: `fn(..Vec<T>)`"
 )]
 pub trait Carries<T, Sent: ?Sized> {
     #[doc(hidden)]

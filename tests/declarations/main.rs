@@ -101,7 +101,12 @@ fn says_what_to_do(messages: &Messages, case: &str, signature: &str, type_: &str
         "{text}"
     );
     let note = lines.iter().find(|line| line.contains("= note: ")).unwrap();
-    for advice in ["`serialiser = offspring::Cbor`", "`features = [\"cbor\"]`"] {
+    for advice in [
+        "`serialiser = offspring::Cbor`",
+        "`features = [\"cbor\"]`",
+        "`offspring::Descriptor<File>`",
+        "`offspring::WorkerError`",
+    ] {
         assert!(note.contains(advice), "{text}");
     }
 }
@@ -125,6 +130,7 @@ fn cannot_be_carried(messages: &Messages) {
     says_what_to_do(messages, "array", array, array);
     says_what_to_do(messages, "events", "fn(u32) -> u32", "Progress");
     says_what_to_do(messages, "init", "fn(u32) -> u32", "(Config,)");
+    says_what_to_do(messages, "file", "fn(File) -> u64", "(File,)");
     let text = only_error(messages, "preload_list");
     assert!(text.contains("cannot carry `(Vec<String>,)`"), "{text}");
     assert!(text.contains("`serialiser = offspring::Cbor`"), "{text}");
