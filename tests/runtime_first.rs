@@ -78,7 +78,7 @@ fn work_in_one() {
         let (_, said) = text.split_once(')').expect("its process");
         assert_eq!(
             format!("CHILD{said}").replace("a fork of the template", "this program"),
-            "CHILD: the handshake with this program failed: the worker cannot start: `init` was called inside a tokio runtime of one thread (`#[tokio::main(flavor = \"current_thread\")]`), whose timers and sockets do not work while the thread serves: call `offspring::init()` first in a `main` that is not async"
+            r#"CHILD: the handshake with this program failed: the worker cannot start: `init` was called inside a tokio runtime of one thread (`#[tokio::main(flavor = "current_thread")]`), whose timers and sockets do not work while the thread serves: call `offspring::init()` first in a `main` that is not async"#
         );
         let _ = rpc.join().wait();
     }
