@@ -78,8 +78,8 @@ impl Limits {
     /// Maximum address space, in bytes (`RLIMIT_AS`): code, heap, stacks, mapped files and shared memory. It is often several
     /// times the memory in use: a program of a few MB can have some 100 MB of it once it runs threads.
     ///
-    /// Beyond it an allocation fails, which in Rust usually aborts the process, or a stack cannot grow. The child is ended
-    /// by `SIGABRT` or `SIGSEGV`, and the error says that its memory was limited.
+    /// Beyond it an allocation fails, which in Rust usually aborts the process (`SIGABRT`), or a stack cannot grow
+    /// (`SIGSEGV`, which more often comes from a bad pointer). The error says that its memory was limited.
     ///
     /// ```
     /// # fn fill(megabytes: String) {
@@ -260,17 +260,12 @@ impl Limits {
         Ok(())
     }
 
-    /// Returns the limit that a child of this exit status has probably exceeded. A shell exits with 128 plus the number of
-    /// the signal that ended its command.
+    /// Returns the limit that a child of this exit status has probably exceeded. A `SIGSEGV` is no sign of a limit, because
+    /// most come from a bad pointer.
     pub(crate) fn exceeded(self, status: ExitStatus) -> Option<Limit> {
-        let signal = match status {
-            ExitStatus::Code(code) => code - 128,
-            ExitStatus::Signal { number, .. } => number,
-            ExitStatus::Unknown => return None,
-        };
-        match signal {
+        match signal(status)? {
             libc::SIGXCPU => self.cpu_seconds.map(|_| Limit::CpuTime),
-            libc::SIGABRT | libc::SIGSEGV => self.memory.map(|_| Limit::Memory),
+            libc::SIGABRT => self.memory.map(|_| Limit::Memory),
             libc::SIGXFSZ => self.file_size.map(|_| Limit::FileSize),
             _ => None,
         }
@@ -287,7 +282,7 @@ impl Limits {
             ),
             Some(Limit::Memory) => write!(
                 f,
-                "; its memory was limited to {} bytes, and a failed allocation or a stack that cannot grow ends a process like this (if the work needs more, raise `Limits::memory`)",
+                "; its memory was limited to {} bytes, and a failed allocation ends a process like this (if the work needs more, raise `Limits::memory`)",
                 amount(self.memory)
             ),
             Some(Limit::FileSize) => write!(
@@ -300,8 +295,22 @@ impl Limits {
                 "; its CPU time was limited to {} s in all, and a child that handles SIGXCPU is killed a second later, but another process may have killed it",
                 amount(self.cpu_seconds)
             ),
+            None if signal(status) == Some(libc::SIGSEGV) && self.memory.is_some() => write!(
+                f,
+                "; a bad pointer ends a process like this, or a stack that cannot grow: its memory was limited to {} bytes (`Limits::memory`)",
+                amount(self.memory)
+            ),
             None => Ok(()),
         }
+    }
+}
+
+/// Returns the signal that ended a child. A shell exits with 128 plus the number of the signal that ended its command.
+fn signal(status: ExitStatus) -> Option<i32> {
+    match status {
+        ExitStatus::Code(code) => Some(code - 128),
+        ExitStatus::Signal { number, .. } => Some(number),
+        ExitStatus::Unknown => None,
     }
 }
 
@@ -360,6 +369,7 @@ mod tests {
             (libc::SIGXCPU, Some(Limit::CpuTime)),
             (libc::SIGXFSZ, Some(Limit::FileSize)),
             (libc::SIGABRT, Some(Limit::Memory)),
+            (libc::SIGSEGV, None),
             (libc::SIGTERM, None),
         ] {
             assert_eq!(all().exceeded(signal(number)), limit);

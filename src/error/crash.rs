@@ -85,6 +85,7 @@ impl Crash {
     }
 
     /// Returns which of its [`limits`](crate::Builder::limits) it has probably exceeded, by its exit status.
+    /// `None` for `SIGSEGV`: most come from a bad pointer, few from a stack that cannot grow.
     ///
     /// ```
     /// # fn spin() { loop { std::hint::spin_loop() } }
