@@ -102,6 +102,20 @@ impl Frame {
         bytes
     }
 
+    /// Shows a header that is text, to follow what is wrong with its id. Empty if it is none.
+    pub(super) fn printed(self) -> String {
+        let header = self.to_bytes();
+        let is_text = |byte: &&u8| matches!(byte, b'\t' | b'\n' | b'\r' | b' '..=b'~');
+        match header.iter().take_while(is_text).count() {
+            // Ids in the wrong byte order can have a byte of text.
+            0 | 1 => String::new(),
+            count => format!(
+                ": it begins with \"{}\": does the worker print to stdout?",
+                header[..count].escape_ascii()
+            ),
+        }
+    }
+
     /// Describes a frame that `sender` must not send here.
     pub(super) fn misplaced(self, sender: &str) -> Violation {
         Violation(match self.kind {

@@ -827,6 +827,23 @@ fn what_is_said_besides() {
     }
 }
 
+/// In the plain form, text on stdout is taken for a frame.
+#[test]
+fn what_is_said_of_a_plain_worker_that_prints() {
+    let _guard = guard();
+    let mut printer = Command::new("sh");
+    printer.args(["-c", "echo debug; exec cat"]);
+    let rpc = TEXTS.command(printer).plain().quiet().begin();
+    let error = rpc.call("x").wait().unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Protocol);
+    says(
+        &error,
+        "it::peer",
+        rpc.pid(),
+        r#"CHILD broke the protocol: an answer to the call 1684365941, which is not open: it begins with "debug\n": does the worker print to stdout?"#,
+    );
+}
+
 fn line_count(path: String) -> Result<String, WorkerError> {
     let text = std::fs::read_to_string(&path).map_err(|error| {
         let reading = WorkerError::from(error).context(format!("reading {path}"));

@@ -54,13 +54,13 @@ impl<W, D> Caller<W, D> {
             }
             Some(FrameKind::Message) if frame.id == 0 => Notice::Event(reader.take()),
             Some(FrameKind::Message) => {
-                return self.complete(frame.id, CallOutcome::Result(reader.take()));
+                return self.complete(frame, CallOutcome::Result(reader.take()));
             }
             Some(FrameKind::CallEvent) => return self.call_event(frame.id, reader),
             Some(FrameKind::Failed) => {
                 let failure = Failure::parse(reader.bytes())?;
                 if frame.id != 0 {
-                    return self.complete(frame.id, CallOutcome::Failed(failure.into()));
+                    return self.complete(frame, CallOutcome::Failed(failure.into()));
                 }
                 Notice::Unfit(failure)
             }
@@ -92,11 +92,17 @@ impl<W, D> Caller<W, D> {
             return Err(frame.too_long(reader.limit_of(frame)));
         }
         let failure = too_long("the result", frame.length as usize, reader.limit);
-        self.complete(frame.id, CallOutcome::Failed(failure.into()))
+        self.complete(frame, CallOutcome::Failed(failure.into()))
     }
 
-    fn complete(&mut self, id: u32, mut outcome: CallOutcome<D>) -> Found<D> {
-        let unasked = || Violation(format!("an answer to the call {id}, which is not open"));
+    fn complete(&mut self, frame: Frame, mut outcome: CallOutcome<D>) -> Found<D> {
+        let id = frame.id;
+        let unasked = || {
+            let printed = frame.printed();
+            Violation(format!(
+                "an answer to the call {id}, which is not open{printed}"
+            ))
+        };
         let slot = self.table.get_mut(id).ok_or_else(unasked)?;
         let (sent, notice) = match slot.state {
             EntryState::Sent(sent) => {

@@ -129,8 +129,19 @@ fn check(
 
 #[test]
 fn what_a_child_writes_in_the_plain_form() {
-    let table: [(&str, &[&str], Option<&str>); 6] = [
+    let table: [(&str, &[&str], Option<&str>); 8] = [
         ("00000001 00000002 aabb", &["1 is [aa, bb]"], None),
+        // "debug on", which is too long, and "ok\n".
+        (
+            "64656275 67206f6e",
+            &[],
+            Some("it begins with \"debug on\": does the worker print to stdout?"),
+        ),
+        (
+            "6f6b0a00 00000000",
+            &[],
+            Some("begins with \"ok\\n\": does"),
+        ),
         (
             "00000002 00000000  00000001 00000000",
             &["2 is []", "1 is []"],
