@@ -227,7 +227,9 @@ pub mod __private {
 
 /// Serves as a worker if this process was started as a child, and then exits. Otherwise does nothing.
 ///
-/// Call it first in `main`. In a child it never returns. A program that has not called it cannot start itself as a
+/// Call it first in `main`. In a child it never returns. With `#[tokio::main]`, call it before the runtime starts, in a `main`
+/// that is not async:
+/// [docs/where-init-goes.md](https://docs.rs/crate/offspring/latest/source/docs/where-init-goes.md#tokiomain). A program that has not called it cannot start itself as a
 /// child: `spawn`, a pool and a [`Template`] fail with an error that says so, before a process is started. It can start
 /// other programs ([`Builder::program`], [`Builder::command`]).
 ///
