@@ -64,8 +64,16 @@ pub enum Started {
     Yes,
     /// The function did not run.
     No,
-    /// Not known. The plain form does not tell, and behind a command, a socket or a pair of descriptors an answer may have
-    /// been lost on the way.
+    /// Not known:
+    ///
+    /// * The [timeout of the call](crate::Call::timeout) elapsed after it was sent and before it started. The child may start
+    ///   it before it reads the cancel. So a call that waited behind another of the same child is `Unknown`. In a pool with a
+    ///   [`load`](crate::PoolBuilder::load) of 1 it waits in the pool instead, and is [`No`](Self::No).
+    /// * The child is behind a command, a pair of descriptors, or a socket to another machine. An answer may have been lost on
+    ///   the way.
+    /// * The child speaks the [plain form](crate::Builder::plain), which does not tell.
+    /// * The kind of the error is [`Protocol`](crate::ErrorKind::Protocol), [`TooLong`](crate::ErrorKind::TooLong) or
+    ///   [`Refused`](crate::ErrorKind::Refused), which do not always tell.
     Unknown,
 }
 
