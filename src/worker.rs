@@ -349,7 +349,8 @@ impl<F, S, E, I> WorkerEntry for Worker<F, S, E, I> {
 /// ```
 ///
 /// Expands to a `static` of type [`Worker`], which [`init`](crate::init) finds, and to a type of the same name, the [`Rpc`] of
-/// the worker. A reference to a [`Pool`](crate::Pool) of the worker coerces to a reference to that `Rpc`.
+/// the worker. A reference to a [`Pool`](crate::Pool) of the worker coerces to a reference to that `Rpc`. A pool itself has no
+/// short name: [`Pool`](crate::Pool#the-type-of-a-pool) shows how to write its type.
 ///
 /// The function may be a closure with the types of its arguments. By default, values are those of [`Octets`]:
 /// bytes, text, numbers, and a list or tuple of them. For any serde type, choose another serialiser. These options may follow
@@ -393,9 +394,10 @@ impl<F, S, E, I> WorkerEntry for Worker<F, S, E, I> {
 /// # A worker of another program
 ///
 /// Without `= function`, a worker is declared for a program that calls it and does not contain it. The allowed options are
-/// `name`, `serialiser`, `events` and `init(A, B)`, with the same values as in the program that [serves](Worker::serve) it. Both
-/// declarations are compared at the start, so a version in the name detects programs of different versions. Such a worker is
-/// started with [`program`](Worker::program) or [`command`](Worker::command), or reached over a socket.
+/// `name`, `serialiser`, `events` and `init(A, B)`, with the same values as in the program that [serves](Worker::serve) it. The
+/// names and the serialisers are compared at the start. The types of arguments, results, events and `init` are not: a
+/// difference is an error of decoding, or goes unnoticed. Put a version into the name, and change it with the types. Such a
+/// worker is started with [`program`](Worker::program) or [`command`](Worker::command), or reached over a socket.
 /// [`spawn`](Worker::spawn) fails.
 ///
 /// ```

@@ -321,7 +321,8 @@ impl<R, E> Call<R, E> {
         CallEvents::new(&mut self.state, self.decode_event)
     }
 
-    /// Calls `callback` with the result, exactly once.
+    /// Calls `callback` with the result, exactly once. The end of `main` does not wait for it: call
+    /// [`join`](crate::Rpc::join) before.
     ///
     /// The callback runs on the child's callback thread, in the order in which the child answered, after the events before the
     /// answer. This is also true for a call that was refused at once (for example because the handle was closed, or the arguments
@@ -364,6 +365,9 @@ impl<R, E> Call<R, E> {
     }
 
     /// Lets the call run without a handle. Its result or error is dropped.
+    ///
+    /// The call runs in the background while this process lives. **The end of `main` does not wait for it**, and a call that
+    /// has not run by then may never run: call [`join`](crate::Rpc::join) before.
     ///
     /// The call must have been sent, or, in a [`Pool`](crate::Pool), there must be room for it within
     /// [`max_queue`](crate::PoolBuilder::max_queue), because a request beyond the limits is kept only by its handle. There is room

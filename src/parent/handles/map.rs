@@ -57,7 +57,8 @@ impl<F: Signature, S: Serialiser<F::Output>, E> Rpc<F, S, E> {
     }
 
     /// Like [`map`](Self::map), and returns each result as soon as it has arrived. To know the item of a result, let the worker
-    /// return it.
+    /// return it. An error does not name its item. If that is needed, use [`map`](Self::map), whose errors are in the place
+    /// of their items.
     ///
     /// A single child that runs one call at a time answers in order, so `map` gives the same results with less work.
     ///

@@ -23,7 +23,8 @@ use crate::signature::{Service, Signature};
 ///
 /// It is cheap to clone, and may be used from any number of threads and tasks at the same time. After the last clone is
 /// dropped, the child finishes and answers its calls, and exits, in the background while this process lives.
-/// [`join`](Self::join) waits for that. With [`kill_on_drop`](crate::Builder::kill_on_drop) the child is killed instead.
+/// [`join`](Self::join) waits for that. The end of `main` does not, so call `join` before it if calls were
+/// [detached](crate::Call::detach) or have callbacks. With [`kill_on_drop`](crate::Builder::kill_on_drop) the child is killed instead.
 ///
 /// A [`Pool`](crate::Pool) has a handle of this type, too. The documentation then applies to all its children together.
 ///

@@ -39,7 +39,8 @@ use super::handles::rpc::{Join, Rpc};
 /// a call until it is done, because it may send them again.
 ///
 /// After the last handle is dropped, the pool finishes all its calls in the background, queued calls included, and then
-/// lets its children exit. [`join`](Self::join) waits for that.
+/// lets its children exit. [`join`](Self::join) waits for that. **The end of `main` does not**, and calls that have not run
+/// by then may never run: call `join` before, unless all calls were waited for.
 ///
 /// ```
 /// # offspring::worker!(UPPER: fn(String) -> String = |text: String| text.to_uppercase());
@@ -52,6 +53,33 @@ use super::handles::rpc::{Join, Rpc};
 /// }
 /// pool.join().wait()?;
 /// # Ok(()) }
+/// ```
+///
+/// # The type of a pool
+///
+/// A struct that owns a pool names the signature of its worker, and then the serialiser and the events, if these are declared:
+///
+/// ```
+/// use offspring::{Pool, Service, service, worker};
+///
+/// service! {
+///     trait Words => WordsClient {
+///         fn count(&self, text: String) -> usize;
+///     }
+/// }
+/// worker!(ADD: fn(i32, i32) -> i32 = |a: i32, b: i32| a + b);
+/// worker!(WORDS: dyn Words, name = "words");
+///
+/// struct Pools {
+///     add: Pool<fn(i32, i32) -> i32>, // with a format and events: `Pool<fn(i32, i32) -> i32, Cbor, Event>`
+///     words: Pool<Service<dyn Words>>,
+/// }
+/// # fn main() -> Result<(), offspring::Error> {
+/// # offspring::init();
+/// # let words = WORDS.program(std::process::Command::new("/nowhere/words")).pool().spawn()?;
+/// # let pools = Pools { add: ADD.pool().spawn()?, words };
+/// # assert_eq!(pools.add.call(1, 2).wait()?, 3);
+/// # drop(pools.words); Ok(()) }
 /// ```
 ///
 /// # Threads
