@@ -292,16 +292,16 @@ impl Handshake {
         }
     }
 
-    /// Refuses the parent's hello for this reason. Returns the exit code.
+    /// Refuses the parent's hello for this reason, which the plain form cannot carry. Returns the exit code.
     #[must_use]
     pub(crate) fn refuse(&self, text: &str) -> i32 {
-        if self.reader.form == Form::Full {
-            let hello = ReplyFrames::hello(&Hello::refusal(text));
+        match self.reader.form {
             // It fails if the parent has exited.
-            let _ = self.link.send_all(&hello, &[]);
-        }
-        if !self.in_thread {
-            eprintln!("offspring: {text}");
+            Form::Full => drop(
+                self.link
+                    .send_all(&ReplyFrames::hello(&Hello::refusal(text)), &[]),
+            ),
+            Form::Plain => eprintln!("offspring: {text}"),
         }
         FAILED
     }

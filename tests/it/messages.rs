@@ -917,7 +917,8 @@ fn what_can_be_looked_up() {
     ];
     let texts = sources
         .concat()
-        .replace("{advice}", "call it first in `main`");
+        .replace("{advice}", "call it first in `main`")
+        .replace("\\\"", "\"");
     let document = include_str!("../../docs/troubleshooting.md");
     let headings = document
         .lines()
