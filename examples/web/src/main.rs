@@ -18,6 +18,9 @@
 //! | 503 | all children are busy and the queue is full |
 //! | 504 | the deadline has passed. The child is killed, so the work has stopped |
 //!
+//! The text of the answer depends on the status only. The error itself names the worker, its process, a place in the source
+//! and the child's stderr, which are no business of a client: it is written to stderr here.
+//!
 //! A client that closes its connection stops the work, too: axum then drops the handler, and with it the call. On Ctrl-C
 //! or `SIGTERM` the service accepts no more connections, answers the requests that it has, and ends.
 
@@ -114,21 +117,30 @@ async fn serve(options: Options) -> anyhow::Result<()> {
 
 async fn answer(State(pool): State<Thumbnails>, upload: Bytes) -> impl IntoResponse {
     let Ok(call) = pool.try_call(upload) else {
-        return Err((StatusCode::SERVICE_UNAVAILABLE, "too busy\n".into()));
+        return Err((StatusCode::SERVICE_UNAVAILABLE, "too busy\n"));
     };
     match call.await.flatten_errors() {
         Ok(png) => Ok(([(CONTENT_TYPE, "image/png")], png.into_vec())),
-        Err(error) => Err((status_of(&error), format!("{error}\n"))),
+        Err(error) => {
+            eprintln!("{error}");
+            Err(failure(&error))
+        }
     }
 }
 
-fn status_of(error: &CallError<WorkerError>) -> StatusCode {
+/// Returns what the client is told.
+fn failure(error: &CallError<WorkerError>) -> (StatusCode, &'static str) {
     match error {
-        CallError::Call(error) if error.is_timeout() => StatusCode::GATEWAY_TIMEOUT,
-        CallError::Call(error) if !error.is_child_dead() && !error.is_panic() => {
-            StatusCode::INTERNAL_SERVER_ERROR
+        CallError::Call(error) if error.is_timeout() => {
+            (StatusCode::GATEWAY_TIMEOUT, "it takes too long\n")
         }
-        _ => StatusCode::UNPROCESSABLE_ENTITY,
+        CallError::Call(error) if !error.is_child_dead() && !error.is_panic() => {
+            (StatusCode::INTERNAL_SERVER_ERROR, "the service failed\n")
+        }
+        _ => (
+            StatusCode::UNPROCESSABLE_ENTITY,
+            "the picture cannot be decoded\n",
+        ),
     }
 }
 

@@ -203,12 +203,22 @@ fn pictures_become_small() {
     assert!(service.terminate().success());
 }
 
+/// The answer for a picture that cannot be decoded. It tells nothing of the service's inside.
+fn refused() -> (u16, Vec<u8>) {
+    (
+        422,
+        b"the picture cannot be decoded
+"
+        .to_vec(),
+    )
+}
+
 #[test]
 fn what_is_no_picture_is_refused() {
     let service = Service::start(&[]);
     let whole = picture(64, 64, ImageFormat::Png);
     for upload in [&b"no picture at all"[..], b"", &whole[..whole.len() / 2]] {
-        assert_eq!(service.upload(upload).0, 422);
+        assert_eq!(service.upload(upload), refused());
     }
     assert_eq!(service.upload(&vec![0; (32 << 20) + 1]).0, 413);
     assert_eq!(service.metric("children_died_total"), 0);
@@ -222,10 +232,7 @@ fn a_picture_that_crashes_its_child_fails_its_sender_alone() {
     let bombs: Vec<_> = (0..3).map(|_| service.begin(&bomb())).collect();
     let good: Vec<_> = (0..3).map(|_| service.begin(&good)).collect();
     for bomb in bombs {
-        let (status, body) = bomb.join().unwrap().unwrap();
-        assert_eq!(status, 422);
-        let text = String::from_utf8(body).unwrap();
-        assert!(text.contains("memory"), "{text}");
+        assert_eq!(bomb.join().unwrap().unwrap(), refused());
     }
     for good in good {
         assert_eq!(good.join().unwrap().unwrap().0, 200);
