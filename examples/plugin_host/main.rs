@@ -35,11 +35,12 @@ impl Log for Stderr {
 
 fn use_plugin(mut plugin: Command) -> Result<(), Error> {
     plugin.args(std::env::args_os().skip(1));
-    // A pool of one: it starts the plugin again when that has died.
+    // A pool of one child: it starts the plugin again when that has died. With `max(1)` a plugin that has had no call for
+    // ten seconds would be ended, too, and its state with it.
     let filter = FILTER
         .program(plugin)
         .pool()
-        .max(1)
+        .single()
         .on_event(|record: LogEvent| record.log())
         .on_error(|_| ())
         .spawn()?;
