@@ -827,6 +827,26 @@ fn what_is_said_besides() {
     }
 }
 
+#[cfg(feature = "cbor")]
+worker!(MAPS: fn(offspring::SharedMemory) -> u8 = |memory: offspring::SharedMemory| memory.to_vec()[0], serialiser = offspring::Cbor, name = "maps");
+
+#[cfg(feature = "cbor")]
+#[test]
+fn what_is_said_of_memory_beyond_the_limit() {
+    let _guard = guard();
+    let limits = Limits::new().memory(256 << 20);
+    let rpc = MAPS.builder().limits(limits).quiet().begin();
+    let memory = offspring::SharedMemory::new(1 << 30).unwrap();
+    says(
+        &rpc.call(&memory).wait().unwrap_err(),
+        "maps",
+        rpc.pid(),
+        "CHILD could not decode the arguments: cbor: the shared memory of 1073741824 bytes cannot be mapped (`Limits::memory` or `ulimit -v` may be too low): Cannot allocate memory (os error 12)",
+    );
+    let little = offspring::SharedMemory::copy_from_slice(b"x").unwrap();
+    assert_eq!(rpc.call(&little).wait().unwrap(), b'x');
+}
+
 /// In the plain form, text on stdout is taken for a frame.
 #[test]
 fn what_is_said_of_a_plain_worker_that_prints() {

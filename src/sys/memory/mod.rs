@@ -118,6 +118,17 @@ pub(in crate::sys) fn not_a_memory_file(complaint: &str) -> io::Error {
     io::Error::new(io::ErrorKind::InvalidData, text)
 }
 
+/// Says why `length` bytes are not mapped: mostly for want of address space.
+fn unmappable(length: usize, errno: Errno) -> io::Error {
+    let error = io::Error::from(errno);
+    let limits = match errno {
+        Errno::ENOMEM => " (`Limits::memory` or `ulimit -v` may be too low)",
+        _ => "",
+    };
+    let text = format!("the shared memory of {length} bytes cannot be mapped{limits}: {error}");
+    io::Error::new(error.kind(), text)
+}
+
 /// A shared mapping of a file. Empty if the length is zero.
 #[derive(Debug)]
 pub(in crate::sys) struct Mapping {
@@ -145,10 +156,11 @@ impl Mapping {
             return Ok(Self { start, length });
         };
         if isize::try_from(length).is_err() {
-            return Err(Errno::ENOMEM.into());
+            return Err(unmappable(length, Errno::ENOMEM));
         }
         // SAFETY: the kernel chooses the address, so no other memory is affected.
-        let start = unsafe { mmap(None, size, access, MapFlags::MAP_SHARED, file, 0) }?;
+        let start = unsafe { mmap(None, size, access, MapFlags::MAP_SHARED, file, 0) };
+        let start = start.map_err(|errno| unmappable(length, errno))?;
         Ok(Self { start, length })
     }
 }
