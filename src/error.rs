@@ -46,6 +46,8 @@ struct Inner {
     is_permanent: bool,
     /// It was another child that had started the call, or may have.
     was_tried: bool,
+    /// A clause on the work of a cancelled call, to append to the text.
+    aftermath: &'static str,
     child: Option<Arc<ChildId>>,
     cause: Cause,
 }
@@ -88,6 +90,7 @@ impl Error {
             started: Started::No,
             is_permanent: false,
             was_tried: false,
+            aftermath: "",
             child: None,
             cause: Cause::None,
         }))
@@ -222,6 +225,18 @@ impl Error {
         };
         let text = format!(" did not finish this call within {time:?}: {state}");
         self.with(|own| own.text = text.into())
+    }
+    /// Says that the child, which may have run the expired call, was killed. A thread cannot be.
+    pub(crate) fn and_killed(self) -> Self {
+        let is_thread = self.0.child.as_ref().is_some_and(|child| child.is_thread);
+        if is_thread || self.started() == Started::No {
+            return self;
+        }
+        self.with(|own| own.aftermath = "; its child was killed")
+    }
+    /// Says that the child, which runs the expired call, is not killed.
+    pub(crate) fn and_goes_on(self) -> Self {
+        self.with(|own| own.aftermath = "; its child runs it to its end")
     }
     pub(crate) fn closed() -> Self {
         Self::new(
@@ -384,6 +399,7 @@ impl fmt::Display for Error {
             text,
             cause,
             was_tried,
+            aftermath,
             ..
         } = &*self.0;
         match (child, text.strip_prefix(": ")) {
@@ -400,7 +416,8 @@ impl fmt::Display for Error {
         }
         match self.kind() {
             // Its text has said it.
-            ErrorKind::Timeout => Ok(()),
+            ErrorKind::Timeout if *was_tried => Ok(()),
+            ErrorKind::Timeout => f.write_str(aftermath),
             _ => f.write_str(self.attempts()),
         }
     }

@@ -202,6 +202,20 @@ fn what_is_said_of_calls_that_are_ended() {
     drop(other);
 }
 
+/// `once` kills its child after an error.
+#[test]
+fn what_is_said_of_one_late_call() {
+    let _guard = guard();
+    let once = WORK.builder().quiet().once(Job::Spin);
+    let error = once.timeout(Duration::from_millis(300)).wait().unwrap_err();
+    let said = error.to_string();
+    let (_, said) = said.split_once(')').unwrap();
+    assert_eq!(
+        said,
+        " did not finish this call within 300ms: it was cancelled while it ran; its child was killed",
+    );
+}
+
 #[test]
 fn what_is_said_of_time_that_is_up() {
     let _guard = guard();
@@ -229,7 +243,7 @@ fn what_is_said_of_time_that_is_up() {
     says(
         running.timeout(MOMENT).wait(),
         Started::Yes,
-        "CHILD did not finish this call within 1ms: it was cancelled while it ran",
+        "CHILD did not finish this call within 1ms: it was cancelled while it ran; its child runs it to its end",
     );
     says(
         futures_lite::future::block_on(behind.timeout(MOMENT)),
@@ -242,6 +256,27 @@ fn what_is_said_of_time_that_is_up() {
         errors.recv().unwrap(),
         Started::Unknown,
         "CHILD did not finish this call within 1ms: it was cancelled, and may have started",
+    );
+    let thread = WORK.builder().in_process().quiet().begin();
+    let own_gate = Gate::new();
+    let running = thread.call(Job::Gate(own_gate.name())).kill_on_cancel(true);
+    let own_open = own_gate.reached();
+    super::messages::says(
+        &running.timeout(MOMENT).wait().unwrap_err(),
+        NAME,
+        None,
+        "CHILD did not finish this call within 1ms: it was cancelled while it ran; its child runs it to its end",
+    );
+    drop(own_open);
+    let killed = WORK.builder().quiet().begin();
+    let own_gate = Gate::new();
+    let running = killed.call(Job::Gate(own_gate.name())).kill_on_cancel(true);
+    let _own_open = own_gate.reached();
+    super::messages::says(
+        &running.timeout(MOMENT).wait().unwrap_err(),
+        NAME,
+        killed.pid(),
+        "CHILD did not finish this call within 1ms: it was cancelled while it ran; its child was killed",
     );
     let pid = rpc.pid();
     let mut join = rpc.join();
@@ -300,7 +335,7 @@ fn what_is_said_of_calls_of_a_pool() {
         &running.timeout(MOMENT).wait().unwrap_err(),
         name,
         Some(pid),
-        "CHILD did not finish this call within 1ms: it was cancelled while it ran",
+        "CHILD did not finish this call within 1ms: it was cancelled while it ran; its child runs it to its end",
     );
     drop(open);
     says(
@@ -792,6 +827,26 @@ fn what_is_said_of_values() {
     );
 }
 
+#[cfg(feature = "cbor")]
+worker!(MAPS: fn(offspring::SharedMemory) -> u8 = |memory: offspring::SharedMemory| memory.to_vec()[0], serialiser = offspring::Cbor, name = "maps");
+
+#[cfg(feature = "cbor")]
+#[test]
+fn what_is_said_of_memory_beyond_the_limit() {
+    let _guard = guard();
+    let limits = Limits::new().memory(256 << 20);
+    let rpc = MAPS.builder().limits(limits).quiet().begin();
+    let memory = offspring::SharedMemory::new(1 << 30).unwrap();
+    says(
+        &rpc.call(&memory).wait().unwrap_err(),
+        "maps",
+        rpc.pid(),
+        "CHILD could not decode the arguments: cbor: the shared memory of 1073741824 bytes cannot be mapped (`Limits::memory` or `ulimit -v` may be too low): Cannot allocate memory (os error 12)",
+    );
+    let little = offspring::SharedMemory::copy_from_slice(b"x").unwrap();
+    assert_eq!(rpc.call(&little).wait().unwrap(), b'x');
+}
+
 /// Errors that do not belong to a call, and errors of calls for which there is no room.
 #[test]
 fn what_is_said_besides() {
@@ -825,26 +880,6 @@ fn what_is_said_besides() {
     ] {
         says(&errors.recv().unwrap(), NAME, pid, text);
     }
-}
-
-#[cfg(feature = "cbor")]
-worker!(MAPS: fn(offspring::SharedMemory) -> u8 = |memory: offspring::SharedMemory| memory.to_vec()[0], serialiser = offspring::Cbor, name = "maps");
-
-#[cfg(feature = "cbor")]
-#[test]
-fn what_is_said_of_memory_beyond_the_limit() {
-    let _guard = guard();
-    let limits = Limits::new().memory(256 << 20);
-    let rpc = MAPS.builder().limits(limits).quiet().begin();
-    let memory = offspring::SharedMemory::new(1 << 30).unwrap();
-    says(
-        &rpc.call(&memory).wait().unwrap_err(),
-        "maps",
-        rpc.pid(),
-        "CHILD could not decode the arguments: cbor: the shared memory of 1073741824 bytes cannot be mapped (`Limits::memory` or `ulimit -v` may be too low): Cannot allocate memory (os error 12)",
-    );
-    let little = offspring::SharedMemory::copy_from_slice(b"x").unwrap();
-    assert_eq!(rpc.call(&little).wait().unwrap(), b'x');
 }
 
 /// In the plain form, text on stdout is taken for a frame.

@@ -101,13 +101,14 @@ impl<R, E> Once<R, E> {
 
     fn wait_for_end(&mut self, mode: WaitMode<'_>) -> Option<Result<R, Error>> {
         if let Some(call) = &mut self.call {
-            let outcome = call.wait_for_result(mode)?;
+            let mut outcome = call.wait_for_result(mode)?;
             self.call = None;
             if let Some(child) = &self.child {
                 match &outcome {
                     Ok(_) => child.client().close(None),
                     Err(_) => child.client().kill(),
                 }
+                outcome = outcome.map_err(Error::and_killed);
             }
             self.outcome = Some(outcome);
         }

@@ -264,7 +264,7 @@ impl ChildState {
                 Err(error.about(self.lifecycle.child()))
             }
             Outcome::Lost(started) => Err(self.lifecycle.error_for(started, true)),
-            Outcome::Expired(started) => Err(Error::expired(started).about(self.lifecycle.child())),
+            Outcome::Expired(started) => Err(self.lifecycle.error_of_expired(started)),
         };
         outcome.map_err(|error| error.after(earlier))
     }

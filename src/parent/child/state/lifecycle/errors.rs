@@ -96,6 +96,18 @@ impl Lifecycle {
         error.about(self.child())
     }
 
+    /// Returns the error of a call that was cancelled because its time is up.
+    pub(crate) fn error_of_expired(&self, started: Started) -> Error {
+        let mut error = Error::expired(started).about(self.child());
+        if started == Started::Yes && self.one_by_one {
+            error = error.and_goes_on();
+        }
+        if self.was_killed() {
+            error = error.and_killed();
+        }
+        error
+    }
+
     /// Returns what `on_error` is told at the end. `None` if the child ended as asked, and no
     /// call was lost.
     pub(crate) fn report(&self) -> Option<Error> {
