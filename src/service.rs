@@ -6,6 +6,11 @@ use crate::signature::Part;
 
 /// An argument of a method. A trait of the argument's type, so that the compiler points at the type that the format cannot
 /// carry.
+#[diagnostic::on_unimplemented(
+    message = "the format `{S}` cannot carry `{Self}`",
+    label = "not a value of this format",
+    note = "the formats over serde carry types with `#[derive(serde::Serialize, serde::Deserialize)]`"
+)]
 pub trait Argument<S> {
     /// Forces the check where it is used.
     const CHECKED: () = ();
@@ -13,6 +18,11 @@ pub trait Argument<S> {
 impl<T, S: Serialiser<(T,)>> Argument<S> for T {}
 
 /// A result of a method, or an event. Otherwise the same as [`Argument`].
+#[diagnostic::on_unimplemented(
+    message = "the format `{S}` cannot carry `{Self}`",
+    label = "not a value of this format",
+    note = "the formats over serde carry types with `#[derive(serde::Serialize, serde::Deserialize)]`"
+)]
 pub trait Outcome<S> {
     /// Forces the check where it is used.
     const CHECKED: () = ();

@@ -315,4 +315,17 @@ fn with_features() {
         text.contains("`Point: serde") && text.contains("derive"),
         "{text}"
     );
+    for (case, type_) in [
+        ("service_derive", "from: Point"),
+        ("service_derive_result", "-> Point"),
+    ] {
+        says(
+            &messages[case][0].1,
+            type_,
+            &[
+                "the format `Cbor` cannot carry `Point`",
+                "`#[derive(serde::Serialize, serde::Deserialize)]`",
+            ],
+        );
+    }
 }
