@@ -100,51 +100,51 @@ where
     }
 }
 
-/// How a function is served: its form, and the type of its state.
+/// How a function is served: its form, and the types of its state and its events.
 #[derive(Debug)]
-pub struct ServedBy<Form, State>(signature::Types<(Form, State)>);
+pub struct ServedBy<Form, State, Sent>(signature::Types<(Form, State, Sent)>);
 
-impl<Form, State> ServedBy<Form, State> {
+impl<Form, State, Sent> ServedBy<Form, State, Sent> {
     /// Returns a child that is served so.
     #[must_use]
-    pub fn of<C>(self, child: C) -> ServedChild<C, Form, State> {
+    pub fn of<C>(self, child: C) -> ServedChild<C, Form, State, Sent> {
         ServedChild(child, self.0)
     }
 }
 
-/// A child, and how its function is served. Its type has the state's type before a bound on the state is checked.
+/// A child, and how its function is served. Its type has the function's types before a bound on these is checked.
 #[derive(Debug)]
-pub struct ServedChild<C, Form, State>(C, signature::Types<(Form, State)>);
+pub struct ServedChild<C, Form, State, Sent>(C, signature::Types<(Form, State, Sent)>);
 
 /// Finds the [`ServedBy`] of a function, and prefers the blocking server. So a closure with an inferred return type, such
 /// as `iter.sum()` or `panic!()`, gets that of the signature.
 #[derive(Debug)]
-pub struct Probe<F, E, Fun>(signature::Types<(F, E, Fun)>);
+pub struct Probe<F, Fun>(signature::Types<(F, Fun)>);
 
 /// Method resolution tries this trait first.
-pub trait ServedBlocking<Form, State> {
+pub trait ServedBlocking<Form, State, Sent> {
     #[doc(hidden)]
-    fn way(&self) -> ServedBy<(Blocks, Form), State> {
+    fn way(&self) -> ServedBy<(Blocks, Form), State, Sent> {
         ServedBy(PhantomData)
     }
 }
 
-impl<F, E, Fun, Form, State> ServedBlocking<Form, State> for Probe<F, E, Fun>
+impl<F, Fun, Form, State, Sent> ServedBlocking<Form, State, Sent> for Probe<F, Fun>
 where
     F: Signature,
-    Fun: Blocking<Form, State, F::Call, F::Output, E>,
+    Fun: Blocking<Form, State, F::Call, F::Output, Sent>,
 {
 }
 
 /// Method resolution tries this trait second, because it needs another reference.
 pub trait ServedSomehow {
     #[doc(hidden)]
-    fn way<Form, State>(&self) -> ServedBy<Form, State> {
+    fn way<Form, State, Sent>(&self) -> ServedBy<Form, State, Sent> {
         ServedBy(PhantomData)
     }
 }
 
-impl<F, E, Fun> ServedSomehow for &Probe<F, E, Fun> {}
+impl<F, Fun> ServedSomehow for &Probe<F, Fun> {}
 
 /// The `init` of a declaration without one.
 #[derive(Debug)]
@@ -163,6 +163,23 @@ pub trait Makes<State> {
 
 impl Makes<()> for NoInit {
     const STATE: () = ();
+}
+
+/// The type of a worker's events, which is also that of its function's. [`NoEvents`](crate::NoEvents) if none are declared.
+#[diagnostic::on_unimplemented(
+    message = "this function takes `&Events<{Sent}>`, and the events of the worker are `{Self}`",
+    label = "does not declare these events",
+    note = "declare their type: `events = {Sent}`"
+)]
+pub trait Declares<Sent>: Sized {
+    /// Returns its argument.
+    fn same(serving: ServeContext<Self>) -> ServeContext<Sent>;
+}
+
+impl<E> Declares<E> for E {
+    fn same(serving: ServeContext<E>) -> ServeContext<E> {
+        serving
+    }
 }
 
 /// A worker's `init`: a function that takes its arguments, optionally followed by [`&Events<E>`](Events), and returns the
@@ -422,12 +439,12 @@ impl<F, S, E, I> Child<F, S, E, I> {
     }
 
     /// Returns the probe for the form of a function.
-    pub fn probe<Fun>(&self, _: &Fun) -> Probe<F, E, Fun> {
+    pub fn probe<Fun>(&self, _: &Fun) -> Probe<F, Fun> {
         Probe(PhantomData)
     }
 }
 
-impl<F, S, E, I, Form, State> ServedChild<Child<F, S, E, I>, Form, State>
+impl<F, S, E, I, Form, State, Sent> ServedChild<Child<F, S, E, I>, Form, State, Sent>
 where
     F: Signature,
     I: Signature,
@@ -437,9 +454,10 @@ where
     pub fn serve<Fun>(self, function: Fun) -> i32
     where
         NoInit: Makes<State>,
-        Fun: Function<Form, State, F::Call, F::Output, E>,
+        E: Declares<Sent>,
+        Fun: Function<Form, State, F::Call, F::Output, Sent>,
     {
-        let serve = |serving, state| function.serve(serving, state, Codec::new::<F, S>());
+        let serve = |serving, state| function.serve(E::same(serving), state, Codec::new::<F, S>());
         (self.0).run(&Fun::BACKEND, false, |_, _| Ok(NoInit::STATE), serve)
     }
 
@@ -452,14 +470,15 @@ where
     ) -> i32
     where
         S: Serialiser<I::Arguments>,
-        Fun: Function<Form, State, F::Call, F::Output, E>,
+        E: Declares<Sent>,
+        Fun: Function<Form, State, F::Call, F::Output, Sent>,
     {
-        let serve = |serving, state| function.serve(serving, state, Codec::new::<F, S>());
+        let serve = |serving, state| function.serve(E::same(serving), state, Codec::new::<F, S>());
         (self.0).run(&Fun::BACKEND, true, make::<S, I, _, _, _, E>(init), serve)
     }
 }
 
-impl<T, S, E, I, State> ServedChild<Child<Service<T>, S, E, I>, (), State>
+impl<T, S, E, I, State> ServedChild<Child<Service<T>, S, E, I>, (), State, ()>
 where
     T: ?Sized + Dispatch<State, E>,
     S: Format,
@@ -470,7 +489,7 @@ where
     }
 }
 
-impl<T, S, E, I, InitForm, State> ServedChild<Child<Service<T>, S, E, I>, InitForm, State>
+impl<T, S, E, I, InitForm, State> ServedChild<Child<Service<T>, S, E, I>, InitForm, State, ()>
 where
     T: ?Sized + Dispatch<State, E>,
     I: Signature,

@@ -191,6 +191,17 @@ fn function_of_a_worker(messages: &Messages) {
             "add `init(A, B) = function`",
         ],
     );
+    for (case, events) in [("no_events", "NoEvents"), ("other_events", "u32")] {
+        let text = only_error(messages, case);
+        says(
+            text,
+            "COUNT: fn(",
+            &[
+                &format!("takes `&Events<String>`, and the events of the worker are `{events}`"),
+                "declare their type: `events = String`",
+            ],
+        );
+    }
     let errors = &messages["without_init"];
     assert_eq!(errors.len(), 3, "{errors:#?}");
     for ((_, text), call) in errors.iter().zip(["ADD.spawn", "ADD.pool", "ADD.builder"]) {
