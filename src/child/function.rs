@@ -19,52 +19,54 @@ use crate::message::{Incoming, Message, read};
 use crate::protocol::{Failure, FailureCode};
 use crate::signature::{self, Service, Signature, each_arity};
 
-/// A worker's function: it takes the arguments of the signature, optionally preceded by the state that `init` returned
-/// (`&mut S`), and followed by [`&Events<E>`](Events).
-///
-/// | with | function |
-/// |---|---|
-/// | nothing | `fn(A, B) -> R` |
-/// | events | `fn(A, B, &Events<E>) -> R` |
-/// | state | `fn(&mut S, A, B) -> R` |
-/// | both | `fn(&mut S, A, B, &Events<E>) -> R` |
-///
-/// With the feature `concurrent` it can also be an `async fn`, with `&S` in place of `&mut S`, or a function that takes a
-/// `Responder<R>` before the arguments and returns `()`. Such a worker runs many calls concurrently, in one thread.
-///
-/// The form selects the backend. Any other function needs the feature `blocking` to be served, but not to be declared and
-/// called.
-///
-/// ```
-/// use offspring::{Events, worker};
-///
-/// fn both(count: &mut u32, text: String, events: &Events<String>) -> String {
-///     *count += 1;
-///     let _ = events.send(format!("call {count}"));
-///     text
-/// }
-/// worker!(BOTH: fn(String) -> String = both, init() = || Ok::<u32, String>(0), events = String);
-/// # fn main() -> Result<(), offspring::Error> {
-/// # offspring::init();
-/// # let rpc = BOTH.on_event(|event| assert_eq!(event, "call 1")).spawn()?;
-/// # assert_eq!(rpc.call("so").wait()?, "so");
-/// # Ok(()) }
-/// ```
-///
-/// `Form` only distinguishes these, and is always inferred.
-#[diagnostic::on_unimplemented(
-    message = "this function does not fit the worker's signature",
-    label = "does not fit the signature in the declaration",
-    note = "it takes the arguments of the signature; state may stand before them if there is an `init` (`&mut State`, or `&State` if the function is async), `&Events<E>` behind them if there are events",
-    note = "an `async fn`, or a function that takes a `Responder`, needs the feature `concurrent` of `offspring`"
-)]
-pub trait Function<Form, State, Arguments, R, E>: Sized {
-    /// The backend that serves it.
-    #[doc(hidden)]
-    const BACKEND: Backend;
-    /// Serves until the parent ends its output or exits. Returns the exit code.
-    #[doc(hidden)]
-    fn serve(self, serving: ServeContext<E>, state: State, codec: Codec<Arguments, R>) -> i32;
+note_if_no_concurrent! {
+    /// A worker's function: it takes the arguments of the signature, optionally preceded by the state that `init` returned
+    /// (`&mut S`), and followed by [`&Events<E>`](Events).
+    ///
+    /// | with | function |
+    /// |---|---|
+    /// | nothing | `fn(A, B) -> R` |
+    /// | events | `fn(A, B, &Events<E>) -> R` |
+    /// | state | `fn(&mut S, A, B) -> R` |
+    /// | both | `fn(&mut S, A, B, &Events<E>) -> R` |
+    ///
+    /// With the feature `concurrent` it can also be an `async fn`, with `&S` in place of `&mut S`, or a function that takes a
+    /// `Responder<R>` before the arguments and returns `()`. Such a worker runs many calls concurrently, in one thread.
+    ///
+    /// The form selects the backend. Any other function needs the feature `blocking` to be served, but not to be declared and
+    /// called.
+    ///
+    /// ```
+    /// use offspring::{Events, worker};
+    ///
+    /// fn both(count: &mut u32, text: String, events: &Events<String>) -> String {
+    ///     *count += 1;
+    ///     let _ = events.send(format!("call {count}"));
+    ///     text
+    /// }
+    /// worker!(BOTH: fn(String) -> String = both, init() = || Ok::<u32, String>(0), events = String);
+    /// # fn main() -> Result<(), offspring::Error> {
+    /// # offspring::init();
+    /// # let rpc = BOTH.on_event(|event| assert_eq!(event, "call 1")).spawn()?;
+    /// # assert_eq!(rpc.call("so").wait()?, "so");
+    /// # Ok(()) }
+    /// ```
+    ///
+    /// `Form` only distinguishes these, and is always inferred.
+    #[diagnostic::on_unimplemented(
+        message = "this function does not fit the worker's signature",
+        label = "does not fit the signature in the declaration",
+        note = "it takes the arguments of the signature, `{Arguments}`, and returns its result, `{R}`",
+        note = "state may stand before the arguments if there is an `init` (`&mut State`, or `&State` if the function is async), `&Events<E>` behind them if there is `events = E`"
+    )]
+    pub trait Function<Form, State, Arguments, R, E>: Sized {
+        /// The backend that serves it.
+        #[doc(hidden)]
+        const BACKEND: Backend;
+        /// Serves until the parent ends its output or exits. Returns the exit code.
+        #[doc(hidden)]
+        fn serve(self, serving: ServeContext<E>, state: State, codec: Codec<Arguments, R>) -> i32;
+    }
 }
 
 /// The methods of a service. [`service!`](crate::service) implements it for `dyn Trait` and each state that implements the

@@ -10,6 +10,17 @@
 //! answers are written to stdout. In both cases the link is moved to a descriptor above 2 before any of the worker's code
 //! runs, so prints and reads of the worker cannot reach it.
 
+/// Expands to a trait. Without the feature `concurrent`, the error where it is not implemented has a note about it.
+macro_rules! note_if_no_concurrent {
+    ($(#[$meta:meta])* $vis:vis trait $($rest:tt)*) => {
+        $(#[$meta])*
+        #[cfg_attr(not(feature = "concurrent"), diagnostic::on_unimplemented(
+            note = "an `async fn`, or a function that takes a `Responder`, needs the feature `concurrent` of `offspring`"
+        ))]
+        $vis trait $($rest)*
+    };
+}
+
 #[cfg(feature = "concurrent")]
 mod asynchronous;
 #[cfg(feature = "blocking")]

@@ -279,11 +279,21 @@ fn in_all_builds(messages: &Messages) {
         "name",
         &["serialiser", "events"],
     );
-    let text = only_error(messages, "misfit");
-    assert!(
-        text.contains("this function does not fit the worker's signature"),
-        "{text}"
-    );
+    for (case, arguments, result) in [
+        ("misfit", "(i32,)", "i32"),
+        ("misfit_result", "(String,)", "usize"),
+    ] {
+        let text = only_error(messages, case);
+        says(
+            text,
+            "worker!(",
+            &[
+                "this function does not fit the worker's signature",
+                &format!("the signature, `{arguments}`, and returns its result, `{result}`"),
+                "`&Events<E>` behind them if there is `events = E`",
+            ],
+        );
+    }
 }
 
 #[test]
@@ -297,8 +307,9 @@ fn by_default() {
     let lines = says(text, "runtime = run", &[feature]);
     assert!(lines[4].contains("^^^"), "{text}");
     found_by_macro(&messages, "service_async", "double(", feature);
-    let text = only_error(&messages, "asynchronous");
-    says(text, "worker!(TWICE", &[feature]);
+    for case in ["asynchronous", "misfit"] {
+        says(only_error(&messages, case), "worker!(", &[feature]);
+    }
 }
 
 #[test]
@@ -320,6 +331,8 @@ fn with_features() {
     for case in ["feature", "runtime", "asynchronous", "service_async"] {
         assert_eq!(messages[case], []);
     }
+    let text = only_error(&messages, "misfit");
+    assert!(!text.contains("the feature `concurrent`"), "{text}");
     // The message of serde.
     let text = &messages["derive"][0].1;
     assert!(
