@@ -93,6 +93,25 @@ pub(crate) fn gdb_says_where() {
     assert!(text.contains("std::process::abort"), "{text}");
 }
 
+/// In batch mode the debugger stops at a breakpoint in a child, prints how it got there, and goes on.
+pub(crate) fn gdb_stops_in_a_child() {
+    let _guard = guard();
+    let at = format!("break debuggers.rs:{BREAK}");
+    let gdb = ["gdb", "-q", "-nx", "-batch", "-ex", &at];
+    let then = ["-ex", "run", "-ex", "bt", "-ex", "continue", "--args"];
+    let (sink, lines) = sink();
+    let stdout = offspring::Stdio::lines(move |line| sink(line.to_owned()));
+    let builder = DOUBLE.builder().prefix(gdb.into_iter().chain(then));
+    let builder = builder.stdout(stdout).stderr(offspring::Stdio::null());
+    let rpc = builder.begin();
+    assert_eq!(rpc.call(21).wait().unwrap(), 42);
+    assert!(rpc.join().wait().unwrap().success());
+    let text = lines.try_iter().collect::<Vec<_>>().join("\n");
+    for word in ["Breakpoint 1, ", "offspring::child::blocking::serve"] {
+        assert!(text.contains(word), "no {word:?} in: {text}");
+    }
+}
+
 /// At a pseudo-terminal the debugger has stdin, and the worker its link.
 pub(crate) fn gdb_is_talked_to() {
     if told().is_some() {

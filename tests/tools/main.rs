@@ -71,7 +71,7 @@ const TESTS: &[Test] = tests! {
         rights_that_cannot_be_had
     }
     "strace": debuggers { strace }
-    "gdb": debuggers { gdb_says_where gdb_is_talked_to gdb_stops_in_this_process }
+    "gdb": debuggers { gdb_says_where gdb_is_talked_to gdb_stops_in_this_process gdb_stops_in_a_child }
     "valgrind": debuggers { valgrind }
     "perf": debuggers { perf }
     "chroot": sandbox { a_root_without_proc }
