@@ -17,6 +17,9 @@ use crate::sys::{self, Resource};
 /// Default: those that the process inherits. The kernel enforces each limit in another way: see the methods. No limit can
 /// be raised above the inherited hard limit.
 ///
+/// There is no limit of the number of processes: `RLIMIT_NPROC` counts all processes of the user, and so also those that are
+/// no children. A cgroup (`pids.max`) counts those of a child alone.
+///
 /// ```
 /// # offspring::worker!(ECHO: fn(String) -> String = |text: String| text);
 /// # fn main() -> Result<(), offspring::Error> {

@@ -31,7 +31,9 @@ use crate::sys;
 /// # What the child keeps
 ///
 /// After a change of user the process keeps its open descriptors: the streams, the link with its shared memory, and each
-/// [`Descriptor`](crate::Descriptor) that it is sent, also of a file that it could not open. It keeps its directory and
+/// [`Descriptor`](crate::Descriptor) that it is sent, also of a file that it could not open. It also has each descriptor of the
+/// parent that is not close-on-exec: the standard library opens none such, a C library may. Set `FD_CLOEXEC` for these before
+/// the child is started. It keeps its directory and
 /// environment (`HOME` and `USER` are not changed). It can use the network, the CPU and the memory as before, read what
 /// is readable for all (also `/proc/PID/cmdline` of others), and send signals to processes of that user: two children of
 /// the same user are not safe from each other. To restrict it further, use [`Limits`](crate::Limits) and a sandbox in
