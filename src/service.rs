@@ -168,6 +168,9 @@ const fn is_same(one: &str, other: &str) -> bool {
 ///     sys.stdout.buffer.flush()
 /// ```
 ///
+/// In both, stdout is the link: a `print` of the worker, or of a library, breaks it. The example `python_worker.py` moves the
+/// link to another descriptor first.
+///
 /// A client starts a program whose `main` is [`Worker::serve`](crate::Worker::serve), and writes requests to its stdin. In
 /// Perl, where `$from` and `$to` lead to the program:
 ///

@@ -43,7 +43,7 @@ use std::fmt;
 /// ```
 ///
 /// In the caller it converts to a boxed error, whose `source` is the next cause. So `?` converts it to
-/// `Box<dyn Error>`, and `anyhow::Error::from_boxed` to anyhow's:
+/// `Box<dyn Error>`. For anyhow write `.map_err(|error| anyhow::Error::from_boxed(error.into()))?`.
 ///
 /// ```
 /// # use offspring_serialisers::WorkerError;
