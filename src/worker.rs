@@ -352,9 +352,11 @@ impl<F, S, E, I> WorkerEntry for Worker<F, S, E, I> {
 /// the worker. A reference to a [`Pool`](crate::Pool) of the worker coerces to a reference to that `Rpc`. A pool itself has no
 /// short name: [`Pool`](crate::Pool#the-type-of-a-pool) shows how to write its type.
 ///
-/// The function may be a closure with the types of its arguments. By default, values are those of [`Octets`]:
-/// bytes, text, numbers, and a list or tuple of them. For any serde type, choose another serialiser. These options may follow
-/// the function, in any order:
+/// The function may be a closure with the types of its arguments. It captures no variable, since it runs in another process
+/// ("attempt to use a non-constant value in a constant", says the compiler): pass the value as an argument, or to `init`.
+///
+/// By default, values are those of [`Octets`]: bytes, text, numbers, and a list or tuple of them. For any serde type, choose
+/// another serialiser. These options may follow the function, in any order:
 ///
 /// * `events = T`: the type of its events. The function may then take [`&Events<T>`](crate::Events) as its last argument.
 /// * `serialiser = S`, or `serializer = S`. Default: [`Octets`].

@@ -202,6 +202,12 @@ fn function_of_a_worker(messages: &Messages) {
             ],
         );
     }
+    // The documentation of `worker!` quotes it.
+    let errors = messages["capture"].iter().filter(|(error, _)| *error);
+    let texts: Vec<_> = errors.map(|(_, text)| text.as_str()).collect();
+    assert_eq!(texts.len(), 1, "{texts:#?}");
+    let quoted = "attempt to use a non-constant value in a constant";
+    says(texts[0], "number + by", &[quoted]);
     let errors = &messages["without_init"];
     assert_eq!(errors.len(), 3, "{errors:#?}");
     for ((_, text), call) in errors.iter().zip(["ADD.spawn", "ADD.pool", "ADD.builder"]) {
