@@ -25,7 +25,7 @@ use std::path::{Path, PathBuf};
 #[diagnostic::on_unimplemented(
     message = "`{Self}` cannot be sent as the argument `{T}`",
     label = "the worker takes `{T}` here",
-    note = "an argument may be the type itself, a reference to it, or a borrowed form such as `&str` for `String`"
+    note = "an argument may be the type itself, a reference to it, or another form, such as `&str` for `String`; with `features = [\"bytes\"]` for `offspring` also `bytes::Bytes` for `Bytes`"
 )]
 pub trait SendAs<T> {
     /// The type that is passed to the serialiser.

@@ -223,6 +223,18 @@ fn function_of_a_worker(messages: &Messages) {
     }
 }
 
+fn argument_of_a_call(messages: &Messages) {
+    says(
+        only_error(messages, "other_argument"),
+        "call(Box::new(",
+        &[
+            "`Box<&str>` cannot be sent as the argument `offspring::Bytes`",
+            "`&str` for `String`",
+            "with `features = [\"bytes\"]` for `offspring` also `bytes::Bytes` for `Bytes`",
+        ],
+    );
+}
+
 /// Each fault of the services is one error at the method's name and arguments.
 fn methods_of_a_service(messages: &Messages) {
     let expected = [
@@ -262,6 +274,7 @@ fn in_all_builds(messages: &Messages) {
     assert_eq!(messages["fine"], []);
     cannot_be_carried(messages);
     function_of_a_worker(messages);
+    argument_of_a_call(messages);
     methods_of_a_service(messages);
     let options = [
         "serialiser",
