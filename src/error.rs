@@ -19,7 +19,7 @@ mod kind;
 mod panic;
 
 pub use crate::protocol::Started;
-pub(crate) use child_id::ChildId;
+pub(crate) use child_id::{ChildId, Runner};
 pub use crash::Crash;
 pub use flatten::{CallError, FlattenErrors};
 pub use kind::ErrorKind;
@@ -228,7 +228,8 @@ impl Error {
     }
     /// Says that the child, which may have run the expired call, was killed. A thread cannot be.
     pub(crate) fn and_killed(self) -> Self {
-        let is_thread = self.0.child.as_ref().is_some_and(|child| child.is_thread);
+        let child = self.0.child.as_ref();
+        let is_thread = child.is_some_and(|child| child.runner == Runner::Thread);
         if is_thread || self.started() == Started::No {
             return self;
         }

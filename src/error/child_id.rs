@@ -9,12 +9,22 @@ use crate::protocol::TEMPLATE;
 pub(crate) struct ChildId {
     pub(crate) worker: String,
     pub(crate) pid: Option<u32>,
-    /// The program that was run, for handshake errors.
+    /// The program that was run, for errors about it.
     pub(crate) program: String,
-    /// The advice if that sends no hello. `None`: to read its stderr.
-    pub(crate) advice: Option<&'static str>,
-    /// It is a thread of this process, which cannot be killed.
-    pub(crate) is_thread: bool,
+    pub(crate) runner: Runner,
+}
+
+/// The way a worker is run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Runner {
+    /// As this program, by `exec` or `fork`.
+    Own,
+    /// As this program, by the command of `prefix`.
+    Prefix,
+    /// As another program.
+    Other,
+    /// As a thread of this process, which cannot be killed.
+    Thread,
 }
 
 impl ChildId {
@@ -24,8 +34,7 @@ impl ChildId {
             worker: worker.to_owned(),
             pid: None,
             program: String::new(),
-            advice: None,
-            is_thread: false,
+            runner: Runner::Own,
         }
     }
 }

@@ -603,6 +603,14 @@ fn what_is_said_of_a_hello() {
             "CHILD: `sh -c kill -9 $$` was ended by signal 9 (SIGKILL) without a hello",
         ),
         (
+            sh("exit 2"),
+            "CHILD: `sh -c exit 2` exited with code 2 without a hello; its stderr may say why (a worker that knows no hello needs `plain`)",
+        ),
+        (
+            sh("echo no file >&2; exit 2"),
+            "CHILD: `sh -c echo no file >&2; exit 2` exited with code 2 without a hello (a worker that knows no hello needs `plain`); the end of its stderr:\nno file",
+        ),
+        (
             sh("exit 101"),
             "CHILD: `sh -c exit 101` exited with code 101 without a hello; its stderr may say why",
         ),

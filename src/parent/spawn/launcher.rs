@@ -14,7 +14,7 @@ use super::confinement::Group;
 use super::starter::Starter;
 use super::streams::Streams;
 use super::{Recipe, failed, no_descriptor};
-use crate::error::Error;
+use crate::error::{Error, Runner};
 use crate::parent::child::child_io::Launched;
 use crate::startup::{self, MARKER, VARIABLE, link_argument, mask_argument};
 use crate::sys::{self, KillOnDrop, ParentLink};
@@ -59,19 +59,17 @@ impl Launcher {
         matches!(self, Self::Template(_))
     }
 
-    /// Returns a description of the program, and what to check if it sends no hello.
-    fn describe(&self) -> (String, &'static str) {
-        let init = "; does the program call `offspring::init()` first in `main`?";
-        let serve = "; does the worker's program call `serve` in `main`, as in `WORKER.serve()`?";
+    /// Returns a description of the program, and how it runs.
+    fn describe(&self) -> (String, Runner) {
         match self {
-            Self::Own => ("this program".into(), init),
+            Self::Own => ("this program".into(), Runner::Own),
             Self::Program(command) | Self::Command(command) => {
                 let words = std::iter::once(command.get_program()).chain(command.get_args());
-                (shown(words), serve)
+                (shown(words), Runner::Other)
             }
-            Self::Template(_) => ("a fork of the template".into(), init),
-            Self::Thread => ("a thread of this process".into(), ""),
-            Self::Link(_) => ("what is at the other end".into(), serve),
+            Self::Template(_) => ("a fork of the template".into(), Runner::Own),
+            Self::Thread => ("a thread of this process".into(), Runner::Thread),
+            Self::Link(_) => ("what is at the other end".into(), Runner::Other),
         }
     }
 
@@ -139,15 +137,13 @@ impl Launcher {
 }
 
 impl Recipe {
-    /// Returns a description of the program, and what to check if it sends no hello; `None` is its stderr. Behind a prefix
-    /// this program may not have run at all.
-    pub(super) fn describe(&self) -> (String, Option<&'static str>) {
+    /// Returns a description of the program, and how it runs. Behind a prefix this program may not have run at all.
+    pub(super) fn describe(&self) -> (String, Runner) {
         if self.prefix.is_empty() {
-            let (program, advice) = self.launcher.describe();
-            return (program, Some(advice));
+            return self.launcher.describe();
         }
         let words = self.prefix.iter().map(OsString::as_os_str);
-        (format!("the prefix {}", shown(words)), None)
+        (format!("the prefix {}", shown(words)), Runner::Prefix)
     }
 
     /// Starts the process with its side of the link and its streams.

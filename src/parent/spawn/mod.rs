@@ -296,12 +296,11 @@ impl Recipe {
 
     /// Returns how errors name a child of this recipe.
     pub(crate) fn child_id(&self, pid: Option<u32>) -> Arc<ChildId> {
-        let (program, advice) = self.describe();
+        let (program, runner) = self.describe();
         Arc::new(ChildId {
             pid,
             program,
-            advice,
-            is_thread: self.launcher.is_thread(),
+            runner,
             ..ChildId::of_worker(self.declared.name)
         })
     }

@@ -6,7 +6,7 @@ use std::io;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use crate::error::{ChildId, Crash, Error};
+use crate::error::{ChildId, Crash, Error, Runner};
 use crate::exit_status::ExitStatus;
 use crate::parent::spawn::confinement::Confinement;
 use crate::protocol::{Hello, Started, StartedInfo};
@@ -476,9 +476,9 @@ impl Lifecycle {
         let Some(ExitCause::Killed(text) | ExitCause::Hung(text)) = &self.cause else {
             return None;
         };
-        let runs_on = match self.child().is_thread {
-            true => "; a thread cannot be killed, and runs until its function returns",
-            false => "",
+        let runs_on = match self.child().runner {
+            Runner::Thread => "; a thread cannot be killed, and runs until its function returns",
+            _ => "",
         };
         Some(format!("{text}{runs_on}"))
     }

@@ -3,32 +3,57 @@
 use std::sync::Arc;
 
 use super::{ExitCause, Lifecycle, Over};
-use crate::error::{Crash, Error};
+use crate::error::{Crash, Error, Runner};
 use crate::exit_status::ExitStatus;
 use crate::protocol::{Started, TEMPLATE};
 
 /// The exit code of a worker that could not work, and of a panic in Rust.
 const FAILED: i32 = 101;
 
+/// Returns the question to ask if a program sends no hello. `None` if its stderr says more.
+fn question(runner: Runner) -> Option<&'static str> {
+    match runner {
+        Runner::Own => Some("; does the program call `offspring::init()` first in `main`?"),
+        Runner::Other => {
+            Some("; does the worker's program call `serve` in `main`, as in `WORKER.serve()`?")
+        }
+        Runner::Prefix => None,
+        Runner::Thread => Some(""),
+    }
+}
+
 /// Returns the advice for a program that ended with this crash, without a hello; `None` is to read its stderr. Empty if a
 /// signal ended it, or if its code is that of a command that could not run the program (125 to 127) or reports a signal (128
 /// and above, and 255 of `ssh`).
 fn advice(crash: &Crash) -> Option<&'static str> {
+    let runner = crash.child.runner;
     match crash.status {
         ExitStatus::Code(FAILED) => None,
         ExitStatus::Code(125..) | ExitStatus::Signal { .. } => Some(""),
-        ExitStatus::Code(_) | ExitStatus::Unknown => crash.child.advice,
+        ExitStatus::Code(1..) if runner == Runner::Other => None,
+        ExitStatus::Code(_) | ExitStatus::Unknown => question(runner),
+    }
+}
+
+/// Returns the remedy for a worker that took the hello for a call. Empty if the program ended in another way.
+fn plain(crash: &Crash) -> &'static str {
+    match crash.status {
+        ExitStatus::Code(FAILED) => "",
+        ExitStatus::Code(1..125) if crash.child.runner == Runner::Other => {
+            " (a worker that knows no hello needs `plain`)"
+        }
+        _ => "",
     }
 }
 
 /// Returns the advice, and what was kept of stderr. The advice to read stderr is left out if stderr is in the error.
-fn note(advice: Option<&str>, crash: &Crash) -> String {
+fn note(advice: Option<&str>, plain: &str, crash: &Crash) -> String {
     let stderr = crash.stderr_note();
     let read_stderr = match stderr.is_empty() {
         true => "; its stderr may say why",
         false => "",
     };
-    advice.unwrap_or(read_stderr).to_owned() + &stderr
+    advice.unwrap_or(read_stderr).to_owned() + plain + &stderr
 }
 
 impl Lifecycle {
@@ -41,11 +66,11 @@ impl Lifecycle {
             }
             Some(ExitCause::Silent) => {
                 let time = self.hello_time;
-                let note = note(crash.child.advice, crash);
+                let note = note(question(crash.child.runner), "", crash);
                 format!(": no hello came from {program} within {time:?}{note}")
             }
             Some(ExitCause::NoHello { came, .. }) => {
-                let note = note(advice(crash), crash);
+                let note = note(advice(crash), plain(crash), crash);
                 let status = match (crash.status, self.child().pid) {
                     (ExitStatus::Unknown, None) => "closed the link".into(),
                     (status, _) => status.to_string(),
