@@ -110,7 +110,7 @@ mod pages {
     #[doc = include_str!("../docs/coming-from.md")]
     struct ComingFrom;
 
-    #[cfg(feature = "cbor")]
+    #[cfg(all(feature = "cbor", feature = "json"))]
     #[doc = include_str!("../docs/cookbook.md")]
     struct Cookbook;
 

@@ -179,7 +179,7 @@ const fn is_same(one: &str, other: &str) -> bool {
 /// ```
 ///
 /// With `AnyEvent::Fork::RPC` that is `$rpc->(add => "one", sub { … })`. Lengths above 127 have several bytes, which `w`
-/// supports. `docs/protocol.md` is the full specification.
+/// supports. `docs/protocol.md` is the full specification, and `examples/python_parent.py` a client in Python.
 #[doc(alias = "serializer")]
 #[doc(alias = "method")]
 #[doc(alias = "interface")]

@@ -108,12 +108,13 @@ fn script(words: &[&str], text: &str) -> Command {
     command
 }
 
-/// Runs a script that starts the worker of this name, and goes by what comes back.
-fn runs(mut script: Command, worker: &str) {
+/// Runs a script that starts the worker of this name, and returns what it prints.
+fn run(mut script: Command, worker: &str) -> String {
     let worker = serving(worker);
     script.arg(worker.get_program()).args(worker.get_args());
     let output = script.stdin(Stdio::null()).output().unwrap();
     assert!(output.status.success(), "{output:?}");
+    String::from_utf8(output.stdout).unwrap()
 }
 
 const PERL_SERVER: &str = r#"
@@ -168,9 +169,8 @@ const PERL_CLIENT: &str = r#"
     exit !($? >> 8 == 101);
 "#;
 
-/// Frames in Python: `read` and `write`, whatever the strings are.
-const PYTHON: &str = r#"
-import json, struct, subprocess, sys
+const PYTHON_SERVER: &str = r#"
+import json, struct, sys
 
 def read(stream):
     header = stream.read(8)
@@ -183,9 +183,7 @@ def write(stream, number, value):
     payload = json.dumps(value).encode()
     stream.write(struct.pack(">II", number, len(payload)) + payload)
     stream.flush()
-"#;
 
-const PYTHON_SERVER: &str = r#"
 class Notes:
     def __init__(self):
         self.words = []
@@ -209,36 +207,6 @@ while frame := read(sys.stdin.buffer):
     write(sys.stdout.buffer, number, getattr(notes, method)(*arguments))
 "#;
 
-const PYTHON_CLIENT: &str = r#"
-child = subprocess.Popen(sys.argv[1:], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
-events, last = [], 0
-
-def call(*request):
-    global last
-    last += 1
-    write(child.stdin, last, request)
-    while frame := read(child.stdout):
-        number, value = frame
-        if number == last:
-            return value
-        events.append(value)
-    raise EOFError(request)
-
-assert call("add", "one", 2) == 2
-assert call("add", "two", 1) == 3
-assert call("find", "t") == ["two"]
-assert call("find", None) == ["one", "one", "two"]
-assert call("clear") is None
-assert call("find", "") == []
-assert events == ["two", "one", "one", "two"]
-# A method that there is not ends the child.
-try:
-    call("none")
-    sys.exit("there was an answer")
-except EOFError:
-    assert child.wait() == 101
-"#;
-
 pub(crate) fn perl_serves() {
     let _guard = guard();
     let perl = || script(&["perl", "-e"], PERL_SERVER);
@@ -252,13 +220,12 @@ pub(crate) fn perl_serves() {
 
 pub(crate) fn perl_calls() {
     let _guard = guard();
-    runs(script(&["perl", "-e"], PERL_CLIENT), "words");
+    run(script(&["perl", "-e"], PERL_CLIENT), "words");
 }
 
 pub(crate) fn python_serves() {
     let _guard = guard();
-    let text = [PYTHON, PYTHON_SERVER].concat();
-    let python = script(&["python3", "-c"], &text);
+    let python = script(&["python3", "-c"], PYTHON_SERVER);
     check!(
         NOTES.command(python).plain(),
         Some("t".to_owned()),
@@ -268,6 +235,11 @@ pub(crate) fn python_serves() {
 
 pub(crate) fn python_calls() {
     let _guard = guard();
-    let text = [PYTHON, PYTHON_CLIENT].concat();
-    runs(script(&["python3", "-c"], &text), "notes");
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/examples/python_parent.py");
+    let printed = run(script(&["python3"], path), "notes");
+    // A method that there is not ends the child.
+    let wanted = "2\n3\n['two']\n['one', 'one', 'two']\nNone\n\
+                  events: ['two', 'one', 'one', 'two']\n\
+                  the worker ended during none\nstatus: 101\n";
+    assert_eq!(printed, wanted);
 }
