@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::fmt;
 use std::sync::Arc;
 
-use super::child_id::ChildId;
+use super::child_id::{ChildId, Runner};
 use crate::exit_status::ExitStatus;
 use crate::limits::{Limit, Limits};
 
@@ -147,7 +147,13 @@ impl Crash {
             // The reason follows.
             (ExitStatus::Unknown, Some(_), _) => write!(f, " was given up{during}")?,
             (ExitStatus::Unknown, None, None) => write!(f, " closed the link{during}")?,
-            (status, ..) => write!(f, " {status}{during}")?,
+            (status, ..) => {
+                // The worker may have ended otherwise than the prefix, which runs it.
+                if self.child.runner == Runner::Prefix {
+                    write!(f, ": {}", self.child.program)?;
+                }
+                write!(f, " {status}{during}")?;
+            }
         }
         match &self.reason {
             Some(reason) => write!(f, ": {reason}")?,

@@ -100,6 +100,13 @@ fn what_is_said_of_the_end_of_a_child() {
         Job::Exit(3),
         "CHILD exited with code 3, and may have started this call",
     );
+    let prefix = ["sh", "-c", "\"$@\"; exit 0", "sh"];
+    let prefixed = WORK.builder().prefix(prefix).quiet().begin();
+    dies(
+        &prefixed,
+        Job::Exit(3),
+        r#"CHILD: the prefix `sh -c "$@"; exit 0 sh` exited with code 0, and may have started this call"#,
+    );
 }
 
 #[test]
