@@ -217,7 +217,8 @@ pub mod __private {
     #[cfg(feature = "concurrent")]
     pub use crate::child::CONCURRENT;
     pub use crate::child::{
-        Backend, Dispatch, ServeContext, ServedBlocking, ServedSomehow, no_method,
+        Backend, Dispatch, ServeContext, ServedBlocking, ServedConcurrently, ServedSomehow,
+        no_method,
     };
     pub use crate::fits::{Carried, CarriedArray, Fits, IfFits, Otherwise};
     pub use crate::service::{Argument, Outcome, first_unfit, is_unfit};

@@ -537,10 +537,10 @@ macro_rules! __worker {
     ) => {
         $crate::__worker!(@checked [$(#[$meta])* $vis $static $signature] $name $events $serialiser [$init, $taken] [
             ::core::option::Option::Some(|child| {
-                #[allow(unused_imports, reason = "the second is looked for if the first does not apply")]
-                use $crate::__private::{ServedBlocking as _, ServedSomehow as _};
+                #[allow(unused_imports, reason = "each is looked for if none before it applies")]
+                use $crate::__private::{ServedBlocking as _, ServedConcurrently as _, ServedSomehow as _};
                 let function = $function;
-                let way = (&child.probe(&function)).way();
+                let way = (&&child.probe(&function)).way();
                 way.of(child $($settings)*).$serve($($make,)? function)
             })
         ]);

@@ -123,7 +123,7 @@ pub struct ServedChild<C, Form, State, Sent>(C, signature::Types<(Form, State, S
 #[derive(Debug)]
 pub struct Probe<F, Fun>(signature::Types<(F, Fun)>);
 
-/// Method resolution tries this trait first.
+/// Method resolution, which begins at `&&Probe`, tries this trait first: it takes the reference as it is.
 pub trait ServedBlocking<Form, State, Sent> {
     #[doc(hidden)]
     fn way(&self) -> ServedBy<(Blocks, Form), State, Sent> {
@@ -131,14 +131,29 @@ pub trait ServedBlocking<Form, State, Sent> {
     }
 }
 
-impl<F, Fun, Form, State, Sent> ServedBlocking<Form, State, Sent> for Probe<F, Fun>
+impl<F, Fun, Form, State, Sent> ServedBlocking<Form, State, Sent> for &Probe<F, Fun>
 where
     F: Signature,
     Fun: Blocking<Form, State, F::Call, F::Output, Sent>,
 {
 }
 
-/// Method resolution tries this trait second, because it needs another reference.
+/// Method resolution tries this trait second: it takes another reference.
+pub trait ServedConcurrently<Form, State, Sent> {
+    #[doc(hidden)]
+    fn way(&self) -> ServedBy<Form, State, Sent> {
+        ServedBy(PhantomData)
+    }
+}
+
+impl<F, Fun, Form, State, Sent> ServedConcurrently<Form, State, Sent> for &&Probe<F, Fun>
+where
+    F: Signature,
+    Fun: Function<Form, State, F::Call, F::Output, Sent>,
+{
+}
+
+/// Method resolution tries this trait last, for a function that does not fit: it takes a reference less.
 pub trait ServedSomehow {
     #[doc(hidden)]
     fn way<Form, State, Sent>(&self) -> ServedBy<Form, State, Sent> {
@@ -146,7 +161,7 @@ pub trait ServedSomehow {
     }
 }
 
-impl<F, Fun> ServedSomehow for &Probe<F, Fun> {}
+impl<F, Fun> ServedSomehow for Probe<F, Fun> {}
 
 /// The `init` of a declaration without one.
 #[derive(Debug)]
@@ -154,7 +169,7 @@ pub struct NoInit;
 
 /// Makes the state of a function. [`NoInit`] makes only that of a function without state.
 #[diagnostic::on_unimplemented(
-    message = "this function takes a state, `&mut {State}`, and the worker has no `init` that makes it",
+    message = "this function takes a state of the type `{State}`, and the worker has no `init` that makes it",
     label = "has no `init`",
     note = "add `init(A, B) = function`, with a function that takes these arguments and returns `Result<{State}, impl Display>`"
 )]
@@ -330,9 +345,7 @@ impl<E> ServeContext<E> {
         self,
         mut run: impl FnMut(CallRequest<'_>, &Events<E>) -> Result<(), Failure>,
     ) -> i32 {
-        let Self {
-            conn, mut events, ..
-        } = self;
+        let (conn, mut events) = (self.conn, self.events);
         let carries = conn.reply_writer.carries();
         let work: &mut RunCall<'_> = &mut |id, arguments, message| {
             events.begin_call(id);

@@ -52,7 +52,8 @@ pub use asynchronous::Server;
 pub use concurrent::BACKEND as CONCURRENT;
 pub use events::Events;
 pub use function::{
-    Child, Dispatch, Function, Init, ServeContext, ServedBlocking, ServedSomehow, no_method,
+    Child, Dispatch, Function, Init, ServeContext, ServedBlocking, ServedConcurrently,
+    ServedSomehow, no_method,
 };
 pub use handshake::Backend;
 pub(crate) use handshake::Handshake;

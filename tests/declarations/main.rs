@@ -187,7 +187,7 @@ fn function_of_a_worker(messages: &Messages) {
         text,
         "COUNT: fn(",
         &[
-            "takes a state, `&mut u32`, and the worker has no `init`",
+            "takes a state of the type `u32`, and the worker has no `init`",
             "add `init(A, B) = function`",
         ],
     );
@@ -352,6 +352,12 @@ fn with_features() {
     }
     let text = only_error(&messages, "misfit");
     assert!(!text.contains("the feature `concurrent`"), "{text}");
+    for (case, advice) in [
+        ("async_events", "declare their type: `events = String`"),
+        ("async_state", "add `init(A, B) = function`"),
+    ] {
+        says(only_error(&messages, case), "COUNT: fn(", &[advice]);
+    }
     // The message of serde.
     let text = &messages["derive"][0].1;
     assert!(
