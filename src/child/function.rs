@@ -223,7 +223,7 @@ impl<E> Declares<E> for E {
 #[diagnostic::on_unimplemented(
     message = "this function does not fit the declaration's `init`",
     label = "does not fit `init` in the declaration",
-    note = "it takes the arguments of `init`, and `&Events<E>` behind them if there are events; it is not async, and returns a `Result`"
+    note = "it takes the arguments of `init`, `{Arguments}`, and `&Events<E>` behind them if there is `events = E`; it is not async, and returns the state in a `Result`: `{R}`"
 )]
 pub trait Init<Form, Arguments, R, E> {
     /// Calls it.

@@ -202,6 +202,15 @@ fn function_of_a_worker(messages: &Messages) {
             ],
         );
     }
+    says(
+        only_error(messages, "other_state"),
+        "init(u32) = ",
+        &[
+            "this function does not fit the declaration's `init`",
+            "the arguments of `init`, `(u32,)`",
+            "returns the state in a `Result`: `Result<u64, _>`",
+        ],
+    );
     // The documentation of `worker!` quotes it.
     let errors = messages["capture"].iter().filter(|(error, _)| *error);
     let texts: Vec<_> = errors.map(|(_, text)| text.as_str()).collect();
