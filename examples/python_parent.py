@@ -49,7 +49,7 @@ def main():
     print(notes.call("add", "two", 1))
     print(notes.call("find", "t"))
     print(notes.call("find", None))
-    print(notes.call("clear"))
+    notes.call("clear")  # returns an empty list, as each method without a result
     print("events:", events)
     try:
         notes.call("none")

@@ -238,7 +238,7 @@ pub(crate) fn python_calls() {
     let path = concat!(env!("CARGO_MANIFEST_DIR"), "/examples/python_parent.py");
     let printed = run(script(&["python3"], path), "notes");
     // A method that there is not ends the child.
-    let wanted = "2\n3\n['two']\n['one', 'one', 'two']\nNone\n\
+    let wanted = "2\n3\n['two']\n['one', 'one', 'two']\n\
                   events: ['two', 'one', 'one', 'two']\n\
                   the worker ended during none\nstatus: 101\n";
     assert_eq!(printed, wanted);
