@@ -258,8 +258,8 @@ impl<F, S, E: Send + 'static> Builder<F, S, E> {
     /// [`Crash::stderr_tail`](crate::Crash::stderr_tail), instead of passing them on. It never blocks the child. Of this and
     /// [`stderr`](Self::stderr), the last one wins.
     ///
-    /// With `RUST_BACKTRACE=1` a backtrace of more than 6 KB follows the text of a panic, and pushes it out of a smaller tail: take
-    /// 16384, or set the variable to 0 by [`env`](Self::env).
+    /// With `RUST_BACKTRACE=1` a backtrace follows the text of a panic, in a debug build of 5 KB and more, and pushes it out of a
+    /// smaller tail: take 16384, or set the variable to 0 by [`env`](Self::env).
     ///
     /// ```
     /// # fn go(text: String) {
