@@ -13,7 +13,6 @@ use super::child::driver::Driver;
 use super::child::interface::{
     Answer, CallOptions, Completion, Moved, NextEvent, OnDone, Refusal, WaitMode,
 };
-use super::child::state::ChildState;
 use super::child::state::waiters::WaitFor;
 use crate::error::{ChildId, Error};
 use crate::exit_status::ExitStatus;
@@ -35,8 +34,8 @@ pub(crate) trait Client: Send + Sync {
     fn window(&self) -> usize;
     /// Takes no more calls, and ends when all calls are done, or at `until`.
     fn close(&self, until: Option<Instant>);
-    /// Kills the child, or all children.
-    fn kill(&self);
+    /// Kills the child, or all children. The errors of their calls say why.
+    fn kill(&self, why: &'static str);
     /// Returns which child it is, for errors. `None` in a copy of the process.
     fn child_id(&self) -> Option<Arc<ChildId>>;
     /// Returns the id of the process that was started. `None` if there is none, or several.
@@ -145,8 +144,8 @@ impl Client for Driver<ChildIo> {
     fn close(&self, until: Option<Instant>) {
         self.change(|state| state.close(until));
     }
-    fn kill(&self) {
-        self.change(ChildState::kill_for_user);
+    fn kill(&self, why: &'static str) {
+        self.change(|state| state.kill(why));
     }
     fn child_id(&self) -> Option<Arc<ChildId>> {
         Some(Arc::clone(&self.child))

@@ -92,7 +92,7 @@ impl Client for Forked {
         1
     }
     fn close(&self, _: Option<Instant>) {}
-    fn kill(&self) {}
+    fn kill(&self, _: &'static str) {}
     fn child_id(&self) -> Option<Arc<ChildId>> {
         None
     }

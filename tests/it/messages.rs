@@ -152,26 +152,35 @@ fn a_backtrace_is_shown_on_demand() {
 fn what_is_said_of_calls_that_are_ended() {
     let _guard = guard();
     let gate = Gate::new();
-    let start = || {
-        let rpc = WORK.builder().quiet().begin();
+    let start_with = |kills| {
+        let rpc = WORK.builder().kill_on_drop(kills).quiet().begin();
         let calls = [Job::Gate(gate.name()), Job::Arguments].map(|job| rpc.call(job));
         let open = gate.reached();
         (rpc, calls, open)
     };
-    let (rpc, [running, behind], _open) = start();
+    let (rpc, [running, behind], _open) = start_with(false);
     rpc.kill();
     for (call, text) in [
         (
             running,
-            "CHILD was ended by signal 9 (SIGKILL) while it ran this call: `kill` was called, or its last handle was dropped (`kill_on_drop`)",
+            "CHILD was ended by signal 9 (SIGKILL) while it ran this call: `kill` was called",
         ),
         (
             behind,
-            "CHILD was ended by signal 9 (SIGKILL) before it started this call: `kill` was called, or its last handle was dropped (`kill_on_drop`)",
+            "CHILD was ended by signal 9 (SIGKILL) before it started this call: `kill` was called",
         ),
     ] {
         says(&call.wait().unwrap_err(), NAME, rpc.pid(), text);
     }
+    let (rpc, [_, behind], _open) = start_with(true);
+    let pid = rpc.pid();
+    drop(rpc);
+    says(
+        &behind.wait().unwrap_err(),
+        NAME,
+        pid,
+        "CHILD was ended by signal 9 (SIGKILL) before it started this call: its last handle was dropped (`kill_on_drop`)",
+    );
     // A thread has no process that could be killed.
     let rpc = WORK.builder().in_process().quiet().begin();
     let own_gate = Gate::new();
@@ -182,11 +191,11 @@ fn what_is_said_of_calls_that_are_ended() {
         &running.wait().unwrap_err(),
         NAME,
         None,
-        "CHILD was given up while it ran this call: `kill` was called, or its last handle was dropped (`kill_on_drop`); a thread cannot be killed, and runs until its function returns",
+        "CHILD was given up while it ran this call: `kill` was called; a thread cannot be killed, and runs until its function returns",
     );
     drop(open);
     let _ = rpc.join().wait();
-    let (rpc, [running, behind], _open) = start();
+    let (rpc, [running, behind], _open) = start_with(false);
     drop(running.kill_on_cancel(true));
     says(
         &behind.wait().unwrap_err(),

@@ -176,9 +176,9 @@ impl PoolChild {
         self.driver.change(|state| state.lifecycle.end_at(at));
     }
 
-    /// Kills the child.
-    pub(crate) fn kill(&self) {
-        self.driver.change(ChildState::kill_for_user);
+    /// Kills the child. The errors of its calls say why.
+    pub(crate) fn kill(&self, why: &'static str) {
+        self.driver.change(|state| state.kill(why));
     }
 }
 

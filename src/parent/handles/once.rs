@@ -106,7 +106,7 @@ impl<R, E> Once<R, E> {
             if let Some(child) = &self.child {
                 match &outcome {
                     Ok(_) => child.client().close(None),
-                    Err(_) => child.client().kill(),
+                    Err(_) => child.client().kill("its only call failed"),
                 }
                 outcome = outcome.map_err(Error::and_killed);
             }

@@ -76,7 +76,8 @@ impl KeepOpen {
 impl Drop for KeepOpen {
     fn drop(&mut self) {
         if self.kills {
-            self.client().kill();
+            let why = "its last handle was dropped (`kill_on_drop`)";
+            self.client().kill(why);
         } else {
             self.client().close(None);
         }
@@ -334,7 +335,7 @@ impl<F, S, E> Rpc<F, S, E> {
     /// # Ok(()) }
     /// ```
     pub fn kill(&self) {
-        self.client().kill();
+        self.client().kill("`kill` was called");
     }
 }
 

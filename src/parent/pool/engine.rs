@@ -236,7 +236,7 @@ impl Engine {
             }
             Action::Close(child) => child.close(),
             Action::CloseWithin(child, at) => child.close_within(at),
-            Action::Kill(child) => child.kill(),
+            Action::Kill(child, why) => child.kill(why),
             Action::Forget(child) => child.unwatch(),
             Action::Fail(call, error) => call.fail(error),
             Action::LookAgain(calls) => calls.iter().for_each(|call| call.wake_nested()),
@@ -369,8 +369,8 @@ impl Client for Engine {
         self.change(|it| it.close(until));
     }
 
-    fn kill(&self) {
-        self.change(|it| it.kill());
+    fn kill(&self, why: &'static str) {
+        self.change(|it| it.kill(why));
     }
 
     fn child_id(&self) -> Option<Arc<ChildId>> {

@@ -74,8 +74,8 @@ pub(super) enum Action<C, M> {
     Close(M),
     /// Close this child, and kill it at this time.
     CloseWithin(M, Instant),
-    /// Kill this child.
-    Kill(M),
+    /// Kill this child. The errors of its calls say why.
+    Kill(M, &'static str),
     /// Drop this child: it has exited, and its callbacks have returned.
     Forget(M),
     /// Fail this call, which no child will run.
@@ -192,8 +192,8 @@ pub(super) struct Scheduler<C, M> {
     pub(super) exit: ExitStatus,
     /// When everything that is not done fails.
     limit: Option<Instant>,
-    /// Whether calls fail instead of being queued.
-    forced: bool,
+    /// Why children are killed, and calls fail instead of being queued.
+    given_up: Option<&'static str>,
     pub(super) over: bool,
     actions: Vec<Action<C, M>>,
     pub(super) alarm: Option<Instant>,
@@ -221,7 +221,7 @@ impl<C: Clone, M: Clone> Scheduler<C, M> {
             closing: false,
             exit: ExitStatus::Code(0),
             limit: None,
-            forced: false,
+            given_up: None,
             over: false,
             actions: Vec::new(),
             alarm: None,
@@ -245,7 +245,7 @@ impl<C: Clone, M: Clone> Scheduler<C, M> {
         bytes: usize,
         deadline: Option<Instant>,
     ) {
-        if self.forced {
+        if self.given_up.is_some() {
             self.actions.push(Action::Fail(call, Error::closed()));
         } else {
             self.queue.insert(ticket, call, bytes, deadline);
@@ -275,12 +275,11 @@ impl<C: Clone, M: Clone> Scheduler<C, M> {
         }
         self.actions.push(Action::Watch(key, own));
         if is_closed {
-            let ends = if self.forced {
-                Action::Kill
-            } else {
-                Action::Close
-            };
-            self.tell(key, ends);
+            let why = self.given_up;
+            self.tell(key, |own| match why {
+                Some(why) => Action::Kill(own, why),
+                None => Action::Close(own),
+            });
         }
     }
 
@@ -309,18 +308,19 @@ impl<C: Clone, M: Clone> Scheduler<C, M> {
     }
 
     /// Closes the pool, fails the queued calls and kills all children.
-    pub(super) fn kill(&mut self) {
-        self.give_up();
+    pub(super) fn kill(&mut self, why: &'static str) {
+        self.give_up(why);
         for child in self.children.values_mut() {
             if child.stage != Stage::Ended {
                 child.stage = Stage::Closed;
-                self.actions.extend(child.own.clone().map(Action::Kill));
+                let own = child.own.clone();
+                self.actions.extend(own.map(|own| Action::Kill(own, why)));
             }
         }
     }
 
-    fn give_up(&mut self) {
-        (self.closing, self.forced) = (true, true);
+    fn give_up(&mut self, why: &'static str) {
+        (self.closing, self.given_up) = (true, Some(why));
         self.fail_all(&Error::closed());
     }
 

@@ -54,11 +54,6 @@ impl ChildState {
         self.signals.push(libc::SIGKILL);
     }
 
-    /// Kills the child on behalf of the user.
-    pub(crate) fn kill_for_user(&mut self) {
-        self.kill("`kill` was called, or its last handle was dropped (`kill_on_drop`)");
-    }
-
     /// Returns `Ok` if the child is ready, or why it never will be. `None` if it is not ready
     /// yet.
     pub(crate) fn readiness(&self) -> Option<Result<(), Error>> {

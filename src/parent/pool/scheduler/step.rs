@@ -60,7 +60,7 @@ impl<C: Clone, M: Clone> Scheduler<C, M> {
             self.actions.extend(late);
         }
         match self.limit {
-            Some(at) if at <= now => self.give_up(),
+            Some(at) if at <= now => self.give_up("its pool did not end in time"),
             at => self.wake_at(at),
         }
     }

@@ -156,7 +156,7 @@ impl World {
                 assert!(fake.calls.is_empty());
                 fake.closed = true;
             }
-            Action::Kill(key) => self.children.get_mut(&key).expect("it exists").closed = true,
+            Action::Kill(key, _) => self.children.get_mut(&key).expect("it exists").closed = true,
             Action::Attend(key, eagerly) => {
                 let fake = self.children.get_mut(&key).expect("it exists");
                 assert!(eagerly || fake.calls.is_empty(), "threads wait at it");
@@ -494,7 +494,7 @@ fn take(world: &mut World, step: Step) {
         Step::Close => world.let_it_end(),
         Step::Kill => {
             world.closing = true;
-            world.scheduler.kill();
+            world.scheduler.kill("`kill` was called");
             world.step();
             let keys: Vec<_> = world.children.keys().copied().collect();
             for key in keys {
