@@ -475,13 +475,14 @@ impl Handshake {
                 hello.version
             ));
         }
-        let want = |name, have: &str| {
+        let want = |name, have: &str, remedy| {
             let want = hello.text(name);
-            let text = format!("this program serves the {name} `{have}`, not `{want}`");
+            let text = format!("this program serves the {name} `{have}`, not `{want}`{remedy}");
             (want == have).then_some(()).ok_or(text)
         };
-        want("worker", worker)?;
-        want("serialiser", serialiser)
+        let remedy = ": give both declarations the same `name = …`";
+        want("worker", worker, remedy)?;
+        want("serialiser", serialiser, "")
     }
 }
 

@@ -608,7 +608,7 @@ fn what_is_said_of_a_hello() {
         ),
         (
             serving("other"),
-            "CHILD: the handshake with PROGRAM failed: this program serves the worker `it::other`, not `it::peer`",
+            "CHILD: the handshake with PROGRAM failed: this program serves the worker `it::other`, not `it::peer`: give both declarations the same `name = …`",
         ),
         (
             sh("echo Welcome; exec sleep 1000"),
