@@ -24,7 +24,7 @@ fn text() -> String {
     let advice = match is_elsewhere() {
         true => "call it first in `main`",
         false => {
-            "write `offspring::init_in_tests!();` once, anywhere in this test's crate (or, if its `main` is yours, call `init` first in it)"
+            "with the test harness, write `offspring::init_in_tests!();` once, anywhere in this crate; with a `main` of yours (`harness = false`), call `init` first in it"
         }
     };
     format!(

@@ -9,7 +9,7 @@ fn a_test_binary_that_cannot_work() {
     assert!(error.is_start(), "{error}");
     assert_eq!(
         error.to_string(),
-        "worker `forgetful_tests::ECHO` could not be started: this program has not called `offspring::init()`, and a child made from it would run its `main` once more: write `offspring::init_in_tests!();` once, anywhere in this test's crate (or, if its `main` is yours, call `init` first in it), or start another program that is a worker, by `program` or `command`"
+        "worker `forgetful_tests::ECHO` could not be started: this program has not called `offspring::init()`, and a child made from it would run its `main` once more: with the test harness, write `offspring::init_in_tests!();` once, anywhere in this crate; with a `main` of yours (`harness = false`), call `init` first in it, or start another program that is a worker, by `program` or `command`"
     );
     assert!(offspring::Template::builder().start().is_err());
 }

@@ -133,7 +133,7 @@ impl Recipe {
         if (own || is_child) && !startup::can_be_child() {
             let advice = match startup::is_test_binary() {
                 true => {
-                    "write `offspring::init_in_tests!();` once, anywhere in this test's crate (or, if its `main` is yours, call `init` first in it)"
+                    "with the test harness, write `offspring::init_in_tests!();` once, anywhere in this crate; with a `main` of yours (`harness = false`), call `init` first in it"
                 }
                 false => "call it first in `main`",
             };
