@@ -89,7 +89,11 @@ impl Collected {
         &self,
         duplicate: impl FnOnce() -> io::Result<OwnedFd>,
     ) -> Result<u32, Error> {
-        let none = || Error::new("descriptors cannot be sent here: the link carries none");
+        let none = || {
+            Error::new(
+                "descriptors cannot be sent here: the link carries none (that of a `program` does, unless it is `plain`)",
+            )
+        };
         let before = self.before.ok_or_else(none)?;
         let failed = |error| Error::new(format!("a descriptor cannot be duplicated: {error}"));
         let duplicate = duplicate().map_err(failed)?;

@@ -63,7 +63,7 @@ fn a_link_without_any_is_an_error() {
     )));
     assert_eq!(
         error,
-        "octets: descriptors cannot be sent here: the link carries none"
+        "octets: descriptors cannot be sent here: the link carries none (that of a `program` does, unless it is `plain`)"
     );
     let mut input = Input::new(b"\x04\0\0\0\0");
     let error = refusal(<Octets as Serialiser<Descriptor>>::decode(&mut input));

@@ -268,7 +268,7 @@ impl Recipe {
     fn check_descriptors(&self, count: usize) -> Result<(), Error> {
         if count > 0 && !self.may_carry() {
             return Err(Error::start(
-                "the arguments of `init` hold descriptors, which cannot travel over the stdin and stdout of a command, nor in the plain form",
+                "the arguments of `init` hold descriptors, which cannot travel over the stdin and stdout of a command, nor in the plain form: use `program`",
             ));
         }
         // The hello may also have stdin and the memory. For a fork it may have the other streams and the directory.
