@@ -57,7 +57,7 @@ struct Inner {
 /// It is cheap to clone. [`kind`](Self::kind), and a predicate for each kind, tell
 /// errors apart; [`started`](Self::started) says whether the function ran.
 ///
-/// It is displayed as one sentence, which names the worker and its process and ends with the text of its source, if it has
+/// It is displayed as one sentence, which names the worker and its process and contains the text of its source, if it has
 /// one. So `{error}` in a log is complete. `unwrap`, and a `main` that returns the error, print the same.
 /// [`source`](std::error::Error::source) returns the [`io::Error`](std::io::Error) or the serialiser's
 /// [`Error`](crate::format::Error) behind it.
@@ -414,6 +414,10 @@ impl fmt::Display for Error {
             Cause::Crash(crash, during) => crash.fmt_end(during, f)?,
             Cause::Other(error) => write!(f, ": {error}")?,
             Cause::None => {}
+        }
+        let is_other = |child: &Arc<ChildId>| child.runner == Runner::Other;
+        if self.kind() == ErrorKind::Decode && child.as_ref().is_some_and(is_other) {
+            f.write_str("; do both programs declare the same types?")?;
         }
         match self.kind() {
             // Its text has said it.

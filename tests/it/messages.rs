@@ -815,7 +815,7 @@ fn what_is_said_of_values() {
         &rpc.call(7).wait().unwrap_err(),
         NAME,
         rpc.pid(),
-        "CHILD could not decode the arguments: expected value at line 1 column 2",
+        "CHILD could not decode the arguments: expected value at line 1 column 2; do both programs declare the same types?",
     );
     let rpc = other::ARGUMENTS.program(serving("work")).begin();
     let error = rpc.call(echo("x")).wait().unwrap_err();
@@ -823,7 +823,7 @@ fn what_is_said_of_values() {
         &error,
         NAME,
         rpc.pid(),
-        "CHILD: the result could not be decoded: invalid type: map, expected u32 at line 1 column 0",
+        "CHILD: the result could not be decoded: invalid type: map, expected u32 at line 1 column 0; do both programs declare the same types?",
     );
     use crate::services::octets::{LATER, LaterClient};
     let later = LATER.init("first");
