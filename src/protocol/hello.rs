@@ -97,7 +97,7 @@ impl Hello {
     /// Checks that it comes from a child of this version. Otherwise the bytes behind it are no answers.
     pub(crate) fn is_of_child(&self) -> Result<(), Violation> {
         if self.role == Role::Parent {
-            let text = "the program sends back what it is sent (is it `cat`?)";
+            let text = "the program sends back what it is sent (is it `cat`, or a worker that needs `plain`?)";
             return Err(Violation(text.into()));
         }
         if self.version != VERSION {

@@ -634,9 +634,14 @@ fn what_is_said_of_a_hello() {
             sh("echo Permission denied >&2; exit 255"),
             "CHILD: `sh -c echo Permission denied >&2; exit 255` exited with code 255 without a hello; the end of its stderr:\nPermission denied",
         ),
+        // In the plain form this is the answer "3" to the parent's hello.
+        (
+            sh(r"printf '\360\377YB\000\000\000\0013'; exec sleep 1000"),
+            r"CHILD: the handshake with `sh -c printf '\360\377YB\000\000\000\0013'; exec sleep 1000` failed: a hello of 1 bytes (a worker that knows no hello needs `plain`)",
+        ),
         (
             Command::new("cat"),
-            "CHILD: the handshake with `cat` failed: the program sends back what it is sent (is it `cat`?)",
+            "CHILD: the handshake with `cat` failed: the program sends back what it is sent (is it `cat`, or a worker that needs `plain`?)",
         ),
     ];
     for (command, text) in rows {

@@ -67,7 +67,13 @@ impl<W, D> Caller<W, D> {
             Some(FrameKind::Ready) => Notice::Ready,
             Some(FrameKind::Retire) if greeted => Notice::Retired,
             Some(FrameKind::Hello) if !greeted => {
-                let hello = Hello::parse(reader.bytes())?;
+                // A worker in the plain form takes the parent's hello for a call, and answers it.
+                let plain = |Violation(text)| {
+                    Violation(format!(
+                        "{text} (a worker that knows no hello needs `plain`)"
+                    ))
+                };
+                let hello = Hello::parse(reader.bytes()).map_err(plain)?;
                 hello.is_of_child()?;
                 self.awaits_hello = false;
                 Notice::Hello(hello)
