@@ -18,9 +18,6 @@
 //! | 503 | all children are busy and the queue is full |
 //! | 504 | the deadline has passed. The child is killed, so the work has stopped |
 //!
-//! The text of the answer depends on the status only. The error itself names the worker, its process, a place in the source
-//! and the child's stderr, which are no business of a client: it is written to stderr here.
-//!
 //! A client that closes its connection stops the work, too: axum then drops the handler, and with it the call. On Ctrl-C
 //! or `SIGTERM` the service accepts no more connections, answers the requests that it has, and ends.
 
@@ -77,8 +74,7 @@ struct Options {
 }
 
 fn main() -> anyhow::Result<()> {
-    // Before the runtime starts: in a child, this function does not return.
-    offspring::init();
+    offspring::init(); // before the runtime starts: in a child, it does not return
     serve(Options::parse())
 }
 
@@ -117,30 +113,22 @@ async fn serve(options: Options) -> anyhow::Result<()> {
 
 async fn answer(State(pool): State<Thumbnails>, upload: Bytes) -> impl IntoResponse {
     let Ok(call) = pool.try_call(upload) else {
-        return Err((StatusCode::SERVICE_UNAVAILABLE, "too busy\n"));
+        return Err(StatusCode::SERVICE_UNAVAILABLE);
     };
-    match call.await.flatten_errors() {
+    let log = |error: &_| eprintln!("{error}"); // not for the client: it names files and processes
+    match call.await.flatten_errors().inspect_err(log) {
         Ok(png) => Ok(([(CONTENT_TYPE, "image/png")], png.into_vec())),
-        Err(error) => {
-            eprintln!("{error}");
-            Err(failure(&error))
-        }
+        Err(error) => Err(status_of(&error)),
     }
 }
 
-/// Returns what the client is told.
-fn failure(error: &CallError<WorkerError>) -> (StatusCode, &'static str) {
+fn status_of(error: &CallError<WorkerError>) -> StatusCode {
     match error {
-        CallError::Call(error) if error.is_timeout() => {
-            (StatusCode::GATEWAY_TIMEOUT, "it takes too long\n")
-        }
+        CallError::Call(error) if error.is_timeout() => StatusCode::GATEWAY_TIMEOUT,
         CallError::Call(error) if !error.is_child_dead() && !error.is_panic() => {
-            (StatusCode::INTERNAL_SERVER_ERROR, "the service failed\n")
+            StatusCode::INTERNAL_SERVER_ERROR
         }
-        _ => (
-            StatusCode::UNPROCESSABLE_ENTITY,
-            "the picture cannot be decoded\n",
-        ),
+        _ => StatusCode::UNPROCESSABLE_ENTITY,
     }
 }
 
