@@ -377,12 +377,29 @@ mod tests {
         assert_eq!(ticks.recv(), Ok(()));
     }
 
-    #[test]
-    fn a_reactor_that_has_ended_is_not_installed() {
-        let (reactor, spare) = Reactor::start().unwrap();
+    fn until_over(reactor: &Reactor) {
         while !reactor.state.lock().over {
             std::thread::yield_now();
         }
+    }
+
+    #[test]
+    fn a_reactor_that_is_not_installed_ends_alone() {
+        let (sender, ticks) = std::sync::mpsc::channel();
+        let source = register(|own| Ok(Arc::new(Ticks(Some(sender), own)))).unwrap();
+        let (second, spare) = Reactor::start().unwrap();
+        Arc::clone(&second).install(spare);
+        until_over(&second);
+        let running = RUNNING.get().lock().clone().unwrap();
+        assert!(Arc::ptr_eq(&running, &source.1.reactor));
+        source.1.tick_at(Instant::now());
+        ticks.recv().unwrap();
+    }
+
+    #[test]
+    fn a_reactor_that_has_ended_is_not_installed() {
+        let (reactor, spare) = Reactor::start().unwrap();
+        until_over(&reactor);
         let own = Arc::downgrade(&reactor);
         reactor.install(spare);
         let running = RUNNING.get().lock().clone();

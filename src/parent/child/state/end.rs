@@ -99,8 +99,11 @@ impl ChildState {
         if self.caller.answered() > 0 || ran {
             self.lifecycle.has_worked = true;
         }
-        let idle = !ran && self.lifecycle.is_ready() && !self.lifecycle.was_killed();
-        let received = self.caller.first_sent().filter(|_| idle);
+        let by_itself = self.lifecycle.is_ready() && !self.lifecycle.was_killed();
+        let received = match by_itself && !ran {
+            true => self.caller.first_sent(),
+            false => None,
+        };
         for id in self.caller.fail_all(known) {
             self.lifecycle.lost += 1;
             self.handle_lost(id, received == Some(id));
